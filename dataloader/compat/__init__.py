@@ -1,0 +1,1 @@
+"""The compatibility matrix: facts as data, and the rules compiled from them."""

@@ -1,0 +1,1 @@
+"""The network edge: Simple-API indexes, METADATA, downloads."""

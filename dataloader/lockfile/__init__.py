@@ -1,0 +1,1 @@
+"""The lockfile: exact files with hashes for a target, and what they were made from."""

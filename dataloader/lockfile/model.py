@@ -1,0 +1,105 @@
+"""Frozen values of a lockfile. No I/O; ``yaml.py`` reads and writes, ``check.py`` says whether it still fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CondaPackage:
+    """One conda package file, as repodata has it."""
+
+    name: str
+    version: str
+    build: str
+    build_number: int
+    subdir: str
+    url: str
+    channel: str
+    """Base URL of the channel, with a trailing slash."""
+    sha256: str | None
+    """Hex digest. ``None`` only where the channel gives none (then ``md5`` is checked)."""
+    md5: str | None = None
+    size: int | None = None
+    """Bytes."""
+    noarch: str | None = None
+    """``"python"``, ``"generic"`` or ``None``."""
+    depends: tuple[str, ...] = ()
+    constrains: tuple[str, ...] = ()
+    license: str | None = None
+    timestamp: int | None = None
+    """Milliseconds since the epoch."""
+    python_site_packages_path: str | None = None
+    track_features: tuple[str, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """The archive's name: the last part of its URL."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PypiPackage:
+    """One wheel."""
+
+    name: str
+    """Normalised (PEP 503)."""
+    version: str
+    url: str
+    sha256: str
+    size: int | None = None
+    """Bytes."""
+    requires_dist: tuple[str, ...] = ()
+    requires_python: str | None = None
+    extras: tuple[str, ...] = ()
+    """Extras that the resolution switched on."""
+    index: str | None = None
+    """URL of the index or of the find-links page it came from, without credentials."""
+
+    @property
+    def file_name(self) -> str:
+        """The wheel's name: the last part of its URL, unquoted."""
+        from urllib.parse import unquote
+
+        return unquote(self.url.split("#", 1)[0].rsplit("/", 1)[-1])
+
+
+Package: TypeAlias = CondaPackage | PypiPackage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedPython:
+    """Where the environment's Python comes from."""
+
+    source: Literal["conda", "host", "none"]
+    """``conda``: a package of the lock; ``host``: an interpreter of this machine; ``none``: no Python."""
+    version: str | None = None
+    """Full version of a conda Python; ``major.minor`` of a host Python."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lockfile:
+    """A whole lock, for one platform."""
+
+    platform: str
+    channels: tuple[str, ...]
+    indexes: tuple[str, ...]
+    python: LockedPython
+    packages: tuple[Package, ...]
+    """Sorted by kind (conda first), then name."""
+    requested: tuple[str, ...] = ()
+    """Normalised names that the user asked for (they get REQUESTED); conda names carry ``conda:``."""
+    stack: Mapping[str, str] = field(default_factory=dict)
+    """Axis -> value: ``{"cuda": "11.8", "cudnn": "8.7", "torch": "2.1.0+cu118", ...}``."""
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    """What the lock was made from, in plain JSON values; compared part by part to tell staleness."""
+
+    def conda(self) -> tuple[CondaPackage, ...]:
+        """The conda packages."""
+        return tuple(p for p in self.packages if isinstance(p, CondaPackage))
+
+    def pypi(self) -> tuple[PypiPackage, ...]:
+        """The wheels."""
+        return tuple(p for p in self.packages if isinstance(p, PypiPackage))

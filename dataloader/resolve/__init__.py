@@ -1,0 +1,1 @@
+"""One problem, one solver: conda records, wheels and rules solved together."""

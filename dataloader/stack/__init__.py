@@ -1,0 +1,1 @@
+"""The stack planner over the axes of the matrix."""

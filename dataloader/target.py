@@ -1,0 +1,54 @@
+"""Target: the machine an environment is solved and verified for. Values only; ``detect`` probes the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One GPU model of a target."""
+
+    name: str
+    capability: str
+    """Compute capability, ``"8.0"``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What is known of a machine; ``None`` means unknown or absent, as the field says."""
+
+    platform: str = "linux-64"
+    """conda subdir."""
+    arch: str = "x86_64"
+    """``platform.machine()`` of the target."""
+    glibc: str | None = None
+    """glibc version; ``None`` on a machine without glibc (musl)."""
+    musl: str | None = None
+    libstdcxx: str | None = None
+    """Highest GLIBCXX version of the system's libstdc++ (``"3.4.30"``); ``None`` when not known."""
+    kernel: str | None = None
+    archspec: str | None = None
+    """CPU level or microarchitecture in archspec's terms (``x86_64_v3``, ``zen4``)."""
+    driver: str | None = None
+    """NVIDIA driver version (``"535.104.05"``); ``None`` when none was seen."""
+    driver_cuda: str | None = None
+    """Highest CUDA version of the driver (``"12.2"``): what conda calls ``__cuda``."""
+    gpus: tuple[Gpu, ...] = ()
+    gcc: str | None = None
+    """Version of the host's gcc, for those who compile."""
+    assumed: tuple[str, ...] = field(default=())
+    """Names of fields that were assumed (not detected), to be said to the user."""
+    name: str | None = None
+    """Name of the node pool this target describes, if it came from a file."""
+
+    def virtual_packages(self) -> tuple[tuple[str, str, str], ...]:
+        """``(name, version, build)`` of each conda virtual package, sorted by name."""
+        packages = [("__unix", "0", "0"), ("__linux", self.kernel or "0", "0")]
+        if self.glibc:
+            packages.append(("__glibc", self.glibc, "0"))
+        if self.driver_cuda:
+            packages.append(("__cuda", self.driver_cuda, "0"))
+        if self.archspec:
+            packages.append(("__archspec", "1", self.archspec))
+        return tuple(sorted(packages))

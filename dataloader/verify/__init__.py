@@ -1,0 +1,1 @@
+"""Prove that an environment can load, without running it."""

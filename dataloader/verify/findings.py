@@ -1,0 +1,27 @@
+"""What verify says: findings. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Severity: TypeAlias = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One result of verify.
+
+    error: breaks importing a package or one of its extension modules, or a part that the stack asked for.
+    warning: an optional part cannot load. note: worth knowing.
+    """
+
+    severity: Severity
+    kind: str
+    """Stable kebab-case: ``missing-library``, ``version-not-provided``, ``file-changed``, ..."""
+    path: str
+    """Relative to the prefix, with ``/``."""
+    message: str
+    evidence: tuple[str, ...] = field(default=())
+    fix: str | None = None
+    """A command, where there is one."""
