@@ -1,19 +1,19 @@
 """The whole error tree and the exit codes; rendering lives in ``dataloader.cli``.
 
-    DataloaderError                 exit code
-    ├── UsageError                  2  flags or arguments that do not fit together
-    │   ├── ManifestError           2  a manifest, requirement, environment or matrix file that cannot be read
-    │   ├── LockfileError           2  a lockfile that cannot be read
-    │   └── PrefixError             2  a prefix that cannot be used as asked (someone else's, read-only, ...)
-    ├── ResolutionFailure           1  no solution; the causes are data
-    ├── LockOutdated                1  the lock no longer fits what it was made from
-    ├── ChangesNeeded               1  ``--check`` found work
-    ├── TryAgain                    3  the same command may succeed later
-    │   ├── IndexUnavailable        3  an index, a channel or a mirror did not answer
-    │   ├── PrefixBusy              3  another process holds the prefix
-    │   └── DiskFull                3  no room left on a volume
-    ├── IntegrityError              4  bytes that are not what was promised
-    └── InternalError              70  a bug in us
+DataloaderError                 exit code
+├── UsageError                  2  flags or arguments that do not fit together
+│   ├── ManifestError           2  a manifest, requirement, environment or matrix file that cannot be read
+│   ├── LockfileError           2  a lockfile that cannot be read
+│   └── PrefixError             2  a prefix that cannot be used as asked (someone else's, read-only, ...)
+├── ResolutionFailure           1  no solution; the causes are data
+├── LockOutdated                1  the lock no longer fits what it was made from
+├── ChangesNeeded               1  ``--check`` found work
+├── TryAgain                    3  the same command may succeed later
+│   ├── IndexUnavailable        3  an index, a channel or a mirror did not answer
+│   ├── PrefixBusy              3  another process holds the prefix
+│   └── DiskFull                3  no room left on a volume
+├── IntegrityError              4  bytes that are not what was promised
+└── InternalError              70  a bug in us
 """
 
 from __future__ import annotations
