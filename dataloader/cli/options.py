@@ -1,0 +1,218 @@
+# ruff: noqa: RUF009 -- option() returns a dataclasses.field
+"""The options that commands share, each declared once; values only.
+
+A field made by :func:`option` describes its flag; ``dataloader.cli.command`` turns the fields into a command's
+parameters. Every flag has an environment variable: ``--index-url`` is ``DATALOADER_INDEX_URL``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+Group: TypeAlias = Literal["Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Stack"]
+
+CondaMode: TypeAlias = Literal["auto", "always", "never"]
+PrereleaseMode: TypeAlias = Literal["allow", "if-necessary"]
+
+NEWEST = ""
+"""Value of a stack flag given without a version: the newest that fits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """How one field is typed on the command line."""
+
+    names: tuple[str, ...]
+    group: Group
+    about: str
+    metavar: str | None = None
+    count: bool = False
+
+    @property
+    def envvar(self) -> str:
+        """The environment variable that stands for the flag."""
+        long = self.names[0].split("/")[0]
+        return "DATALOADER_" + long.lstrip("-").replace("-", "_").upper()
+
+
+def option(
+    default: object, *names: str, group: Group, about: str, metavar: str | None = None, count: bool = False
+) -> Any:
+    """Declare a field that is an option; the first of ``names`` is the long one."""
+    flag = Flag(names=names, group=group, about=about, metavar=metavar, count=count)
+    return field(default=default, metadata={"flag": flag})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonOptions:
+    """What flags and ``DATALOADER_*`` variables say; ``None`` and ``()`` mean not said."""
+
+    prefix: Path | None = option(
+        None, "--prefix", "-p", group="Environment", metavar="DIR", about="Directory of the environment."
+    )
+    manifest: Path | None = option(
+        None,
+        "--manifest",
+        group="Environment",
+        metavar="FILE",
+        about="Manifest to use; else the nearest one, looking upward from here.",
+    )
+    lockfile: Path | None = option(
+        None,
+        "--lockfile",
+        group="Environment",
+        metavar="FILE",
+        about="Lockfile; else dataloader.lock beside the manifest.",
+    )
+
+    requirements: tuple[Path, ...] = option(
+        (), "--requirement", "-r", group="Inputs", metavar="FILE", about="Read a requirements.txt. May be repeated."
+    )
+    files: tuple[Path, ...] = option(
+        (), "--file", "-f", group="Inputs", metavar="FILE", about="Read an environment.yml. May be repeated."
+    )
+
+    channels: tuple[str, ...] = option(
+        (),
+        "--channel",
+        "-c",
+        group="Sources",
+        metavar="CHANNEL",
+        about="conda channel: a URL, a name or file://. May be repeated, most preferred first.",
+    )
+    conda: CondaMode | None = option(
+        None,
+        "--conda",
+        group="Sources",
+        about="Use conda channels: when they answer (auto), without fail (always), or not at all (never).",
+    )
+    index_url: str | None = option(
+        None, "--index-url", group="Sources", metavar="URL", about="Package index (Simple API) instead of PyPI."
+    )
+    extra_index_url: tuple[str, ...] = option(
+        (), "--extra-index-url", group="Sources", metavar="URL", about="A further package index. May be repeated."
+    )
+    find_links: tuple[str, ...] = option(
+        (),
+        "--find-links",
+        group="Sources",
+        metavar="URL|DIR",
+        about="A page or a directory of wheels. May be repeated.",
+    )
+    offline: bool = option(False, "--offline", group="Sources", about="Use the cache alone; never the network.")
+    refresh: bool = option(
+        False, "--refresh", group="Sources", about="Ask indexes and channels again, whatever is cached."
+    )
+
+    platform: str | None = option(
+        None,
+        "--platform",
+        group="Solving",
+        metavar="SUBDIR",
+        about="Platform to solve for, linux-64 say; else this machine's.",
+    )
+    target: Path | None = option(
+        None,
+        "--target",
+        group="Solving",
+        metavar="FILE",
+        about="TOML or JSON file describing the machines to solve for.",
+    )
+    prerelease: PrereleaseMode | None = option(
+        None, "--prerelease", group="Solving", about="Take pre-releases always, or only when nothing else fits."
+    )
+    only_binary: tuple[str, ...] = option(
+        (), "--only-binary", group="Solving", metavar="NAME", about="Never build this project; :all: for every project."
+    )
+    no_binary: tuple[str, ...] = option(
+        (),
+        "--no-binary",
+        group="Solving",
+        metavar="NAME",
+        about="Never use wheels of this project; :all: for every project.",
+    )
+    exclude_newer: str | None = option(
+        None,
+        "--exclude-newer",
+        group="Solving",
+        metavar="DATE",
+        about="Ignore what was published after this date (2024-01-31, or with a time and zone).",
+    )
+    matrix: Path | None = option(
+        None,
+        "--matrix",
+        group="Solving",
+        metavar="FILE",
+        about="Add to, or override, rows of the compatibility matrix.",
+    )
+
+    dry_run: bool = option(False, "--dry-run", group="Changes", about="Say what would be done, and change nothing.")
+    yes: bool = option(False, "--yes", "-y", group="Changes", about="Do not ask.")
+
+    json: bool = option(False, "--json", group="Output", about="Write one JSON document to standard output.")
+    quiet: int = option(0, "--quiet", "-q", group="Output", count=True, about="Say less. May be repeated.")
+    verbose: int = option(
+        0, "--verbose", "-v", group="Output", count=True, about="Say more. May be repeated; -vv adds tracebacks."
+    )
+    color: bool | None = option(
+        None,
+        "--color/--no-color",
+        group="Output",
+        about="Colour, or not; else NO_COLOR, FORCE_COLOR, and the terminal decide.",
+    )
+
+    @property
+    def verbosity(self) -> int:
+        """0 is normal; each -v adds one and each -q takes one."""
+        return self.verbose - self.quiet
+
+
+def _axis(name: str, title: str, *more: str) -> Any:
+    return option(
+        None,
+        f"--{name}",
+        *more,
+        group="Stack",
+        metavar="[VERSION]",
+        about=f"{title}; without a version the newest that fits.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackFlags:
+    """What is asked of each axis of the stack.
+
+    ``None``: not asked. ``NEWEST`` (the empty string): asked, any version. Else a version (``"11.8"``) or a
+    specifier (``">=12,<13"``). ``cuda="none"`` asks for CPU builds.
+    """
+
+    cuda: str | None = option(
+        None,
+        "--cuda",
+        group="Stack",
+        metavar="[VERSION|none]",
+        about="CUDA; without a version the newest that fits; none for CPU builds.",
+    )
+    cudnn: str | None = _axis("cudnn", "cuDNN")
+    nccl: str | None = _axis("nccl", "NCCL")
+    gcc: str | None = _axis("gcc", "GCC, for those who compile")
+    python: str | None = _axis("python", "Python")
+    torch: str | None = _axis("torch", "PyTorch", "--pytorch")
+    tensorflow: str | None = _axis("tensorflow", "TensorFlow")
+    jax: str | None = _axis("jax", "JAX")
+
+    def asked(self) -> Mapping[str, str]:
+        """Axis -> what was asked, for the axes that were."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {axis: value for axis, value in values.items() if value is not None}
+
+    @property
+    def frameworks(self) -> Mapping[str, str]:
+        """The frameworks asked for, by PyPI name."""
+        return {name: value for name, value in self.asked().items() if name in FRAMEWORKS}
+
+
+FRAMEWORKS = ("torch", "tensorflow", "jax")
