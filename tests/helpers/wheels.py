@@ -37,7 +37,8 @@ def make_wheel(  # one keyword for each thing a test may want to vary
     Args:
         requires: Requires-Dist lines, as in PEP 508.
         files: Members besides the dist-info, archive path to content; by default one importable package with
-            ``__version__``. ``NAME-VERSION.data/scripts/...`` and the other schemes go here too (``data_folder`` gives the prefix).
+            ``__version__``. ``NAME-VERSION.data/scripts/...`` and the other schemes go here too; ``data_folder``
+            gives the prefix.
         entry_points: Group to ``{name: "module:attribute"}``.
         tag: ``python-abi-platform``; each part may hold several with dots.
         extras: Provides-Extra names.
