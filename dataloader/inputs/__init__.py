@@ -1,0 +1,1 @@
+"""What people write besides a manifest: specs, requirements.txt, environment.yml; text in, frozen values out."""

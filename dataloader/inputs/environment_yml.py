@@ -1,0 +1,109 @@
+"""conda's environment.yml, with its pip section: text -> InputFile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dataloader.errors import DataloaderError, ManifestError
+from dataloader.inputs.model import CondaRequirement, InputFile
+from dataloader.inputs.requirements_txt import parse_requirement_lines
+from dataloader.inputs.spec import parse_conda
+
+_KEYS = {"name", "prefix", "channels", "dependencies", "variables"}
+
+
+def read_environment(path: Path) -> InputFile:
+    """Read an environment.yml.
+
+    ``prefix`` is noted, not used: it is the path of the machine that exported the file. Raises ManifestError
+    ``environment-invalid`` with every mistake.
+    """
+    data = _load(path)
+    mistakes: list[str] = []
+    suggestions: list[str] = []
+    conda: list[CondaRequirement] = []
+    pip: list[str] = []
+    for number, entry in enumerate(_list(data, "dependencies", mistakes), 1):
+        if isinstance(entry, str):
+            try:
+                conda.append(parse_conda(entry, origin=f"{path} (dependency {number})"))
+            except DataloaderError as error:
+                mistakes.append(f"dependency {number}: {error.message.split(': ', 1)[1]}")
+                suggestions.extend(error.suggestions)
+        elif isinstance(entry, dict) and set(entry) == {"pip"}:
+            pip += _strings(entry, "pip", mistakes)
+        else:
+            mistakes.append(f"dependency {number}: {entry!r} is neither a match spec nor a `pip:` section")
+    channels = _strings(data, "channels", mistakes)
+    variables = _variables(data, mistakes)
+    if mistakes:
+        raise ManifestError(
+            f"{path} cannot be read as an environment file",
+            code="environment-invalid",
+            causes=tuple(mistakes),
+            suggestions=tuple(dict.fromkeys(suggestions)),
+        )
+    section = parse_requirement_lines(tuple(pip), path=path)
+    return replace(
+        section,
+        path=str(path),
+        requirements=(*conda, *section.requirements),
+        name=str(data["name"]) if data.get("name") else None,
+        channels=tuple(channel for channel in channels if channel != "nodefaults"),
+        variables=variables,
+        notes=(*_notes(path, data), *section.notes),
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}", code="environment-invalid") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "it cannot be decoded"
+        raise ManifestError(f"{where} is not YAML: {problem}", code="environment-invalid") from error
+    if not isinstance(data, dict):
+        raise ManifestError(
+            f"{path} is not an environment file: it holds no mapping",
+            code="environment-invalid",
+            suggestions=("A requirements.txt is read with `-r FILE`.",),
+        )
+    return data
+
+
+def _list(data: dict[Any, Any], key: str, mistakes: list[str]) -> list[Any]:
+    value = data.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        mistakes.append(f"{key}: expected a list, not {type(value).__name__}")
+        return []
+    return value
+
+
+def _strings(data: dict[Any, Any], key: str, mistakes: list[str]) -> list[str]:
+    values = _list(data, key, mistakes)
+    mistakes += [f"{key}: {value!r} is not a string" for value in values if not isinstance(value, str)]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _variables(data: dict[str, Any], mistakes: list[str]) -> tuple[tuple[str, str], ...]:
+    value = data.get("variables") or {}
+    if not isinstance(value, dict):
+        mistakes.append("variables: expected a mapping of names to values")
+        return ()
+    return tuple((str(name), str(text)) for name, text in value.items())
+
+
+def _notes(path: Path, data: dict[str, Any]) -> tuple[str, ...]:
+    notes = [f"{path}: {key} is not read" for key in sorted(map(str, set(data) - _KEYS))]
+    if data.get("prefix"):
+        notes.append(f"{path}: prefix is not used; --prefix says where the environment goes")
+    return tuple(notes)

@@ -1,0 +1,153 @@
+"""Frozen values that every input is read into: requirements of both worlds, and what files say beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PypiRequirement:
+    """A PEP 508 requirement: the Python distribution, from either world unless ``world`` insists."""
+
+    name: str
+    """Normalised (PEP 503)."""
+    extras: tuple[str, ...] = ()
+    """Normalised and sorted."""
+    specifier: str = ""
+    """PEP 440 specifier set, clauses sorted; empty means every version."""
+    marker: str | None = None
+    world: Literal["any", "pypi"] = "any"
+    """``pypi`` when a conda package of the same project must not serve it."""
+    url: str | None = None
+    """``file://`` or ``https://`` URL of the one wheel that is meant; ``specifier`` is then its version."""
+    index: str | None = None
+    """Simple-API index that must serve it."""
+    hashes: tuple[str, ...] = ()
+    """``sha256:...`` digests, one of which the file must have; empty means any file."""
+    origin: str = "the command line"
+    """Where it was said: ``requirements.txt:3``."""
+
+    @property
+    def requirement(self) -> str:
+        """The requirement as PEP 508 text."""
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        version = f" @ {self.url}" if self.url else self.specifier
+        marker = f" ; {self.marker}" if self.marker else ""
+        return f"{self.name}{extras}{version}{marker}"
+
+    def __str__(self) -> str:
+        return f"pypi:{self.requirement}" if self.world == "pypi" else self.requirement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CondaRequirement:
+    """A conda match spec."""
+
+    name: str
+    version: str | None = None
+    """conda version spec (``2.1.*``, ``>=2,<3``); ``None`` means every version."""
+    build: str | None = None
+    """Glob on the build string."""
+    build_number: str | None = None
+    channel: str | None = None
+    """Name or URL of the channel that must serve it."""
+    subdir: str | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    origin: str = "the command line"
+
+    @property
+    def match_spec(self) -> str:
+        """The match spec, in the bracket form that leaves nothing to guess."""
+        fields = {
+            "version": self.version,
+            "build": self.build,
+            "build_number": self.build_number,
+            "subdir": self.subdir,
+            "md5": self.md5,
+            "sha256": self.sha256,
+        }
+        inside = ", ".join(f"{key}='{value}'" for key, value in fields.items() if value is not None)
+        channel = f"{self.channel}::" if self.channel else ""
+        return f"{channel}{self.name}[{inside}]" if inside else f"{channel}{self.name}"
+
+    def __str__(self) -> str:
+        return f"conda:{self.match_spec}"
+
+
+Requirement: TypeAlias = PypiRequirement | CondaRequirement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """What one requirements.txt or environment.yml says, its ``-r`` and ``-c`` files included."""
+
+    path: str
+    requirements: tuple[Requirement, ...] = ()
+    """In the order of the file."""
+    constraints: tuple[PypiRequirement, ...] = ()
+    """Limit a project if something else brings it in (``-c``)."""
+    name: str | None = None
+    """Name of the environment (environment.yml)."""
+    channels: tuple[str, ...] = ()
+    """Most preferred first."""
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    """URLs, or absolute paths."""
+    no_index: bool = False
+    prerelease: bool = False
+    """``--pre``."""
+    only_binary: tuple[str, ...] = ()
+    no_binary: tuple[str, ...] = ()
+    require_hashes: bool = False
+    variables: tuple[tuple[str, str], ...] = ()
+    """Environment variables that activation should set (environment.yml)."""
+    notes: tuple[str, ...] = ()
+    """What was read and has no effect here, to be said to the user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemRequirements:
+    """What the target must have at least; versions."""
+
+    cuda: str | None = None
+    libc: str | None = None
+    """glibc, or musl when ``libc_family`` says so."""
+    libc_family: str = "glibc"
+    linux: str | None = None
+    archspec: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PypiOptions:
+    """Where distributions come from, and which may be used."""
+
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    """URLs, or absolute paths."""
+    only_binary: tuple[str, ...] = ()
+    """Projects that are never built (pixi's ``no-build``); ``:all:`` for every project."""
+    no_binary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One set of tables; a manifest's top level is the feature ``default``."""
+
+    channels: tuple[tuple[str, int], ...] = ()
+    """``(channel, priority)``: higher first, then as written."""
+    platforms: tuple[str, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    """As written, conda first."""
+    by_platform: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
+    """From [target.PLATFORM]: a subdir, or ``linux``, ``osx``, ``unix``, ``win``."""
+    system: SystemRequirements = SystemRequirements()
+    pypi: PypiOptions = PypiOptions()
+    stack: Mapping[str, str] = field(default_factory=dict)
+    """Axis -> version; the empty string means any version, ``none`` for cuda means CPU."""
+    gpus: tuple[str, ...] = ()
+    """GPU models or compute capabilities that must run it."""

@@ -1,0 +1,221 @@
+"""Specs as people type them -> requirements. PEP 508, ``pypi:REQ``, ``conda:MATCHSPEC``, and wheels by path or URL."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from dataloader.errors import UsageError
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
+from dataloader.names import normalized
+
+_CONDA_NAME = re.compile(r"[a-z0-9_][a-z0-9_.\-]*")
+_CONDA_CLAUSE = re.compile(r"\s*\(*\s*(?:(?:==|!=|<=|>=|~=|=|<|>)?\s*[0-9A-Za-z_.*+!\-]+|\^.*\$)\s*\)*\s*")
+# The split of version and build is conda's own (conda.models.match_spec).
+_CONDA_VERSION_BUILD = re.compile(r"((?:.+?)[^><!,|]?)(?:(?<![=!|,<>~])(?:[ =])([^-=,|<>~]+?))?")
+_CONDA_BRACKETS = re.compile(r"\[(?P<inside>[^\[\]]*)\]\s*$")
+_CONDA_FIELD = re.compile(r"""\s*(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,'"]*)\s*(?:,|$)""")
+_CONDA_FIELDS = ("version", "build", "build_number", "channel", "subdir", "md5", "sha256")
+
+
+def parse_spec(text: str, *, origin: str = "the command line", base: Path | None = None) -> Requirement:
+    """Read one spec as typed on the command line; relative paths are taken from ``base``.
+
+    Raises UsageError ``requirement-invalid`` (or ``requirement-unsupported``), saying what to write instead.
+
+    >>> str(parse_spec("Torch >=2.1, <3"))
+    'torch<3,>=2.1'
+    >>> str(parse_spec("conda:cudnn=8.7"))
+    "conda:cudnn[version='8.7.*']"
+    """
+    text = text.strip()
+    if text.startswith("conda:"):
+        return parse_conda(text.removeprefix("conda:"), origin=origin)
+    if text.startswith("pypi:"):
+        return parse_pypi(text.removeprefix("pypi:"), origin=origin, world="pypi", base=base)
+    return parse_pypi(text, origin=origin, base=base)
+
+
+def parse_pypi(
+    text: str, *, origin: str = "the command line", world: Literal["any", "pypi"] = "any", base: Path | None = None
+) -> PypiRequirement:
+    """Read a PEP 508 requirement, or the path or URL of a wheel.
+
+    Raises UsageError ``requirement-invalid`` or ``requirement-unsupported``.
+    """
+    from packaging.requirements import InvalidRequirement
+    from packaging.requirements import Requirement as Pep508
+
+    text = text.strip()
+    if _is_location(text):
+        return _wheel_requirement(text, origin=origin, base=base)
+    try:
+        parsed = Pep508(text)
+    except InvalidRequirement as error:
+        raise _not_pep508(text, origin, str(error)) from error
+    requirement = PypiRequirement(
+        name=normalized(parsed.name),
+        extras=tuple(sorted({normalized(extra) for extra in parsed.extras})),
+        specifier=str(parsed.specifier),
+        marker=str(parsed.marker) if parsed.marker else None,
+        world=world,
+        origin=origin,
+    )
+    return with_wheel(requirement, parsed.url, base=base) if parsed.url else requirement
+
+
+def with_wheel(requirement: PypiRequirement, location: str, *, base: Path | None = None) -> PypiRequirement:
+    """``requirement`` met by the one wheel at ``location``, a path or a URL.
+
+    Raises UsageError ``requirement-unsupported`` for version control and source trees, ``requirement-invalid`` when
+    the wheel is of another project or not there.
+    """
+    wheel = _wheel_requirement(location, origin=requirement.origin, base=base)
+    if wheel.name != requirement.name:
+        raise UsageError(
+            f"{requirement.origin}: {location} is a wheel of {wheel.name}, not of {requirement.name}",
+            code="requirement-invalid",
+            suggestions=(f"Write `{wheel.name} @ {location}`.",),
+        )
+    return replace(wheel, extras=requirement.extras, marker=requirement.marker)
+
+
+def _is_location(text: str) -> bool:
+    head = text.split("#", 1)[0].split(";", 1)[0].strip()
+    if "://" in head:
+        return " @ " not in head and not re.match(r"[\w.\-]+\s*(\[[^\]]*\])?\s*@", head)
+    return head.endswith(".whl") or head in {".", ".."} or head.startswith(("./", "../", "/", "~"))
+
+
+def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> PypiRequirement:
+    from urllib.parse import unquote, urldefrag, urlsplit
+
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    location, fragment = urldefrag(location)
+    scheme = urlsplit(location).scheme
+    if not location.split("?", 1)[0].endswith(".whl") or "+" in scheme:
+        raise UsageError(
+            f"{origin}: {location} is not a wheel; source trees, archives and version control are not built here",
+            code="requirement-unsupported",
+            suggestions=("Build a wheel first (`python -m build`), then give its path.",),
+        )
+    if scheme in {"http", "https"}:
+        url, filename = location, unquote(urlsplit(location).path.rsplit("/", 1)[-1])
+    else:
+        path = Path(unquote(urlsplit(location).path) if scheme == "file" else location).expanduser()
+        path = ((base or Path.cwd()) / path).resolve()
+        if not path.is_file():
+            raise UsageError(f"{origin}: there is no file {path}", code="requirement-invalid")
+        url, filename = path.as_uri(), path.name
+    try:
+        name, version, _, _ = parse_wheel_filename(filename)
+    except InvalidWheelFilename as error:
+        raise UsageError(f"{origin}: {filename} is not a wheel's name: {error}", code="requirement-invalid") from error
+    hashes = tuple(part.replace("=", ":", 1) for part in fragment.split("&") if part.startswith("sha256="))
+    return PypiRequirement(
+        name=str(name), specifier=f"=={version}", url=url, hashes=hashes, world="pypi", origin=origin
+    )
+
+
+def _not_pep508(text: str, origin: str, reason: str) -> UsageError:
+    """The error for text that is no requirement, with what was probably meant."""
+    suggestions: tuple[str, ...]
+    if "::" in text or re.fullmatch(r"[\w.\-]+\s*=\s*[^=\s]\S*", text):
+        suggestions = (f"`conda:{text}` for the conda package.",)
+        name, equals, version = text.rpartition("::")[2].partition("=")
+        if equals:
+            suggestions += (f"`{name.strip()}=={version.strip()}` for the Python distribution.",)
+    elif re.match(r"[\w.\-]+\s+\d", text):
+        suggestions = ("Give the version with an operator: `" + re.sub(r"\s+", "==", text, count=1) + "`.",)
+    else:
+        suggestions = ("Write it like `numpy`, `numpy>=1.26,<2`, `ray[tune]==2.9.0` or `conda:cudnn=8.7`.",)
+    detail = " ".join(line.strip() for line in reason.splitlines()[:1])
+    return UsageError(
+        f"{origin}: {text!r} is not a requirement",
+        code="requirement-invalid",
+        causes=(detail,),
+        suggestions=suggestions,
+    )
+
+
+def parse_conda(text: str, *, origin: str = "the command line") -> CondaRequirement:
+    """Read a conda match spec: ``[CHANNEL[/SUBDIR]::]NAME[=VERSION[=BUILD]]``, with spaces or brackets too.
+
+    Raises UsageError ``match-spec-invalid``.
+
+    >>> parse_conda("conda-forge/linux-64::pytorch=2.1.0=*cuda118*").build
+    '*cuda118*'
+    >>> parse_conda("python >=3.10,<3.12").version
+    '>=3.10,<3.12'
+    """
+    original, text = text, text.split(" #", 1)[0].strip()
+    given: dict[str, str] = {}
+    if brackets := _CONDA_BRACKETS.search(text):
+        given = _bracket_fields(brackets["inside"], original, origin)
+        text = text[: brackets.start()].strip()
+    channel, _, text = text.rpartition("::")
+    channel, subdir = _split_subdir(channel)
+    match = re.match(r"([^ =<>!~\[\]]+)\s*(.*)$", text)
+    if match is None or not _CONDA_NAME.fullmatch(match[1].lower()):
+        raise _not_match_spec(
+            original, origin, "the package's name is missing or has a character that names cannot have"
+        )
+    version, build = _version_and_build(match[2].strip())
+    fields = {"version": version, "build": build, "channel": channel or None, "subdir": subdir} | given
+    version = fields["version"]
+    if version is not None and not all(_CONDA_CLAUSE.fullmatch(clause) for clause in re.split(r"[,|]", version)):
+        raise _not_match_spec(original, origin, f"{version!r} is not a version spec")
+    return CondaRequirement(name=match[1].lower(), origin=origin, **{k: fields.get(k) for k in _CONDA_FIELDS})
+
+
+def conda_version(text: str) -> str | None:
+    """A version spec as manifests write it: ``*`` is ``None``, ``=2.1`` is ``2.1.*``."""
+    text = text.strip()
+    return _version_and_build(text)[0] if text not in {"", "*"} else None
+
+
+def _version_and_build(text: str) -> tuple[str | None, str | None]:
+    if not text:
+        return None, None
+    match = _CONDA_VERSION_BUILD.fullmatch(text)
+    version, build = (match[1], match[2]) if match else (text, None)
+    if version.startswith("=") and not version.startswith("=="):
+        version = version[1:].strip()
+        # conda: name=1.8 is any 1.8, name=1.8=build is exactly 1.8.
+        if build is None and not version.endswith("*"):
+            version += ".*"
+    return (None if version.strip() == "*" else version.strip()), (build or None)
+
+
+def _split_subdir(channel: str) -> tuple[str, str | None]:
+    match = re.search(r"/((?:linux|osx|win|emscripten|wasi|freebsd|zos)-\w+|noarch)$", channel)
+    return (channel[: match.start()], match[1]) if match else (channel, None)
+
+
+def _bracket_fields(inside: str, text: str, origin: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    position = 0
+    while position < len(inside):
+        match = _CONDA_FIELD.match(inside, position)
+        if match is None or match[1] not in _CONDA_FIELDS:
+            known = ", ".join(_CONDA_FIELDS)
+            raise _not_match_spec(text, origin, f"inside the brackets only {known} are read")
+        fields[match[1]] = match[2].strip().strip("'\"")
+        position = match.end()
+    if "version" in fields and (version := conda_version(fields["version"])) is not None:
+        fields["version"] = version
+    return fields
+
+
+def _not_match_spec(text: str, origin: str, reason: str) -> UsageError:
+    return UsageError(
+        f"{origin}: {text!r} is not a conda match spec",
+        code="match-spec-invalid",
+        causes=(reason,),
+        suggestions=(
+            "Write it like `cudnn=8.7`, `nvidia::cuda-nvcc`, `pytorch=2.1.0=*cuda11.8*` or `python >=3.10,<3.12`.",
+        ),
+    )

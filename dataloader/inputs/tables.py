@@ -1,0 +1,174 @@
+"""The tables of a manifest -> Feature. The names and meanings are pixi's; [stack] is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from dataloader.errors import UsageError
+from dataloader.inputs.model import (
+    CondaRequirement,
+    Feature,
+    PypiOptions,
+    PypiRequirement,
+    Requirement,
+    SystemRequirements,
+)
+from dataloader.inputs.spec import conda_version, parse_conda, parse_pypi, with_wheel
+from dataloader.inputs.toml import Table
+from dataloader.names import normalized
+
+STACK_AXES = ("cuda", "cudnn", "nccl", "gcc", "python", "torch", "tensorflow", "jax", "driver")
+_MATCH_SPEC_KEYS = ("version", "build", "build-number", "channel", "subdir", "md5", "sha256")
+
+
+def read_feature(table: Table, ours: Table, general: Table) -> Feature:
+    stack = ours.table("stack")
+    stack.only({*STACK_AXES, "gpus"})
+    values = {axis: stack.string(axis) for axis in STACK_AXES}
+    targets = table.table("target")
+    return Feature(
+        channels=_channels(general),
+        platforms=general.strings("platforms"),
+        requirements=_requirements(table),
+        by_platform={name: _requirements(targets.table(name)) for name in targets},
+        system=_system(table.table("system-requirements")),
+        pypi=_pypi_options(table.table("pypi-options")),
+        stack={axis: value.removeprefix("*").strip() for axis, value in values.items() if value is not None},
+        gpus=stack.strings("gpus"),
+    )
+
+
+def _channels(table: Table) -> tuple[tuple[str, int], ...]:
+    channels = []
+    for item in table.items("channels"):
+        if isinstance(item, str):
+            channels.append((item, 0))
+        elif isinstance(item, dict) and isinstance(item.get("channel"), str):
+            channels.append((item["channel"], int(item.get("priority", 0))))
+        else:
+            table.mistake("channels", f"{item!r} is neither a channel's name nor {{channel = ..., priority = ...}}")
+    return tuple(channels)
+
+
+def _requirements(table: Table) -> tuple[Requirement, ...]:
+    return (*_each(table.table("dependencies"), _conda), *_each(table.table("pypi-dependencies"), _pypi))
+
+
+def _each(table: Table, read: Callable[[Table, str], Requirement]) -> Iterator[Requirement]:
+    def attempt(name: str) -> Requirement | None:
+        try:
+            return read(table, name)
+        except UsageError as error:
+            detail = "".join(f" ({cause})" for cause in error.causes[:1])
+            table.mistake(name, error.message.removeprefix(f"{table.where(name)}: ") + detail)
+            return None
+
+    return (requirement for name in table if (requirement := attempt(name)))
+
+
+def _conda(table: Table, name: str) -> CondaRequirement:
+    """A line of [dependencies]: a version spec, or a table of match-spec fields."""
+    value = table.data[name]
+    origin = table.where(name)
+    if isinstance(value, str):
+        return parse_conda(f"{name} {value}" if value.strip() not in {"", "*"} else name, origin=origin)
+    if not isinstance(value, dict):
+        raise UsageError('expected a version such as ">=2.1,<3", or a table')
+    if unsupported := sorted({"git", "path", "url"} & set(value)):
+        raise UsageError(f"{unsupported[0]} dependencies are not supported; name a package of a channel")
+    fields = {key.replace("-", "_"): str(value[key]) for key in _MATCH_SPEC_KEYS if key in value}
+    version = conda_version(fields.pop("version", "*"))
+    inside = "".join(f", {key}='{text}'" for key, text in fields.items())
+    return parse_conda(f"{name}[version='{version or '*'}'{inside}]", origin=origin)
+
+
+def _pypi(table: Table, name: str) -> PypiRequirement:
+    """A line of [pypi-dependencies]: a specifier, or a table."""
+    value = table.data[name]
+    origin = table.where(name)
+    if isinstance(value, str):
+        return parse_pypi(f"{name}{_specifier(value)}", origin=origin)
+    if not isinstance(value, dict):
+        raise UsageError('expected a specifier such as ">=2.1,<3", or a table')
+    if unsupported := sorted({"git", "editable"} & set(value)):
+        raise UsageError(f"{unsupported[0]} dependencies are not supported; build a wheel and name its path")
+    extras = value.get("extras", [])
+    marker = value.get("env-markers") or value.get("markers")
+    text = f"{name}[{','.join(map(str, extras))}]{_specifier(str(value.get('version', '*')))}"
+    requirement = parse_pypi(text + (f" ; {marker}" if marker else ""), origin=origin)
+    if location := value.get("url") or value.get("path"):
+        return with_wheel(requirement, str(location), base=table.document.path.parent)
+    if index := value.get("index"):
+        return replace(requirement, index=str(index), world="pypi")
+    return requirement
+
+
+def _specifier(text: str) -> str:
+    text = text.strip()
+    if text in {"", "*"}:
+        return ""
+    if text[0].isdigit():
+        raise UsageError(f'{text!r} has no operator; write "=={text}", or "=={text}.*" for the whole series')
+    return text
+
+
+def _system(table: Table) -> SystemRequirements:
+    family, libc = "glibc", None
+    if isinstance(table.data.get("libc"), dict):
+        details = table.table("libc")
+        family, libc = details.choice("family", {"glibc", "musl"}) or "glibc", details.string("version")
+    else:
+        libc = table.string("libc")
+    return SystemRequirements(
+        cuda=table.string("cuda"),
+        libc=libc,
+        libc_family=family,
+        linux=table.string("linux"),
+        archspec=table.string("archspec"),
+    )
+
+
+def _pypi_options(table: Table) -> PypiOptions:
+    return PypiOptions(
+        index_url=table.string("index-url"),
+        extra_index_urls=table.strings("extra-index-urls"),
+        find_links=tuple(_find_links(table)),
+        only_binary=_projects(table, "no-build"),
+        no_binary=_projects(table, "no-binary"),
+    )
+
+
+def _find_links(table: Table) -> Iterator[str]:
+    base = table.document.path.parent
+    for item in table.items("find-links"):
+        entry: dict[str, Any] = item if isinstance(item, dict) else {"path": item}
+        if isinstance(entry.get("url"), str):
+            yield entry["url"]
+        elif isinstance(path := entry.get("path"), str):
+            yield path if "://" in path else str((base / path).resolve())
+        else:
+            table.mistake("find-links", f"{item!r} is neither {{path = ...}} nor {{url = ...}}")
+
+
+def _projects(table: Table, key: str) -> tuple[str, ...]:
+    """``true`` for all projects, or a list of them."""
+    if isinstance(table.data.get(key), list):
+        return tuple(normalized(name) for name in table.strings(key))
+    return (":all:",) if table.boolean(key) else ()
+
+
+def with_project(feature: Feature, project: Table) -> Feature:
+    """Add a pyproject.toml's own dependencies, as pixi does."""
+    origin = project.where("dependencies")
+
+    def read(text: str) -> Requirement | None:
+        try:
+            return parse_pypi(text, origin=origin)
+        except UsageError as error:
+            project.mistake("dependencies", error.message.removeprefix(f"{origin}: "))
+            return None
+
+    more = tuple(requirement for text in project.strings("dependencies") if (requirement := read(text)))
+    return replace(feature, requirements=(*feature.requirements, *more))

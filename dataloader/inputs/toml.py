@@ -1,0 +1,181 @@
+"""TOML read with its mistakes collected: every wrong key is said with its file, line, table and key, all at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from dataloader.errors import ManifestError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_KEY = r"""(?:[A-Za-z0-9_\-]+|"[^"]*"|'[^']*')"""
+_DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
+_HEADER = re.compile(rf"\s*\[\[?\s*({_DOTTED})\s*\]")
+_ASSIGNMENT = re.compile(rf"\s*({_DOTTED})\s*=")
+
+
+def line_of(text: str, path: tuple[str, ...]) -> int | None:
+    """The line that says ``path`` (tables, then a key), or the nearest table around it; ``None`` when there is none.
+
+    >>> line_of('[a]\\nb = 1\\nc = {d = 2}', ("a", "c", "d"))
+    3
+    """
+    table: tuple[str, ...] = ()
+    best: tuple[int, int] | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            here = table = _keys(header[1])
+        elif assignment := _ASSIGNMENT.match(line):
+            here = (*table, *_keys(assignment[1]))
+        else:
+            continue
+        if path[: len(here)] == here and (best is None or len(here) > best[0]):
+            best = (len(here), number)
+    return best[1] if best else None
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    return tuple(key.strip("\"'") for key in re.findall(_KEY, dotted))
+
+
+class Document:
+    """One parsed TOML file and the mistakes found in it so far."""
+
+    def __init__(self, text: str, path: Path, *, code: str, kind: str) -> None:
+        self.text = text
+        self.path = path
+        self.code = code
+        self.kind = kind
+        self._mistakes: list[tuple[int, str]] = []
+        try:
+            self.data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ManifestError(f"{path} is not TOML: {error}", code=code) from error
+
+    def root(self) -> Table:
+        """The whole file as a table."""
+        return Table(self, (), self.data)
+
+    def where(self, path: tuple[str, ...]) -> str:
+        """``FILE:LINE`` of a key, for messages and for the origin of a value."""
+        line = line_of(self.text, path)
+        return f"{self.path.name}:{line}" if line else self.path.name
+
+    def mistake(self, path: tuple[str, ...], message: str) -> None:
+        """Record one mistake; reading goes on."""
+        *table, key = path
+        name = f"[{'.'.join(table)}] {key}" if table else key
+        self._mistakes.append((line_of(self.text, path) or 0, f"{self.where(path)}: {name}: {message}"))
+
+    def check(self) -> None:
+        """Raise ManifestError with all the mistakes, if there are any."""
+        if self._mistakes:
+            causes = tuple(text for _, text in sorted(self._mistakes))
+            raise ManifestError(f"{self.path} cannot be read as a {self.kind}", code=self.code, causes=causes)
+
+
+class Table:
+    """One table of a document. A value of the wrong type is a mistake and reads as missing."""
+
+    def __init__(self, document: Document, path: tuple[str, ...], data: dict[str, Any]) -> None:
+        self.document = document
+        self.path = path
+        self.data = data
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.data
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def mistake(self, key: str, message: str) -> None:
+        """Record a mistake about one key."""
+        self.document.mistake((*self.path, key), message)
+
+    def where(self, key: str) -> str:
+        """``FILE:LINE`` of a key."""
+        return self.document.where((*self.path, key))
+
+    def table(self, key: str) -> Table:
+        """The table under ``key``; an empty one when there is none."""
+        value = self.data.get(key, {})
+        if not isinstance(value, dict):
+            self.mistake(key, f"expected a table, not {_kind(value)}")
+            value = {}
+        return Table(self.document, (*self.path, key), value)
+
+    def string(self, key: str) -> str | None:
+        """The string under ``key``."""
+        value = self.data.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            # 12.10 would silently be 12.1.
+            self.mistake(key, f'expected a string; write {key} = "{value}"')
+            return None
+        if value is not None and not isinstance(value, str):
+            self.mistake(key, f"expected a string, not {_kind(value)}")
+            return None
+        return value
+
+    def boolean(self, key: str) -> bool | None:
+        """The boolean under ``key``."""
+        value = self.data.get(key)
+        if value is not None and not isinstance(value, bool):
+            self.mistake(key, f"expected true or false, not {_kind(value)}")
+            return None
+        return value
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """The list of strings under ``key``."""
+        return tuple(value for value in self.items(key) if self._is_string(key, value))
+
+    def items(self, key: str) -> tuple[Any, ...]:
+        """The list under ``key``, whatever it holds."""
+        value = self.data.get(key, [])
+        if not isinstance(value, list):
+            self.mistake(key, f"expected a list, not {_kind(value)}")
+            return ()
+        return tuple(value)
+
+    def choice(self, key: str, choices: Collection[str]) -> str | None:
+        """The string under ``key``, one of ``choices``."""
+        value = self.string(key)
+        if value is not None and value not in choices:
+            self.mistake(key, f"{value!r} is not possible here{_did_you_mean(value, choices)}")
+            return None
+        return value
+
+    def only(self, known: Collection[str]) -> None:
+        """Every key outside ``known`` is a mistake."""
+        for key in self.data:
+            if key not in known:
+                self.mistake(key, f"there is no such key{_did_you_mean(key, known)}")
+
+    def _is_string(self, key: str, value: object) -> bool:
+        if not isinstance(value, str):
+            self.mistake(key, f"expected a list of strings, found {value!r}")
+        return isinstance(value, str)
+
+
+def _did_you_mean(word: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f" (known: {', '.join(sorted(known))})"
+
+
+def _kind(value: object) -> str:
+    names = {
+        dict: "a table",
+        list: "a list",
+        str: "a string",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), "a date")

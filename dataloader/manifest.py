@@ -1,0 +1,245 @@
+"""The manifest: dataloader.toml, or pixi.toml and pyproject.toml with ours under [tool.dataloader] -> Manifest.
+
+The tables are pixi's, plus [stack] and [resolution]. Unknown keys of ours are mistakes; pixi's are left to pixi.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from dataloader.errors import ManifestError, UsageError
+from dataloader.inputs.model import Feature, PypiOptions, Requirement, SystemRequirements
+from dataloader.inputs.tables import read_feature, with_project
+from dataloader.inputs.toml import Document, Table
+from dataloader.names import normalized
+
+MANIFEST_NAMES = ("dataloader.toml", "pixi.toml", "pyproject.toml")
+"""In the order they are looked for in each directory."""
+
+DEFAULT = "default"
+
+_TABLES = {"workspace", "project", "dependencies", "pypi-dependencies", "system-requirements", "pypi-options"}
+_PIXI_ONLY = {"host-dependencies", "build-dependencies", "tasks", "activation", "package", "dev", "tool"}
+_OURS = {"stack", "resolution"}
+_RESOLUTION = {"conda", "exclude-newer", "matrix", "prerelease", "pypi-only"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """How to solve ([resolution]); ``None`` means not said."""
+
+    conda: str | None = None
+    prerelease: str | None = None
+    exclude_newer: str | None = None
+    matrix: str | None = None
+    """Path, relative to the manifest."""
+    pypi_only: tuple[str, ...] = ()
+    """Normalised projects that conda must not serve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What one environment of a manifest asks for, its features joined."""
+
+    name: str
+    channels: tuple[str, ...]
+    """Most preferred first."""
+    platforms: tuple[str, ...]
+    requirements: tuple[Requirement, ...]
+    system: SystemRequirements
+    pypi: PypiOptions
+    stack: Mapping[str, str]
+    gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A manifest as read."""
+
+    path: Path
+    """Absolute."""
+    name: str | None
+    channel_priority: str | None
+    features: Mapping[str, Feature]
+    environments: Mapping[str, tuple[str, ...]]
+    """Environment -> its features, most preferred first."""
+    resolution: Resolution
+    notes: tuple[str, ...] = ()
+    """What was read and has no effect here, to be said to the user."""
+
+    def environment(self, name: str = DEFAULT, platform: str = "linux-64") -> Environment:
+        """Join the features of one environment, for one platform.
+
+        Raises UsageError ``environment-unknown``.
+        """
+        if name not in self.environments:
+            known = ", ".join(sorted(self.environments))
+            raise UsageError(
+                f"{self.path} has no environment {name}", code="environment-unknown", causes=(f"It has: {known}.",)
+            )
+        features = [self.features[feature] for feature in self.environments[name]]
+        channels = sorted((c for f in features for c in f.channels), key=lambda channel: -channel[1])
+        wanted = (platform, platform.split("-", 1)[0], "win" if platform.startswith("win") else "unix")
+        requirements = [r for f in features for r in f.requirements]
+        requirements += [r for f in features for key in wanted for r in f.by_platform.get(key, ())]
+        return Environment(
+            name=name,
+            channels=tuple(dict.fromkeys(channel for channel, _ in channels)),
+            platforms=next((f.platforms for f in features if f.platforms), ()),
+            requirements=tuple(requirements),
+            system=_join_system([f.system for f in features]),
+            pypi=_join_pypi([f.pypi for f in features]),
+            stack={axis: value for f in reversed(features) for axis, value in f.stack.items()},
+            gpus=tuple(dict.fromkeys(gpu for f in features for gpu in f.gpus)),
+        )
+
+
+def find_manifest(start: Path) -> Path | None:
+    """The nearest manifest, looking in ``start`` and then upward; a pyproject.toml counts when it speaks to us."""
+    for directory in (start, *start.parents):
+        for name in MANIFEST_NAMES:
+            path = directory / name
+            if path.is_file() and (name != "pyproject.toml" or _speaks_to_us(path)):
+                return path
+    return None
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read a manifest.
+
+    Raises ManifestError ``manifest-missing``, or ``manifest-invalid`` with every mistake.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ManifestError(
+            f"There is no manifest {path}",
+            code="manifest-missing",
+            suggestions=("`dataloader init` writes one.",),
+        ) from error
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is not UTF-8: {error}") from error
+    return parse_manifest(text, path)
+
+
+def parse_manifest(text: str, path: Path) -> Manifest:
+    """Read a manifest's text; the name of ``path`` tells its kind.
+
+    Raises ManifestError ``manifest-invalid`` with every mistake.
+    """
+    document = Document(text, path.absolute(), code="manifest-invalid", kind="manifest")
+    root = document.root()
+    pixi, ours = _roots(root, path.name)
+    workspace = pixi.table("workspace" if "workspace" in pixi else "project")
+    if path.name == "dataloader.toml":
+        root.only(_TABLES | _PIXI_ONLY | _OURS | {"feature", "environments", "target"})
+    else:
+        ours.only(_OURS | {"feature"})
+    default = read_feature(pixi, ours, workspace)
+    if path.name == "pyproject.toml":
+        default = with_project(default, root.table("project"))
+    features = {DEFAULT: default}
+    ours_of = ours.table("feature")
+    for name in pixi.table("feature"):
+        table = pixi.table("feature").table(name)
+        features[name] = read_feature(table, ours_of.table(name) if ours is not pixi else table, table)
+    if ours is not pixi:
+        ours_of.only(set(features))
+    manifest = Manifest(
+        path=document.path,
+        name=workspace.string("name")
+        or (root.table("project").string("name") if path.name == "pyproject.toml" else None),
+        channel_priority=workspace.choice("channel-priority", {"strict", "disabled"}),
+        features=features,
+        environments=_environments(pixi.table("environments"), set(features)),
+        resolution=_resolution(ours.table("resolution"), workspace),
+        notes=tuple(
+            f"{pixi.where(key)}: [{key}] is not read"
+            for key in ("host-dependencies", "build-dependencies")
+            if key in pixi
+        ),
+    )
+    document.check()
+    return manifest
+
+
+def _roots(root: Table, filename: str) -> tuple[Table, Table]:
+    """Where pixi's tables are, and where ours are."""
+    if filename == "pyproject.toml":
+        tool = root.table("tool")
+        return tool.table("pixi"), tool.table("dataloader")
+    if filename == "pixi.toml":
+        return root, root.table("tool").table("dataloader")
+    return root, root
+
+
+def _speaks_to_us(path: Path) -> bool:
+    # A cheap look that cannot fail on someone else's broken file; a true hit is parsed and checked later.
+    return bool(re.search(rb"(?m)^\s*\[\s*tool\s*\.\s*(dataloader|pixi)\b", path.read_bytes()))
+
+
+def _resolution(table: Table, workspace: Table) -> Resolution:
+    table.only(_RESOLUTION)
+    return Resolution(
+        conda=table.choice("conda", {"auto", "always", "never"}),
+        prerelease=table.choice("prerelease", {"allow", "if-necessary"}),
+        exclude_newer=_date(table, "exclude-newer") or _date(workspace, "exclude-newer"),
+        matrix=table.string("matrix"),
+        pypi_only=tuple(normalized(name) for name in table.strings("pypi-only")),
+    )
+
+
+def _date(table: Table, key: str) -> str | None:
+    value = table.data.get(key)
+    # TOML has dates of its own.
+    return value.isoformat() if isinstance(value, date) else table.string(key)
+
+
+def _environments(table: Table, features: set[str]) -> Mapping[str, tuple[str, ...]]:
+    environments: dict[str, tuple[str, ...]] = {DEFAULT: (DEFAULT,)}
+    for name in table:
+        value = table.data[name]
+        inside = table.table(name) if isinstance(value, dict) else table
+        wanted = inside.strings("features" if isinstance(value, dict) else name)
+        for feature in wanted:
+            if feature not in features:
+                table.mistake(name, f"there is no feature {feature}")
+        with_default = not (isinstance(value, dict) and inside.boolean("no-default-feature"))
+        joined = (*(f for f in wanted if f in features and f != DEFAULT), *([DEFAULT] if with_default else []))
+        environments[name] = joined
+    return environments
+
+
+def _join_system(parts: list[SystemRequirements]) -> SystemRequirements:
+    """The most demanding of each."""
+
+    def highest(values: Iterable[str | None]) -> str | None:
+        said = [value for value in values if value is not None]
+        return max(said, key=lambda text: [int(n) for n in re.findall(r"\d+", text)], default=None)
+
+    return SystemRequirements(
+        cuda=highest(part.cuda for part in parts),
+        libc=highest(part.libc for part in parts),
+        libc_family=next((part.libc_family for part in parts if part.libc), "glibc"),
+        linux=highest(part.linux for part in parts),
+        archspec=next((part.archspec for part in parts if part.archspec), None),
+    )
+
+
+def _join_pypi(parts: list[PypiOptions]) -> PypiOptions:
+    def joined(values: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value for part in values for value in part))
+
+    return PypiOptions(
+        index_url=next((part.index_url for part in parts if part.index_url), None),
+        extra_index_urls=joined(part.extra_index_urls for part in parts),
+        find_links=joined(part.find_links for part in parts),
+        only_binary=joined(part.only_binary for part in parts),
+        no_binary=joined(part.no_binary for part in parts),
+    )
