@@ -20,7 +20,10 @@ class Bound:
     specifier: str = ""
     """PEP 440 specifier set (a conda version spec for ``conda:NAME``); empty means every version."""
     build: str = ""
-    """Glob on the conda build string; binds conda records only."""
+    """Matcher on the conda build string as conda match specs have it: a glob, or a regular expression in ``^...$``.
+
+    Binds conda records only; wheels have no build string and are never excluded by it.
+    """
     world: World = "any"
 
 
@@ -54,3 +57,186 @@ class StackNeeds:
     """Extra Simple-API indexes that the stack wants (a PyTorch wheel index), used for ``index_only`` projects."""
     index_only: tuple[str, ...] = ()
     """Projects whose wheels must come from ``indexes`` when they are served there."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know though it does not stop anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """One matrix row: a published build of a framework."""
+
+    id: str
+    framework: str
+    """Normalised PyPI project that people name (``torch``, ``cupy``)."""
+    version: str
+    """The version, or the newest one that the row speaks for."""
+    versions: str
+    """PEP 440 specifier of the versions that the row speaks for."""
+    channel: str
+    """``pypi``, the name of a wheel index of table ``index``, or ``conda:NAME``."""
+    package: str
+    """The package that carries it there (``cupy-cuda12x``; a conda name for conda channels)."""
+    cuda: str | None
+    """CUDA version compiled against (``"12.1"``, or ``"12"`` when only the major is known); None: a CPU build."""
+    cuda_runs: str | None = None
+    """PEP 440 specifier of the CUDA runtimes that it runs with; None: the very one it was built with."""
+    python: tuple[str, ...] = ()
+    """Python minors it was built for; empty: not known or all."""
+    build: str = ""
+    """Matcher of the conda build string (see ``Bound.build``); empty for wheels."""
+    cudnn: str | None = None
+    nccl: str | None = None
+    gcc: str | None = None
+    glibc: str | None = None
+    cxx11_abi: bool | None = None
+    sm: tuple[str, ...] | None = None
+    """Compute capabilities with machine code in the binary; None: not known."""
+    ptx: tuple[str, ...] | None = None
+    """Compute capabilities with PTX in the binary; None: not known."""
+    driver: str | None = None
+    """Driver needed beyond what ``cuda`` implies."""
+    needs: tuple[str, ...] = ()
+    """Requirements (PEP 508, or ``conda:``) that its metadata does not state and without which it does not run."""
+    released: str | None = None
+    source: str
+    date: str
+    """Day the source was read, ISO 8601."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolkit:
+    """One CUDA ``major.minor``."""
+
+    id: str
+    cuda: str
+    driver: str | None = None
+    """Linux driver released with it: what PTX compiled by this toolkit needs."""
+    gcc_max: str | None = None
+    """Newest GCC major that its nvcc accepts as host compiler."""
+    gcc_min: str | None = None
+    clang_max: str | None = None
+    sm: tuple[str, ...] = ()
+    """Compute capabilities that it can compile for."""
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverFloor:
+    """The oldest Linux driver that runs every minor of one CUDA major (minor-version compatibility)."""
+
+    id: str
+    cuda_major: str
+    driver: str
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuModel:
+    """The compute capability of one GPU."""
+
+    id: str
+    gpu: str
+    capability: str
+    architecture: str = ""
+    segment: str = ""
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cudnn:
+    """One cuDNN release."""
+
+    id: str
+    cudnn: str
+    cuda_majors: tuple[str, ...]
+    capability_min: str | None = None
+    released: str | None = None
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nccl:
+    """One NCCL build of one channel, with the CUDA versions it was built with."""
+
+    id: str
+    nccl: str
+    channel: str
+    package: str
+    built_with: tuple[str, ...]
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelIndex:
+    """A wheel index beside PyPI, one per CUDA variant."""
+
+    id: str
+    name: str
+    url: str
+    """With ``{variant}``: ``cpu``, or ``cu`` and the digits of the CUDA version."""
+    local: str
+    """Local version label of its wheels, with ``{variant}``."""
+    projects: tuple[str, ...]
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """The PyPI wheels that carry the libraries of one CUDA toolkit."""
+
+    id: str
+    cuda: str
+    wheels: tuple[str, ...]
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageRule:
+    """An implication between packages, as written: requirements are text."""
+
+    id: str
+    when: str = ""
+    """Requirement that triggers it; empty: always."""
+    then: tuple[str, ...]
+    requires: bool = False
+    cuda: str = ""
+    """PEP 440 specifier of the stack's CUDA for which it holds; empty: any, CPU stacks too."""
+    world: World = "any"
+    """World of the triggering candidate."""
+    why: str
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """A release of a project that was compiled against one torch: what its wheels on PyPI need."""
+
+    id: str
+    project: str
+    version: str
+    torch: str = ""
+    """PEP 440 specifier of torch; empty: any."""
+    cuda: tuple[str, ...] = ()
+    """CUDA versions its PyPI wheels were built for; empty: no CUDA code, or not known."""
+    cxx11_abi: bool | None = None
+    released: str | None = None
+    source: str
+    date: str
+    note: str = ""

@@ -1,1 +1,5 @@
-"""The stack planner over the axes of the matrix."""
+"""The stack planner over the matrix axes."""
+
+from dataloader.stack.model import AXES, CPU, FrameworkBuild, Reason, Stack, StackRequest
+
+__all__ = ["AXES", "CPU", "FrameworkBuild", "Reason", "Stack", "StackRequest"]

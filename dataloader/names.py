@@ -1,0 +1,69 @@
+"""Which conda name and which PyPI project are one identity. PyPI names are normalised as PEP 503 says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from dataloader.compat.paths import matrix_dir
+
+_SEPARATORS = re.compile(r"[-_.]+")
+
+
+def normalized(project: str) -> str:
+    """Return the normalised name of a PyPI project (PEP 503), without importing ``packaging``.
+
+    >>> normalized("Typing_Extensions")
+    'typing-extensions'
+    """
+    return _SEPARATORS.sub("-", project).lower()
+
+
+def conda_name(project: str) -> str | None:
+    """Return the conda package that is the identity of a PyPI project, or None when conda has none.
+
+    Where several conda packages wrap one distribution, the one that carries the files is the identity. A conda
+    package of the same name that is something else (``docker``) is not the project.
+    """
+    names = _names()
+    project = normalized(project)
+    if project in names.identity:
+        return names.identity[project]
+    return project if project in names.same else None
+
+
+def pypi_names(conda: str) -> tuple[str, ...] | None:
+    """Return the PyPI projects inside a conda package: ``()`` when it has none, None when the name is unknown."""
+    names = _names()
+    if conda in names.same:
+        return (conda,)
+    if conda in names.absent:
+        return ()
+    return names.other.get(conda)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Names:
+    same: frozenset[str]
+    """conda names that are exactly one project, of the same name."""
+    absent: frozenset[str]
+    """conda names that are no PyPI project."""
+    other: dict[str, tuple[str, ...]]
+    identity: dict[str, str]
+    """PyPI project to conda name, where ``same`` does not say it."""
+
+
+@cache
+def _names() -> _Names:
+    # 34,000 names: two long strings to split cost a few milliseconds, one object per name would cost fifty.
+    import json
+    import zlib
+
+    document = json.loads(zlib.decompress((matrix_dir() / "names.json.gz").read_bytes(), wbits=zlib.MAX_WBITS | 16))
+    return _Names(
+        same=frozenset(document["same"].split(" ")),
+        absent=frozenset(document["absent"].split(" ")),
+        other={conda: tuple(projects) for conda, projects in document["other"].items()},
+        identity=document["identity"],
+    )

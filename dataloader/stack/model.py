@@ -1,0 +1,75 @@
+"""What a person asks of the stack, and the stack that answers. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from dataloader.compat.model import Build
+
+CPU = "none"
+"""The ``cuda`` axis of a stack whose builds need no GPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackRequest:
+    """The stack options of one command, manifest and target together.
+
+    Every version may be partial (``"12"``, ``"2.1"``: any version that begins so) or a PEP 440 specifier.
+    """
+
+    cuda: str | None = None
+    """``"none"``: CPU builds; ``""``: any CUDA; None: not asked (CUDA builds are preferred, CPU builds accepted)."""
+    cudnn: str | None = None
+    nccl: str | None = None
+    gcc: str | None = None
+    """The host compiler that nvcc is to use."""
+    python: str | None = None
+    glibc: str | None = None
+    frameworks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Normalised project to version; ``""``: the newest that fits."""
+    worlds: frozenset[str] = frozenset({"conda", "pypi"})
+    channels: tuple[str, ...] = ()
+    """conda channels in order of priority, as names or URLs; empty: every channel that the matrix knows."""
+    indexes: bool = True
+    """Whether wheel indexes beside PyPI (PyTorch's) may be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One sentence on why an axis has its value, and the matrix row that says so."""
+
+    axis: str
+    text: str
+    row: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkBuild:
+    """The build of one framework that a stack settled on, with every place that offers it."""
+
+    project: str
+    version: str
+    cuda: str | None
+    """CUDA version the build was compiled against; None for a CPU build."""
+    rows: tuple[Build, ...]
+    """The matrix rows that offer it, best first: one per conda channel or index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """One consistent choice on every axis."""
+
+    axes: Mapping[str, str]
+    """Axis name to value; an axis that nothing bears on is left out. Sorted for printing by ``AXES``."""
+    builds: tuple[FrameworkBuild, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    pythons: tuple[str, ...] = ()
+    """Python minors that every chosen build supports, newest first; empty when nothing limits them."""
+    warnings: tuple[str, ...] = ()
+
+
+AXES = ("platform", "glibc", "driver", "gpu", "cuda", "cudnn", "nccl", "gcc", "python")
+"""The order in which the axes are shown; frameworks follow by name."""
