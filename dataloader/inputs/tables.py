@@ -45,8 +45,10 @@ def _channels(table: Table) -> tuple[tuple[str, int], ...]:
     for item in table.items("channels"):
         if isinstance(item, str):
             channels.append((item, 0))
-        elif isinstance(item, dict) and isinstance(item.get("channel"), str):
-            channels.append((item["channel"], int(item.get("priority", 0))))
+        elif (
+            isinstance(item, dict) and isinstance(item.get("channel"), str) and isinstance(item.get("priority", 0), int)
+        ):
+            channels.append((item["channel"], item.get("priority", 0)))
         else:
             table.mistake("channels", f"{item!r} is neither a channel's name nor {{channel = ..., priority = ...}}")
     return tuple(channels)

@@ -1,10 +1,14 @@
-"""TOML read with its mistakes collected: every wrong key is said with its file, line, table and key, all at once."""
+"""TOML (and JSON of the same shape) read with its mistakes collected.
+
+Every wrong key is said with its file, line, table and key, all at once.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ else:
 
 _KEY = r"""(?:[A-Za-z0-9_\-]+|"[^"]*"|'[^']*')"""
 _DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
-_HEADER = re.compile(rf"\s*\[\[?\s*({_DOTTED})\s*\]")
+_HEADER = re.compile(rf"\s*\[(\[)?\s*({_DOTTED})\s*\]")
 _ASSIGNMENT = re.compile(rf"\s*({_DOTTED})\s*=")
 
 
@@ -27,12 +31,19 @@ def line_of(text: str, path: tuple[str, ...]) -> int | None:
 
     >>> line_of('[a]\\nb = 1\\nc = {d = 2}', ("a", "c", "d"))
     3
+    >>> line_of('[[a]]\nb = 1\n[[a]]\nb = 2', ("a[1]", "b"))
+    4
     """
     table: tuple[str, ...] = ()
+    seen: Counter[tuple[str, ...]] = Counter()
     best: tuple[int, int] | None = None
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
-            here = table = _keys(header[1])
+            here = table = _keys(header[2])
+            if header[1]:
+                table = (*here[:-1], f"{here[-1]}[{seen[here]}]")
+                seen[here] += 1
+                here = table
         elif assignment := _ASSIGNMENT.match(line):
             here = (*table, *_keys(assignment[1]))
         else:
@@ -47,7 +58,7 @@ def _keys(dotted: str) -> tuple[str, ...]:
 
 
 class Document:
-    """One parsed TOML file and the mistakes found in it so far."""
+    """One parsed file, JSON if its name says so, and the mistakes found in it so far."""
 
     def __init__(self, text: str, path: Path, *, code: str, kind: str) -> None:
         self.text = text
@@ -55,10 +66,7 @@ class Document:
         self.code = code
         self.kind = kind
         self._mistakes: list[tuple[int, str]] = []
-        try:
-            self.data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ManifestError(f"{path} is not TOML: {error}", code=code) from error
+        self.data = _parse(text, path, code)
 
     def root(self) -> Table:
         """The whole file as a table."""
@@ -80,6 +88,23 @@ class Document:
         if self._mistakes:
             causes = tuple(text for _, text in sorted(self._mistakes))
             raise ManifestError(f"{self.path} cannot be read as a {self.kind}", code=self.code, causes=causes)
+
+
+def _parse(text: str, path: Path, code: str) -> dict[str, Any]:
+    if path.suffix != ".json":
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ManifestError(f"{path} is not TOML: {error}", code=code) from error
+    import json
+
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"{path} is not JSON: {error}", code=code) from error
+    if not isinstance(data, dict):
+        raise ManifestError(f"{path} holds no JSON object", code=code)
+    return data
 
 
 class Table:
@@ -111,6 +136,18 @@ class Table:
             self.mistake(key, f"expected a table, not {_kind(value)}")
             value = {}
         return Table(self.document, (*self.path, key), value)
+
+    def tables(self, key: str) -> tuple[Table, ...]:
+        """The list of tables under ``key``."""
+        values = self.items(key)
+        for value in values:
+            if not isinstance(value, dict):
+                self.mistake(key, f"expected a table, not {_kind(value)}")
+        return tuple(
+            Table(self.document, (*self.path, f"{key}[{number}]"), value)
+            for number, value in enumerate(values)
+            if isinstance(value, dict)
+        )
 
     def string(self, key: str) -> str | None:
         """The string under ``key``."""

@@ -1,0 +1,102 @@
+"""``--target FILE``: one or several node pools described in TOML or JSON -> Targets.
+
+The file holds the keys of one machine at its top level, or a list of them under ``pool``::
+
+    [[pool]]
+    name = "training"
+    platform = "linux-64"
+    glibc = "2.31"
+    driver = "535.104.05"
+    cuda = "12.2"          # highest CUDA version of the driver
+    gpus = ["A100", "8.6"] # models, or compute capabilities
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from dataloader.detect import PLATFORMS
+from dataloader.errors import ManifestError
+from dataloader.inputs.toml import Document, Table
+from dataloader.target import Gpu, Target
+
+_KEYS = ("name", "platform", "glibc", "musl", "libstdcxx", "kernel", "archspec", "driver", "cuda", "gpus", "gcc")
+_VERSIONS = ("glibc", "musl", "libstdcxx", "kernel", "driver", "cuda", "gcc")
+_NOISE = re.compile(r"\b(nvidia|geforce|tesla|quadro|gpu)\b|[\s_\-]+")
+
+
+def load_target(path: Path, capabilities: Mapping[str, str]) -> tuple[Target, ...]:
+    """Read the machines that a target file describes, in its order.
+
+    Args:
+        path: A ``.toml`` or ``.json`` file.
+        capabilities: GPU model -> compute capability (``{"A100": "8.0"}``), from the compatibility matrix.
+
+    Raises ManifestError ``target-invalid`` with every mistake.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}", code="target-invalid") from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is not UTF-8: {error}", code="target-invalid") from error
+    document = Document(text, path.absolute(), code="target-invalid", kind="target file")
+    root = document.root()
+    pools = root.tables("pool")
+    if pools:
+        root.only({"pool"})
+    targets = tuple(_target(table, capabilities) for table in pools or (root,))
+    document.check()
+    return targets
+
+
+def find_gpu(name: str, capabilities: Mapping[str, str]) -> Gpu | None:
+    """The GPU that people or the driver call ``name``; the longest known model that it starts with.
+
+    >>> find_gpu("NVIDIA A100-SXM4-80GB", {"A100": "8.0", "A10": "8.6"})
+    Gpu(name='NVIDIA A100-SXM4-80GB', capability='8.0')
+    """
+    if re.fullmatch(r"\d{1,2}\.\d", name):
+        return Gpu(name=name, capability=name)
+    wanted = _plain(name)
+    known = {_plain(model): capability for model, capability in capabilities.items()}
+    # "a100sxm480gb" is an A100 and no A10: what follows the model's name is no digit. "rtx30series" is each rtx30xx.
+    patterns = {model: re.sub("series$", r"\\d\\d", re.escape(model)) + r"(?!\d)" for model in known}
+    models = [model for model in known if re.match(patterns[model], wanted)]
+    return Gpu(name=name, capability=known[max(models, key=len)]) if models else None
+
+
+def _plain(name: str) -> str:
+    return _NOISE.sub("", name.lower())
+
+
+def _target(table: Table, capabilities: Mapping[str, str]) -> Target:
+    table.only(_KEYS)
+    machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
+    platform = table.choice("platform", machines) or "linux-64"
+    versions = {key: table.string(key) for key in _VERSIONS}
+    for key, version in versions.items():
+        if version is not None and not re.fullmatch(r"\d+(\.\d+)*", version):
+            table.mistake(key, f"{version!r} is not a version")
+    gpus = []
+    for name in table.strings("gpus"):
+        if gpu := find_gpu(name, capabilities):
+            gpus.append(gpu)
+        else:
+            table.mistake("gpus", f"{name!r} is not a known GPU; give its compute capability, such as 8.0")
+    return Target(
+        platform=platform,
+        arch=machines[platform],
+        glibc=versions["glibc"],
+        musl=versions["musl"],
+        libstdcxx=versions["libstdcxx"],
+        kernel=versions["kernel"],
+        archspec=table.string("archspec"),
+        driver=versions["driver"],
+        driver_cuda=versions["cuda"],
+        gpus=tuple(gpus),
+        gcc=versions["gcc"],
+        name=table.string("name"),
+    )
