@@ -31,7 +31,7 @@ def line_of(text: str, path: tuple[str, ...]) -> int | None:
 
     >>> line_of('[a]\\nb = 1\\nc = {d = 2}', ("a", "c", "d"))
     3
-    >>> line_of('[[a]]\nb = 1\n[[a]]\nb = 2', ("a[1]", "b"))
+    >>> line_of('[[a]]\\nb = 1\\n[[a]]\\nb = 2', ("a[1]", "b"))
     4
     """
     table: tuple[str, ...] = ()
