@@ -1,0 +1,313 @@
+"""The index as the rest of the tool sees it: files of a project, METADATA of a wheel, downloads.
+
+Nothing is asked twice in a process; pages and METADATA are remembered on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar, final
+
+from dataloader.cache import cache_root
+from dataloader.errors import DataloaderError, IndexUnavailable, IntegrityError, InternalError
+from dataloader.index.credentials import Credentials, redact, without_credentials
+from dataloader.index.download import Throttle, Wanted, download
+from dataloader.index.local import local_path, read_find_links, read_metadata, read_project_page, sha256_of_file
+from dataloader.index.metadata import parse_metadata
+from dataloader.index.model import IndexFile, WheelMetadata
+from dataloader.index.pages import ACCEPT, Page, parse_page
+from dataloader.index.ranges import fetch_metadata_text
+from dataloader.index.store import IndexStore, StoredPage
+from dataloader.index.web import NotFound, Web
+from dataloader.names import normalized
+from dataloader.reporter import Reporter
+from dataloader.settings import IndexSettings
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+
+
+@final
+class IndexClient:
+    """Asks the indexes of ``settings``; use with ``async with``, in one event loop.
+
+    Files of all indexes and find-links are joined, as pip does: the order says only which of two files of the same
+    name is taken.
+    """
+
+    def __init__(
+        self,
+        settings: IndexSettings,
+        reporter: Reporter | None = None,
+        *,
+        cache_dir: Path | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.settings = settings
+        self._reporter = reporter or Reporter()
+        self._store = IndexStore((cache_dir or cache_root(settings.environ)) / "index", self._reporter)
+        configured = [*([settings.index_url] if settings.index_url else []), *settings.extra_index_urls]
+        only = [url for urls in settings.index_for.values() for url in urls]
+        self._credentials = Credentials([*configured, *settings.find_links, *only], settings.environ, self._reporter)
+        self._indexes = [without_credentials(url) for url in configured]
+        self._index_for = {
+            normalized(name): tuple(without_credentials(url) for url in urls)
+            for name, urls in settings.index_for.items()
+        }
+        self._find_links = [without_credentials(location) for location in settings.find_links]
+        self._web = Web(settings, self._credentials, self._reporter, transport)
+        self._throttle = Throttle(settings.limit_rate)
+        self._download_slots = asyncio.Semaphore(settings.downloads)
+        self._tasks: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+
+    async def __aenter__(self) -> IndexClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        running = [task for task in self._tasks.values() if not task.done()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._web.__aexit__(kind, error, trace)
+
+    def add_index(self, url: str, projects: Iterable[str] = ()) -> None:
+        """Ask ``url`` from now on: for ``projects`` alone and nobody else for them, or for all if none are named."""
+        self._credentials.remember(url)
+        url = without_credentials(url)
+        names = [normalized(name) for name in projects]
+        for name in names:
+            self._index_for[name] = tuple(dict.fromkeys((*self._index_for.get(name, ()), url)))
+        if not names and url not in self._indexes:
+            self._indexes.append(url)
+
+    async def project(self, name: str) -> tuple[IndexFile, ...]:
+        """Every file of a project, wheels and sdists, yanked ones too; ``()`` when no index knows it.
+
+        Raises:
+            IndexUnavailable: An index did not answer (``index-unreachable``, ``redirect-loop``), answered nonsense
+                (``index-bad-page``), or must not be asked (``offline-missing``).
+            UsageError: An index wants other credentials (``index-auth``).
+        """
+        project = normalized(name)
+        only = self._index_for.get(project)
+        asked: list[Coroutine[None, None, tuple[IndexFile, ...]]] = []
+        if only is None:
+            asked += [self._linked(location, project) for location in self._find_links]
+        asked += [self._listed(index, project) for index in (self._indexes if only is None else only)]
+        found: dict[str, IndexFile] = {}
+        for files in await asyncio.gather(*asked):
+            for file in files:
+                found.setdefault(file.filename, file)
+        return tuple(found.values())
+
+    async def metadata(self, file: IndexFile) -> WheelMetadata:
+        """METADATA of a wheel: from the cache, its own file on the index (PEP 658), or the wheel's last bytes.
+
+        Raises:
+            IntegrityError: The wheel is malformed (``wheel-malformed``), or METADATA is not what the index promised.
+            IndexUnavailable, UsageError: As ``project``.
+        """
+        if file.kind != "wheel":
+            raise InternalError(f"METADATA was asked of {file.filename}, which is no wheel.")
+        key = file.sha256 or file.url
+        if (found := self._store.load_metadata(key)) is not None:
+            return found
+        return await self._once(("metadata", key), lambda: self._fetch_metadata(file, key))
+
+    async def digest(self, file: IndexFile) -> str:
+        """sha256 of a file; where the index gives none, of what it serves now."""
+        if file.sha256:
+            return file.sha256
+        return await self._once(("digest", file.url), lambda: self._fetch_digest(file))
+
+    async def download(
+        self, url: str, sha256: str | None, size: int | None, destination: Path, task: str | None = None
+    ) -> None:
+        """Bring a file to ``destination``; progress in bytes goes to the reporter under ``task``.
+
+        Raises:
+            IntegrityError: Nobody serves the bytes of that sha256 (``hash-mismatch``).
+            IndexUnavailable: Nobody serves it whole (``index-unreachable``, ``download-truncated``, ``redirect-loop``,
+                ``offline-missing``).
+            DiskFull, UsageError: As the names say.
+        """
+        url = without_credentials(url.partition("#")[0])
+        wanted = Wanted(url=url, sha256=sha256, size=size, destination=destination, task=task or destination.name)
+        kept = self._store.kept_file(url)
+        if sha256 and kept.is_file() and await _hash(kept) == sha256:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            await asyncio.to_thread(shutil.move, kept, destination)
+        else:
+            await self._bring(wanted)
+
+    # pages
+
+    async def _listed(self, index: str, project: str) -> tuple[IndexFile, ...]:
+        root = local_path(index)
+        if root is not None:
+            page = await self._once(("page", index, project), lambda: _now(read_project_page, root, project, index))
+            return page.files
+        url = f"{index.rstrip('/')}/{project}/"
+        return await self._once(("page", url), lambda: self._fetch_page(url, project, index))
+
+    async def _linked(self, location: str, project: str) -> tuple[IndexFile, ...]:
+        by_project = await self._once(("links", location), lambda: self._read_links(location))
+        return by_project.get(project, ())
+
+    async def _read_links(self, location: str) -> Mapping[str, tuple[IndexFile, ...]]:
+        path = local_path(location)
+        if path is None:
+            files = await self._fetch_page(location, None, location)
+        else:
+            if not path.exists():
+                # pip does the same: a shared configuration may name what this machine does not have.
+                self._reporter.debug(f"Find-links {location} does not exist and is skipped.")
+            files = read_find_links(path, location).files
+        groups: dict[str, list[IndexFile]] = {}
+        for file in files:
+            groups.setdefault(file.name, []).append(file)
+        return {name: tuple(group) for name, group in groups.items()}
+
+    async def _fetch_page(self, url: str, project: str | None, index: str) -> tuple[IndexFile, ...]:
+        settings = self.settings
+        stored = self._store.load_page(url)
+        if stored is not None:
+            fresh = stored.age < (settings.freshness if stored.max_age is None else stored.max_age)
+            if settings.offline or (fresh and not settings.refresh):
+                return stored.files
+        if settings.offline:
+            raise _offline(f"the page {redact(url)} is not in the cache")
+        headers = {"Accept": ACCEPT}
+        if stored is not None and stored.etag:
+            headers["If-None-Match"] = stored.etag
+        if stored is not None and stored.last_modified:
+            headers["If-Modified-Since"] = stored.last_modified
+        try:
+            answer = await self._web.get(url, headers)
+        except NotFound:
+            self._store.save_page(url, StoredPage(files=(), age=0, found=False))
+            return ()
+        if answer.status == 304 and stored is not None:
+            self._store.confirm_page(url)
+            return stored.files
+        kind = answer.headers.get("Content-Type", "")
+        page = parse_page(answer.body, kind, answer.url, project=project, index=index)
+        self._note_skipped(url, page)
+        self._remember(url, page, answer.headers)
+        return page.files
+
+    def _remember(self, url: str, page: Page, headers: Mapping[str, str]) -> None:
+        control = headers.get("Cache-Control", "").lower()
+        if "no-store" in control:
+            return
+        max_age = re.search(r"max-age=(\d+)", control)
+        allowed = 0.0 if "no-cache" in control else (float(max_age[1]) if max_age else None)
+        etag, modified = headers.get("ETag"), headers.get("Last-Modified")
+        self._store.save_page(
+            url, StoredPage(files=page.files, age=0, max_age=allowed, etag=etag, last_modified=modified)
+        )
+
+    def _note_skipped(self, url: str, page: Page) -> None:
+        if page.skipped:
+            self._reporter.debug(
+                f"{redact(url)}: {len(page.skipped)} files are neither wheels nor sdists of the project "
+                f"and are skipped, {page.skipped[0]} for one."
+            )
+
+    # files
+
+    async def _fetch_metadata(self, file: IndexFile, key: str) -> WheelMetadata:
+        path = local_path(file.url)
+        try:
+            if path is not None:
+                text = await _now(read_metadata, path, file.name)
+            elif self.settings.offline:
+                raise _offline(f"the METADATA of {file.filename} is not in the cache")
+            else:
+                text = await fetch_metadata_text(self._web, file, lambda: self._whole(file))
+            metadata = parse_metadata(text, project=file.name, version=file.version)
+        except NotFound as error:
+            raise IndexUnavailable(
+                f"{redact(file.url)} is not there although {redact(file.index)} names it.", code="index-unreachable"
+            ) from error
+        except OSError as error:
+            raise _unreadable(file, error) from error
+        except IntegrityError as error:
+            error.causes = (*error.causes, f"The wheel is {redact(file.url)}.")
+            raise
+        if path is None:
+            self._store.save_metadata(key, metadata)
+        return metadata
+
+    async def _fetch_digest(self, file: IndexFile) -> str:
+        path = local_path(file.url)
+        try:
+            if path is None:
+                return self._store.load_digest(file.url) or await _hash(await self._whole(file))
+            facts = path.stat()
+            key = f"{path} {facts.st_size} {facts.st_mtime_ns}"
+            digest = self._store.load_digest(key) or await _hash(path)
+        except OSError as error:
+            raise _unreadable(file, error) from error
+        self._store.save_digest(key, digest)
+        return digest
+
+    async def _whole(self, file: IndexFile) -> Path:
+        """The file itself, kept in the cache until it is installed."""
+        kept = self._store.kept_file(file.url)
+
+        async def fetch() -> Path:
+            if not kept.is_file():
+                wanted = Wanted(url=file.url, sha256=file.sha256, size=file.size, destination=kept, task=file.filename)
+                self._store.save_digest(file.url, await self._bring(wanted))
+            return kept
+
+        return await self._once(("whole", file.url), fetch)
+
+    async def _bring(self, wanted: Wanted) -> str:
+        if self.settings.offline and local_path(wanted.url) is None:
+            raise _offline(f"{wanted.destination.name} is not in the cache")
+        async with self._download_slots:
+            return await download(self._web, wanted, self._throttle, self._reporter)
+
+    async def _once(self, key: tuple[str, ...], work: Callable[[], Coroutine[None, None, T]]) -> T:
+        """The result of ``work``, done once for all who ask; a failure is not remembered."""
+        task = self._tasks.get(key)
+        if task is None:
+            task = asyncio.create_task(work())
+            self._tasks[key] = task
+        try:
+            # One who stops waiting must not stop the work of the others.
+            return await asyncio.shield(task)
+        except DataloaderError:
+            self._tasks.pop(key, None)
+            raise
+
+
+async def _now(read: Callable[..., T], *arguments: object) -> T:
+    return read(*arguments)
+
+
+async def _hash(path: Path) -> str:
+    return await asyncio.to_thread(sha256_of_file, path)
+
+
+def _offline(what: str) -> IndexUnavailable:
+    return IndexUnavailable(
+        f"Offline, and {what}.",
+        code="offline-missing",
+        suggestions=("Run the command once without --offline.",),
+    )
+
+
+def _unreadable(file: IndexFile, error: OSError) -> IndexUnavailable:
+    return IndexUnavailable(f"{redact(file.url)} cannot be read: {error.strerror}.", code="index-unreachable")

@@ -1,0 +1,269 @@
+"""Downloads of whole files: streamed, hashed on the way, resumed, and in place by one rename."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from dataloader.errors import DiskFull, IndexUnavailable, IntegrityError, UsageError
+from dataloader.index.credentials import redact
+from dataloader.index.web import Failed, NotFound, Web
+from dataloader.reporter import Reporter
+
+if TYPE_CHECKING:
+    import httpx
+
+_BATCH = 1 << 20
+"""Bytes that are hashed and written at a time, in a thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One file to download and what is known of it."""
+
+    url: str
+    sha256: str | None
+    size: int | None
+    destination: Path
+    task: str
+
+
+class Throttle:
+    """Spreads bytes over time so that all downloads together keep to a rate; without a rate, does nothing."""
+
+    def __init__(self, rate: int | None) -> None:
+        self._rate = rate
+        self._free = 0.0
+
+    async def take(self, amount: int) -> None:
+        """Wait until ``amount`` more bytes fit."""
+        if self._rate is None:
+            return
+        now = time.monotonic()
+        self._free = max(self._free, now) + amount / self._rate
+        await asyncio.sleep(self._free - now)
+
+
+@dataclass
+class _Part:
+    """The bytes so far, in a file beside the destination."""
+
+    path: Path
+    file: BinaryIO
+    hasher: hashlib._Hash = field(default_factory=hashlib.sha256)
+    size: int = 0
+    etag: str | None = None
+    """The version of the file that the bytes are of, if a server named it."""
+
+    def take_over(self) -> None:
+        """Hash what an earlier run left."""
+        self.file.seek(0)
+        while chunk := self.file.read(_BATCH):
+            self.hasher.update(chunk)
+            self.size += len(chunk)
+
+    def append(self, data: bytes) -> None:
+        self.hasher.update(data)
+        self.file.write(data)
+        self.size += len(data)
+
+    def restart(self) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+        self.hasher = hashlib.sha256()
+        self.size = 0
+        self.etag = None
+
+
+async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Reporter) -> str:
+    """Bring ``wanted`` to its destination, from any mirror, and return its sha256.
+
+    Raises:
+        IntegrityError: Every address served other bytes than were promised (code ``hash-mismatch``).
+        IndexUnavailable: None served it whole (``index-unreachable``, ``download-truncated``, ``redirect-loop``).
+        DiskFull: The destination's volume has no room.
+        UsageError: The destination cannot be written, or credentials are missing.
+    """
+    with _disk_errors(wanted.destination):
+        wanted.destination.parent.mkdir(parents=True, exist_ok=True)
+        with _open_part(wanted.destination) as part:
+            # Bytes of an earlier run are of use only if a hash will judge the whole.
+            if wanted.sha256:
+                await asyncio.to_thread(part.take_over)
+            else:
+                part.restart()
+            reporter.start(wanted.task, wanted.destination.name, wanted.size)
+            reporter.advance(wanted.task, part.size)
+            try:
+                return await web.first_good(
+                    wanted.url, lambda address: _attempt(web, address, wanted, part, throttle, reporter)
+                )
+            except NotFound as error:
+                message = f"{redact(wanted.url)} is not there (any more)."
+                advice = "Lock again: the index may have taken the file away."
+                raise IndexUnavailable(message, code="index-unreachable", suggestions=(advice,)) from error
+            finally:
+                reporter.finish(wanted.task)
+
+
+async def _attempt(web: Web, address: str, wanted: Wanted, part: _Part, throttle: Throttle, reporter: Reporter) -> str:
+    """One address; bytes that came before a failure stay in ``part`` for the next."""
+    resumed = part.size > 0
+    if not _is_whole(wanted, part):
+        async with web.stream(address, _range_headers(wanted, part), download=True) as response:
+            _begin(response, wanted, part, reporter)
+            resumed = part.size > 0
+            await _receive(response, address, wanted, part, throttle, reporter)
+    try:
+        _check(address, wanted, part)
+    except Failed:
+        reporter.advance(wanted.task, -part.size)
+        part.restart()
+        if resumed:
+            # The fault may lie with the bytes from before, not with this address: it gets a clean try.
+            return await _attempt(web, address, wanted, part, throttle, reporter)
+        raise
+    part.file.flush()
+    part.path.replace(wanted.destination)
+    return part.hasher.hexdigest()
+
+
+def _range_headers(wanted: Wanted, part: _Part) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity"}
+    if part.size and (wanted.sha256 or part.etag):
+        headers["Range"] = f"bytes={part.size}-"
+        if part.etag and not wanted.sha256:
+            headers["If-Range"] = part.etag
+    return headers
+
+
+def _is_whole(wanted: Wanted, part: _Part) -> bool:
+    if part.size and wanted.sha256 == part.hasher.hexdigest():
+        return True
+    return wanted.size is not None and 0 < wanted.size <= part.size
+
+
+def _begin(response: httpx.Response, wanted: Wanted, part: _Part, reporter: Reporter) -> None:
+    """Make ``part`` agree with where the response's body starts."""
+    starts = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    if response.status_code == 206 and starts and int(starts[1]) == part.size:
+        return
+    reporter.advance(wanted.task, -part.size)
+    part.restart()
+    etag = response.headers.get("ETag")
+    part.etag = etag if etag and not etag.startswith("W/") else None
+    if response.status_code not in {200, 206} or (starts and int(starts[1]) > 0):
+        message = f"{redact(str(response.url))} cannot be resumed where it broke off."
+        raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True)
+
+
+async def _receive(
+    response: httpx.Response, address: str, wanted: Wanted, part: _Part, throttle: Throttle, reporter: Reporter
+) -> None:
+    import httpx
+
+    batch = bytearray()
+    try:
+        async for chunk in response.aiter_raw():
+            await throttle.take(len(chunk))
+            reporter.advance(wanted.task, len(chunk))
+            batch += chunk
+            if len(batch) >= _BATCH:
+                full, batch = bytes(batch), bytearray()
+                await asyncio.to_thread(part.append, full)
+            if wanted.size is not None and part.size + len(batch) > wanted.size:
+                return
+    except httpx.RemoteProtocolError as error:
+        message = f"The download of {redact(address)} broke off after {part.size + len(batch)} bytes."
+        raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True) from error
+    finally:
+        part.append(bytes(batch))
+
+
+def _check(address: str, wanted: Wanted, part: _Part) -> None:
+    if wanted.size is not None and part.size < wanted.size:
+        message = f"{redact(address)} ended after {part.size} of {wanted.size} bytes."
+        raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True)
+    found = part.hasher.hexdigest()
+    if (wanted.size is not None and part.size > wanted.size) or (wanted.sha256 and found != wanted.sha256):
+        causes = (
+            f"expected sha256 {wanted.sha256}, {wanted.size or 'any number of'} bytes",
+            f"received sha256 {found}, {part.size} bytes",
+        )
+        raise Failed(
+            IntegrityError(
+                f"{redact(address)} is not the file that was promised.",
+                code="hash-mismatch",
+                causes=causes,
+                suggestions=("Do not install it. If the index was changed on purpose, lock again.",),
+            ),
+            retry=False,
+        )
+
+
+@contextmanager
+def _open_part(destination: Path) -> Iterator[_Part]:
+    """The partial file of ``destination``, this process's alone; kept only if it is worth resuming."""
+    path = destination.with_name(destination.name + ".part")
+    file = _open_locked(path)
+    if file is None:
+        # Another process downloads the same file (or the file system has no locks): do not share its bytes.
+        path = destination.with_name(f"{destination.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+        file = path.open("w+b")
+        private = True
+    else:
+        private = False
+    part = _Part(path=path, file=file)
+    with file:
+        try:
+            yield part
+        except OSError:
+            # A full disk is not helped by half a file.
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            if private or part.size == 0:
+                path.unlink(missing_ok=True)
+
+
+def _open_locked(path: Path) -> BinaryIO | None:
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Between open and lock the other process may have renamed this very file to its destination.
+        if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            return file
+    except OSError:
+        pass
+    file.close()
+    return None
+
+
+@contextmanager
+def _disk_errors(destination: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(
+                f"No room is left for {destination.name} in {destination.parent}.",
+                suggestions=("Free space there, or move the cache with DATALOADER_CACHE_DIR.",),
+            ) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}:
+            raise UsageError(
+                f"{destination.parent} cannot be written: {error.strerror}.",
+                code="directory-unwritable",
+                suggestions=("Choose another directory; the cache moves with DATALOADER_CACHE_DIR.",),
+            ) from error
+        raise

@@ -1,0 +1,75 @@
+"""Distribution filenames -> project and version. Fast for the common form, ``packaging`` decides the rest."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from dataloader.names import normalized
+
+_normalized = lru_cache(maxsize=4096)(normalized)
+_WHEEL = re.compile(
+    r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._]*[A-Za-z0-9])?)-(?P<version>[^-\s]+)(?:-(?P<build>\d[^-]*))?"
+    r"-[\w.]+-[\w.]+-[\w.]+\.whl\Z"
+).match
+_PLAIN_VERSION = re.compile(
+    r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))*(?:(?:a|b|rc)(?:0|[1-9]\d*))?(?:\.post(?:0|[1-9]\d*))?(?:\.dev(?:0|[1-9]\d*))?\Z"
+).match
+"""Versions that are their own normal form (PEP 440, appendix B, without epoch and local part)."""
+_SDIST_SUFFIXES = (".tar.gz", ".zip")
+
+
+def parse_filename(filename: str, project: str | None = None) -> tuple[str, str] | None:
+    """Normalised project and version of a wheel or sdist; ``None`` when it is neither, or another project's.
+
+    ``project`` (normalised) settles where the name of an sdist ends, which its filename alone does not.
+
+    >>> parse_filename("foo-1.0-py3-none-any.whl")
+    ('foo', '1.0')
+    >>> parse_filename("foo-bar-1.0.tar.gz", "foo-bar")
+    ('foo-bar', '1.0')
+    """
+    found = _parse_wheel(filename) if filename.endswith(".whl") else _parse_sdist(filename, project)
+    if found is None or (project is not None and found[0] != project):
+        return None
+    return found
+
+
+@lru_cache(maxsize=16384)
+def normal_version(text: str) -> str | None:
+    """The normal form of a version (PEP 440), or ``None`` when it is not one.
+
+    >>> normal_version("1.0-RC.1+cu11_8")
+    '1.0rc1+cu11.8'
+    """
+    if _PLAIN_VERSION(text):
+        return text
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return str(Version(text))
+    except InvalidVersion:
+        return None
+
+
+def _parse_wheel(filename: str) -> tuple[str, str] | None:
+    match = _WHEEL(filename)
+    # "__" is what escaping can never give (packaging.utils says the same).
+    if match is None or "__" in match["name"]:
+        return None
+    version = normal_version(match["version"])
+    return None if version is None else (_normalized(match["name"]), version)
+
+
+def _parse_sdist(filename: str, project: str | None) -> tuple[str, str] | None:
+    suffix = next((suffix for suffix in _SDIST_SUFFIXES if filename.endswith(suffix)), None)
+    if suffix is None:
+        return None
+    stem = filename.removesuffix(suffix)
+    ends = [stem.rfind("-")] if project is None else [match.start() for match in re.finditer("-", stem)]
+    for end in ends:
+        version = normal_version(stem[end + 1 :]) if end > 0 else None
+        name = _normalized(stem[:end])
+        if version is not None and (project is None or name == project):
+            return name, version
+    return None

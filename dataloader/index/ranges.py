@@ -1,0 +1,101 @@
+"""METADATA of a wheel on a server, in as few requests and bytes as the server allows."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from dataloader.errors import IndexUnavailable, IntegrityError
+from dataloader.index.credentials import redact
+from dataloader.index.local import read_metadata
+from dataloader.index.metadata import Tail, directory_start, extract, find_member
+from dataloader.index.model import IndexFile
+from dataloader.index.web import Answer, Failed, NotFound, Web
+
+TAIL = 24 << 10
+"""Bytes asked for first."""
+_SMALL = 1 << 20
+"""Bytes of a wheel that may come whole, when the server has no ranges, without being kept as a file."""
+
+
+async def fetch_metadata_text(web: Web, file: IndexFile, whole: Callable[[], Awaitable[Path]]) -> bytes:
+    """METADATA from its own file where announced, else by ranges, else from the wheel that ``whole`` brings.
+
+    Raises:
+        NotFound: The wheel is not there.
+        IntegrityError, IndexUnavailable, UsageError: As ``IndexClient.metadata``.
+    """
+    if file.metadata_sha256 is not None:
+        try:
+            return await _announced(web, file)
+        except NotFound:
+            # Some indexes announce what they do not have; the wheel itself has it.
+            pass
+    answer = await _get_range(web, file.url, f"bytes=-{TAIL}")
+    if answer.status != 206:
+        return await _without_ranges(answer, file, whole)
+    return await _by_ranges(web, file, _tail(answer))
+
+
+async def _announced(web: Web, file: IndexFile) -> bytes:
+    async def attempt(address: str) -> bytes:
+        async with web.stream(address, {}) as response:
+            text = await response.aread()
+        if file.metadata_sha256 and hashlib.sha256(text).hexdigest() != file.metadata_sha256:
+            error = IntegrityError(
+                f"{redact(address)} does not have the hash that its index says.", code="hash-mismatch"
+            )
+            raise Failed(error, retry=False)
+        return text
+
+    return await web.first_good(file.url + ".metadata", attempt)
+
+
+async def _by_ranges(web: Web, file: IndexFile, tail: Tail) -> bytes:
+    member = find_member(tail, file.name)
+    if member is None and (start := directory_start(tail)) < tail.start:
+        # A long directory, with its METADATA not among the last entries: read it all.
+        before = await _get_range(web, file.url, f"bytes={start}-{tail.start - 1}")
+        if before.status != 206 or len(before.body) != tail.start - start:
+            raise _changed(file)
+        tail = Tail(data=before.body + tail.data, start=start)
+        member = find_member(tail, file.name)
+    if member is None:
+        raise IntegrityError(f"{file.filename} has no METADATA of {file.name}.", code="wheel-malformed")
+    if member.start >= tail.start:
+        text = extract(member, tail.data[member.start - tail.start :])
+        if text is not None:
+            return text
+    answer = await _get_range(web, file.url, f"bytes={member.start}-{member.stop - 1}")
+    text = extract(member, answer.body) if answer.status == 206 else None
+    if text is None:
+        raise _changed(file)
+    return text
+
+
+async def _without_ranges(answer: Answer, file: IndexFile, whole: Callable[[], Awaitable[Path]]) -> bytes:
+    if answer.status == 200 and len(answer.body) < _SMALL:
+        tail = Tail(data=answer.body, start=0)
+        member = find_member(tail, file.name)
+        text = None if member is None else extract(member, answer.body[member.start :])
+        if text is None:
+            raise IntegrityError(f"{file.filename} has no METADATA of {file.name}.", code="wheel-malformed")
+        return text
+    return read_metadata(await whole(), file.name)
+
+
+async def _get_range(web: Web, url: str, wanted: str) -> Answer:
+    return await web.get(url, {"Range": wanted, "Accept-Encoding": "identity"}, limit=_SMALL)
+
+
+def _tail(answer: Answer) -> Tail:
+    match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    if match is None:
+        raise IndexUnavailable(f"{redact(answer.url)} sent a range without saying which.", code="index-unreachable")
+    return Tail(data=answer.body, start=int(match[1]))
+
+
+def _changed(file: IndexFile) -> IndexUnavailable:
+    return IndexUnavailable(f"{redact(file.url)} changed while it was read.", code="index-unreachable")
