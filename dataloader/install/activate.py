@@ -1,0 +1,132 @@
+"""What a process needs to run inside an environment: search paths, variables, scripts of conda packages."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataloader.errors import PrefixError
+
+ACTIVATION = ".dataloader/activation.json"
+"""Relative to the prefix; written when the environment is built."""
+
+_DEACTIVATED = ("PYTHONHOME", "__PYVENV_LAUNCHER__")
+"""Variables of another Python that would lead this one astray."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activation:
+    """The changes to make to an environment block."""
+
+    prefix: Path
+    path: tuple[str, ...]
+    """Directories before PATH."""
+    library_path: tuple[str, ...] = ()
+    """Directories before LD_LIBRARY_PATH: only those that a library opened at run time needs."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    scripts: tuple[str, ...] = ()
+    """Shell scripts of conda packages (etc/conda/activate.d), to be sourced last, in order."""
+    unset: tuple[str, ...] = _DEACTIVATED
+
+    def environ(self, base: Mapping[str, str]) -> dict[str, str]:
+        """``base`` with the environment active, for a process about to be started.
+
+        Raises:
+            PrefixError: a package's activation script fails.
+        """
+        active = {name: value for name, value in base.items() if name not in self.unset}
+        active |= self.variables
+        active["PATH"] = _prepend(self.path, base.get("PATH", os.defpath))
+        if self.library_path:
+            active["LD_LIBRARY_PATH"] = _prepend(self.library_path, base.get("LD_LIBRARY_PATH", ""))
+        return _after_scripts(self.scripts, active) if self.scripts else active
+
+    def shell(self, base: Mapping[str, str]) -> str:
+        """The same as lines for a POSIX shell: ``eval "$(dataloader shell-hook)"``."""
+        lines = [f"unset {name}" for name in self.unset if name in base]
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in sorted(self.variables.items())]
+        lines.append(f'export PATH={shlex.quote(os.pathsep.join(self.path))}"${{PATH:+:$PATH}}"')
+        if self.library_path:
+            joined = shlex.quote(os.pathsep.join(self.library_path))
+            lines.append(f'export LD_LIBRARY_PATH={joined}"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"')
+        lines += [f". {shlex.quote(script)}" for script in self.scripts]
+        return "\n".join(lines) + "\n"
+
+
+def activation(prefix: Path) -> Activation:
+    """How to work inside the environment at ``prefix``; PrefixError when there is none."""
+    prefix = Path(os.path.abspath(prefix))  # noqa: PTH100  (links are the user's choice of a name)
+    is_conda = (prefix / "conda-meta").is_dir()
+    if not is_conda and not (prefix / "pyvenv.cfg").is_file():
+        raise PrefixError(
+            f"There is no environment at {prefix}.",
+            code="prefix-missing",
+            suggestions=("Make it with `dataloader sync`.",),
+        )
+    variables = {"CONDA_PREFIX": str(prefix)} if is_conda else {"VIRTUAL_ENV": str(prefix)}
+    if is_conda:
+        variables |= {"CONDA_DEFAULT_ENV": prefix.name, **_conda_variables(prefix)}
+    scripts = sorted((prefix / "etc" / "conda" / "activate.d").glob("*.sh")) if is_conda else []
+    return Activation(
+        prefix=prefix,
+        path=(str(prefix / "bin"),),
+        library_path=tuple(str(prefix / folder) for folder in _library_folders(prefix)),
+        variables=variables,
+        scripts=tuple(str(script) for script in scripts),
+    )
+
+
+def _library_folders(prefix: Path) -> list[str]:
+    try:
+        content = json.loads((prefix / ACTIVATION).read_bytes())
+        return [str(folder) for folder in content["library_path"]]
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise PrefixError(
+            f"{prefix / ACTIVATION} cannot be read.",
+            code="prefix-damaged",
+            suggestions=(f"Remove {prefix} and run `dataloader sync` again.",),
+        ) from error
+
+
+def _conda_variables(prefix: Path) -> dict[str, str]:
+    """Variables of packages (etc/conda/env_vars.d), then of the user (conda-meta/state), which win; as in conda."""
+    variables: dict[str, str] = {}
+    for path in sorted((prefix / "etc" / "conda" / "env_vars.d").glob("*.json")):
+        variables |= _strings(path, json.loads(path.read_bytes()))
+    state = prefix / "conda-meta" / "state"
+    if state.is_file():
+        variables |= _strings(state, json.loads(state.read_bytes()).get("env_vars", {}))
+    return variables
+
+
+def _strings(path: Path, content: object) -> dict[str, str]:
+    if not isinstance(content, dict):
+        raise PrefixError(f"{path} does not hold an object of variables.", code="prefix-damaged")
+    return {str(name): str(value) for name, value in content.items()}
+
+
+def _after_scripts(scripts: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str]:
+    """Source the scripts in bash and read the environment back."""
+    lines = [*(f". {shlex.quote(script)} >&2" for script in scripts), "env -0"]
+    try:
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-c", "\n".join(lines)], env=environ, stdout=subprocess.PIPE, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise PrefixError(
+            "An activation script of a conda package fails.", code="activation-failed", causes=(str(error), *scripts)
+        ) from error
+    pairs = (line.partition("=") for line in os.fsdecode(done.stdout).split("\0") if "=" in line)
+    return {name: value for name, _, value in pairs if name not in {"_", "SHLVL"} or name in environ}
+
+
+def _prepend(folders: tuple[str, ...], rest: str) -> str:
+    others = [folder for folder in rest.split(os.pathsep) if folder and folder not in folders]
+    return os.pathsep.join([*folders, *others])

@@ -1,0 +1,108 @@
+"""A lock and filled stores -> a complete tree, ready to be switched in. Writes inside the tree only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dataloader.errors import LockfileError, PrefixError
+from dataloader.install.linking import Linker
+from dataloader.install.model import SyncOptions
+from dataloader.install.prefix import State
+from dataloader.install.status import STATE, fingerprint
+from dataloader.install.store import StoredWheel
+from dataloader.install.tree import ENVIRONMENT, Layout, Tree, conda_layout, venv_layout
+from dataloader.install.venv import HostPython, probe_python, write_venv
+from dataloader.install.wheel import install_wheel
+from dataloader.lockfile.model import Lockfile
+from dataloader.reporter import Reporter
+
+
+def host_python(lock: Lockfile, options: SyncOptions) -> HostPython | None:
+    """The interpreter of this machine that the environment stands on; ``None`` when Python is a package or absent."""
+    if lock.python.source != "host":
+        return None
+    if options.interpreter is None:
+        raise PrefixError(
+            f"The lock needs Python {lock.python.version} of this machine, and there is none.",
+            code="python-missing",
+            suggestions=(f"Install Python {lock.python.version}, or name one with --python PATH.",),
+        )
+    python = probe_python(options.interpreter)
+    if lock.python.version and python.minor != lock.python.version:
+        raise PrefixError(
+            f"The lock is for Python {lock.python.version}; {options.interpreter} is Python {python.version}.",
+            code="python-mismatch",
+            suggestions=(f"Install Python {lock.python.version}, or make the lock again for {python.minor}.",),
+        )
+    return python
+
+
+def layout_of(lock: Lockfile, python: HostPython | None) -> Layout | None:
+    """Where things go in the lock's environment; ``None`` without a Python."""
+    if python is not None:
+        return venv_layout(python.minor, python.library)
+    for package in lock.conda():
+        if package.name == "python":
+            minor = ".".join(package.version.split(".")[:2])
+            return conda_layout(minor, package.python_site_packages_path)
+    if lock.pypi():
+        raise LockfileError(
+            "The lock has wheels but no Python to install them for.",
+            suggestions=("Make the lock again with `dataloader lock`.",),
+        )
+    return None
+
+
+def build_tree(
+    tree: Tree,
+    lock: Lockfile,
+    wheels: Mapping[str, StoredWheel],
+    python: HostPython | None,
+    reporter: Reporter,
+) -> None:
+    """Complete a tree in which conda's packages are linked already: the venv, the wheels, their scripts and records.
+
+    Raises:
+        PrefixError: two packages own one path (``path-clash``).
+        DamagedEntry: a stored wheel is not what was unpacked.
+    """
+    _claim_conda_files(tree)
+    if python is not None:
+        write_venv(tree, python)
+    requested = set(lock.requested)
+    linkers: dict[Path, Linker] = {}
+    reporter.start("wheels", "Linking wheels", len(lock.pypi()), "packages")
+    try:
+        for package in lock.pypi():
+            stored = wheels[package.name]
+            linker = linkers.setdefault(stored.layer, Linker(reporter, os.fspath(stored.layer)))
+            install_wheel(tree, stored, linker, requested=package.name in requested)
+            reporter.advance("wheels", 1)
+    finally:
+        reporter.finish("wheels")
+
+
+def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: HostPython | None) -> None:
+    """Leave the note that makes the tree ours. Comes last: its fingerprint covers what is there."""
+    site_packages = tree.layout.site_packages if tree.layout else None
+    state = State(
+        lock_digest=options.lock_digest,
+        target_prefix=tree.final,
+        interpreter=os.fspath(options.interpreter) if python is not None and options.interpreter else None,
+        site_packages=site_packages,
+        wheels={package.name: package.sha256 for package in lock.pypi()},
+        requested=tuple(sorted(lock.requested)),
+        generated=tuple(sorted(path for path, owner in tree.owners.items() if owner == ENVIRONMENT)),
+        fingerprint=fingerprint(tree.root, site_packages),
+    )
+    tree.write(STATE, state.to_bytes())
+
+
+def _claim_conda_files(tree: Tree) -> None:
+    for path in sorted(Path(tree.root, "conda-meta").glob("*.json")):
+        record = json.loads(path.read_bytes())
+        for file in record.get("files", ()):
+            tree.owners[file] = record["name"]

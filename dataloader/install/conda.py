@@ -1,0 +1,197 @@
+"""Conda packages into a tree: the only place of ``install`` that knows rattler."""
+
+# ruff: noqa: ARG002  (the shape of rattler's reporter is rattler's)
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
+from dataloader.lockfile.model import CondaPackage
+from dataloader.reporter import Reporter
+
+if TYPE_CHECKING:
+    from rattler import RepoDataRecord
+    from rattler.networking.client import Client
+    from rattler.package_cache import PackageCache
+
+
+async def link_conda(
+    packages: Iterable[CondaPackage],
+    tree: Path,
+    final: Path,
+    *,
+    platform: str,
+    cache_dir: Path,
+    layers: tuple[Path, ...],
+    offline: bool,
+    client: Client | None,
+    reporter: Reporter,
+) -> int:
+    """Fetch what the caches lack and link all packages into the empty ``tree``, patched to live at ``final``.
+
+    Returns the bytes downloaded.
+
+    Raises:
+        IndexUnavailable: an archive cannot be had; offline, all that are missing are named.
+        IntegrityError: an archive does not have the locked hash.
+        DiskFull, PrefixError: as their names say.
+    """
+    import rattler
+    from rattler.exceptions import InstallerError, IoError, LinkError
+
+    records = [to_record(package) for package in packages]
+    cache = package_cache(cache_dir, layers)
+    index = await cache.index()
+    missing = [record for record in records if not index.contains_record(record)]
+    remote = [record.url for record in missing if not record.url.startswith("file:")]
+    if offline and remote:
+        raise IndexUnavailable(
+            f"{len(remote)} conda package(s) are not in the cache, and --offline keeps the network away.",
+            code="offline-not-cached",
+            causes=tuple(sorted(remote)),
+            suggestions=("Run `dataloader sync` once without --offline, or give a filled cache with --cache-layer.",),
+        )
+    progress = _Progress(reporter, sum(record.size or 0 for record in missing))
+    try:
+        await rattler.install(
+            records,
+            target_prefix=tree,
+            platform=rattler.Subdir(platform),
+            execute_link_scripts=False,
+            client=client,
+            reporter=progress,
+            alternative_target_prefix=final,
+            package_cache=cache,
+        )
+    except (InstallerError, LinkError, IoError) as error:
+        raise _translated(str(error), tree) from error
+    finally:
+        progress.close()
+    return progress.downloaded
+
+
+def package_cache(cache_dir: Path, layers: tuple[Path, ...]) -> PackageCache:
+    """The cache of unpacked conda packages: ``pkgs/`` of the writable cache over those of the layers."""
+    from rattler.package_cache import PackageCache
+
+    writable = cache_dir / "pkgs"
+    writable.mkdir(parents=True, exist_ok=True)
+    below = [layer / "pkgs" for layer in layers if (layer / "pkgs").is_dir()]
+    return PackageCache.new_layered([*below, writable]) if below else PackageCache(writable)
+
+
+def to_record(package: CondaPackage) -> RepoDataRecord:
+    """A locked package as rattler installs it."""
+    from rattler import PackageRecord, RepoDataRecord
+    from rattler.package import BuildString
+
+    record = PackageRecord(
+        package.name,
+        package.version,
+        BuildString(package.build),
+        package.build_number,
+        package.subdir,
+        noarch=package.noarch,  # type: ignore[arg-type]  # the lock's reader has checked the word
+        depends=list(package.depends),
+        constrains=list(package.constrains),
+        sha256=bytes.fromhex(package.sha256) if package.sha256 else None,
+        md5=bytes.fromhex(package.md5) if package.md5 else None,
+        size=package.size,
+        license=package.license,
+        python_site_packages_path=package.python_site_packages_path,
+    )
+    return RepoDataRecord(record, package.file_name, package.url, package.channel)
+
+
+def _translated(message: str, tree: Path) -> DataloaderError:
+    """rattler's errors are text; the words below are those of its hash check, its HTTP client and the system."""
+    fact = message.strip()
+    if re.search(r"hash mismatch|sha256|md5|checksum|invalid (zip|gzip|tar)|zstd|unexpected end", fact, re.IGNORECASE):
+        return IntegrityError("A conda package is not what the lock promises.", code="hash-mismatch", causes=(fact,))
+    if re.search(r"os error (28|122)|No space left|quota", fact):
+        return DiskFull(f"The volume of {tree.parent} or of the cache is full.", causes=(fact,))
+    if re.search(r"os error (1|13|30)\)|[Pp]ermission denied|[Rr]ead-only", fact):
+        return PrefixError(f"{tree.parent} or the cache cannot be written.", code="prefix-read-only", causes=(fact,))
+    if re.search(r"status|HTTP|request|connect|dns|timed out|No such file", fact, re.IGNORECASE):
+        return IndexUnavailable("A conda package cannot be fetched.", code="channel-unavailable", causes=(fact,))
+    return PrefixError("The conda packages cannot be installed.", code="conda-install-failed", causes=(fact,))
+
+
+class _Progress:
+    """rattler's ``InstallerReporter``: downloads are told in bytes, linking in packages."""
+
+    def __init__(self, reporter: Reporter, total: int) -> None:
+        self._reporter = reporter
+        self._total = total
+        self._seen: dict[int, int] = {}
+        self._started: set[str] = set()
+
+    @property
+    def downloaded(self) -> int:
+        """Bytes so far."""
+        return sum(self._seen.values())
+
+    def close(self) -> None:
+        """End the tasks that were begun."""
+        for task in sorted(self._started):
+            self._reporter.finish(task)
+        self._started.clear()
+
+    def on_transaction_start(self, total_operations: int) -> None:
+        self._start("conda-link", "Linking conda packages", total_operations, "packages")
+
+    def on_transaction_operation_start(self, operation: int) -> None: ...
+
+    def on_populate_cache_start(self, operation: int, package_name: str) -> int:
+        return operation
+
+    def on_validate_start(self, cache_entry: int) -> int:
+        return cache_entry
+
+    def on_validate_complete(self, validate_idx: int) -> None: ...
+
+    def on_download_start(self, cache_entry: int) -> int:
+        self._start("conda-download", "Downloading conda packages", self._total, "bytes")
+        return cache_entry
+
+    def on_download_progress(self, download_idx: int, progress: int, total: int | None) -> None:
+        self._reporter.advance("conda-download", progress - self._seen.get(download_idx, 0))
+        self._seen[download_idx] = progress
+
+    def on_download_completed(self, download_idx: int) -> None: ...
+
+    def on_populate_cache_complete(self, cache_entry: int) -> None: ...
+
+    def on_unlink_start(self, operation: int, package_name: str) -> int:
+        return operation
+
+    def on_unlink_complete(self, index: int) -> None: ...
+
+    def on_link_start(self, operation: int, package_name: str) -> int:
+        return operation
+
+    def on_link_complete(self, index: int) -> None: ...
+
+    def on_transaction_operation_complete(self, operation: int) -> None:
+        self._reporter.advance("conda-link", 1)
+
+    def on_transaction_complete(self) -> None: ...
+
+    def on_post_link_start(self, package_name: str, script_path: str) -> int:
+        return 0
+
+    def on_post_link_complete(self, index: int, success: bool) -> None: ...
+
+    def on_pre_unlink_start(self, package_name: str, script_path: str) -> int:
+        return 0
+
+    def on_pre_unlink_complete(self, index: int, success: bool) -> None: ...
+
+    def _start(self, task: str, label: str, total: int, unit: str) -> None:
+        if task not in self._started:
+            self._started.add(task)
+            self._reporter.start(task, label, total, unit)

@@ -1,0 +1,137 @@
+"""One at a time: a lease file with a heartbeat, which works where ``flock`` is missing or faked (network file systems).
+
+The holder creates the file exclusively and touches it every few seconds. A waiter takes over when the holder is known
+to be dead, or when the file's time has stood still for long enough by the waiter's own clock. The lease saves work and
+protects half-made trees; that an environment is whole never depends on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import threading
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from dataloader.errors import PrefixBusy
+from dataloader.install.owner import identity, is_dead
+from dataloader.reporter import Reporter
+
+HEARTBEAT_SECONDS = 2.0
+STALE_SECONDS = 20.0
+
+
+class Lease:
+    """``async with Lease(path, ...)``: the body runs while no other process of any machine holds ``path``."""
+
+    def __init__(self, path: Path, what: str, reporter: Reporter, wait_seconds: float) -> None:
+        self._path = path
+        self._what = what
+        self._reporter = reporter
+        self._wait_seconds = wait_seconds
+        self._token = uuid.uuid4().hex
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    async def __aenter__(self) -> Lease:  # noqa: PYI034  (Self came with Python 3.11)
+        deadline = time.monotonic() + self._wait_seconds
+        watch = _Watch(self._path)
+        told = False
+        while not self._create():
+            if watch.holder_is_gone():
+                self._take_away(watch)
+                continue
+            if time.monotonic() > deadline:
+                raise PrefixBusy(
+                    f"{self._what} is being changed by {watch.holder()} for over {self._wait_seconds:.0f} seconds now.",
+                    suggestions=("Try again later.", f"If no such process exists, remove {self._path}."),
+                )
+            if not told:
+                self._reporter.info(f"Waiting for another process ({watch.holder()}) that is changing {self._what}.")
+                told = True
+            await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311  (spreads the waiters)
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if _read(self._path).get("token") == self._token:
+            self._path.unlink(missing_ok=True)
+
+    def _create(self) -> bool:
+        try:
+            handle = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            return False
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump({"token": self._token, "host": os.uname().nodename, "owner": identity()}, stream)
+        return True
+
+    def _take_away(self, watch: _Watch) -> None:
+        """Remove a dead holder's file. The rename lets one waiter win; a file that is not the dead one's goes back."""
+        aside = self._path.with_name(f"{self._path.name}-{self._token}")
+        try:
+            self._path.rename(aside)
+        except FileNotFoundError:
+            return
+        if _read(aside).get("token") != watch.token:
+            with suppress(OSError):
+                os.link(aside, self._path)
+        aside.unlink(missing_ok=True)
+        watch.reset()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            with suppress(OSError):  # a volume that is away for a moment; the next beat comes soon
+                os.utime(self._path)
+
+
+class _Watch:
+    """What a waiter has seen of the holder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.token: object = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget it: there is a new holder."""
+        self._beat: int | None = None
+        self._since = time.monotonic()
+
+    def holder(self) -> str:
+        """Who it is, for people."""
+        content = _read(self._path)
+        owner = content.get("owner")
+        pid = owner.get("pid", "?") if isinstance(owner, dict) else "?"
+        return f"process {pid} on {content.get('host', 'an unknown machine')}"
+
+    def holder_is_gone(self) -> bool:
+        """Whether the holder has died, as far as can be told from here."""
+        content = _read(self._path)
+        try:
+            beat = self._path.stat().st_mtime_ns
+        except OSError:
+            return False
+        if beat != self._beat or content.get("token") != self.token:
+            self._beat, self.token, self._since = beat, content.get("token"), time.monotonic()
+        dead = is_dead(content.get("owner"))
+        return dead if dead is not None else time.monotonic() - self._since > STALE_SECONDS
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}  # gone, or not yet written
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,66 @@
+"""Put one stored file at another path without copying it where the volume allows: hard link, clone, copy."""
+
+# ruff: noqa: PTH108
+# Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+
+from dataloader.reporter import Reporter
+
+_FICLONE = 0x40049409
+"""ioctl_ficlone(2): share the extents of another file (btrfs, xfs, bcachefs, overlay on them)."""
+
+_CANNOT = frozenset(
+    {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EBADF}
+)
+"""What a volume answers to a way it does not know (or does not allow); anything else is a failure of its own."""
+
+
+class Linker:
+    """Places files of one store in one tree; remembers the best way that works, and says once when it is copying."""
+
+    def __init__(self, reporter: Reporter, source: str) -> None:
+        self._reporter = reporter
+        self._source = source
+        self._ways: list[Callable[[str, str], None]] = [os.link, clone, copy]
+
+    def place(self, source: str, target: str) -> None:
+        """Make ``target`` (which must not exist) hold what ``source`` holds."""
+        try:
+            self._ways[0](source, target)
+        except OSError as error:
+            if error.errno == errno.EMLINK and self._ways[0] is os.link:
+                copy(source, target)  # the file system's limit on names of one file; the next file may be fine
+                return
+            if error.errno not in _CANNOT or len(self._ways) == 1:
+                raise
+            self._ways.pop(0)
+            if self._ways[0] is copy:
+                self._reporter.warn(
+                    f"{self._source} and the environment do not share files (no hard links, no clones between them); "
+                    "copying instead. Keep the cache on the environment's volume to save time and room."
+                )
+            self.place(source, target)
+
+
+def clone(source: str, target: str) -> None:
+    """Share the extents of ``source``; time and mode are carried over."""
+    with open(source, "rb") as reading:
+        with open(target, "xb") as writing:
+            try:
+                fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())
+            except OSError:
+                os.unlink(target)
+                raise
+        shutil.copystat(source, target)
+
+
+def copy(source: str, target: str) -> None:
+    """Copy content, time and mode."""
+    shutil.copy2(source, target, follow_symlinks=False)

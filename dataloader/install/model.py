@@ -1,0 +1,131 @@
+"""What a sync is asked and what it answers; frozen values, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from rattler.networking.client import Client
+
+Kind: TypeAlias = Literal["conda", "pypi"]
+
+
+class Downloader(Protocol):
+    """Fetches one file, checked by hash, resumed where the server allows it (``IndexClient.download``)."""
+
+    async def __call__(self, url: str, sha256: str | None, size: int | None, destination: Path, task: str) -> None:
+        """Write ``url`` to ``destination``; report progress as ``task``; raise ``IntegrityError`` on a wrong hash."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncOptions:
+    """How a prefix is made to match a lock."""
+
+    cache_dir: Path
+    """The writable cache: ``wheels/`` (the wheel store), ``pkgs/`` (conda packages), ``downloads/``."""
+    layers: tuple[Path, ...] = ()
+    """Read-only caches of the same layout, asked in order after the writable one."""
+    interpreter: Path | None = None
+    """The Python of this machine to build on, for a lock whose Python is ``host``."""
+    target_prefix: Path | None = None
+    """The path written into files where the environment will be mounted elsewhere; ``None``: the prefix itself."""
+    lock_digest: str | None = None
+    """sha256 of the lock file's bytes (``status.lock_digest``), to see at once next time that nothing changed."""
+    conda_client: Client | None = None
+    """rattler's HTTP client, with the credentials and mirrors of conda channels."""
+    offline: bool = False
+    check: bool = False
+    """Change nothing; raise ``ChangesNeeded`` when there is something to do."""
+    dry_run: bool = False
+    """Change nothing; return the plan."""
+    adopt: bool = False
+    """Take over a conda or venv environment that another tool made."""
+    compile_bytecode: bool = False
+    """Write ``__pycache__`` for every module now rather than at first import."""
+    wait_seconds: float = 1800.0
+    """How long to wait for another process that is changing the same prefix."""
+    downloads: int = 6
+    """How many files are fetched at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """One package found in a prefix."""
+
+    kind: Kind
+    name: str
+    """Normalised."""
+    version: str
+    build: str | None = None
+    """Build string of a conda package."""
+    sha256: str | None = None
+    """Of the archive it came from, where that is recorded."""
+    installer: str | None = None
+    """INSTALLER of a distribution."""
+    location: str = ""
+    """Its conda-meta file or dist-info directory, relative to the prefix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What is in a prefix, of both worlds."""
+
+    packages: tuple[Installed, ...] = ()
+    """Sorted by kind, then name. Distributions that a conda package brought are not listed a second time."""
+    python: str | None = None
+    """``major.minor``; ``None`` where there is no Python."""
+    site_packages: str | None = None
+    """Relative to the prefix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What happens to one package, and why."""
+
+    kind: Kind
+    name: str
+    old: str | None
+    new: str | None
+    reason: str
+    size: int | None = None
+    """Bytes of the archive of ``new``, where known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallPlan:
+    """The steps from what is installed to what is locked, each sorted by kind and name."""
+
+    install: tuple[Step, ...] = ()
+    replace: tuple[Step, ...] = ()
+    remove: tuple[Step, ...] = ()
+    keep: tuple[Step, ...] = ()
+    rebuild: tuple[str, ...] = ()
+    """Why the tree has to be made anew although no package changes (another interpreter, another target path, ...)."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.install or self.replace or self.remove or self.rebuild)
+
+    def summary(self) -> str:
+        """One line for people: ``2 to install, 1 to remove, 40 kept``."""
+        counts = (
+            (len(self.install), "to install"),
+            (len(self.replace), "to replace"),
+            (len(self.remove), "to remove"),
+            (len(self.keep), "kept"),
+        )
+        return ", ".join(f"{count} {word}" for count, word in counts if count) or "nothing locked, nothing installed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncResult:
+    """What a sync did."""
+
+    plan: InstallPlan
+    changed: bool
+    downloaded_bytes: int = 0
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,208 @@
+"""Read what is in a prefix: whose it is, what it holds, which files belong to packages. Writes only the state file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from dataloader.errors import PrefixError
+from dataloader.install.model import Installed, Inventory
+from dataloader.install.status import STATE, STATE_VERSION
+
+Nature: TypeAlias = Literal["absent", "empty", "ours", "conda", "venv", "foreign"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What the last sync noted down."""
+
+    lock_digest: str | None
+    target_prefix: str
+    interpreter: str | None
+    """The host Python it stands on, as asked for."""
+    site_packages: str | None
+    wheels: dict[str, str]
+    """Name to sha256."""
+    requested: tuple[str, ...]
+    generated: tuple[str, ...]
+    """Paths of the environment itself, which no package records."""
+    fingerprint: str = ""
+
+    def to_bytes(self) -> bytes:
+        """The state file's content."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return (json.dumps({"version": STATE_VERSION, **fields}, indent=1, sort_keys=True) + "\n").encode()
+
+
+def read_state(prefix: Path) -> State | None:
+    """The state of a prefix of ours; ``None`` when it has none that can be read."""
+    try:
+        content = json.loads((prefix / STATE).read_bytes())
+        if content.pop("version") != STATE_VERSION:
+            return None
+        content |= {name: tuple(content[name]) for name in ("requested", "generated")}
+        return State(**content)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def nature(prefix: Path) -> Nature:
+    """Whose the directory is."""
+    try:
+        names = {path.name for path in prefix.iterdir()}
+    except FileNotFoundError:
+        return "absent"
+    except NotADirectoryError as error:
+        raise PrefixError(f"{prefix} is not a directory.", code="prefix-foreign") from error
+    if not names:
+        return "empty"
+    if (prefix / STATE).is_file():
+        return "ours"
+    if "conda-meta" in names:
+        return "conda"
+    return "venv" if "pyvenv.cfg" in names else "foreign"
+
+
+def check_usable(prefix: Path, *, adopt: bool) -> None:
+    """Refuse a directory that another tool or a person filled."""
+    found = nature(prefix)
+    if found == "foreign":
+        raise PrefixError(
+            f"{prefix} is not empty and is not an environment.",
+            code="prefix-foreign",
+            suggestions=("Choose another directory with --prefix.",),
+        )
+    if found in {"conda", "venv"} and not adopt:
+        raise PrefixError(
+            f"{prefix} is a {found} environment that another tool made.",
+            code="prefix-foreign",
+            suggestions=(
+                "Choose another directory with --prefix.",
+                "Pass --adopt to take it over: what is not in the lock will be removed.",
+            ),
+        )
+
+
+def read_inventory(prefix: Path) -> Inventory:
+    """The packages of both worlds that ``prefix`` holds."""
+    state = read_state(prefix)
+    site_packages = state.site_packages if state else find_site_packages(prefix)
+    conda: list[Installed] = []
+    conda_files: set[str] = set()
+    for location, record in _conda_records(prefix):
+        conda_files.update(path for path in record.get("files", ()) if path.endswith("/METADATA"))
+        conda.append(
+            Installed(
+                kind="conda",
+                name=str(record.get("name")),
+                version=str(record.get("version")),
+                build=record.get("build"),
+                sha256=record.get("sha256"),
+                location=location,
+            )
+        )
+    wheels = [
+        installed
+        for installed in _distributions(prefix, site_packages)
+        if f"{installed.location}/METADATA" not in conda_files
+    ]
+    digests = state.wheels if state else {}
+    found = [*conda, *(_with_digest(wheel, digests) for wheel in wheels)]
+    match = re.search(r"python(\d+\.\d+)t?/", site_packages or "")
+    return Inventory(
+        packages=tuple(sorted(found, key=lambda package: (package.kind, package.name))),
+        python=match[1] if match else None,
+        site_packages=site_packages,
+    )
+
+
+def owned_paths(prefix: Path) -> set[str]:
+    """Every path that a package or the environment itself put there, relative to the prefix."""
+    state = read_state(prefix)
+    owned = set(state.generated) if state else {"pyvenv.cfg", "bin/python", "bin/python3", "lib64"}
+    for location, record in _conda_records(prefix):
+        owned.add(location)
+        owned.update(record.get("files", ()))
+    site_packages = state.site_packages if state else find_site_packages(prefix)
+    for wheel in _distributions(prefix, site_packages):
+        owned.update(f"{wheel.location}/{name}" for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"))
+        owned.update(recorded_paths(prefix, wheel.location))
+    return owned
+
+
+def recorded_paths(prefix: Path, location: str) -> Iterator[str]:
+    """The files of one distribution by its RECORD, relative to the prefix; nothing that lies outside."""
+    try:
+        text = (prefix / location / "RECORD").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return
+    site_packages = posixpath.dirname(location)
+    for row in csv.reader(io.StringIO(text)):
+        if not row:
+            continue
+        path = (
+            posixpath.normpath(f"{site_packages}/{row[0]}") if row[0].startswith(".") else f"{site_packages}/{row[0]}"
+        )
+        if not path.startswith("../"):
+            yield path
+
+
+def find_site_packages(prefix: Path) -> str | None:
+    """The site-packages of an environment without a state file, relative to it."""
+    found = sorted((prefix / "lib").glob("python3*/site-packages"))
+    return found[-1].relative_to(prefix).as_posix() if found else None
+
+
+def _conda_records(prefix: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted((prefix / "conda-meta").glob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise PrefixError(
+                f"{path} is not JSON.",
+                code="prefix-damaged",
+                suggestions=(f"Remove {prefix} and run `dataloader sync` again.",),
+            ) from error
+        if isinstance(record, dict):
+            yield f"conda-meta/{path.name}", record
+
+
+def _distributions(prefix: Path, site_packages: str | None) -> Iterator[Installed]:
+    if site_packages is None:
+        return
+    for path in sorted((prefix / site_packages).glob("*.dist-info")):
+        name, version = _name_and_version(path)
+        if name and version:
+            yield Installed(
+                kind="pypi",
+                name=re.sub(r"[-_.]+", "-", name).lower(),
+                version=version,
+                installer=_read(path / "INSTALLER").strip() or None,
+                location=f"{site_packages}/{path.name}",
+            )
+
+
+def _name_and_version(dist_info: Path) -> tuple[str | None, str | None]:
+    header = _read(dist_info / "METADATA").split("\n\n", 1)[0]
+    fields = dict(line.partition(": ")[::2] for line in header.splitlines() if line.startswith(("Name: ", "Version: ")))
+    return fields.get("Name", "").strip() or None, fields.get("Version", "").strip() or None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _with_digest(wheel: Installed, digests: dict[str, str]) -> Installed:
+    from dataclasses import replace
+
+    return replace(wheel, sha256=digests.get(wheel.name))

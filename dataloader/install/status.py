@@ -1,0 +1,63 @@
+"""The state a sync leaves in a prefix, and the quick question whether it still holds.
+
+Imports the standard library's cheap half only: this runs before anything else in a sync with nothing to do.
+"""
+
+# ruff: noqa: PTH100, PTH110, PTH118
+# Importing pathlib would cost more than the whole check.
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+STATE = ".dataloader/state.json"
+"""Relative to the prefix; its presence says that the environment is ours."""
+
+STATE_VERSION = 1
+
+
+def lock_digest(lock_bytes: bytes) -> str:
+    """Hex sha256 of a lock file's bytes."""
+    return hashlib.sha256(lock_bytes).hexdigest()
+
+
+def fast_status(
+    prefix: str | os.PathLike[str], lock_bytes: bytes, target_prefix: str | os.PathLike[str] | None = None
+) -> bool:
+    """Whether ``prefix`` was synced from exactly these lock bytes and shows no change since. False when unsure."""
+    where = os.path.abspath(prefix)
+    try:
+        with open(os.path.join(where, STATE), encoding="utf-8") as stream:
+            state = json.load(stream)
+        return bool(
+            state["version"] == STATE_VERSION
+            and state["lock_digest"] == lock_digest(lock_bytes)
+            and state["target_prefix"] == os.path.abspath(target_prefix or where)
+            and state["fingerprint"] == fingerprint(where, state["site_packages"])
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # the full comparison finds out what is wrong, and says it
+
+
+def fingerprint(prefix: str, site_packages: str | None) -> str:
+    """A digest of the names (and for package metadata the times) that change when packages come, go or are replaced.
+
+    ``__pycache__`` is left out: Python writes it by itself. A Python that is gone changes the digest too.
+    """
+    lines = [str(site_packages is None or os.path.exists(os.path.join(prefix, "bin", "python")))]
+    for folder in ("bin", "conda-meta", site_packages):
+        if folder is None:
+            continue
+        try:
+            with os.scandir(os.path.join(prefix, folder)) as entries:
+                lines += sorted(_line(folder, entry) for entry in entries if entry.name != "__pycache__")
+        except FileNotFoundError:
+            lines.append(f"{folder} absent")
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _line(folder: str, entry: os.DirEntry[str]) -> str:
+    is_metadata = entry.name.endswith((".dist-info", ".egg-info", ".json"))
+    return f"{folder}/{entry.name} {entry.stat(follow_symlinks=False).st_mtime_ns if is_metadata else ''}"

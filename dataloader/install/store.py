@@ -1,0 +1,135 @@
+"""The wheel store: each wheel unpacked once, under its archive's sha256; one writable cache over read-only layers.
+
+    wheels/<first two digits>/<sha256>/recipe      what it installs (``recipe.py``), checksummed
+    wheels/<first two digits>/<sha256>/files/...   the archive's members
+
+An entry is made in a folder of its own beside the others and renamed into place, so that one that is there is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataloader.errors import IntegrityError
+from dataloader.install.owner import is_abandoned, mark, unmark
+from dataloader.install.recipe import Recipe
+from dataloader.install.unpack import digest_of, unpack_wheel
+
+_TEMPORARY = ".new-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredWheel:
+    """One unpacked wheel."""
+
+    sha256: str
+    layer: Path
+    """The cache it lies in."""
+    files: Path
+    """The folder of its members."""
+    recipe: Recipe
+
+
+class WheelStore:
+    """Looks wheels up in the writable cache, then in the layers; adds to the writable one."""
+
+    def __init__(self, cache_dir: Path, layers: tuple[Path, ...] = ()) -> None:
+        self._writable = cache_dir
+        self._layers = layers
+        self._forgotten: set[Path] = set()
+
+    def find(self, sha256: str) -> StoredWheel | None:
+        """The entry of that archive hash, or ``None``. A damaged one counts as absent."""
+        for layer in (self._writable, *self._layers):
+            entry = _entry(layer, sha256)
+            if entry in self._forgotten:
+                continue
+            try:
+                recipe = Recipe.from_bytes((entry / "recipe").read_bytes())
+            except FileNotFoundError:
+                continue
+            except (ValueError, KeyError, TypeError):
+                if layer == self._writable:
+                    self.discard(sha256)
+                continue
+            return StoredWheel(sha256=sha256, layer=layer, files=entry / "files", recipe=recipe)
+        return None
+
+    async def add(
+        self, archive: Path, wheel_name: str, sha256: str, pool: Executor, advance: Callable[[int], None]
+    ) -> StoredWheel:
+        """Unpack an archive whose hash has been checked. When another process was quicker, its entry is used."""
+        final = _entry(self._writable, sha256)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        temporary.mkdir()
+        try:
+            mark(temporary)
+            files = temporary / "files"
+            files.mkdir()
+            recipe = await unpack_wheel(archive, wheel_name, files, pool, advance)
+            (temporary / "recipe").write_bytes(recipe.to_bytes())
+            unmark(temporary)
+            try:
+                temporary.rename(final)
+            except OSError as error:
+                if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:  # else another process was quicker
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        stored = self.find(sha256)
+        if stored is None:
+            raise IntegrityError(
+                f"The wheel store under {self._writable} does not hold what was just written to it.",
+                code="cache-damaged",
+                suggestions=(f"Check the volume, then remove {final} and try again.",),
+            )
+        return stored
+
+    def forget(self, stored: StoredWheel) -> None:
+        """Use a damaged entry no more: taken away where it can be, passed over in a read-only layer."""
+        if stored.layer == self._writable:
+            self.discard(stored.sha256)
+        else:
+            self._forgotten.add(_entry(stored.layer, stored.sha256))
+
+    def discard(self, sha256: str) -> None:
+        """Take a damaged entry away; environments that were made from it keep their files."""
+        entry = _entry(self._writable, sha256)
+        gone = entry.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        with suppress(FileNotFoundError):
+            entry.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def entries(self) -> Iterator[Path]:
+        """The folders of the writable store's whole entries, sorted."""
+        for folder in sorted((self._writable / "wheels").glob("??")):
+            yield from sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+    def sweep(self) -> None:
+        """Remove what processes that died left half made."""
+        for path in (self._writable / "wheels").glob(f"??/{_TEMPORARY}*"):
+            if is_abandoned(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _entry(layer: Path, sha256: str) -> Path:
+    return layer / "wheels" / sha256[:2] / sha256
+
+
+def damaged_files(stored: StoredWheel) -> Iterator[str]:
+    """The members of an entry whose content is not what was unpacked (reads everything)."""
+    for file in stored.recipe.files:
+        path = stored.files / file.source
+        try:
+            if path.stat().st_size != file.size or digest_of(path) != file.digest:
+                yield file.source
+        except OSError:
+            yield file.source

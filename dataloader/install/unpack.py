@@ -1,0 +1,158 @@
+"""Unpack a wheel: every member hashed while it is written, checked against RECORD, and kept inside its folder."""
+
+# ruff: noqa: PTH101, PTH103, PTH116, PTH120
+# Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import csv
+import hashlib
+import io
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+
+from dataloader.errors import IntegrityError
+from dataloader.install.recipe import Recipe, UnpackedFile, make_recipe, malformed
+
+_BUFFER = 1 << 20
+_CHUNK = 32 << 20
+"""Bytes (unpacked) of one piece of work: large wheels keep several threads busy, small ones stay whole."""
+
+
+async def unpack_wheel(
+    archive: Path, wheel_name: str, into: Path, pool: Executor, advance: Callable[[int], None]
+) -> Recipe:
+    """Unpack ``archive`` into the new folder ``into`` and return what it installs.
+
+    Args:
+        wheel_name: The file name by the lock; the archive itself may be named otherwise.
+        pool: Threads to work on; inflating and hashing release the interpreter lock.
+        advance: Told, in the caller's thread, the bytes written so far.
+
+    Raises:
+        IntegrityError: the archive is broken, reaches outside, or differs from its own RECORD.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            infos = _members(opened, wheel_name)
+            for folder in sorted({os.path.dirname(info.filename) for info in infos}):
+                os.makedirs(into / folder, exist_ok=True)
+            members: dict[str, UnpackedFile] = {}
+            work = [loop.run_in_executor(pool, _write, opened, chunk, into) for chunk in _chunks(infos)]
+            try:
+                for done in asyncio.as_completed(work):
+                    written = await done
+                    members.update(written)
+                    advance(sum(member.size for member in written.values()))
+            finally:
+                # The archive must stay open until the last thread has let go of it.
+                for task in work:
+                    task.cancel()
+                await asyncio.gather(*work, return_exceptions=True)
+        ordered = {info.filename: members[info.filename] for info in infos}
+        _check_record(into, ordered, wheel_name)
+        return await loop.run_in_executor(pool, make_recipe, wheel_name, into, ordered)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, NotADirectoryError) as error:
+        raise malformed(wheel_name, str(error) or type(error).__name__) from error
+    except RuntimeError as error:  # zipfile's answer to an encrypted member
+        raise malformed(wheel_name, str(error)) from error
+
+
+def _members(archive: zipfile.ZipFile, wheel_name: str) -> list[zipfile.ZipInfo]:
+    """The files of the archive, none of which may reach outside or be named twice."""
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    seen: set[str] = set()
+    for info in infos:
+        name = info.filename
+        if name.startswith("/") or "\\" in name or not all(part.strip(".") for part in name.split("/")):
+            raise IntegrityError(
+                f"{wheel_name} holds the path {name!r}, which reaches outside the environment.",
+                code="archive-escapes",
+                suggestions=("Do not install this file; report it to the index it came from.",),
+            )
+        if name in seen:
+            raise malformed(wheel_name, f"{name} is in it twice")
+        seen.add(name)
+    return infos
+
+
+def _chunks(infos: list[zipfile.ZipInfo]) -> Iterator[list[zipfile.ZipInfo]]:
+    chunk: list[zipfile.ZipInfo] = []
+    size = 0
+    for info in infos:
+        chunk.append(info)
+        size += info.file_size
+        if size >= _CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _write(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], into: Path) -> dict[str, UnpackedFile]:
+    written = {}
+    root = os.fspath(into)
+    for info in infos:
+        target = f"{root}/{info.filename}"
+        digest = hashlib.sha256()
+        size = 0
+        with archive.open(info) as reading, open(target, "xb") as writing:
+            while block := reading.read(_BUFFER):
+                digest.update(block)
+                writing.write(block)
+                size += len(block)
+        # Symbolic links do not exist in wheels: what claims to be one becomes a file that holds the text.
+        mode = info.external_attr >> 16
+        executable = bool(mode & 0o111) and stat.S_ISREG(mode)
+        status = os.stat(target)
+        if executable:
+            os.chmod(target, stat.S_IMODE(status.st_mode) | (status.st_mode & 0o444) >> 2)
+        written[info.filename] = UnpackedFile(_encode(digest.digest()), size, status.st_mtime_ns, executable)
+    return written
+
+
+def _check_record(root: Path, members: Mapping[str, UnpackedFile], wheel_name: str) -> None:
+    """Compare every member with RECORD. Members that RECORD forgets are let pass: many published wheels have some."""
+    records = [path for path in members if path.endswith(".dist-info/RECORD") and path.count("/") == 1]
+    if len(records) != 1:
+        raise malformed(wheel_name, "it has no RECORD")
+    text = (root / records[0]).read_text(encoding="utf-8", errors="surrogateescape")
+    for row in csv.reader(io.StringIO(text)):
+        if len(row) < 2 or not row[1] or row[0] not in members:
+            continue
+        algorithm, _, expected = row[1].partition("=")
+        actual = members[row[0]].digest if algorithm == "sha256" else _digest(root / row[0], algorithm, wheel_name)
+        if actual != expected.rstrip("="):
+            raise IntegrityError(
+                f"{wheel_name}: {row[0]} does not have the hash that the wheel's own RECORD gives.",
+                code="wheel-record-mismatch",
+                suggestions=("Report it to the publisher, and lock another version with `dataloader install`.",),
+            )
+
+
+def digest_of(path: str | Path, algorithm: str = "sha256") -> str:
+    """The hash of a file, as RECORD writes it."""
+    digest = hashlib.new(algorithm)
+    with open(path, "rb") as stream:
+        while block := stream.read(_BUFFER):
+            digest.update(block)
+    return _encode(digest.digest())
+
+
+def _digest(path: Path, algorithm: str, wheel_name: str) -> str:
+    try:
+        return digest_of(path, algorithm)
+    except ValueError as error:
+        raise malformed(wheel_name, f"RECORD uses the hash {algorithm!r}") from error
+
+
+def _encode(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
