@@ -1,0 +1,150 @@
+"""From a solver's refusal to words: which requirement, rule or missing file is at fault, and what to try."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import SpecifierSet
+
+from dataloader.errors import ResolutionFailure
+from dataloader.resolve.model import Problem, Requirement
+from dataloader.resolve.records import IMPOSSIBLE
+from dataloader.resolve.versions import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dataloader.resolve.offer import Catalogue
+    from dataloader.resolve.projects import Project
+    from dataloader.resolve.rattler import Unsolvable
+
+_OUR_NUMBERS = re.compile(r"\[build_number=\"?[<>=]+1000000\"?\]|,?\s*build_number=\"?[<>=]+1000000\"?")
+_SHOWN = 6
+"""Versions and file names shown in a message."""
+
+
+def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue) -> ResolutionFailure:
+    """Name what is at fault: first the plain faults of single requirements, then the conflict as the solver sees it."""
+    asked = [*problem.requirements, *_as_requirements(problem)]
+    for requirement in asked:
+        plain = _plain_fault(requirement, problem, catalogue)
+        if plain is not None:
+            return plain
+    lines = [_readable(line) for line in failure.explanation.splitlines() if line.strip()]
+    rules = [
+        f"rule {rule.id}: {rule.why}" for rule in problem.rules if _bears_on(failure.explanation, rule.then, catalogue)
+    ]
+    return ResolutionFailure(
+        "no set of packages meets all requirements",
+        code="no-solution",
+        causes=(*lines, *dict.fromkeys(rules), *_missing_wheels(failure.explanation, catalogue)),
+        suggestions=("loosen or drop one of the requirements named above",),
+    )
+
+
+def _as_requirements(problem: Problem) -> Iterable[Requirement]:
+    for bound in problem.needs.requirements:
+        if bound.world != "conda" and not bound.package.startswith("conda:") and bound.package != "python":
+            yield Requirement(name=bound.package, specifier=bound.specifier, origin="the stack")
+
+
+def _plain_fault(requirement: Requirement, problem: Problem, catalogue: Catalogue) -> ResolutionFailure | None:
+    """Return what is wrong with a requirement by itself: no such package, no such version, no wheel that fits."""
+    knowledge = catalogue.knowledge
+    project = knowledge.projects.get(requirement.name) if knowledge else None
+    conda = [str(r.version) for r in catalogue.conda_records(requirement.name)]
+    if project is None and not conda and knowledge is not None:
+        return None
+    if not conda and (project is None or not (project.wheels or project.unusable)):
+        return _unknown(requirement, problem)
+    space = catalogue.space(requirement.name)
+    if space.admitted(requirement.specifier):
+        return None
+    wanted = SpecifierSet(requirement.specifier)
+    without = [v for v in project.unusable if wanted.contains(v, prereleases=True)] if project else []
+    if project is not None and without:
+        return _no_wheel(requirement, project, without, problem, catalogue)
+    versions = sorted(
+        {*space.versions, *(project.unusable if project else ())},
+        key=lambda v: (parse_version(v) is None, parse_version(v) or v),
+    )
+    return ResolutionFailure(
+        f"{requirement.name} has no version that fits '{requirement.specifier}' (asked for by {requirement.origin})",
+        code="no-matching-version",
+        causes=(f"versions there are: {_some(versions[::-1])}",),
+        suggestions=(f"ask for {requirement.name}=={versions[-1]}",) if versions else (),
+    )
+
+
+def _unknown(requirement: Requirement, problem: Problem) -> ResolutionFailure:
+    places = [*(f"channel {c}" for c in problem.channels), "the package indexes"]
+    return ResolutionFailure(
+        f"no package is named {requirement.name} (asked for by {requirement.origin})",
+        code="unknown-package",
+        causes=(f"looked in: {', '.join(places)}",),
+        suggestions=(
+            "check the spelling",
+            "name the index or channel that has it with --extra-index-url or --channel",
+        ),
+    )
+
+
+def _no_wheel(
+    requirement: Requirement, project: Project, versions: list[str], problem: Problem, catalogue: Catalogue
+) -> ResolutionFailure:
+    newest = versions[0]
+    files = project.filenames[newest]
+    target, pythons = problem.target, catalogue.pythons.space.versions
+    libc = f"glibc {target.glibc}" if target.glibc else f"musl {target.musl}" if target.musl else "no known libc"
+    minors = sorted({v.rpartition(".")[0] for v in pythons}, key=lambda v: int(v.split(".")[1]))
+    source_only = all(v in project.sdist_only for v in versions)
+    what = "only a source archive" if source_only else "no wheel for this target"
+    return ResolutionFailure(
+        f"{requirement.name}{requirement.specifier} has {what} (asked for by {requirement.origin})",
+        code="no-wheel",
+        causes=(
+            f"the target is {target.platform} with {libc} and Python {_some(minors)}",
+            f"{requirement.name} {newest} offers: {_some(list(files))}",
+        ),
+        suggestions=(
+            *((f"ask for {requirement.name}=={project.wheels[0].text}, which has one",) if project.wheels else ()),
+            "choose another Python with --python"
+            if not source_only
+            else "building from source is not done yet: use --find-links with a wheel you built",
+        ),
+    )
+
+
+def _missing_wheels(explanation: str, catalogue: Catalogue) -> list[str]:
+    """Say of the projects in a conflict which versions fell away because they have no wheel that fits."""
+    knowledge = catalogue.knowledge
+    found = []
+    for name, project in sorted(knowledge.projects.items() if knowledge else ()):
+        if not project.unusable or not _names(explanation, catalogue.identity(name)):
+            continue
+        newest = project.wheels[0].version if project.wheels else None
+        newer = [v for v in project.unusable if newest is None or (parse_version(v) or newest) > newest]
+        if newer:
+            kind = "source archives only" if set(newer) <= project.sdist_only else "no wheel for this Python and libc"
+            found.append(f"{name} {_some(newer)}: {kind}")
+        elif not project.wheels:
+            found.append(f"{name}: no index knows it")
+    return found
+
+
+def _bears_on(explanation: str, bounds: Iterable[object], catalogue: Catalogue) -> bool:
+    return any(_names(explanation, catalogue.identity(getattr(b, "package", ""))) for b in bounds)
+
+
+def _names(explanation: str, package: str) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(package)}(?![\w.-])", explanation) is not None
+
+
+def _readable(line: str) -> str:
+    return _OUR_NUMBERS.sub("", line.replace(IMPOSSIBLE, "(no version that fits)"))
+
+
+def _some(items: list[str]) -> str:
+    more = len(items) - _SHOWN
+    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

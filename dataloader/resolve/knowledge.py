@@ -1,0 +1,180 @@
+"""What the solver is shown of the indexes: grows in steps that depend on the answers alone, never on their timing.
+
+A step asks for projects, reads their pages, makes the METADATA of each one's likely candidate known, and asks for what
+those need, until nothing new comes up. When the solver then chooses, most of what it chooses is known already.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from packaging.specifiers import SpecifierSet
+
+from dataloader.index.model import WheelMetadata
+from dataloader.resolve.projects import Project, Wheel
+from dataloader.resolve.pythons import Pythons
+from dataloader.resolve.reader import Index, Reader, Sorter, gather
+from dataloader.resolve.records import applying, extras_closure
+from dataloader.resolve.versions import VersionSpace
+
+
+class Knowledge:
+    """Pages and METADATA shown so far. Never forgets."""
+
+    def __init__(
+        self, index: Index, sort: Sorter, pythons: Pythons, *, likely_python: str, prereleases: bool = False
+    ) -> None:
+        self.projects: dict[str, Project] = {}
+        self.extras: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
+        """Extras that anything has asked of a project."""
+        self.pinned: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
+        """Versions that the user names exactly: offered though yanked or a pre-release."""
+        self.reader = Reader(index, sort, self)
+        self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
+        self._metadata: dict[str, WheelMetadata] = {}
+        self._by_version: dict[tuple[str, str], WheelMetadata] = {}
+        self._specifiers: defaultdict[str, set[str]] = defaultdict(set)
+        self._prereleases: set[str] = set()
+        self._spaces: dict[str, VersionSpace] = {}
+        self._usable: dict[str, tuple[bool, frozenset[str], int, tuple[Wheel, ...]]] = {}
+        self._broken: set[str] = set()
+        self._skip: frozenset[str] = frozenset()
+        self._fresh: set[str] = set()
+        self._seen: set[tuple[str, frozenset[str]]] = set()
+
+    # -- what is known
+
+    def usable(self, name: str) -> tuple[Wheel, ...]:
+        """Return the wheels of an asked project that may be offered, newest version first."""
+        project = self.projects.get(name)
+        if project is None:
+            return ()
+        key = (self._all_prereleases or name in self._prereleases, self.pinned[name], len(self._broken))
+        cached = self._usable.get(name)
+        if cached is None or cached[:3] != key:
+            wheels = project.usable(prereleases=key[0], pinned=key[1])
+            cached = (*key, tuple(w for w in wheels if w.file.url not in self._broken))
+            self._usable[name] = cached
+        return cached[3]
+
+    def offered(self, name: str) -> tuple[Wheel, ...]:
+        """Return the usable wheels that at least one specifier met so far admits: no other can be chosen."""
+        space = self.space(name)
+        admitted: frozenset[str] = frozenset().union(*(space.admitted(s) for s in self._specifiers[name]))
+        return tuple(w for w in self.usable(name) if w.text in admitted)
+
+    def space(self, name: str) -> VersionSpace:
+        """Return the versions of a project's wheels."""
+        if name not in self._spaces:
+            if name not in self.projects:
+                return VersionSpace(())
+            self._spaces[name] = VersionSpace(w.text for w in self.projects[name].wheels)
+        return self._spaces[name]
+
+    def metadata(self, wheel: Wheel) -> WheelMetadata | None:
+        """Return a wheel's own METADATA, if it is known."""
+        return self._metadata.get(wheel.file.url)
+
+    def presumed(self, wheel: Wheel) -> WheelMetadata | None:
+        """Return a wheel's METADATA, else that of another wheel of its version (a chosen one's own is read)."""
+        return self._metadata.get(wheel.file.url) or self._by_version.get((wheel.file.name, wheel.text))
+
+    def asked(self) -> frozenset[str]:
+        """Return the names of all projects that something asked for."""
+        return frozenset(self._specifiers)
+
+    # -- how it grows
+
+    def skip(self, names: Iterable[str]) -> None:
+        """From now on read no pages of these projects; those that were skipped until now and asked for are due."""
+        before, self._skip = self._skip, frozenset(names)
+        self._fresh |= (before - self._skip) & self._specifiers.keys()
+
+    def ask(self, name: str, specifier: str = "", extras: Iterable[str] = ()) -> None:
+        """Note that something wants a project; :meth:`grow` reads it."""
+        wanted = frozenset(extras) | self.extras[name]
+        if specifier in self._specifiers[name] and wanted == self.extras[name]:
+            return
+        self._specifiers[name].add(specifier)
+        self.extras[name] = wanted
+        if specifier and SpecifierSet(specifier).prereleases:
+            self._prereleases.add(name)
+        if name not in self._skip:
+            self._fresh.add(name)
+            self.reader.warm(name, specifier)
+
+    async def learn(self, wheels: Iterable[Wheel]) -> None:
+        """Read the METADATA of wheels and ask for what they need."""
+        new = [w for w in wheels if w.file.url not in self._metadata]
+        for wheel, metadata in zip(new, await gather([self.reader.metadata(w) for w in new]), strict=True):
+            if metadata is None:
+                self._broken.add(wheel.file.url)
+            else:
+                self._metadata[wheel.file.url] = metadata
+                self._by_version.setdefault((wheel.file.name, wheel.text), metadata)
+        for wheel in wheels:
+            self._follow(wheel)
+
+    async def grow(self) -> None:
+        """Read what was asked for, and what the likely candidates need, until nothing new comes up."""
+        while self._fresh:
+            names, self._fresh = sorted(self._fresh), set()
+            new = [name for name in names if name not in self.projects]
+            for name, project in zip(new, await gather([self.reader.project(n) for n in new]), strict=True):
+                self.projects[name] = project
+            likely = [self._pick(name) for name in names]
+            await self.learn([w for w in likely if w is not None])
+
+    def _follow(self, wheel: Wheel) -> None:
+        metadata = self._metadata.get(wheel.file.url)
+        if metadata is None:
+            return
+        extras = extras_closure(metadata, self.extras[wheel.file.name])
+        self.extras[wheel.file.name] = extras
+        if (wheel.file.url, extras) in self._seen:
+            return
+        self._seen.add((wheel.file.url, extras))
+        for need in applying(metadata, self._pythons, wheel.pythons, extras)[0]:
+            if need.dependency.name != wheel.file.name:
+                self.ask(need.dependency.name, need.dependency.specifier, need.dependency.extras)
+
+    def next_candidates(self, name: str, below: Wheel, count: int) -> list[Wheel]:
+        """Return the ``count`` candidates after ``below`` that will be tried if it is refuted."""
+        wheels = [w for w in self.offered(name) if w.pythons & below.pythons]
+        after = wheels[wheels.index(below) + 1 :] if below in wheels else []
+        return after[:count]
+
+    def newest(self, name: str, specifier: str) -> Wheel | None:
+        """Return the newest usable candidate that a specifier admits."""
+        admitted = self.space(name).admitted(specifier)
+        return next((w for w in self.usable(name) if w.text in admitted), None)
+
+    # -- guesses
+
+    def _pick(self, name: str) -> Wheel | None:
+        """Return the newest candidate that all specifiers met so far admit."""
+        space = self.space(name)
+        admitted = frozenset(space.versions)
+        for specifier in sorted(self._specifiers[name]):
+            # candidates that were given up leave specifiers behind that contradict the rest: those do not count
+            admitted = (admitted & space.admitted(specifier)) or admitted
+        return self._newest(self.usable(name), admitted)
+
+    def _newest(self, wheels: tuple[Wheel, ...], admitted: frozenset[str]) -> Wheel | None:
+        fitting = [w for w in wheels if w.text in admitted]
+        return next((w for w in fitting if self._likely_python in w.pythons), fitting[0] if fitting else None)
+
+    def likely(self, project: Project, specifier: str) -> Wheel | None:
+        """Return the newest candidate that ``specifier`` admits, for reading ahead."""
+        wanted = SpecifierSet(specifier)
+        wheels = project.usable(prereleases=bool(wanted.prereleases), pinned=frozenset())
+        return next(
+            (w for w in wheels if self._likely_python in w.pythons and wanted.contains(w.version, prereleases=True)),
+            None,
+        )
+
+    def wants(self, wheel: Wheel, metadata: WheelMetadata) -> tuple[tuple[str, str], ...]:
+        """Return what a wheel needs on the likely Python, for reading ahead."""
+        needed, _ = applying(metadata, self._pythons, frozenset({self._likely_python}), self.extras[wheel.file.name])
+        return tuple((n.dependency.name, n.dependency.specifier) for n in needed if n.dependency.name not in self._skip)

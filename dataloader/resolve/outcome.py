@@ -1,0 +1,91 @@
+"""From the solver's records to a resolution. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from packaging.version import Version
+
+from dataloader.lockfile.model import PypiPackage
+from dataloader.resolve.model import Applied, Resolution
+from dataloader.resolve.rattler import OURS, to_package
+
+if TYPE_CHECKING:
+    import rattler
+
+    from dataloader.resolve.offer import Catalogue, Offer
+
+
+def make_resolution(
+    records: Sequence[rattler.RepoDataRecord],
+    offer: Offer,
+    catalogue: Catalogue,
+    *,
+    python_source: Literal["conda", "host"],
+    notes: tuple[str, ...],
+    rounds: int,
+    metadata_read: int,
+) -> Resolution:
+    """Sort the chosen records into wheels and conda packages."""
+    conda, pypi, applied = [], [], []
+    python: str | None = None
+    for record in records:
+        name = record.name.normalized
+        if name == "python":
+            python = str(record.version)
+        applied += [Applied(rule=rule, package=name) for rule in offer.fired.get(record.url, ())]
+        if record.url in offer.wheels:
+            pypi.append(_wheel_package(offer, catalogue, record))
+        elif str(record.channel) != OURS:
+            conda.append(to_package(record))
+        elif record.url in offer.conda:
+            conda.append(to_package(offer.conda[record.url]))
+    applied += [Applied(rule=rule, package="") for rule in catalogue.book.always]
+    return Resolution(
+        conda=tuple(sorted(conda, key=lambda p: p.name)),
+        pypi=tuple(sorted(pypi, key=lambda p: p.name)),
+        python=python,
+        python_source=python_source if python else "none",
+        notes=notes,
+        applied=tuple(sorted(applied, key=lambda a: (a.rule.id, a.package))),
+        rounds=rounds,
+        metadata_read=metadata_read,
+    )
+
+
+def _wheel_package(offer: Offer, catalogue: Catalogue, record: rattler.RepoDataRecord) -> PypiPackage:
+    wheel = offer.wheels[record.url]
+    knowledge = catalogue.knowledge
+    assert knowledge is not None
+    metadata = knowledge.metadata(wheel)
+    assert metadata is not None
+    extras = {e for e in metadata.extras if e in knowledge.extras[wheel.file.name]}
+    return PypiPackage(
+        name=wheel.file.name,
+        version=wheel.text,
+        url=wheel.file.url,
+        sha256=wheel.file.sha256 or "",
+        size=wheel.file.size,
+        requires_dist=metadata.requires_dist,
+        requires_python=metadata.requires_python or wheel.file.requires_python,
+        extras=tuple(sorted(extras)),
+        index=wheel.file.index,
+    )
+
+
+def much_older(version: Version, newest: Version) -> bool:
+    """Say whether ``version`` is a whole series behind: another epoch, or another first non-zero release number.
+
+    >>> much_older(Version("4.9"), Version("5.1")), much_older(Version("5.0"), Version("5.1"))
+    (True, False)
+    >>> much_older(Version("0.3.1"), Version("0.5.0"))
+    True
+    """
+    return _series(version) < _series(newest)
+
+
+def _series(version: Version) -> tuple[int, ...]:
+    release = version.release
+    leading = next((i for i, part in enumerate(release) if part), len(release) - 1)
+    return (version.epoch, *release[: leading + 1])

@@ -1,0 +1,126 @@
+"""The Pythons that a problem may choose, and what markers and Requires-Python mean over them.
+
+A marker is not translated: it is evaluated for each Python that exists, and the set of those where it holds
+becomes a condition on ``python``. Everything else in a marker is decided by the target.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from dataloader.resolve.tags import PythonTag
+from dataloader.resolve.versions import VersionSpace
+from dataloader.target import Target
+
+PythonSet = frozenset[str]
+"""Full versions of Pythons."""
+
+_PATCH_SENSITIVE = re.compile(r"python_full_version|implementation_version")
+_EXTRA = re.compile(r"extra\s*(?:==|in)\s*['\"]([^'\"]+)['\"]|['\"]([^'\"]+)['\"]\s*==\s*extra")
+
+
+class Pythons:
+    """The known Pythons of one problem, newest last, with cached answers about them."""
+
+    def __init__(self, versions: Iterable[str], target: Target, *, name: str = "python") -> None:
+        self.space = VersionSpace(versions)
+        self.name = name
+        self._target = target
+        self.all: PythonSet = frozenset(self.space.versions)
+        self._minors = {v: int(v.split(".")[1]) for v in self.all}
+        self._environments = {v: _environment(v, target) for v in self.all}
+        self._requires: dict[str, PythonSet] = {}
+        self._markers: dict[tuple[str, str], PythonSet] = {}
+
+    def serving(self, tags: tuple[PythonTag, ...]) -> PythonSet:
+        """Return the Pythons that any of ``tags`` serves."""
+        return _serving(self, tags)
+
+    def minor(self, version: str) -> int:
+        """Return the minor number of a known Python."""
+        return self._minors[version]
+
+    def required(self, requires_python: str | None) -> PythonSet:
+        """Return the Pythons that Requires-Python admits; all of them when it cannot be read (as pip does)."""
+        if not requires_python:
+            return self.all
+        if requires_python not in self._requires:
+            try:
+                wanted = SpecifierSet(requires_python)
+            except InvalidSpecifier:
+                self._requires[requires_python] = self.all
+            else:
+                self._requires[requires_python] = frozenset(v for v in self.all if wanted.contains(v, prereleases=True))
+        return self._requires[requires_python]
+
+    def where(self, marker: str, extra: str = "") -> PythonSet:
+        """Return the Pythons for which ``marker`` holds on the target, with ``extra`` asked for.
+
+        Raises:
+            InvalidMarker: ``marker`` is not a PEP 508 marker.
+        """
+        key = (marker, extra)
+        if key not in self._markers:
+            self._markers[key] = self._evaluate(parse_marker(marker), marker, extra)
+        return self._markers[key]
+
+    def _evaluate(self, marker: Marker, text: str, extra: str) -> PythonSet:
+        if _PATCH_SENSITIVE.search(text):
+            return frozenset(v for v in self.all if _holds(marker, self._environments[v], extra))
+        by_minor: dict[int, bool] = {}
+        for version, minor in self._minors.items():
+            if minor not in by_minor:
+                by_minor[minor] = _holds(marker, self._environments[version], extra)
+        return frozenset(v for v, minor in self._minors.items() if by_minor[minor])
+
+    def spec(self, chosen: PythonSet) -> str | None:
+        """Return the version spec on ``python`` that means exactly ``chosen``; ``None`` when empty."""
+        return self.space.spec_of(chosen)
+
+
+def _serving(pythons: Pythons, tags: tuple[PythonTag, ...]) -> PythonSet:
+    return frozenset(v for v in pythons.all if any(tag.serves(pythons.minor(v)) for tag in tags))
+
+
+@lru_cache(maxsize=4096)
+def parse_marker(text: str) -> Marker:
+    """Parse a marker once."""
+    return Marker(text)
+
+
+def extras_named(marker: str) -> frozenset[str]:
+    """Return the extras that a marker mentions."""
+    return frozenset(a or b for a, b in _EXTRA.findall(marker))
+
+
+def _holds(marker: Marker, environment: dict[str, str], extra: str) -> bool:
+    try:
+        return marker.evaluate({**environment, "extra": extra})
+    except UndefinedEnvironmentName:
+        return False
+
+
+def _environment(version: str, target: Target) -> dict[str, str]:
+    """Return the marker environment (PEP 508) of CPython ``version`` on ``target``."""
+    major, minor = version.split(".")[:2]
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": version,
+        "os_name": "posix",
+        "platform_machine": target.arch,
+        "platform_python_implementation": "CPython",
+        "platform_release": target.kernel or "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": version,
+        "python_version": f"{major}.{minor}",
+        "sys_platform": "linux",
+    }
+
+
+__all__ = ["InvalidMarker", "PythonSet", "Pythons", "extras_named", "parse_marker"]

@@ -1,0 +1,240 @@
+"""rattler behind one adapter: what channels have, and one solve. Everything else in resolve/ holds plain values.
+
+Names that we answer for ourselves ("owned": wheels, records with rules written into them, this machine's Python) come
+from a source of ours that stands first; under strict channel priority that hides the channels' own records of
+those names, so each candidate exists once. All other names go from channel to solver without touching Python.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rattler
+from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
+
+from dataloader.errors import IndexUnavailable, ManifestError
+from dataloader.lockfile.model import CondaPackage
+from dataloader.resolve.records import RecordSpec
+
+if TYPE_CHECKING:
+    from dataloader.resolve.model import ChannelPriority
+    from dataloader.target import Target
+
+OURS = "https://dataloader.invalid/"
+"""Channel of the records that we answer for."""
+
+
+class Unsolvable(Exception):
+    """The solver found no solution."""
+
+    def __init__(self, explanation: str, reached: frozenset[str]) -> None:
+        super().__init__(explanation)
+        self.explanation = explanation
+        self.reached = reached
+        """Every name that the closure of the problem came to."""
+
+
+class OwnSource:
+    """The records that we answer for, by name, in the shape rattler asks for them (RepoDataSource)."""
+
+    def __init__(self, records: Mapping[str, Sequence[rattler.RepoDataRecord]]) -> None:
+        self._records = records
+        self.reached: set[str] = set()
+        """Every name that the closure of the problem came to."""
+
+    async def fetch_package_records(
+        self, platform: rattler.Subdir, name: rattler.PackageName
+    ) -> list[rattler.RepoDataRecord]:
+        """Answer for ``noarch`` only: one answer for each name is enough."""
+        self.reached.add(name.normalized)
+        return list(self._records.get(name.normalized, ())) if str(platform) == "noarch" else []
+
+    def package_names(self, platform: rattler.Subdir) -> list[str]:
+        """Return the names that have records."""
+        return list(self._records) if str(platform) == "noarch" else []
+
+
+class Channels:
+    """The conda channels of a problem: what they have, and solves over them."""
+
+    def __init__(self, urls: Sequence[str], target: Target, *, priority: ChannelPriority, cache: Path | None) -> None:
+        self.urls = tuple(urls)
+        self.platforms: list[rattler.Subdir] = [rattler.Subdir(target.platform), rattler.Subdir("noarch")]
+        self._strict = priority == "strict"
+        self._channels = [rattler.Channel(url) for url in urls]
+        self._sources: list[rattler.Channel | rattler.MultiSource] = list(self._channels)
+        if not self._strict and len(self._channels) > 1:
+            self._sources = [rattler.MultiSource("channels", self._channels)]
+        config = rattler.SourceConfig(sharded_enabled=True)
+        self._gateway = rattler.Gateway(cache_dir=cache, default_config=config)
+        self._virtual = [
+            rattler.GenericVirtualPackage(
+                rattler.PackageName(name), rattler.Version(version), rattler.BuildString(build)
+            )
+            for name, version, build in target.virtual_packages()
+        ]
+        self._known: dict[str, list[rattler.RepoDataRecord]] = {}
+
+    async def records(self, name: str) -> list[rattler.RepoDataRecord]:
+        """Return every record of ``name`` that channel priority leaves, asked for once.
+
+        Raises:
+            IndexUnavailable: a channel did not answer.
+        """
+        if name not in self._known:
+            self._known[name] = await self._query(name) if self._channels else []
+        return self._known[name]
+
+    async def _query(self, name: str) -> list[rattler.RepoDataRecord]:
+        try:
+            spec = rattler.MatchSpec(f"{name}")
+        except InvalidMatchSpecError:
+            return []
+        found: list[rattler.RepoDataRecord] = []
+        for channel in self._channels:
+            try:
+                answer = await self._gateway.query([channel], self.platforms, [spec], recursive=False)
+            except GatewayError as error:
+                raise unavailable(error, channel.base_url) from error
+            found += [record for part in answer for record in part]
+            if found and self._strict:
+                break
+        return found
+
+    async def solve(
+        self,
+        specs: Iterable[str],
+        owned: Mapping[str, Sequence[rattler.RepoDataRecord]],
+        *,
+        constraints: Iterable[str] = (),
+        preferred: Sequence[rattler.RepoDataRecord] = (),
+        strategy: str = "highest",
+        exclude_newer: str | None = None,
+    ) -> list[rattler.RepoDataRecord]:
+        """Solve, and return the chosen records.
+
+        Raises:
+            Unsolvable: there is no solution.
+            IndexUnavailable: a channel did not answer.
+        """
+        source = OwnSource(owned)
+        cutoff = dt.datetime.fromisoformat(exclude_newer.replace("Z", "+00:00")) if exclude_newer else None
+        try:
+            chosen = await rattler.solve(
+                sources=[source, *self._sources],
+                specs=[rattler.MatchSpec(spec) for spec in specs],
+                constraints=[rattler.MatchSpec(spec) for spec in constraints],
+                gateway=self._gateway,
+                platforms=self.platforms,
+                virtual_packages=self._virtual,
+                locked_packages=list(preferred),
+                channel_priority=rattler.ChannelPriority.Strict,
+                strategy=strategy,  # type: ignore[arg-type]
+                exclude_newer=cutoff.astimezone(dt.timezone.utc) if cutoff else None,
+                timestamp_policy="allow-missing",
+            )
+        except SolverError as error:
+            raise Unsolvable(str(error), frozenset(source.reached)) from error
+        except GatewayError as error:
+            raise unavailable(error, ", ".join(self.urls)) from error
+        return chosen
+
+
+def parse_match_spec(text: str) -> rattler.MatchSpec:
+    """Parse a conda requirement as people type it.
+
+    Raises:
+        ManifestError: it is not a match spec.
+    """
+    try:
+        return rattler.MatchSpec(text)
+    except InvalidMatchSpecError as error:
+        raise ManifestError(
+            f"'{text}' is not a conda match spec: {error}",
+            code="match-spec-invalid",
+            suggestions=("write NAME, NAME=VERSION or NAME[version='>=1,<2',build='*cuda*']",),
+        ) from error
+
+
+def unavailable(error: Exception, where: str) -> IndexUnavailable:
+    """Say that a channel did not answer, in our terms."""
+    return IndexUnavailable(
+        f"the channel {where} did not answer",
+        code="channel-unreachable",
+        causes=tuple(line for line in str(error).splitlines() if line.strip())[:4],
+        suggestions=("check the URL and the network", "use --conda=never to build from PyPI alone"),
+    )
+
+
+def own_record(spec: RecordSpec) -> rattler.RepoDataRecord:
+    """Turn a plain record into rattler's."""
+    package = rattler.PackageRecord(
+        spec.name,
+        spec.version,
+        rattler.BuildString(spec.build),
+        spec.build_number,
+        "noarch",
+        depends=list(spec.depends),
+        constrains=list(spec.constrains),
+        extra_depends={extra: list(specs) for extra, specs in spec.extra_depends.items()} or None,
+    )
+    return rattler.RepoDataRecord(package, spec.file_name, f"{OURS}noarch/{spec.file_name}", OURS)
+
+
+def amended(
+    record: rattler.RepoDataRecord, depends: Sequence[str], constrains: Sequence[str]
+) -> rattler.RepoDataRecord:
+    """Return a copy of a channel's record, as one of ours, with more dependencies and constraints."""
+    copy = rattler.RepoDataRecord(
+        rattler.PackageRecord(
+            record.name,
+            record.version,
+            record.build,
+            record.build_number,
+            record.subdir,
+            noarch=record.noarch,
+            depends=[*record.depends, *depends],
+            constrains=[*record.constrains, *constrains],
+            sha256=record.sha256,
+            md5=record.md5,
+            size=record.size,
+            features=None,
+            license=record.license,
+            python_site_packages_path=record.python_site_packages_path,
+        ),
+        record.file_name,
+        record.url,
+        OURS,
+    )
+    copy.track_features = record.track_features
+    copy.timestamp = record.timestamp
+    return copy
+
+
+def to_package(record: rattler.RepoDataRecord) -> CondaPackage:
+    """Turn a channel's record into a value of the lock."""
+    noarch = record.noarch
+    kind = "python" if noarch.python else ("generic" if noarch.generic else None)
+    stamp = record.timestamp
+    return CondaPackage(
+        name=record.name.normalized,
+        version=str(record.version),
+        build=str(record.build),
+        build_number=record.build_number,
+        subdir=str(record.subdir),
+        url=record.url,
+        channel=str(record.channel),
+        sha256=record.sha256.hex() if record.sha256 else None,
+        md5=record.md5.hex() if record.md5 else None,
+        size=record.size,
+        noarch=kind,
+        depends=tuple(record.depends),
+        constrains=tuple(record.constrains),
+        license=record.license,
+        timestamp=round(stamp.timestamp() * 1000) if stamp else None,
+        python_site_packages_path=record.python_site_packages_path,
+        track_features=tuple(record.track_features),
+    )

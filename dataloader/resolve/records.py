@@ -1,0 +1,198 @@
+"""Wheels as records of the package problem: what each depends on, in the solver's words. Pure.
+
+A project becomes a package, each usable wheel a record. Requires-Python and the interpreter tag become a dependency
+on ``python``, ``manylinux_2_28`` one on ``__glibc``, an extra an optional group, a marker on the Python version a
+condition. A wheel whose METADATA has not been read yet carries no dependencies: the solver is asked again when it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from packaging.requirements import InvalidRequirement
+from packaging.requirements import Requirement as Pep508
+from packaging.specifiers import InvalidSpecifier
+from packaging.utils import canonicalize_name
+
+from dataloader.index.model import WheelMetadata
+from dataloader.resolve.projects import PYPI_BUILD_NUMBER, Wheel
+from dataloader.resolve.pythons import InvalidMarker, Pythons, PythonSet, extras_named
+from dataloader.resolve.versions import VersionSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """One parsed ``Requires-Dist``."""
+
+    name: str
+    specifier: str
+    extras: tuple[str, ...]
+    marker: str
+    text: str
+    url: str | None = None
+
+
+@lru_cache(maxsize=65536)
+def parse_dependency(text: str) -> Dependency | None:
+    """Parse a ``Requires-Dist`` value; ``None`` when it is not PEP 508."""
+    try:
+        parsed = Pep508(text)
+    except InvalidRequirement:
+        return None
+    return Dependency(
+        name=canonicalize_name(parsed.name),
+        specifier=str(parsed.specifier),
+        extras=tuple(sorted(canonicalize_name(e) for e in parsed.extras)),
+        marker=str(parsed.marker) if parsed.marker else "",
+        text=text,
+        url=parsed.url,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """A dependency as it applies: for which Pythons, and under which extra (``""``: always)."""
+
+    dependency: Dependency
+    pythons: PythonSet
+    extra: str = ""
+
+
+def applying(
+    metadata: WheelMetadata, pythons: Pythons, among: PythonSet, extras: frozenset[str]
+) -> tuple[tuple[Needed, ...], tuple[str, ...]]:
+    """Return what ``metadata`` asks for on the Pythons ``among`` with ``extras``, and the entries nobody can read."""
+    needed: list[Needed] = []
+    unreadable: list[str] = []
+    for text in metadata.requires_dist:
+        dependency = parse_dependency(text)
+        if dependency is None:
+            unreadable.append(text)
+            continue
+        try:
+            needed += _cases(dependency, pythons, among, extras)
+        except (InvalidMarker, InvalidSpecifier):
+            unreadable.append(text)
+    return tuple(needed), tuple(unreadable)
+
+
+def _cases(dependency: Dependency, pythons: Pythons, among: PythonSet, extras: frozenset[str]) -> list[Needed]:
+    if not dependency.marker:
+        return [Needed(dependency, among)]
+    always = pythons.where(dependency.marker) & among
+    cases = [Needed(dependency, always)] if always else []
+    for extra in sorted({e for e in extras_named(dependency.marker) if canonicalize_name(e) in extras}):
+        more = (pythons.where(dependency.marker, extra) & among) - always
+        if more:
+            cases.append(Needed(dependency, more, canonicalize_name(extra)))
+    return cases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSpec:
+    """A record of the problem, still in plain values."""
+
+    name: str
+    version: str
+    build: str
+    build_number: int
+    depends: tuple[str, ...]
+    extra_depends: Mapping[str, tuple[str, ...]]
+    constrains: tuple[str, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """Unique within the problem, in the shape the solver insists on."""
+        return f"{self.name}-{self.version}-{self.build}.conda"
+
+
+class Naming:
+    """How dependencies on projects are spelled: identity and version space of each project."""
+
+    def __init__(
+        self, identity: Callable[[str], str], space: Callable[[str], VersionSpace | None], pythons: Pythons
+    ) -> None:
+        self.identity = identity
+        self.space = space
+        self.pythons = pythons
+
+    def spell(self, dependency: Dependency, where: PythonSet | None, among: PythonSet) -> str:
+        """Return the match spec for a dependency that holds on the Pythons ``where`` out of ``among``."""
+        condition = None if where is None or where == among else self.pythons.spec(where)
+        return match_spec(
+            self.identity(dependency.name),
+            version=self.version(dependency),
+            extras=dependency.extras,
+            when=f"{self.pythons.name} {condition}" if condition and condition != "*" else None,
+        )
+
+    def version(self, dependency: Dependency) -> str:
+        """Return the conda version spec of a dependency; an impossible one when nothing known fits."""
+        space = self.space(dependency.name)
+        if space is None or not len(space):
+            return "*"
+        return space.spec(dependency.specifier) or IMPOSSIBLE
+
+
+IMPOSSIBLE = "==0a0.dev0.no.such.version"
+"""A version spec that no version meets, for a specifier that no known version meets."""
+
+
+def match_spec(
+    name: str,
+    *,
+    version: str = "*",
+    build: str | None = None,
+    build_number: str | None = None,
+    extras: tuple[str, ...] = (),
+    when: str | None = None,
+) -> str:
+    """Spell a match spec in brackets: ``numpy[version='>=1,<2',when='python <3.11']``."""
+    parts = [f"version='{version}'"] if version != "*" else []
+    parts += [f"build='{build}'"] if build else []
+    parts += [f"build_number='{build_number}'"] if build_number else []
+    parts += [f"extras=[{','.join(extras)}]"] if extras else []
+    parts += [f"when='{when}'"] if when else []
+    return f"{name}[{','.join(parts)}]" if parts else name
+
+
+def make_record(
+    wheel: Wheel, identity: str, metadata: WheelMetadata | None, naming: Naming, extras: frozenset[str]
+) -> RecordSpec:
+    """Turn a wheel into a record; without ``metadata`` it depends on its Python and libc alone."""
+    python_spec = naming.pythons.spec(wheel.pythons)
+    depends = [match_spec(naming.pythons.name, version=python_spec or IMPOSSIBLE)]
+    if wheel.fit.libc and wheel.fit.libc[0] == "glibc":
+        depends.append(f"__glibc >={wheel.fit.libc[1]}.{wheel.fit.libc[2]}")
+    optional: dict[str, list[str]] = {}
+    if metadata is not None:
+        needed, _ = applying(metadata, naming.pythons, wheel.pythons, extras)
+        for need in needed:
+            spec = naming.spell(need.dependency, need.pythons, wheel.pythons)
+            (optional.setdefault(need.extra, []) if need.extra else depends).append(spec)
+    return RecordSpec(
+        name=identity,
+        version=wheel.text,
+        build=wheel.build,
+        build_number=PYPI_BUILD_NUMBER + wheel.fit.rank,
+        depends=tuple(dict.fromkeys(depends)),
+        extra_depends={extra: tuple(dict.fromkeys(specs)) for extra, specs in sorted(optional.items())},
+    )
+
+
+def extras_closure(metadata: WheelMetadata, extras: frozenset[str]) -> frozenset[str]:
+    """Return ``extras`` and those that they name in turn (``pkg[all]`` requiring ``pkg[a,b]``)."""
+    reached, frontier = set(extras), set(extras)
+    while frontier:
+        found: set[str] = set()
+        for text in metadata.requires_dist:
+            dependency = parse_dependency(text)
+            if dependency is None or dependency.name != metadata.name or not dependency.extras:
+                continue
+            if {canonicalize_name(e) for e in extras_named(dependency.marker)} & frontier:
+                found |= set(dependency.extras)
+        frontier = found - reached
+        reached |= frontier
+    return frozenset(reached)

@@ -1,0 +1,439 @@
+"""The lazy rounds: solve, read the METADATA of what was chosen, solve again, until everything chosen is known.
+
+Which world a project comes from, in the order tried (docs/solving.md gives the reasons):
+
+1. what a conda-only solution contains serves PyPI requirements too; everything else they bring comes from PyPI;
+2. any project that was asked for may come from either world;
+3. every conda package of the closure that is a PyPI project may come from either world.
+
+A step is left when it has no solution, or only one that holds a requested project far back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import rattler
+
+from dataloader.compat.model import Bound
+from dataloader.errors import ResolutionFailure
+from dataloader.names import pypi_names
+from dataloader.reporter import Reporter
+from dataloader.resolve.explain import explain
+from dataloader.resolve.knowledge import Knowledge
+from dataloader.resolve.model import Problem, Requirement, Resolution
+from dataloader.resolve.offer import CONDA_ONLY, Catalogue, Offer
+from dataloader.resolve.outcome import make_resolution, much_older
+from dataloader.resolve.projects import PYPI_BUILD_NUMBER, Project, Wheel, make_project
+from dataloader.resolve.pythons import Pythons
+from dataloader.resolve.rattler import Channels, Unsolvable, parse_match_spec
+from dataloader.resolve.reader import Index
+from dataloader.resolve.records import IMPOSSIBLE, match_spec
+from dataloader.resolve.rules import RuleBook
+
+MAX_ROUNDS = 500
+"""A solve that has not settled by then never will; each round reads at least one METADATA."""
+
+MAX_AHEAD = 64
+
+PythonSource: TypeAlias = Literal["conda", "host"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One solution with what it was chosen from."""
+
+    records: tuple[rattler.RepoDataRecord, ...]
+    offer: Offer
+
+    def wheels(self) -> tuple[Wheel, ...]:
+        """The wheels among the records."""
+        return tuple(self.offer.wheels[r.url] for r in self.records if r.url in self.offer.wheels)
+
+
+async def resolve(
+    problem: Problem, index: Index | None, reporter: Reporter, *, cache: Path | None = None
+) -> Resolution:
+    """Solve a problem over channels and indexes.
+
+    Raises:
+        ResolutionFailure: no solution; its causes name the requirement, the rule or the missing file at fault.
+        IndexUnavailable: a channel or an index did not answer.
+        ManifestError: a match spec or a specifier cannot be read.
+    """
+    channels = Channels(problem.channels, problem.target, priority=problem.channel_priority, cache=cache)
+    solver = await _Solver.create(problem, index, channels, reporter)
+    try:
+        return await solver.run()
+    finally:
+        await solver.close()
+
+
+class _Solver:
+    def __init__(
+        self, problem: Problem, index: Index | None, catalogue: Catalogue, source: PythonSource, reporter: Reporter
+    ) -> None:
+        self._problem, self._catalogue, self._reporter = problem, catalogue, reporter
+        self._python_source = source
+        self._index = index
+        self._refuted: Counter[str] = Counter()
+        self._rounds = 0
+        self._conda_names: frozenset[str] = frozenset()
+        self._base: list[rattler.RepoDataRecord] = []
+        self._mixing = False
+        self._failure: Unsolvable | None = None
+
+    @classmethod
+    async def create(cls, problem: Problem, index: Index | None, channels: Channels, reporter: Reporter) -> _Solver:
+        """Find the Pythons of the problem, on which everything else hangs."""
+        records = await channels.records("python")
+        versions = sorted({v for r in records if (v := str(r.version)).startswith("3.")})
+        hosts: tuple[str, ...] = ()
+        source: PythonSource = "conda"
+        if not versions:
+            versions, hosts, source = list(problem.host_pythons), problem.host_pythons, "host"
+        pythons = Pythons(versions, problem.target)
+        wanted = pythons.required(problem.python)
+        if problem.python and versions and not wanted:
+            raise _no_python(problem, versions, source)
+        pythons = Pythons(wanted, problem.target)
+        hosts = tuple(v for v in hosts if v in wanted)
+        return cls(problem, index, Catalogue(channels, pythons, RuleBook(problem.rules), hosts), source, reporter)
+
+    async def close(self) -> None:
+        """Stop reading ahead."""
+        if self._catalogue.knowledge is not None:
+            await self._catalogue.knowledge.reader.close()
+
+    async def run(self) -> Resolution:
+        """Take the steps in order until one has an acceptable answer."""
+        await self._catalogue.prepare(self._mentioned())
+        await self._conda_part()
+        fallback: Answer | None = None
+        for step in (self._preferred, self._mixed, self._widened):
+            if not await step():
+                continue
+            try:
+                answer = await self._rounds_until_known()
+            except Unsolvable as error:
+                self._failure = self._failure or error
+                continue
+            if fallback is not None:
+                return self._finish(self._better(fallback, answer))
+            if step == self._preferred and self._held_back(answer):
+                fallback = answer
+                continue
+            return self._finish(answer)
+        if fallback is not None:
+            return self._finish(fallback)
+        assert self._failure is not None
+        raise explain(self._failure, self._problem, self._catalogue)
+
+    # -- the steps
+
+    def _mentioned(self) -> set[str]:
+        needs = self._problem.needs
+        bounds = [*needs.requirements, *(b for r in needs.rules for b in (r.when, *r.then) if b is not None)]
+        return {b.package for b in bounds} | {r.name for r in self._problem.requirements}
+
+    async def _conda_part(self) -> None:
+        """Solve the conda side alone: what it contains is preferred, and serves PyPI requirements too."""
+        if not self._problem.channels:
+            return
+        offer = self._catalogue.offer((), frozenset())
+        limits = [self._requirement_spec(r) for r in self._problem.requirements if not r.only_pypi]
+        try:
+            self._base = await self._catalogue.channels.solve(
+                self._specs(conda_only=True),
+                offer.records,
+                constraints=[*self._constraints(), *(spec for spec in limits if spec is not None)],
+                preferred=await self._locked_conda(offer),
+                strategy=self._problem.strategy,
+                exclude_newer=self._problem.exclude_newer,
+            )
+        except Unsolvable as error:
+            self._reporter.debug(f"the conda part alone has no solution: {error}")
+        self._conda_names = frozenset(r.name.normalized for r in self._base)
+
+    async def _preferred(self) -> bool:
+        if self._index is None:
+            return True
+        knowledge = Knowledge(
+            self._index,
+            self._sort,
+            self._catalogue.pythons,
+            likely_python=self._likely_python(),
+            prereleases=self._problem.prerelease == "allow",
+        )
+        self._catalogue.knowledge = knowledge
+        knowledge.skip(self._served_by_conda())
+        for requirement in self._problem.requirements:
+            self._ask(requirement)
+        for bound in self._problem.needs.requirements:
+            self._ask_bound(bound)
+        for rule in self._catalogue.book.always:
+            for bound in rule.then if rule.requires else ():
+                self._ask_bound(bound)
+        return True
+
+    async def _mixed(self) -> bool:
+        if self._catalogue.knowledge is None or not self._problem.channels:
+            return False
+        self._mixing = True
+        self._catalogue.knowledge.skip(())
+        return True
+
+    async def _widened(self) -> bool:
+        if self._catalogue.knowledge is None or not self._problem.channels:
+            return False
+        assert self._failure is not None
+        for name in sorted(self._failure.reached | self._conda_names):
+            for project in (pypi_names(name) or ())[:1]:
+                self._catalogue.knowledge.ask(project)
+        return True
+
+    # -- what is asked
+
+    def _ask(self, requirement: Requirement) -> None:
+        knowledge = self._catalogue.knowledge
+        assert knowledge is not None
+        if requirement.specifier.startswith("==") and "," not in requirement.specifier:
+            pin = requirement.specifier.lstrip("=").strip()
+            knowledge.pinned[requirement.name] |= {pin}
+        if not requirement.constraint:
+            knowledge.ask(requirement.name, requirement.specifier, requirement.extras)
+
+    def _ask_bound(self, bound: Bound) -> None:
+        if bound.world != "conda" and not bound.package.startswith(CONDA_ONLY) and bound.package != "python":
+            assert self._catalogue.knowledge is not None
+            self._catalogue.knowledge.ask(bound.package, bound.specifier)
+
+    def _served_by_conda(self) -> set[str]:
+        """Return the projects that the conda part contains, less those that were asked of PyPI by name."""
+        insisted = {r.name for r in self._problem.requirements if r.only_pypi}
+        served = {(pypi_names(name) or (name,))[0] for name in self._conda_names}
+        return served - insisted
+
+    def _likely_python(self) -> str:
+        for record in self._base:
+            if record.name.normalized == "python":
+                return str(record.version)
+        if self._catalogue.hosts:
+            return self._catalogue.hosts[0]
+        versions = self._catalogue.pythons.space.versions
+        return versions[-1] if versions else ""
+
+    def _sort(self, name: str, files: tuple[object, ...]) -> Project:
+        return make_project(
+            name,
+            files,  # type: ignore[arg-type]
+            self._problem.target,
+            self._catalogue.pythons,
+            exclude_newer=self._problem.exclude_newer,
+            no_wheels=name in self._problem.no_binary or ":all:" in self._problem.no_binary,
+        )
+
+    # -- specs
+
+    def _specs(self, *, conda_only: bool = False) -> list[str]:
+        """Return the root of the problem; with ``conda_only`` without what PyPI must provide."""
+        catalogue, problem = self._catalogue, self._problem
+        bounds = [*problem.needs.requirements, *(b for r in catalogue.book.always if r.requires for b in r.then)]
+        specs = [str(parse_match_spec(spec)) for spec in problem.conda_specs]
+        for bound in bounds:
+            if not conda_only or catalogue.conda_records(bound.package):
+                if conda_only and bound.world == "pypi":
+                    continue
+                specs.append(catalogue.bound(bound))
+        if problem.requirements or bounds or problem.python:
+            python = catalogue.pythons.spec(catalogue.pythons.all)
+            restricted = self._problem.python != ""
+            if catalogue.pythons.all:
+                specs.append(match_spec("python", version=self._python_text(python) if restricted else "*"))
+        if not conda_only:
+            asked = [r for r in problem.requirements if not r.constraint]
+            specs += [spec for r in asked if (spec := self._requirement_spec(r)) is not None]
+        return specs
+
+    def _python_text(self, spec: str | None) -> str:
+        """Spell the admitted Pythons by listing them: ``*`` over a restricted space would mean any Python."""
+        if spec == "*":
+            return "|".join(f"=={v}" for v in self._catalogue.pythons.space.versions)
+        return spec or IMPOSSIBLE
+
+    def _constraints(self) -> list[str]:
+        catalogue = self._catalogue
+        limits = [catalogue.bound(b) for r in catalogue.book.always if not r.requires for b in r.then]
+        limited = [r for r in self._problem.requirements if r.constraint]
+        return limits + [spec for r in limited if (spec := self._requirement_spec(r)) is not None]
+
+    def _requirement_spec(self, requirement: Requirement) -> str | None:
+        """Return the match spec of a requirement; ``None`` when its marker holds on no Python."""
+        pythons, name = self._catalogue.pythons, self._catalogue.identity(requirement.name)
+        when: str | None = None
+        if requirement.marker:
+            where = pythons.where(requirement.marker)
+            if not where:
+                return None
+            spec = pythons.spec(where)
+            when = None if spec == "*" else f"python {spec}"
+        space = self._catalogue.space(requirement.name)
+        version = (space.spec(requirement.specifier) or IMPOSSIBLE) if len(space) else "*"
+        number = f">={PYPI_BUILD_NUMBER}" if requirement.only_pypi else None
+        return match_spec(name, version=version, build_number=number, extras=requirement.extras, when=when)
+
+    # -- the rounds
+
+    async def _rounds_until_known(self) -> Answer:
+        knowledge = self._catalogue.knowledge
+        for _ in range(MAX_ROUNDS):
+            self._rounds += 1
+            if knowledge is not None:
+                await self._grow(knowledge)
+            answer = await self._solve()
+            unknown = [w for w in answer.wheels() if knowledge and knowledge.metadata(w) is None]
+            if not unknown or knowledge is None:
+                return answer
+            await knowledge.learn([ahead for wheel in unknown for ahead in self._with_next(knowledge, wheel)])
+        raise ResolutionFailure(
+            f"no solution was found in {MAX_ROUNDS} rounds",
+            code="too-many-rounds",
+            suggestions=("pin a package or two to narrow the search",),
+        )
+
+    async def _grow(self, knowledge: Knowledge) -> None:
+        """Read what is asked for, and what the rules that may fire require."""
+        while True:
+            await knowledge.grow()
+            await self._catalogue.prepare(knowledge.asked())
+            before = knowledge.asked()
+            for rule in self._problem.rules:
+                if rule.requires and rule.when is not None and self._may_fire(rule.when):
+                    for bound in rule.then:
+                        self._ask_bound(bound)
+            if knowledge.asked() == before:
+                return
+
+    def _may_fire(self, when: Bound) -> bool:
+        knowledge = self._catalogue.knowledge
+        assert knowledge is not None
+        if when.package in knowledge.asked():
+            return any(
+                w.text in knowledge.space(when.package).admitted(when.specifier)
+                for w in knowledge.offered(when.package)[:50]
+            )
+        return self._catalogue.identity(when.package) in self._conda_names
+
+    def _with_next(self, knowledge: Knowledge, wheel: Wheel) -> list[Wheel]:
+        """Return the chosen wheel and the next few: each time a project is refuted, twice as many."""
+        name = wheel.file.name
+        count = min(2 ** self._refuted[name] - 1, MAX_AHEAD)
+        self._refuted[name] += 1
+        return [wheel, *knowledge.next_candidates(name, wheel, count)]
+
+    async def _solve(self) -> Answer:
+        catalogue, knowledge = self._catalogue, self._catalogue.knowledge
+        wheels_of: Iterable[str] = knowledge.projects if knowledge is not None else ()
+        offer = catalogue.offer(wheels_of, self._from_conda())
+        records = await catalogue.channels.solve(
+            self._specs(),
+            offer.records,
+            constraints=self._constraints(),
+            preferred=self._preferences(offer),
+            strategy=self._problem.strategy,
+            exclude_newer=self._problem.exclude_newer,
+        )
+        return Answer(records=tuple(records), offer=offer)
+
+    def _from_conda(self) -> frozenset[str]:
+        """Return the projects whose channel records stand beside their wheels in this step."""
+        knowledge = self._catalogue.knowledge
+        if knowledge is None:
+            return frozenset()
+        return frozenset(p for p in knowledge.asked() if self._mixing or not knowledge.usable(p)) | frozenset(
+            p for p in knowledge.asked() if self._catalogue.identity(p) in self._conda_names
+        )
+
+    # -- preferences
+
+    async def _locked_conda(self, offer: Offer) -> list[rattler.RepoDataRecord]:
+        """Return the channel records that an older lock holds."""
+        ours = {r.url: r for records in offer.records.values() for r in records}
+        found = []
+        for name, file_name in sorted(self._problem.preferred.items()):
+            if not file_name.endswith(".whl"):
+                records = await self._catalogue.channels.records(name)
+                found += [ours.get(r.url, r) for r in records if r.file_name == file_name]
+        return found
+
+    def _preferences(self, offer: Offer) -> list[rattler.RepoDataRecord]:
+        """Return what is kept where possible: the conda part, the older lock's wheels, the Python at hand."""
+        ours = {r.url: r for records in offer.records.values() for r in records}
+        kept = [ours.get(record.url, record) for record in self._base]
+        for url, wheel in offer.wheels.items():
+            if self._problem.preferred.get(wheel.file.name) == wheel.file.filename:
+                kept.append(ours[url])
+        if self._catalogue.hosts:
+            first = self._catalogue.hosts[0]
+            kept += [r for r in offer.records["python"] if str(r.version) == first]
+        return kept
+
+    # -- judging an answer
+
+    def _held_back(self, answer: Answer) -> bool:
+        """Say whether a project that was asked for directly is much older than the newest that its specifier admits."""
+        return bool(self._problem.channels) and bool(self._far_behind(answer))
+
+    def _far_behind(self, answer: Answer) -> list[str]:
+        knowledge = self._catalogue.knowledge
+        if knowledge is None:
+            return []
+        chosen = {w.file.name: w for w in answer.wheels()}
+        behind = []
+        for requirement in self._problem.requirements:
+            wheel, newest = chosen.get(requirement.name), knowledge.newest(requirement.name, requirement.specifier)
+            if wheel and newest and much_older(wheel.version, newest.version):
+                behind.append(requirement.name)
+        return behind
+
+    def _better(self, preferred: Answer, mixed: Answer) -> Answer:
+        """Return the mixed answer only if it brings a requested project much further."""
+        return mixed if len(self._far_behind(mixed)) < len(self._far_behind(preferred)) else preferred
+
+    def _finish(self, answer: Answer) -> Resolution:
+        knowledge = self._catalogue.knowledge
+        return make_resolution(
+            answer.records,
+            answer.offer,
+            self._catalogue,
+            python_source=self._python_source,
+            notes=self._notes(answer),
+            rounds=self._rounds,
+            metadata_read=knowledge.reader.metadata_read if knowledge else 0,
+        )
+
+    def _notes(self, answer: Answer) -> tuple[str, ...]:
+        knowledge = self._catalogue.knowledge
+        if knowledge is None:
+            return ()
+        chosen = {w.file.name: w for w in answer.wheels()}
+        notes = []
+        for name in self._far_behind(answer):
+            newest = knowledge.newest(name, "")
+            assert newest is not None
+            notes.append(f"{name} {chosen[name].text} is much older than {newest.text}, which the rest does not admit")
+        return tuple(notes)
+
+
+def _no_python(problem: Problem, versions: list[str], source: PythonSource) -> ResolutionFailure:
+    where = "the channels have" if source == "conda" else "this machine has"
+    return ResolutionFailure(
+        f"no Python fits '{problem.python}'",
+        code="no-python",
+        causes=(f"{where} Python {', '.join(versions)}",),
+        suggestions=("ask for one of these with --python", "or add a channel that has it, e.g. -c conda-forge"),
+    )

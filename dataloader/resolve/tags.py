@@ -1,0 +1,109 @@
+"""Wheel tags (PEP 425, 600, 656) against a target: which Pythons a wheel serves, what it needs, how specific it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from dataloader.target import Target
+
+_MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
+_MUSLLINUX = re.compile(r"musllinux_(\d+)_(\d+)_(\w+)")
+_LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+"""PEP 513, 571 and 599 names of manylinux_X_Y (PEP 600)."""
+_PYTHON = re.compile(r"(cp|py)(\d)(\d*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What a platform tag asks of the target; ``libc`` is ``("glibc"|"musl", major, minor)`` or ``None``."""
+
+    libc: tuple[str, int, int] | None
+    rank: int
+    """Higher is more specific to the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class PythonTag:
+    """One (interpreter, ABI) pair: CPython ``3.minor`` exactly, or that and later."""
+
+    minor: int
+    exact: bool
+    rank: int
+
+    def serves(self, minor: int) -> bool:
+        """Say whether CPython 3.``minor`` can use it."""
+        return minor == self.minor if self.exact else minor >= self.minor
+
+
+@lru_cache(maxsize=4096)
+def platform_of(tag: str, arch: str, *, musl: bool) -> Platform | None:
+    """Return what the compressed platform tag set asks for on ``arch``; ``None`` when none of it fits.
+
+    Of several usable tags the least demanding counts: ``manylinux_2_17_x86_64.manylinux2014_x86_64``.
+    """
+    found = [p for p in (_platform(part, arch, musl=musl) for part in tag.split(".")) if p is not None]
+    return min(found, key=lambda p: (p.libc is not None, p.libc or ("", 0, 0)), default=None)
+
+
+def _platform(tag: str, arch: str, *, musl: bool) -> Platform | None:
+    if tag == "any":
+        return Platform(None, 0)
+    if tag == f"linux_{arch}":
+        return Platform(None, 1)
+    if not musl and (match := _MANYLINUX.fullmatch(tag)) and match[3] == arch:
+        return Platform(("glibc", int(match[1]), int(match[2])), 2 + int(match[2]))
+    legacy, _, rest = tag.partition("_")
+    if not musl and legacy in _LEGACY and rest == arch:
+        major, minor = _LEGACY[legacy]
+        return Platform(("glibc", major, minor), 2 + minor)
+    if musl and (match := _MUSLLINUX.fullmatch(tag)) and match[3] == arch:
+        return Platform(("musl", int(match[1]), int(match[2])), 2 + int(match[2]))
+    return None
+
+
+@lru_cache(maxsize=4096)
+def pythons_of(interpreter: str, abi: str) -> tuple[PythonTag, ...]:
+    """Return the CPython 3 versions that a compressed interpreter and ABI tag pair serves.
+
+    Free-threaded and debug ABIs (``cp313t``, ``cp37dm``) and other implementations serve none of ours.
+    """
+    found = []
+    for part in interpreter.split("."):
+        match = _PYTHON.fullmatch(part)
+        if not match or match[2] != "3":
+            continue
+        minor = int(match[3] or 0)
+        found += [tag for one in abi.split(".") if (tag := _python_tag(match[1], minor, part, one)) is not None]
+    return tuple(found)
+
+
+def _python_tag(implementation: str, minor: int, interpreter: str, abi: str) -> PythonTag | None:
+    if implementation == "cp" and abi in (interpreter, f"{interpreter}m"):
+        return PythonTag(minor, exact=True, rank=3)
+    if implementation == "cp" and abi == "abi3":
+        return PythonTag(minor, exact=False, rank=2)
+    if abi == "none":
+        # cp311-none is for that CPython alone; py3 and py310 mean that and later (PEP 425's compatible tags)
+        return PythonTag(minor, exact=implementation == "cp", rank=1 if implementation == "cp" else 0)
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How a wheel fits a target."""
+
+    pythons: tuple[PythonTag, ...]
+    libc: tuple[str, int, int] | None
+    rank: int
+    """Orders the wheels of one version: higher is preferred."""
+
+
+def fit(interpreter: str, abi: str, platform: str, target: Target) -> Fit | None:
+    """Return how a wheel with these tags fits ``target``; ``None`` when it cannot, whatever the Python."""
+    where = platform_of(platform, target.arch, musl=target.musl is not None)
+    pythons = pythons_of(interpreter, abi)
+    if where is None or not pythons:
+        return None
+    return Fit(pythons=pythons, libc=where.libc, rank=max(p.rank for p in pythons) * 1000 + where.rank)
