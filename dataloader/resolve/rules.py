@@ -6,7 +6,6 @@ implication itself: the solver never has to choose a side, and a rule costs noth
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -47,25 +46,27 @@ def fires(rule: Rule, world: World, build: str) -> bool:
     when = rule.when
     if when is None or when.world not in ("any", world):
         return False
-    return world == "pypi" or not when.build or fnmatch.fnmatchcase(build, when.build)
+    return world == "pypi" or not when.build or re.fullmatch(build_regex(when.build), build) is not None
 
 
 def bound_spec(bound: Bound, name: str, version: str) -> str:
     """Spell a bound as a match spec on ``name`` whose version part is already in conda's words."""
     build = bound.build or None
     if build and bound.world == "any":
-        # a glob binds conda's records only: wheels pass by their ending
-        build = f"^({glob_regex(bound.build)}|.*{WHEEL_BUILD})$"
+        # a build matcher binds conda's records only: wheels pass by their ending
+        build = f"^({build_regex(bound.build)}|.*{WHEEL_BUILD})$"
     number = {"any": None, "pypi": f">={PYPI_BUILD_NUMBER}", "conda": f"<{PYPI_BUILD_NUMBER}"}[bound.world]
     if bound.package.startswith("conda:"):
         number = f"<{PYPI_BUILD_NUMBER}"
     return match_spec(name, version=version, build=build, build_number=number)
 
 
-def glob_regex(glob: str) -> str:
-    """Return the regular expression of a build glob, in the syntax that match specs share with Python.
+def build_regex(matcher: str) -> str:
+    """Return the regular expression of a build matcher: a glob, or already a regular expression in ``^...$``.
 
-    >>> glob_regex("*cuda118*")
-    '.*cuda118.*'
+    >>> build_regex("*cuda118*"), build_regex("^py3.*_cpu$")
+    ('.*cuda118.*', 'py3.*_cpu')
     """
-    return "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in glob)
+    if matcher.startswith("^") and matcher.endswith("$"):
+        return matcher[1:-1]
+    return "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in matcher)

@@ -1,0 +1,69 @@
+"""Does a lock still fit what it was made from? The answer is a list of reasons. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dataloader.lockfile.model import Lockfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """One reason why a lock is stale."""
+
+    part: str
+    """The part of the inputs that differs: ``requirements``, ``stack``, ``channels``, ..."""
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+_WORDS = {
+    "requirements": "requirement",
+    "conda": "conda requirement",
+    "constraints": "constraint",
+    "channels": "channel",
+    "indexes": "package index",
+    "find_links": "find-links location",
+    "stack": "stack option",
+    "options": "option",
+}
+
+
+def check_lock(lock: Lockfile, inputs: Mapping[str, object]) -> tuple[Mismatch, ...]:
+    """Compare what the lock was made from with what would be locked now; empty when they agree."""
+    return tuple(
+        mismatch
+        for part in sorted({*lock.inputs, *inputs})
+        for mismatch in _compare(part, lock.inputs.get(part), inputs.get(part))
+    )
+
+
+def _compare(part: str, old: object, new: object) -> list[Mismatch]:
+    if old == new:
+        return []
+    word = _WORDS.get(part, part)
+    if isinstance(old, Mapping) or isinstance(new, Mapping):
+        before = dict(old) if isinstance(old, Mapping) else {}
+        after = dict(new) if isinstance(new, Mapping) else {}
+        return [
+            Mismatch(part=part, reason=f"{word} {key}: was {_show(before.get(key))}, is {_show(after.get(key))}")
+            for key in sorted({*before, *after})
+            if before.get(key) != after.get(key)
+        ]
+    if isinstance(old, (list, tuple)) or isinstance(new, (list, tuple)):
+        before_items, after_items = list(old or ()), list(new or ())  # type: ignore[call-overload]
+        found = [
+            Mismatch(part=part, reason=f"{word} {item} is new") for item in after_items if item not in before_items
+        ]
+        found += [
+            Mismatch(part=part, reason=f"{word} {item} is gone") for item in before_items if item not in after_items
+        ]
+        return found or [Mismatch(part=part, reason=f"the order of each {word} differs")]
+    return [Mismatch(part=part, reason=f"{word}: was {_show(old)}, is {_show(new)}")]
+
+
+def _show(value: object) -> str:
+    return "not set" if value is None else str(value) or "any"
