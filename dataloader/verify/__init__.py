@@ -1,1 +1,8 @@
 """Prove that an environment can load, without running it."""
+
+from __future__ import annotations
+
+from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.run import VerifyOptions, VerifyReport, verify_prefix
+
+__all__ = ["Finding", "Severity", "VerifyOptions", "VerifyReport", "verify_prefix"]

@@ -1,0 +1,139 @@
+"""Files against what their packages recorded: changed, missing, claimed by two packages. Judgement only, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.installed import Installed, InstalledPackage, RecordedFile
+from dataloader.verify.scan import Tree, is_library_name
+
+_GROUP = 5
+"""From this many missing files of one package on, one finding names them together."""
+
+
+def check_records(installed: Installed) -> Iterator[Finding]:
+    """Records of packages that cannot be read."""
+    for path, why in sorted(installed.unreadable.items()):
+        yield Finding(
+            severity="warning",
+            kind="unreadable-record",
+            path=path,
+            message=f"the record of an installed package cannot be read: {why}",
+        )
+
+
+def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str]) -> Iterator[Finding]:
+    """Missing and changed files. ``digests`` has the SHA-256 of each file that was hashed."""
+    for package in installed.packages:
+        missing: list[str] = []
+        for file in package.files:
+            if file.path in tree.links or _is_bytecode(file.path) or _is_bookkeeping(file.path):
+                continue
+            stat = tree.stats.get(file.path)
+            if stat is None:
+                missing.append(file.path)
+            elif file.size is not None and file.sha256 is not None and stat.size != file.size:
+                yield _changed(package, file, f"size {stat.size} instead of {file.size} bytes")
+            elif file.sha256 is not None and digests.get(file.path, file.sha256) != file.sha256:
+                yield _changed(package, file, f"sha256 {digests[file.path]} instead of {file.sha256}")
+        yield from _missing(package, missing)
+
+
+def _is_bytecode(path: str) -> bool:
+    return path.endswith(".pyc")
+
+
+def _is_bookkeeping(path: str) -> bool:
+    """Files that installers write anew without updating RECORD."""
+    folder, _, name = path.rpartition("/")
+    return folder.endswith(".dist-info") and name in (
+        "RECORD",
+        "INSTALLER",
+        "REQUESTED",
+        "direct_url.json",
+        "uv_cache.json",
+        "uv_build.json",
+    )
+
+
+def _is_code(path: str) -> bool:
+    """Files whose loss breaks an import. Tests are often removed to make an image smaller."""
+    folders = path.split("/")[:-1]
+    if "tests" in folders or "test" in folders:
+        return False
+    return path.endswith(".py") or is_library_name(path.rsplit("/", 1)[-1])
+
+
+def _changed(package: InstalledPackage, file: RecordedFile, evidence: str) -> Finding:
+    library = is_library_name(file.path.rsplit("/", 1)[-1])
+    return Finding(
+        severity="error" if library else "warning",
+        kind="file-changed",
+        path=file.path,
+        message=f"not the file that {package.label} installed",
+        evidence=(evidence, f"recorded in {package.path}"),
+        fix=reinstall(package),
+    )
+
+
+def _missing(package: InstalledPackage, paths: Sequence[str]) -> Iterator[Finding]:
+    code = [path for path in paths if _is_code(path)]
+    groups: list[tuple[Severity, list[str]]] = [("error", code), ("note", [p for p in paths if not _is_code(p)])]
+    for severity, group in groups:
+        if len(group) < _GROUP and severity == "error":
+            for path in group:
+                yield _missing_finding(package, severity, [path])
+        elif group:
+            yield _missing_finding(package, severity, group)
+
+
+def _missing_finding(package: InstalledPackage, severity: Severity, paths: Sequence[str]) -> Finding:
+    what = f"{package.label} installed this file, and it is gone"
+    if len(paths) > 1:
+        what = f"{len(paths)} files that {package.label} installed are gone"
+    return Finding(
+        severity=severity,
+        kind="file-missing",
+        path=paths[0],
+        message=what,
+        evidence=(f"recorded in {package.path}", *(paths[1:20])),
+        fix=reinstall(package),
+    )
+
+
+def reinstall(package: InstalledPackage) -> str:
+    """The command that brings a package's own files back."""
+    name = f"conda:{package.name}" if package.kind == "conda" else package.name
+    return f"dataloader install --reinstall {name}=={package.version}"
+
+
+def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: frozenset[str]) -> Iterator[Finding]:
+    """Paths that two packages own with different content. ``notable``: file names of libraries that many share."""
+    pairs: dict[tuple[str, str], list[str]] = {}
+    details: dict[str, tuple[str, ...]] = {}
+    for path, claims in installed.owners().items():
+        hashes = {file.sha256 for _, file in claims}
+        if len(claims) < 2 or len(hashes) < 2 or None in hashes or _is_bytecode(path) or _is_bookkeeping(path):
+            continue
+        names = sorted({package.label for package, _ in claims})
+        if len(names) < 2:
+            continue
+        pairs.setdefault((names[0], names[-1]), []).append(path)
+        winner = [package.label for package, file in claims if file.sha256 == digests.get(path)]
+        details[path] = (f"on disk is the file of {winner[0] if winner else 'neither'}",)
+    for (first, second), paths in sorted(pairs.items()):
+        serious = [path for path in paths if path.rsplit("/", 1)[-1] in notable]
+        shown = serious or paths
+        yield Finding(
+            severity="error" if serious else "warning",
+            kind="clobbered-path",
+            path=shown[0],
+            message=f"{first} and {second} both own {_count(paths)} with different content",
+            evidence=(*details[shown[0]], *shown[1:10]),
+            fix=f"dataloader remove {first.split(' ')[0]}  # or {second.split(' ')[0]}",
+        )
+
+
+def _count(paths: Sequence[str]) -> str:
+    return "this path" if len(paths) == 1 else f"{len(paths)} paths"

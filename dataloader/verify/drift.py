@@ -1,0 +1,67 @@
+"""A prefix against a lock: names and versions. Judgement only, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dataloader.lockfile.model import CondaPackage, Lockfile
+from dataloader.verify.findings import Finding
+from dataloader.verify.installed import Installed, normalise
+
+_SEEDS = frozenset({"pip", "setuptools", "wheel"})
+"""What ``venv`` puts into a new environment."""
+
+
+def check_lock(installed: Installed, lock: Lockfile) -> Iterator[Finding]:
+    """Packages that the lock has and the prefix lacks, or in another version or build; and those of no lock."""
+    present = {(package.kind, normalise(package.name)): package for package in installed.packages}
+    wanted: set[tuple[str, str]] = set()
+    for locked in lock.packages:
+        kind = "conda" if isinstance(locked, CondaPackage) else "pypi"
+        key = (kind, normalise(locked.name))
+        wanted.add(key)
+        package = present.get(key)  # type: ignore[arg-type]
+        if package is None:
+            yield _drift(
+                "locked-package-missing",
+                locked.name,
+                f"the lock has {locked.name} {locked.version}, the prefix does not",
+            )
+            continue
+        have, want = [package.version], [locked.version]
+        if isinstance(locked, CondaPackage):
+            have.append(package.build or "")
+            want.append(locked.build)
+        if have != want:
+            yield _drift(
+                "locked-version-differs",
+                package.path,
+                f"{locked.name} is {' '.join(have)}, the lock says {' '.join(want)}",
+            )
+    conda_names = {name for kind, name in wanted if kind == "conda"}
+    for (kind, name), package in sorted(present.items()):
+        # A conda package brings its own dist-info; that is the same package, not one more.
+        if (kind, name) in wanted or (kind == "pypi" and (name in conda_names or _in_conda(installed, package.path))):
+            continue
+        if kind == "pypi" and name in _SEEDS:
+            continue
+        yield Finding(
+            severity="warning",
+            kind="extraneous-package",
+            path=package.path,
+            message=f"{package.label} is installed and not in the lock",
+            fix="dataloader sync",
+        )
+
+
+def _in_conda(installed: Installed, path: str) -> bool:
+    return any(
+        file.path.startswith(path + "/")
+        for package in installed.packages
+        if package.kind == "conda"
+        for file in package.files
+    )
+
+
+def _drift(kind: str, path: str, message: str) -> Finding:
+    return Finding(severity="error", kind=kind, path=path, message=message, fix="dataloader sync")

@@ -1,0 +1,560 @@
+"""One ELF file -> facts. Plain ``struct`` over ``mmap``: a library of 2 GB costs the pages that are read.
+
+PT_DYNAMIC and the program headers count, as they do for ld.so(8); section headers may be stripped and are only used to
+find the dynamic symbol count faster and the GPU code. Follows the System V gABI and the LSB on symbol versions.
+Hostile input raises :class:`MalformedElf`, with what is wrong, and nothing else.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dataloader.verify.gpucode import GpuCode, read_gpu_code
+
+# e_type
+ET_EXEC: Final = 2
+ET_DYN: Final = 3
+# p_type
+PT_LOAD: Final = 1
+PT_DYNAMIC: Final = 2
+PT_INTERP: Final = 3
+PT_GNU_STACK: Final = 0x6474E551
+PF_X: Final = 1
+# d_tag
+DT_NEEDED: Final = 1
+DT_PLTRELSZ: Final = 2
+DT_HASH: Final = 4
+DT_STRTAB: Final = 5
+DT_SYMTAB: Final = 6
+DT_RELA: Final = 7
+DT_RELASZ: Final = 8
+DT_STRSZ: Final = 10
+DT_SONAME: Final = 14
+DT_RPATH: Final = 15
+DT_REL: Final = 17
+DT_RELSZ: Final = 18
+DT_PLTREL: Final = 20
+DT_JMPREL: Final = 23
+DT_RUNPATH: Final = 29
+DT_FLAGS: Final = 30
+DT_GNU_HASH: Final = 0x6FFFFEF5
+DT_VERSYM: Final = 0x6FFFFFF0
+DT_FLAGS_1: Final = 0x6FFFFFFB
+DT_VERDEF: Final = 0x6FFFFFFC
+DT_VERDEFNUM: Final = 0x6FFFFFFD
+DT_VERNEED: Final = 0x6FFFFFFE
+DT_VERNEEDNUM: Final = 0x6FFFFFFF
+DT_AUXILIARY: Final = 0x7FFFFFFD
+DT_FILTER: Final = 0x7FFFFFFF
+DF_1_NODEFLIB: Final = 0x800
+DF_1_PIE: Final = 0x08000000
+DF_1_NOOPEN: Final = 0x40
+
+SHT_DYNSYM: Final = 11
+VER_FLG_BASE: Final = 1
+VER_FLG_WEAK: Final = 2
+
+_MAX_TABLE: Final = 1 << 30
+"""No table of a real library comes near this; one that claims more is not read."""
+_MAX_DYNAMIC: Final = 1 << 20
+_MAX_VERSIONS: Final = 1 << 16
+
+MACHINES: Final = {
+    3: "i386",
+    20: "ppc",
+    21: "ppc64",
+    22: "s390x",
+    40: "arm",
+    62: "x86_64",
+    183: "aarch64",
+    190: "cuda",
+    243: "riscv64",
+    258: "loongarch64",
+}
+"""e_machine -> name, as ``uname -m`` gives it."""
+
+
+class MalformedElf(Exception):
+    """The file is no ELF file that could be loaded; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionNeed:
+    """One entry of ``.gnu.version_r``: ``version`` of the library that was linked as ``file``."""
+
+    file: str
+    version: str
+    weak: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbols:
+    """Dynamic symbols. A versioned name is ``name@version``.
+
+    What satisfies a reference follows ``check_match`` of glibc's dl-lookup.c; the three sets are its three answers.
+    """
+
+    exact: frozenset[bytes] = frozenset()
+    """``name@version`` of every definition that has a version, hidden ones (``@`` not ``@@``) too."""
+    plain: frozenset[bytes] = frozenset()
+    """Names that a reference without a version finds."""
+    base: frozenset[bytes] = frozenset()
+    """Names that a reference with any version finds: definitions without a version."""
+    undefined: frozenset[bytes] = frozenset()
+    """``name`` or ``name@version`` of undefined symbols that are not weak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElfFacts:
+    """What one ELF file says of itself."""
+
+    machine: str
+    bits: int
+    little_endian: bool = True
+    type: int = ET_DYN
+    dynamic: bool = True
+    """Has PT_DYNAMIC: a static executable or a separate debug file has none."""
+    interpreter: str | None = None
+    needed: tuple[str, ...] = ()
+    soname: str | None = None
+    rpath: str | None = None
+    runpath: str | None = None
+    flags_1: int = 0
+    exec_stack: bool = False
+    """Asks for an executable stack; glibc 2.41 and later refuse to dlopen such a file."""
+    filters: tuple[str, ...] = ()
+    """DT_FILTER and DT_AUXILIARY."""
+    version_needs: tuple[VersionNeed, ...] = ()
+    version_definitions: tuple[str, ...] | None = None
+    """Versions offered, without the base one; ``None`` when the file has no version definitions at all."""
+    truncated: bool = False
+    """A segment reaches past the end of the file."""
+    gpu: tuple[GpuCode, ...] = ()
+    python_init: tuple[str, ...] = ()
+    """Names of the Python extension modules in it (``PyInit_NAME``)."""
+    numpy_api: int | None = None
+    """Major version of the NumPy headers it was compiled with, where it uses NumPy's C API."""
+    uses_python: bool = False
+
+    @property
+    def is_library(self) -> bool:
+        """A file that dlopen may be asked for: a shared object that is no program."""
+        return self.type == ET_DYN and self.dynamic and not self.flags_1 & DF_1_PIE
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Field layouts of one ELF class and byte order."""
+
+    order: str
+    bits: int
+
+    @property
+    def word(self) -> str:
+        return "Q" if self.bits == 64 else "I"
+
+    def struct(self, fields: str) -> struct.Struct:
+        return struct.Struct(self.order + fields.replace("P", self.word))
+
+
+class _Reader:
+    """Bounds-checked access to one mapped file."""
+
+    def __init__(self, data: mmap.mmap | bytes) -> None:
+        self.data = data
+        self.size = len(data)
+        if self.size < 16:
+            raise MalformedElf("file too short")
+        ident = data[:16]
+        if ident[:4] != b"\x7fELF":
+            raise MalformedElf("invalid ELF header")
+        if ident[4] not in (1, 2) or ident[5] not in (1, 2):
+            raise MalformedElf("unknown ELF class or byte order")
+        self.layout = _Layout("<" if ident[5] == 1 else ">", 32 * ident[4])
+        self.loads: list[tuple[int, int, int]] = []  # vaddr, offset, filesz
+        self.dynamic: dict[int, int] = {}
+        self.lists: dict[int, list[int]] = {DT_NEEDED: [], DT_FILTER: [], DT_AUXILIARY: []}
+        self.strings = b""
+
+    def view(self, offset: int, size: int) -> bytes:
+        """``size`` bytes at ``offset`` of the file."""
+        if offset < 0 or size < 0 or size > _MAX_TABLE or offset + size > self.size:
+            raise MalformedElf(f"a table at offset {offset} reaches past the end of the file")
+        return self.data[offset : offset + size]
+
+    def unpack(self, fields: str, offset: int) -> tuple[int, ...]:
+        """One record at ``offset``; ``P`` stands for the class's word."""
+        layout = self.layout.struct(fields)
+        return layout.unpack(self.view(offset, layout.size))
+
+    def offset_of(self, address: int) -> int:
+        """File offset of a virtual address."""
+        for vaddr, offset, size in self.loads:
+            if vaddr <= address < vaddr + size:
+                return offset + address - vaddr
+        raise MalformedElf(f"address {address:#x} is in no segment")
+
+    def rest_of_segment(self, address: int) -> int:
+        """Bytes of the file from a virtual address to the end of its segment."""
+        for vaddr, offset, size in self.loads:
+            if vaddr <= address < vaddr + size:
+                return min(vaddr + size - address, self.size - offset - (address - vaddr))
+        raise MalformedElf(f"address {address:#x} is in no segment")
+
+    def text(self, index: int) -> str:
+        """A string of the dynamic string table."""
+        return os.fsdecode(self.name(index))
+
+    def name(self, index: int) -> bytes:
+        """A string of the dynamic string table, as bytes."""
+        end = self.strings.find(b"\0", index)
+        if end < 0 or index >= len(self.strings):
+            raise MalformedElf("a name lies outside the dynamic string table")
+        return self.strings[index:end]
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    type: int
+    machine: int
+    phoff: int
+    shoff: int
+    phentsize: int
+    phnum: int
+    shentsize: int
+    shnum: int
+    shstrndx: int
+
+
+def _read_header(reader: _Reader) -> _Header:
+    fields = reader.unpack("HHIPPPIHHHHHH", 16)
+    kind, machine, _, _, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx = fields
+    return _Header(kind, machine, phoff, shoff, phentsize, phnum, shentsize, shnum, shstrndx)
+
+
+def _read_segments(reader: _Reader, header: _Header) -> tuple[str | None, tuple[int, int] | None, bool, bool]:
+    """(interpreter, PT_DYNAMIC as offset and size, executable stack, truncated); fills ``reader.loads``."""
+    wide = reader.layout.bits == 64
+    interpreter: str | None = None
+    dynamic: tuple[int, int] | None = None
+    # Without PT_GNU_STACK the kernel's default applies, and on x86-64 that is a stack without execution.
+    stack = truncated = False
+    if header.phnum and header.phentsize != (56 if wide else 32):
+        raise MalformedElf("ELF file's phentsize not the expected size")
+    for index in range(header.phnum):
+        at = header.phoff + index * header.phentsize
+        if wide:
+            kind, flags, offset, vaddr, _, filesz, _, _ = reader.unpack("IIQQQQQQ", at)
+        else:
+            kind, offset, vaddr, _, filesz, _, flags, _ = reader.unpack("IIIIIIII", at)
+        if kind == PT_LOAD:
+            reader.loads.append((vaddr, offset, filesz))
+            truncated |= offset + filesz > reader.size
+        elif kind == PT_DYNAMIC:
+            dynamic = (offset, filesz)
+        elif kind == PT_INTERP:
+            interpreter = os.fsdecode(reader.view(offset, min(filesz, 4096)).split(b"\0", 1)[0])
+        elif kind == PT_GNU_STACK:
+            stack = bool(flags & PF_X)
+    return interpreter, dynamic, stack, truncated
+
+
+def _read_dynamic(reader: _Reader, offset: int, size: int) -> None:
+    entry = reader.layout.struct("PP")
+    table = reader.view(offset, min(size, _MAX_DYNAMIC) // entry.size * entry.size)
+    for tag, value in entry.iter_unpack(table):
+        if tag == 0:
+            break
+        if tag in reader.lists:
+            reader.lists[tag].append(value)
+        else:
+            reader.dynamic[tag] = value
+    strtab = reader.dynamic.get(DT_STRTAB)
+    if strtab is not None:
+        wanted = reader.dynamic.get(DT_STRSZ, 0)
+        reader.strings = reader.view(reader.offset_of(strtab), min(wanted, reader.rest_of_segment(strtab)))
+
+
+def _read_version_needs(reader: _Reader) -> tuple[tuple[VersionNeed, ...], dict[int, bytes]]:
+    """Version needs, and version index -> name for the symbols that use them."""
+    needs: list[VersionNeed] = []
+    names: dict[int, bytes] = {}
+    address = reader.dynamic.get(DT_VERNEED)
+    if address is None:
+        return (), names
+    at = reader.offset_of(address)
+    for _ in range(min(reader.dynamic.get(DT_VERNEEDNUM, 0), _MAX_VERSIONS)):
+        _, count, file, aux, following = reader.unpack("HHIII", at)
+        file_name = reader.text(file)
+        aux_at = at + aux
+        for _ in range(count):
+            _, flags, index, name, aux_following = reader.unpack("IHHII", aux_at)
+            names[index & 0x7FFF] = reader.name(name)
+            needs.append(VersionNeed(file=file_name, version=reader.text(name), weak=bool(flags & VER_FLG_WEAK)))
+            if len(needs) > _MAX_VERSIONS:
+                raise MalformedElf("too many version needs")
+            if not aux_following:
+                break
+            aux_at += aux_following
+        if not following:
+            break
+        at += following
+    return tuple(needs), names
+
+
+def _read_version_definitions(reader: _Reader, names: dict[int, bytes]) -> tuple[str, ...] | None:
+    """Versions offered; adds their indexes to ``names``. The base definition's name matches no reference."""
+    address = reader.dynamic.get(DT_VERDEF)
+    if address is None:
+        return None
+    found: list[str] = []
+    at = reader.offset_of(address)
+    for _ in range(min(reader.dynamic.get(DT_VERDEFNUM, 0), _MAX_VERSIONS)):
+        _, flags, index, _, _, aux, following = reader.unpack("HHHHIII", at)
+        if not flags & VER_FLG_BASE:
+            (name, _) = reader.unpack("II", at + aux)
+            names[index & 0x7FFF] = reader.name(name)
+            found.append(reader.text(name))
+        if not following:
+            break
+        at += following
+    return tuple(found)
+
+
+def _symbol_count(reader: _Reader, header: _Header) -> int:
+    """Entries of the dynamic symbol table: by its section, else by its hash tables, else by what relocations name."""
+    symtab = reader.dynamic[DT_SYMTAB]
+    wide = reader.layout.bits == 64
+    entry = 24 if wide else 16
+    fields = "IIQQQQIIQQ" if wide else "IIIIIIIIII"
+    if header.shoff and header.shentsize == (64 if wide else 40):
+        for index in range(header.shnum):
+            at = header.shoff + index * header.shentsize
+            if at + header.shentsize > reader.size:
+                break
+            section = reader.unpack(fields, at)
+            if section[1] == SHT_DYNSYM and section[3] == symtab:
+                return section[5] // entry
+    if DT_HASH in reader.dynamic:
+        return reader.unpack("II", reader.offset_of(reader.dynamic[DT_HASH]))[1]
+    count = 0
+    if DT_GNU_HASH in reader.dynamic:
+        count = _gnu_hash_count(reader)
+    return max(count, max(relocated_symbols(reader), default=0) + 1)
+
+
+def _gnu_hash_count(reader: _Reader) -> int:
+    """One more than the highest symbol index in the GNU hash table."""
+    at = reader.offset_of(reader.dynamic[DT_GNU_HASH])
+    buckets, first, bloom, _ = reader.unpack("IIII", at)
+    table = at + 16 + bloom * (reader.layout.bits // 8)
+    word = struct.Struct(reader.layout.order + "I")
+    top = max((value for (value,) in word.iter_unpack(reader.view(table, 4 * buckets))), default=0)
+    if top < first:
+        return first
+    chain = table + 4 * buckets + 4 * (top - first)
+    while not reader.unpack("I", chain)[0] & 1:
+        chain += 4
+        top += 1
+    return top + 1
+
+
+def relocated_symbols(reader: _Reader) -> set[int]:
+    """Indexes of the symbols that relocations refer to. A symbol that none refers to is never looked up."""
+    dynamic = reader.dynamic
+    tables = [
+        (DT_RELA, DT_RELASZ, True),
+        (DT_REL, DT_RELSZ, False),
+        (DT_JMPREL, DT_PLTRELSZ, dynamic.get(DT_PLTREL, DT_RELA) == DT_RELA),
+    ]
+    shift = 32 if reader.layout.bits == 64 else 8
+    found: set[int] = set()
+    for address_tag, size_tag, addend in tables:
+        if address_tag not in dynamic:
+            continue
+        record = reader.layout.struct("PPP" if addend else "PP")
+        size = dynamic.get(size_tag, 0) // record.size * record.size
+        table = reader.view(reader.offset_of(dynamic[address_tag]), size)
+        found.update(fields[1] >> shift for fields in record.iter_unpack(table))
+    found.discard(0)
+    return found
+
+
+def _read_symbols(reader: _Reader, header: _Header, versions: dict[int, bytes]) -> Symbols:
+    if DT_SYMTAB not in reader.dynamic or not reader.strings:
+        return Symbols()
+    wide = reader.layout.bits == 64
+    record = reader.layout.struct("IBBHQQ" if wide else "IIIBBH")
+    count = _symbol_count(reader, header)
+    table = reader.view(reader.offset_of(reader.dynamic[DT_SYMTAB]), count * record.size)
+    indexes: list[int] = []
+    if DT_VERSYM in reader.dynamic:
+        raw = reader.view(reader.offset_of(reader.dynamic[DT_VERSYM]), 2 * count)
+        indexes = [v for (v,) in struct.iter_unpack(reader.layout.order + "H", raw)]
+    strings = reader.strings
+    find = strings.find
+    exact: list[bytes] = []
+    plain: list[bytes] = []
+    base: list[bytes] = []
+    undefined: list[bytes] = []
+    for position, fields in enumerate(record.iter_unpack(table)):
+        if wide:
+            index, info, _, section, value, _ = fields
+        else:
+            index, value, _, info, _, section = fields
+        binding = info >> 4
+        if not index or not binding:  # the null symbol; local ones
+            continue
+        end = find(b"\0", index)
+        if end < 0:
+            raise MalformedElf("a symbol's name lies outside the dynamic string table")
+        name = strings[index:end]
+        version = indexes[position] if indexes else -1
+        if section == 0:
+            if binding != 2:
+                label = versions.get(version & 0x7FFF) if version > 1 else None
+                undefined.append(name + b"@" + label if label else name)
+        elif value or section == 0xFFF1 or info & 15 == 6:  # SHN_ABS and STT_TLS may be 0
+            if version < 0:
+                plain.append(name)
+                base.append(name)
+                continue
+            label = versions.get(version & 0x7FFF)
+            hidden = version & 0x8000
+            if label:
+                exact.append(name + b"@" + label)
+            elif not hidden:
+                base.append(name)
+            if not hidden or version & 0x7FFF <= 2:
+                plain.append(name)
+    return Symbols(exact=frozenset(exact), plain=frozenset(plain), base=frozenset(base), undefined=frozenset(undefined))
+
+
+def _numpy_api(data: mmap.mmap | bytes, rodata: tuple[int, int], symbols: Symbols) -> int | None:
+    """Which NumPy headers an extension was compiled with.
+
+    NumPy 2's headers try ``numpy._core._multiarray_umath`` first and fall back to the old name; NumPy 1's know only
+    the old one, and what they compiled cannot run on NumPy 2.
+    """
+    if b"PyCapsule_GetPointer" not in symbols.undefined:
+        return None
+    start, end = rodata[0], sum(rodata)
+    if data.find(b"numpy._core._multiarray_umath", start, end) >= 0:
+        return 2
+    old = (b"numpy.core._multiarray_umath\0", b"numpy.core.multiarray\0")
+    if any(data.find(name, start, end) >= 0 for name in old) and data.find(b"_ARRAY_API", start, end) >= 0:
+        return 1
+    return None
+
+
+def parse_elf(data: mmap.mmap | bytes) -> tuple[ElfFacts, Symbols]:
+    """Facts and dynamic symbols of an ELF image.
+
+    Raises:
+        MalformedElf: it is no ELF file, or one whose tables cannot be followed.
+    """
+    reader = _Reader(data)
+    header = _read_header(reader)
+    interpreter, where, stack, truncated = _read_segments(reader, header)
+    machine = MACHINES.get(header.machine, f"machine-{header.machine}")
+    little_endian = reader.layout.order == "<"
+    if truncated or where is None or header.type not in (ET_EXEC, ET_DYN):
+        facts = ElfFacts(
+            machine=machine,
+            bits=reader.layout.bits,
+            little_endian=little_endian,
+            type=header.type,
+            dynamic=False,
+            interpreter=interpreter,
+            truncated=truncated,
+        )
+        return facts, Symbols()
+    _read_dynamic(reader, *where)
+    needs, names = _read_version_needs(reader)
+    definitions = _read_version_definitions(reader, names)
+    symbols = _read_symbols(reader, header, names)
+    dynamic = reader.dynamic
+    sections = _sections(reader, header)
+    rodata = sections.get(".rodata", (0, reader.size))
+    optional = {tag: reader.text(dynamic[tag]) for tag in (DT_SONAME, DT_RPATH, DT_RUNPATH) if tag in dynamic}
+    facts = ElfFacts(
+        machine=machine,
+        bits=reader.layout.bits,
+        little_endian=little_endian,
+        type=header.type,
+        interpreter=interpreter,
+        needed=tuple(reader.text(index) for index in reader.lists[DT_NEEDED]),
+        soname=optional.get(DT_SONAME),
+        rpath=optional.get(DT_RPATH),
+        runpath=optional.get(DT_RUNPATH),
+        flags_1=dynamic.get(DT_FLAGS_1, 0),
+        exec_stack=stack,
+        filters=tuple(reader.text(index) for tag in (DT_FILTER, DT_AUXILIARY) for index in reader.lists[tag]),
+        version_needs=needs,
+        version_definitions=definitions,
+        gpu=read_gpu_code(data, sections),
+        python_init=_python_modules(symbols),
+        numpy_api=_numpy_api(data, rodata, symbols),
+        uses_python=any(name.startswith((b"Py", b"_Py")) for name in symbols.undefined),
+    )
+    return facts, symbols
+
+
+def _python_modules(symbols: Symbols) -> tuple[str, ...]:
+    names = (name for name in symbols.plain if name.startswith((b"PyInit_", b"PyInitU_")))
+    return tuple(sorted(os.fsdecode(name.split(b"_", 1)[1]) for name in names))
+
+
+def _sections(reader: _Reader, header: _Header) -> dict[str, tuple[int, int]]:
+    """Section name -> (offset, size); empty when the section headers are stripped or make no sense."""
+    wide = reader.layout.bits == 64
+    fields = "IIQQQQIIQQ" if wide else "IIIIIIIIII"
+    size = 64 if wide else 40
+    end = header.shoff + header.shnum * size
+    if not header.shoff or header.shentsize != size or end > reader.size or header.shstrndx >= header.shnum:
+        return {}
+    rows = [reader.unpack(fields, header.shoff + index * size) for index in range(header.shnum)]
+    names_offset, names_size = rows[header.shstrndx][4:6]
+    if names_offset + names_size > reader.size:
+        return {}
+    names = reader.view(names_offset, names_size)
+    found: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        stop = names.find(b"\0", row[0])
+        # SHT_NOBITS (8) has no bytes in the file: separate debug files keep the headers only.
+        if stop > 0 and row[1] != 8 and row[4] + row[5] <= reader.size:
+            found[os.fsdecode(names[row[0] : stop])] = (row[4], row[5])
+    return found
+
+
+def read_elf(path: Path) -> tuple[ElfFacts, Symbols]:
+    """Facts and dynamic symbols of the ELF file at ``path``.
+
+    Raises:
+        MalformedElf: the file is none, or is broken.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < 16:
+            raise MalformedElf("file too short")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return parse_elf(data)
+
+
+def read_relocated_names(path: Path) -> frozenset[bytes]:
+    """Names of the symbols that some relocation of the file refers to: those the loader must really find."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        reader = _Reader(data)
+        _, where, _, _ = _read_segments(reader, _read_header(reader))
+        if where is None:
+            return frozenset()
+        _read_dynamic(reader, *where)
+        entry = 24 if reader.layout.bits == 64 else 16
+        symtab = reader.offset_of(reader.dynamic[DT_SYMTAB])
+        return frozenset(reader.name(reader.unpack("I", symtab + entry * i)[0]) for i in relocated_symbols(reader))

@@ -1,0 +1,106 @@
+"""GPU code inside a host library: fat binaries in ``.nv_fatbin`` and ``__nv_relfatbin``.
+
+Only the headers are read; whether a payload is compressed does not matter for what it was compiled for. The layout is
+that of ``fatbinary_section.h`` of the CUDA toolkit (the container) and of the entry headers that nvcc writes in it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+MAGIC: Final = 0xBA55ED50
+_CONTAINER: Final = struct.Struct("<IHHQ")
+"""magic, version, header size, size of the entries that follow."""
+_ENTRY: Final = struct.Struct("<HHIQIIHHIIIQQQ")
+"""kind, version, header size, payload size, compressed size, options, minor, major, arch, name, its size, flags, ..."""
+_KINDS: Final[Mapping[int, CodeKind]] = {1: "ptx", 2: "cubin"}
+_ARCH_SPECIFIC: Final = 1 << 20
+_FAMILY_SPECIFIC: Final = 1 << 21
+"""Bits of the entry's flags, as nvcc 13.0 writes them for ``-arch sm_90a`` and ``sm_100f``."""
+SECTIONS: Final = (".nv_fatbin", "__nv_relfatbin")
+_MAX_ENTRIES: Final = 1 << 20
+
+CodeKind: TypeAlias = Literal["ptx", "cubin"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GpuCode:
+    """Code for one architecture."""
+
+    kind: CodeKind
+    arch: str
+    """``"80"``, ``"90a"``: what follows ``sm_`` or ``compute_``."""
+    count: int = 1
+    """How many fat binary entries carry it."""
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """Compute capability as (major, minor)."""
+        digits = self.arch.rstrip("af")
+        return int(digits[:-1] or 0), int(digits[-1])
+
+    @property
+    def suffix(self) -> str:
+        """``"a"`` runs on exactly this architecture, ``"f"`` on its family, ``""`` as usual."""
+        return self.arch[len(self.arch.rstrip("af")) :]
+
+
+def runs_on(code: GpuCode, capability: tuple[int, int]) -> bool:
+    """Whether a GPU of ``capability`` can execute ``code``.
+
+    CUDA programming guide: a cubin runs within its major on the same or a later minor; PTX is compiled for the same or
+    a later architecture; ``a`` is for that architecture alone, ``f`` for its family.
+    """
+    own = code.number
+    if code.suffix == "a":
+        return own == capability
+    if code.suffix == "f" or code.kind == "cubin":
+        return own[0] == capability[0] and own[1] <= capability[1]
+    return own <= capability
+
+
+def read_gpu_code(data: mmap.mmap | bytes, sections: Mapping[str, tuple[int, int]]) -> tuple[GpuCode, ...]:
+    """What GPU code the sections (name -> offset, size) carry, sorted."""
+    found: dict[tuple[CodeKind, str], int] = {}
+    for name in SECTIONS:
+        if name in sections:
+            offset, size = sections[name]
+            _walk_containers(data, offset, min(offset + size, len(data)), found)
+    return tuple(sorted(GpuCode(kind, arch, count) for (kind, arch), count in found.items()))
+
+
+def _walk_containers(data: mmap.mmap | bytes, offset: int, end: int, found: dict[tuple[CodeKind, str], int]) -> None:
+    magic = struct.pack("<I", MAGIC)
+    while offset + _CONTAINER.size <= end:
+        word, _, header, size = _CONTAINER.unpack(data[offset : offset + _CONTAINER.size])
+        if word != MAGIC:
+            offset = data.find(magic, offset + 1, end)
+            if offset < 0:
+                return
+            continue
+        stop = min(offset + header + size, end)
+        _walk_entries(data, offset + header, stop, found)
+        offset = max(-(-stop // 8) * 8, offset + _CONTAINER.size)
+
+
+def _walk_entries(data: mmap.mmap | bytes, offset: int, end: int, found: dict[tuple[CodeKind, str], int]) -> None:
+    for _ in range(_MAX_ENTRIES):
+        if offset + _ENTRY.size > end:
+            return
+        kind, _, header, size, _, _, _, _, arch, _, _, flags, _, _ = _ENTRY.unpack(data[offset : offset + _ENTRY.size])
+        if kind in _KINDS and 10 <= arch < 10_000:
+            key = (_KINDS[kind], f"{arch}{_suffix(flags)}")
+            found[key] = found.get(key, 0) + 1
+        if header < _ENTRY.size:
+            return
+        offset += header + size
+
+
+def _suffix(flags: int) -> str:
+    if flags & _ARCH_SPECIFIC:
+        return "a"
+    return "f" if flags & _FAMILY_SPECIFIC else ""

@@ -1,0 +1,217 @@
+"""Which packages a prefix holds and which files each recorded: RECORD of wheels, conda-meta of conda packages.
+
+Reads any prefix: a virtual environment, a conda or pixi environment, a directory of ``pip install --target``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["pypi", "conda"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedFile:
+    """One file as its package recorded it."""
+
+    path: str
+    """Relative to the prefix, with ``/``."""
+    sha256: str | None = None
+    """Hex digest of the file as installed; ``None`` where none was recorded."""
+    size: int | None = None
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledPackage:
+    """One installed distribution or conda package."""
+
+    kind: Kind
+    name: str
+    """Normalised for ``pypi``."""
+    version: str
+    build: str | None = None
+    path: str
+    """Its record, relative to the prefix."""
+    files: tuple[RecordedFile, ...] = ()
+    requires: tuple[str, ...] = ()
+    """Requires-Dist, or conda's ``depends``."""
+    constrains: tuple[str, ...] = ()
+    requires_python: str | None = None
+
+    @property
+    def label(self) -> str:
+        """``name version``, as messages say it."""
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """All packages of a prefix, and what could not be read of their records."""
+
+    packages: tuple[InstalledPackage, ...]
+    site_packages: tuple[str, ...]
+    """Relative to the prefix, with ``/``; ``""`` is the prefix itself."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Path of a record -> why it cannot be read."""
+
+    def owners(self) -> dict[str, list[tuple[InstalledPackage, RecordedFile]]]:
+        """Path -> who recorded it."""
+        found: dict[str, list[tuple[InstalledPackage, RecordedFile]]] = {}
+        for package in self.packages:
+            for file in package.files:
+                found.setdefault(file.path, []).append((package, file))
+        return found
+
+
+class BadRecord(Exception):
+    """A record that cannot be read; the message says why."""
+
+
+def normalise(name: str) -> str:
+    """PEP 503."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def find_site_packages(prefix: Path) -> tuple[str, ...]:
+    """Directories of ``prefix`` that hold distributions, relative to it."""
+    found = [
+        path.relative_to(prefix).as_posix()
+        for pattern in ("lib/python3*/site-packages", "lib64/python3*/site-packages")
+        for path in sorted(prefix.glob(pattern))
+        if path.is_dir() and not path.parent.parent.is_symlink()
+    ]
+    if any(prefix.glob("*.dist-info")) or not found:
+        found.append("")
+    return tuple(found)
+
+
+def read_installed(prefix: Path) -> Installed:
+    """The packages installed in ``prefix``."""
+    packages: list[InstalledPackage] = []
+    unreadable: dict[str, str] = {}
+    sites = find_site_packages(prefix)
+    for record in sorted((prefix / "conda-meta").glob("*.json")):
+        _collect(packages, unreadable, prefix, record, _read_conda)
+    for site in sites:
+        for info in sorted((prefix / site).glob("*.dist-info")):
+            if info.is_dir():
+                _collect(packages, unreadable, prefix, info, _read_dist_info)
+    return Installed(packages=tuple(packages), site_packages=sites, unreadable=unreadable)
+
+
+def _collect(packages, unreadable, prefix: Path, record: Path, read) -> None:  # type: ignore[no-untyped-def]
+    where = record.relative_to(prefix).as_posix()
+    try:
+        packages.append(read(prefix, record))
+    except (BadRecord, ValueError, RecursionError, csv.Error) as error:
+        unreadable[where] = str(error) or type(error).__name__
+    except OSError as error:
+        unreadable[where] = error.strerror or str(error)
+
+
+def inside(base: str, name: str) -> str:
+    """``name`` relative to ``base``, as a clean path relative to the prefix.
+
+    Raises:
+        BadRecord: the path leaves the prefix.
+    """
+    path = os.path.normpath(f"{base}/{name}" if base else name)
+    if name.startswith("/") or path.split("/", 1)[0] == ".." or "\0" in name:
+        raise BadRecord(f"records a path outside the prefix: {name!r}")
+    return path
+
+
+def decode_record_hash(text: str) -> str | None:
+    """Hex digest of a RECORD hash field (``sha256=<urlsafe base64 without padding>``); ``None`` for other kinds."""
+    algorithm, _, value = text.partition("=")
+    if algorithm != "sha256":
+        return None
+    try:
+        return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
+    except (binascii.Error, ValueError) as error:
+        raise BadRecord(f"a hash that is no base64: {value[:80]!r}") from error
+
+
+def parse_record(text: str, base: str) -> Iterator[RecordedFile]:
+    """Rows of a RECORD file whose paths are relative to ``base`` (itself relative to the prefix)."""
+    for row in csv.reader(text.splitlines()):
+        if not row or not row[0]:
+            continue
+        digest = decode_record_hash(row[1]) if len(row) > 1 and row[1] else None
+        size = int(row[2]) if len(row) > 2 and row[2].isdigit() and len(row[2]) < 20 else None
+        yield RecordedFile(path=inside(base, row[0]), sha256=digest, size=size)
+
+
+def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
+    where = info.relative_to(prefix).as_posix()
+    metadata = HeaderParser().parsestr((info / "METADATA").read_text(encoding="utf-8", errors="replace"))
+    name, version = metadata["Name"], metadata["Version"]
+    if not name or not version:
+        raise BadRecord("METADATA has no Name or no Version")
+    record = info / "RECORD"
+    files: tuple[RecordedFile, ...] = ()
+    if record.exists():
+        base = where.rpartition("/")[0]
+        files = tuple(parse_record(record.read_text(encoding="utf-8", errors="surrogateescape"), base))
+    return InstalledPackage(
+        kind="pypi",
+        name=normalise(name),
+        version=version.strip(),
+        path=where,
+        files=files,
+        requires=tuple(metadata.get_all("Requires-Dist") or ()),
+        requires_python=metadata["Requires-Python"],
+    )
+
+
+def _read_conda(prefix: Path, record: Path) -> InstalledPackage:
+    data = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
+    if not isinstance(data, dict) or not isinstance(data.get("name"), str) or not isinstance(data.get("version"), str):
+        raise BadRecord("no JSON object with name and version")
+    return InstalledPackage(
+        kind="conda",
+        name=data["name"],
+        version=data["version"],
+        build=data.get("build") if isinstance(data.get("build"), str) else None,
+        path=record.relative_to(prefix).as_posix(),
+        files=tuple(conda_files(data)),
+        requires=_texts(data.get("depends")),
+        constrains=_texts(data.get("constrains")),
+    )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def conda_files(data: Mapping[str, object]) -> Iterator[RecordedFile]:
+    """Files of a conda prefix record, with hashes where ``paths_data`` has them."""
+    paths_data = data.get("paths_data")
+    rows = paths_data.get("paths") if isinstance(paths_data, dict) else None
+    if not isinstance(rows, list):
+        for name in _texts(data.get("files")):
+            yield RecordedFile(path=inside("", name))
+        return
+    for row in rows:
+        if not isinstance(row, dict) or not isinstance(row.get("_path"), str):
+            raise BadRecord("paths_data has an entry without _path")
+        replaced = bool(row.get("prefix_placeholder"))
+        digest = row.get("sha256_in_prefix") or (None if replaced else row.get("sha256"))
+        link = row.get("path_type") in ("softlink", "directory")
+        size = row.get("size_in_bytes")
+        yield RecordedFile(
+            path=inside("", row["_path"]),
+            sha256=digest if isinstance(digest, str) and not link else None,
+            size=size if isinstance(size, int) and not link and not replaced else None,
+        )

@@ -1,0 +1,459 @@
+"""The dynamic loader's model: what dlopen would do with a file, step by step as ld.so(8) and glibc do it.
+
+Nothing is executed. The model asks a :class:`Files` what a path holds, and a ``System`` what the machine provides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from dataloader.verify.elf import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ET_DYN, ElfFacts, Symbols
+from dataloader.verify.system import System
+
+FileId = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What a path holds."""
+
+    file_id: FileId
+    facts: ElfFacts | None
+    problem: str | None = None
+    """Why it is no ELF file, in the loader's words."""
+    key: str = ""
+    """Stands for the content: equal keys, equal bytes."""
+
+
+class Files(Protocol):
+    """The file system as the loader sees it."""
+
+    def image(self, path: str) -> Image | None:
+        """What is at ``path``, links followed; ``None`` when nothing is (a dangling link too)."""
+
+    def symbols(self, image: Image) -> Symbols:
+        """The dynamic symbols of an image that has facts."""
+
+    def relocated(self, path: str) -> frozenset[bytes]:
+        """Names of the symbols that relocations of the file refer to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One reason for which a file does not load."""
+
+    kind: str
+    """``missing-library``, ``version-not-provided``, ``undefined-symbol``, ``malformed-elf``, ``wrong-machine``, ..."""
+    path: str
+    """The file at fault."""
+    name: str
+    """The soname, version or symbol in question."""
+    provider: str | None = None
+    """The library that should have it, where one is loaded."""
+    searched: tuple[str, ...] = ()
+    """Where it was looked for, in order."""
+
+
+@dataclass(slots=True, eq=False)
+class Loaded:
+    """One object in a process (glibc's link map)."""
+
+    path: str
+    image: Image | None
+    """``None``: provided by a machine that is only described, or by the driver."""
+    loader: Loaded | None
+    names: set[str]
+    needed: list[Loaded] = field(default_factory=list)
+
+    @property
+    def facts(self) -> ElfFacts | None:
+        return self.image.facts if self.image else None
+
+    @property
+    def origin(self) -> str:
+        return self.path.rpartition("/")[0]
+
+    def rpath(self) -> str | None:
+        """DT_RPATH in effect: none where there is a DT_RUNPATH."""
+        facts = self.facts
+        return facts.rpath if facts and facts.runpath is None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What stays the same for all loads of one verification."""
+
+    files: Files
+    system: System
+    machine: str = "x86_64"
+    bits: int = 64
+    library_path: tuple[str, ...] = ()
+    """LD_LIBRARY_PATH of the process."""
+    hwcaps: tuple[str, ...] = ()
+    """Subdirectories tried first in each directory (``glibc-hwcaps/x86-64-v3``), best first."""
+    platform: str = "x86_64"
+    """$PLATFORM."""
+    lib: str = "lib64"
+    """$LIB."""
+    assumed: Callable[[str], bool] = lambda _: False
+    """Sonames that come with the driver or the process and count as present."""
+    exec_stack_allowed: bool = True
+    judged: dict[str, frozenset[bytes]] = field(default_factory=dict)
+    """Memory of symbol lookups: key of a scope -> names not found."""
+
+
+_LIBC_FAMILY: Final = (
+    "libc.",
+    "libm.",
+    "libdl.",
+    "libpthread.",
+    "librt.",
+    "libutil.",
+    "libgcc_s.",
+    "libstdc++.",
+    "ld-linux",
+)
+
+
+@dataclass(slots=True)
+class Result:
+    """What one dlopen came to."""
+
+    root: Loaded | None
+    failures: list[Failure]
+    scope: list[Loaded]
+    """Breadth-first, the root first: the objects whose symbols it can use."""
+
+    @property
+    def loads(self) -> bool:
+        return not self.failures
+
+
+class Process:
+    """One process: what it has loaded, in order."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.objects: list[Loaded] = []
+        self.by_name: dict[str, Loaded] = {}
+        self.by_id: dict[FileId, Loaded] = {}
+        self.main: Loaded | None = None
+        self.global_scope: list[Loaded] = []
+        self.assumes_python = False
+        """No program is known: Python's C API counts as present."""
+
+    def copy(self) -> Process:
+        """The same state, for one more load that must not be remembered."""
+        other = Process(self.environment)
+        other.objects = list(self.objects)
+        other.by_name = dict(self.by_name)
+        other.by_id = dict(self.by_id)
+        other.main = self.main
+        other.global_scope = list(self.global_scope)
+        other.assumes_python = self.assumes_python
+        return other
+
+    # -- loading ---------------------------------------------------------------------------------------------------
+
+    def start(self, program: str) -> list[Failure]:
+        """Begin with an executable; its libraries form the global scope."""
+        image = self.environment.files.image(program)
+        if image is None or image.facts is None:
+            return [Failure(kind="malformed-elf", path=program, name=program)]
+        self.main = self._add(program, image, None)
+        failures: list[Failure] = []
+        self.global_scope = self._load_needed(self.main, failures)
+        if not failures:
+            failures += self._check_versions(self.global_scope)
+        return failures
+
+    def open(self, path: str, *, make_global: bool = False, keep: bool = True) -> Result:
+        """dlopen(path, RTLD_NOW) of a path with a slash. With ``keep`` a success stays loaded; a failure never does."""
+        trial = self.copy()
+        result = trial.load(path)
+        if keep and result.loads:
+            self.objects, self.by_name, self.by_id = trial.objects, trial.by_name, trial.by_id
+            if make_global:
+                known = set(map(id, self.global_scope))
+                self.global_scope += [each for each in result.scope if id(each) not in known]
+        return result
+
+    def open_named(self, caller: Loaded, soname: str) -> Result:
+        """dlopen(soname) called by a loaded library: searched with the caller's own RPATH or RUNPATH."""
+        return self.copy().load_named(caller, soname)
+
+    def load_named(self, caller: Loaded, soname: str) -> Result:
+        """:meth:`open_named` in this very process; after a failure its state is of no use any more."""
+        failures: list[Failure] = []
+        root = self._find_needed(caller, soname, failures)
+        return self._finish(root, failures) if root else Result(None, failures, [])
+
+    def load(self, path: str) -> Result:
+        """:meth:`open` in this very process; after a failure its state is of no use any more."""
+        image = self.environment.files.image(path)
+        failure = self._unloadable(path, image, direct=True)
+        if failure or image is None:
+            return Result(None, [failure] if failure else [], [])
+        known = self.by_id.get(image.file_id)
+        if known:
+            return Result(known, [], list(_breadth_first(known)))
+        return self._finish(self._add(path, image, None), [])
+
+    def _finish(self, root: Loaded, failures: list[Failure]) -> Result:
+        before = set(map(id, self.objects)) - {id(root)}
+        scope = self._load_needed(root, failures)
+        if not failures:
+            new = [each for each in scope if id(each) not in before]
+            failures += self._check_versions(new)
+            if not failures:
+                failures += self._check_symbols(new, scope)
+        return Result(root, failures, scope)
+
+    def _add(self, path: str, image: Image | None, loader: Loaded | None, name: str | None = None) -> Loaded:
+        loaded = Loaded(path, image, loader, {name} if name else {path})
+        self.objects.append(loaded)
+        if image:
+            self.by_id[image.file_id] = loaded
+        for each in (name, path, loaded.facts.soname if loaded.facts else None):
+            if each:
+                self.by_name.setdefault(each, loaded)
+        return loaded
+
+    def _load_needed(self, root: Loaded, failures: list[Failure]) -> list[Loaded]:
+        """Breadth-first over DT_NEEDED; the search list of ``root``."""
+        scope: list[Loaded] = [root]
+        seen = {id(root)}
+        for current in scope:  # grows while it is walked
+            facts = current.facts
+            if facts is None:
+                continue
+            if not current.needed and facts.needed:
+                for name in facts.needed:
+                    found = self._find_needed(current, name, failures)
+                    if found:
+                        current.needed.append(found)
+            for each in current.needed:
+                if id(each) not in seen:
+                    seen.add(id(each))
+                    scope.append(each)
+        return scope
+
+    def _find_needed(self, loader: Loaded, name: str, failures: list[Failure]) -> Loaded | None:
+        known = self.by_name.get(name)
+        if known:
+            return known
+        searched: list[str] = []
+        for path in self._candidates(loader, name, searched):
+            image = self.environment.files.image(path)
+            if image is None:
+                continue
+            failure = self._unloadable(path, image, direct="/" in name)
+            if failure is None:
+                known = self.by_id.get(image.file_id)
+                if known:
+                    known.names.add(name)
+                    self.by_name.setdefault(name, known)
+                    return known
+                return self._add(path, image, loader, name)
+            if failure.kind != "wrong-machine":
+                failures.append(failure)
+                return None
+        if self.environment.system.describes(name) or self.environment.assumed(name):
+            return self._add(name, None, loader, name)
+        failures.append(Failure(kind="missing-library", path=loader.path, name=name, searched=tuple(searched)))
+        return None
+
+    def _unloadable(self, path: str, image: Image | None, *, direct: bool) -> Failure | None:
+        """Why the loader cannot take this file. A file for another machine is skipped in a search: not fatal there."""
+        if image is None:
+            return Failure(kind="missing-library", path=path, name=path)
+        facts = image.facts
+        if facts is None:
+            return Failure(kind="malformed-elf", path=path, name=image.problem or "invalid ELF header")
+        env = self.environment
+        if facts.bits != env.bits or facts.machine != env.machine:
+            return Failure(kind="wrong-machine", path=path, name=f"{facts.machine}, {facts.bits} bits")
+        if facts.truncated:
+            return Failure(kind="malformed-elf", path=path, name="a segment reaches past the end of the file")
+        if facts.type != ET_DYN or not facts.dynamic:
+            return Failure(kind="not-a-library", path=path, name="only shared objects can be opened")
+        if direct and facts.flags_1 & DF_1_PIE:
+            return Failure(kind="not-a-library", path=path, name="a position-independent executable")
+        if direct and facts.flags_1 & DF_1_NOOPEN:
+            return Failure(kind="not-a-library", path=path, name="marked as not to be opened by dlopen")
+        if facts.exec_stack and not env.exec_stack_allowed:
+            return Failure(kind="executable-stack", path=path, name="asks for an executable stack")
+        return None
+
+    # -- searching (dl-load.c, _dl_map_object) -----------------------------------------------------------------------
+
+    def _candidates(self, loader: Loaded, name: str, searched: list[str]) -> Iterator[str]:
+        if "/" in name:
+            yield self._expand(loader, name)
+            return
+        env = self.environment
+        for directory in self._directories(loader):
+            searched.append(directory)
+            for capability in env.hwcaps:
+                yield f"{directory}/{capability}/{name}"
+            yield f"{directory}/{name}"
+        no_default = bool(loader.facts and loader.facts.flags_1 & DF_1_NODEFLIB)
+        defaults = env.system.default_directories()
+        cached = env.system.cached(name)
+        if cached and not (no_default and cached.rpartition("/")[0] in defaults):
+            yield cached
+        if not no_default:
+            for directory in defaults:
+                for capability in env.hwcaps:
+                    yield f"{directory}/{capability}/{name}"
+                yield f"{directory}/{name}"
+
+    def _directories(self, loader: Loaded) -> Iterator[str]:
+        """RPATH (only without a RUNPATH) of the file and of those that brought it, LD_LIBRARY_PATH, RUNPATH."""
+        facts = loader.facts
+        if facts is None or facts.runpath is None:
+            each: Loaded | None = loader
+            did_main = False
+            while each is not None:
+                did_main |= each is self.main
+                yield from self._split(each, each.rpath())
+                each = each.loader
+            if self.main and not did_main:
+                yield from self._split(self.main, self.main.rpath())
+        yield from self.environment.library_path
+        if facts and facts.runpath is not None:
+            yield from self._split(loader, facts.runpath)
+
+    def _split(self, owner: Loaded, path: str | None) -> Iterator[str]:
+        if path is None:
+            return
+        for part in path.split(":"):
+            # An empty element means the current directory, which is none of the environment's.
+            if part:
+                yield self._expand(owner, part)
+
+    def _expand(self, owner: Loaded, text: str) -> str:
+        if "$" not in text:
+            return text
+        for name, value in (
+            ("ORIGIN", owner.origin),
+            ("LIB", self.environment.lib),
+            ("PLATFORM", self.environment.platform),
+        ):
+            text = text.replace("${" + name + "}", value).replace("$" + name, value)
+        return text
+
+    # -- versions (dl-version.c) -------------------------------------------------------------------------------------
+
+    def _check_versions(self, objects: Iterable[Loaded]) -> list[Failure]:
+        failures: list[Failure] = []
+        for each in objects:
+            if each.facts is None:
+                continue
+            for need in each.facts.version_needs:
+                provider = self.by_name.get(need.file)
+                if need.weak or provider is None:
+                    continue
+                if not self._offers(provider, need.file, need.version):
+                    failures.append(
+                        Failure(kind="version-not-provided", path=each.path, name=need.version, provider=provider.path)
+                    )
+        return failures
+
+    def _offers(self, provider: Loaded, file: str, version: str) -> bool:
+        if provider.facts is None:
+            return self.environment.system.has_version(file, version) is not False
+        definitions = provider.facts.version_definitions
+        # No definitions at all: "no version information available" is a warning of the loader, no failure.
+        return definitions is None or version in definitions
+
+    # -- symbols (dl-lookup.c) ---------------------------------------------------------------------------------------
+
+    def _check_symbols(self, new: Sequence[Loaded], search_list: Sequence[Loaded]) -> list[Failure]:
+        scope = list(dict.fromkeys([*self.global_scope, *search_list]))
+        failures: list[Failure] = []
+        for each in new:
+            missing = self._missing_symbols(each, scope)
+            failures += [
+                Failure(kind="undefined-symbol", path=each.path, name=os.fsdecode(name)) for name in sorted(missing)
+            ]
+        return failures
+
+    def _missing_symbols(self, loaded: Loaded, scope: Sequence[Loaded]) -> frozenset[bytes]:
+        image = loaded.image
+        if image is None or image.facts is None:
+            return frozenset()
+        env = self.environment
+        key = "\n".join([image.key, *sorted({each.image.key if each.image else each.path for each in scope})])
+        known = env.judged.get(key)
+        if known is None:
+            known = self._look_up(loaded, env.files.symbols(image).undefined, scope)
+            env.judged[key] = known
+        return known
+
+    def _look_up(self, loaded: Loaded, wanted: frozenset[bytes], scope: Sequence[Loaded]) -> frozenset[bytes]:
+        files = self.environment.files
+        missing = set(wanted)
+        for each in scope:
+            if not missing:
+                return frozenset()
+            if each.image and each.image.facts:
+                symbols = files.symbols(each.image)
+                # Binary minus walks the smaller left side; names in ``plain`` carry no version.
+                missing = missing - symbols.exact - symbols.plain
+        versioned = {name: name.split(b"@", 1)[0] for name in missing if b"@" in name}
+        for each in scope:
+            if versioned and each.image and each.image.facts:
+                base = files.symbols(each.image).base
+                found = {name for name, bare in versioned.items() if bare in base}
+                missing -= found
+                versioned = {name: bare for name, bare in versioned.items() if name not in found}
+        missing -= set(self._taken_as_present(missing, scope))
+        if missing:
+            missing &= self._relocated(loaded, missing)
+        return frozenset(missing)
+
+    def _relocated(self, loaded: Loaded, missing: set[bytes]) -> set[bytes]:
+        names = self.environment.files.relocated(loaded.path)
+        return {name for name in missing if name.split(b"@", 1)[0] in names}
+
+    def _taken_as_present(self, missing: set[bytes], scope: Sequence[Loaded]) -> Iterator[bytes]:
+        """Symbols that a library nobody can look at may have: versions were checked, plain names cannot be."""
+        opaque = [each.path for each in scope if each.image is None]
+        only_c = all(name.startswith(_LIBC_FAMILY) for name in opaque)
+        for name in missing:
+            hidden = opaque and (b"@" in name or not only_c)
+            if hidden or (self.assumes_python and name.startswith((b"Py", b"_Py"))):
+                yield name
+
+
+def _breadth_first(root: Loaded) -> Iterator[Loaded]:
+    seen = {id(root)}
+    queue = deque([root])
+    while queue:
+        current = queue.popleft()
+        yield current
+        for each in current.needed:
+            if id(each) not in seen:
+                seen.add(id(each))
+                queue.append(each)
+
+
+def hwcaps_of(archspec: str | None, machine: str) -> tuple[str, ...]:
+    """glibc-hwcaps subdirectories for a CPU level in archspec's terms (glibc 2.33 and later), best first.
+
+    >>> hwcaps_of("x86_64_v3", "x86_64")
+    ('glibc-hwcaps/x86-64-v3', 'glibc-hwcaps/x86-64-v2')
+    """
+    if machine != "x86_64" or not archspec or not archspec.startswith("x86_64_v"):
+        return ()
+    level = archspec.removeprefix("x86_64_v")
+    return tuple(f"glibc-hwcaps/x86-64-v{n}" for n in range(int(level), 1, -1)) if level.isdigit() else ()
+
+
+LIB_TOKEN: Final[Mapping[str, str]] = {"x86_64": "lib/x86_64-linux-gnu", "aarch64": "lib/aarch64-linux-gnu"}
+"""$LIB as Debian and Ubuntu build ld.so."""

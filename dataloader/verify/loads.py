@@ -1,0 +1,145 @@
+"""Which files of a prefix load: each opened in a fresh Python, and again after the import of its package."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataloader.verify.installed import InstalledPackage, normalise
+from dataloader.verify.loader import Failure, Process
+from dataloader.verify.python import Interpreter, extension_tag
+from dataloader.verify.scan import ScannedFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What dlopen of one file comes to."""
+
+    path: str
+    """Relative to the prefix."""
+    package: InstalledPackage | None
+    extension: bool
+    """A Python extension module of this Python."""
+    bare: bool
+    """It loads in a Python that has imported nothing."""
+    loads: bool
+    """It loads after its package and what the package requires were imported."""
+    failures: tuple[Failure, ...] = ()
+    scope: tuple[str, ...] = ()
+    """Paths of what is loaded with it, breadth-first."""
+
+
+@dataclass(slots=True)
+class Judge:
+    """Opens every library of a prefix in the model."""
+
+    prefix: Path
+    interpreter: Interpreter
+    process: Process
+    """Python, with nothing imported."""
+    files: Mapping[str, ScannedFile]
+    owners: Mapping[str, InstalledPackage]
+    packages: Mapping[str, InstalledPackage]
+    """Normalised name of a distribution -> package."""
+    _contexts: dict[str, Process] = field(default_factory=dict)
+
+    def judge(self) -> list[Verdict]:
+        """One verdict for each library that this target's loader would take, sorted by path."""
+        return [self._verdict(path) for path, file in sorted(self.files.items()) if self.is_candidate(path, file)]
+
+    def is_candidate(self, path: str, file: ScannedFile) -> bool:
+        """Whether the file is a library for this machine and, as an extension, for this Python."""
+        facts, environment = file.facts, self.process.environment
+        if facts is None or not facts.is_library:
+            return False
+        if (facts.machine, facts.bits) != (environment.machine, environment.bits):
+            return False
+        return self.interpreter.takes_extension(path.rsplit("/", 1)[-1])
+
+    def is_extension(self, path: str) -> bool:
+        """Whether an import of this Python would load the file."""
+        facts = self.files[path].facts
+        name = path.rsplit("/", 1)[-1]
+        if extension_tag(name) is not None:
+            return self.interpreter.takes_extension(name)
+        return facts is not None and name.split(".", 1)[0] in facts.python_init
+
+    def _verdict(self, path: str) -> Verdict:
+        full = str(self.prefix / path)
+        bare = self.process.open(full, keep=False)
+        result = bare
+        package = self.owners.get(path)
+        if not bare.loads and package is not None:
+            result = self.context(package).open(full, keep=False)
+        return Verdict(
+            path=path,
+            package=package,
+            extension=self.is_extension(path),
+            bare=bare.loads,
+            loads=result.loads,
+            failures=tuple(result.failures),
+            scope=tuple(each.path for each in result.scope),
+        )
+
+    def context(self, package: InstalledPackage) -> Process:
+        """Python after the import of what ``package`` requires, then of ``package`` itself.
+
+        Requires-Dist is an order of import. Among the extension modules of one package the order is not known, so
+        those that need another one's libraries are tried again after it.
+        """
+        known = self._contexts.get(package.path)
+        if known is None:
+            known = self.process.copy()
+            for each in self._import_order(package):
+                self._import(known, each)
+            self._contexts[package.path] = known
+        return known
+
+    def _import_order(self, package: InstalledPackage) -> list[InstalledPackage]:
+        """``package`` after everything it requires, depth first."""
+        order: list[InstalledPackage] = []
+        seen: set[str] = set()
+
+        def visit(each: InstalledPackage) -> None:
+            if each.path in seen:
+                return
+            seen.add(each.path)
+            for name in required_names(each.requires):
+                other = self.packages.get(name)
+                if other is not None:
+                    visit(other)
+            order.append(each)
+
+        visit(package)
+        return order
+
+    def _import(self, process: Process, package: InstalledPackage) -> None:
+        pending = [
+            file.path
+            for file in package.files
+            if file.path in self.files
+            and self.is_candidate(file.path, self.files[file.path])
+            and self.is_extension(file.path)
+        ]
+        while pending:
+            failed = [path for path in pending if not process.open(str(self.prefix / path)).loads]
+            if len(failed) == len(pending):
+                return
+            pending = failed
+
+
+def required_names(requires: Iterable[str]) -> list[str]:
+    """Normalised names of requirements, extras' ones included: they are installed or they are not.
+
+    >>> required_names(["numpy<2,>=1.22", "Torch [cuda] ; extra == 'gpu'"])
+    ['numpy', 'torch']
+    """
+    found = (re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", text) for text in requires)
+    return [normalise(match[1]) for match in found if match]
+
+
+def unloadable(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Those that do not load even after their package."""
+    return [verdict for verdict in verdicts if not verdict.loads]

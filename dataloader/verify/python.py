@@ -1,0 +1,66 @@
+"""Which Python will run an environment: its version and the program whose libraries are loaded first."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """The Python of a prefix. Each part is ``None`` where the prefix does not say."""
+
+    version: str | None = None
+    """``"3.11"``."""
+    program: Path | None = None
+    """The ELF file that runs, links followed."""
+
+    def takes_extension(self, file_name: str) -> bool:
+        """Whether an import would consider a file of this name: its tag is absent, ``abi3`` or this Python's."""
+        tag = extension_tag(file_name)
+        if tag is None or tag == "abi3" or self.version is None:
+            return True
+        wanted = "cpython-" + self.version.replace(".", "")
+        return tag == wanted or tag.startswith((wanted + "-", wanted + "m"))
+
+
+def extension_tag(file_name: str) -> str | None:
+    """``cpython-311-x86_64-linux-gnu`` of ``_x.cpython-311-x86_64-linux-gnu.so``; ``None`` for an untagged name.
+
+    >>> extension_tag("_x.abi3.so")
+    'abi3'
+    >>> extension_tag("libx.so")
+    """
+    found = re.fullmatch(r"[^.]+\.(cpython-[^.]+|abi3|pypy[^.]+|graalpy[^.]+)\.so", file_name)
+    return found[1] if found else None
+
+
+def find_interpreter(prefix: Path) -> Interpreter:
+    """The Python of ``prefix``; a directory of ``pip install --target`` has none."""
+    program: Path | None = None
+    for name in ("bin/python3", "bin/python"):
+        candidate = prefix / name
+        if candidate.is_file():
+            program = candidate.resolve()
+            break
+    return Interpreter(version=_version(prefix), program=program)
+
+
+def _version(prefix: Path) -> str | None:
+    config = prefix / "pyvenv.cfg"
+    if config.is_file():
+        text = config.read_text(encoding="utf-8", errors="replace")
+        found = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+)", text, re.MULTILINE)
+        if found:
+            return found[1]
+    for record in sorted((prefix / "conda-meta").glob("python-3*.json")):
+        try:
+            version = json.loads(record.read_text(encoding="utf-8", errors="replace")).get("version")
+        except (ValueError, AttributeError, RecursionError):
+            continue  # read_installed says that this record cannot be read
+        if isinstance(version, str):
+            return ".".join(version.split(".")[:2])
+    folders = sorted(path.name.removeprefix("python") for path in prefix.glob("lib/python3.*") if path.is_dir())
+    return folders[-1] if len(folders) == 1 else None

@@ -1,0 +1,139 @@
+"""The edge between the loader's model and the disk: what paths hold, which machine lies below, which Python runs."""
+
+from __future__ import annotations
+
+import os
+import stat as stat_module
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dataloader.target import Target
+from dataloader.verify.cache import FactsCache, StatKey
+from dataloader.verify.elf import MalformedElf, Symbols, read_elf, read_relocated_names
+from dataloader.verify.loader import LIB_TOKEN, Environment, FileId, Image, Process, hwcaps_of
+from dataloader.verify.python import Interpreter
+from dataloader.verify.scan import ScannedFile, read_into_cache
+from dataloader.verify.system import DescribedSystem, System, host_system, version_tuple
+from dataloader.verify.tables import load_tables
+
+_EXEC_STACK_REFUSED = (2, 41)
+"""glibc 2.41 release notes: dlopen no longer makes the stack executable."""
+
+
+class Disk:
+    """Files as the loader sees them: those of the prefix as scanned, all others read when first asked for."""
+
+    def __init__(self, prefix: Path, scanned: Sequence[ScannedFile], cache: FactsCache) -> None:
+        self._cache = cache
+        self._images: dict[FileId, Image] = {}
+        self._by_path: dict[str, Image | None] = {}
+        self._symbols: dict[str, Symbols] = {}
+        self._paths: dict[FileId, str] = {}
+        for file in scanned:
+            path = str(prefix / file.path)
+            image = Image(file_id=file.stat.file_id, facts=file.facts, problem=file.problem, key=file.key)
+            self._images[image.file_id] = image
+            self._by_path[path] = image
+            self._paths[image.file_id] = path
+
+    def image(self, path: str) -> Image | None:
+        """See :class:`dataloader.verify.loader.Files`."""
+        if path not in self._by_path:
+            self._by_path[path] = self._read(path)
+        return self._by_path[path]
+
+    def _read(self, path: str) -> Image | None:
+        try:
+            status = Path(path).stat()
+        except (OSError, ValueError):
+            return None
+        if not stat_module.S_ISREG(status.st_mode):
+            return None
+        key = StatKey.of(status)
+        known = self._images.get(key.file_id)
+        if known is None:
+            facts = self._cache.load_facts(key.text)
+            problem = None
+            if facts is None:
+                facts, problem = read_into_cache(self._cache, path, key.text)
+            if facts is None:
+                problem = problem or "invalid ELF header"
+            known = Image(file_id=key.file_id, facts=facts, problem=problem, key=key.text)
+            self._images[key.file_id] = known
+            self._paths[key.file_id] = path
+        return known
+
+    def symbols(self, image: Image) -> Symbols:
+        """See :class:`dataloader.verify.loader.Files`."""
+        if image.key not in self._symbols:
+            symbols = self._cache.load_symbols(image.key)
+            if symbols is None:
+                try:
+                    symbols = read_elf(Path(self._paths[image.file_id]))[1]
+                except (MalformedElf, OSError):
+                    symbols = Symbols()  # it was readable a moment ago; the next run says what happened to it
+            self._symbols[image.key] = symbols
+        return self._symbols[image.key]
+
+    def relocated(self, path: str) -> frozenset[bytes]:
+        """See :class:`dataloader.verify.loader.Files`."""
+        try:
+            return read_relocated_names(Path(path))
+        except (MalformedElf, OSError):
+            return frozenset()
+
+
+def is_this_machine(target: Target) -> bool:
+    """Whether ``target`` can be looked at here: no file described it and the C library is this one's."""
+    try:
+        here = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (ValueError, OSError):
+        here = ""
+    if target.name is not None or os.uname().machine != target.arch:
+        return False
+    return target.glibc is not None and here == f"glibc {target.glibc}"
+
+
+def system_of(target: Target, *, described: bool) -> System:
+    """The machine below the environment."""
+    if not described:
+        return host_system(target.arch)
+    known = load_tables().system
+    if target.glibc is None:
+        return DescribedSystem(target=target, core=known["musl"] | {f"libc.musl-{target.arch}.so.1"})
+    return DescribedSystem(target=target, core=known["always"], usual=known["usual"])
+
+
+def build_environment(
+    files: Disk,
+    target: Target,
+    *,
+    described: bool,
+    library_path: tuple[str, ...],
+    judged: Mapping[str, Sequence[str]],
+) -> Environment:
+    """Everything that stays the same for all loads in one prefix on one target."""
+    driver = frozenset(soname for soname, each in load_tables().providers.items() if each.driver)
+    glibc = version_tuple(target.glibc or "") or ()
+    return Environment(
+        files=files,
+        system=system_of(target, described=described),
+        machine=target.arch,
+        bits=32 if target.arch in ("i386", "i686", "arm") else 64,
+        library_path=library_path,
+        hwcaps=hwcaps_of(target.archspec, target.arch),
+        platform=target.arch,
+        lib=LIB_TOKEN.get(target.arch, "lib64"),
+        assumed=driver.__contains__,
+        exec_stack_allowed=glibc < _EXEC_STACK_REFUSED,
+        judged={key: frozenset(map(os.fsencode, names)) for key, names in judged.items()},
+    )
+
+
+def start_python(environment: Environment, interpreter: Interpreter) -> Process:
+    """A process that runs the prefix's Python and has imported nothing yet."""
+    process = Process(environment)
+    if interpreter.program is not None:
+        process.start(str(interpreter.program))
+    process.assumes_python = process.main is None
+    return process
