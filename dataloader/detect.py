@@ -50,10 +50,9 @@ def detect_target(platform: str | None = None, environ: Mapping[str, str] | None
     it. Raises UsageError ``platform-unknown``.
     """
     environ = os.environ if environ is None else environ
-    uname = os.uname()
-    here = PLATFORMS.get((uname.sysname, uname.machine), f"{uname.sysname.lower()}-{uname.machine}")
+    here = detect_platform()
     if platform is None or platform == here:
-        return _overridden(_detect_host(here, uname, environ), environ)
+        return _overridden(_detect_host(here, os.uname(), environ), environ)
     machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
     if platform not in machines:
         raise UsageError(
@@ -64,6 +63,12 @@ def detect_target(platform: str | None = None, environ: Mapping[str, str] | None
     assumed = _ASSUMED if platform.startswith("linux-") else {}
     target = Target(platform=platform, arch=machines[platform], assumed=tuple(sorted(assumed)))
     return _overridden(replace(target, glibc=assumed.get("glibc"), kernel=assumed.get("kernel")), environ)
+
+
+def detect_platform() -> str:
+    """The conda subdir of this machine."""
+    uname = os.uname()
+    return PLATFORMS.get((uname.sysname, uname.machine), f"{uname.sysname.lower()}-{uname.machine}")
 
 
 def with_system_requirements(target: Target, system: SystemRequirements) -> Target:

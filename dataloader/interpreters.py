@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 _SECONDS = 10.0
@@ -260,9 +260,3 @@ class _Memory:
 def _state(path: Path) -> list[object]:
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns]
-
-
-def to_json(interpreter: Interpreter) -> dict[str, object]:
-    """Plain values for ``--json``."""
-    values = asdict(interpreter)
-    return values | {"path": str(interpreter.path), "prefix": str(interpreter.prefix), "abi": interpreter.abi}

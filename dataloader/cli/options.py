@@ -10,12 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
+
+import typer
 
 Group: TypeAlias = Literal["Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Stack"]
 
 CondaMode: TypeAlias = Literal["auto", "always", "never"]
 PrereleaseMode: TypeAlias = Literal["allow", "if-necessary"]
+
+Specs: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SPEC",
+        help="torch==2.1.0 (a Python distribution), conda:cudnn=8.7 (a match spec), pypi:numpy (from PyPI alone).",
+        show_default=False,
+    ),
+]
 
 NEWEST = ""
 """Value of a stack flag given without a version: the newest that fits."""
@@ -66,6 +77,15 @@ class CommonOptions:
         group="Environment",
         metavar="FILE",
         about="Lockfile; else dataloader.lock beside the manifest.",
+    )
+
+    environment: str | None = option(
+        None,
+        "--environment",
+        "-e",
+        group="Environment",
+        metavar="NAME",
+        about="Environment of the manifest; else default.",
     )
 
     requirements: tuple[Path, ...] = option(

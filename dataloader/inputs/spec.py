@@ -82,6 +82,23 @@ def with_wheel(requirement: PypiRequirement, location: str, *, base: Path | None
     return replace(wheel, extras=requirement.extras, marker=requirement.marker)
 
 
+_AXIS_VALUE = re.compile(r"(?:[<>=!~]=?=?\s*)?\d[\w.+*!]*(?:\s*,\s*[<>=!~]=?=?\s*\d[\w.+*!]*)*")
+
+
+def axis_mistake(axis: str, value: str) -> str | None:
+    """What is wrong with what was asked of an axis of the stack; ``None`` when it can be read.
+
+    >>> axis_mistake("cuda", "12.1"), axis_mistake("torch", ">=2.1,<3"), axis_mistake("cuda", "none")
+    (None, None, None)
+    >>> axis_mistake("torch", "newest")
+    'expected a version such as 2.1.0 or a specifier such as >=2,<3'
+    """
+    if value in {"", "*"} or (axis == "cuda" and value == "none") or _AXIS_VALUE.fullmatch(value):
+        return None
+    also = ", or none for CPU builds" if axis == "cuda" else ""
+    return f"expected a version such as {'12.1' if axis == 'cuda' else '2.1.0'} or a specifier such as >=2,<3{also}"
+
+
 def _is_location(text: str) -> bool:
     head = text.split("#", 1)[0].split(";", 1)[0].strip()
     if "://" in head:

@@ -15,7 +15,7 @@ from dataloader.inputs.model import (
     Requirement,
     SystemRequirements,
 )
-from dataloader.inputs.spec import conda_version, parse_conda, parse_pypi, with_wheel
+from dataloader.inputs.spec import axis_mistake, conda_version, parse_conda, parse_pypi, with_wheel
 from dataloader.inputs.toml import Table
 from dataloader.names import normalized
 
@@ -27,6 +27,9 @@ def read_feature(table: Table, ours: Table, general: Table) -> Feature:
     stack = ours.table("stack")
     stack.only({*STACK_AXES, "gpus"})
     values = {axis: stack.string(axis) for axis in STACK_AXES}
+    for axis, value in values.items():
+        if value is not None and (mistake := axis_mistake(axis, value)):
+            stack.mistake(axis, f"{value!r}: {mistake}")
     targets = table.table("target")
     return Feature(
         channels=_channels(general),
@@ -35,7 +38,7 @@ def read_feature(table: Table, ours: Table, general: Table) -> Feature:
         by_platform={name: _requirements(targets.table(name)) for name in targets},
         system=_system(table.table("system-requirements")),
         pypi=_pypi_options(table.table("pypi-options")),
-        stack={axis: value.removeprefix("*").strip() for axis, value in values.items() if value is not None},
+        stack={axis: "" if value == "*" else value for axis, value in values.items() if value is not None},
         gpus=stack.strings("gpus"),
     )
 

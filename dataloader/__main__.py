@@ -1,0 +1,46 @@
+"""The process: fast answers first, then the command line, then a clean way out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """Run the command line of this process and end it with its exit code."""
+    arguments = sys.argv[1:]
+    # typer alone takes 70 ms to import; these answers need none of it.
+    if arguments == ["--version"]:
+        from dataloader import __version__
+
+        sys.stdout.write(f"dataloader {__version__}\n")
+        return
+    # A pod that is stopped gets SIGTERM; it ends as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from dataloader.cli.app import main as run
+
+        code = int(run(arguments))
+    except KeyboardInterrupt:
+        sys.stderr.write("error[interrupted]: Interrupted\n")
+        code = 130
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        # The reader has gone; the interpreter would flush again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if "rattler" in sys.modules:
+        # py-rattler's threads can abort the interpreter while it is torn down ("PyGILState_Release: thread state must
+        # be current when releasing"); everything is written by now.
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

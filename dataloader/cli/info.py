@@ -1,0 +1,109 @@
+"""``dataloader info``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from dataloader import __version__
+from dataloader.cli.command import command
+from dataloader.cli.console import Style, write_result
+from dataloader.cli.options import CommonOptions
+from dataloader.cli.render import table
+from dataloader.interpreters import Interpreter
+from dataloader.target import Target
+
+
+@command(example="dataloader info --json", takes=("Environment", "platform", "target", "Output"))
+def info(options: CommonOptions) -> int:
+    """Show this machine: platform, driver, GPUs, compilers, virtual packages, Pythons, caches."""
+    from dataloader.cache import cache_root
+    from dataloader.interpreters import find_interpreters
+    from dataloader.manifest import find_manifest
+
+    targets = _targets(options)
+    cache = cache_root()
+    pythons = find_interpreters(cache)
+    manifest = options.manifest or find_manifest(Path.cwd())
+    document = {
+        "status": "ok",
+        "dataloader": __version__,
+        "cache": str(cache),
+        "manifest": str(manifest) if manifest else None,
+        "targets": [_target_document(target) for target in targets],
+        "pythons": [_python_document(python) for python in pythons],
+    }
+    text = _text(document, targets, pythons)
+    write_result(Style.of(options), document, text)
+    return 0
+
+
+def _targets(options: CommonOptions) -> tuple[Target, ...]:
+    """The machines of ``--target``, else this one."""
+    from dataloader.detect import detect_target
+
+    if options.target is None:
+        return (detect_target(options.platform),)
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.inputs.target_file import load_target
+
+    capabilities = {name: row.capability for name, row in load_matrix().gpus.items()}
+    return load_target(options.target, capabilities)
+
+
+def _target_document(target: Target) -> dict[str, object]:
+    values = asdict(target)
+    packages = [
+        {"name": name, "version": version, "build": build} for name, version, build in target.virtual_packages()
+    ]
+    return values | {"virtual_packages": packages}
+
+
+def _python_document(python: Interpreter) -> dict[str, object]:
+    values = asdict(python)
+    return values | {"path": str(python.path), "prefix": str(python.prefix), "abi": python.abi}
+
+
+def _text(document: Mapping[str, object], targets: tuple[Target, ...], pythons: tuple[Interpreter, ...]) -> str:
+    general = [
+        ("dataloader", __version__),
+        ("manifest", str(document["manifest"] or "none found")),
+        ("cache", str(document["cache"])),
+    ]
+    parts = [table(general)]
+    parts += [_target_text(target) for target in targets]
+    rows = [(one.version, one.abi, _remarks(one), str(one.path)) for one in pythons]
+    parts.append(table(rows, ("python", "abi", "", "path")) if rows else "No usable Python was found.\n")
+    return "\n".join(parts)
+
+
+def _target_text(target: Target) -> str:
+    def said(value: str | None, missing: str) -> str:
+        return value or missing
+
+    libc = f"glibc {target.glibc}" if target.glibc else f"musl {target.musl}" if target.musl else "unknown"
+    rows = [
+        ("target", said(target.name, "this machine")),
+        ("platform", f"{target.platform} ({said(target.archspec, target.arch)})"),
+        ("C library", libc),
+        ("kernel", said(target.kernel, "unknown")),
+        ("libstdc++", f"GLIBCXX_{target.libstdcxx}" if target.libstdcxx else "none found"),
+        ("gcc", said(target.gcc, "none found")),
+        ("NVIDIA driver", said(target.driver, "unknown" if target.driver_cuda else "none found")),
+        ("CUDA of driver", said(target.driver_cuda, "none")),
+        *(("GPU", f"{gpu.name} (compute capability {gpu.capability})") for gpu in target.gpus),
+        *(("assumed", name) for name in target.assumed),
+        *(("virtual package", "=".join(package)) for package in target.virtual_packages()),
+    ]
+    return table(rows)
+
+
+def _remarks(python: Interpreter) -> str:
+    remarks = {
+        "free-threaded": python.free_threaded,
+        "debug": python.debug,
+        "pre-release": python.prerelease,
+        "musl": python.musl,
+    }
+    return ", ".join(remark for remark, is_so in remarks.items() if is_so)

@@ -1,0 +1,107 @@
+"""Values -> text for people or JSON for programs. Pure; ``console`` writes it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from dataloader.errors import DataloaderError
+
+JSON_VERSION = 1
+ERRORS_PAGE = "docs/errors.md"
+
+
+_USER_INFO = re.compile(r"(\w://)[^/\s@'\"]+@")
+_TOKENS = re.compile(
+    r"((?:token|password|passwd|secret|api[_-]?key|signature|credential)=|/t/)[^&/\s'\"]+", re.IGNORECASE
+)
+
+
+def redact(text: str) -> str:
+    """Text without what URLs may hold of secrets: user and password, tokens in queries, conda's ``/t/TOKEN``.
+
+    >>> redact("cannot read https://me:secret@example.org/t/abc-1/simple?token=xyz")
+    'cannot read https://****@example.org/t/****/simple?token=****'
+    """
+    return _TOKENS.sub(r"\1****", _USER_INFO.sub(r"\1****@", text))
+
+
+def to_json(document: Mapping[str, object]) -> str:
+    """One JSON document, ``"version": 1`` added, keys sorted, ending with a newline."""
+    return json.dumps({"version": JSON_VERSION, **document}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def error_document(error: DataloaderError) -> dict[str, object]:
+    """What ``--json`` says of a failure, of any command."""
+    return {
+        "status": "error",
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "causes": list(error.causes),
+            "suggestions": list(error.suggestions),
+        },
+    }
+
+
+def error_text(error: DataloaderError) -> str:
+    """What people read of a failure: message, causes, what to try, where it is explained.
+
+    >>> from dataloader.errors import UsageError
+    >>> print(error_text(UsageError("No such file", code="usage", suggestions=("Look again.",))))
+    error[usage]: No such file
+      try: Look again.
+      see: docs/errors.md#usage
+    """
+    lines = [f"error[{error.code}]: {error.message}"]
+    lines += [_indented(cause, "  - ") for cause in error.causes]
+    lines += [_indented(suggestion, "  try: ") for suggestion in error.suggestions]
+    return "\n".join([*lines, f"  see: {ERRORS_PAGE}#{error.code}"])
+
+
+def _indented(text: str, first: str) -> str:
+    return first + text.replace("\n", "\n" + " " * len(first))
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> str:
+    """Aligned columns, as many as the widest row has; no trailing blanks, ending with a newline.
+
+    >>> print(table([["torch", "2.1.0"], ["numpy", "1.26.4"]], ["name", "version"]), end="")
+    name   version
+    torch  2.1.0
+    numpy  1.26.4
+    """
+    every = [list(header), *map(list, rows)] if header else [list(row) for row in rows]
+    if not every:
+        return ""
+    widths = [0] * max(map(len, every))
+    for row in every:
+        widths[: len(row)] = [max(width, len(cell)) for width, cell in zip(widths, row, strict=False)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in every)
+    return "\n".join(lines) + "\n"
+
+
+def human_size(size: int) -> str:
+    """Bytes in binary units.
+
+    >>> human_size(512), human_size(835_900_000), human_size(4_700_000_000)
+    ('512 B', '797.2 MiB', '4.4 GiB')
+    """
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def human_time(seconds: float) -> str:
+    """Seconds, with as many digits as matter.
+
+    >>> human_time(0.0421), human_time(12.34), human_time(125.0)
+    ('0.04 s', '12.3 s', '125 s')
+    """
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
