@@ -106,3 +106,12 @@ def _claim_conda_files(tree: Tree) -> None:
         record = json.loads(path.read_bytes())
         for file in record.get("files", ()):
             tree.owners[file] = record["name"]
+        # rattler writes its records for the owner's eyes only; other users of the environment read them too.
+        path.chmod(0o666 & ~_umask())
+        tree.owners["CACHEDIR.TAG"] = tree.owners["conda-meta/history"] = ENVIRONMENT
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from dataloader.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
+from dataloader.install.hashing import hex_digest
 from dataloader.lockfile.model import CondaPackage
 from dataloader.reporter import Reporter
 
@@ -43,22 +45,24 @@ async def link_conda(
     import rattler
     from rattler.exceptions import InstallerError, IoError, LinkError
 
-    records = [to_record(package) for package in packages]
+    records = {package: to_record(package) for package in packages}
     cache = package_cache(cache_dir, layers)
     index = await cache.index()
-    missing = [record for record in records if not index.contains_record(record)]
-    remote = [record.url for record in missing if not record.url.startswith("file:")]
+    missing = [package for package, record in records.items() if not index.contains_record(record)]
+    remote = [package.url for package in missing if not package.url.startswith("file:")]
     if offline and remote:
         raise IndexUnavailable(
             f"{len(remote)} conda package(s) are not in the cache, and --offline keeps the network away.",
-            code="offline-not-cached",
+            code="offline-missing",
             causes=tuple(sorted(remote)),
             suggestions=("Run `dataloader sync` once without --offline, or give a filled cache with --cache-layer.",),
         )
-    progress = _Progress(reporter, sum(record.size or 0 for record in missing))
+    for package in missing:
+        _check_local_archive(package)
+    progress = _Progress(reporter, sum(package.size or 0 for package in missing))
     try:
         await rattler.install(
-            records,
+            list(records.values()),
             target_prefix=tree,
             platform=rattler.Subdir(platform),
             execute_link_scripts=False,
@@ -105,6 +109,28 @@ def to_record(package: CondaPackage) -> RepoDataRecord:
         python_site_packages_path=package.python_site_packages_path,
     )
     return RepoDataRecord(record, package.file_name, package.url, package.channel)
+
+
+def _check_local_archive(package: CondaPackage) -> None:
+    """rattler checks what it downloads, but takes an archive of a file:// channel as it is (py-rattler 0.28)."""
+    if not package.url.startswith("file:"):
+        return
+    path = Path(unquote(urlsplit(package.url).path))
+    for algorithm, expected in (("sha256", package.sha256), ("md5", package.md5)):
+        if not expected:
+            continue
+        try:
+            found = hex_digest(path, algorithm)
+        except FileNotFoundError as error:
+            raise IndexUnavailable(f"{path} is not there (any more).", code="channel-unavailable") from error
+        if found != expected:
+            raise IntegrityError(
+                f"{path} does not have the locked {algorithm}.",
+                code="hash-mismatch",
+                causes=(f"expected {expected}", f"found {found}"),
+                suggestions=("Make the lock again with `dataloader lock` if the channel has changed on purpose.",),
+            )
+        return
 
 
 def _translated(message: str, tree: Path) -> DataloaderError:

@@ -7,9 +7,11 @@ from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dataloader.errors import IndexUnavailable, IntegrityError
+from dataloader.install.hashing import hex_digest
 from dataloader.install.lease import Lease
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store import StoredWheel, WheelStore
@@ -51,7 +53,7 @@ async def fetch_wheels(
     if options.offline and remote:
         raise IndexUnavailable(
             f"{len(remote)} wheel(s) are not in the cache, and --offline keeps the network away.",
-            code="offline-not-cached",
+            code="offline-missing",
             causes=tuple(sorted(package.file_name for package in remote)),
             suggestions=("Run `dataloader sync` once without --offline, or give a filled cache with --cache-layer.",),
         )
@@ -72,7 +74,9 @@ async def fetch_wheels(
                     return stored  # another process has fetched it meanwhile
                 archive = folder / f"{package.sha256}.whl"
                 async with slots:
-                    await download(package.url, package.sha256, package.size, archive, package.file_name)
+                    # A whole archive is there when an earlier sync died while it was unpacking.
+                    if not await asyncio.to_thread(_is_whole, archive, package.sha256):
+                        await download(package.url, package.sha256, package.size, archive, package.file_name)
                 size = archive.stat().st_size
                 stored = await store.add(
                     archive, package.file_name, package.sha256, pool, lambda amount: reporter.advance("unpack", amount)
@@ -104,6 +108,13 @@ async def gather_or_cancel(work: list[Coroutine[Any, Any, T]]) -> list[T]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def _is_whole(archive: Path, sha256: str) -> bool:
+    try:
+        return hex_digest(archive) == sha256
+    except FileNotFoundError:
+        return False
 
 
 def _check_identity(package: PypiPackage, stored: StoredWheel) -> None:

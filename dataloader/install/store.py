@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.errors import IntegrityError
+from dataloader.install.hashing import record_digest
 from dataloader.install.owner import is_abandoned, mark, unmark
 from dataloader.install.recipe import Recipe
-from dataloader.install.unpack import digest_of, unpack_wheel
+from dataloader.install.unpack import unpack_wheel
 
 _TEMPORARY = ".new-"
 
@@ -129,7 +130,7 @@ def damaged_files(stored: StoredWheel) -> Iterator[str]:
     for file in stored.recipe.files:
         path = stored.files / file.source
         try:
-            if path.stat().st_size != file.size or digest_of(path) != file.digest:
+            if path.stat().st_size != file.size or record_digest(path) != file.digest:
                 yield file.source
         except OSError:
             yield file.source

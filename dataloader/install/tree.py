@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 
 from dataloader.errors import IntegrityError, PrefixError
-from dataloader.install.unpack import digest_of
+from dataloader.install.hashing import record_digest
 
 ENVIRONMENT = "the environment"
 """Owner of the paths that no package brings."""
@@ -96,7 +96,7 @@ class Tree:
 
     def _settle(self, path: str, owner: str, other: str, digest: str, size: int) -> bool:
         present = f"{self.root}/{path}"
-        if os.path.isfile(present) and digest_of(present) == digest:
+        if os.path.isfile(present) and record_digest(present) == digest:
             return False
         parts = path.split("/")
         below = path.removeprefix(f"{self.layout.site_packages}/").split("/") if self.layout else parts

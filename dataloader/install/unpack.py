@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import csv
 import hashlib
 import io
@@ -19,6 +18,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from dataloader.errors import IntegrityError
+from dataloader.install.hashing import encode, record_digest
 from dataloader.install.recipe import Recipe, UnpackedFile, make_recipe, malformed
 
 _BUFFER = 1 << 20
@@ -115,7 +115,7 @@ def _write(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], into: Path) -
         status = os.stat(target)
         if executable:
             os.chmod(target, stat.S_IMODE(status.st_mode) | (status.st_mode & 0o444) >> 2)
-        written[info.filename] = UnpackedFile(_encode(digest.digest()), size, status.st_mtime_ns, executable)
+        written[info.filename] = UnpackedFile(encode(digest.digest()), size, status.st_mtime_ns, executable)
     return written
 
 
@@ -138,21 +138,8 @@ def _check_record(root: Path, members: Mapping[str, UnpackedFile], wheel_name: s
             )
 
 
-def digest_of(path: str | Path, algorithm: str = "sha256") -> str:
-    """The hash of a file, as RECORD writes it."""
-    digest = hashlib.new(algorithm)
-    with open(path, "rb") as stream:
-        while block := stream.read(_BUFFER):
-            digest.update(block)
-    return _encode(digest.digest())
-
-
 def _digest(path: Path, algorithm: str, wheel_name: str) -> str:
     try:
-        return digest_of(path, algorithm)
+        return record_digest(path, algorithm)
     except ValueError as error:
         raise malformed(wheel_name, f"RECORD uses the hash {algorithm!r}") from error
-
-
-def _encode(digest: bytes) -> str:
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import io
@@ -13,12 +12,12 @@ import os
 import shlex
 
 from dataloader.errors import IntegrityError
+from dataloader.install.hashing import encode, record_digest
 from dataloader.install.linking import Linker
 from dataloader.install.plan import INSTALLER
 from dataloader.install.recipe import Recipe, StoredFile
 from dataloader.install.store import StoredWheel
 from dataloader.install.tree import Layout, Tree, reserved
-from dataloader.install.unpack import digest_of
 
 _SHEBANG_LIMIT = 127
 """Bytes of a first line that every Linux kernel reads (BINPRM_BUF_SIZE was 128 before 5.1)."""
@@ -79,7 +78,7 @@ def _place(tree: Tree, stored: StoredWheel, file: StoredFile, path: str, linker:
         status = os.stat(source)
         # The time and the size are the cheap check; only when they differ is the content read.
         unchanged = status.st_size == file.size and status.st_mtime_ns == file.mtime_ns
-        if not unchanged and digest_of(source) != file.digest:
+        if not unchanged and record_digest(source) != file.digest:
             raise DamagedEntry(stored, file.source)
         linker.place(source, f"{tree.root}/{path}")
     except FileNotFoundError as error:
@@ -96,7 +95,7 @@ def _write(
     executable: bool = False,
 ) -> None:
     assert tree.layout is not None
-    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+    digest = encode(hashlib.sha256(content).digest())
     if tree.claim(path, recipe.name, digest, len(content)):
         tree.write(path, content, executable=executable)
     rows.append((_record_path(path, tree.layout), f"sha256={digest}", len(content)))

@@ -186,7 +186,7 @@ def test_offline_names_all_that_is_missing(tmp_path: Path, downloads: FolderDown
     with pytest.raises(IndexUnavailable) as failure:
         sync(lock_of(alpha, beta), tmp_path, downloads, offline=True)
 
-    assert failure.value.code == "offline-not-cached"
+    assert failure.value.code == "offline-missing"
     assert failure.value.causes == (alpha.name, beta.name)
     assert not (tmp_path / "env").exists()
 
