@@ -7,6 +7,7 @@ JSON Lines whose rows say their ``table``.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -27,6 +28,7 @@ from dataloader.compat.model import (
 )
 from dataloader.compat.paths import matrix_dir
 from dataloader.compat.schema import TABLES, check_row
+from dataloader.compat.versions import admits
 from dataloader.errors import ManifestError
 
 _Row = dict[str, Any]
@@ -174,9 +176,9 @@ def _read_extra(path: Path, problems: list[str]) -> Iterator[tuple[str, Any, str
 
 
 def _read_toml(path: Path, problems: list[str]) -> dict[str, Any]:
-    try:
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ModuleNotFoundError:  # Python 3.10
+    else:
         import tomli as tomllib
 
     try:
@@ -233,14 +235,12 @@ def _overlapping_builds(rows: dict[str, tuple[_Row, str]]) -> Iterator[str]:
 
 
 def _overlaps(group: list[tuple[_Row, str]]) -> Iterator[str]:
-    from packaging.specifiers import SpecifierSet
-
     for index, (row, where) in enumerate(group):
-        versions = SpecifierSet(row.get("versions", f"=={row['version']}"), prereleases=True)
-        if not versions.contains(row["version"]):
+        versions = row.get("versions", f"=={row['version']}")
+        if not admits(versions, row["version"]):
             yield f"{where}: version {row['version']} is not within its own versions {versions}"
         for other, other_where in group[:index]:
-            theirs = SpecifierSet(other.get("versions", f"=={other['version']}"), prereleases=True)
-            shared = [v for v, s in ((row["version"], theirs), (other["version"], versions)) if s.contains(v)]
+            theirs = other.get("versions", f"=={other['version']}")
+            shared = [v for v, s in ((row["version"], theirs), (other["version"], versions)) if admits(s, v)]
             if shared:
                 yield f"{where}: version {shared[0]} overlaps with {other_where}"

@@ -54,6 +54,8 @@ class FrameworkBuild:
     version: str
     cuda: str | None
     """CUDA version the build was compiled against; None for a CPU build."""
+    specifier: str
+    """PEP 440 specifier of the versions that are as good: the version alone, where the matrix has a row for each."""
     rows: tuple[Build, ...]
     """The matrix rows that offer it, best first: one per conda channel or index."""
 

@@ -1,0 +1,243 @@
+"""Turn a chosen stack into what the package problem must hold: requirements, and rules that name their rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dataloader.compat.matrix import Matrix
+from dataloader.compat.model import Bound, Build, PackageRule, Rule, StackNeeds, World
+from dataloader.compat.versions import admits, key, major, minor
+
+if TYPE_CHECKING:
+    from dataloader.stack.model import FrameworkBuild, Stack
+    from dataloader.target import Target
+
+CPU = "none"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
+_NOTHING = "<0"
+"""A specifier that no version meets."""
+
+
+def needs_of(
+    matrix: Matrix,
+    stack: Stack,
+    target: Target,
+    worlds: frozenset[str],
+    provider: Mapping[str, str] | None = None,
+) -> StackNeeds:
+    """Return what a stack asks of the package problem.
+
+    Args:
+        matrix: The facts.
+        stack: The stack to hold.
+        target: The machine; its glibc and driver bound what no stack axis names.
+        worlds: The worlds that are there: ``conda``, ``pypi`` or both.
+        provider: Framework to the world that must provide it, where the user insists. A build that conda serves is
+            looked for on a further wheel index only when this says ``pypi``.
+    """
+    parts = [_of_build(matrix, stack, build, worlds, (provider or {}).get(build.project)) for build in stack.builds]
+    rules = [rule for part in parts for rule in part.rules]
+    rules.extend(_of_axes(stack, worlds))
+    rules.extend(rule_of(row) for row in matrix.rules if _applies(row, stack))
+    return StackNeeds(
+        requirements=tuple(bound for part in parts for bound in part.requirements),
+        rules=tuple(rules),
+        indexes=tuple(dict.fromkeys(index for part in parts for index in part.indexes)),
+        index_only=tuple(dict.fromkeys(project for part in parts for project in part.index_only)),
+    )
+
+
+def rule_of(row: PackageRule) -> Rule:
+    """Return a row of table ``rule`` as a rule of the problem."""
+    when = _narrowed(parse_bound(row.when), row.world) if row.when else None
+    then = tuple(parse_bound(text) for text in row.then)
+    return Rule(id=row.id, when=when, then=then, requires=row.requires, why=row.why, source=row.source)
+
+
+def parse_bound(text: str) -> Bound:
+    """Read ``numpy<2`` or ``conda:NAME [SPEC [BUILD]]``.
+
+    >>> parse_bound("numpy<2").specifier, parse_bound("conda:libtorch 2.1.* cuda118*").build
+    ('<2', 'cuda118*')
+    """
+    if text.startswith("conda:"):
+        name, specifier, build = (*text.split(), "", "")[:3]
+        return Bound(package=name, specifier="" if specifier == "*" else specifier, build=build, world="conda")
+    found = _NAME.match(text)
+    assert found, text
+    return Bound(package=found[0], specifier=text[found.end() :].strip())
+
+
+def _narrowed(bound: Bound, world: World) -> Bound:
+    if world == "any" or bound.world != "any":
+        return bound
+    return Bound(package=bound.package, specifier=bound.specifier, build=bound.build, world=world)
+
+
+def _applies(row: PackageRule, stack: Stack) -> bool:
+    if not row.cuda:
+        return True
+    cuda = stack.axes.get("cuda", "")
+    return bool(cuda) and cuda != CPU and admits(row.cuda, cuda)
+
+
+def _of_build(
+    matrix: Matrix, stack: Stack, build: FrameworkBuild, worlds: frozenset[str], insisted: str | None
+) -> StackNeeds:
+    """What one framework asks: which records of either world are the wanted build, and what they need besides."""
+    rows = [row for row in build.rows if _world(row) in worlds and insisted in (None, _world(row))]
+    wheels = [row for row in rows if _world(row) == "pypi"]
+    records = [row for row in rows if _world(row) == "conda"]
+    if records and wheels and records[0].package != wheels[0].package and _renamed(build, wheels + records):
+        # Two names that share no identity cannot stand for each other: the better place provides it.
+        wheels, records = ([], records) if rows[0] in records else (wheels, [])
+    if records and _index_row(wheels) and insisted is None:
+        wheels = []  # A further index is added only where conda does not serve the build.
+    world: World = "any" if wheels and records else "pypi" if wheels else "conda"
+    rules = [*_wheel_rules(matrix, stack, build, wheels), *_record_rules(build, records)]
+    index = _index_row(wheels)
+    return StackNeeds(
+        requirements=(Bound(package=_package(build, wheels or records), specifier=build.specifier, world=world),),
+        rules=tuple(rules),
+        indexes=(index_url(matrix, index),) if index else (),
+        index_only=matrix.indexes[index.channel].projects if index else (),
+    )
+
+
+def _renamed(build: FrameworkBuild, rows: Sequence[Build]) -> bool:
+    return any(_world(row) == "pypi" and row.package != build.project for row in rows)
+
+
+def _package(build: FrameworkBuild, rows: Sequence[Build]) -> str:
+    """The name to require: the project, unless wheels of that CUDA have a name of their own (``cupy-cuda12x``)."""
+    return next((row.package for row in rows if _world(row) == "pypi"), build.project)
+
+
+def _world(row: Build) -> World:
+    return "conda" if row.channel.startswith("conda:") else "pypi"
+
+
+def _index_row(wheels: Sequence[Build]) -> Build | None:
+    """The row of a further wheel index, when PyPI itself does not have the build."""
+    if any(row.channel == "pypi" for row in wheels):
+        return None
+    return wheels[0] if wheels else None
+
+
+def index_url(matrix: Matrix, row: Build) -> str:
+    """Return the Simple API URL of the index that carries a build."""
+    return matrix.indexes[row.channel].url.format(variant=variant(row.cuda))
+
+
+def variant(cuda: str | None) -> str:
+    """Return how wheel indexes spell a CUDA version.
+
+    >>> variant("11.8"), variant(None)
+    ('cu118', 'cpu')
+    """
+    return "cpu" if cuda is None else "cu" + cuda.replace(".", "")
+
+
+def _wheel_rules(matrix: Matrix, stack: Stack, build: FrameworkBuild, wheels: Sequence[Build]) -> Iterator[Rule]:
+    """Which wheels are the wanted build, and the CUDA libraries that their metadata does not bring."""
+    if not wheels:
+        return
+    row = wheels[0]
+    when = Bound(package=_package(build, wheels), world="pypi")
+    index = _index_row(wheels)
+    if index:
+        local = matrix.indexes[index.channel].local.format(variant=variant(index.cuda))
+        specifier = f"=={build.version}+{local}"
+        why = f"{build.project} {build.version} for {_title(row)} is the wheel {build.version}+{local}"
+        yield _limit(f"{row.id}-wheel", when, (Bound(package=when.package, specifier=specifier),), why, row)
+    else:
+        others = sorted(_other_locals(matrix, build))
+        if others:
+            specifier = ",".join((f"=={build.version}", *(f"!={build.version}+{local}" for local in others)))
+            why = f"{build.project} {build.version} for {_title(row)} is not one of the other variants"
+            yield _limit(f"{row.id}-wheel", when, (Bound(package=when.package, specifier=specifier),), why, row)
+    if row.needs:
+        yield Rule(
+            id=f"{row.id}-libraries",
+            when=when,
+            then=tuple(wheel_bounds(matrix, row, stack.axes.get("cuda", ""))),
+            requires=True,
+            why=f"{build.project} {build.version} opens CUDA libraries that its metadata does not require",
+            source=row.source,
+        )
+
+
+def _other_locals(matrix: Matrix, build: FrameworkBuild) -> Iterator[str]:
+    for row in matrix.builds[build.project]:
+        if row.version == build.version and row.cuda != build.cuda and row.channel in matrix.indexes:
+            yield matrix.indexes[row.channel].local.format(variant=variant(row.cuda))
+
+
+def wheel_bounds(matrix: Matrix, row: Build, cuda: str) -> Iterator[Bound]:
+    """Yield the wheels that supply a build's libraries, for the CUDA that the stack settled on.
+
+    A build that runs with several CUDA minors takes the wheels of the one that was chosen.
+    """
+    component = matrix.components.get(cuda)
+    other = row.cuda is not None and cuda not in ("", CPU, row.cuda)
+    chosen = {bound.package: bound for bound in map(parse_bound, component.wheels)} if component and other else {}
+    for need in map(parse_bound, row.needs):
+        replacement = chosen.get(need.package)
+        specifier = replacement.specifier if replacement else need.specifier
+        yield Bound(package=need.package, specifier=specifier)
+
+
+def _record_rules(build: FrameworkBuild, records: Sequence[Build]) -> Iterator[Rule]:
+    """Which conda records are the wanted build: told by their build strings."""
+    patterns = [row.build for row in records if row.build]
+    if not patterns:
+        return
+    row = records[0]
+    when = Bound(package=build.project, world="conda")
+    what = f"{build.project} {build.version} for {_title(row)}"
+    carrier = f"conda:{row.package}"
+    bounds = [Bound(package=carrier, build=_either(patterns), world="conda")]
+    yield _limit(f"{row.id}-record", when, tuple(bounds), f"{what} is told by its build string", row)
+
+
+def _either(patterns: Sequence[str]) -> str:
+    """One matcher for several globs, as a regular expression where one glob does not do."""
+    unique = list(dict.fromkeys(patterns))
+    if len(unique) == 1:
+        return unique[0]
+    return "^(" + "|".join(re.escape(pattern).replace(r"\*", ".*").replace("\\-", "-") for pattern in unique) + ")$"
+
+
+def _title(row: Build) -> str:
+    return "the CPU" if row.cuda is None else f"CUDA {row.cuda}"
+
+
+def _limit(identifier: str, when: Bound | None, then: Iterable[Bound], why: str, row: Build) -> Rule:
+    return Rule(id=identifier, when=when, then=tuple(then), why=why, source=row.source)
+
+
+def _of_axes(stack: Stack, worlds: frozenset[str]) -> Iterator[Rule]:
+    """The axes that bind packages of conda, whatever brings them in."""
+    cuda = stack.axes.get("cuda", "")
+    if stack.pythons:
+        minors = sorted(stack.pythons, key=key)
+        after = f"3.{int(minors[-1].split('.')[1]) + 1}"
+        yield Rule(
+            id="stack-python",
+            when=None,
+            then=(Bound(package="conda:python", specifier=f">={minors[0]},<{after}.0a0", world="conda"),),
+            why=f"the frameworks of this stack have builds for Python {minors[0]} to {minors[-1]}",
+        )
+    if "conda" in worlds and cuda and cuda != CPU:
+        yield Rule(
+            id="stack-cuda",
+            when=None,
+            then=(
+                Bound(package="conda:cuda-version", specifier=f"{minor(cuda)}.*", world="conda"),
+                Bound(package="conda:cudatoolkit", specifier=f"{major(cuda)}.*", world="conda"),
+                Bound(package="conda:pytorch-cuda", specifier=f"{minor(cuda)}.*", world="conda"),
+            ),
+            why=f"one CUDA in the environment: {cuda}",
+        )

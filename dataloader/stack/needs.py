@@ -1,0 +1,323 @@
+"""What a choice on one axis demands of the others: matrix rows and the request turned into ``Need`` values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dataloader.compat.matrix import Matrix
+from dataloader.compat.model import Build, Toolkit
+from dataloader.compat.versions import admits, key, major, minor, release, specifier_of
+from dataloader.stack.model import CPU, StackRequest
+from dataloader.target import Gpu, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One value of one axis."""
+
+    axis: str
+    value: str
+    row: Build | None = None
+    """The matrix row, on the axis of a framework."""
+    pools: tuple[Target, ...] = ()
+    """The machines, on the axes that they decide."""
+
+    @property
+    def identity(self) -> tuple[str, str | None]:
+        """What tells two stacks apart: the value, and the CUDA of a framework's build."""
+        return (self.value, self.row.cuda if self.row else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A demand on one axis; ``objection`` answers why a candidate does not meet it, or None when it does."""
+
+    axis: str
+    text: str
+    """The fact behind it, as a clause in the user's terms."""
+    objection: Callable[[Candidate], str | None]
+    row: str = ""
+    source: str = ""
+    prefers: str = ""
+    """The value that it was made for, among those that it admits."""
+
+
+def build_title(row: Build) -> str:
+    """``torch 2.1.0 for CUDA 11.8``."""
+    name = row.framework if row.version == row.versions[2:] else f"{row.framework} {row.versions}"
+    version = f" {row.version}" if row.versions == f"=={row.version}" else ""
+    return f"{name}{version} for {'the CPU' if row.cuda is None else f'CUDA {row.cuda}'}"
+
+
+def needs_of_build(matrix: Matrix, row: Build) -> Iterator[Need]:
+    """Yield what one build of a framework demands."""
+    yield _cuda_of_build(row)
+    if row.glibc:
+        yield _glibc(row, row.glibc)
+    if row.python:
+        yield _python(row)
+    if row.cuda is None:
+        return
+    for axis, specifier in (("cudnn", cudnn_range(row)), ("nccl", nccl_range(row))):
+        if specifier:
+            yield _library(axis, specifier, row)
+    yield _gpu_of_build(matrix, row)
+    if row.driver:
+        yield _driver(row.driver, f"{build_title(row)} needs driver {row.driver} or later", row.id, row.source, None)
+
+
+def needs_of_cuda(matrix: Matrix, cuda: str) -> Iterator[Need]:
+    """Yield what a CUDA runtime demands of the driver, the GPU and the host compiler."""
+    if cuda == CPU:
+        return
+    toolkit = matrix.toolkits.get(cuda)
+    floor = matrix.drivers.get(major(cuda))
+    if floor:
+        text = f"CUDA {major(cuda)} needs driver {floor.driver} or later"
+        yield _driver(floor.driver, text, floor.id, floor.source, cuda)
+    elif toolkit and toolkit.driver:
+        text = f"CUDA {cuda} needs driver {toolkit.driver} or later"
+        yield _driver(toolkit.driver, text, toolkit.id, toolkit.source, cuda)
+    if toolkit:
+        yield _gpu_of_toolkit(toolkit)
+        if toolkit.gcc_max:
+            yield _gcc(toolkit, toolkit.gcc_max)
+
+
+def needs_of_request(request: StackRequest) -> Iterator[Need]:
+    """Yield what the person asked for."""
+    if request.cuda:
+        wanted = request.cuda
+        text = "CPU builds were asked for" if wanted == CPU else f"CUDA {wanted} was asked for"
+        yield Need(axis="cuda", text=text, objection=_outside(CPU if wanted == CPU else specifier_of(wanted)))
+    elif request.cuda == "":
+        yield Need(
+            axis="cuda",
+            text="a CUDA build was asked for",
+            objection=lambda candidate: "it is a CPU build" if candidate.value == CPU else None,
+        )
+    for axis, wish, title in (
+        ("cudnn", request.cudnn, "cuDNN"),
+        ("nccl", request.nccl, "NCCL"),
+        ("gcc", request.gcc, "GCC"),
+        ("python", request.python, "Python"),
+    ):
+        if wish:
+            specifier = _minors(wish) if axis == "python" else specifier_of(wish)
+            yield Need(axis=axis, text=f"{title} {wish} was asked for", objection=_outside(specifier))
+    for project, wish in request.frameworks.items():
+        specifier = specifier_of(wish)
+        text = f"{project} {wish} was asked for" if wish else f"{project} was asked for"
+        yield Need(axis=project, text=text, objection=_other_version(specifier))
+
+
+def _minors(wish: str) -> str:
+    """The Python option as a specifier on minors: ``3.11.7`` means builds for 3.11."""
+    return f"=={minor(wish)}" if wish[0].isdigit() else wish
+
+
+def _outside(specifier: str) -> Callable[[Candidate], str | None]:
+    def objection(candidate: Candidate) -> str | None:
+        if specifier == CPU or candidate.value == CPU:
+            return None if candidate.value == specifier else f"{candidate.value} is another"
+        return None if admits(specifier, candidate.value) else f"{candidate.value} is another"
+
+    return objection
+
+
+def _other_version(specifier: str) -> Callable[[Candidate], str | None]:
+    """A row that speaks for many versions is met by a pin inside them, and by any range that shares one."""
+
+    def objection(candidate: Candidate) -> str | None:
+        row = candidate.row
+        assert row is not None
+        if not specifier or admits(specifier, row.version):
+            return None
+        pin = specifier[2:].removesuffix(".*")
+        if specifier.startswith("==") and row.versions != f"=={row.version}" and admits(row.versions, pin):
+            return None
+        return f"{row.version} is another"
+
+    return objection
+
+
+def _cuda_of_build(row: Build) -> Need:
+    if row.cuda is None:
+        return Need(
+            axis="cuda",
+            text=f"{build_title(row)} has no CUDA code",
+            objection=lambda candidate: None if candidate.value == CPU else f"CUDA {candidate.value} is not the CPU",
+            row=row.id,
+            source=row.source,
+        )
+    specifier = cuda_range(row)
+
+    def objection(candidate: Candidate) -> str | None:
+        if candidate.value == CPU:
+            return "CPU builds are another"
+        return None if admits(specifier, candidate.value) else f"CUDA {candidate.value} is another"
+
+    return Need(
+        axis="cuda",
+        text=f"{row.framework} {row.version} from {channel_title(row.channel)} was built for CUDA {row.cuda}",
+        objection=objection,
+        row=row.id,
+        source=row.source,
+        prefers=row.cuda if "." in row.cuda else "",
+    )
+
+
+def cuda_range(row: Build) -> str:
+    """Specifier of the CUDA runtimes that a CUDA build runs with."""
+    assert row.cuda is not None
+    return row.cuda_runs or (f"=={row.cuda}" if "." in row.cuda else f"=={row.cuda}.*")
+
+
+def cudnn_range(row: Build) -> str:
+    """Specifier of the cuDNN versions that a build runs with; empty when the row does not say."""
+    return _range_in_needs(row, "nvidia-cudnn-") or _pin(row.cudnn)
+
+
+def nccl_range(row: Build) -> str:
+    """Specifier of the NCCL versions that a build runs with; empty when the row does not say."""
+    return _range_in_needs(row, "nvidia-nccl-") or _pin(row.nccl)
+
+
+def _range_in_needs(row: Build, prefix: str) -> str:
+    for need in row.needs:
+        if need.startswith(prefix):
+            return need[len(prefix) :].lstrip("abcdefghijklmnopqrstuvwxyz0123456789-")
+    return ""
+
+
+def _pin(version: str | None) -> str:
+    if not version:
+        return ""
+    return f"=={version}" if version.count(".") > 2 else f"=={version}.*"
+
+
+def channel_title(channel: str) -> str:
+    """``pypi`` -> ``PyPI``, ``conda:conda-forge`` -> ``channel conda-forge``."""
+    if channel == "pypi":
+        return "PyPI"
+    return f"channel {channel[6:]}" if channel.startswith("conda:") else f"the {channel.removesuffix('-index')} index"
+
+
+def pool_title(pool: Target) -> str:
+    """How a machine is named in a sentence."""
+    return f"pool {pool.name}" if pool.name else "the target"
+
+
+def _glibc(row: Build, floor: str) -> Need:
+    def objection(candidate: Candidate) -> str | None:
+        for pool in candidate.pools:
+            if pool.musl:
+                return f"{pool_title(pool)} has musl {pool.musl} and no glibc"
+            if pool.glibc and key(pool.glibc) < key(floor):
+                return f"{pool_title(pool)} has glibc {pool.glibc}"
+        return None
+
+    text = f"{build_title(row)} from {channel_title(row.channel)} needs glibc {floor} or later"
+    return Need(axis="glibc", text=text, objection=objection, row=row.id, source=row.source)
+
+
+def _python(row: Build) -> Need:
+    known = ", ".join(row.python)
+
+    def objection(candidate: Candidate) -> str | None:
+        return None if candidate.value in row.python else f"Python {candidate.value} is not among them"
+
+    text = f"{row.framework} {row.version} from {channel_title(row.channel)} was built for Python {known}"
+    return Need(axis="python", text=text, objection=objection, row=row.id, source=row.source)
+
+
+def _library(axis: str, specifier: str, row: Build) -> Need:
+    title = {"cudnn": "cuDNN", "nccl": "NCCL"}[axis]
+    text = f"{build_title(row)} needs {title} {specifier.removeprefix('==').removesuffix('.*')}"
+
+    def objection(candidate: Candidate) -> str | None:
+        return None if admits(specifier, candidate.value) else f"{title} {candidate.value} is another"
+
+    prefers = row.cudnn if axis == "cudnn" else row.nccl
+    return Need(axis=axis, text=text, objection=objection, row=row.id, source=row.source, prefers=prefers or "")
+
+
+def _driver(floor: str, text: str, row: str, source: str, cuda: str | None) -> Need:
+    def objection(candidate: Candidate) -> str | None:
+        for pool in candidate.pools:
+            if pool.driver:
+                if key(pool.driver) < key(floor):
+                    return f"{pool_title(pool)} has driver {pool.driver}"
+            elif pool.driver_cuda and cuda and key(major(pool.driver_cuda)) < key(major(cuda)):
+                return f"the driver of {pool_title(pool)} knows CUDA {pool.driver_cuda}"
+        return None
+
+    return Need(axis="driver", text=text, objection=objection, row=row, source=source)
+
+
+def _gpu_of_toolkit(toolkit: Toolkit) -> Need:
+    oldest = min(toolkit.sm, key=key, default="0")
+
+    def objection(candidate: Candidate) -> str | None:
+        for pool, gpu in _gpus(candidate):
+            if key(gpu.capability) < key(oldest):
+                return f"{pool_title(pool)} has {gpu_title(gpu)}"
+        return None
+
+    text = f"CUDA {toolkit.cuda} supports GPUs of compute capability {oldest} and later"
+    return Need(axis="gpu", text=text, objection=objection, row=toolkit.id, source=toolkit.source)
+
+
+def _gpu_of_build(matrix: Matrix, row: Build) -> Need:
+    def objection(candidate: Candidate) -> str | None:
+        for pool, gpu in _gpus(candidate):
+            problem = gpu_objection(matrix, row, gpu, pool)
+            if problem is not None:
+                return f"{pool_title(pool)} has {gpu_title(gpu)}{problem}"
+        return None
+
+    code = f"code for compute capability {', '.join(row.sm)}" if row.sm else "code for its toolkit's GPUs"
+    ptx = f" and PTX for {', '.join(row.ptx)}" if row.ptx else ""
+    text = f"{build_title(row)} contains {code}{ptx}"
+    return Need(axis="gpu", text=text, objection=objection, row=row.id, source=row.source)
+
+
+def gpu_objection(matrix: Matrix, row: Build, gpu: Gpu, pool: Target) -> str | None:
+    """Return why a build has no code for a GPU (an addition to a sentence, may be empty), or None when it has.
+
+    Machine code runs on its own capability and on later minors of the same major. PTX runs on every later capability,
+    but the driver compiles it, so minor-version compatibility does not cover it: the driver must know the toolkit.
+    """
+    if row.sm is None or row.cuda is None:
+        return None
+    wanted = release(gpu.capability)
+    if any(release(sm)[0] == wanted[0] and release(sm) <= wanted for sm in row.sm):
+        return None
+    if not any(release(ptx) <= wanted for ptx in row.ptx or ()):
+        return ""
+    toolkit = matrix.toolkits.get(row.cuda)
+    if toolkit and toolkit.driver and pool.driver and key(pool.driver) < key(toolkit.driver):
+        return f", for which the driver must compile PTX: that takes driver {toolkit.driver}, it is {pool.driver}"
+    return None
+
+
+def _gpus(candidate: Candidate) -> Iterator[tuple[Target, Gpu]]:
+    for pool in candidate.pools:
+        for gpu in pool.gpus:
+            yield pool, gpu
+
+
+def gpu_title(gpu: Gpu) -> str:
+    """``a V100 (compute capability 7.0)``."""
+    return f"a GPU {gpu.name} (compute capability {gpu.capability})"
+
+
+def _gcc(toolkit: Toolkit, newest: str) -> Need:
+    def objection(candidate: Candidate) -> str | None:
+        if not candidate.value or key(major(candidate.value)) <= key(newest):
+            return None
+        return f"GCC {candidate.value} is newer"
+
+    text = f"nvcc of CUDA {toolkit.cuda} accepts GCC up to {newest} as host compiler"
+    return Need(axis="gcc", text=text, objection=objection, row=toolkit.id, source=toolkit.source)

@@ -1,0 +1,158 @@
+"""Choose a stack: the axes are resolved over the matrix alone, lazily and newest first."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+
+from resolvelib import BaseReporter, ResolutionImpossible, Resolver
+
+from dataloader.compat.matrix import Matrix
+from dataloader.compat.model import Build
+from dataloader.compat.versions import key, specifier_of
+from dataloader.stack.model import FrameworkBuild, Stack, StackRequest
+from dataloader.stack.needs import Candidate, Need, cudnn_range, needs_of_build
+from dataloader.stack.provider import StackProvider
+from dataloader.stack.report import axes_of, reasons_of
+from dataloader.stack.space import MACHINE_AXES, Space, space_of
+from dataloader.target import Target
+
+_MAX_ROUNDS = 10_000
+
+_Choice = Mapping[str, Candidate]
+_Key = tuple[str, "str | None"]
+_Forbidden = dict[str, frozenset[_Key]]
+
+
+def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iterator[Stack]:
+    """Yield the stacks that fit the request on every target, best first; each is computed when asked for.
+
+    Two stacks differ in the version or the CUDA of some framework (of the CUDA axis, when no framework was asked
+    for): where a build is published in several places, one stack names them all.
+
+    Raises:
+        StackFailure: There is none, when the first is asked for.
+    """
+    space = space_of(matrix, request, targets)
+    first = _solve(space, {})
+    if isinstance(first, ResolutionImpossible):
+        from dataloader.stack.explain import failure_of
+
+        raise failure_of(space, first)
+    for choice in _iter_choices(space, first):
+        yield _stack(space, choice)
+
+
+def first_stack(matrix: Matrix, request: StackRequest, *targets: Target) -> Stack | None:
+    """Return the best stack, or None when there is none; no explanation is built."""
+    space = space_of(matrix, request, targets)
+    choice = _solve(space, {})
+    return None if isinstance(choice, ResolutionImpossible) else _stack(space, choice)
+
+
+def _solve(space: Space, forbidden: _Forbidden) -> _Choice | ResolutionImpossible[Need, Candidate]:
+    resolver: Resolver[Need, Candidate, str] = Resolver(StackProvider(space, forbidden), BaseReporter())
+    always = [Need(axis=axis, text="", objection=lambda _: None) for axis in (*MACHINE_AXES, "cuda", "gcc")]
+    try:
+        return resolver.resolve([*space.wishes, *always], max_rounds=_MAX_ROUNDS).mapping
+    except ResolutionImpossible as error:
+        return error
+
+
+def _iter_choices(space: Space, first: _Choice) -> Iterator[_Choice]:
+    """Enumerate by splitting: after a choice (a, b), what is left is not-a, and a with not-b (Lawler 1972)."""
+    projects = tuple(space.request.frameworks) or ("cuda",)
+    ranks = {
+        project: {candidate.identity: rank for rank, candidate in reversed(list(enumerate(space.candidates[project])))}
+        for project in projects
+    }
+
+    def rank(choice: _Choice) -> tuple[int, ...]:
+        places = [ranks[project][choice[project].identity] for project in projects]
+        return (sum(places), *places)
+
+    count = 0
+    queue: list[tuple[tuple[int, ...], int, _Choice, _Forbidden, int]] = [(rank(first), count, first, {}, 0)]
+    while queue:
+        _, _, choice, forbidden, fixed = heapq.heappop(queue)
+        yield choice
+        for index in range(fixed, len(projects)):
+            narrowed = dict(forbidden)
+            for project in projects[:index]:
+                mine = choice[project].identity
+                narrowed[project] = frozenset(identity for identity in ranks[project] if identity != mine)
+            project = projects[index]
+            narrowed[project] = narrowed.get(project, frozenset()) | {choice[project].identity}
+            other = _solve(space, narrowed)
+            if not isinstance(other, ResolutionImpossible):
+                count += 1
+                heapq.heappush(queue, (rank(other), count, other, narrowed, index))
+
+
+def _stack(space: Space, choice: _Choice) -> Stack:
+    builds = tuple(_build(space, project, choice) for project in sorted(space.request.frameworks))
+    pythons = _pythons(space, builds)
+    return Stack(
+        axes=axes_of(space, choice, builds, pythons),
+        builds=builds,
+        reasons=tuple(reasons_of(space, choice, builds, pythons)),
+        pythons=pythons,
+    )
+
+
+def _build(space: Space, project: str, choice: _Choice) -> FrameworkBuild:
+    """The chosen row, and its siblings elsewhere that meet the same fixed demands."""
+    chosen = choice[project].row
+    assert chosen is not None
+    rows = [chosen]
+    for candidate in space.candidates[project]:
+        row = candidate.row
+        if row is chosen or row is None or candidate.identity != choice[project].identity:
+            continue
+        if row.id not in {other.id for other in rows} and _fits(space, candidate, choice):
+            rows.append(row)
+    specifier, version = _versions(chosen, specifier_of(space.request.frameworks[project]))
+    return FrameworkBuild(project=project, version=version, cuda=chosen.cuda, specifier=specifier, rows=tuple(rows))
+
+
+def _versions(row: Build, wish: str) -> tuple[str, str]:
+    """The specifier that the packages must meet, and the version to show for it."""
+    if row.versions == f"=={row.version}":
+        return row.versions, row.version
+    if wish.startswith("==") and "," not in wish:
+        return wish, wish[2:]
+    return ",".join(part for part in (row.versions, wish) if part), row.version
+
+
+def _fits(space: Space, candidate: Candidate, choice: _Choice) -> bool:
+    """Whether a sibling meets what the machine, the person and the other frameworks have fixed."""
+    assert candidate.row is not None
+    asked = {need.axis for need in space.wishes}
+    for need in needs_of_build(space.matrix, candidate.row):
+        other = choice.get(need.axis)
+        if other is None or not need.objection(other):
+            continue
+        if need.axis in MACHINE_AXES or need.axis in asked or need.axis == "cuda":
+            return False
+    specifier = cudnn_range(candidate.row)
+    if specifier and "cudnn" in choice:
+        return (
+            key(specifier.lstrip("=<>~").split(",")[0].removesuffix(".*"))[0][:1] == key(choice["cudnn"].value)[0][:1]
+        )
+    return True
+
+
+def _pythons(space: Space, builds: Sequence[FrameworkBuild]) -> tuple[str, ...]:
+    """The Python minors on which every framework has a build and that the request admits."""
+    wishes = [need for need in space.wishes if need.axis == "python"]
+    limits = [frozenset(python for row in build.rows for python in row.python) for build in builds]
+    limits = [
+        limit for build, limit in zip(builds, limits, strict=True) if limit and all(row.python for row in build.rows)
+    ]
+    if not limits and not wishes:
+        return ()
+    return tuple(
+        candidate.value
+        for candidate in space.candidates["python"]
+        if all(candidate.value in limit for limit in limits) and not any(need.objection(candidate) for need in wishes)
+    )
