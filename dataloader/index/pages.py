@@ -9,9 +9,11 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from html.parser import HTMLParser
+from typing import cast
 from urllib.parse import unquote, urljoin
 
 from dataloader.errors import IndexUnavailable
@@ -22,11 +24,11 @@ from dataloader.index.model import IndexFile
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 """The Accept header of PEP 691, JSON first."""
 
-_ANCHOR = re.compile(r"""<a\s((?:[^<>"']|"[^"]*"|'[^']*')*)>""", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"""([a-zA-Z][\w-]*)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
+_ANCHOR = re.compile(r"""<a(\s[^<>"']*(?:"[^"]*"[^<>"']*)*)>""")
+_ATTRIBUTE = re.compile(r"\s+([a-z][a-z-]*)=\Z").match
 _NOT_PLAIN = re.compile(r"<(?:!--|base\b|script\b|style\b|textarea\b|title\b[^<]*<[^/])", re.IGNORECASE)
+_unescape = lru_cache(maxsize=1024)(html.unescape)
 _ANCHOR_START = re.compile(r"<a[\s>/]", re.IGNORECASE)
-_SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,52 +53,57 @@ def parse_page(body: bytes, content_type: str, url: str, *, project: str | None,
     """
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
+    draft = _Draft(project, index)
     if kind == "application/vnd.pypi.simple.v1+json" or (kind == "application/json" and body[:1] == b"{"):
-        entries = _json_entries(body, url)
+        _read_json(body, url, draft)
     elif kind in {"text/html", "application/vnd.pypi.simple.v1+html", "application/xhtml+xml", ""}:
-        entries = _html_entries(_decode(body, parameters), url)
+        _read_html(_decode(body, parameters), url, draft)
     else:
         raise _bad_page(url, f"its content type is {kind}, neither HTML nor the Simple API's JSON")
-    files: list[IndexFile] = []
-    skipped: list[str] = []
-    for entry in entries:
-        parsed = parse_filename(entry.filename, project)
+    return Page(files=tuple(draft.files), skipped=tuple(draft.skipped))
+
+
+class _Draft:
+    """A page while its links are read."""
+
+    def __init__(self, project: str | None, index: str) -> None:
+        self.project = project
+        self.index = index
+        self.files: list[IndexFile] = []
+        self.skipped: list[str] = []
+
+    def add(
+        self,
+        filename: str,
+        url: str,
+        *,
+        sha256: str | None,
+        size: int | None,
+        requires_python: str | None,
+        yanked: str | None,
+        upload_time: str | None,
+        metadata_sha256: str | None,
+    ) -> None:
+        parsed = parse_filename(filename, self.project)
         if parsed is None:
-            skipped.append(entry.filename)
-        else:
-            files.append(_file(entry, *parsed, index))
-    return Page(files=tuple(files), skipped=tuple(skipped))
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A link before its filename has been understood; the fields are those of ``IndexFile``."""
-
-    filename: str
-    url: str
-    sha256: str | None
-    size: int | None
-    requires_python: str | None
-    yanked: str | None
-    upload_time: str | None
-    metadata_sha256: str | None
-
-
-def _file(entry: _Entry, name: str, version: str, index: str) -> IndexFile:
-    return IndexFile(
-        name=name,
-        version=version,
-        filename=entry.filename,
-        url=entry.url,
-        sha256=entry.sha256,
-        size=entry.size,
-        requires_python=entry.requires_python,
-        yanked=entry.yanked is not None,
-        yanked_reason=entry.yanked or "",
-        upload_time=entry.upload_time,
-        metadata_sha256=entry.metadata_sha256,
-        index=index,
-    )
+            self.skipped.append(filename)
+            return
+        self.files.append(
+            IndexFile(
+                name=parsed[0],
+                version=parsed[1],
+                filename=filename,
+                url=url,
+                sha256=sha256,
+                size=size,
+                requires_python=_one_line(requires_python) or None,
+                yanked=yanked is not None,
+                yanked_reason=_one_line(yanked) or "",
+                upload_time=_one_line(upload_time) or None,
+                metadata_sha256=metadata_sha256,
+                index=self.index,
+            )
+        )
 
 
 # HTML
@@ -107,7 +114,9 @@ def html_links(text: str) -> tuple[str | None, list[dict[str, str]]]:
     if _NOT_PLAIN.search(text) is None:
         anchors = _ANCHOR.findall(text)
         if len(anchors) == len(_ANCHOR_START.findall(text)):
-            return None, [_attributes(anchor) for anchor in anchors]
+            links = [_attributes(anchor) for anchor in anchors]
+            if None not in links:
+                return None, cast("list[dict[str, str]]", links)
     return slow_html_links(text)
 
 
@@ -119,13 +128,24 @@ def slow_html_links(text: str) -> tuple[str | None, list[dict[str, str]]]:
     return parser.base, parser.anchors
 
 
-def _attributes(text: str) -> dict[str, str]:
+def _attributes(text: str) -> dict[str, str] | None:
+    """Attributes of an anchor that all have the form ``name="value"``; None when they do not."""
+    parts = text.split('"')
+    if parts.pop().strip():
+        return None
     found: dict[str, str] = {}
-    for name, double, single, bare in _ATTRIBUTE.findall(text):
-        value = double or single or bare
-        # Of a repeated attribute the first counts (HTML standard), for html.parser's callers too: see _Anchors.
-        found.setdefault(name.lower(), html.unescape(value) if "&" in value else value)
+    for name, value in zip(parts[::2], parts[1::2], strict=True):
+        key = _attribute_name(name)
+        if key is None or key in found:
+            return None
+        found[key] = _unescape(value) if "&" in value else value
     return found
+
+
+@lru_cache(maxsize=256)
+def _attribute_name(text: str) -> str | None:
+    match = _ATTRIBUTE(text)
+    return None if match is None else match[1]
 
 
 class _Anchors(HTMLParser):
@@ -146,7 +166,7 @@ class _Anchors(HTMLParser):
             self.base = attributes.get("href")
 
 
-def _html_entries(text: str, url: str) -> Iterator[_Entry]:
+def _read_html(text: str, url: str, draft: _Draft) -> None:
     if "<" not in text and text.strip():
         raise _bad_page(url, "it holds no HTML")
     base, links = html_links(text)
@@ -156,21 +176,22 @@ def _html_entries(text: str, url: str) -> Iterator[_Entry]:
         if not href:
             continue
         link = _absolute(href, base)
-        path = link.partition("?")[0]
         # The filename is the URL's last segment, as pip has it; the anchor's text only shows it.
-        filename = unquote(path[path.rindex("/") + 1 :])
-        if not filename:
-            continue
-        yield _Entry(
-            filename,
-            link,
-            _fragment_hash(fragment),
-            None,
-            _one_line(attributes.get("data-requires-python")) or None,
-            _one_line(attributes.get("data-yanked")),
-            attributes.get("data-upload-time") or None,
-            _announced(attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))),
-        )
+        filename = link.partition("?")[0].rpartition("/")[2]
+        filename = unquote(filename) if "%" in filename else filename
+        if filename:
+            draft.add(
+                filename,
+                link,
+                sha256=_fragment_hash(fragment),
+                size=None,
+                requires_python=attributes.get("data-requires-python"),
+                yanked=attributes.get("data-yanked"),
+                upload_time=attributes.get("data-upload-time"),
+                metadata_sha256=_announced(
+                    attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
+                ),
+            )
 
 
 def _fragment_hash(fragment: str) -> str | None:
@@ -198,7 +219,7 @@ def _decode(body: bytes, parameters: str) -> str:
 # JSON
 
 
-def _json_entries(body: bytes, url: str) -> Iterator[_Entry]:
+def _read_json(body: bytes, url: str, draft: _Draft) -> None:
     try:
         document = json.loads(body)
     except ValueError as error:
@@ -206,33 +227,31 @@ def _json_entries(body: bytes, url: str) -> Iterator[_Entry]:
     files = document.get("files") if isinstance(document, dict) else None
     if not isinstance(files, list):
         raise _bad_page(url, 'its JSON has no list "files"')
-    major = str(document.get("meta", {}).get("api-version", "1")).partition(".")[0]
+    meta = document.get("meta")
+    major = str(meta.get("api-version", "1") if isinstance(meta, dict) else "1").partition(".")[0]
     if major != "1":
         raise _bad_page(url, f"it speaks version {major} of the Simple API; 1 is understood (PEP 629)")
     for file in files:
-        if (
-            not isinstance(file, dict)
-            or not isinstance(file.get("filename"), str)
-            or not isinstance(file.get("url"), str)
-        ):
+        if not isinstance(file, dict):
+            raise _bad_page(url, "a file is no object")
+        filename, link = file.get("filename"), file.get("url")
+        if not isinstance(filename, str) or not isinstance(link, str):
             raise _bad_page(url, "a file has no filename or no url")
-        yield _json_entry(file, url)
+        size, yanked = file.get("size"), file.get("yanked", False)
+        draft.add(
+            filename,
+            _absolute(link.partition("#")[0], url),
+            sha256=_sha256_of(file.get("hashes")),
+            size=size if isinstance(size, int) else None,
+            requires_python=_string(file.get("requires-python")),
+            yanked=_string(yanked) if isinstance(yanked, str) else ("" if yanked else None),
+            upload_time=_string(file.get("upload-time")),
+            metadata_sha256=_json_announced(file.get("core-metadata", file.get("dist-info-metadata", False))),
+        )
 
 
-def _json_entry(file: Mapping[str, object], url: str) -> _Entry:
-    hashes = file.get("hashes")
-    size, yanked, requires = file.get("size"), file.get("yanked", False), file.get("requires-python")
-    upload_time = file.get("upload-time")
-    return _Entry(
-        str(file["filename"]),
-        _absolute(str(file["url"]).partition("#")[0], url),
-        _sha256_of(hashes),
-        size if isinstance(size, int) else None,
-        _one_line(requires) if isinstance(requires, str) and requires else None,
-        _one_line(yanked) if isinstance(yanked, str) else ("" if yanked else None),
-        upload_time if isinstance(upload_time, str) else None,
-        _json_announced(file.get("core-metadata", file.get("dist-info-metadata", False))),
-    )
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _json_announced(value: object) -> str | None:
@@ -255,7 +274,7 @@ def _absolute(href: str, base: str) -> str:
 
 
 def _one_line(text: str | None) -> str | None:
-    return None if text is None else _SPACE.sub(" ", text.strip())
+    return None if text is None else " ".join(text.split())
 
 
 def _bad_page(url: str, why: str) -> IndexUnavailable:
