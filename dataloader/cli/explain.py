@@ -16,6 +16,6 @@ def explain(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A package of the lock.", show_default=False)],
 ) -> int:
     """Say why a package is there, in this version, and what bounds it."""
-    from dataloader.cli import flow
+    from dataloader.cli import show
 
-    return flow.explain(options, name)
+    return show.explain(options, name)

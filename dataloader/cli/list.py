@@ -9,6 +9,6 @@ from dataloader.cli.options import CommonOptions
 @command(example="dataloader list -p /opt/env --json", takes=PREFIX)
 def list_packages(options: CommonOptions) -> int:
     """List the packages of the environment, conda's and Python's."""
-    from dataloader.cli import flow
+    from dataloader.cli import use
 
-    return flow.list_packages(options)
+    return use.list_packages(options)

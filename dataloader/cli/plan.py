@@ -9,6 +9,6 @@ from dataloader.cli.options import CommonOptions, StackFlags
 @command(example="dataloader plan --cuda --torch=2.1", takes=SOLVE)
 def plan(stack: StackFlags, options: CommonOptions) -> int:
     """Choose the stack (CUDA, cuDNN, NCCL, GCC, Python, frameworks), offline, and say why."""
-    from dataloader.cli import flow
+    from dataloader.cli import show
 
-    return flow.plan(options, stack)
+    return show.plan(options, stack)

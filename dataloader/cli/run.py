@@ -16,6 +16,6 @@ def run(
     words: Annotated[list[str], typer.Argument(metavar="CMD", help="Command and its arguments.", show_default=False)],
 ) -> int:
     """Run a command in the environment, activated."""
-    from dataloader.cli import flow
+    from dataloader.cli import use
 
-    return flow.run(options, tuple(words))
+    return use.run(options, tuple(words))

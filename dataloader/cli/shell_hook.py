@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 from dataloader.cli.command import PREFIX, command
-from dataloader.cli.options import CommonOptions
+from dataloader.cli.options import CommonOptions, own_option
 
 
 @command(example='eval "$(dataloader shell-hook -p /opt/env)"', takes=PREFIX)
@@ -15,12 +13,10 @@ def shell_hook(
     options: CommonOptions,
     shell: Annotated[
         Literal["posix", "bash", "zsh", "fish", "csh"] | None,
-        typer.Option(
-            "--shell", "-s", envvar="DATALOADER_SHELL", help="Shell to write for; else $SHELL.", show_default=False
-        ),
+        own_option("--shell", "-s", metavar=None, about="Shell to write for; else $SHELL."),
     ] = None,
 ) -> int:
     """Print the shell code that activates the environment."""
-    from dataloader.cli import flow
+    from dataloader.cli import use
 
-    return flow.shell_hook(options, shell)
+    return use.shell_hook(options, shell)

@@ -18,6 +18,6 @@ def tree(
     ] = None,
 ) -> int:
     """Show what brings in what."""
-    from dataloader.cli import flow
+    from dataloader.cli import show
 
-    return flow.tree(options, tuple(names or ()))
+    return show.tree(options, tuple(names or ()))

@@ -20,6 +20,6 @@ def verify(
     ] = None,
 ) -> int:
     """Check that what is installed can load, without running it."""
-    from dataloader.cli import flow
+    from dataloader.cli import use
 
-    return flow.verify(options, path)
+    return use.verify(options, path)

@@ -1,0 +1,304 @@
+"""From a request to a lock: target, stack, packages. The one place where matrix, planner and solver meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dataloader.compat.model import StackNeeds
+from dataloader.errors import DataloaderError, IndexUnavailable, ResolutionFailure, UsageError
+from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
+from dataloader.request import Request
+from dataloader.target import Target
+
+if TYPE_CHECKING:
+    from dataloader.compat.matrix import Matrix
+    from dataloader.index.client import IndexClient
+    from dataloader.reporter import Reporter
+    from dataloader.resolve.model import Problem, Requirement, Resolution
+    from dataloader.stack.model import Stack, StackRequest
+
+MAX_STACKS = 6
+"""Stacks tried before the first one's conflict is reported."""
+
+AXES = ("cuda", "cudnn", "nccl", "gcc", "python")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """A new lock, and how it came about."""
+
+    lock: Lockfile
+    stack: Stack
+    resolution: Resolution
+
+
+async def make_lock(
+    request: Request,
+    client: IndexClient,
+    reporter: Reporter,
+    *,
+    cache: Path,
+    environ: Mapping[str, str],
+    old: Lockfile | None = None,
+) -> Locked:
+    """Solve a request.
+
+    Args:
+        request: What is asked for.
+        client: The package indexes.
+        reporter: Is told what is detected and chosen.
+        cache: Cache directory, for channel data and the list of interpreters.
+        environ: The process's environment.
+        old: An earlier lock; what it holds is kept where possible.
+
+    Raises:
+        ResolutionFailure: no stack, or no packages for any stack; the first conflict is told.
+        IndexUnavailable: an index or a channel did not answer and cannot be done without.
+    """
+    from dataloader.compat.matrix import load_matrix
+
+    matrix = load_matrix(*([request.matrix] if request.matrix else []))
+    targets = make_targets(request, matrix, environ)
+    for note in request.notes:
+        reporter.warn(note)
+    _say_target(targets[0], request, reporter)
+    attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old)
+    if request.conda_mode == "never":
+        return await attempt.run(())
+    try:
+        return await attempt.run(request.channels)
+    except IndexUnavailable as error:
+        if request.conda_mode == "always" or request.conda or error.code != "channel-unreachable":
+            raise
+        reporter.warn(
+            f"no conda channel answers ({error.message}): "
+            "building on this machine's Python from package indexes alone (--conda=always refuses this)"
+        )
+        return await attempt.run(())
+
+
+def make_targets(request: Request, matrix: Matrix, environ: Mapping[str, str]) -> tuple[Target, ...]:
+    """Return the machines to solve for: those of ``--target``, or this one as the manifest has it."""
+    from dataloader.detect import detect_target, with_system_requirements
+    from dataloader.inputs.target_file import find_gpu, load_target
+
+    capabilities = {row.gpu: row.capability for row in matrix.gpus.values()}
+    if request.target_file is not None:
+        return load_target(request.target_file, capabilities)
+    target = with_system_requirements(detect_target(request.platform, environ), request.system)
+    gpus = [find_gpu(name, capabilities) for name in request.gpus]
+    known = tuple(gpu for gpu in gpus if gpu is not None)
+    if len(known) < len(gpus):
+        unknown = [name for name, gpu in zip(request.gpus, gpus, strict=True) if gpu is None]
+        raise UsageError(f"no GPU is known as {', '.join(unknown)}", code="gpu-unknown")
+    return (replace(target, gpus=known) if known else target,)
+
+
+def stack_request(request: Request, worlds: frozenset[str], channels: tuple[str, ...]) -> StackRequest:
+    """Return what the planner is asked: stack options, and frameworks that were named as plain requirements."""
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.stack.model import StackRequest
+
+    matrix = load_matrix(*([request.matrix] if request.matrix else []))
+    frameworks = {
+        r.name: r.specifier for r in request.pypi if r.name in matrix.builds and r.marker is None and not r.url
+    }
+    asked = {name: value for name, value in request.stack.items() if name in matrix.builds}
+    return StackRequest(
+        cuda=request.stack.get("cuda"),
+        cudnn=request.stack.get("cudnn"),
+        nccl=request.stack.get("nccl"),
+        gcc=request.stack.get("gcc"),
+        python=request.stack.get("python"),
+        frameworks={**frameworks, **asked},
+        worlds=worlds,
+        channels=channels,
+    )
+
+
+class _Attempt:
+    """One request solved over one choice of worlds."""
+
+    def __init__(
+        self,
+        request: Request,
+        client: IndexClient,
+        reporter: Reporter,
+        cache: Path,
+        environ: Mapping[str, str],
+        matrix: Matrix,
+        targets: tuple[Target, ...],
+        old: Lockfile | None,
+    ) -> None:
+        self._request, self._client, self._reporter = request, client, reporter
+        self._cache, self._environ, self._matrix, self._targets, self._old = cache, environ, matrix, targets, old
+
+    async def run(self, channels: tuple[str, ...]) -> Locked:
+        """Try the stacks in order; the first whose packages solve is it."""
+        from dataloader.stack.planner import iter_stacks
+
+        worlds = frozenset({"conda", "pypi"} if channels else {"pypi"})
+        first: ResolutionFailure | None = None
+        asked = stack_request(self._request, worlds, channels)
+        for stack, _ in zip(iter_stacks(self._matrix, asked, *self._targets), range(MAX_STACKS), strict=False):
+            try:
+                return await self._solve(stack, worlds, channels)
+            except ResolutionFailure as error:
+                first = first or error
+                self._reporter.debug(f"the stack {_title(stack)} has no packages: {error.message}")
+        assert first is not None
+        raise first
+
+    async def _solve(self, stack: Stack, worlds: frozenset[str], channels: tuple[str, ...]) -> Locked:
+        from dataloader.compat.rules import needs_of
+        from dataloader.resolve.solve import resolve
+
+        target = _sufficient(self._targets[0], stack)
+        needs = needs_of(self._matrix, stack, target, worlds)
+        for url in needs.indexes:
+            self._client.add_index(url, needs.index_only)
+        _say_stack(stack, needs, self._reporter)
+        problem = self._problem(stack, needs, target, channels)
+        resolution = await resolve(problem, self._client, self._reporter, cache=self._cache / "repodata")
+        for note in resolution.notes:
+            self._reporter.warn(note)
+        lock = await self._lock(stack, resolution, channels)
+        return Locked(lock=lock, stack=stack, resolution=resolution)
+
+    def _problem(self, stack: Stack, needs: StackNeeds, target: Target, channels: tuple[str, ...]) -> Problem:
+        from dataloader.resolve.model import Problem
+
+        request = self._request
+        return Problem(
+            target=target,
+            channels=channels,
+            channel_priority=request.channel_priority,  # type: ignore[arg-type]
+            conda_specs=tuple(r.match_spec for r in request.conda) if channels else (),
+            requirements=tuple(_requirements(request)),
+            needs=needs,
+            python=_python_specifier(stack, request),
+            host_pythons=self._hosts(),
+            prerelease=request.prerelease,
+            exclude_newer=request.exclude_newer,
+            no_binary=request.no_binary,
+            preferred={p.name: p.file_name for p in self._old.packages} if self._old else {},
+        )
+
+    def _hosts(self) -> tuple[str, ...]:
+        from dataloader.interpreters import find_interpreters
+
+        found = find_interpreters(self._cache, self._environ)
+        usable = [i.version for i in found if not (i.free_threaded or i.debug or i.prerelease)]
+        return tuple(dict.fromkeys(usable))
+
+    async def _lock(self, stack: Stack, resolution: Resolution, channels: tuple[str, ...]) -> Lockfile:
+        from dataloader.index.credentials import without_credentials
+
+        settings = self._client.settings
+        wheels = [await self._hashed(package) for package in resolution.pypi]
+        return Lockfile(
+            platform=self._targets[0].platform,
+            channels=tuple(without_credentials(url) for url in channels),
+            indexes=tuple(without_credentials(u) for u in (settings.index_url, *settings.extra_index_urls) if u),
+            python=_locked_python(resolution),
+            packages=(*resolution.conda, *wheels),
+            requested=self._request.requested,
+            stack=stack_of(stack, resolution),
+            inputs=self._request.inputs(),
+        )
+
+    async def _hashed(self, package: PypiPackage) -> PypiPackage:
+        if package.sha256:
+            return package
+        from dataloader.index.model import IndexFile
+
+        file = IndexFile(name=package.name, version=package.version, filename=package.file_name, url=package.url)
+        return replace(package, sha256=await self._client.digest(file))
+
+
+def _requirements(request: Request) -> Iterator[Requirement]:
+    from dataloader.resolve.model import Requirement
+
+    for one, constraint in [*((r, False) for r in request.pypi), *((c, True) for c in request.constraints)]:
+        yield Requirement(
+            name=one.name,
+            specifier=one.specifier,
+            extras=one.extras,
+            marker=one.marker or "",
+            only_pypi=one.world == "pypi",
+            constraint=constraint,
+            origin=one.origin,
+        )
+
+
+def _python_specifier(stack: Stack, request: Request) -> str:
+    """Return a PEP 440 specifier on Python from the request and from what the chosen builds support."""
+    from dataloader.compat.versions import specifier_of
+
+    asked = request.stack.get("python")
+    parts = [specifier_of(asked)] if asked else []
+    if stack.pythons:
+        minors = sorted(int(minor.split(".")[1]) for minor in stack.pythons)
+        missing = [m for m in range(minors[0], minors[-1] + 1) if m not in minors]
+        parts += [f">=3.{minors[0]}", f"<3.{minors[-1] + 1}", *(f"!=3.{m}.*" for m in missing)]
+    return ",".join(parts)
+
+
+def _sufficient(target: Target, stack: Stack) -> Target:
+    """Return the target with a driver that suffices where none was seen: images and CI have none."""
+    cuda = stack.axes.get("cuda")
+    if target.driver_cuda or not cuda or cuda == "none":
+        return target
+    return replace(target, driver_cuda=cuda, assumed=(*target.assumed, "driver_cuda"))
+
+
+def _locked_python(resolution: Resolution) -> LockedPython:
+    source: Literal["conda", "host", "none"] = resolution.python_source
+    version = resolution.python
+    if source == "host" and version:
+        version = version.rpartition(".")[0]
+    return LockedPython(source=source, version=version)
+
+
+def stack_of(stack: Stack, resolution: Resolution) -> dict[str, str]:
+    """Return the axes of a lock: what was planned, and the versions that packages gave it."""
+    packages: tuple[CondaPackage | PypiPackage, ...] = (*resolution.conda, *resolution.pypi)
+    versions = {p.name: p.version for p in packages}
+    axes = {axis: value for axis, value in stack.axes.items() if axis in AXES}
+    for build in stack.builds:
+        for name in (build.project, *(row.package for row in build.rows)):
+            if name in versions:
+                axes[build.project] = versions[name]
+    if resolution.python:
+        axes["python"] = resolution.python
+    return dict(sorted(axes.items()))
+
+
+def _title(stack: Stack) -> str:
+    return ", ".join(f"{axis} {value}" for axis, value in stack.axes.items())
+
+
+def _say_target(target: Target, request: Request, reporter: Reporter) -> None:
+    libc = f"glibc {target.glibc}" if target.glibc else f"musl {target.musl}" if target.musl else "no known libc"
+    driver = (
+        f"NVIDIA driver {target.driver or '?'} (CUDA {target.driver_cuda})"
+        if target.driver_cuda
+        else "no NVIDIA driver"
+    )
+    gcc = f", GCC {target.gcc}" if target.gcc else ""
+    reporter.info(f"target {target.platform}: {libc}, {driver}{gcc}")
+    if not target.driver_cuda and request.stack.get("cuda") not in (None, "none"):
+        reporter.info("no driver was seen here: solving for a machine whose driver suffices")
+
+
+def _say_stack(stack: Stack, needs: StackNeeds, reporter: Reporter) -> None:
+    for reason in stack.reasons:
+        reporter.info(f"{reason.axis}: {reason.text}")
+    for warning in dict.fromkeys((*stack.warnings, *needs.warnings)):
+        reporter.warn(warning)
+
+
+__all__ = ["DataloaderError", "Locked", "make_lock", "make_targets", "stack_of", "stack_request"]

@@ -1,0 +1,246 @@
+"""What one command asks for: flags, manifest and input files joined into one frozen value.
+
+Precedence: what is typed, then ``DATALOADER_*`` (both arrive in the options), then the files named, then the manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.inputs.model import CondaRequirement, InputFile, PypiRequirement, Requirement, SystemRequirements
+from dataloader.names import normalized
+
+if TYPE_CHECKING:
+    from dataloader.cli.options import CommonOptions, CondaMode, PrereleaseMode, StackFlags
+    from dataloader.manifest import Environment, Manifest
+    from dataloader.settings import IndexSettings
+
+LOCK_NAME = "dataloader.lock"
+DEFAULT_CHANNELS = ("conda-forge",)
+CHANNEL_ALIAS = "https://conda.anaconda.org"
+DEFAULT_PREFIX = Path(".dataloader") / "envs" / "default"
+"""Relative to the directory of the manifest (or to the working directory)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An environment as asked for, from all sources."""
+
+    manifest: Manifest | None
+    lockfile: Path
+    prefix: Path
+    pypi: tuple[PypiRequirement, ...] = ()
+    conda: tuple[CondaRequirement, ...] = ()
+    constraints: tuple[PypiRequirement, ...] = ()
+    channels: tuple[str, ...] = ()
+    """Base URLs, most preferred first."""
+    channels_said: bool = False
+    """Whether somebody named channels; else they are the default ones."""
+    channel_priority: str = "strict"
+    conda_mode: CondaMode = "auto"
+    stack: Mapping[str, str] = field(default_factory=dict)
+    """Axis or framework -> what was asked (``""``: any version)."""
+    system: SystemRequirements = field(default_factory=SystemRequirements)
+    gpus: tuple[str, ...] = ()
+    target_file: Path | None = None
+    platform: str | None = None
+    settings: IndexSettings
+    prerelease: PrereleaseMode = "if-necessary"
+    exclude_newer: str | None = None
+    no_binary: tuple[str, ...] = ()
+    matrix: Path | None = None
+    notes: tuple[str, ...] = ()
+    """What was read and has no effect, to be said."""
+
+    @property
+    def requested(self) -> tuple[str, ...]:
+        """Names that were asked for directly, as the lock has them."""
+        return tuple(sorted({r.name for r in self.pypi} | {f"conda:{r.name}" for r in self.conda}))
+
+    def inputs(self) -> dict[str, object]:
+        """What a lock of this request is made from, in plain values: compared later to tell staleness."""
+        from dataloader.index.credentials import without_credentials
+
+        indexes = [url for url in (self.settings.index_url, *self.settings.extra_index_urls) if url]
+        options = {
+            "conda": self.conda_mode,
+            "channel-priority": self.channel_priority,
+            "prerelease": self.prerelease,
+            "exclude-newer": self.exclude_newer,
+            "no-binary": ",".join(self.no_binary) or None,
+            "platform": self.platform,
+        }
+        inputs: dict[str, object] = {
+            "requirements": sorted(str(r) for r in self.pypi),
+            "conda": sorted(r.match_spec for r in self.conda),
+            "constraints": sorted(str(r) for r in self.constraints),
+            "channels": [without_credentials(url) for url in self.channels],
+            "indexes": [without_credentials(url) for url in indexes],
+            "stack": dict(sorted(self.stack.items())),
+            "options": {key: value for key, value in options.items() if value is not None},
+        }
+        return {key: value for key, value in inputs.items() if value}
+
+
+def make_request(
+    options: CommonOptions,
+    specs: Iterable[str],
+    flags: StackFlags | None,
+    *,
+    environ: Mapping[str, str],
+    here: Path,
+    remembered: Mapping[str, object] | None = None,
+) -> Request:
+    """Join everything that a command was given.
+
+    Args:
+        options: The shared flags.
+        specs: PEP 508, ``conda:`` and ``pypi:`` specs from the command line.
+        flags: The stack flags, where the command has them.
+        environ: The process's environment.
+        here: Directory that relative paths and the search for a manifest start from.
+        remembered: ``inputs`` of an earlier lock that this request adds to, where no manifest holds them.
+
+    Raises:
+        ManifestError, UsageError: something cannot be read.
+    """
+    from dataloader.inputs.spec import parse_spec
+    from dataloader.settings import index_settings
+
+    manifest = find(options, here)
+    environment = manifest.environment(platform=options.platform or "linux-64") if manifest else None
+    files = _read_files(options, environ)
+    typed = [parse_spec(spec, base=here) for spec in specs]
+    earlier = [parse_spec(text, origin=f"{LOCK_NAME}") for text in _remembered(remembered)]
+    said: list[Requirement] = [
+        *earlier,
+        *(environment.requirements if environment else ()),
+        *(r for f in files for r in f.requirements),
+        *typed,
+    ]
+    channels = _channels(options, files, environment, remembered, here)
+    root = manifest.path.parent if manifest else here
+    resolution = manifest.resolution if manifest else None
+    stack = {**_remembered_stack(remembered), **(environment.stack if environment else {})}
+    return Request(
+        manifest=manifest,
+        lockfile=options.lockfile or root / LOCK_NAME,
+        prefix=options.prefix or root / DEFAULT_PREFIX,
+        pypi=_latest([r for r in said if isinstance(r, PypiRequirement)]),
+        conda=_latest_conda([r for r in said if isinstance(r, CondaRequirement)]),
+        constraints=tuple(c for f in files for c in f.constraints),
+        channels=channels or tuple(channel_url(c, here) for c in DEFAULT_CHANNELS),
+        channels_said=bool(channels),
+        channel_priority=(manifest.channel_priority if manifest else None) or "strict",
+        conda_mode=options.conda or (resolution.conda if resolution else None) or "auto",  # type: ignore[arg-type]
+        stack={**stack, **(flags.asked() if flags else {})},
+        system=environment.system if environment else SystemRequirements(),
+        gpus=environment.gpus if environment else (),
+        target_file=options.target,
+        platform=options.platform,
+        settings=index_settings(_index_flags(options), _index_manifest(environment, files), environ),
+        prerelease=_prerelease(options, files, resolution.prerelease if resolution else None),
+        exclude_newer=options.exclude_newer or (resolution.exclude_newer if resolution else None),
+        no_binary=(*options.no_binary, *(n for f in files for n in f.no_binary)),
+        matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
+        notes=(*(manifest.notes if manifest else ()), *(n for f in files for n in f.notes)),
+    )
+
+
+def find(options: CommonOptions, here: Path) -> Manifest | None:
+    """Return the manifest that a command stands under."""
+    from dataloader.manifest import find_manifest, load_manifest
+
+    path = options.manifest or find_manifest(here)
+    return load_manifest(path) if path else None
+
+
+def _read_files(options: CommonOptions, environ: Mapping[str, str]) -> list[InputFile]:
+    from dataloader.inputs.environment_yml import read_environment
+    from dataloader.inputs.requirements_txt import read_requirements
+
+    read = [read_requirements(path, environ=environ) for path in options.requirements]
+    return read + [read_environment(path) for path in options.files]
+
+
+def _remembered(inputs: Mapping[str, object] | None) -> list[str]:
+    if not inputs:
+        return []
+    texts: list[str] = list(inputs.get("requirements", ()))  # type: ignore[call-overload]
+    return texts + [f"conda:{text}" for text in inputs.get("conda", ())]  # type: ignore[attr-defined]
+
+
+def _remembered_stack(inputs: Mapping[str, object] | None) -> dict[str, str]:
+    return dict(inputs.get("stack", {})) if inputs else {}  # type: ignore[call-overload]
+
+
+def _channels(
+    options: CommonOptions,
+    files: list[InputFile],
+    environment: Environment | None,
+    remembered: Mapping[str, object] | None,
+    here: Path,
+) -> tuple[str, ...]:
+    """Return the channels of the most immediate source that names any; typed ones come before the manifest's."""
+    typed = [channel_url(c, here) for c in options.channels]
+    listed = [channel_url(c, here) for f in files for c in f.channels]
+    held = [channel_url(c, here) for c in (environment.channels if environment else ())]
+    earlier = list((remembered or {}).get("channels", ())) if not (typed or listed or held) else []  # type: ignore[call-overload]
+    return tuple(dict.fromkeys([*typed, *listed, *held, *earlier]))
+
+
+def channel_url(channel: str, here: Path) -> str:
+    """Return the base URL of a channel given as a URL, a path or a name.
+
+    >>> channel_url("nvidia/label/cuda-11.8.0", Path("/"))
+    'https://conda.anaconda.org/nvidia/label/cuda-11.8.0/'
+    """
+    if "://" in channel:
+        return channel.rstrip("/") + "/"
+    if channel.startswith((".", "/", "~")):
+        return (here / Path(channel).expanduser()).absolute().as_uri() + "/"
+    return f"{CHANNEL_ALIAS}/{channel.strip('/')}/"
+
+
+def _latest(requirements: list[PypiRequirement]) -> tuple[PypiRequirement, ...]:
+    """Keep one requirement for each project and marker: what was said last takes the place of what was said before.
+
+    Requirements of one source that differ only in their marker stand side by side.
+    """
+    found: dict[tuple[str, str | None], PypiRequirement] = {}
+    for requirement in requirements:
+        found[normalized(requirement.name), requirement.marker] = requirement
+    return tuple(found.values())
+
+
+def _latest_conda(requirements: list[CondaRequirement]) -> tuple[CondaRequirement, ...]:
+    return tuple({r.name: r for r in requirements}.values())
+
+
+def _index_flags(options: CommonOptions) -> dict[str, object]:
+    return {
+        "index_url": options.index_url,
+        "extra_index_urls": options.extra_index_url,
+        "find_links": options.find_links,
+        "offline": options.offline,
+        "refresh": options.refresh,
+    }
+
+
+def _index_manifest(environment: Environment | None, files: list[InputFile]) -> dict[str, object]:
+    pypi = environment.pypi if environment else None
+    return {
+        "index_url": next((f.index_url for f in files if f.index_url), None) or (pypi.index_url if pypi else None),
+        "extra_index_urls": (*(u for f in files for u in f.extra_index_urls), *(pypi.extra_index_urls if pypi else ())),
+        "find_links": (*(u for f in files for u in f.find_links), *(pypi.find_links if pypi else ())),
+        "no_index": any(f.no_index for f in files),
+    }
+
+
+def _prerelease(options: CommonOptions, files: list[InputFile], manifest: str | None) -> PrereleaseMode:
+    if options.prerelease:
+        return options.prerelease
+    return "allow" if any(f.prerelease for f in files) or manifest == "allow" else "if-necessary"
