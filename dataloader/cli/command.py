@@ -44,8 +44,8 @@ def command(
 ) -> Callable[[Callable[..., int]], Command]:
     """Make a function a command. It returns its exit code, or raises DataloaderError.
 
-    A parameter annotated CommonOptions or StackFlags stands for those of its fields that ``takes`` names; the others are
-    typer's as usual.
+    A parameter annotated CommonOptions or StackFlags stands for those of its fields that ``takes`` names; the others
+    are typer's as usual.
 
     Args:
         example: A command line that works, shown in the help.

@@ -9,7 +9,7 @@ import typer
 
 from dataloader.cli.command import command
 from dataloader.cli.console import Style, make_reporter, write_result
-from dataloader.cli.options import CommonOptions
+from dataloader.cli.options import CommonOptions, own_option
 from dataloader.errors import UsageError
 
 DEFAULT_CHANNELS = ("conda-forge",)
@@ -21,21 +21,10 @@ def init(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Where to write it; else here.", show_default=False)
     ] = Path(),
-    pixi: Annotated[
-        bool,
-        typer.Option(
-            "--pixi", envvar="DATALOADER_PIXI", metavar="", help="Write a pixi.toml, ours under [tool.dataloader]."
-        ),
-    ] = False,
+    pixi: Annotated[bool, own_option("--pixi", about="Write a pixi.toml, ours under tool.dataloader.")] = False,
     sources: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--from",
-            envvar="DATALOADER_FROM",
-            metavar="FILE",
-            help="Take over a requirements.txt or an environment.yml. May be repeated.",
-            show_default=False,
-        ),
+        own_option("--from", metavar="FILE", about="Take over a requirements.txt or environment.yml. May be repeated."),
     ] = None,
 ) -> int:
     """Write a manifest: dataloader.toml, or pixi.toml with --pixi."""

@@ -45,8 +45,23 @@ class Flag:
     @property
     def envvar(self) -> str:
         """The environment variable that stands for the flag."""
-        long = self.names[0].split("/")[0]
-        return "DATALOADER_" + long.lstrip("-").replace("-", "_").upper()
+        return envvar_of(self.names[0])
+
+
+def envvar_of(name: str) -> str:
+    """The environment variable of an option.
+
+    >>> envvar_of("--color/--no-color")
+    'DATALOADER_COLOR'
+    """
+    return "DATALOADER_" + name.split("/", maxsplit=1)[0].lstrip("-").replace("-", "_").upper()
+
+
+def own_option(*names: str, about: str, metavar: str | None = "") -> Any:
+    """An option that one command has for itself; the first of ``names`` is the long one. A switch has no metavar."""
+    return typer.Option(
+        *names, help=about, envvar=envvar_of(names[0]), metavar=metavar, show_default=False, show_envvar=False
+    )
 
 
 def option(

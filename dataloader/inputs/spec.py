@@ -169,7 +169,7 @@ def parse_conda(text: str, *, origin: str = "the command line") -> CondaRequirem
     '>=3.10,<3.12'
     """
     original, text = text, text.split(" #", 1)[0].strip()
-    given: dict[str, str] = {}
+    given: dict[str, str | None] = {}
     if brackets := _CONDA_BRACKETS.search(text):
         given = _bracket_fields(brackets["inside"], original, origin)
         text = text[: brackets.start()].strip()
@@ -212,8 +212,8 @@ def _split_subdir(channel: str) -> tuple[str, str | None]:
     return (channel[: match.start()], match[1]) if match else (channel, None)
 
 
-def _bracket_fields(inside: str, text: str, origin: str) -> dict[str, str]:
-    fields: dict[str, str] = {}
+def _bracket_fields(inside: str, text: str, origin: str) -> dict[str, str | None]:
+    fields: dict[str, str | None] = {}
     position = 0
     while position < len(inside):
         match = _CONDA_FIELD.match(inside, position)
@@ -222,8 +222,8 @@ def _bracket_fields(inside: str, text: str, origin: str) -> dict[str, str]:
             raise _not_match_spec(text, origin, f"inside the brackets only {known} are read")
         fields[match[1]] = match[2].strip().strip("'\"")
         position = match.end()
-    if "version" in fields and (version := conda_version(fields["version"])) is not None:
-        fields["version"] = version
+    if "version" in fields:
+        fields["version"] = conda_version(fields["version"] or "")
     return fields
 
 

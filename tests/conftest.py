@@ -1,0 +1,49 @@
+"""Every test has a clean world: its own home and cache, a fixed width, and none of the settings of who runs it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+_FOREIGN = ("PIP_", "CONDA_", "DATALOADER_", "UV_", "PIXI_", "MAMBA_", "XDG_")
+_ALSO = {"NO_COLOR", "FORCE_COLOR", "CI", "TERM", "VIRTUAL_ENV", "PYTHONPATH", "NETRC", "LD_LIBRARY_PATH"}
+# What a network needs to be reached at all (SSL_CERT_FILE, proxies) stays.
+
+
+@pytest.fixture(autouse=True)
+def clean_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of one test."""
+    home = tmp_path_factory.mktemp("home")
+    pyenv = os.environ.get("PYENV_ROOT") or str(Path("~/.pyenv").expanduser())
+    for name in os.environ:
+        if name.startswith(_FOREIGN) or name in _ALSO:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PYENV_ROOT", pyenv)
+    monkeypatch.setenv("DATALOADER_CACHE_DIR", str(home / "cache"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "dumb")
+    return home
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a package index where none can be reached."""
+    if item.get_closest_marker("pypi") and (reason := _unreachable("https://pypi.org/simple/")):
+        pytest.skip(reason)
+
+
+@cache
+def _unreachable(url: str) -> str | None:
+    """Why the host of ``url`` cannot be reached; ``None`` when it can."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    try:
+        socket.create_connection((parts.hostname, parts.port or 443), timeout=5).close()
+    except OSError as error:
+        return f"{parts.hostname} cannot be reached: {error}"
+    return None
