@@ -235,7 +235,8 @@ class Companion:
     """PEP 440 specifier of torch; empty: any."""
     cuda: tuple[str, ...] = ()
     """CUDA versions its PyPI wheels were built for; empty: no CUDA code, or not known."""
-    cxx11_abi: bool | None = None
+    match: Literal["major", "minor"] = "major"
+    """``minor``: it carries one binary per CUDA minor and looks for the one of torch."""
     released: str | None = None
     source: str
     date: str

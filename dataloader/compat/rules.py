@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from dataloader.compat.companions import TORCH, companion_rules
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Build, PackageRule, Rule, StackNeeds, World
 from dataloader.compat.versions import admits, key, major, minor
@@ -34,8 +35,7 @@ def needs_of(
         stack: The stack to hold.
         target: The machine; its glibc and driver bound what no stack axis names.
         worlds: The worlds that are there: ``conda``, ``pypi`` or both.
-        provider: Framework to the world that must provide it, where the user insists. A build that conda serves is
-            looked for on a further wheel index only when this says ``pypi``.
+        provider: Framework to the world (or the channel, ``conda:NAME``) that must provide it, where the user insists.
     """
     parts = [_of_build(matrix, stack, build, worlds, (provider or {}).get(build.project)) for build in stack.builds]
     rules = [rule for part in parts for rule in part.rules]
@@ -87,17 +87,17 @@ def _of_build(
     matrix: Matrix, stack: Stack, build: FrameworkBuild, worlds: frozenset[str], insisted: str | None
 ) -> StackNeeds:
     """What one framework asks: which records of either world are the wanted build, and what they need besides."""
-    rows = [row for row in build.rows if _world(row) in worlds and insisted in (None, _world(row))]
+    rows = [row for row in build.rows if _world(row) in worlds and insisted in (None, _world(row), row.channel)]
     wheels = [row for row in rows if _world(row) == "pypi"]
-    records = [row for row in rows if _world(row) == "conda"]
+    records = [row for row in rows if _world(row) == "conda"][:1]
     if records and wheels and records[0].package != wheels[0].package and _renamed(build, wheels + records):
         # Two names that share no identity cannot stand for each other: the better place provides it.
         wheels, records = ([], records) if rows[0] in records else (wheels, [])
-    if records and _index_row(wheels) and insisted is None:
-        wheels = []  # A further index is added only where conda does not serve the build.
     world: World = "any" if wheels and records else "pypi" if wheels else "conda"
     rules = [*_wheel_rules(matrix, stack, build, wheels), *_record_rules(build, records)]
     index = _index_row(wheels)
+    if build.project == TORCH:
+        rules.extend(companion_rules(matrix, build, wheels, records, variant(index.cuda) if index else ""))
     return StackNeeds(
         requirements=(Bound(package=_package(build, wheels or records), specifier=build.specifier, world=world),),
         rules=tuple(rules),

@@ -159,7 +159,7 @@ TABLES: dict[str, Table] = {
         {
             "torch": _specifier,
             "cuda": _each(cuda),
-            "cxx11_abi": _flag,
+            "match": _matching(re.compile("major|minor"), "major or minor"),
             "released": _matching(_DATE, "a date"),
             "note": _text,
         },

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 
 from resolvelib import BaseReporter, ResolutionImpossible, Resolver
 
@@ -40,14 +42,14 @@ def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iter
 
         raise failure_of(space, first)
     for choice in _iter_choices(space, first):
-        yield _stack(space, choice)
+        yield from _stacks(space, choice)
 
 
 def first_stack(matrix: Matrix, request: StackRequest, *targets: Target) -> Stack | None:
     """Return the best stack, or None when there is none; no explanation is built."""
     space = space_of(matrix, request, targets)
     choice = _solve(space, {})
-    return None if isinstance(choice, ResolutionImpossible) else _stack(space, choice)
+    return None if isinstance(choice, ResolutionImpossible) else next(_stacks(space, choice))
 
 
 def _solve(space: Space, forbidden: _Forbidden) -> _Choice | ResolutionImpossible[Need, Candidate]:
@@ -89,15 +91,29 @@ def _iter_choices(space: Space, first: _Choice) -> Iterator[_Choice]:
                 heapq.heappush(queue, (rank(other), count, other, narrowed, index))
 
 
-def _stack(space: Space, choice: _Choice) -> Stack:
-    builds = tuple(_build(space, project, choice) for project in sorted(space.request.frameworks))
-    pythons = _pythons(space, builds)
-    return Stack(
-        axes=axes_of(space, choice, builds, pythons),
-        builds=builds,
-        reasons=tuple(reasons_of(space, choice, builds, pythons)),
-        pythons=pythons,
-    )
+def _stacks(space: Space, choice: _Choice) -> Iterator[Stack]:
+    """One stack for every set of places that publish the chosen builds, the best places first."""
+    for builds in product(*(_places(_build(space, project, choice)) for project in sorted(space.request.frameworks))):
+        pythons = _pythons(space, builds)
+        yield Stack(
+            axes=axes_of(space, choice, builds, pythons),
+            builds=builds,
+            reasons=tuple(reasons_of(space, choice, builds, pythons)),
+            pythons=pythons,
+        )
+
+
+def _places(build: FrameworkBuild) -> list[FrameworkBuild]:
+    """Split a build by the places that offer it.
+
+    The first conda channel and PyPI stand together, for the solver to choose between; a further wheel index is asked
+    only where neither has the build; the other channels follow one by one.
+    """
+    records = [row for row in build.rows if row.channel.startswith("conda:")]
+    wheels = [row for row in build.rows if row.channel == "pypi"]
+    indexed = [row for row in build.rows if row not in records and row not in wheels]
+    groups = [[*records[:1], *wheels], *([row] for row in records[1:]), [] if wheels else indexed]
+    return [replace(build, rows=tuple(group)) for group in groups if group]
 
 
 def _build(space: Space, project: str, choice: _Choice) -> FrameworkBuild:
