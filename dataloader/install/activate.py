@@ -6,14 +6,17 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from dataloader.errors import PrefixError
 
 ACTIVATION = ".dataloader/activation.json"
 """Relative to the prefix; written when the environment is built."""
+
+Dialect: TypeAlias = Literal["posix", "fish", "csh"]
 
 _DEACTIVATED = ("PYTHONHOME", "__PYVENV_LAUNCHER__")
 """Variables of another Python that would lead this one astray."""
@@ -46,16 +49,45 @@ class Activation:
             active["LD_LIBRARY_PATH"] = _prepend(self.library_path, base.get("LD_LIBRARY_PATH", ""))
         return _after_scripts(self.scripts, active) if self.scripts else active
 
-    def shell(self, base: Mapping[str, str]) -> str:
-        """The same as lines for a POSIX shell: ``eval "$(dataloader shell-hook)"``."""
+    def shell(self, base: Mapping[str, str], dialect: Dialect = "posix") -> str:
+        """The same as lines for a shell: ``eval "$(dataloader shell-hook)"``.
+
+        A POSIX shell sources the scripts of conda packages itself; for the others what they did to ``base`` is written.
+        """
+        if dialect != "posix":
+            return _difference(base, self.environ(base), *_SYNTAX[dialect])
         lines = [f"unset {name}" for name in self.unset if name in base]
         lines += [f"export {name}={shlex.quote(value)}" for name, value in sorted(self.variables.items())]
-        lines.append(f'export PATH={shlex.quote(os.pathsep.join(self.path))}"${{PATH:+:$PATH}}"')
-        if self.library_path:
-            joined = shlex.quote(os.pathsep.join(self.library_path))
-            lines.append(f'export LD_LIBRARY_PATH={joined}"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"')
+        for name, folders in (("PATH", self.path), ("LD_LIBRARY_PATH", self.library_path)):
+            if folders:
+                lines.append(f'export {name}={shlex.quote(os.pathsep.join(folders))}"${{{name}:+:${name}}}"')
         lines += [f". {shlex.quote(script)}" for script in self.scripts]
         return "\n".join(lines) + "\n"
+
+
+def _difference(
+    before: Mapping[str, str], after: Mapping[str, str], assign: str, remove: str, quote: Callable[[str], str]
+) -> str:
+    changed = sorted(name for name, value in after.items() if before.get(name) != value)
+    lines = [remove.format(name=name) for name in sorted(before.keys() - after.keys())]
+    lines += [assign.format(name=name, value=quote(after[name])) for name in changed]
+    return "\n".join(lines) + "\n"
+
+
+def _quote_fish(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _quote_csh(value: str) -> str:
+    return shlex.quote(value).replace("!", "\\!").replace("\n", "\\\n")
+
+
+_SYNTAX: Mapping[Dialect, tuple[str, str, Callable[[str], str]]] = {
+    "fish": ("set -gx {name} {value};", "set -e {name};", _quote_fish),
+    "csh": ("setenv {name} {value};", "unsetenv {name};", _quote_csh),
+}
+"""How to set, how to remove and how to quote."""
 
 
 def activation(prefix: Path) -> Activation:

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dataloader.errors import LockfileError, PrefixError
+from dataloader.install.activate import ACTIVATION
 from dataloader.install.linking import Linker
 from dataloader.install.model import SyncOptions
 from dataloader.install.prefix import State
+from dataloader.install.recipe import Recipe
+from dataloader.install.runtime import library_folders
 from dataloader.install.status import STATE, fingerprint
 from dataloader.install.store import StoredWheel
 from dataloader.install.tree import ENVIRONMENT, Layout, Tree, conda_layout, venv_layout
 from dataloader.install.venv import HostPython, probe_python, write_venv
-from dataloader.install.wheel import install_wheel
+from dataloader.install.wheel import Row, install_wheel, write_record
 from dataloader.lockfile.model import Lockfile
 from dataloader.reporter import Reporter
 
@@ -74,15 +77,19 @@ def build_tree(
         write_venv(tree, python)
     requested = set(lock.requested)
     linkers: dict[Path, Linker] = {}
+    records: list[tuple[Recipe, list[Row]]] = []
     reporter.start("wheels", "Linking wheels", len(lock.pypi()), "packages")
     try:
         for package in lock.pypi():
             stored = wheels[package.name]
             linker = linkers.setdefault(stored.layer, Linker(reporter, os.fspath(stored.layer)))
-            install_wheel(tree, stored, linker, requested=package.name in requested)
+            records.append((stored.recipe, install_wheel(tree, stored, linker, requested=package.name in requested)))
             reporter.advance("wheels", 1)
+        for recipe, rows in records:
+            write_record(tree, recipe, rows)
     finally:
         reporter.finish("wheels")
+    _write_activation(tree, lock)
 
 
 def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: HostPython | None) -> None:
@@ -99,6 +106,13 @@ def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: HostPy
         fingerprint=fingerprint(tree.root, site_packages),
     )
     tree.write(STATE, state.to_bytes())
+
+
+def _write_activation(tree: Tree, lock: Lockfile) -> None:
+    versions = {package.name: package.version for package in lock.packages}
+    folders = library_folders(tree.root, tree.owners, versions)
+    if folders:
+        tree.write(ACTIVATION, (json.dumps({"version": 1, "library_path": folders}, indent=1) + "\n").encode())
 
 
 def _claim_conda_files(tree: Tree) -> None:

@@ -63,6 +63,10 @@ class Tree:
         self.layout = layout
         self.owners: dict[str, str] = {}
         """Path to the package that put it there."""
+        self.commands: set[str] = set()
+        """Paths of scripts that entry points ask for. Several wheels may offer one command; that is no clash."""
+        self.lost: set[tuple[str, str]] = set()
+        """(package, path) where another package's file was preferred; such a path stays out of the package's RECORD."""
         self.warnings: list[str] = []
         self._folders = {""}
 
@@ -104,7 +108,7 @@ class Tree:
             keep = size == 0  # a namespace's marker in one package, code in the other
         elif below[0].lower() in _LOOSE_FOLDERS or (len(below) == 1 and path.lower().endswith(_DOCUMENTS)):
             keep = True
-        elif len(parts) == 2 and parts[0] == "bin" and other != owner:
+        elif path in self.commands:
             keep = parts[1] == other  # the project of that name owns its command; else the later one, as in pip
         else:
             raise PrefixError(
@@ -115,9 +119,12 @@ class Tree:
         self.warnings.append(
             f"{owner} and {other} both have {path}; the one of {other if keep else owner} is installed."
         )
-        if not keep:
+        if keep:
+            self.lost.add((owner, path))
+        else:
             os.unlink(present)
             self.owners[path] = owner
+            self.lost.add((other, path))
         return not keep
 
     def make_folder(self, folder: str) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import shlex
+from typing import TypeAlias
 
 from dataloader.errors import IntegrityError
 from dataloader.install.hashing import encode, record_digest
@@ -17,7 +18,7 @@ from dataloader.install.linking import Linker
 from dataloader.install.plan import INSTALLER
 from dataloader.install.recipe import Recipe, StoredFile
 from dataloader.install.store import StoredWheel
-from dataloader.install.tree import Layout, Tree, reserved
+from dataloader.install.tree import Tree, reserved
 
 _SHEBANG_LIMIT = 127
 """Bytes of a first line that every Linux kernel reads (BINPRM_BUF_SIZE was 128 before 5.1)."""
@@ -34,8 +35,12 @@ class DamagedEntry(Exception):
         self.source = source
 
 
-def install_wheel(tree: Tree, stored: StoredWheel, linker: Linker, *, requested: bool) -> None:
-    """Put a wheel into the tree.
+Row: TypeAlias = tuple[str, str, int | str]
+"""Path relative to the prefix, hash as RECORD has it, size in bytes."""
+
+
+def install_wheel(tree: Tree, stored: StoredWheel, linker: Linker, *, requested: bool) -> list[Row]:
+    """Put a wheel into the tree, all but its RECORD, whose rows are returned (``write_record``).
 
     Raises:
         DamagedEntry: a stored file was changed or is gone.
@@ -44,11 +49,12 @@ def install_wheel(tree: Tree, stored: StoredWheel, linker: Linker, *, requested:
     assert tree.layout is not None
     recipe = stored.recipe
     layout, info = tree.layout, f"{tree.layout.site_packages}/{recipe.dist_info}"
-    rows: list[tuple[str, str, str | int]] = []
+    rows: list[Row] = []
     skip = {f"{recipe.dist_info}/{name}" for name in _GENERATED}
     for entry_point in recipe.entry_points:
         content = _script(entry_point.name, entry_point.module, entry_point.attr, entry_point.section, tree.interpreter)
         _write(tree, recipe, f"bin/{entry_point.name}", content, rows, executable=True)
+        tree.commands.add(f"bin/{entry_point.name}")
     for file in recipe.files:
         if file.source in skip:
             continue
@@ -63,13 +69,25 @@ def install_wheel(tree: Tree, stored: StoredWheel, linker: Linker, *, requested:
             _refuse_reserved(path, recipe)
         if tree.claim(path, recipe.name, file.digest, file.size):
             _place(tree, stored, file, path, linker)
-        rows.append((_record_path(path, layout), f"sha256={file.digest}", file.size))
+        rows.append((path, f"sha256={file.digest}", file.size))
     _write(tree, recipe, f"{info}/INSTALLER", f"{INSTALLER}\n".encode(), rows)
     if requested:
         _write(tree, recipe, f"{info}/REQUESTED", b"", rows)
-    rows.append((f"{recipe.dist_info}/RECORD", "", ""))
-    tree.owners[f"{info}/RECORD"] = recipe.name
-    tree.write(f"{info}/RECORD", _record(rows))
+    return rows
+
+
+def write_record(tree: Tree, recipe: Recipe, rows: list[Row]) -> None:
+    """Write the RECORD of an installed wheel. Comes when all wheels are in: a later one may have taken a path over."""
+    assert tree.layout is not None
+    record = f"{tree.layout.site_packages}/{recipe.dist_info}/RECORD"
+    if any(owner == recipe.name for owner, _ in tree.lost):
+        rows = [row for row in rows if (recipe.name, row[0]) not in tree.lost]
+    inside = f"{tree.layout.site_packages}/"
+    lines = [(_record_path(path, inside), digest, size) for path, digest, size in (*rows, (record, "", ""))]
+    tree.owners[record] = recipe.name
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(sorted(lines))
+    tree.write(record, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _place(tree: Tree, stored: StoredWheel, file: StoredFile, path: str, linker: Linker) -> None:
@@ -90,15 +108,14 @@ def _write(
     recipe: Recipe,
     path: str,
     content: bytes,
-    rows: list[tuple[str, str, str | int]],
+    rows: list[Row],
     *,
     executable: bool = False,
 ) -> None:
-    assert tree.layout is not None
     digest = encode(hashlib.sha256(content).digest())
     if tree.claim(path, recipe.name, digest, len(content)):
         tree.write(path, content, executable=executable)
-    rows.append((_record_path(path, tree.layout), f"sha256={digest}", len(content)))
+    rows.append((path, f"sha256={digest}", len(content)))
 
 
 def _refuse_reserved(path: str, recipe: Recipe) -> None:
@@ -109,16 +126,9 @@ def _refuse_reserved(path: str, recipe: Recipe) -> None:
         )
 
 
-def _record_path(path: str, layout: Layout) -> str:
-    """A path of the prefix as RECORD has it: relative to site-packages."""
-    inside = path.removeprefix(f"{layout.site_packages}/")
-    return inside if inside != path else os.path.relpath(path, layout.site_packages)
-
-
-def _record(rows: list[tuple[str, str, str | int]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(sorted(rows))
-    return text.getvalue().encode("utf-8", "surrogateescape")
+def _record_path(path: str, site_packages: str) -> str:
+    """A path of the prefix as RECORD has it: relative to site-packages (given with a slash at the end)."""
+    return path[len(site_packages) :] if path.startswith(site_packages) else os.path.relpath(path, site_packages)
 
 
 def _script(name: str, module: str, attr: str, section: str, interpreter: str) -> bytes:
