@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from dataloader.cache import cache_root
 from dataloader.errors import DataloaderError, IndexUnavailable, IntegrityError, InternalError
-from dataloader.index.credentials import Credentials, redact, without_credentials
+from dataloader.index.credentials import Credentials, check_url, redact, without_credentials
 from dataloader.index.download import Throttle, Wanted, download
 from dataloader.index.local import local_path, read_find_links, read_metadata, read_project_page, sha256_of_file
 from dataloader.index.metadata import parse_metadata
@@ -23,7 +23,7 @@ from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.pages import ACCEPT, Page, parse_page
 from dataloader.index.ranges import fetch_metadata_text
 from dataloader.index.store import IndexStore, StoredPage
-from dataloader.index.web import NotFound, Web
+from dataloader.index.web import Forbidden, NotFound, Web
 from dataloader.names import normalized
 from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
@@ -55,6 +55,8 @@ class IndexClient:
         self._store = IndexStore((cache_dir or cache_root(settings.environ)) / "index", self._reporter)
         configured = [*([settings.index_url] if settings.index_url else []), *settings.extra_index_urls]
         only = [url for urls in settings.index_for.values() for url in urls]
+        for location in (*configured, *settings.find_links, *only):
+            check_url(location)
         self._credentials = Credentials([*configured, *settings.find_links, *only], settings.environ, self._reporter)
         self._indexes = [without_credentials(url) for url in configured]
         self._index_for = {
@@ -81,6 +83,7 @@ class IndexClient:
 
     def add_index(self, url: str, projects: Iterable[str] = ()) -> None:
         """Ask ``url`` from now on: for ``projects`` alone and nobody else for them, or for all if none are named."""
+        check_url(url)
         self._credentials.remember(url)
         url = without_credentials(url)
         names = [normalized(name) for name in projects]
@@ -193,7 +196,9 @@ class IndexClient:
             headers["If-Modified-Since"] = stored.last_modified
         try:
             answer = await self._web.get(url, headers)
-        except NotFound:
+        except (NotFound, Forbidden) as error:
+            if isinstance(error, Forbidden) and not await self._once(("open", index), lambda: self._is_open(index)):
+                raise
             self._store.save_page(url, StoredPage(files=(), age=0, found=False))
             return ()
         if answer.status == 304 and stored is not None:
@@ -204,6 +209,16 @@ class IndexClient:
         self._note_skipped(url, page)
         self._remember(url, page, answer.headers)
         return page.files
+
+    async def _is_open(self, index: str) -> bool:
+        """Whether an index that forbade a page shows its root: object stores say 403 of what they do not have."""
+        try:
+            await self._web.get(f"{index.rstrip('/')}/", {"Accept": ACCEPT}, limit=1)
+        except Forbidden:
+            return False
+        except NotFound:
+            return True
+        return True
 
     def _remember(self, url: str, page: Page, headers: Mapping[str, str]) -> None:
         control = headers.get("Cache-Control", "").lower()

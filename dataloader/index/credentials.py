@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from dataloader.errors import UsageError
 from dataloader.reporter import Reporter
 
 
@@ -22,7 +23,10 @@ def redact(url: str) -> str:
     """
     if "@" not in url and "?" not in url:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(a URL that cannot be read)"
     user_info, at, host = parts.netloc.rpartition("@")
     user, colon, _ = user_info.partition(":")
     shown = (f"{user}:****" if colon and user else "****") if at else ""
@@ -37,6 +41,26 @@ def without_credentials(url: str) -> str:
     """
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def check_url(location: str) -> None:
+    """Refuse a configured address that could never be fetched; paths of this machine pass.
+
+    Raises:
+        UsageError: It is malformed, has no host, or a scheme other than http, https and file (code ``index-bad-url``).
+    """
+    if "://" not in location or location.startswith("file:"):
+        return
+    try:
+        parts = urlsplit(location)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        why = str(error)
+    else:
+        if host and parts.scheme in {"http", "https"}:
+            return
+        why = "its scheme is none of http, https and file" if host else "it names no host"
+    raise UsageError(f"{redact(location)} is no address of an index: {why}.", code="index-bad-url")
 
 
 class Credentials:

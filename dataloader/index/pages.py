@@ -170,12 +170,12 @@ def _read_html(text: str, url: str, draft: _Draft) -> None:
     if "<" not in text and text.strip():
         raise _bad_page(url, "it holds no HTML")
     base, links = html_links(text)
-    base = urljoin(url, base) if base else url
+    base = (_absolute(base, url) if base else None) or url
     for attributes in links:
         href, _, fragment = attributes.get("href", "").strip().partition("#")
-        if not href:
-            continue
         link = _absolute(href, base)
+        if not href or link is None:
+            continue
         # The filename is the URL's last segment, as pip has it; the anchor's text only shows it.
         filename = link.partition("?")[0].rpartition("/")[2]
         filename = unquote(filename) if "%" in filename else filename
@@ -237,10 +237,14 @@ def _read_json(body: bytes, url: str, draft: _Draft) -> None:
         filename, link = file.get("filename"), file.get("url")
         if not isinstance(filename, str) or not isinstance(link, str):
             raise _bad_page(url, "a file has no filename or no url")
+        link = _absolute(link.partition("#")[0], url)
+        if link is None:
+            draft.skipped.append(filename)
+            continue
         size, yanked = file.get("size"), file.get("yanked", False)
         draft.add(
             filename,
-            _absolute(link.partition("#")[0], url),
+            link,
             sha256=_sha256_of(file.get("hashes")),
             size=size if isinstance(size, int) else None,
             requires_python=_string(file.get("requires-python")),
@@ -268,9 +272,14 @@ def _sha256_of(hashes: object) -> str | None:
 # both
 
 
-def _absolute(href: str, base: str) -> str:
-    link = href if href.startswith(("https://", "http://")) else urljoin(base, href)
-    return without_credentials(link) if "@" in link else link
+def _absolute(href: str, base: str) -> str | None:
+    """The whole URL of a link; None when it is none (an IPv6 address half written, say)."""
+    try:
+        link = href if href.startswith(("https://", "http://")) else urljoin(base, href)
+        # Only these can hide a mistake that urlsplit refuses; most links are spared the cost of asking it.
+        return without_credentials(link) if "@" in link or "[" in link or not link.isascii() else link
+    except ValueError:
+        return None
 
 
 def _one_line(text: str | None) -> str | None:

@@ -55,6 +55,10 @@ class NotFound(Exception):
     """No address has it, and all of them work."""
 
 
+class Forbidden(UsageError):
+    """A server said 403 to a request without credentials, which may mean anything."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A whole response."""
@@ -219,10 +223,9 @@ class Web:
     def _auth_error(self, address: str, status: int) -> UsageError:
         host = _host(address)
         known = self._credentials.header(address) is not None
-        said = "does not accept the credentials given for" if known else "asks for credentials for"
-        if status == 403:
-            said = "forbids" if known else "forbids, without credentials,"
-        return UsageError(
+        said = "does not accept the credentials given for" if known else "wants credentials for"
+        kind = Forbidden if status == 403 and not known else UsageError
+        return kind(
             f"{host} {said} {redact(address)} ({status}).",
             code="index-auth",
             causes=(f"Credentials are looked for in {self._credentials.places()}.",),

@@ -108,6 +108,11 @@ def test_credentials_in_a_link_are_left_out() -> None:
     assert only(parse('<a href="https://me:secret@h.org/foo-1.0.tar.gz">x</a>')).url == "https://h.org/foo-1.0.tar.gz"
 
 
+def test_a_link_that_is_no_url_is_passed_over() -> None:
+    assert parse('<a href="http://[::1/foo-1.0.zip">x</a><a href="foo-1.1.zip">x</a>').files[0].version == "1.1"
+    assert parse(json_page(url="http://[::1/foo-1.0.zip"), JSON).files == ()
+
+
 def test_files_of_other_projects_and_of_unknown_form_are_skipped_by_name() -> None:
     page = parse('<a href="foo-1.0.exe">x</a><a href="bar-1.0-py3-none-any.whl">x</a><a href="foo-1.0.zip">x</a>')
 
