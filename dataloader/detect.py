@@ -82,11 +82,12 @@ def with_system_requirements(target: Target, system: SystemRequirements) -> Targ
     changes: dict[str, str | None] = {
         name: value for name, value in said.items() if value is not None and value != getattr(target, name)
     }
+    assumed = tuple(sorted({*target.assumed, *changes}))
     if "driver_cuda" in changes:
         changes["driver"] = None
     if "musl" in changes:
         changes["glibc"] = None
-    return replace(target, **changes, assumed=tuple(sorted({*target.assumed, *changes})))  # type: ignore[arg-type]
+    return replace(target, **changes, assumed=assumed)  # type: ignore[arg-type]
 
 
 def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, str]) -> Target:

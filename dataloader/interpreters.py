@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -254,7 +255,8 @@ class _Memory:
             temporary.write_text(json.dumps({"version": _CACHE_VERSION, "entries": self._entries}))
             temporary.replace(self._path)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def _state(path: Path) -> list[object]:
