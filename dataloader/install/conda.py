@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from dataloader.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
+from dataloader.install.conda_cache import discard, find_damage, note_new, package_cache
 from dataloader.install.hashing import hex_digest
 from dataloader.lockfile.model import CondaPackage
 from dataloader.reporter import Reporter
@@ -18,7 +19,6 @@ from dataloader.reporter import Reporter
 if TYPE_CHECKING:
     from rattler import RepoDataRecord
     from rattler.networking.client import Client
-    from rattler.package_cache import PackageCache
 
 
 async def link_conda(
@@ -46,7 +46,11 @@ async def link_conda(
     from rattler.exceptions import InstallerError, IoError, LinkError
 
     records = {package: to_record(package) for package in packages}
-    cache = package_cache(cache_dir, layers)
+    damages = find_damage(records, cache_dir, layers)
+    for damage in damages:
+        reporter.warn(f"A cache entry is damaged ({damage.path} of {damage.package.name}); fetching it again.")
+        discard(damage, cache_dir)
+    cache = package_cache(cache_dir, layers, damages)
     index = await cache.index()
     missing = [package for package, record in records.items() if not index.contains_record(record)]
     remote = [package.url for package in missing if not package.url.startswith("file:")]
@@ -75,17 +79,8 @@ async def link_conda(
         raise _translated(str(error), tree) from error
     finally:
         progress.close()
+    note_new(missing, cache_dir)
     return progress.downloaded
-
-
-def package_cache(cache_dir: Path, layers: tuple[Path, ...]) -> PackageCache:
-    """The cache of unpacked conda packages: ``pkgs/`` of the writable cache over those of the layers."""
-    from rattler.package_cache import PackageCache
-
-    writable = cache_dir / "pkgs"
-    writable.mkdir(parents=True, exist_ok=True)
-    below = [layer / "pkgs" for layer in layers if (layer / "pkgs").is_dir()]
-    return PackageCache.new_layered([*below, writable]) if below else PackageCache(writable)
 
 
 def to_record(package: CondaPackage) -> RepoDataRecord:

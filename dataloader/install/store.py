@@ -54,10 +54,8 @@ class WheelStore:
                 continue
             try:
                 recipe = Recipe.from_bytes((entry / "recipe").read_bytes())
-            except FileNotFoundError:
-                continue
-            except (ValueError, KeyError, TypeError):
-                if layer == self._writable:
+            except (OSError, ValueError, KeyError, TypeError):
+                if layer == self._writable and entry.is_dir():
                     self.discard(sha256)
                 continue
             return StoredWheel(sha256=sha256, layer=layer, files=entry / "files", recipe=recipe)
