@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from dataloader.errors import DiskFull, IndexUnavailable, IntegrityError, UsageError
 from dataloader.index.credentials import redact
+from dataloader.index.local import local_path
 from dataloader.index.web import Failed, NotFound, Web
 from dataloader.reporter import Reporter
 
@@ -121,10 +122,13 @@ async def _attempt(web: Web, address: str, wanted: Wanted, part: _Part, throttle
     """One address; bytes that came before a failure stay in ``part`` for the next."""
     resumed = part.size > 0
     if not _is_whole(wanted, part):
-        async with web.stream(address, _range_headers(wanted, part), download=True) as response:
-            _begin(response, wanted, part, reporter)
-            resumed = part.size > 0
-            await _receive(response, address, wanted, part, throttle, reporter)
+        if (source := local_path(address)) is not None:
+            await asyncio.to_thread(_copy, source, wanted, part, reporter)
+        else:
+            async with web.stream(address, _range_headers(wanted, part), download=True) as response:
+                _begin(response, wanted, part, reporter)
+                resumed = part.size > 0
+                await _receive(response, address, wanted, part, throttle, reporter)
     try:
         _check(address, wanted, part)
     except Failed:
@@ -137,6 +141,22 @@ async def _attempt(web: Web, address: str, wanted: Wanted, part: _Part, throttle
     part.file.flush()
     part.path.replace(wanted.destination)
     return part.hasher.hexdigest()
+
+
+def _copy(source: Path, wanted: Wanted, part: _Part, reporter: Reporter) -> None:
+    """A file of this machine goes the way of the others, so that its hash judges it too."""
+    reporter.advance(wanted.task, -part.size)
+    part.restart()
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        message = f"{source} cannot be read: {error.strerror}."
+        missing = isinstance(error, FileNotFoundError)
+        raise Failed(IndexUnavailable(message, code="index-unreachable"), retry=False, missing=missing) from error
+    with file:
+        while chunk := file.read(_BATCH):
+            part.append(chunk)
+            reporter.advance(wanted.task, len(chunk))
 
 
 def _range_headers(wanted: Wanted, part: _Part) -> dict[str, str]:
@@ -260,7 +280,7 @@ def _disk_errors(destination: Path) -> Iterator[None]:
                 f"No room is left for {destination.name} in {destination.parent}.",
                 suggestions=("Free space there, or move the cache with DATALOADER_CACHE_DIR.",),
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}:
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
             raise UsageError(
                 f"{destination.parent} cannot be written: {error.strerror}.",
                 code="directory-unwritable",
