@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import typing
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import Field, dataclass, fields
@@ -27,7 +26,6 @@ VERIFY: tuple[str, ...] = ("Environment", "Solving", "Output")
 """Option groups of a command that judges a prefix, for a target."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
-_VALUE = re.compile(r"none|\*|(?:[<>=!~]=?=?\s*)?\d[\w.+*!]*(?:\s*,\s*[<>=!~]=?=?\s*\d[\w.+*!]*)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +111,7 @@ def expand_bare_flags(arguments: list[str], names: Collection[str] = STACK_NAMES
             return [*expanded, *arguments[at:]]
         if argument in names:
             following = arguments[at + 1] if at + 1 < len(arguments) else ""
-            takes = _VALUE.fullmatch(following) is not None
+            takes = following != NEWEST and axis_mistake("cuda", following) is None
             argument = f"{argument}={following if takes else NEWEST}"
             if takes:
                 next(rest)

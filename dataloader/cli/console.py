@@ -21,6 +21,7 @@ from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+    from typing_extensions import Self
 
     from dataloader.cli.options import CommonOptions
 
@@ -69,7 +70,7 @@ def wants_colour(flag: bool | None, environ: Mapping[str, str], *, terminal: boo
     return bool(environ.get("FORCE_COLOR")) or terminal
 
 
-def make_reporter(style: Style) -> Reporter:
+def make_reporter(style: Style) -> LineReporter:
     """The reporter for a style. Use it as a context manager where it may draw bars, so that they are taken away."""
     return BarReporter(style) if style.progress else LineReporter(style)
 
@@ -129,7 +130,7 @@ class LineReporter(Reporter):
         else:
             self.debug(message)
 
-    def __enter__(self) -> LineReporter:  # noqa: PYI034 -- Self needs Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -244,7 +245,7 @@ class ErrorHandler:
         self.style = style
         self.code: int = ExitCode.OK
 
-    def __enter__(self) -> ErrorHandler:  # noqa: PYI034 -- Self needs Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:

@@ -12,7 +12,7 @@ from dataloader.cli.options import CommonOptions, own_option
 def shell_hook(
     options: CommonOptions,
     shell: Annotated[
-        Literal["posix", "bash", "zsh", "fish", "csh"] | None,
+        Literal["posix", "bash", "zsh"] | None,
         own_option("--shell", "-s", metavar=None, about="Shell to write for; else $SHELL."),
     ] = None,
 ) -> int:

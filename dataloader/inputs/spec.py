@@ -82,7 +82,9 @@ def with_wheel(requirement: PypiRequirement, location: str, *, base: Path | None
     return replace(wheel, extras=requirement.extras, marker=requirement.marker)
 
 
-_AXIS_VALUE = re.compile(r"(?:[<>=!~]=?=?\s*)?\d[\w.+*!]*(?:\s*,\s*[<>=!~]=?=?\s*\d[\w.+*!]*)*")
+_VERSION = r"v?\d+(?:\.\d+)*(?:\.\*|(?:[._-]?(?:a|b|rc|alpha|beta|pre|post|dev)\d*)*(?:\+[\w.]+)?)"
+_CLAUSE = rf"(?:===?|[<>!~]=|[<>])\s*{_VERSION}"
+_AXIS_VALUE = re.compile(rf"=?{_VERSION}|{_CLAUSE}(?:\s*,\s*{_CLAUSE})*")
 
 
 def axis_mistake(axis: str, value: str) -> str | None:
