@@ -53,7 +53,7 @@ def _plain_fault(requirement: Requirement, problem: Problem, catalogue: Catalogu
     """Return what is wrong with a requirement by itself: no such package, no such version, no wheel that fits."""
     knowledge = catalogue.knowledge
     project = knowledge.projects.get(requirement.name) if knowledge else None
-    conda = [str(r.version) for r in catalogue.conda_records(requirement.name)]
+    conda = [r.version for r in catalogue.conda_records(requirement.name)]
     if project is None and not conda and knowledge is not None:
         return None
     if not conda and (project is None or not (project.wheels or project.unusable)):

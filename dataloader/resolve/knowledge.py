@@ -10,12 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from dataloader.index.model import WheelMetadata
 from dataloader.resolve.projects import Project, Wheel
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.reader import Index, Reader, Sorter, gather
-from dataloader.resolve.records import applying, extras_closure
+from dataloader.resolve.records import applying, companion_bounds, extras_closure
 from dataloader.resolve.versions import VersionSpace
 
 
@@ -30,6 +31,8 @@ class Knowledge:
         """Extras that anything has asked of a project."""
         self.pinned: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
         """Versions that the user names exactly: offered though yanked or a pre-release."""
+        self.companions: set[str] = set()
+        """Projects that some METADATA bounds for the case that they are there (``records.companion_bounds``)."""
         self.reader = Reader(index, sort, self)
         self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
         self._metadata: dict[str, WheelMetadata] = {}
@@ -37,6 +40,7 @@ class Knowledge:
         self._specifiers: defaultdict[str, set[str]] = defaultdict(set)
         self._prereleases: set[str] = set()
         self._spaces: dict[str, VersionSpace] = {}
+        self._offered: dict[str, tuple[tuple[int, bool], tuple[Wheel, ...], tuple[Wheel, ...]]] = {}
         self._usable: dict[str, tuple[bool, frozenset[str], int, tuple[Wheel, ...]]] = {}
         self._broken: set[str] = set()
         self._skip: frozenset[str] = frozenset()
@@ -58,11 +62,29 @@ class Knowledge:
             self._usable[name] = cached
         return cached[3]
 
-    def offered(self, name: str) -> tuple[Wheel, ...]:
-        """Return the usable wheels that at least one specifier met so far admits: no other can be chosen."""
-        space = self.space(name)
-        admitted: frozenset[str] = frozenset().union(*(space.admitted(s) for s in self._specifiers[name]))
-        return tuple(w for w in self.usable(name) if w.text in admitted)
+    def offered(self, name: str, *, floors: bool = True) -> tuple[Wheel, ...]:
+        """Return the usable wheels that can be chosen: those that at least one specifier met so far admits.
+
+        With ``floors`` a version that nobody vouches for is left out: one older than the newest two series, admitted
+        only by requirements that name no lower bound. Those speak for the releases of their time, and a solver that
+        may go back without end answers a conflict with a ten-year-old release.
+        """
+        key = (len(self._specifiers[name]), floors, self.usable(name))
+        cached = self._offered.get(name)
+        if cached is None or cached[0] != key[:2] or cached[1] is not key[2]:
+            cached = (key[:2], key[2], self._offer(name, floors=floors))
+            self._offered[name] = cached
+        return cached[2]
+
+    def _offer(self, name: str, *, floors: bool) -> tuple[Wheel, ...]:
+        space, specifiers = self.space(name), self._specifiers[name]
+        admitted: frozenset[str] = frozenset().union(*(space.admitted(s) for s in specifiers))
+        wheels = tuple(w for w in self.usable(name) if w.text in admitted)
+        if not floors or not wheels:
+            return wheels
+        vouched: frozenset[str] = frozenset().union(*(space.admitted(s) for s in specifiers if has_lower_bound(s)))
+        recent = set(sorted({series(w.version) for w in wheels}, reverse=True)[:2])
+        return tuple(w for w in wheels if w.text in vouched or series(w.version) in recent)
 
     def space(self, name: str) -> VersionSpace:
         """Return the versions of a project's wheels."""
@@ -113,6 +135,7 @@ class Knowledge:
             else:
                 self._metadata[wheel.file.url] = metadata
                 self._by_version.setdefault((wheel.file.name, wheel.text), metadata)
+                self.companions.update(bound.name for bound in companion_bounds(metadata))
         for wheel in wheels:
             self._follow(wheel)
 
@@ -178,3 +201,23 @@ class Knowledge:
         """Return what a wheel needs on the likely Python, for reading ahead."""
         needed, _ = applying(metadata, self._pythons, frozenset({self._likely_python}), self.extras[wheel.file.name])
         return tuple((n.dependency.name, n.dependency.specifier) for n in needed if n.dependency.name not in self._skip)
+
+
+def series(version: Version) -> tuple[int, ...]:
+    """Return the series of a version: its epoch and its release up to the first number that is not zero.
+
+    >>> series(Version("4.36.1")), series(Version("0.15.2"))
+    ((0, 4), (0, 0, 15))
+    """
+    release = version.release
+    leading = next((i for i, part in enumerate(release) if part), len(release) - 1)
+    return (version.epoch, *release[: leading + 1])
+
+
+def has_lower_bound(specifier: str) -> bool:
+    """Say whether a specifier set names the oldest version it means.
+
+    >>> has_lower_bound(">=1.2,!=1.5"), has_lower_bound("<2"), has_lower_bound("")
+    (True, False, False)
+    """
+    return any(one.operator in (">=", ">", "==", "~=", "===") for one in SpecifierSet(specifier))

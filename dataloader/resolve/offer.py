@@ -20,6 +20,16 @@ from dataloader.resolve.versions import VersionSpace
 CONDA_ONLY = "conda:"
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelRecord:
+    """A channel's record with the parts that are asked for again and again; each costs a call into rattler."""
+
+    record: rattler.RepoDataRecord
+    url: str
+    version: str
+    build: str
+
+
 @dataclass(slots=True)
 class Offer:
     """What one solve is given."""
@@ -40,11 +50,15 @@ class Catalogue:
     def __init__(self, channels: Channels, pythons: Pythons, book: RuleBook, hosts: Sequence[str]) -> None:
         self.knowledge: Knowledge | None = None
         """Set once there are indexes to know of."""
+        self.lenient = False
+        """Offer also what nobody vouches for, and let no ``records.companion_bounds`` bind."""
         self.channels, self.pythons, self.book, self.hosts = channels, pythons, book, tuple(hosts)
-        self._conda: dict[str, list[rattler.RepoDataRecord]] = {}
+        self._conda: dict[str, list[ChannelRecord]] = {}
         self._identities: dict[str, str] = {}
         self._spaces: dict[tuple[str, int], VersionSpace] = {}
-        self._plain: dict[str, rattler.RepoDataRecord] = {}
+        self._records: dict[str, tuple[object, rattler.RepoDataRecord]] = {}
+        self._copies: dict[str, tuple[object, rattler.RepoDataRecord]] = {}
+        self._fires: dict[str, tuple[object, list[tuple[Rule, ...]]]] = {}
         self._naming = Naming(self.identity, self.space, pythons)
 
     async def prepare(self, projects: Iterable[str]) -> None:
@@ -62,7 +76,8 @@ class Catalogue:
         records = await self.channels.records(name) if name is not None else []
         if records:
             assert name is not None
-            self._identities[project], self._conda[project] = name, records
+            self._identities[project] = name
+            self._conda[project] = [ChannelRecord(r, r.url, str(r.version), str(r.build)) for r in records]
         elif conda_only:
             self._identities[project] = project.removeprefix(CONDA_ONLY)
         else:
@@ -74,7 +89,7 @@ class Catalogue:
         """Return the package that a project (or ``conda:NAME``) is in the problem."""
         return self._identities.get(project, project.removeprefix(CONDA_ONLY))
 
-    def conda_records(self, project: str) -> list[rattler.RepoDataRecord]:
+    def conda_records(self, project: str) -> list[ChannelRecord]:
         """Return what the channels have of a prepared project."""
         return self._conda.get(project, [])
 
@@ -85,7 +100,7 @@ class Catalogue:
         wheels = self.knowledge.space(project).versions if self.knowledge else ()
         key = (project, len(wheels))
         if key not in self._spaces:
-            conda = {str(record.version) for record in self.conda_records(project)}
+            conda = {record.version for record in self.conda_records(project)}
             self._spaces[key] = VersionSpace({*wheels, *conda})
         return self._spaces[key]
 
@@ -98,11 +113,6 @@ class Catalogue:
             space = self.space(bound.package)
             version = (space.spec(bound.specifier) or IMPOSSIBLE) if len(space) else "*"
         return bound_spec(bound, name, version)
-
-    @property
-    def naming(self) -> Naming:
-        """How dependencies are spelled."""
-        return self._naming
 
     # -- records
 
@@ -118,48 +128,90 @@ class Catalogue:
             offer.records[self.pythons.name] = [_host_python(self.pythons.name, v) for v in self.hosts]
         for project in sorted(wheels_of):
             self._offer_wheels(offer, project)
-        for project in sorted({p for p in self._conda if p in conda_of or p in self.book.triggers}):
-            identity = self.identity(project)
-            if project in self.book.triggers or identity in offer.records:
-                if identity in offer.records and project not in conda_of:
-                    continue
-                self._offer_conda(offer, project)
+        for identity, projects in self._by_identity().items():
+            beside = identity not in offer.records or not conda_of.isdisjoint(projects)
+            if beside and not (conda_of | self.book.triggers).isdisjoint(projects):
+                self._offer_conda(offer, identity, projects)
         return offer
+
+    def _by_identity(self) -> dict[str, list[str]]:
+        """Return the names under which each channel package was asked for (``torch`` and ``conda:pytorch``)."""
+        found: dict[str, list[str]] = {}
+        for project in sorted(self._conda):
+            found.setdefault(self.identity(project), []).append(project)
+        return found
 
     def _offer_wheels(self, offer: Offer, project: str) -> None:
         assert self.knowledge is not None
-        wheels = self.knowledge.offered(project)
-        identity, extras = self.identity(project), self.knowledge.extras[project]
+        wheels = self.knowledge.offered(project, floors=not self.lenient)
+        identity = self.identity(project)
         rules = self._rules_by_version(project, {w.text for w in wheels})
         records = []
         for wheel in wheels:
-            metadata = self.knowledge.presumed(wheel)
-            fired = [r for r in rules.get(wheel.text, ()) if fires(r, "pypi", wheel.build)]
-            record = self._plain.get(wheel.file.url) if metadata is None and not fired else None
-            if record is None:
-                spec = make_record(wheel, identity, metadata, self._naming, extras)
-                record = own_record(self._with_rules(spec, fired))
-                if metadata is None and not fired:
-                    self._plain[wheel.file.url] = record
+            fired = tuple(r for r in rules.get(wheel.text, ()) if fires(r, "pypi", wheel.build))
+            record = self._wheel_record(wheel, identity, fired)
             offer.wheels[record.url] = wheel
             if fired:
-                offer.fired[record.url] = tuple(fired)
+                offer.fired[record.url] = fired
             records.append(record)
         if records:
             offer.records[identity] = records
 
-    def _offer_conda(self, offer: Offer, project: str) -> None:
-        records = self.conda_records(project)
-        rules = self._rules_by_version(project, {str(r.version) for r in records})
-        ours = offer.records.setdefault(self.identity(project), [])
-        for record in records:
-            fired = [r for r in rules.get(str(record.version), ()) if fires(r, "conda", str(record.build))]
-            depends, constrains = self._texts(fired)
-            copy = amended(record, depends, constrains)
-            offer.conda[copy.url] = record
-            if fired:
-                offer.fired[copy.url] = tuple(fired)
+    def _wheel_record(self, wheel: Wheel, identity: str, fired: tuple[Rule, ...]) -> rattler.RepoDataRecord:
+        """Return a wheel's record, made anew only when something that its dependencies are spelled with has grown."""
+        assert self.knowledge is not None
+        metadata, extras = self.knowledge.presumed(wheel), self.knowledge.extras[wheel.file.name]
+        plain = metadata is None and not fired
+        made_from = () if plain else (id(metadata), extras, self.lenient, self._grown)
+        cached = self._records.get(wheel.file.url)
+        if cached is None or cached[0] != made_from:
+            spec = make_record(wheel, identity, metadata, self._naming, extras, companions=not self.lenient)
+            cached = (made_from, own_record(self._with_rules(spec, fired)))
+            self._records[wheel.file.url] = cached
+        return cached[1]
+
+    @property
+    def _grown(self) -> tuple[int, int]:
+        """A number that changes whenever a package's known versions may have."""
+        return (len(self.knowledge.projects) if self.knowledge else 0, len(self._identities))
+
+    def _offer_conda(self, offer: Offer, identity: str, projects: Sequence[str]) -> None:
+        """Answer for a package's channel records, unless nothing needs it: wheels beside them, or a rule that fires."""
+        records = self.conda_records(projects[0])
+        fired = self._fired(identity, projects, records)
+        if identity not in offer.records and not any(fired):
+            return
+        ours = offer.records.setdefault(identity, [])
+        for record, rules in zip(records, fired, strict=True):
+            copy = self._amended(record, rules)
+            offer.conda[copy.url] = record.record
+            if rules:
+                offer.fired[copy.url] = rules
             ours.append(copy)
+
+    def _fired(
+        self, identity: str, projects: Sequence[str], records: Sequence[ChannelRecord]
+    ) -> Sequence[tuple[Rule, ...]]:
+        """Return the rules that each record triggers; asked again only when known versions have grown."""
+        cached = self._fires.get(identity)
+        if cached is None or cached[0] != (self._grown, len(projects)):
+            versions = {r.version for r in records}
+            found = [self._rules_by_version(project, versions) for project in projects]
+            rules = [
+                tuple(r for each in found for r in each.get(x.version, ()) if fires(r, "conda", x.build))
+                for x in records
+            ]
+            cached = ((self._grown, len(projects)), rules)
+            self._fires[identity] = cached
+        return cached[1]
+
+    def _amended(self, record: ChannelRecord, rules: Sequence[Rule]) -> rattler.RepoDataRecord:
+        made_from = self._grown if rules else ()
+        cached = self._copies.get(record.url)
+        if cached is None or cached[0] != made_from:
+            cached = (made_from, amended(record.record, *self._texts(rules)))
+            self._copies[record.url] = cached
+        return cached[1]
 
     def _rules_by_version(self, project: str, versions: set[str]) -> dict[str, list[Rule]]:
         """Return the rules whose ``when`` admits each version, whatever world or build they ask for."""
@@ -177,7 +229,7 @@ class Catalogue:
         if not project.startswith(CONDA_ONLY):
             return self.space(project).admitted(specifier)
         wanted = rattler.VersionSpec(specifier or "*")
-        return frozenset(str(r.version) for r in self.conda_records(project) if wanted.matches(r.version))
+        return frozenset(r.version for r in self.conda_records(project) if wanted.matches(r.record.version))
 
     def _with_rules(self, spec: RecordSpec, fired: Sequence[Rule]) -> RecordSpec:
         if not fired:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from packaging.version import Version
 
 from dataloader.lockfile.model import PypiPackage
+from dataloader.resolve.knowledge import series
 from dataloader.resolve.model import Applied, Resolution
 from dataloader.resolve.rattler import OURS, to_package
 
@@ -82,10 +83,4 @@ def much_older(version: Version, newest: Version) -> bool:
     >>> much_older(Version("0.3.1"), Version("0.5.0"))
     True
     """
-    return _series(version) < _series(newest)
-
-
-def _series(version: Version) -> tuple[int, ...]:
-    release = version.release
-    leading = next((i for i, part in enumerate(release) if part), len(release) - 1)
-    return (version.epoch, *release[: leading + 1])
+    return series(version) < series(newest)

@@ -34,7 +34,7 @@ class Wheel:
     @property
     def text(self) -> str:
         """The version, normalised."""
-        return str(self.version)
+        return self.file.version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def _wheel(file: IndexFile, version: Version, target: Target, pythons: Pythons) 
     if not file.filename.endswith(".whl"):
         return None
     interpreter, abi, platform = file.filename[: -len(".whl")].rsplit("-", 3)[1:]
-    fits = fit(interpreter, abi, platform, target)
+    fits = fit(interpreter, abi, platform, target.arch, musl=target.musl is not None)
     if fits is None:
         return None
     usable = pythons.serving(fits.pythons) & pythons.required(file.requires_python)

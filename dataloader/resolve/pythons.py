@@ -35,15 +35,15 @@ class Pythons:
         self._minors = {v: int(v.split(".")[1]) for v in self.all}
         self._environments = {v: _environment(v, target) for v in self.all}
         self._requires: dict[str, PythonSet] = {}
+        self._served: dict[tuple[PythonTag, ...], PythonSet] = {}
         self._markers: dict[tuple[str, str], PythonSet] = {}
 
     def serving(self, tags: tuple[PythonTag, ...]) -> PythonSet:
         """Return the Pythons that any of ``tags`` serves."""
-        return _serving(self, tags)
-
-    def minor(self, version: str) -> int:
-        """Return the minor number of a known Python."""
-        return self._minors[version]
+        if tags not in self._served:
+            served = (v for v, minor in self._minors.items() if any(tag.serves(minor) for tag in tags))
+            self._served[tags] = frozenset(served)
+        return self._served[tags]
 
     def required(self, requires_python: str | None) -> PythonSet:
         """Return the Pythons that Requires-Python admits; all of them when it cannot be read (as pip does)."""
@@ -83,16 +83,13 @@ class Pythons:
         return self.space.spec_of(chosen)
 
 
-def _serving(pythons: Pythons, tags: tuple[PythonTag, ...]) -> PythonSet:
-    return frozenset(v for v in pythons.all if any(tag.serves(pythons.minor(v)) for tag in tags))
-
-
 @lru_cache(maxsize=4096)
 def parse_marker(text: str) -> Marker:
     """Parse a marker once."""
     return Marker(text)
 
 
+@lru_cache(maxsize=65536)
 def extras_named(marker: str) -> frozenset[str]:
     """Return the extras that a marker mentions."""
     return frozenset(a or b for a, b in _EXTRA.findall(marker))

@@ -60,6 +60,7 @@ class Needed:
     extra: str = ""
 
 
+@lru_cache(maxsize=16384)
 def applying(
     metadata: WheelMetadata, pythons: Pythons, among: PythonSet, extras: frozenset[str]
 ) -> tuple[tuple[Needed, ...], tuple[str, ...]]:
@@ -128,6 +129,11 @@ class Naming:
             when=f"{self.pythons.name} {condition}" if condition and condition != "*" else None,
         )
 
+    def knows(self, name: str) -> bool:
+        """Say whether any version of a project is known."""
+        space = self.space(name)
+        return space is not None and len(space) > 0
+
     def version(self, dependency: Dependency) -> str:
         """Return the conda version spec of a dependency; an impossible one when nothing known fits."""
         space = self.space(dependency.name)
@@ -158,20 +164,52 @@ def match_spec(
     return f"{name}[{','.join(parts)}]" if parts else name
 
 
+@lru_cache(maxsize=8192)
+def companion_bounds(metadata: WheelMetadata) -> tuple[Dependency, ...]:
+    """Return the bounds under extras named like the project they require.
+
+    ``torch>=2.4; extra == "torch"`` is how a library says which torch it works with, if torch is there at all; other
+    extras (``dev``, ``tests``) say nothing of the kind.
+    """
+    found = []
+    for text in metadata.requires_dist:
+        dependency = parse_dependency(text)
+        if dependency is None or not dependency.specifier or not dependency.marker:
+            continue
+        if {canonicalize_name(e) for e in extras_named(dependency.marker)} == {dependency.name}:
+            found.append(dependency)
+    return tuple(found)
+
+
 def make_record(
-    wheel: Wheel, identity: str, metadata: WheelMetadata | None, naming: Naming, extras: frozenset[str]
+    wheel: Wheel,
+    identity: str,
+    metadata: WheelMetadata | None,
+    naming: Naming,
+    extras: frozenset[str],
+    *,
+    companions: bool = True,
 ) -> RecordSpec:
-    """Turn a wheel into a record; without ``metadata`` it depends on its Python and libc alone."""
+    """Turn a wheel into a record; without ``metadata`` it depends on its Python and libc alone.
+
+    With ``companions`` the bounds of :func:`companion_bounds` bind where that project is chosen.
+    """
     python_spec = naming.pythons.spec(wheel.pythons)
     depends = [match_spec(naming.pythons.name, version=python_spec or IMPOSSIBLE)]
     if wheel.fit.libc and wheel.fit.libc[0] == "glibc":
         depends.append(f"__glibc >={wheel.fit.libc[1]}.{wheel.fit.libc[2]}")
     optional: dict[str, list[str]] = {}
+    constrains: list[str] = []
     if metadata is not None:
         needed, _ = applying(metadata, naming.pythons, wheel.pythons, extras)
         for need in needed:
             spec = naming.spell(need.dependency, need.pythons, wheel.pythons)
             (optional.setdefault(need.extra, []) if need.extra else depends).append(spec)
+        constrains = [
+            match_spec(naming.identity(bound.name), version=naming.version(bound))
+            for bound in (companion_bounds(metadata) if companions else ())
+            if naming.knows(bound.name) and naming.pythons.where(bound.marker, bound.name) & wheel.pythons
+        ]
     return RecordSpec(
         name=identity,
         version=wheel.text,
@@ -179,6 +217,7 @@ def make_record(
         build_number=PYPI_BUILD_NUMBER + wheel.fit.rank,
         depends=tuple(dict.fromkeys(depends)),
         extra_depends={extra: tuple(dict.fromkeys(specs)) for extra, specs in sorted(optional.items())},
+        constrains=tuple(dict.fromkeys(constrains)),
     )
 
 

@@ -4,7 +4,9 @@ Which world a project comes from, in the order tried (docs/solving.md gives the 
 
 1. what a conda-only solution contains serves PyPI requirements too; everything else they bring comes from PyPI;
 2. any project that was asked for may come from either world;
-3. every conda package of the closure that is a PyPI project may come from either world.
+3. every conda package of the closure that is a PyPI project may come from either world;
+4. releases so old that no requirement vouches for them are offered too, and what a library says of the projects that
+   it can work with (``extra == "torch"``) binds no longer.
 
 A step is left when it has no solution, or only one that holds a requested project far back.
 """
@@ -114,13 +116,14 @@ class _Solver:
         await self._catalogue.prepare(self._mentioned())
         await self._conda_part()
         fallback: Answer | None = None
-        for step in (self._preferred, self._mixed, self._widened):
+        for step in (self._preferred, self._mixed, self._widened, self._lenient):
             if not await step():
                 continue
             try:
                 answer = await self._rounds_until_known()
             except Unsolvable as error:
                 self._failure = self._failure or error
+                self._reporter.debug(f"no solution: {error.explanation}")
                 continue
             if fallback is not None:
                 return self._finish(self._better(fallback, answer))
@@ -195,6 +198,10 @@ class _Solver:
             for project in (pypi_names(name) or ())[:1]:
                 self._catalogue.knowledge.ask(project)
         return True
+
+    async def _lenient(self) -> bool:
+        self._catalogue.lenient = True
+        return self._catalogue.knowledge is not None
 
     # -- what is asked
 
@@ -295,9 +302,11 @@ class _Solver:
             if knowledge is not None:
                 await self._grow(knowledge)
             answer = await self._solve()
+            self._reporter.debug(f"round {self._rounds}: {len(answer.records)} packages")
             unknown = [w for w in answer.wheels() if knowledge and knowledge.metadata(w) is None]
             if not unknown or knowledge is None:
                 return answer
+            self._reporter.debug(f"METADATA to read: {', '.join(w.file.filename for w in unknown)}")
             await knowledge.learn([ahead for wheel in unknown for ahead in self._with_next(knowledge, wheel)])
         raise ResolutionFailure(
             f"no solution was found in {MAX_ROUNDS} rounds",
@@ -309,7 +318,7 @@ class _Solver:
         """Read what is asked for, and what the rules that may fire require."""
         while True:
             await knowledge.grow()
-            await self._catalogue.prepare(knowledge.asked())
+            await self._catalogue.prepare(knowledge.asked() | (knowledge.companions & self._served_by_conda()))
             before = knowledge.asked()
             for rule in self._problem.rules:
                 if rule.requires and rule.when is not None and self._may_fire(rule.when):

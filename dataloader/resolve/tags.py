@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dataloader.target import Target
-
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
 _MUSLLINUX = re.compile(r"musllinux_(\d+)_(\d+)_(\w+)")
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
@@ -37,7 +35,6 @@ class PythonTag:
         return minor == self.minor if self.exact else minor >= self.minor
 
 
-@lru_cache(maxsize=4096)
 def platform_of(tag: str, arch: str, *, musl: bool) -> Platform | None:
     """Return what the compressed platform tag set asks for on ``arch``; ``None`` when none of it fits.
 
@@ -63,7 +60,6 @@ def _platform(tag: str, arch: str, *, musl: bool) -> Platform | None:
     return None
 
 
-@lru_cache(maxsize=4096)
 def pythons_of(interpreter: str, abi: str) -> tuple[PythonTag, ...]:
     """Return the CPython 3 versions that a compressed interpreter and ABI tag pair serves.
 
@@ -100,9 +96,10 @@ class Fit:
     """Orders the wheels of one version: higher is preferred."""
 
 
-def fit(interpreter: str, abi: str, platform: str, target: Target) -> Fit | None:
-    """Return how a wheel with these tags fits ``target``; ``None`` when it cannot, whatever the Python."""
-    where = platform_of(platform, target.arch, musl=target.musl is not None)
+@lru_cache(maxsize=16384)
+def fit(interpreter: str, abi: str, platform: str, arch: str, *, musl: bool = False) -> Fit | None:
+    """Return how a wheel with these tags fits a machine; ``None`` when it cannot, whatever the Python."""
+    where = platform_of(platform, arch, musl=musl)
     pythons = pythons_of(interpreter, abi)
     if where is None or not pythons:
         return None

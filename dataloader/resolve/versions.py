@@ -32,6 +32,7 @@ class VersionSpace:
         self._texts = [text for text, _ in self._versions]
         self._parsed = {text: parse_version(text) for text in self._texts}
         self._specs: dict[str, str | None] = {}
+        self._admitted: dict[str, frozenset[str]] = {}
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -49,8 +50,11 @@ class VersionSpace:
         Raises:
             InvalidSpecifier: ``specifier`` is not a PEP 440 specifier set.
         """
-        if not specifier:
-            return frozenset(self._texts)
+        if specifier not in self._admitted:
+            self._admitted[specifier] = self._matching(specifier) if specifier else frozenset(self._texts)
+        return self._admitted[specifier]
+
+    def _matching(self, specifier: str) -> frozenset[str]:
         wanted = SpecifierSet(specifier)
         return frozenset(t for t, v in self._parsed.items() if v is not None and wanted.contains(v, prereleases=True))
 
