@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import doctest
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from dataloader.cli import command as command_module
-from dataloader.cli import options as options_module
-from dataloader.cli.command import SOLVE, build, command, expand_bare_flags
+from dataloader.cli.command import SOLVE, StackCommand, build, command, expand_bare_flags
 from dataloader.cli.options import CommonOptions, Flag, StackFlags
 
 seen: list[tuple[CommonOptions, StackFlags]] = []
@@ -25,27 +23,28 @@ def probe(stack: StackFlags, options: CommonOptions) -> int:
     return 0
 
 
+def invoke(*arguments: str, **environ: str) -> Result:
+    """Run the command above alone."""
+    app = typer.Typer(add_completion=False)
+    app.command(cls=StackCommand)(probe.run)
+    return CliRunner().invoke(app, list(arguments), env=environ)
+
+
 def given(*arguments: str, **environ: str) -> tuple[CommonOptions, StackFlags]:
+    """What a command gets for a command line."""
     seen.clear()
-    app = typer.Typer()
-    app.command()(lambda: None)
-    result = CliRunner().invoke(_Wrapped(), list(arguments), env=environ)
+    result = invoke(*arguments, **environ)
     assert result.exit_code == 0, result.output
     return seen[0]
 
 
-class _Wrapped(typer.Typer):
-    """What CliRunner takes, around an already built command."""
-
-    def __init__(self) -> None:
-        super().__init__(add_completion=False)
-        self.command()(probe.run)
-        self.registered_commands[0].cls = command_module.StackCommand
-
-
-def test_examples_of_the_docstrings_hold() -> None:
-    assert doctest.testmod(command_module).failed == 0
-    assert doctest.testmod(options_module).failed == 0
+EVERYTHING = """
+    -p env --manifest m.toml --lockfile l.lock -e cpu -r a.txt -r b.txt -f e.yml -c nvidia -c conda-forge
+    --conda always --index-url https://i --extra-index-url https://j --find-links d --offline --refresh
+    --platform linux-64 --target t.toml --prerelease allow --only-binary :all: --no-binary a
+    --exclude-newer 2024-01-31 --matrix m.jsonl --dry-run --yes --json -q -vvv --no-color
+    --cuda=11.8 --cudnn=8 --nccl=2 --gcc=11 --python=3.11 --pytorch=2.1.0 --tensorflow=2.14 --jax=0.4
+"""
 
 
 def test_nothing_given_is_the_defaults() -> None:
@@ -53,74 +52,7 @@ def test_nothing_given_is_the_defaults() -> None:
 
 
 def test_every_field_can_be_given() -> None:
-    options, stack = given(
-        *[
-            "-p",
-            "env",
-            "--manifest",
-            "m.toml",
-            "--lockfile",
-            "l.lock",
-            "-e",
-            "cpu",
-            "-r",
-            "a.txt",
-            "-r",
-            "b.txt",
-            "-f",
-            "e.yml",
-            "-c",
-            "nvidia",
-            "-c",
-            "conda-forge",
-        ],
-        *[
-            "--conda",
-            "always",
-            "--index-url",
-            "https://i",
-            "--extra-index-url",
-            "https://j",
-            "--find-links",
-            "d",
-            "--offline",
-            "--refresh",
-        ],
-        *[
-            "--platform",
-            "linux-64",
-            "--target",
-            "t.toml",
-            "--prerelease",
-            "allow",
-            "--only-binary",
-            ":all:",
-            "--no-binary",
-            "a",
-        ],
-        *[
-            "--exclude-newer",
-            "2024-01-31",
-            "--matrix",
-            "m.jsonl",
-            "--dry-run",
-            "--yes",
-            "--json",
-            "-q",
-            "-vvv",
-            "--no-color",
-        ],
-        *[
-            "--cuda=11.8",
-            "--cudnn=8",
-            "--nccl=2",
-            "--gcc=11",
-            "--python=3.11",
-            "--pytorch=2.1.0",
-            "--tensorflow=2.14",
-            "--jax=0.4",
-        ],
-    )
+    options, stack = given(*shlex.split(EVERYTHING))
 
     left_at_default = [f.name for f in fields(options) if getattr(options, f.name) == f.default]
     assert left_at_default == []
@@ -181,7 +113,7 @@ def test_a_bare_flag_asks_for_any_version_and_no_flag_for_nothing() -> None:
 
 
 def test_a_stack_value_that_cannot_be_read_is_refused() -> None:
-    result = CliRunner().invoke(_Wrapped(), ["--cuda=eleven"])
+    result = invoke("--cuda=eleven")
 
     assert "error[stack-value-invalid]: --cuda=eleven" in result.stderr
 
