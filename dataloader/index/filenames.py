@@ -8,10 +8,8 @@ from functools import lru_cache
 from dataloader.names import normalized
 
 _normalized = lru_cache(maxsize=4096)(normalized)
-_WHEEL = re.compile(
-    r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._]*[A-Za-z0-9])?)-(?P<version>[^-\s]+)(?:-(?P<build>\d[^-]*))?"
-    r"-[\w.]+-[\w.]+-[\w.]+\.whl\Z"
-).match
+_WHEEL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]*[A-Za-z0-9])?\Z").match
+_WHEEL_TAG = re.compile(r"(?:\d[^-]*-)?[\w.]+-[\w.]+-[\w.]+\.whl\Z").match
 _PLAIN_VERSION = re.compile(
     r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))*(?:(?:a|b|rc)(?:0|[1-9]\d*))?(?:\.post(?:0|[1-9]\d*))?(?:\.dev(?:0|[1-9]\d*))?\Z"
 ).match
@@ -53,12 +51,25 @@ def normal_version(text: str) -> str | None:
 
 
 def _parse_wheel(filename: str) -> tuple[str, str] | None:
-    match = _WHEEL(filename)
+    # A page repeats each release and each tag many times: both halves are judged once.
+    name, _, rest = filename.partition("-")
+    version, _, tag = rest.partition("-")
+    return _wheel_release(name, version) if _is_wheel_tag(tag) else None
+
+
+@lru_cache(maxsize=16384)
+def _wheel_release(name: str, version: str) -> tuple[str, str] | None:
     # "__" is what escaping can never give (packaging.utils says the same).
-    if match is None or "__" in match["name"]:
+    if _WHEEL_NAME(name) is None or "__" in name or version != version.strip():
         return None
-    version = normal_version(match["version"])
-    return None if version is None else (_normalized(match["name"]), version)
+    normal = normal_version(version)
+    return None if normal is None else (_normalized(name), normal)
+
+
+@lru_cache(maxsize=4096)
+def _is_wheel_tag(text: str) -> bool:
+    """Whether a wheel's name may end so: an optional build number, then the tag."""
+    return _WHEEL_TAG(text) is not None
 
 
 def _parse_sdist(filename: str, project: str | None) -> tuple[str, str] | None:

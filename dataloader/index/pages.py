@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from html.parser import HTMLParser
-from typing import cast
+from typing import TypeAlias
 from urllib.parse import unquote, urljoin
 
 from dataloader.errors import IndexUnavailable
@@ -24,11 +24,13 @@ from dataloader.index.model import IndexFile
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 """The Accept header of PEP 691, JSON first."""
 
-_ANCHOR = re.compile(r"""<a(\s[^<>"']*(?:"[^"]*"[^<>"']*)*)>""")
+_ANCHOR = re.compile(r"<a[\s>/]", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"\s+([a-z][a-z-]*)=\Z").match
 _NOT_PLAIN = re.compile(r"<(?:!--|base\b|script\b|style\b|textarea\b|title\b[^<]*<[^/])", re.IGNORECASE)
-_unescape = lru_cache(maxsize=1024)(html.unescape)
-_ANCHOR_START = re.compile(r"<a[\s>/]", re.IGNORECASE)
+"""What may hide an anchor, or hold something that only looks like one."""
+
+Link: TypeAlias = tuple[str, str | None, dict[str, str]]
+"""href without its fragment, the sha256 from the fragment, and the other attributes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,8 @@ class _Draft:
     ) -> None:
         parsed = parse_filename(filename, self.project)
         if parsed is None:
-            self.skipped.append(filename)
+            if filename:
+                self.skipped.append(filename)
             return
         self.files.append(
             IndexFile(
@@ -109,61 +112,72 @@ class _Draft:
 # HTML
 
 
-def html_links(text: str) -> tuple[str | None, list[dict[str, str]]]:
-    """The page's base URL, if it has one, and the attributes of each anchor in order."""
-    if _NOT_PLAIN.search(text) is None:
-        anchors = _ANCHOR.findall(text)
-        if len(anchors) == len(_ANCHOR_START.findall(text)):
-            links = [_attributes(anchor) for anchor in anchors]
-            if None not in links:
-                return None, cast("list[dict[str, str]]", links)
-    return slow_html_links(text)
+def html_links(text: str) -> tuple[str | None, list[Link]]:
+    """The page's base URL, if it has one, and its links in order."""
+    plain = None if "='" in text or _NOT_PLAIN.search(text) else _plain_links(text)
+    return slow_html_links(text) if plain is None else (None, plain)
 
 
-def slow_html_links(text: str) -> tuple[str | None, list[dict[str, str]]]:
+def slow_html_links(text: str) -> tuple[str | None, list[Link]]:
     """``html_links`` by ``html.parser``, for pages of any form."""
-    parser = _Anchors()
+    parser = _Links()
     parser.feed(text)
     parser.close()
-    return parser.base, parser.anchors
+    return parser.base, parser.links
 
 
-def _attributes(text: str) -> dict[str, str] | None:
-    """Attributes of an anchor that all have the form ``name="value"``; None when they do not."""
-    parts = text.split('"')
-    if parts.pop().strip():
+def _plain_links(text: str) -> list[Link] | None:
+    """Links of a page whose anchors all have the form ``<a href="..." name="value"...>``; None when they do not.
+
+    Quotes part such an anchor into its pieces, and ``str.split`` is five times as fast as a regular expression.
+    """
+    anchors = text.split('<a href="')
+    if len(anchors) - 1 != len(_ANCHOR.findall(text)):
         return None
-    found: dict[str, str] = {}
-    for name, value in zip(parts[::2], parts[1::2], strict=True):
-        key = _attribute_name(name)
-        if key is None or key in found:
+    links: list[Link] = []
+    for anchor in anchors[1:]:
+        pieces = anchor.split('"')
+        href, _, fragment = pieces[0].partition("#")
+        if len(pieces) % 2 or not pieces.pop().lstrip().startswith(">") or "&" in href or "&" in fragment:
             return None
-        found[key] = _unescape(value) if "&" in value else value
-    return found
+        attributes: dict[str, str] = {}
+        for name, value in zip(pieces[1::2], pieces[2::2], strict=True):
+            key = _attribute_name(name)
+            if key is None or key in attributes:
+                return None
+            attributes[key] = _unescape(value) if "&" in value else value
+        links.append((href.strip(), _fragment_hash(fragment), attributes))
+    return links
 
 
 @lru_cache(maxsize=256)
 def _attribute_name(text: str) -> str | None:
     match = _ATTRIBUTE(text)
-    return None if match is None else match[1]
+    return None if match is None or match[1] == "href" else match[1]
 
 
-class _Anchors(HTMLParser):
+_unescape = lru_cache(maxsize=1024)(html.unescape)
+
+
+class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.base: str | None = None
-        self.anchors: list[dict[str, str]] = []
+        self.links: list[Link] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in {"a", "base"}:
-            return
         attributes: dict[str, str] = {}
         for name, value in attrs:
+            # Of a repeated attribute the first counts (HTML standard).
             attributes.setdefault(name, value or "")
+        href = attributes.pop("href", None)
+        if href is None:
+            return
         if tag == "a":
-            self.anchors.append(attributes)
-        elif self.base is None:
-            self.base = attributes.get("href")
+            href, _, fragment = href.strip().partition("#")
+            self.links.append((href.strip(), _fragment_hash(fragment), attributes))
+        elif tag == "base" and self.base is None:
+            self.base = href
 
 
 def _read_html(text: str, url: str, draft: _Draft) -> None:
@@ -171,32 +185,30 @@ def _read_html(text: str, url: str, draft: _Draft) -> None:
         raise _bad_page(url, "it holds no HTML")
     base, links = html_links(text)
     base = (_absolute(base, url) if base else None) or url
-    for attributes in links:
-        href, _, fragment = attributes.get("href", "").strip().partition("#")
+    for href, sha256, attributes in links:
         link = _absolute(href, base)
         if not href or link is None:
             continue
         # The filename is the URL's last segment, as pip has it; the anchor's text only shows it.
-        filename = link.partition("?")[0].rpartition("/")[2]
-        filename = unquote(filename) if "%" in filename else filename
-        if filename:
-            draft.add(
-                filename,
-                link,
-                sha256=_fragment_hash(fragment),
-                size=None,
-                requires_python=attributes.get("data-requires-python"),
-                yanked=attributes.get("data-yanked"),
-                upload_time=attributes.get("data-upload-time"),
-                metadata_sha256=_announced(
-                    attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
-                ),
-            )
+        path = link.partition("?")[0] if "?" in link else link
+        filename = path[path.rfind("/") + 1 :]
+        draft.add(
+            unquote(filename) if "%" in filename else filename,
+            link,
+            sha256=sha256,
+            size=None,
+            requires_python=attributes.get("data-requires-python"),
+            yanked=attributes.get("data-yanked"),
+            upload_time=attributes.get("data-upload-time"),
+            metadata_sha256=_announced(attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))),
+        )
 
 
 def _fragment_hash(fragment: str) -> str | None:
-    for part in fragment.split("&"):
-        if part.startswith("sha256=") and len(part) == 71:
+    if len(fragment) == 71 and fragment.startswith("sha256="):
+        return fragment[7:].lower()
+    for part in fragment.split("&") if "&" in fragment else ():
+        if len(part) == 71 and part.startswith("sha256="):
             return part[7:].lower()
     return None
 
@@ -282,6 +294,7 @@ def _absolute(href: str, base: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=4096)
 def _one_line(text: str | None) -> str | None:
     return None if text is None else " ".join(text.split())
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataloader.errors import IndexUnavailable
+from dataloader.index import pages as pages_module
 from dataloader.index.model import IndexFile
 from dataloader.index.pages import Page, html_links, parse_page, slow_html_links
 
@@ -140,7 +141,7 @@ def pages(draw: st.DrawFn) -> str:
             attributes.append(
                 draw(st.sampled_from([f'{name}="{value}"', name, f"{name}='{value.replace(chr(39), '')}'"]))
             )
-        start = draw(st.sampled_from(["<a ", "<a  ", "<A ", "<abbr ", "<a\n"]))
+        start = draw(st.sampled_from(["<a ", "<a  ", "<A ", "<abbr ", "<a\n", "<p "]))
         pieces.append(start + " ".join(attributes) + draw(st.sampled_from([">", " >", "/>"])) + "text</a>\n")
     return "<!DOCTYPE html>\n" + "".join(pieces)
 
@@ -148,6 +149,16 @@ def pages(draw: st.DrawFn) -> str:
 @given(pages())
 def test_the_fast_reader_finds_what_html_parser_finds(page: str) -> None:
     assert html_links(page) == slow_html_links(page)
+
+
+@given(st.lists(st.tuples(VALUE, st.booleans(), VALUE), max_size=3))
+def test_the_fast_reader_takes_the_form_that_indexes_write(links: list[tuple[str, bool, str]]) -> None:
+    page = "<!DOCTYPE html><html><head><title>Links for foo</title></head><body>\n"
+    for href, hashed, requires in links:
+        href = href.replace("&", "").replace('"', "").replace("'", "") + (f"#sha256={HASH}" if hashed else "")
+        page += f'<a href="{href}" data-requires-python="{html.escape(requires, quote=True)}">foo</a><br/>\n'
+
+    assert pages_module._plain_links(page) == slow_html_links(page)[1]
 
 
 def json_page(**file: object) -> str:
