@@ -71,7 +71,7 @@ def facts_from_dict(data: dict[str, Any]) -> ElfFacts:
     values = dict(data)
     values["version_needs"] = tuple(VersionNeed(**need) for need in values["version_needs"])
     values["gpu"] = tuple(GpuCode(**code) for code in values["gpu"])
-    for name in ("needed", "filters", "python_init"):
+    for name in ("needed", "filters", "auxiliary", "python_init"):
         values[name] = tuple(values[name])
     if values["version_definitions"] is not None:
         values["version_definitions"] = tuple(values["version_definitions"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from dataloader.target import Target
@@ -16,6 +16,10 @@ from dataloader.verify.loads import Verdict
 from dataloader.verify.scan import ScannedFile
 from dataloader.verify.tables import install_command
 
+_JUDGED = 100
+"""Undefined symbols looked at to tell which framework they are from."""
+_LISTED = 12
+"""Parts listed in a finding that groups them."""
 _SHOWN = 8
 """Names listed of one kind in one finding."""
 
@@ -34,6 +38,8 @@ class Situation:
     """The CUDA major that most of the environment is built for."""
     importance: Callable[[Verdict], Severity]
     """How much it matters that a library cannot load."""
+    has_symbols: Callable[[Sequence[Failure]], bool]
+    """Whether other libraries of the prefix define all the symbols in question."""
 
     def relative(self, path: str) -> str:
         """A path as findings show it."""
@@ -59,25 +65,56 @@ def check_malformed(files: Sequence[ScannedFile], owners: dict[str, InstalledPac
 
 def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[Finding]:
     """One finding for each cause; the libraries that it takes down are its evidence."""
-    causes: dict[tuple[str, str, str], list[Verdict]] = {}
-    first: dict[tuple[str, str, str], list[Failure]] = {}
+    causes: dict[tuple[str, str, str], dict[str, Verdict]] = {}
+    reasons: dict[tuple[str, str, str], dict[str, Failure]] = {}
     for verdict in verdicts:
         if verdict.loads:
             continue
         for failure in verdict.failures:
             grouped = "" if failure.kind == "undefined-symbol" else failure.name
             key = (failure.kind, failure.path, grouped)
-            if verdict not in causes.setdefault(key, []):
-                causes[key].append(verdict)
-            kept = first.setdefault(key, [])
-            if all(other.name != failure.name for other in kept):
-                kept.append(failure)
-    for key in sorted(causes):
-        yield _finding(first[key], causes[key], situation)
+            causes.setdefault(key, {})[verdict.path] = verdict
+            reasons.setdefault(key, {}).setdefault(failure.name, failure)
+    findings = [_finding(list(reasons[key].values()), list(causes[key].values()), situation) for key in sorted(causes)]
+    yield from (finding for finding in findings if finding.severity == "error")
+    yield from _grouped([finding for finding in findings if finding.severity != "error"], situation)
+
+
+def _grouped(findings: Sequence[Finding], situation: Situation) -> Iterator[Finding]:
+    """Optional parts that cannot load, one finding for each package and kind."""
+    groups: dict[tuple[str, str, Severity], list[Finding]] = {}
+    for finding in findings:
+        owner = situation.owners.get(finding.path)
+        groups.setdefault((owner.label if owner else finding.path, finding.kind, finding.severity), []).append(finding)
+    for (label, _, _), group in sorted(groups.items()):
+        if len(group) == 1:
+            yield group[0]
+            continue
+        paths = sorted({finding.path for finding in group})
+        lines = [f"{PurePosixPath(finding.path).name} {finding.message}" for finding in group]
+        fixes = list(dict.fromkeys(finding.fix for finding in group if finding.fix))
+        yield replace(
+            group[0],
+            path=paths[0],
+            message=f"{len(paths)} optional part{'s' if len(paths) > 1 else ''} of {label} cannot load",
+            evidence=(*lines[:_LISTED], *([f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])),
+            fix=fixes[0] if len(fixes) == 1 else _joined(fixes),
+        )
+
+
+def _joined(fixes: Sequence[str]) -> str | None:
+    """One command for several ``dataloader install X``."""
+    verb = "dataloader install "
+    if not fixes or any(not fix.startswith(verb) or "#" in fix for fix in fixes):
+        return fixes[0] if fixes else None
+    return verb + " ".join(fix.removeprefix(verb) for fix in fixes)
 
 
 def _finding(failures: list[Failure], victims: list[Verdict], situation: Situation) -> Finding:
     severities = [situation.importance(victim) for victim in victims]
+    if failures[0].kind == "undefined-symbol" and situation.has_symbols(failures):
+        # A plugin: the library that opens it brings the symbols (MKL's kernels, debuggers' helpers).
+        severities = ["note" if level == "warning" else level for level in severities]
     severity: Severity = next((level for level in ("error", "warning", "note") if level in severities), "note")
     path = situation.relative(failures[0].path)
     message, evidence, fix = _EXPLAIN[failures[0].kind](failures, situation)
@@ -136,7 +173,7 @@ def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
     owner = situation.owners.get(situation.relative(failures[0].path))
     evidence = tuple(readable[1:])
     fix = None
-    frameworks = sorted({label for name in names for label in _frameworks(name, situation.installed)})
+    frameworks = sorted({label for name in names[:_JUDGED] for label in _frameworks(name, situation.installed)})
     if frameworks:
         evidence = (*evidence, f"built for another {' or '.join(frameworks)} than the one installed")
         if owner:
@@ -179,6 +216,15 @@ def _exec_stack(failures: list[Failure], situation: Situation) -> _Explained:
     )
 
 
+def _static_tls(failures: list[Failure], situation: Situation) -> _Explained:
+    del situation
+    return (
+        f"needs {failures[0].name} of static thread-local storage, more than is left for a library that is opened",
+        ("it loads where it is preloaded (LD_PRELOAD) or linked",),
+        None,
+    )
+
+
 _EXPLAIN: dict[str, Callable[[list[Failure], Situation], _Explained]] = {
     "missing-library": _missing_library,
     "version-not-provided": _version,
@@ -187,4 +233,5 @@ _EXPLAIN: dict[str, Callable[[list[Failure], Situation], _Explained]] = {
     "not-a-library": _malformed,
     "wrong-machine": _malformed,
     "executable-stack": _exec_stack,
+    "static-tls": _static_tls,
 }

@@ -23,6 +23,7 @@ ET_DYN: Final = 3
 PT_LOAD: Final = 1
 PT_DYNAMIC: Final = 2
 PT_INTERP: Final = 3
+PT_TLS: Final = 7
 PT_GNU_STACK: Final = 0x6474E551
 PF_X: Final = 1
 # d_tag
@@ -51,6 +52,7 @@ DT_VERNEED: Final = 0x6FFFFFFE
 DT_VERNEEDNUM: Final = 0x6FFFFFFF
 DT_AUXILIARY: Final = 0x7FFFFFFD
 DT_FILTER: Final = 0x7FFFFFFF
+DF_STATIC_TLS: Final = 0x10
 DF_1_NODEFLIB: Final = 0x800
 DF_1_PIE: Final = 0x08000000
 DF_1_NOOPEN: Final = 0x40
@@ -127,8 +129,12 @@ class ElfFacts:
     flags_1: int = 0
     exec_stack: bool = False
     """Asks for an executable stack; glibc 2.41 and later refuse to dlopen such a file."""
+    static_tls: int = 0
+    """Bytes of thread-local storage that must lie in the static block (DF_STATIC_TLS), of which little is left."""
     filters: tuple[str, ...] = ()
-    """DT_FILTER and DT_AUXILIARY."""
+    """DT_FILTER: libraries that must stand in for this one."""
+    auxiliary: tuple[str, ...] = ()
+    """DT_AUXILIARY: libraries that may."""
     version_needs: tuple[VersionNeed, ...] = ()
     version_definitions: tuple[str, ...] | None = None
     """Versions offered, without the base one; ``None`` when the file has no version definitions at all."""
@@ -237,31 +243,41 @@ def _read_header(reader: _Reader) -> _Header:
     return _Header(kind, machine, phoff, shoff, phentsize, phnum, shentsize, shnum, shstrndx)
 
 
-def _read_segments(reader: _Reader, header: _Header) -> tuple[str | None, tuple[int, int] | None, bool, bool]:
-    """(interpreter, PT_DYNAMIC as offset and size, executable stack, truncated); fills ``reader.loads``."""
-    wide = reader.layout.bits == 64
+@dataclass(slots=True)
+class _Segments:
     interpreter: str | None = None
     dynamic: tuple[int, int] | None = None
+    """Offset and size."""
     # Without PT_GNU_STACK the kernel's default applies, and on x86-64 that is a stack without execution.
-    stack = truncated = False
+    exec_stack: bool = False
+    truncated: bool = False
+    tls_size: int = 0
+
+
+def _read_segments(reader: _Reader, header: _Header) -> _Segments:
+    """The program headers; fills ``reader.loads``."""
+    wide = reader.layout.bits == 64
+    found = _Segments()
     if header.phnum and header.phentsize != (56 if wide else 32):
         raise MalformedElf("ELF file's phentsize not the expected size")
     for index in range(header.phnum):
         at = header.phoff + index * header.phentsize
         if wide:
-            kind, flags, offset, vaddr, _, filesz, _, _ = reader.unpack("IIQQQQQQ", at)
+            kind, flags, offset, vaddr, _, filesz, memsz, _ = reader.unpack("IIQQQQQQ", at)
         else:
-            kind, offset, vaddr, _, filesz, _, flags, _ = reader.unpack("IIIIIIII", at)
+            kind, offset, vaddr, _, filesz, memsz, flags, _ = reader.unpack("IIIIIIII", at)
         if kind == PT_LOAD:
             reader.loads.append((vaddr, offset, filesz))
-            truncated |= offset + filesz > reader.size
-        elif kind == PT_DYNAMIC:
-            dynamic = (offset, filesz)
+            found.truncated |= offset + filesz > reader.size
+        elif kind == PT_DYNAMIC and filesz:  # of size 0 in separate debug files
+            found.dynamic = (offset, filesz)
         elif kind == PT_INTERP:
-            interpreter = os.fsdecode(reader.view(offset, min(filesz, 4096)).split(b"\0", 1)[0])
+            found.interpreter = os.fsdecode(reader.view(offset, min(filesz, 4096)).split(b"\0", 1)[0])
+        elif kind == PT_TLS:
+            found.tls_size = memsz
         elif kind == PT_GNU_STACK:
-            stack = bool(flags & PF_X)
-    return interpreter, dynamic, stack, truncated
+            found.exec_stack = bool(flags & PF_X)
+    return found
 
 
 def _read_dynamic(reader: _Reader, offset: int, size: int) -> None:
@@ -460,21 +476,21 @@ def parse_elf(data: mmap.mmap | bytes) -> tuple[ElfFacts, Symbols]:
     """
     reader = _Reader(data)
     header = _read_header(reader)
-    interpreter, where, stack, truncated = _read_segments(reader, header)
+    segments = _read_segments(reader, header)
     machine = MACHINES.get(header.machine, f"machine-{header.machine}")
     little_endian = reader.layout.order == "<"
-    if truncated or where is None or header.type not in (ET_EXEC, ET_DYN):
+    if segments.truncated or segments.dynamic is None or header.type not in (ET_EXEC, ET_DYN):
         facts = ElfFacts(
             machine=machine,
             bits=reader.layout.bits,
             little_endian=little_endian,
             type=header.type,
             dynamic=False,
-            interpreter=interpreter,
-            truncated=truncated,
+            interpreter=segments.interpreter,
+            truncated=segments.truncated,
         )
         return facts, Symbols()
-    _read_dynamic(reader, *where)
+    _read_dynamic(reader, *segments.dynamic)
     needs, names = _read_version_needs(reader)
     definitions = _read_version_definitions(reader, names)
     symbols = _read_symbols(reader, header, names)
@@ -487,14 +503,16 @@ def parse_elf(data: mmap.mmap | bytes) -> tuple[ElfFacts, Symbols]:
         bits=reader.layout.bits,
         little_endian=little_endian,
         type=header.type,
-        interpreter=interpreter,
+        interpreter=segments.interpreter,
         needed=tuple(reader.text(index) for index in reader.lists[DT_NEEDED]),
         soname=optional.get(DT_SONAME),
         rpath=optional.get(DT_RPATH),
         runpath=optional.get(DT_RUNPATH),
         flags_1=dynamic.get(DT_FLAGS_1, 0),
-        exec_stack=stack,
-        filters=tuple(reader.text(index) for tag in (DT_FILTER, DT_AUXILIARY) for index in reader.lists[tag]),
+        exec_stack=segments.exec_stack,
+        static_tls=segments.tls_size if dynamic.get(DT_FLAGS, 0) & DF_STATIC_TLS else 0,
+        filters=tuple(reader.text(index) for index in reader.lists[DT_FILTER]),
+        auxiliary=tuple(reader.text(index) for index in reader.lists[DT_AUXILIARY]),
         version_needs=needs,
         version_definitions=definitions,
         gpu=read_gpu_code(data, sections),
@@ -551,7 +569,7 @@ def read_relocated_names(path: Path) -> frozenset[bytes]:
     """Names of the symbols that some relocation of the file refers to: those the loader must really find."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         reader = _Reader(data)
-        _, where, _, _ = _read_segments(reader, _read_header(reader))
+        where = _read_segments(reader, _read_header(reader)).dynamic
         if where is None:
             return frozenset()
         _read_dynamic(reader, *where)

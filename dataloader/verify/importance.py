@@ -1,89 +1,65 @@
 """How much it matters that a library cannot load: does an import break, or an optional part?
 
-Popular wheels are full of parts that load only on some machines (numba's tbbpool, a codec, a GUI plugin). Such a part
-is imported inside ``try`` or inside a function; what is imported plainly, or by nobody we can see, is needed.
+Popular wheels are full of parts that load only on some machines: numba's tbbpool, a codec, a provider for another CUDA.
 """
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
-from pathlib import Path
+import re
 
 from dataloader.verify.findings import Severity
-from dataloader.verify.installed import Installed, InstalledPackage
+from dataloader.verify.imports import SourceIndex
+from dataloader.verify.installed import InstalledPackage
 from dataloader.verify.loads import Verdict
-
-_MAX_SOURCE = 4 << 20
-"""Bytes; generated modules larger than this are not read."""
+from dataloader.verify.python import extension_tag
+from dataloader.verify.tables import load_tables
 
 
 class Importance:
     """Severity of a library that cannot load, judged by the Python sources of its package."""
 
-    def __init__(self, prefix: Path, installed: Installed) -> None:
-        self._prefix = prefix
-        self._installed = installed
-        self._modules: dict[str, bool] = {}
+    def __init__(self, sources: SourceIndex) -> None:
+        self._sources = sources
 
     def __call__(self, verdict: Verdict) -> Severity:
         """``error`` for what breaks an import, ``warning`` for an optional part."""
-        if verdict.package is None or not verdict.extension:
+        package = verdict.package
+        if package is None:
             return "warning"
-        name = verdict.path.rsplit("/", 1)[-1].split(".", 1)[0]
-        key = f"{verdict.package.path}\n{name}"
-        if key not in self._modules:
-            self._modules[key] = self._is_optional(verdict.package, name)
-        return "warning" if self._modules[key] else "error"
+        if not verdict.extension:
+            return "error" if self._is_the_library(package, verdict.path) else "warning"
+        module = self._sources.module(verdict.path)
+        if module is None:
+            return "warning"
+        sources = self._sources.of(package)
+        if module in sources.reached():
+            return "error"
+        uses = sources.uses(module)
+        optional = bool(uses) and (all(uses) or _lacks_cuda_only(verdict))
+        return "warning" if optional or _has_alternatives(package, verdict.path) else "error"
 
-    def _is_optional(self, package: InstalledPackage, module: str) -> bool:
-        """Whether the sources import the module, and only where a failure is caught or an import may never run."""
-        uses = [guarded for source in self._sources(package, module) for guarded in iter_imports(source, module)]
-        return bool(uses) and all(uses)
-
-    def _sources(self, package: InstalledPackage, module: str) -> Iterator[str]:
-        needle = module.encode()
-        for file in package.files:
-            if not file.path.endswith(".py") or "tests/" in file.path:
-                continue
-            path = self._prefix / file.path
-            try:
-                if path.stat().st_size > _MAX_SOURCE:
-                    continue
-                data = path.read_bytes()
-            except OSError:
-                continue  # reported as a missing file
-            if needle in data:
-                yield data.decode("utf-8", errors="replace")
+    def _is_the_library(self, package: InstalledPackage, path: str) -> bool:
+        """Whether a package without extension modules loads this library itself (ctypes, cffi): its sources name it."""
+        files = (file.path.rsplit("/", 1)[-1] for file in package.files)
+        return not any(extension_tag(each) for each in files) and self._sources.of(package).mentions(
+            path.rsplit("/", 1)[-1]
+        )
 
 
-def iter_imports(source: str, module: str) -> Iterator[bool]:
-    """For each import of a module whose last part is ``module``: whether it is guarded.
-
-    Guarded is what stands in a function, in the body of a ``try`` that catches something, or under ``TYPE_CHECKING``.
-    """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    pending: list[tuple[ast.AST, bool]] = [(tree, False)]
-    while pending:
-        node, guarded = pending.pop()
-        if isinstance(node, ast.Import | ast.ImportFrom) and _names(node, module):
-            yield guarded
-        inner = guarded or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        if isinstance(node, ast.Try) and node.handlers:
-            pending += [(child, True) for child in node.body]
-            rest = [*node.handlers, *node.orelse, *node.finalbody]
-            pending += [(child, inner) for child in rest]
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            pending += [(child, True) for child in node.body]
-            pending += [(child, inner) for child in node.orelse]
-        else:
-            pending += [(child, inner) for child in ast.iter_child_nodes(node)]
+def _has_alternatives(package: InstalledPackage, path: str) -> bool:
+    """Whether the module is one of several that differ in a number (``_ffmpeg4.so``, ``_ffmpeg5.so``)."""
+    folder, _, name = path.rpartition("/")
+    stem, _, rest = name.partition(".")
+    if not stem[-1:].isdigit():
+        return False
+    family = re.compile(re.escape(f"{folder}/{stem.rstrip('0123456789')}") + r"\d+" + re.escape(f".{rest}"))
+    return sum(1 for file in package.files if family.fullmatch(file.path)) > 1
 
 
-def _names(node: ast.Import | ast.ImportFrom, module: str) -> bool:
-    if isinstance(node, ast.ImportFrom) and (node.module or "").rsplit(".", 1)[-1] == module:
-        return True
-    return any(alias.name.rsplit(".", 1)[-1] == module for alias in node.names)
+def _lacks_cuda_only(verdict: Verdict) -> bool:
+    """What is missing is a part of CUDA, for a module that the package's own import does without."""
+    providers = load_tables().providers
+    return all(
+        failure.kind == "missing-library" and failure.name in providers and bool(providers[failure.name].cuda_majors)
+        for failure in verdict.failures
+    )

@@ -106,6 +106,8 @@ class Environment:
     """Memory of symbol lookups: key of a scope -> names not found."""
 
 
+STATIC_TLS_SURPLUS: Final = 1664
+"""Bytes; glibc's default (elf/dl-tls.c: 4 namespaces, and rtld.optional_static_tls = 512)."""
 _LIBC_FAMILY: Final = (
     "libc.",
     "libm.",
@@ -143,6 +145,7 @@ class Process:
         self.by_id: dict[FileId, Loaded] = {}
         self.main: Loaded | None = None
         self.global_scope: list[Loaded] = []
+        self.static_tls_left = STATIC_TLS_SURPLUS
         self.assumes_python = False
         """No program is known: Python's C API counts as present."""
 
@@ -154,6 +157,7 @@ class Process:
         other.by_id = dict(self.by_id)
         other.main = self.main
         other.global_scope = list(self.global_scope)
+        other.static_tls_left = self.static_tls_left
         other.assumes_python = self.assumes_python
         return other
 
@@ -177,6 +181,7 @@ class Process:
         result = trial.load(path)
         if keep and result.loads:
             self.objects, self.by_name, self.by_id = trial.objects, trial.by_name, trial.by_id
+            self.static_tls_left = trial.static_tls_left
             if make_global:
                 known = set(map(id, self.global_scope))
                 self.global_scope += [each for each in result.scope if id(each) not in known]
@@ -208,6 +213,7 @@ class Process:
         scope = self._load_needed(root, failures)
         if not failures:
             new = [each for each in scope if id(each) not in before]
+            failures += self._check_static_tls(new)
             failures += self._check_versions(new)
             if not failures:
                 failures += self._check_symbols(new, scope)
@@ -231,16 +237,19 @@ class Process:
             facts = current.facts
             if facts is None:
                 continue
-            if not current.needed and facts.needed:
-                for name in facts.needed:
-                    found = self._find_needed(current, name, failures)
-                    if found:
-                        current.needed.append(found)
+            if not current.needed:
+                current.needed = self._find_all(current, facts, failures)
             for each in current.needed:
                 if id(each) not in seen:
                     seen.add(id(each))
                     scope.append(each)
         return scope
+
+    def _find_all(self, loader: Loaded, facts: ElfFacts, failures: list[Failure]) -> list[Loaded]:
+        """Filtees, then DT_NEEDED, in order. A filtee that may be absent is no failure."""
+        found = [self._find_needed(loader, name, []) for name in facts.auxiliary]
+        found += [self._find_needed(loader, name, failures) for name in (*facts.filters, *facts.needed)]
+        return [each for each in found if each is not None]
 
     def _find_needed(self, loader: Loaded, name: str, failures: list[Failure]) -> Loaded | None:
         known = self.by_name.get(name)
@@ -346,6 +355,15 @@ class Process:
         ):
             text = text.replace("${" + name + "}", value).replace("$" + name, value)
         return text
+
+    def _check_static_tls(self, new: Sequence[Loaded]) -> list[Failure]:
+        """The static block was laid out when the program started; what is opened later shares its surplus."""
+        for each in new:
+            wanted = each.facts.static_tls if each.facts else 0
+            if wanted > self.static_tls_left:
+                return [Failure(kind="static-tls", path=each.path, name=f"{wanted} bytes")]
+            self.static_tls_left -= wanted
+        return []
 
     # -- versions (dl-version.c) -------------------------------------------------------------------------------------
 

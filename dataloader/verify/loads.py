@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import InstalledPackage, normalise
 from dataloader.verify.loader import Failure, Process
 from dataloader.verify.python import Interpreter, extension_tag
@@ -29,6 +30,8 @@ class Verdict:
     failures: tuple[Failure, ...] = ()
     scope: tuple[str, ...] = ()
     """Paths of what is loaded with it, breadth-first."""
+    driver: tuple[str, ...] = ()
+    """Libraries of the NVIDIA driver that it needs: it loads where the driver is."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class Judge:
     owners: Mapping[str, InstalledPackage]
     packages: Mapping[str, InstalledPackage]
     """Normalised name of a distribution -> package."""
+    sources: SourceIndex
     _contexts: dict[str, Process] = field(default_factory=dict)
 
     def judge(self) -> list[Verdict]:
@@ -68,6 +72,7 @@ class Judge:
 
     def _verdict(self, path: str) -> Verdict:
         full = str(self.prefix / path)
+        environment = self.process.environment
         bare = self.process.open(full, keep=False)
         result = bare
         package = self.owners.get(path)
@@ -80,7 +85,8 @@ class Judge:
             bare=bare.loads,
             loads=result.loads,
             failures=tuple(result.failures),
-            scope=tuple(each.path for each in result.scope),
+            scope=tuple(each.path for each in result.scope if each.image),
+            driver=tuple(each.path for each in result.scope if each.image is None and environment.assumed(each.path)),
         )
 
     def context(self, package: InstalledPackage) -> Process:
@@ -123,11 +129,38 @@ class Judge:
             and self.is_candidate(file.path, self.files[file.path])
             and self.is_extension(file.path)
         ]
+        failed = self._open_until_none_helps(process, pending)
+        for path in self._opened_by_name(package, failed):
+            process.open(str(self.prefix / path))
+        self._open_until_none_helps(process, failed)
+
+    def _open_until_none_helps(self, process: Process, paths: Sequence[str]) -> list[str]:
+        """Opens ``paths``, and again those that failed as long as another one's libraries may help them."""
+        pending = list(paths)
         while pending:
             failed = [path for path in pending if not process.open(str(self.prefix / path)).loads]
             if len(failed) == len(pending):
-                return
+                return failed
             pending = failed
+        return []
+
+    def _opened_by_name(self, package: InstalledPackage, modules: Sequence[str]) -> list[str]:
+        """Libraries of ``package`` that its Python code opens before ``modules`` (ctypes, torch.ops.load_library)."""
+        named: set[str] = set()
+        for path in modules:
+            module = self.sources.module(path)
+            if module is not None:
+                named |= self.sources.of(package).named_by_importers(module)
+        libraries = [
+            file.path for file in package.files if file.path in self.files and not self.is_extension(file.path)
+        ]
+        return [path for path in libraries if _called(path) & named]
+
+
+def _called(path: str) -> set[str]:
+    """How a library is named in code: with its file name, or that up to ``.so``."""
+    name = path.rsplit("/", 1)[-1]
+    return {name, name.partition(".so")[0], name.partition(".so")[0] + ".so"}
 
 
 def required_names(requires: Iterable[str]) -> list[str]:

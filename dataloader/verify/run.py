@@ -20,6 +20,7 @@ from dataloader.verify.contents import check_clobbers, check_contents, check_rec
 from dataloader.verify.drift import check_lock
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.importance import Importance
+from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage, read_installed
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.python import find_interpreter
@@ -122,14 +123,16 @@ def _verify(
     scanned = scan(prefix, tree, cache, _cache_keys(cache, installed, tree, digests), options.jobs)
     interpreter = find_interpreter(prefix)
     described = options.described if options.described is not None else not is_this_machine(target)
+    disk = Disk(prefix, scanned, cache)
     environment = build_environment(
-        Disk(prefix, scanned, cache),
+        disk,
         target,
         described=described,
         library_path=options.library_path,
         judged=state.judged,
     )
     owners = sole_owners(installed)
+    sources = SourceIndex(prefix, installed)
     judge = Judge(
         prefix=prefix,
         interpreter=interpreter,
@@ -137,6 +140,7 @@ def _verify(
         files={file.path: file for file in scanned},
         owners=owners,
         packages={package.name: package for package in installed.packages if package.kind == "pypi"},
+        sources=sources,
     )
     verdicts = judge.judge()
     situation = Situation(
@@ -146,7 +150,8 @@ def _verify(
         provided=provided_names(scanned),
         owners=owners,
         cuda_major=cuda_major(scanned),
-        importance=Importance(prefix, installed),
+        importance=Importance(sources),
+        has_symbols=lambda failures: disk.defines({os.fsencode(failure.name) for failure in failures}),
     )
     findings = [
         *check_records(installed),

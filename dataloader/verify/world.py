@@ -29,6 +29,7 @@ class Disk:
         self._by_path: dict[str, Image | None] = {}
         self._symbols: dict[str, Symbols] = {}
         self._paths: dict[FileId, str] = {}
+        self._scanned = [file.stat.file_id for file in scanned if file.facts]
         for file in scanned:
             path = str(prefix / file.path)
             image = Image(file_id=file.stat.file_id, facts=file.facts, problem=file.problem, key=file.key)
@@ -74,6 +75,15 @@ class Disk:
                     symbols = Symbols()  # it was readable a moment ago; the next run says what happened to it
             self._symbols[image.key] = symbols
         return self._symbols[image.key]
+
+    def defines(self, names: set[bytes]) -> bool:
+        """Whether the libraries of the prefix together define all these symbols."""
+        missing = {name.split(b"@", 1)[0] for name in names}
+        for key in self._scanned:
+            if not missing:
+                break
+            missing = missing - self.symbols(self._images[key]).plain
+        return not missing
 
     def relocated(self, path: str) -> frozenset[bytes]:
         """See :class:`dataloader.verify.loader.Files`."""

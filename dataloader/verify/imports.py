@@ -1,0 +1,206 @@
+"""Which modules the import of a package brings, read from its sources without running them.
+
+An import is *plain* when it runs whenever its module is imported; it is *guarded* inside a function, under a condition,
+or in a ``try`` whose handlers go on without it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataloader.verify.installed import Installed, InstalledPackage
+
+_MAX_SOURCE = 4 << 20
+"""Bytes; generated modules larger than this are not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import statement's target."""
+
+    module: str
+    """Absolute dotted name; for ``from a import b`` both ``a`` and ``a.b`` are named."""
+    guarded: bool
+
+
+def module_name(path: str, site_packages: str) -> str | None:
+    """Dotted module of a file below ``site_packages``; ``None`` for what is no module.
+
+    >>> module_name("lib/python3.11/site-packages/a/_b.abi3.so", "lib/python3.11/site-packages")
+    'a._b'
+    >>> module_name("lib/python3.11/site-packages/a/__init__.py", "lib/python3.11/site-packages")
+    'a'
+    """
+    base = site_packages + "/" if site_packages else ""
+    if not path.startswith(base) or not path.endswith((".py", ".so")):
+        return None
+    *folders, name = path[len(base) :].split("/")
+    parts = [*folders, name.split(".", 1)[0]]
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts) if parts and all(part.isidentifier() for part in parts) else None
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleText:
+    """What one module's source says."""
+
+    imports: tuple[Import, ...] = ()
+    constants: frozenset[str] = frozenset()
+    """Its string constants: names of libraries that it opens are among them."""
+
+
+def parse_module(source: str, module: str, *, is_package: bool) -> ModuleText:
+    """Imports and string constants of a source; nothing where it cannot be parsed."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ModuleText()
+    imports: list[Import] = []
+    constants: set[str] = set()
+    for node, guarded in _walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports += [Import(name, guarded) for name in _targets(node, module, is_package=is_package)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            constants.add(node.value)
+    return ModuleText(tuple(imports), frozenset(constants))
+
+
+def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
+    pending: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while pending:
+        node, guarded = pending.pop()
+        yield node, guarded
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.If):
+            guarded = True
+        caught: set[int] = set()
+        if isinstance(node, ast.Try) and node.handlers and not _raises_again(node):
+            caught = set(map(id, node.body))
+        pending += [(child, guarded or id(child) in caught) for child in ast.iter_child_nodes(node)]
+
+
+def _raises_again(node: ast.Try) -> bool:
+    return any(isinstance(each, ast.Raise) for handler in node.handlers for each in handler.body)
+
+
+def _targets(node: ast.Import | ast.ImportFrom, module: str, *, is_package: bool) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    base = node.module or ""
+    if node.level:
+        parts = module.split(".")
+        parts = parts[: len(parts) - node.level + (1 if is_package else 0)]
+        base = ".".join([*parts, base] if base else parts)
+    if base:
+        yield base
+        yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+
+
+class Sources:
+    """The modules of one distribution."""
+
+    def __init__(self, prefix: Path, modules: Mapping[str, str]) -> None:
+        """``modules``: dotted name -> path relative to ``prefix``, extension modules included."""
+        self._prefix = prefix
+        self._modules = modules
+        self._texts: dict[str, ModuleText] = {}
+        self._reached: frozenset[str] | None = None
+
+    def text(self, module: str) -> ModuleText:
+        """What one module says; nothing for an extension module."""
+        if module not in self._texts:
+            path = self._modules[module]
+            source = read_source(self._prefix / path) if path.endswith(".py") else ""
+            is_package = path.endswith("/__init__.py")
+            self._texts[module] = parse_module(source, module, is_package=is_package) if source else ModuleText()
+        return self._texts[module]
+
+    def reached(self) -> frozenset[str]:
+        """Modules that plain imports reach from the top-level packages."""
+        if self._reached is None:
+            self._reached = self._find_reached()
+        return self._reached
+
+    def _find_reached(self) -> frozenset[str]:
+        pending = [name for name in self._modules if "." not in name]
+        found = set(pending)
+        while pending:
+            for each in self.text(pending.pop()).imports:
+                if each.guarded:
+                    continue
+                parts = each.module.split(".")
+                for length in range(1, len(parts) + 1):
+                    name = ".".join(parts[:length])
+                    if name in self._modules and name not in found:
+                        found.add(name)
+                        pending.append(name)
+        return frozenset(found)
+
+    def uses(self, module: str) -> list[bool]:
+        """For each import of ``module`` anywhere in the distribution, tests left out: whether it is guarded."""
+        return [
+            each.guarded
+            for name in self._mentioning(module)
+            for each in self.text(name).imports
+            if each.module == module
+        ]
+
+    def _mentioning(self, module: str) -> Iterator[str]:
+        last = module.rsplit(".", 1)[-1].encode()
+        for name, path in self._modules.items():
+            if path.endswith(".py") and "/tests/" not in path and _mentions(self._prefix / path, last):
+                yield name
+
+    def named_by_importers(self, module: str) -> frozenset[str]:
+        """String constants of what the package's import runs, and of the modules that import ``module``."""
+        importers = {
+            name for name in self._mentioning(module) if any(each.module == module for each in self.text(name).imports)
+        }
+        return frozenset().union(*(self.text(name).constants for name in importers | self.reached()))
+
+    def mentions(self, text: str) -> bool:
+        """Whether some source holds ``text``."""
+        needle = text.encode()
+        return any(_mentions(self._prefix / path, needle) for path in self._modules.values() if path.endswith(".py"))
+
+
+def read_source(path: Path) -> str:
+    """A source file; empty where it is gone, unreadable or too large to be read."""
+    try:
+        if path.stat().st_size > _MAX_SOURCE:
+            return ""
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""  # reported as a missing file
+
+
+def _mentions(path: Path, needle: bytes) -> bool:
+    try:
+        return needle in path.read_bytes()
+    except OSError:
+        return False  # reported as a missing file
+
+
+class SourceIndex:
+    """The modules of every distribution of a prefix, found when they are asked for."""
+
+    def __init__(self, prefix: Path, installed: Installed) -> None:
+        self._prefix = prefix
+        self._sites = installed.site_packages
+        self._sources: dict[str, Sources] = {}
+
+    def module(self, path: str) -> str | None:
+        """Dotted name of the module at ``path``."""
+        names = (module_name(path, site) for site in self._sites)
+        return next((name for name in names if name), None)
+
+    def of(self, package: InstalledPackage) -> Sources:
+        """The modules of one package."""
+        if package.path not in self._sources:
+            named = ((self.module(file.path), file.path) for file in package.files)
+            self._sources[package.path] = Sources(self._prefix, {name: path for name, path in named if name})
+        return self._sources[package.path]
