@@ -205,7 +205,7 @@ class _Attempt:
             indexes=tuple(without_credentials(u) for u in (settings.index_url, *settings.extra_index_urls) if u),
             python=_locked_python(resolution),
             packages=(*resolution.conda, *wheels),
-            requested=self._request.requested,
+            requested=tuple(sorted({*self._request.requested, *(build.project for build in stack.builds)})),
             stack=stack_of(stack, resolution),
             inputs=self._request.inputs(),
         )

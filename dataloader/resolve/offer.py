@@ -70,6 +70,8 @@ class Catalogue:
     async def _identify(self, project: str) -> None:
         conda_only = project.startswith(CONDA_ONLY)
         name = project.removeprefix(CONDA_ONLY) if conda_only else conda_name(project)
+        if name is None and pypi_names(project) is None:
+            name = project  # nobody has said what a channel means by it: the same name is the same thing
         if name is not None and not conda_only and (pypi_names(name) or (project,))[0] != project:
             # a conda package that holds several projects is the identity of the first alone
             name = name if name == project else None

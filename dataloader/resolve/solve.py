@@ -338,9 +338,9 @@ class _Solver:
         return self._catalogue.identity(when.package) in self._conda_names
 
     def _with_next(self, knowledge: Knowledge, wheel: Wheel) -> list[Wheel]:
-        """Return the chosen wheel and the next few: each time a project is refuted, twice as many."""
+        """Return the chosen wheel and the next few: each time a project is refuted, four times as many."""
         name = wheel.file.name
-        count = min(2 ** self._refuted[name] - 1, MAX_AHEAD)
+        count = min(4 ** self._refuted[name] - 1, MAX_AHEAD)
         self._refuted[name] += 1
         return [wheel, *knowledge.next_candidates(name, wheel, count)]
 

@@ -1,0 +1,186 @@
+"""Each file of resolve/ is one problem and its answer: data only, solved by the real solver over a real channel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataloader.compat.model import Bound, Rule, StackNeeds
+from dataloader.errors import DataloaderError
+from dataloader.index.model import IndexFile, WheelMetadata
+from dataloader.reporter import Reporter
+from dataloader.resolve.model import Problem, Requirement, Resolution
+from dataloader.resolve.records import parse_dependency
+from dataloader.resolve.solve import resolve
+from dataloader.target import Target
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SCENARIOS = sorted((Path(__file__).parent / "resolve").glob("*.toml"))
+PYTHONS = ("3.9.18", "3.10.13", "3.11.7", "3.12.1")
+
+
+class DictIndex:
+    """An index in memory: the double stands at the network's edge."""
+
+    def __init__(self, wheels: list[dict[str, Any]]) -> None:
+        self.read: list[str] = []
+        self._wheels: dict[str, dict[str, Any]] = {}
+        for wheel in wheels:
+            name, version, *_ = wheel["file"].split("-")
+            self._wheels[wheel["file"]] = {**wheel, "name": name.replace("_", "-").lower(), "version": version}
+
+    async def project(self, name: str) -> tuple[IndexFile, ...]:
+        return tuple(
+            IndexFile(
+                name=name,
+                version=w["version"].removesuffix(".tar.gz"),
+                filename=w["file"],
+                url=f"https://index.invalid/{w['file']}",
+                sha256="0" * 64,
+                requires_python=w.get("requires_python"),
+                yanked=w.get("yanked", False),
+                upload_time=w.get("uploaded"),
+                index="https://index.invalid/simple",
+            )
+            for w in self._wheels.values()
+            if w["name"] == name
+        )
+
+    async def metadata(self, file: IndexFile) -> WheelMetadata:
+        self.read.append(file.filename)
+        wheel = self._wheels[file.filename]
+        return WheelMetadata(
+            name=file.name,
+            version=file.version,
+            requires_dist=tuple(wheel.get("requires", ())),
+            requires_python=wheel.get("requires_python"),
+            extras=tuple(wheel.get("extras", ())),
+        )
+
+
+def write_channel(root: Path, records: list[dict[str, Any]]) -> str:
+    """Write repodata as a channel has it, and return the channel's URL."""
+    by_subdir: dict[str, dict[str, Any]] = {"linux-64": {}, "noarch": {}}
+    for record in records:
+        name, version, build = record["record"].split("=")
+        subdir = record.get("subdir", "linux-64")
+        number = build.rsplit("_", 1)[-1]
+        by_subdir[subdir][f"{name}-{version}-{build}.conda"] = {
+            "name": name,
+            "version": version,
+            "build": build,
+            "build_number": int(number) if number.isdigit() else 0,
+            "depends": record.get("depends", []),
+            "constrains": record.get("constrains", []),
+            "subdir": subdir,
+            "sha256": "1" * 64,
+            "size": 1,
+        }
+    for subdir, packages in by_subdir.items():
+        (root / subdir).mkdir(parents=True)
+        document = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": packages, "repodata_version": 1}
+        (root / subdir / "repodata.json").write_text(json.dumps(document))
+    return root.as_uri() + "/"
+
+
+def requirement(text: str, *, constraint: bool = False) -> Requirement:
+    """Read a requirement as a scenario writes it: PEP 508, or ``pypi:`` before it."""
+    parsed = parse_dependency(text.removeprefix("pypi:"))
+    assert parsed is not None, text
+    return Requirement(
+        name=parsed.name,
+        specifier=parsed.specifier,
+        extras=parsed.extras,
+        marker=parsed.marker,
+        only_pypi=text.startswith("pypi:"),
+        constraint=constraint,
+        origin="the scenario",
+    )
+
+
+def bound(value: Mapping[str, Any]) -> Bound:
+    return Bound(**value)
+
+
+def make_problem(scenario: Mapping[str, Any], tmp_path: Path) -> Problem:
+    channels = scenario.get("channels", {})
+    rules = tuple(
+        Rule(
+            id=r["id"],
+            when=bound(r["when"]) if "when" in r else None,
+            then=tuple(bound(b) for b in r["then"]),
+            requires=r.get("requires", False),
+            why=r.get("why", ""),
+        )
+        for r in scenario.get("rules", ())
+    )
+    needs = StackNeeds(requirements=tuple(bound(b) for b in scenario.get("needs", ())), rules=rules)
+    return Problem(
+        target=Target(**{"glibc": "2.36", "driver_cuda": "12.4", **scenario.get("target", {})}),
+        channels=tuple(write_channel(tmp_path / name, records) for name, records in channels.items()),
+        conda_specs=tuple(scenario.get("conda", ())),
+        requirements=(
+            *(requirement(text) for text in scenario.get("requirements", ())),
+            *(requirement(text, constraint=True) for text in scenario.get("constraints", ())),
+        ),
+        needs=needs,
+        python=scenario.get("python", ""),
+        host_pythons=tuple(scenario.get("host_pythons", PYTHONS)) if not channels else (),
+        prerelease=scenario.get("prerelease", "if-necessary"),
+        strategy=scenario.get("strategy", "highest"),
+        exclude_newer=scenario.get("exclude_newer"),
+        preferred=scenario.get("preferred", {}),
+    )
+
+
+def summary(resolution: Resolution) -> list[str]:
+    wheels = [f"{p.name} {p.version} pypi" for p in resolution.pypi]
+    records = [f"{p.name} {p.version} conda" for p in resolution.conda]
+    python = [f"python {resolution.python} host"] if resolution.python_source == "host" else []
+    return sorted([*wheels, *records, *python])
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_scenario(path: Path, tmp_path: Path) -> None:
+    scenario = tomllib.loads(path.read_text())
+    problem = make_problem(scenario, tmp_path)
+    index = DictIndex(scenario.get("wheels", []))
+    expected = scenario["expected"]
+
+    try:
+        resolution = asyncio.run(resolve(problem, index, Reporter(), cache=tmp_path / "cache"))
+    except DataloaderError as error:
+        assert "error" in expected, f"{error.code}: {error.message}\n" + "\n".join(error.causes)
+        told = "\n".join([error.message, *error.causes, *error.suggestions])
+        assert error.code == expected["error"], told
+        assert [text for text in expected.get("says", []) if text not in told] == [], told
+        return
+
+    assert "error" not in expected, summary(resolution)
+    chosen = summary(resolution)
+    if expected.get("exactly", True):
+        assert chosen == sorted(expected["packages"])
+    assert [line for line in expected["packages"] if line not in chosen] == []
+    assert [text for text in expected.get("notes", []) if not any(text in n for n in resolution.notes)] == []
+    assert [name for name in expected.get("not_read", []) if name in index.read] == []
+    assert (
+        sorted({a.rule.id for a in resolution.applied}) == sorted(expected.get("rules", [])) or "rules" not in expected
+    )
+
+
+def test_there_are_scenarios_on_both_sides() -> None:
+    outcomes = ["error" in tomllib.loads(path.read_text())["expected"] for path in SCENARIOS]
+
+    assert len(outcomes) >= 20
+    assert any(outcomes)
+    assert not all(outcomes)
