@@ -9,21 +9,22 @@ from pathlib import Path
 
 from dataloader.errors import LockfileError, PrefixError
 from dataloader.install.activate import ACTIVATION
+from dataloader.install.layout import Layout, conda_layout, venv_layout
 from dataloader.install.linking import Linker
 from dataloader.install.model import SyncOptions
 from dataloader.install.prefix import State
-from dataloader.install.recipe import Recipe
 from dataloader.install.runtime import library_folders
 from dataloader.install.status import STATE, fingerprint
 from dataloader.install.store import StoredWheel
-from dataloader.install.tree import ENVIRONMENT, Layout, Tree, conda_layout, venv_layout
-from dataloader.install.venv import HostPython, probe_python, write_venv
-from dataloader.install.wheel import Row, install_wheel, write_record
+from dataloader.install.tree import ENVIRONMENT, Tree
+from dataloader.install.venv import library_name, resolve_interpreter, write_venv
+from dataloader.install.wheel import claim_wheel, link_wheels, write_record
+from dataloader.interpreters import Interpreter
 from dataloader.lockfile.model import Lockfile
 from dataloader.reporter import Reporter
 
 
-def host_python(lock: Lockfile, options: SyncOptions) -> HostPython | None:
+def host_python(lock: Lockfile, options: SyncOptions) -> Interpreter | None:
     """The interpreter of this machine that the environment stands on; ``None`` when Python is a package or absent."""
     if lock.python.source != "host":
         return None
@@ -33,20 +34,20 @@ def host_python(lock: Lockfile, options: SyncOptions) -> HostPython | None:
             code="python-missing",
             suggestions=(f"Install Python {lock.python.version}, or name one with --python PATH.",),
         )
-    python = probe_python(options.interpreter)
+    python = resolve_interpreter(options.interpreter)
     if lock.python.version and python.minor != lock.python.version:
         raise PrefixError(
-            f"The lock is for Python {lock.python.version}; {options.interpreter} is Python {python.version}.",
+            f"The lock is for Python {lock.python.version}; {python.path} is Python {python.version}.",
             code="python-mismatch",
             suggestions=(f"Install Python {lock.python.version}, or make the lock again for {python.minor}.",),
         )
     return python
 
 
-def layout_of(lock: Lockfile, python: HostPython | None) -> Layout | None:
+def layout_of(lock: Lockfile, python: Interpreter | None) -> Layout | None:
     """Where things go in the lock's environment; ``None`` without a Python."""
     if python is not None:
-        return venv_layout(python.minor, python.library)
+        return venv_layout(python.minor, library_name(python))
     for package in lock.conda():
         if package.name == "python":
             minor = ".".join(package.version.split(".")[:2])
@@ -63,7 +64,7 @@ def build_tree(
     tree: Tree,
     lock: Lockfile,
     wheels: Mapping[str, StoredWheel],
-    python: HostPython | None,
+    python: Interpreter | None,
     reporter: Reporter,
 ) -> None:
     """Complete a tree in which conda's packages are linked already: the venv, the wheels, their scripts and records.
@@ -75,30 +76,31 @@ def build_tree(
     _claim_conda_files(tree)
     if python is not None:
         write_venv(tree, python)
-    requested = set(lock.requested)
+    for package in lock.pypi():
+        claim_wheel(tree, wheels[package.name], requested=package.name in lock.requested)
     linkers: dict[Path, Linker] = {}
-    records: list[tuple[Recipe, list[Row]]] = []
-    reporter.start("wheels", "Linking wheels", len(lock.pypi()), "packages")
+
+    def linker(stored: StoredWheel) -> Linker:
+        return linkers.setdefault(stored.layer, Linker(reporter, os.fspath(stored.layer)))
+
+    ordered = {package.name: wheels[package.name] for package in lock.pypi()}
+    reporter.start("link", "Linking wheels", sum(len(tree.files_of(name)) for name in ordered), "files")
     try:
-        for package in lock.pypi():
-            stored = wheels[package.name]
-            linker = linkers.setdefault(stored.layer, Linker(reporter, os.fspath(stored.layer)))
-            records.append((stored.recipe, install_wheel(tree, stored, linker, requested=package.name in requested)))
-            reporter.advance("wheels", 1)
-        for recipe, rows in records:
-            write_record(tree, recipe, rows)
+        link_wheels(tree, ordered, linker, lambda count: reporter.advance("link", count))
     finally:
-        reporter.finish("wheels")
+        reporter.finish("link")
+    for stored in ordered.values():
+        write_record(tree, stored.recipe)
     _write_activation(tree, lock)
 
 
-def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: HostPython | None) -> None:
+def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: Interpreter | None) -> None:
     """Leave the note that makes the tree ours. Comes last: its fingerprint covers what is there."""
     site_packages = tree.layout.site_packages if tree.layout else None
     state = State(
         lock_digest=options.lock_digest,
         target_prefix=tree.final,
-        interpreter=os.fspath(options.interpreter) if python is not None and options.interpreter else None,
+        interpreter=str(python.path) if python is not None else None,
         site_packages=site_packages,
         wheels={package.name: package.sha256 for package in lock.pypi()},
         requested=tuple(sorted(lock.requested)),

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Callable
 
 from dataloader.reporter import Reporter
@@ -28,25 +29,33 @@ class Linker:
     def __init__(self, reporter: Reporter, source: str) -> None:
         self._reporter = reporter
         self._source = source
+        self._lock = threading.Lock()
         self._ways: list[Callable[[str, str], None]] = [os.link, clone, copy]
 
     def place(self, source: str, target: str) -> None:
-        """Make ``target`` (which must not exist) hold what ``source`` holds."""
+        """Make ``target`` (which must not exist) hold what ``source`` holds; may be called from several threads."""
+        way = self._ways[0]
         try:
-            self._ways[0](source, target)
+            way(source, target)
         except OSError as error:
-            if error.errno == errno.EMLINK and self._ways[0] is os.link:
+            if error.errno == errno.EMLINK and way is os.link:
                 copy(source, target)  # the file system's limit on names of one file; the next file may be fine
                 return
-            if error.errno not in _CANNOT or len(self._ways) == 1:
+            if error.errno not in _CANNOT or way is copy:
                 raise
-            self._ways.pop(0)
-            if self._ways[0] is copy:
-                self._reporter.warn(
-                    f"{self._source} and the environment do not share files (no hard links, no clones between them); "
-                    "copying instead. Keep the cache on the environment's volume to save time and room."
-                )
+            self._give_up(way)
             self.place(source, target)
+
+    def _give_up(self, way: Callable[[str, str], None]) -> None:
+        with self._lock:
+            if self._ways[0] is not way:
+                return  # another thread has seen it too
+            self._ways.pop(0)
+        if self._ways[0] is copy:
+            self._reporter.warn(
+                f"{self._source} and the environment do not share files (no hard links, no clones between them); "
+                "copying instead. Keep the cache on the environment's volume to save time and room."
+            )
 
 
 def clone(source: str, target: str) -> None:

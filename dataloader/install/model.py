@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     from rattler.networking.client import Client
 
+    from dataloader.interpreters import Interpreter
+
 Kind: TypeAlias = Literal["conda", "pypi"]
 
 
@@ -27,7 +29,7 @@ class SyncOptions:
     """The writable cache: ``wheels/`` (the wheel store), ``pkgs/`` (conda packages), ``downloads/``."""
     layers: tuple[Path, ...] = ()
     """Read-only caches of the same layout, asked in order after the writable one."""
-    interpreter: Path | None = None
+    interpreter: Interpreter | Path | None = None
     """The Python of this machine to build on, for a lock whose Python is ``host``."""
     target_prefix: Path | None = None
     """The path written into files where the environment will be mounted elsewhere; ``None``: the prefix itself."""

@@ -1,23 +1,11 @@
-"""What a wheel installs, decided once by PyPA's ``installer`` when it is unpacked; independent of any prefix."""
-
-# ruff: noqa: ARG002  (the shape of a WheelDestination is installer's)
+"""What a stored wheel installs, as data; ``wheel_source.py`` works it out once, when the wheel is unpacked."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, cast
-
-from installer.destinations import WheelDestination
-from installer.records import Hash, RecordEntry
-from installer.sources import WheelContentElement, WheelSource
-from installer.utils import Scheme, parse_metadata_file
-
-from dataloader.errors import IntegrityError
+from typing import NamedTuple
 
 RECIPE_VERSION = 1
 
@@ -42,12 +30,11 @@ class StoredFile(NamedTuple):
 
 
 class EntryPoint(NamedTuple):
-    """A script to generate (entry points specification)."""
+    """A command (entry points specification)."""
 
     name: str
-    module: str
-    attr: str
-    section: str
+    body: str
+    """Its script below the first line, which names the environment's interpreter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,131 +82,3 @@ class Recipe:
             files=tuple(StoredFile._make(row) for row in content["files"]),
             entry_points=tuple(EntryPoint._make(row) for row in content["entry_points"]),
         )
-
-
-class UnpackedFile(NamedTuple):
-    """One archive member as it was written."""
-
-    digest: str
-    size: int
-    mtime_ns: int
-    executable: bool
-
-
-def make_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]) -> Recipe:
-    """Work out what an unpacked wheel installs.
-
-    Args:
-        wheel_name: The archive's file name, for messages.
-        root: Where it is unpacked.
-        members: Archive path to what was written.
-
-    Raises:
-        IntegrityError: it is not a wheel by the binary distribution format.
-    """
-    import installer
-    from installer.exceptions import InstallerError
-
-    source = _UnpackedWheel(wheel_name, root, members)
-    destination = _Recorder(root, members)
-    try:
-        installer.install(source, destination, additional_metadata={})
-        metadata = parse_metadata_file(source.read_dist_info("METADATA"))
-    except (InstallerError, ValueError, KeyError, AssertionError, OSError) as error:
-        raise malformed(wheel_name, str(error) or type(error).__name__) from error
-    name, version = metadata["Name"], metadata["Version"]
-    if not name or not version:
-        raise malformed(wheel_name, "METADATA has no Name or no Version")
-    return Recipe(
-        name=re.sub(r"[-_.]+", "-", name).lower(),
-        version=version,
-        dist_info=source.dist_info_dir,
-        root_scheme=destination.root_scheme,
-        files=tuple(destination.files),
-        entry_points=tuple(destination.entry_points),
-    )
-
-
-def malformed(wheel_name: str, fact: str) -> IntegrityError:
-    """The error for an archive that is not the wheel it should be."""
-    return IntegrityError(
-        f"{wheel_name} is not a well-formed wheel: {fact}.",
-        code="wheel-malformed",
-        suggestions=("Report it to the publisher, and lock another version with `dataloader install`.",),
-    )
-
-
-class _UnpackedWheel(WheelSource):
-    """The unpacked archive as ``installer`` wants to see it; no file is opened while its contents are listed."""
-
-    def __init__(self, wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]) -> None:
-        self._root = root
-        self._members = members
-        folders = {path.split("/", 1)[0] for path in members if "/" in path}
-        infos = sorted(folder for folder in folders if folder.endswith(".dist-info"))
-        if len(infos) != 1:
-            raise malformed(wheel_name, f"it has {len(infos)} .dist-info directories, not one")
-        self._stem = infos[0].removesuffix(".dist-info")
-        datas = sorted(folder for folder in folders if folder.endswith(".data"))
-        # Builders disagree on how the name is escaped in the two; a lone .data directory is the wheel's own.
-        self._data = datas[0] if len(datas) == 1 else f"{self._stem}.data"
-        distribution, _, version = self._stem.partition("-")
-        expected = wheel_name.split("-", 1)[0]
-        if re.sub(r"[-_.]+", "-", distribution).lower() != re.sub(r"[-_.]+", "-", expected).lower():
-            raise malformed(wheel_name, f"its {infos[0]} belongs to another project")
-        super().__init__(distribution, version)
-
-    @property
-    def dist_info_dir(self) -> str:
-        return f"{self._stem}.dist-info"
-
-    @property
-    def data_dir(self) -> str:
-        return self._data
-
-    @property
-    def dist_info_filenames(self) -> list[str]:
-        start = f"{self.dist_info_dir}/"
-        return [path.removeprefix(start) for path in self._members if path.startswith(start)]
-
-    def read_dist_info(self, filename: str) -> str:
-        return (self._root / self.dist_info_dir / filename).read_text(encoding="utf-8")
-
-    def get_contents(self) -> Iterator[WheelContentElement]:
-        for path, member in self._members.items():
-            # The destination wants the archive path only; it comes in the stream's place.
-            yield (path, f"sha256={member.digest}", str(member.size)), cast("BinaryIO", path), member.executable
-
-
-class _Recorder(WheelDestination):
-    """Writes nothing: notes what ``installer`` would have written where."""
-
-    def __init__(self, root: Path, members: Mapping[str, UnpackedFile]) -> None:
-        self._root = root
-        self._members = members
-        self.files: list[StoredFile] = []
-        self.entry_points: list[EntryPoint] = []
-        self.root_scheme = "purelib"
-
-    def write_script(self, name: str, module: str, attr: str, section: Literal["console", "gui"]) -> RecordEntry:
-        if not re.fullmatch(r"[^/\\\0]+", name) or name in {".", ".."}:
-            raise ValueError(f"the entry point {name!r} is not a file name")
-        self.entry_points.append(EntryPoint(name, module, attr, section))
-        return RecordEntry(name, None, None)
-
-    def write_file(self, scheme: Scheme, path: object, stream: BinaryIO, is_executable: bool) -> RecordEntry:
-        source, target = cast("str", stream), str(path)
-        member = self._members[source]
-        shebang = scheme == "scripts" and _starts_with_python_shebang(self._root / source)
-        self.files.append(StoredFile(str(scheme), target, source, member.digest, member.size, member.mtime_ns, shebang))
-        return RecordEntry(target, Hash("sha256", member.digest), member.size)
-
-    def finalize_installation(
-        self, scheme: Scheme, record_file_path: str, records: Iterable[tuple[Scheme, RecordEntry]]
-    ) -> None:
-        self.root_scheme = str(scheme)
-
-
-def _starts_with_python_shebang(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(8) == b"#!python"

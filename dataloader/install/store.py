@@ -21,7 +21,6 @@ from dataloader.errors import IntegrityError
 from dataloader.install.hashing import record_digest
 from dataloader.install.owner import is_abandoned, mark, unmark
 from dataloader.install.recipe import Recipe
-from dataloader.install.unpack import unpack_wheel
 
 _TEMPORARY = ".new-"
 
@@ -65,6 +64,8 @@ class WheelStore:
         self, archive: Path, wheel_name: str, sha256: str, pool: Executor, advance: Callable[[int], None]
     ) -> StoredWheel:
         """Unpack an archive whose hash has been checked. When another process was quicker, its entry is used."""
+        from dataloader.install.unpack import unpack_wheel
+
         final = _entry(self._writable, sha256)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"

@@ -20,8 +20,9 @@ from dataloader.install.status import STATE, fingerprint
 from dataloader.install.store import WheelStore
 from dataloader.install.switch import beside, carry_over, new_tree, recover, remove_tree, switch
 from dataloader.install.tree import Tree
-from dataloader.install.venv import HostPython
+from dataloader.install.venv import resolve_interpreter
 from dataloader.install.wheel import DamagedEntry
+from dataloader.interpreters import Interpreter
 from dataloader.lockfile.model import Lockfile
 from dataloader.reporter import Reporter
 
@@ -52,8 +53,10 @@ def plan_prefix(lock: Lockfile, prefix: Path, options: SyncOptions | None = None
     else:
         if options and state.target_prefix != _target(prefix, options):
             reasons.append(f"its files were written for {state.target_prefix}")
-        if options and options.interpreter and state.interpreter not in (None, os.fspath(options.interpreter)):
-            reasons.append(f"it stands on {state.interpreter}")
+        if options and options.interpreter and state.interpreter:
+            asked = resolve_interpreter(options.interpreter).path
+            if state.interpreter != str(asked):
+                reasons.append(f"it stands on {state.interpreter}, not on {asked}")
         if (state.interpreter is not None) != (lock.python.source == "host"):
             reasons.append("its Python comes from elsewhere")
         elif state.site_packages and not (prefix / "bin" / "python").exists():
@@ -74,6 +77,8 @@ async def sync_prefix(
         PrefixError, DiskFull, IndexUnavailable, IntegrityError: as their names say; the old environment is untouched.
     """
     started = time.monotonic()
+    if options.interpreter is not None and lock.python.source == "host":
+        options = replace(options, interpreter=resolve_interpreter(options.interpreter))
     prefix = _absolute(prefix)
     try:
         result = await _sync(lock, prefix, options, reporter, download)
@@ -135,7 +140,7 @@ class _Build:
             self._reporter.warn(warning)
         return SyncResult(plan=plan, changed=True, downloaded_bytes=self._downloaded, warnings=tuple(tree.warnings))
 
-    async def _build(self, folder: Path, python: HostPython | None) -> Tree:
+    async def _build(self, folder: Path, python: Interpreter | None) -> Tree:
         lock, options = self._lock, self._options
         fetched = await fetch_wheels(lock.pypi(), self._store, options, self._reporter, self._download)
         self._downloaded += fetched.downloaded_bytes

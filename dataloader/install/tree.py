@@ -1,15 +1,18 @@
-"""The tree under construction: where things go, who owns which path, and that nothing lands outside."""
+"""The tree under construction: who owns which path, and that nothing lands outside."""
 
-# ruff: noqa: PTH102, PTH108, PTH112, PTH113, PTH202
+# ruff: noqa: PTH102, PTH112, PTH113, PTH114, PTH202
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from itertools import repeat
+from typing import NamedTuple
 
 from dataloader.errors import IntegrityError, PrefixError
 from dataloader.install.hashing import record_digest
+from dataloader.install.layout import Layout
 
 ENVIRONMENT = "the environment"
 """Owner of the paths that no package brings."""
@@ -18,38 +21,24 @@ _DOCUMENTS = (".md", ".rst", ".txt")
 _LOOSE_FOLDERS = frozenset({"tests", "test", "docs", "doc", "examples", "example", "benchmarks"})
 """Top-level folders that many wheels ship by mistake and that nothing imports from an environment."""
 
-_OURS = frozenset({".dataloader", "conda-meta"})
 
+class NewFile(NamedTuple):
+    """One file on its way into the tree. A tuple, because a large wheel has more than ten thousand."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """Where the install schemes of an environment are, relative to the prefix."""
-
-    python: str
-    """``major.minor``."""
-    site_packages: str
-    headers: str
-    """Each project gets a folder of its own below it."""
-
-    def folder(self, scheme: str, project: str) -> str:
-        """The folder of a scheme (``sysconfig``'s names), without a slash at the end; empty for the prefix itself."""
-        if scheme in {"purelib", "platlib"}:
-            return self.site_packages
-        return {"scripts": "bin", "headers": f"{self.headers}/{project}", "data": ""}[scheme]
-
-
-def venv_layout(python: str, library: str) -> Layout:
-    """The layout of a virtual environment (PEP 405); ``library`` is the folder below lib/, such as ``python3.11``."""
-    return Layout(python=python, site_packages=f"lib/{library}/site-packages", headers=f"include/site/{library}")
-
-
-def conda_layout(python: str, site_packages: str | None) -> Layout:
-    """The layout of an environment whose Python is a conda package."""
-    return Layout(
-        python=python,
-        site_packages=site_packages or f"lib/python{python}/site-packages",
-        headers=f"include/python{python}",
-    )
+    path: str
+    """Relative to the prefix, with ``/``."""
+    digest: str
+    """sha256 as RECORD has it."""
+    size: int
+    """Bytes."""
+    source: str | None = None
+    """Within the stored wheel; ``None`` for a file that is generated."""
+    mtime_ns: int = 0
+    """Of the source."""
+    content: bytes = b""
+    """Of a generated file."""
+    executable: bool = False
+    """Of a generated file."""
 
 
 class Tree:
@@ -65,9 +54,10 @@ class Tree:
         """Path to the package that put it there."""
         self.commands: set[str] = set()
         """Paths of scripts that entry points ask for. Several wheels may offer one command; that is no clash."""
-        self.lost: set[tuple[str, str]] = set()
-        """(package, path) where another package's file was preferred; such a path stays out of the package's RECORD."""
+        self.lost: dict[str, set[str]] = {}
+        """Package to those of its paths where another package's file is preferred."""
         self.warnings: list[str] = []
+        self._claimed: dict[str, list[NewFile]] = {}
         self._folders = {""}
 
     @property
@@ -75,76 +65,94 @@ class Tree:
         """The environment's Python, as scripts name it."""
         return f"{self.final}/bin/python"
 
-    def claim(self, path: str, owner: str, digest: str, size: int) -> bool:
-        """Take ``path`` for ``owner`` and make its folder. False when what is there already serves both.
+    def claim(self, owner: str, files: list[NewFile]) -> None:
+        """Note that ``owner`` brings ``files``. Nothing is written yet: all claims come before the first file.
 
         Raises:
-            PrefixError: another package has put something else there.
+            PrefixError: another package has something else at one of the paths (``path-clash``).
         """
-        other = self.owners.get(path)
-        if other is None:
-            self.make_folder(path.rpartition("/")[0])
-            self.owners[path] = owner
-            return True
-        return self._settle(path, owner, other, digest, size)
+        names = {file.path for file in files}
+        folders = _with_parents({path.rpartition("/")[0] for path in names})
+        for path in sorted((self.owners.keys() & folders) | (self._folders & names)):
+            if not os.path.isdir(f"{self.root}/{path}") or path in names:
+                raise _clash(
+                    f"{path} (a file in one, a directory in the other)", owner, self.owners.get(path, "another")
+                )
+        contested = self.owners.keys() & names
+        self._claimed[owner] = files
+        if contested:
+            for file in files:
+                if file.path in contested:
+                    self._settle(file, owner, self.owners[file.path])
+            files = [file for file in files if file.path not in contested]
+        self.owners.update(zip((file.path for file in files), repeat(owner)))
+        self._folders |= folders
+
+    def files_of(self, owner: str) -> list[NewFile]:
+        """What ``owner`` will put into the tree: its claims, less what others have been preferred for."""
+        lost = self.lost.get(owner, set())
+        return [file for file in self._claimed[owner] if file.path not in lost and self.owners[file.path] == owner]
+
+    def recorded_by(self, owner: str) -> list[NewFile]:
+        """What ``owner`` may list in its RECORD: also a file that another package brings with the same content."""
+        lost = self.lost.get(owner, set())
+        return [file for file in self._claimed[owner] if file.path not in lost]
 
     def write(self, path: str, content: bytes, *, executable: bool = False) -> None:
         """Write a file that we make ourselves."""
         self.make_folder(path.rpartition("/")[0])
-        target = f"{self.root}/{path}"
-        with open(target, "wb") as stream:
+        with open(f"{self.root}/{path}", "wb") as stream:
             stream.write(content)
             if executable:
                 mode = os.fstat(stream.fileno()).st_mode
                 os.fchmod(stream.fileno(), (mode | (mode & 0o444) >> 2) & 0o7777)
 
-    def _settle(self, path: str, owner: str, other: str, digest: str, size: int) -> bool:
-        present = f"{self.root}/{path}"
-        if os.path.isfile(present) and record_digest(present) == digest:
-            return False
-        parts = path.split("/")
-        below = path.removeprefix(f"{self.layout.site_packages}/").split("/") if self.layout else parts
-        if parts[-1] == "__init__.py" and (size == 0 or os.path.getsize(present) == 0):
-            keep = size == 0  # a namespace's marker in one package, code in the other
-        elif below[0].lower() in _LOOSE_FOLDERS or (len(below) == 1 and path.lower().endswith(_DOCUMENTS)):
-            keep = True
-        elif path in self.commands:
-            keep = parts[1] == other  # the project of that name owns its command; else the later one, as in pip
-        else:
-            raise PrefixError(
-                f"{owner} and {other} both install {path}, with different content.",
-                code="path-clash",
-                suggestions=(f"Leave out {owner} or {other}; they cannot share an environment.",),
-            )
-        self.warnings.append(
-            f"{owner} and {other} both have {path}; the one of {other if keep else owner} is installed."
-        )
-        if keep:
-            self.lost.add((owner, path))
-        else:
-            os.unlink(present)
-            self.owners[path] = owner
-            self.lost.add((other, path))
-        return not keep
-
     def make_folder(self, folder: str) -> None:
-        """Make a directory and its parents; each is looked at once."""
-        if folder in self._folders:
-            return
-        self.make_folder(folder.rpartition("/")[0])
-        path = f"{self.root}/{folder}"
+        """Make a directory and its parents, unless they are there; safe to call from several threads."""
+        path = f"{self.root}/{folder}" if folder else self.root
         try:
             os.mkdir(path)
+        except FileNotFoundError:
+            self.make_folder(folder.rpartition("/")[0])
+            self.make_folder(folder)
         except FileExistsError:
             self._check_folder(path, folder)
-        self._folders.add(folder)
+
+    def _settle(self, file: NewFile, owner: str, other: str) -> None:
+        """Decide who gets a path that two packages bring."""
+        path = file.path
+        digest, size = self._claim_of(other, path)
+        if digest == file.digest:
+            return
+        inside = path.removeprefix(f"{self.layout.site_packages}/").split("/") if self.layout else path.split("/")
+        if inside[-1] == "__init__.py" and 0 in {size, file.size}:
+            keep = file.size == 0  # a namespace's marker in one package, code in the other
+        elif inside[0].lower() in _LOOSE_FOLDERS or (len(inside) == 1 and path.lower().endswith(_DOCUMENTS)):
+            keep = True
+        elif path in self.commands:
+            keep = path == f"bin/{other}"  # the project of that name owns its command; else the later one, as in pip
+        else:
+            raise _clash(path, owner, other)
+        winner, loser = (other, owner) if keep else (owner, other)
+        self.owners[path] = winner
+        self.lost.setdefault(loser, set()).add(path)
+        self.warnings.append(f"{owner} and {other} both have {path}; the one of {winner} is installed.")
+
+    def _claim_of(self, owner: str, path: str) -> tuple[str, int]:
+        """Digest and size of what ``owner`` has at ``path``."""
+        for file in self._claimed.get(owner, ()):
+            if file.path == path:
+                return file.digest, file.size
+        present = f"{self.root}/{path}"  # conda's files and our own are there already
+        if os.path.isfile(present) and not os.path.islink(present):
+            return record_digest(present), os.path.getsize(present)
+        return "", -1
 
     def _check_folder(self, path: str, folder: str) -> None:
         """What is there already must be a directory inside the tree, not a link that a package set to lead out."""
         if not os.path.isdir(path):
-            raise PrefixError(
-                f"{self.owners.get(folder, 'A package')} has a file at {folder}, where another needs a directory.",
-                code="path-clash",
+            raise _clash(
+                f"{folder} (a file in one, a directory in the other)", "A package", self.owners.get(folder, "another")
             )
         real, root = os.path.realpath(path), os.path.realpath(self.root)
         if real != root and not real.startswith(f"{root}/"):
@@ -154,6 +162,19 @@ class Tree:
             )
 
 
-def reserved(path: str) -> bool:
-    """Whether only the tool itself may write there."""
-    return path.split("/", 1)[0] in _OURS or path == "pyvenv.cfg"
+def _clash(what: str, owner: str, other: str) -> PrefixError:
+    return PrefixError(
+        f"{owner} and {other} both install {what}, with different content.",
+        code="path-clash",
+        suggestions=(f"Leave out {owner} or {other}; they cannot share an environment.",),
+    )
+
+
+def _with_parents(folders: Collection[str]) -> set[str]:
+    """The folders and all that lie above them, without the root itself."""
+    found: set[str] = set()
+    for folder in folders:
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]  # noqa: PLW2901  (the walk upwards)
+    return found

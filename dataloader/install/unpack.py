@@ -19,7 +19,8 @@ from pathlib import Path
 
 from dataloader.errors import IntegrityError
 from dataloader.install.hashing import encode, record_digest
-from dataloader.install.recipe import Recipe, UnpackedFile, make_recipe, malformed
+from dataloader.install.recipe import Recipe
+from dataloader.install.wheel_source import UnpackedFile, make_recipe, malformed
 
 _BUFFER = 1 << 20
 _CHUNK = 32 << 20

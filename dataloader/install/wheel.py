@@ -1,4 +1,4 @@
-"""Install one stored wheel into a tree: link its files, generate its scripts, write its RECORD (PEP 376, PEP 427)."""
+"""Install stored wheels into a tree: claim their paths, link their files, write their RECORDs (PEP 376, PEP 427)."""
 
 # ruff: noqa: PTH116
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
@@ -10,20 +10,28 @@ import hashlib
 import io
 import os
 import shlex
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from dataloader.errors import IntegrityError
 from dataloader.install.hashing import encode, record_digest
 from dataloader.install.linking import Linker
 from dataloader.install.plan import INSTALLER
-from dataloader.install.recipe import Recipe, StoredFile
+from dataloader.install.recipe import EntryPoint, Recipe
 from dataloader.install.store import StoredWheel
-from dataloader.install.tree import Tree, reserved
+from dataloader.install.tree import NewFile, Tree
 
 _SHEBANG_LIMIT = 127
 """Bytes of a first line that every Linux kernel reads (BINPRM_BUF_SIZE was 128 before 5.1)."""
 
-_GENERATED = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+_OURS = (".dataloader/", "conda-meta/", "pyvenv.cfg")
+"""Where only the tools themselves may write."""
+
+_THREADS = 2
+"""Linking is waiting for the kernel, which serves two callers at once; more gain nothing."""
+
+_CHUNK = 500
+"""Files of one piece of work."""
 
 
 class DamagedEntry(Exception):
@@ -35,116 +43,74 @@ class DamagedEntry(Exception):
         self.source = source
 
 
-Row: TypeAlias = tuple[str, str, int | str]
-"""Path relative to the prefix, hash as RECORD has it, size in bytes."""
-
-
-def install_wheel(tree: Tree, stored: StoredWheel, linker: Linker, *, requested: bool) -> list[Row]:
-    """Put a wheel into the tree, all but its RECORD, whose rows are returned (``write_record``).
+def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool) -> None:
+    """Claim all that a wheel installs, generated scripts and metadata included, but for its RECORD.
 
     Raises:
-        DamagedEntry: a stored file was changed or is gone.
+        DamagedEntry: a script of the stored wheel is gone.
         PrefixError: it clashes with another package (``path-clash``).
+        IntegrityError: it wants to write where only the environment itself may.
     """
     assert tree.layout is not None
     recipe = stored.recipe
-    layout, info = tree.layout, f"{tree.layout.site_packages}/{recipe.dist_info}"
-    rows: list[Row] = []
-    skip = {f"{recipe.dist_info}/{name}" for name in _GENERATED}
-    for entry_point in recipe.entry_points:
-        content = _script(entry_point.name, entry_point.module, entry_point.attr, entry_point.section, tree.interpreter)
-        _write(tree, recipe, f"bin/{entry_point.name}", content, rows, executable=True)
-        tree.commands.add(f"bin/{entry_point.name}")
+    files = [_script(point, tree.interpreter) for point in recipe.entry_points]
     for file in recipe.files:
-        if file.source in skip:
-            continue
-        if file.has_python_shebang:
-            _write(
-                tree, recipe, f"bin/{file.path}", _with_shebang(stored, file, tree.interpreter), rows, executable=True
-            )
-            continue
-        folder = layout.folder(file.scheme, recipe.name)
+        folder = tree.layout.folder(file.scheme, recipe.name)
         path = f"{folder}/{file.path}" if folder else file.path
-        if folder != layout.site_packages:
-            _refuse_reserved(path, recipe)
-        if tree.claim(path, recipe.name, file.digest, file.size):
-            _place(tree, stored, file, path, linker)
-        rows.append((path, f"sha256={file.digest}", file.size))
-    _write(tree, recipe, f"{info}/INSTALLER", f"{INSTALLER}\n".encode(), rows)
+        if file.has_python_shebang:
+            files.append(_with_shebang(stored, file.source, path, tree.interpreter))
+        else:
+            files.append(NewFile(path, file.digest, file.size, file.source, file.mtime_ns))
+    info = f"{tree.layout.site_packages}/{recipe.dist_info}"
+    files.append(_generated(f"{info}/INSTALLER", f"{INSTALLER}\n".encode()))
     if requested:
-        _write(tree, recipe, f"{info}/REQUESTED", b"", rows)
-    return rows
+        files.append(_generated(f"{info}/REQUESTED", b""))
+    _refuse_reserved(recipe, files)
+    tree.claim(recipe.name, files)
+    tree.commands.update(f"bin/{point.name}" for point in recipe.entry_points)
+    tree.owners[f"{info}/RECORD"] = recipe.name
 
 
-def write_record(tree: Tree, recipe: Recipe, rows: list[Row]) -> None:
-    """Write the RECORD of an installed wheel. Comes when all wheels are in: a later one may have taken a path over."""
-    assert tree.layout is not None
-    record = f"{tree.layout.site_packages}/{recipe.dist_info}/RECORD"
-    if any(owner == recipe.name for owner, _ in tree.lost):
-        rows = [row for row in rows if (recipe.name, row[0]) not in tree.lost]
-    inside = f"{tree.layout.site_packages}/"
-    lines = [(_record_path(path, inside), digest, size) for path, digest, size in (*rows, (record, "", ""))]
-    tree.owners[record] = recipe.name
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(sorted(lines))
-    tree.write(record, text.getvalue().encode("utf-8", "surrogateescape"))
-
-
-def _place(tree: Tree, stored: StoredWheel, file: StoredFile, path: str, linker: Linker) -> None:
-    source = f"{stored.files}/{file.source}"
-    try:
-        status = os.stat(source)
-        # The time and the size are the cheap check; only when they differ is the content read.
-        unchanged = status.st_size == file.size and status.st_mtime_ns == file.mtime_ns
-        if not unchanged and record_digest(source) != file.digest:
-            raise DamagedEntry(stored, file.source)
-        linker.place(source, f"{tree.root}/{path}")
-    except FileNotFoundError as error:
-        raise DamagedEntry(stored, file.source) from error
-
-
-def _write(
-    tree: Tree,
-    recipe: Recipe,
-    path: str,
-    content: bytes,
-    rows: list[Row],
-    *,
-    executable: bool = False,
+def link_wheels(
+    tree: Tree, wheels: Mapping[str, StoredWheel], linkers: Callable[[StoredWheel], Linker], done: Callable[[int], None]
 ) -> None:
-    digest = encode(hashlib.sha256(content).digest())
-    if tree.claim(path, recipe.name, digest, len(content)):
-        tree.write(path, content, executable=executable)
-    rows.append((path, f"sha256={digest}", len(content)))
+    """Put the claimed files of all wheels in place.
+
+    Args:
+        linkers: The linker for a wheel's cache layer.
+        done: Told, in the caller's thread, how many more files are in place.
+
+    Raises:
+        DamagedEntry: a stored file was changed or is gone.
+    """
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="link") as pool:
+        work = [
+            pool.submit(_link, tree, stored, linkers(stored), chunk)
+            for name, stored in wheels.items()
+            for chunk in _chunks(tree.files_of(name))
+        ]
+        try:
+            for future in work:
+                done(future.result())
+        finally:
+            for future in work:
+                future.cancel()
 
 
-def _refuse_reserved(path: str, recipe: Recipe) -> None:
-    if reserved(path):
-        raise IntegrityError(
-            f"The wheel of {recipe.name} {recipe.version} wants to write {path}, which is the environment's own.",
-            code="archive-escapes",
-        )
-
-
-def _record_path(path: str, site_packages: str) -> str:
-    """A path of the prefix as RECORD has it: relative to site-packages (given with a slash at the end)."""
-    return path[len(site_packages) :] if path.startswith(site_packages) else os.path.relpath(path, site_packages)
-
-
-def _script(name: str, module: str, attr: str, section: str, interpreter: str) -> bytes:
-    from installer.scripts import Script
-
-    _, content = Script(name, module, attr, "gui" if section == "gui" else "console").generate(interpreter, "posix")
-    return content
-
-
-def _with_shebang(stored: StoredWheel, file: StoredFile, interpreter: str) -> bytes:
-    try:
-        with open(stored.files / file.source, "rb") as stream:
-            stream.readline()
-            return shebang(interpreter) + stream.read()
-    except FileNotFoundError as error:
-        raise DamagedEntry(stored, file.source) from error
+def write_record(tree: Tree, recipe: Recipe) -> None:
+    """Write the RECORD of a wheel."""
+    assert tree.layout is not None
+    inside = f"{tree.layout.site_packages}/"
+    rows = [(_record_path(file.path, inside), file.digest, file.size) for file in tree.recorded_by(recipe.name)]
+    rows.sort()
+    record = f"{recipe.dist_info}/RECORD"
+    if any('"' in path or "," in path or "\n" in path for path, _, _ in rows):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows((path, f"sha256={digest}", size) for path, digest, size in rows)
+        lines = text.getvalue()
+    else:
+        lines = "".join([f"{path},sha256={digest},{size}\n" for path, digest, size in rows])
+    tree.write(inside + record, f"{lines}{record},,\n".encode("utf-8", "surrogateescape"))
 
 
 def shebang(interpreter: str) -> bytes:
@@ -153,3 +119,63 @@ def shebang(interpreter: str) -> bytes:
     if b" " not in simple and len(simple) <= _SHEBANG_LIMIT:
         return simple
     return b"#!/bin/sh\n'''exec' " + shlex.quote(interpreter).encode() + b' "$0" "$@"\n' + b"' '''\n"
+
+
+def _chunks(files: list[NewFile]) -> Iterator[list[NewFile]]:
+    for start in range(0, len(files), _CHUNK):
+        yield files[start : start + _CHUNK]
+
+
+def _link(tree: Tree, stored: StoredWheel, linker: Linker, files: list[NewFile]) -> int:
+    root, store, last = tree.root, os.fspath(stored.files), None
+    for path, digest, size, source, mtime_ns, content, executable in files:
+        if source is None:
+            tree.write(path, content, executable=executable)
+            continue
+        folder = path.rpartition("/")[0]
+        if folder != last:
+            tree.make_folder(folder)
+            last = folder
+        stored_path = f"{store}/{source}"
+        try:
+            status = os.stat(stored_path)
+            # Time and size are the cheap check; only when they differ is the content read.
+            unchanged = status.st_size == size and status.st_mtime_ns == mtime_ns
+            if not unchanged and record_digest(stored_path) != digest:
+                raise DamagedEntry(stored, source)
+            linker.place(stored_path, f"{root}/{path}")
+        except FileNotFoundError as error:
+            raise DamagedEntry(stored, source) from error
+    return len(files)
+
+
+def _script(point: EntryPoint, interpreter: str) -> NewFile:
+    return _generated(f"bin/{point.name}", shebang(interpreter) + point.body.encode(), executable=True)
+
+
+def _with_shebang(stored: StoredWheel, source: str, path: str, interpreter: str) -> NewFile:
+    try:
+        with open(stored.files / source, "rb") as stream:
+            stream.readline()
+            return _generated(path, shebang(interpreter) + stream.read(), executable=True)
+    except FileNotFoundError as error:
+        raise DamagedEntry(stored, source) from error
+
+
+def _generated(path: str, content: bytes, *, executable: bool = False) -> NewFile:
+    digest = encode(hashlib.sha256(content).digest())
+    return NewFile(path, digest, len(content), None, 0, content, executable)
+
+
+def _refuse_reserved(recipe: Recipe, files: list[NewFile]) -> None:
+    for path, *_ in files:
+        if path.startswith(_OURS):
+            raise IntegrityError(
+                f"The wheel of {recipe.name} {recipe.version} wants to write {path}, which is the environment's own.",
+                code="archive-escapes",
+            )
+
+
+def _record_path(path: str, site_packages: str) -> str:
+    """A path of the prefix as RECORD has it: relative to site-packages (given with a slash at the end)."""
+    return path[len(site_packages) :] if path.startswith(site_packages) else os.path.relpath(path, site_packages)
