@@ -149,6 +149,10 @@ class _Attempt:
             except ResolutionFailure as error:
                 first = first or error
                 self._reporter.debug(f"the stack {_title(stack)} has no packages: {error.message}")
+            except IndexUnavailable as error:
+                if first is None:
+                    raise
+                self._reporter.debug(f"the stack {_title(stack)} cannot be tried: {error.message}")
         assert first is not None
         raise first
 
