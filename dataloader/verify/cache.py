@@ -103,8 +103,9 @@ class PrefixState:
 
     hashes: dict[str, str] = field(default_factory=dict)
     """StatKey.text -> SHA-256."""
-    judged: dict[str, list[str]] = field(default_factory=dict)
-    """Key of a symbol lookup -> names that were not found."""
+    sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
+    """Both as in :class:`dataloader.verify.loader.Memory`."""
 
 
 class FactsCache:
@@ -165,16 +166,21 @@ class FactsCache:
         try:
             data = json.loads(path.read_bytes())
             hashes = {str(key): str(value) for key, value in data["hashes"].items()}
-            judged = {str(key): [str(item) for item in value] for key, value in data["judged"].items()}
+            sufficed = {str(key): [tuple(map(str, one)) for one in value] for key, value in data["sufficed"].items()}
+            missing = {
+                str(key): frozenset(os.fsencode(str(name)) for name in value) for key, value in data["missing"].items()
+            }
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return PrefixState()
-        return PrefixState(hashes=hashes, judged=judged)
+        return PrefixState(hashes=hashes, sufficed=sufficed, missing=missing)
 
     def store_state(self, prefix: Path, state: PrefixState) -> None:
         """Keep what this run learnt."""
         path = self._state_path(prefix)
         if path is not None:
-            _write(path, json.dumps({"hashes": state.hashes, "judged": state.judged}).encode())
+            missing = {key: [os.fsdecode(name) for name in sorted(names)] for key, names in state.missing.items()}
+            document = {"hashes": state.hashes, "sufficed": state.sufficed, "missing": missing}
+            _write(path, json.dumps(document).encode())
 
 
 def _write(path: Path, data: bytes) -> None:

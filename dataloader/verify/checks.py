@@ -12,7 +12,8 @@ from dataloader.verify.demangle import demangle
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.loader import Failure
-from dataloader.verify.loads import Verdict
+from dataloader.verify.loads import Judge, Verdict
+from dataloader.verify.python import extension_tag
 from dataloader.verify.scan import ScannedFile
 from dataloader.verify.tables import install_command
 
@@ -60,6 +61,45 @@ def check_malformed(files: Sequence[ScannedFile], owners: dict[str, InstalledPac
             message=f"not a library that could be loaded: {problem}",
             evidence=(f"{file.stat.size} bytes",),
             fix=f"dataloader install --reinstall {owner.name}=={owner.version}" if owner else None,
+        )
+
+
+def check_machine(files: Sequence[ScannedFile], judge: Judge) -> Iterator[Finding]:
+    """Extension modules named for this Python that were built for another machine."""
+    environment = judge.process.environment
+    for file in files:
+        name = file.path.rsplit("/", 1)[-1]
+        if file.facts is None or extension_tag(name) is None or not judge.interpreter.takes_extension(name):
+            continue
+        if (file.facts.machine, file.facts.bits) != (environment.machine, environment.bits):
+            yield Finding(
+                severity="error",
+                kind="wrong-machine",
+                path=file.path,
+                message=f"is built for {file.facts.machine}, {file.facts.bits} bits; the target is {environment.machine}",
+            )
+
+
+def check_library_path(
+    verdicts: Sequence[Verdict], situation: Situation, library_path: Sequence[str]
+) -> Iterator[Finding]:
+    """Libraries that LD_LIBRARY_PATH takes from elsewhere although the environment has its own."""
+    outside = [folder for folder in library_path if not folder.startswith(situation.prefix)]
+    taken: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        for path in verdict.scope:
+            folder, _, name = path.rpartition("/")
+            if folder in outside and name in situation.provided:
+                taken.setdefault(path, []).append(verdict.path)
+    for path, users in sorted(taken.items()):
+        name = path.rsplit("/", 1)[-1]
+        yield Finding(
+            severity="warning",
+            kind="library-path-takes-over",
+            path=situation.provided[name][0],
+            message=f"LD_LIBRARY_PATH puts {path} in its place",
+            evidence=(f"for {len(users)} libraries, {users[0]} among them",),
+            fix="unset LD_LIBRARY_PATH",
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataloader.verify.installed import Installed, InstalledPackage
+from dataloader.verify.installed import Installed, InstalledPackage, normalise
 
 _MAX_SOURCE = 4 << 20
 """Bytes; generated modules larger than this are not read."""
@@ -162,6 +162,14 @@ class Sources:
         }
         return frozenset().union(*(self.text(name).constants for name in importers | self.reached()))
 
+    def imports(self, top_level: str) -> bool:
+        """Whether the import of the distribution plainly imports that top-level module."""
+        return any(
+            not each.guarded and each.module.partition(".")[0] == top_level
+            for name in self.reached()
+            for each in self.text(name).imports
+        )
+
     def mentions(self, text: str) -> bool:
         """Whether some source holds ``text``."""
         needle = text.encode()
@@ -204,3 +212,7 @@ class SourceIndex:
             named = ((self.module(file.path), file.path) for file in package.files)
             self._sources[package.path] = Sources(self._prefix, {name: path for name, path in named if name})
         return self._sources[package.path]
+
+    def imports_project(self, package: InstalledPackage, project: str) -> bool:
+        """Whether importing ``package`` imports the module that ``project`` is usually called by."""
+        return self.of(package).imports(normalise(project).replace("-", "_"))

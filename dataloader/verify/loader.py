@@ -83,6 +83,16 @@ class Loaded:
         return facts.rpath if facts and facts.runpath is None else None
 
 
+@dataclass(slots=True)
+class Memory:
+    """What symbol lookups came to, by content: an image's key stands for its bytes."""
+
+    sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    """Image -> sets of images that together had all it needs."""
+    missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
+    """Image and its whole scope -> names not found."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """What stays the same for all loads of one verification."""
@@ -102,8 +112,7 @@ class Environment:
     assumed: Callable[[str], bool] = lambda _: False
     """Sonames that come with the driver or the process and count as present."""
     exec_stack_allowed: bool = True
-    judged: dict[str, frozenset[bytes]] = field(default_factory=dict)
-    """Memory of symbol lookups: key of a scope -> names not found."""
+    memory: Memory = field(default_factory=Memory)
 
 
 STATIC_TLS_SURPLUS: Final = 1664
@@ -405,35 +414,51 @@ class Process:
         image = loaded.image
         if image is None or image.facts is None:
             return frozenset()
-        env = self.environment
-        key = "\n".join([image.key, *sorted({each.image.key if each.image else each.path for each in scope})])
-        known = env.judged.get(key)
-        if known is None:
-            known = self._look_up(loaded, env.files.symbols(image).undefined, scope)
-            env.judged[key] = known
-        return known
+        memory = self.environment.memory
+        present = {each.image.key if each.image else each.path: each for each in scope}
+        # What sufficed once suffices in every scope that holds it.
+        if any(set(known) <= present.keys() for known in memory.sufficed.get(image.key, ())):
+            return frozenset()
+        key = "\n".join([image.key, *sorted(present)])
+        if key not in memory.missing:
+            missing, used = self._look_up(loaded, image, scope)
+            if missing:
+                memory.missing[key] = missing
+            else:
+                memory.sufficed.setdefault(image.key, []).append(used)
+        return memory.missing.get(key, frozenset())
 
-    def _look_up(self, loaded: Loaded, wanted: frozenset[bytes], scope: Sequence[Loaded]) -> frozenset[bytes]:
+    def _look_up(
+        self, loaded: Loaded, image: Image, scope: Sequence[Loaded]
+    ) -> tuple[frozenset[bytes], tuple[str, ...]]:
+        """Names not found, and the keys of the objects that had the others."""
         files = self.environment.files
-        missing = set(wanted)
+        missing = set(files.symbols(image).undefined)
+        used: set[str] = set()
         for each in scope:
-            if not missing:
-                return frozenset()
-            if each.image and each.image.facts:
+            if missing and each.image and each.image.facts:
                 symbols = files.symbols(each.image)
                 # Binary minus walks the smaller left side; names in ``plain`` carry no version.
-                missing = missing - symbols.exact - symbols.plain
+                rest = missing - symbols.exact - symbols.plain
+                if len(rest) < len(missing):
+                    used.add(each.image.key)
+                missing = rest
         versioned = {name: name.split(b"@", 1)[0] for name in missing if b"@" in name}
         for each in scope:
             if versioned and each.image and each.image.facts:
                 base = files.symbols(each.image).base
                 found = {name for name, bare in versioned.items() if bare in base}
+                if found:
+                    used.add(each.image.key)
                 missing -= found
                 versioned = {name: bare for name, bare in versioned.items() if name not in found}
-        missing -= set(self._taken_as_present(missing, scope))
         if missing:
+            taken = set(self._taken_as_present(missing, scope))
+            if taken:
+                used.update(each.path for each in scope if each.image is None)
+            missing -= taken
             missing &= self._relocated(loaded, missing)
-        return frozenset(missing)
+        return frozenset(missing), tuple(sorted(used))
 
     def _relocated(self, loaded: Loaded, missing: set[bytes]) -> set[bytes]:
         names = self.environment.files.relocated(loaded.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,16 +15,21 @@ from dataloader.errors import PrefixError
 from dataloader.lockfile.model import Lockfile
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache, PrefixState
-from dataloader.verify.checks import Situation, check_loads, check_malformed
+from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
 from dataloader.verify.contents import check_clobbers, check_contents, check_records
+from dataloader.verify.dependencies import check_conda_depends, check_requires_dist
 from dataloader.verify.drift import check_lock
 from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.gpu import check_driver, check_gpu_code
 from dataloader.verify.importance import Importance
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage, read_installed
+from dataloader.verify.loader import Memory
 from dataloader.verify.loads import Judge, Verdict
+from dataloader.verify.openings import check_openings
 from dataloader.verify.python import find_interpreter
 from dataloader.verify.scan import ScannedFile, Tree, hash_file, scan, walk
+from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
 from dataloader.verify.tables import load_tables
 from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
 
@@ -129,7 +134,7 @@ def _verify(
         target,
         described=described,
         library_path=options.library_path,
-        judged=state.judged,
+        memory=Memory(state.sufficed, state.missing),
     )
     owners = sole_owners(installed)
     sources = SourceIndex(prefix, installed)
@@ -153,19 +158,66 @@ def _verify(
         importance=Importance(sources),
         has_symbols=lambda failures: disk.defines({os.fsencode(failure.name) for failure in failures}),
     )
-    findings = [
-        *check_records(installed),
-        *check_contents(installed, tree, digests),
-        *check_clobbers(installed, digests, frozenset(load_tables().providers)),
-        *check_malformed(scanned, owners),
-        *check_loads(verdicts, situation),
-        *(check_lock(installed, lock) if lock else ()),
-    ]
-    state.judged = {key: [os.fsdecode(name) for name in names] for key, names in environment.judged.items()}
+    view = _View(
+        prefix=prefix,
+        target=target,
+        lock=lock,
+        installed=installed,
+        tree=tree,
+        digests=digests,
+        scanned=scanned,
+        judge=judge,
+        verdicts=verdicts,
+        situation=situation,
+        options=options,
+    )
+    findings = list(_findings(view))
     cache.store_state(prefix, state)
     return VerifyReport(
         findings=sort_findings(findings), counts=_counts(installed, tree, scanned), verdicts=tuple(verdicts)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """All that was read and modelled, for the checks."""
+
+    prefix: Path
+    target: Target
+    lock: Lockfile | None
+    options: VerifyOptions
+    installed: Installed
+    tree: Tree
+    digests: Mapping[str, str]
+    scanned: Sequence[ScannedFile]
+    judge: Judge
+    verdicts: Sequence[Verdict]
+    situation: Situation
+
+
+def _findings(view: _View) -> Iterator[Finding]:
+    """Every check, in the order of the data: files, packages, libraries, GPU."""
+    installed, situation, judge, tables = view.installed, view.situation, view.judge, load_tables()
+    python = judge.interpreter.version
+    yield from check_records(installed)
+    yield from check_contents(installed, view.tree, view.digests)
+    yield from check_clobbers(installed, view.digests, frozenset(tables.providers))
+    if view.lock is not None:
+        yield from check_lock(installed, view.lock)
+    yield from check_requires_dist(installed, view.target, python, judge.sources.imports_project)
+    yield from check_conda_depends(installed, dict(each[:2] for each in view.target.virtual_packages()))
+    yield from check_malformed(view.scanned, situation.owners)
+    yield from check_machine(view.scanned, judge)
+    yield from check_loads(view.verdicts, situation)
+    yield from check_library_path(view.verdicts, situation, view.options.library_path)
+    yield from check_openings(judge, view.verdicts, installed, tables, view.lock, situation.cuda_major)
+    yield from check_cuda_stacks(view.verdicts, judge.files, tables, situation.relative)
+    yield from check_openmp(view.verdicts, judge.files, tables, situation.relative)
+    yield from check_duplicates(view.scanned, tables)
+    by_path = {verdict.path: verdict for verdict in view.verdicts}
+    yield from check_numpy(installed, view.scanned, situation.owners, by_path, situation.importance)
+    yield from check_driver(installed, view.target)
+    yield from check_gpu_code(view.scanned, view.verdicts, situation.owners, view.target)
 
 
 def _counts(installed: Installed, tree: Tree, scanned: list[ScannedFile]) -> dict[str, int]:

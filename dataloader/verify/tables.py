@@ -53,6 +53,8 @@ class Tables:
     openings: tuple[Opening, ...]
     system: Mapping[str, frozenset[str]]
     """``always``, ``usual`` and ``musl``: sonames of a described machine."""
+    openmp: frozenset[str] = frozenset()
+    """OpenMP runtimes, by library name (``libgomp``)."""
 
 
 def _rows(name: str) -> list[dict[str, Any]]:
@@ -116,7 +118,8 @@ def load_tables() -> Tables:
         for row in _rows("dlopen.jsonl")
     )
     system = {row["presence"]: frozenset(row["sonames"]) for row in rows if row["kind"] == "system"}
-    return Tables(providers=providers, openings=openings, system=system)
+    openmp = frozenset(name for row in rows if row["kind"] == "openmp" for name in row["libraries"])
+    return Tables(providers=providers, openings=openings, system=system, openmp=openmp)
 
 
 def install_command(soname: str, cuda_major: str | None, *, conda: bool) -> str | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat as stat_module
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache, StatKey
 from dataloader.verify.elf import MalformedElf, Symbols, read_elf, read_relocated_names
-from dataloader.verify.loader import LIB_TOKEN, Environment, FileId, Image, Process, hwcaps_of
+from dataloader.verify.loader import LIB_TOKEN, Environment, FileId, Image, Memory, Process, hwcaps_of
 from dataloader.verify.python import Interpreter
 from dataloader.verify.scan import ScannedFile, read_into_cache
 from dataloader.verify.system import DescribedSystem, System, host_system, version_tuple
@@ -120,7 +120,7 @@ def build_environment(
     *,
     described: bool,
     library_path: tuple[str, ...],
-    judged: Mapping[str, Sequence[str]],
+    memory: Memory | None = None,
 ) -> Environment:
     """Everything that stays the same for all loads in one prefix on one target."""
     driver = frozenset(soname for soname, each in load_tables().providers.items() if each.driver)
@@ -136,7 +136,7 @@ def build_environment(
         lib=LIB_TOKEN.get(target.arch, "lib64"),
         assumed=driver.__contains__,
         exec_stack_allowed=glibc < _EXEC_STACK_REFUSED,
-        judged={key: frozenset(map(os.fsencode, names)) for key, names in judged.items()},
+        memory=memory or Memory(),
     )
 
 

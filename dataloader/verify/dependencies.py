@@ -1,0 +1,110 @@
+"""What installed packages require of each other, as ``pip check`` asks it, in both worlds. Judgement only, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from dataloader.target import Target
+from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.installed import Installed, InstalledPackage, normalise
+
+
+def marker_environment(target: Target, python: str | None) -> dict[str, str]:
+    """PEP 508 markers of the target, as far as they are known."""
+    version = python or "3.11"
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{version}.0",
+        "os_name": "posix",
+        "platform_machine": target.arch,
+        "platform_python_implementation": "CPython",
+        "platform_release": target.kernel or "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": f"{version}.0",
+        "python_version": version,
+        "sys_platform": "linux",
+        "extra": "",
+    }
+
+
+def check_requires_dist(
+    installed: Installed,
+    target: Target,
+    python: str | None,
+    needs_at_import: Callable[[InstalledPackage, str], bool],
+) -> Iterator[Finding]:
+    """Requires-Dist that nothing installed meets.
+
+    ``needs_at_import``: whether importing a package imports that project's module, without which it is broken.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    present: dict[str, list[InstalledPackage]] = {}
+    for package in installed.packages:
+        present.setdefault(normalise(package.name), []).append(package)
+    environment = marker_environment(target, python)
+    for package in installed.packages:
+        if package.kind != "pypi":
+            continue
+        for text in package.requires:
+            if "extra ==" in text or "extra==" in text:
+                continue
+            try:
+                requirement = Requirement(text)
+            except InvalidRequirement:
+                continue  # legacy metadata; pip ignores it too
+            if requirement.marker and not requirement.marker.evaluate(environment):
+                continue
+            have = present.get(normalise(requirement.name), [])
+            if not have:
+                broken = needs_at_import(package, requirement.name)
+                yield _unmet(
+                    package, text, "is not installed", str(requirement), severity="error" if broken else "warning"
+                )
+            elif not any(_meets(other.version, requirement.specifier) for other in have):
+                yield _unmet(package, text, f"{have[0].label} is installed", str(requirement), severity="warning")
+
+
+def _meets(version: str, specifier: object) -> bool:
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion
+
+    assert isinstance(specifier, SpecifierSet)
+    try:
+        return specifier.contains(version, prereleases=True)
+    except InvalidVersion:
+        return True  # conda versions need not be PEP 440; nothing can be said
+
+
+def _unmet(package: InstalledPackage, text: str, fact: str, wanted: str, *, severity: Severity) -> Finding:
+    requirement = text.split(";", 1)[0].strip()
+    return Finding(
+        severity=severity,
+        kind="unmet-requirement",
+        path=package.path,
+        message=f"{package.label} requires {requirement}",
+        evidence=(fact,),
+        fix=f"dataloader install '{wanted.split(';', 1)[0].strip()}'",
+    )
+
+
+def check_conda_depends(installed: Installed, virtual: Mapping[str, str]) -> Iterator[Finding]:
+    """``depends`` of conda packages that no conda package of the prefix meets, by name."""
+    present = {package.name for package in installed.packages if package.kind == "conda"}
+    for package in installed.packages:
+        if package.kind != "conda":
+            continue
+        for text in package.requires:
+            name = text.split(" ", 1)[0].partition("::")[2] or text.split(" ", 1)[0]
+            known = name in virtual if name.startswith("__") else name in present
+            if known or " when=" in text or "[" in name:
+                continue
+            yield Finding(
+                severity="warning",
+                kind="unmet-requirement",
+                path=package.path,
+                message=f"{package.label} depends on {text}",
+                evidence=("the target does not have it" if name.startswith("__") else "it is not installed",),
+                fix=None if name.startswith("__") else f"dataloader install 'conda:{name}'",
+            )

@@ -1,0 +1,145 @@
+"""GPU code and CUDA runtimes against the GPUs and the driver of the target. Judgement only, no I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from dataloader.target import Target
+from dataloader.verify.findings import Finding
+from dataloader.verify.gpucode import GpuCode, runs_on
+from dataloader.verify.installed import Installed, InstalledPackage
+from dataloader.verify.loads import Verdict
+from dataloader.verify.scan import ScannedFile
+from dataloader.verify.tables import load_tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """One CUDA runtime in a prefix."""
+
+    package: InstalledPackage
+    version: tuple[int, int]
+
+    @property
+    def text(self) -> str:
+        """``"12.1"``."""
+        return f"{self.version[0]}.{self.version[1]}"
+
+
+def find_runtimes(installed: Installed) -> list[Runtime]:
+    """The CUDA runtimes that packages bring; their version is the toolkit's."""
+    names = {
+        name
+        for provider in load_tables().providers.values()
+        if provider.library == "libcudart"
+        for name in (*(project for project, _ in provider.pypi), *(package for _, package in provider.conda))
+    }
+    found = []
+    for package in installed.packages:
+        version = re.match(r"(\d+)\.(\d+)", package.version)
+        if package.name in names and version:
+            found.append(Runtime(package=package, version=(int(version[1]), int(version[2]))))
+    return found
+
+
+def parse_capability(text: str) -> tuple[int, int] | None:
+    """``"8.6"`` -> ``(8, 6)``."""
+    found = re.fullmatch(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def check_driver(installed: Installed, target: Target) -> Iterator[Finding]:
+    """Each CUDA runtime against the driver (docs.nvidia.com/deploy/cuda-compatibility)."""
+    limit = parse_capability(target.driver_cuda or "")
+    if limit is None:
+        return
+    for runtime in find_runtimes(installed):
+        label, path = runtime.package.label, runtime.package.path
+        if runtime.version[0] > limit[0]:
+            yield Finding(
+                severity="error",
+                kind="driver-too-old",
+                path=path,
+                message=f"CUDA {runtime.text} does not run on a driver for CUDA {target.driver_cuda}",
+                evidence=(f"{label} is in the environment", "a newer major needs a newer driver"),
+                fix=f"dataloader install --cuda={target.driver_cuda}",
+            )
+        elif runtime.version > limit:
+            yield Finding(
+                severity="note",
+                kind="minor-version-compatibility",
+                path=path,
+                message=f"CUDA {runtime.text} runs on a driver for CUDA {target.driver_cuda} within its major version",
+                evidence=(f"{label} is in the environment", "code that comes as PTX only does not"),
+            )
+
+
+def check_gpu_code(
+    scanned: Sequence[ScannedFile],
+    verdicts: Sequence[Verdict],
+    owners: Mapping[str, InstalledPackage],
+    target: Target,
+) -> Iterator[Finding]:
+    """Each GPU of the target against the code of each package.
+
+    A package whose own extension modules carry or bring GPU code is of no use on a GPU that none of it runs on; a
+    library that serves only newer GPUs (sparse tensor cores) is not at fault for an older one.
+    """
+    frameworks = {verdict.package.path for verdict in verdicts if verdict.extension and verdict.package}
+    by_package: dict[str, list[ScannedFile]] = {}
+    for file in scanned:
+        owner = owners.get(file.path)
+        if file.facts and file.facts.gpu and owner:
+            by_package.setdefault(owner.path, []).append(file)
+    for gpu in target.gpus:
+        capability = parse_capability(gpu.capability)
+        if capability is None:
+            continue
+        for path, files in sorted(by_package.items()):
+            package = owners[files[0].path]
+            code = [each for file in files if file.facts for each in file.facts.gpu]
+            usable = [each for each in code if runs_on(each, capability)]
+            where = f"{gpu.name} (compute capability {gpu.capability})"
+            if not usable:
+                yield Finding(
+                    severity="error" if path in frameworks else "warning",
+                    kind="no-gpu-code",
+                    path=files[0].path,
+                    message=f"{package.label} has no code that runs on {where}",
+                    evidence=(f"it has {describe(code)}",),
+                )
+            elif all(each.kind == "ptx" for each in usable):
+                yield Finding(
+                    severity="note",
+                    kind="ptx-only",
+                    path=files[0].path,
+                    message=f"{package.label} is compiled from PTX when it first runs on {where}",
+                    evidence=(f"it has {describe(code)}", "the driver must be as new as the CUDA that made the PTX"),
+                )
+            else:
+                yield from _without_code(package, files, capability, where)
+
+
+def _without_code(
+    package: InstalledPackage, files: Sequence[ScannedFile], capability: tuple[int, int], where: str
+) -> Iterator[Finding]:
+    lacking = [file for file in files if file.facts and not any(runs_on(each, capability) for each in file.facts.gpu)]
+    if lacking:
+        yield Finding(
+            severity="note",
+            kind="no-gpu-code",
+            path=lacking[0].path,
+            message=f"{len(lacking)} of {len(files)} libraries with GPU code of {package.label} have none for {where}",
+            evidence=tuple(f"{file.path}: {describe(file.facts.gpu)}" for file in lacking[:8] if file.facts),
+        )
+
+
+def describe(code: Sequence[GpuCode]) -> str:
+    """``sm_80 sm_90a, PTX 90``."""
+    cubins = sorted({each for each in code if each.kind == "cubin"}, key=lambda each: (each.number, each.suffix))
+    ptx = sorted({each for each in code if each.kind == "ptx"}, key=lambda each: (each.number, each.suffix))
+    parts = [" ".join(dict.fromkeys(f"sm_{each.arch}" for each in cubins))] if cubins else []
+    parts += ["PTX " + " ".join(dict.fromkeys(each.arch for each in ptx))] if ptx else []
+    return ", ".join(parts) or "none"

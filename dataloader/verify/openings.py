@@ -1,0 +1,101 @@
+"""Libraries that others open by name at run time (cuDNN's parts, NVRTC's builtins): can they, when they try?"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from dataloader.lockfile.model import Lockfile
+from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.installed import Installed
+from dataloader.verify.loader import Failure, Result
+from dataloader.verify.loads import Judge, Verdict
+from dataloader.verify.tables import Opening, Tables, install_command
+
+_CHUNK = 8 << 20
+_OVERLAP = 256
+
+
+def check_openings(
+    judge: Judge,
+    verdicts: Sequence[Verdict],
+    installed: Installed,
+    tables: Tables,
+    lock: Lockfile | None,
+    cuda_major: str | None,
+) -> Iterator[Finding]:
+    """One finding for each opening library and cause."""
+    by_soname: dict[str, list[Opening]] = {}
+    for opening in tables.openings:
+        if _applies(opening, installed, lock):
+            by_soname.setdefault(opening.by, []).append(opening)
+    for verdict in verdicts:
+        facts = judge.files[verdict.path].facts
+        if not verdict.loads or facts is None:
+            continue
+        for opening in by_soname.get(facts.soname or "", ()):
+            missing = _missing(judge, verdict, opening)
+            if missing:
+                yield _finding(verdict, opening, missing, cuda_major)
+
+
+def _applies(opening: Opening, installed: Installed, lock: Lockfile | None) -> bool:
+    if opening.needs == "optional":
+        return False
+    if opening.needs == "stack" and (lock is None or lock.stack.get("cuda") in (None, "none")):
+        return False
+    if opening.project is None:
+        return True
+    from packaging.specifiers import SpecifierSet
+
+    return any(
+        package.name == opening.project and SpecifierSet(opening.specifier).contains(package.version, prereleases=True)
+        for package in installed.packages
+    )
+
+
+def _missing(judge: Judge, verdict: Verdict, opening: Opening) -> dict[str, Failure]:
+    """Name -> why it cannot be opened, by the library once it is loaded as its users load it."""
+    path = str(judge.prefix / verdict.path)
+    process = (judge.process if verdict.bare or verdict.package is None else judge.context(verdict.package)).copy()
+    root = process.open(path).root
+    if root is None:
+        return {}
+    names = [*opening.opens, *(_names_in(Path(path), opening.pattern) if opening.pattern else ())]
+    tried: dict[str, Result] = {name: process.open_named(root, name) for name in names}
+    return {name: result.failures[0] for name, result in tried.items() if not result.loads}
+
+
+def _names_in(path: Path, pattern: str) -> list[str]:
+    """Distinct matches of ``pattern`` in the bytes of a file."""
+    compiled = re.compile(pattern.encode())
+    found: set[bytes] = set()
+    rest = b""
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            data = rest + block
+            found.update(match.group() for match in compiled.finditer(data) if match.end() < len(data))
+            rest = data[-_OVERLAP:]
+    return sorted(os.fsdecode(name) for name in found)
+
+
+def _finding(verdict: Verdict, opening: Opening, missing: Mapping[str, Failure], cuda_major: str | None) -> Finding:
+    names = sorted(missing)
+    severity: Severity = "error" if opening.needs in ("always", "stack") else "warning"
+    conda = verdict.package is not None and verdict.package.kind == "conda"
+    fixes = dict.fromkeys(filter(None, (install_command(name, cuda_major, conda=conda) for name in names)))
+    reasons = [
+        f"{name}: {missing[name].kind.replace('-', ' ')}"
+        + (f" {missing[name].name}" if missing[name].name != name else "")
+        for name in names
+    ]
+    return Finding(
+        severity=severity,
+        kind="cannot-open",
+        path=verdict.path,
+        message=f"{opening.part} opens {', '.join(names[:4])}{' ...' if len(names) > 4 else ''} at run time and cannot",
+        evidence=(*reasons[:8], f"known from {opening.id}"),
+        fix=next(iter(fixes), None),
+    )

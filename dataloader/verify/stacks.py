@@ -1,0 +1,121 @@
+"""Libraries that do not go together in one process: two CUDA stacks, two OpenMP runtimes, two NumPy ABIs. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.installed import Installed, InstalledPackage
+from dataloader.verify.loads import Verdict
+from dataloader.verify.scan import ScannedFile
+from dataloader.verify.tables import Tables
+
+
+def check_cuda_stacks(
+    verdicts: Sequence[Verdict],
+    files: Mapping[str, ScannedFile],
+    tables: Tables,
+    relative: Callable[[str], str],
+) -> Iterator[Finding]:
+    """Extension modules that bring CUDA runtimes of different majors."""
+    users: dict[str, dict[str, str]] = {}  # major -> package -> a library
+    for verdict in verdicts:
+        if not verdict.extension or verdict.package is None:
+            continue
+        for path in map(relative, verdict.scope):
+            facts = files[path].facts if path in files else None
+            provider = tables.providers.get(facts.soname or "") if facts else None
+            if provider and provider.library == "libcudart" and len(provider.cuda_majors) == 1:
+                users.setdefault(provider.cuda_majors[0], {}).setdefault(verdict.package.label, path)
+    if len(users) < 2:
+        return
+    lines = [
+        f"CUDA {major}: {', '.join(sorted(packages))} ({next(iter(packages.values()))})"
+        for major, packages in sorted(users.items())
+    ]
+    yield Finding(
+        severity="warning",
+        kind="two-cuda-stacks",
+        path=next(iter(users[max(users)].values())),
+        message=f"packages of this environment bring CUDA {' and '.join(sorted(users))}",
+        evidence=tuple(lines),
+        fix=f"dataloader install --cuda={min(users)}",
+    )
+
+
+def check_openmp(
+    verdicts: Sequence[Verdict], files: Mapping[str, ScannedFile], tables: Tables, relative: Callable[[str], str]
+) -> Iterator[Finding]:
+    """Different OpenMP runtimes that one process may come to hold."""
+    found: dict[str, dict[str, str]] = {}  # runtime -> library -> package
+    for verdict in verdicts:
+        if not verdict.extension or verdict.package is None:
+            continue
+        for path in map(relative, verdict.scope):
+            family = _openmp_family(path, files, tables)
+            if family:
+                found.setdefault(family, {})[path] = verdict.package.label
+    if len(found) > 1:
+        lines = [f"{path} for {package}" for libraries in found.values() for path, package in sorted(libraries.items())]
+        yield Finding(
+            severity="note",
+            kind="two-openmp-runtimes",
+            path=min(path for libraries in found.values() for path in libraries),
+            message=f"packages of this environment use different OpenMP runtimes: {', '.join(sorted(found))}",
+            evidence=tuple(lines[:8]),
+        )
+
+
+def _openmp_family(path: str, files: Mapping[str, ScannedFile], tables: Tables) -> str | None:
+    """``libgomp`` of ``libgomp-a34b3233.so.1``: wheels carry renamed copies."""
+    facts = files[path].facts if path in files else None
+    name = (facts.soname if facts and facts.soname else path.rsplit("/", 1)[-1]).partition(".so")[0]
+    stem = name.partition("-")[0]
+    return stem if stem in tables.openmp else None
+
+
+def check_duplicates(scanned: Iterable[ScannedFile], tables: Tables) -> Iterator[Finding]:
+    """Libraries of the CUDA stack that the prefix holds twice, told apart by size (hashes may not be known)."""
+    copies: dict[str, dict[int, str]] = {}
+    for file in scanned:
+        soname = file.facts.soname if file.facts and file.facts.is_library else None
+        if soname in tables.providers and file.facts and file.facts.machine in ("x86_64", "aarch64"):
+            copies.setdefault(f"{soname}", {})[file.stat.size] = file.path
+    for soname, paths in sorted(copies.items()):
+        if len(paths) > 1:
+            yield Finding(
+                severity="note",
+                kind="duplicate-soname",
+                path=min(paths.values()),
+                message=f"{len(paths)} different libraries call themselves {soname}; the one loaded first serves all",
+                evidence=tuple(sorted(paths.values())),
+            )
+
+
+def check_numpy(
+    installed: Installed,
+    scanned: Sequence[ScannedFile],
+    owners: Mapping[str, InstalledPackage],
+    verdicts: Mapping[str, Verdict],
+    importance: Callable[[Verdict], Severity],
+) -> Iterator[Finding]:
+    """Extensions compiled with NumPy 1's headers beside NumPy 2, which refuses them."""
+    numpy = next((package for package in installed.packages if package.name == "numpy"), None)
+    if numpy is None or not numpy.version.split(".", 1)[0].isdigit() or int(numpy.version.split(".", 1)[0]) < 2:
+        return
+    old: dict[str, list[str]] = {}
+    for file in scanned:
+        owner = owners.get(file.path)
+        if file.facts and file.facts.numpy_api == 1 and file.path in verdicts and owner and owner.name != "numpy":
+            old.setdefault(owner.path, []).append(file.path)
+    for paths in old.values():
+        owner = owners[paths[0]]
+        levels = [importance(verdicts[path]) if verdicts[path].extension else "error" for path in paths]
+        yield Finding(
+            severity="error" if "error" in levels else "warning",
+            kind="numpy-abi",
+            path=paths[0],
+            message=f"{owner.label} was compiled with NumPy 1 and cannot use the installed numpy {numpy.version}",
+            evidence=tuple(sorted(paths)[:8]),
+            fix="dataloader install 'numpy<2'",
+        )
