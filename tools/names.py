@@ -51,9 +51,11 @@ def _identities(mapping: dict[str, list[str]], wrapped: dict[str, set[str]]) -> 
     for conda, projects in mapping.items():
         for project in projects:
             # A package that bundles other projects beside its own is the identity of its own only.
-            if len(projects) == 1 or canonicalize_name(conda) == project:
-                carriers[project].append(conda)
-            elif canonicalize_name(conda) not in projects and project == projects[0]:
+            if (
+                len(projects) == 1
+                or canonicalize_name(conda) == project
+                or (canonicalize_name(conda) not in projects and project == projects[0])
+            ):
                 carriers[project].append(conda)
     return {project: _choose(project, names, wrapped) for project, names in carriers.items()}
 

@@ -75,7 +75,7 @@ def _beside_record(
             id=f"{project}-abi-of-{record.id}",
             when=Bound(package=TORCH, world="conda"),
             then=(Bound(package=project, world="conda"),),
-            why=f"torch {build.version} of {record.channel[6:]} has the {new} C++ ABI, wheels of {project} on PyPI the {old}",
+            why=f"torch {build.version} of {record.channel[6:]} has the {new} C++ ABI, PyPI's {project} the {old}",
             source=record.source,
         )
     else:

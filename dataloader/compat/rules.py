@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 CPU = "none"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
-_NOTHING = "<0"
-"""A specifier that no version meets."""
+_CONDA_CUDNN = ("conda:cudnn", "conda:libcudnn")
 
 
 def needs_of(
@@ -40,6 +39,8 @@ def needs_of(
     parts = [_of_build(matrix, stack, build, worlds, (provider or {}).get(build.project)) for build in stack.builds]
     rules = [rule for part in parts for rule in part.rules]
     rules.extend(_of_axes(stack, worlds))
+    rules.extend(_of_gpus(matrix, target))
+    rules.extend(_of_others(matrix, stack, target))
     rules.extend(rule_of(row) for row in matrix.rules if _applies(row, stack))
     return StackNeeds(
         requirements=tuple(bound for part in parts for bound in part.requirements),
@@ -93,7 +94,7 @@ def _of_build(
     if records and wheels and records[0].package != wheels[0].package and _renamed(build, wheels + records):
         # Two names that share no identity cannot stand for each other: the better place provides it.
         wheels, records = ([], records) if rows[0] in records else (wheels, [])
-    world: World = "any" if wheels and records else "pypi" if wheels else "conda"
+    world: World = "pypi" if wheels and not records else "conda" if records and not wheels else "any"
     rules = [*_wheel_rules(matrix, stack, build, wheels), *_record_rules(build, records)]
     index = _index_row(wheels)
     if build.project == TORCH:
@@ -162,7 +163,7 @@ def _wheel_rules(matrix: Matrix, stack: Stack, build: FrameworkBuild, wheels: Se
         yield Rule(
             id=f"{row.id}-libraries",
             when=when,
-            then=tuple(wheel_bounds(matrix, row, stack.axes.get("cuda", ""))),
+            then=tuple(wheel_bounds(matrix, row, stack.axes)),
             requires=True,
             why=f"{build.project} {build.version} opens CUDA libraries that its metadata does not require",
             source=row.source,
@@ -175,17 +176,21 @@ def _other_locals(matrix: Matrix, build: FrameworkBuild) -> Iterator[str]:
             yield matrix.indexes[row.channel].local.format(variant=variant(row.cuda))
 
 
-def wheel_bounds(matrix: Matrix, row: Build, cuda: str) -> Iterator[Bound]:
-    """Yield the wheels that supply a build's libraries, for the CUDA that the stack settled on.
+def wheel_bounds(matrix: Matrix, row: Build, axes: Mapping[str, str]) -> Iterator[Bound]:
+    """Yield the wheels that supply a build's libraries, for the CUDA, cuDNN and NCCL that the stack settled on.
 
     A build that runs with several CUDA minors takes the wheels of the one that was chosen.
     """
+    cuda = axes.get("cuda", "")
     component = matrix.components.get(cuda)
     other = row.cuda is not None and cuda not in ("", CPU, row.cuda)
     chosen = {bound.package: bound for bound in map(parse_bound, component.wheels)} if component and other else {}
+    settled = {"nvidia-cudnn-": axes.get("cudnn"), "nvidia-nccl-": axes.get("nccl")}
     for need in map(parse_bound, row.needs):
-        replacement = chosen.get(need.package)
-        specifier = replacement.specifier if replacement else need.specifier
+        specifier = chosen[need.package].specifier if need.package in chosen else need.specifier
+        version = next((value for prefix, value in settled.items() if need.package.startswith(prefix)), None)
+        if version and specifier.startswith("==") and not admits(specifier, version):
+            specifier = f"=={version}" if version.count(".") >= 2 else f"=={version}.*"
         yield Bound(package=need.package, specifier=specifier)
 
 
@@ -240,4 +245,52 @@ def _of_axes(stack: Stack, worlds: frozenset[str]) -> Iterator[Rule]:
                 Bound(package="conda:pytorch-cuda", specifier=f"{minor(cuda)}.*", world="conda"),
             ),
             why=f"one CUDA in the environment: {cuda}",
+        )
+
+
+def _of_gpus(matrix: Matrix, target: Target) -> Iterator[Rule]:
+    """Keep cuDNN to releases with kernels for every GPU of the target."""
+    if not target.gpus:
+        return
+    oldest = min(target.gpus, key=lambda gpu: key(gpu.capability))
+    ended = [row for row in matrix.cudnns if row.capability_min and key(oldest.capability) < key(row.capability_min)]
+    if not ended:
+        return
+    first = min(ended, key=lambda row: key(row.cudnn))
+    wheels = {need for rows in matrix.builds.values() for row in rows for need in map(_package_of, row.needs)}
+    names = sorted(name for name in wheels if name.startswith("nvidia-cudnn-"))
+    yield Rule(
+        id=first.id,
+        when=None,
+        then=tuple(Bound(package=name, specifier=f"<{first.cudnn}") for name in (*names, *_CONDA_CUDNN)),
+        why=f"cuDNN {first.cudnn} and later have no kernels for {oldest.name} (compute capability {oldest.capability})",
+        source=first.source,
+    )
+
+
+def _package_of(need: str) -> str:
+    return parse_bound(need).package
+
+
+def _of_others(matrix: Matrix, stack: Stack, target: Target) -> Iterator[Rule]:
+    """Bind frameworks that nobody asked for, should something else bring them in, to builds that run here.
+
+    A requirement of a requirement gets the wheel that PyPI has under the bare version, whatever CUDA that is for.
+    """
+    from dataloader.stack.space import objection_to
+
+    cuda = stack.axes.get("cuda", "")
+    for project in sorted(matrix.builds.keys() - {build.project for build in stack.builds}):
+        wheels = [row for row in matrix.builds[project] if row.channel == "pypi" and row.package == project]
+        fitting = {row.version for row in wheels if objection_to(matrix, row, cuda, target) is None}
+        unfit = {row.version: row for row in wheels if row.version not in fitting}
+        if not unfit or not fitting:
+            continue
+        newest = max(unfit.values(), key=lambda row: key(row.version))
+        yield Rule(
+            id=f"{newest.id}-unfit",
+            when=Bound(package=project, world="pypi"),
+            then=(Bound(package=project, specifier=",".join(f"!={version}" for version in unfit)),),
+            why=objection_to(matrix, newest, cuda, target) or "",
+            source=newest.source,
         )

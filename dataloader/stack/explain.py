@@ -1,20 +1,288 @@
-"""Say why there is no stack, in the user's terms."""
+"""Say why there is no stack, in the user's terms: which wish, which row, which machine."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
 from resolvelib import ResolutionImpossible
 
+from dataloader.compat.model import Build
+from dataloader.compat.rules import index_url
+from dataloader.compat.versions import admits, key, specifier_of
 from dataloader.errors import ResolutionFailure
-from dataloader.stack.needs import Candidate, Need
-from dataloader.stack.space import Space
+from dataloader.stack.model import CPU, StackRequest
+from dataloader.stack.needs import (
+    Candidate,
+    Need,
+    channel_title,
+    cuda_range,
+    has_version,
+    needs_of_build,
+    needs_of_cuda,
+    pool_title,
+)
+from dataloader.stack.repair import Repair, driver_advice, repairs_of
+from dataloader.stack.space import MACHINE_AXES, Space, all_cudas, is_offered
+
+_MOST_CAUSES = 6
 
 
 class StackFailure(ResolutionFailure):
-    """No stack fits."""
+    """No stack fits; ``repairs`` are changes to the request that do, cheapest first."""
 
     default_code = "no-stack"
 
+    def __init__(self, message: str, *, causes: tuple[str, ...], repairs: tuple[Repair, ...], advice: str = "") -> None:
+        suggestions = (*(repair.text for repair in repairs), *([advice] if advice else []))
+        super().__init__(message, causes=causes, suggestions=suggestions)
+        self.repairs = repairs
+
 
 def failure_of(space: Space, error: ResolutionImpossible[Need, Candidate]) -> StackFailure:
-    causes = dict.fromkeys(cause.requirement.text for cause in error.causes if cause.requirement.text)
-    return StackFailure("no stack fits what was asked for", causes=tuple(causes))
+    """Return the failure with its causes and with the changes that were planned again and work."""
+    causes = causes_of(space, error)
+    if len(space.pools) > 1:
+        causes += tuple(_pool_causes(space))
+    return StackFailure(
+        f"no stack has {wishes_title(space.request)}",
+        causes=causes,
+        repairs=repairs_of(space),
+        advice=driver_advice(space),
+    )
+
+
+def causes_of(space: Space, error: ResolutionImpossible[Need, Candidate]) -> tuple[str, ...]:
+    """Return what stands in the way, most telling first."""
+    return tuple(dict.fromkeys(_causes(space, error)))[:_MOST_CAUSES]
+
+
+def wishes_title(request: StackRequest) -> str:
+    """``CUDA 12.4, torch 2.1.0``."""
+    named = (("CUDA", request.cuda), ("cuDNN", request.cudnn), ("NCCL", request.nccl), ("GCC", request.gcc))
+    titles = {CPU: "CPU builds"}
+    parts = [titles.get(value, f"{title} {value}".strip()) for title, value in named if value is not None]
+    parts += [f"Python {request.python}"] if request.python else []
+    parts += [f"{project} {wish}".strip() for project, wish in request.frameworks.items()]
+    return ", ".join(parts) or "what the target needs"
+
+
+def _causes(space: Space, error: ResolutionImpossible[Need, Candidate]) -> Iterator[str]:
+    alone = [list(_project_causes(space, project)) for project in space.request.frameworks]
+    for causes in alone:
+        yield from causes
+    if not any(alone):
+        axis = list(_axis_causes(space))
+        yield from axis or _joint_causes(space, error)
+
+
+def _axis_causes(space: Space) -> Iterator[str]:
+    """Why the CUDA axis has no value by itself."""
+    if space.request.cuda in (None, CPU):
+        return
+    wanted = [candidate for candidate in all_cudas(space.matrix) if not space.objects(candidate)]
+    if not wanted:
+        known = list(space.matrix.toolkits)
+        yield f"the matrix knows CUDA {known[0]} to {known[-1]}, not {space.request.cuda}"
+        return
+    problems = [list(_objections(space, needs_of_cuda(space.matrix, candidate.value))) for candidate in wanted]
+    if all(problems):
+        yield from (_sentence(need, detail) for need, detail in min(problems, key=len))
+
+
+def _joint_causes(space: Space, error: ResolutionImpossible[Need, Candidate]) -> Iterator[str]:
+    """Each framework fits alone: what the best builds of two of them want of one axis."""
+    best = [choices[0] for project in space.request.frameworks if (choices := space.candidates[project])]
+    found = False
+    for first, second in combinations(best, 2):
+        for mine, other in product(space.needs(first), space.needs(second)):
+            if mine.axis == other.axis and not _can_agree(space, mine, other):
+                found = True
+                yield mine.text
+                yield other.text
+    if not found:
+        yield from (cause.requirement.text for cause in error.causes if cause.requirement.text)
+
+
+def _can_agree(space: Space, mine: Need, other: Need) -> bool:
+    candidates = space.candidates[mine.axis]
+    return any(not mine.objection(candidate) and not other.objection(candidate) for candidate in candidates)
+
+
+def _pool_causes(space: Space) -> Iterator[str]:
+    from dataloader.stack.planner import first_stack
+
+    fits = [(pool, first_stack(space.matrix, space.request, pool) is not None) for pool in space.pools]
+    good = [pool_title(pool) for pool, fit in fits if fit]
+    bad = [pool_title(pool) for pool, fit in fits if not fit]
+    if good and bad:
+        yield f"a stack fits {', '.join(good)}; none fits {', '.join(bad)}"
+    elif good:
+        yield f"each of {', '.join(good)} has a stack, but no one stack fits them all"
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One build held against everything that is fixed."""
+
+    row: Build
+    problems: tuple[tuple[Need, str], ...]
+
+    @property
+    def axes(self) -> frozenset[str]:
+        return frozenset(need.axis for need, _ in self.problems)
+
+    @property
+    def distance(self) -> tuple[bool, int]:
+        """How far it is from what was asked: a build of another CUDA is further than any of the right one."""
+        return ("cuda" in self.axes, len(self.axes))
+
+
+def _project_causes(space: Space, project: str) -> Iterator[str]:
+    """Why no build of one framework fits by itself; nothing when one does."""
+    known = space.matrix.builds.get(project, ())
+    if not known:
+        yield f"the matrix has no builds of {project}"
+        return
+    wish = specifier_of(space.request.frameworks[project])
+    named = [row for row in known if has_version(row, wish)]
+    if not named:
+        versions = sorted({row.version for row in known}, key=key)
+        asked = space.request.frameworks[project]
+        yield f"the matrix has no {project} {asked}: it knows {versions[0]} to {versions[-1]}"
+        return
+    offered = [row for row in reversed(named) if is_offered(space.request, row)]
+    if not offered:
+        yield _places_sentence(space, project, named)
+        return
+    trials = [_Trial(row, tuple(_row_problems(space, row))) for row in offered]
+    if not all(trial.problems for trial in trials):
+        return
+    nearest = min(trial.distance for trial in trials)
+    best = [trial for trial in trials if trial.distance == nearest]
+    yield from _summary(space, project, best, named)
+
+
+def _row_problems(space: Space, row: Build) -> Iterator[tuple[Need, str]]:
+    needs = list(needs_of_build(space.matrix, row))
+    yield from _objections(space, needs)
+    cuda_needs = [need for need in needs if need.axis == "cuda"]
+    runtimes = [
+        candidate
+        for candidate in all_cudas(space.matrix)
+        if not any(need.objection(candidate) for need in cuda_needs) and not space.objects(candidate)
+    ]
+    if not runtimes:
+        yield cuda_needs[0], ""
+        return
+    blocked = [list(_objections(space, needs_of_cuda(space.matrix, candidate.value))) for candidate in runtimes]
+    if all(blocked):
+        yield from min(blocked, key=len)
+
+
+def _objections(space: Space, needs: Iterator[Need] | Sequence[Need]) -> Iterator[tuple[Need, str]]:
+    """The needs that no candidate of a fixed axis meets, with the machine's or the request's side."""
+    for need in needs:
+        if need.axis == "cuda":
+            continue
+        choices = [candidate for candidate in space.candidates[need.axis] if not space.objects(candidate)]
+        objections = [need.objection(candidate) for candidate in choices]
+        if objections and all(objection is not None for objection in objections):
+            machine = need.axis in MACHINE_AXES
+            wishes = [wish.text for wish in space.wishes if wish.axis == need.axis]
+            yield need, (objections[0] or "") if machine else ", ".join(wishes)
+
+
+def _sentence(need: Need, detail: str) -> str:
+    return f"{need.text}; {detail}" if detail else need.text
+
+
+def _summary(space: Space, project: str, trials: Sequence[_Trial], named: Sequence[Build]) -> Iterator[str]:
+    """The least that would have to give, one sentence per axis."""
+    axes = trials[0].axes
+    if "cuda" in axes:
+        yield from _cuda_sentences(space, project, trials, named)
+    for axis in sorted(axes - {"cuda"}):
+        if axis == "python":
+            yield _python_sentence(space, project, trials)
+            continue
+        # The first trial is the newest build: its sentence stands for the others.
+        yield next(_sentence(*problem) for trial in trials for problem in trial.problems if problem[0].axis == axis)
+
+
+def _cuda_sentences(space: Space, project: str, trials: Sequence[_Trial], named: Sequence[Build]) -> Iterator[str]:
+    wish = space.request.cuda or ""
+    versions = sorted({trial.row.version for trial in trials}, key=key)
+    title = f"{project} {versions[0]}" if len(versions) == 1 else f"{project} {versions[0]} to {versions[-1]}"
+    if wish == CPU:
+        yield f"{title} has no CPU build on {_places(trials)}"
+        return
+    variants = sorted({trial.row.cuda for trial in trials if trial.row.cuda}, key=key)
+    built = f"for CUDA {_listed(variants)}" if variants else "for the CPU only"
+    where = _places(trials)
+    specifier = specifier_of(wish)
+    elsewhere = [row for row in named if not is_offered(space.request, row) and _runs(row, specifier)]
+    if elsewhere:
+        yield f"on {where}, {title} was built {built}"
+        yield _places_sentence(space, project, elsewhere)
+        return
+    yield f"{title} was built {built}{_other_version_hint(space, project, specifier, versions)}"
+
+
+def _runs(row: Build, specifier: str) -> bool:
+    """Whether some CUDA within the wish runs the build: its own, or one that its range shares."""
+    if row.cuda is None:
+        return False
+    pin = specifier[2:].removesuffix(".*")
+    return admits(specifier, row.cuda) or (specifier.startswith("==") and admits(cuda_range(row), pin))
+
+
+def _other_version_hint(space: Space, project: str, specifier: str, versions: Sequence[str]) -> str:
+    """Which versions have the wanted CUDA: ``; CUDA 12.4 needs torch 2.4.0 or later``."""
+    wish = space.request.cuda
+    if not wish:
+        return ""
+    rows = [row for row in space.matrix.builds[project] if _runs(row, specifier) and is_offered(space.request, row)]
+    if not rows:
+        return f"; no build of {project} is for CUDA {wish}"
+    having = sorted({row.version for row in rows}, key=key)
+    if key(having[0]) > key(versions[-1]):
+        return f"; CUDA {wish} needs {project} {having[0]} or later"
+    if key(having[-1]) < key(versions[0]):
+        return f"; the last with CUDA {wish} is {project} {having[-1]}"
+    return f"; CUDA {wish} has {project} {having[0]} to {having[-1]}"
+
+
+def _python_sentence(space: Space, project: str, trials: Sequence[_Trial]) -> str:
+    from dataloader.stack.report import span
+
+    pythons = {python for trial in trials for python in trial.row.python}
+    versions = sorted({trial.row.version for trial in trials}, key=key)
+    title = f"{project} {versions[0]}" if len(versions) == 1 else f"{project} {versions[0]} to {versions[-1]}"
+    return f"{title} was built for Python {span(tuple(pythons))}; Python {space.request.python} was asked for"
+
+
+def _places_sentence(space: Space, project: str, rows: Sequence[Build]) -> str:
+    """Where builds are published that the request may not take from."""
+    places: dict[str, None] = {}
+    for row in rows:
+        if row.channel.startswith("conda:") or row.channel == "pypi":
+            places[channel_title(row.channel)] = None
+        else:
+            places[index_url(space.matrix, row)] = None
+    newest = max(rows, key=lambda row: key(row.version))
+    cuda = f" for CUDA {newest.cuda}" if newest.cuda and space.request.cuda not in (None, CPU) else ""
+    return f"{project} {newest.version}{cuda} is published on {_listed(list(places))}, which this request leaves out"
+
+
+def _places(trials: Sequence[_Trial]) -> str:
+    return _listed(list(dict.fromkeys(channel_title(trial.row.channel) for trial in trials)))
+
+
+def _listed(items: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+__all__ = ["StackFailure", "failure_of", "wishes_title"]

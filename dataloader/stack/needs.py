@@ -50,9 +50,12 @@ def build_title(row: Build) -> str:
     return f"{name}{version} for {'the CPU' if row.cuda is None else f'CUDA {row.cuda}'}"
 
 
-def needs_of_build(matrix: Matrix, row: Build) -> Iterator[Need]:
-    """Yield what one build of a framework demands."""
-    yield _cuda_of_build(row)
+def needs_of_build(matrix: Matrix, row: Build, *, beside_cuda: bool = False) -> Iterator[Need]:
+    """Yield what one build of a framework demands.
+
+    A CPU build demands that there be no CUDA, unless it may stand ``beside_cuda`` builds of other frameworks.
+    """
+    yield _cuda_of_build(row, beside_cuda=beside_cuda)
     if row.glibc:
         yield _glibc(row, row.glibc)
     if row.python:
@@ -85,16 +88,44 @@ def needs_of_cuda(matrix: Matrix, cuda: str) -> Iterator[Need]:
             yield _gcc(toolkit, toolkit.gcc_max)
 
 
+def needs_of_cudnn(matrix: Matrix, version: str, *, wheels_only: bool) -> Iterator[Need]:
+    """Yield what a cuDNN version demands: a GPU that it has kernels for, a CUDA that it is published for."""
+    row = next((row for row in matrix.cudnns if row.cudnn == version), None)
+    if row is None:
+        return
+    least = row.capability_min
+    if least:
+
+        def too_old(candidate: Candidate) -> str | None:
+            for pool, gpu in _gpus(candidate):
+                if key(gpu.capability) < key(least):
+                    return f"{pool_title(pool)} has {gpu_title(gpu)}"
+            return None
+
+        text = f"cuDNN {version} needs GPUs of compute capability {least} or later"
+        yield Need(axis="gpu", text=text, objection=too_old, row=row.id, source=row.source)
+    if wheels_only:
+        majors = row.cuda_majors
+
+        def unpublished(candidate: Candidate) -> str | None:
+            if candidate.value == CPU or major(candidate.value) in majors:
+                return None
+            return f"CUDA {candidate.value} is another"
+
+        text = f"cuDNN {version} has wheels for CUDA {' and '.join(majors)}"
+        yield Need(axis="cuda", text=text, objection=unpublished, row=row.id, source=row.source)
+
+
 def needs_of_request(request: StackRequest) -> Iterator[Need]:
     """Yield what the person asked for."""
     if request.cuda:
         wanted = request.cuda
         text = "CPU builds were asked for" if wanted == CPU else f"CUDA {wanted} was asked for"
         yield Need(axis="cuda", text=text, objection=_outside(CPU if wanted == CPU else specifier_of(wanted)))
-    elif request.cuda == "":
+    elif request.cuda == "" or request.cudnn or request.nccl:
         yield Need(
             axis="cuda",
-            text="a CUDA build was asked for",
+            text="",
             objection=lambda candidate: "it is a CPU build" if candidate.value == CPU else None,
         )
     for axis, wish, title in (
@@ -130,26 +161,29 @@ def _other_version(specifier: str) -> Callable[[Candidate], str | None]:
     """A row that speaks for many versions is met by a pin inside them, and by any range that shares one."""
 
     def objection(candidate: Candidate) -> str | None:
-        row = candidate.row
-        assert row is not None
-        if not specifier or admits(specifier, row.version):
-            return None
-        pin = specifier[2:].removesuffix(".*")
-        if specifier.startswith("==") and row.versions != f"=={row.version}" and admits(row.versions, pin):
-            return None
-        return f"{row.version} is another"
+        assert candidate.row is not None
+        return None if has_version(candidate.row, specifier) else f"{candidate.row.version} is another"
 
     return objection
 
 
-def _cuda_of_build(row: Build) -> Need:
+def has_version(row: Build, specifier: str) -> bool:
+    """Whether a row speaks for a version that the specifier admits."""
+    if not specifier or admits(specifier, row.version):
+        return True
+    pin = specifier[2:].removesuffix(".*")
+    return specifier.startswith("==") and row.versions != f"=={row.version}" and admits(row.versions, pin)
+
+
+def _cuda_of_build(row: Build, *, beside_cuda: bool) -> Need:
     if row.cuda is None:
         return Need(
             axis="cuda",
             text=f"{build_title(row)} has no CUDA code",
-            objection=lambda candidate: None if candidate.value == CPU else f"CUDA {candidate.value} is not the CPU",
+            objection=lambda candidate: None if beside_cuda or candidate.value == CPU else "it has CUDA",
             row=row.id,
             source=row.source,
+            prefers=CPU,
         )
     specifier = cuda_range(row)
 
@@ -176,25 +210,33 @@ def cuda_range(row: Build) -> str:
 
 def cudnn_range(row: Build) -> str:
     """Specifier of the cuDNN versions that a build runs with; empty when the row does not say."""
-    return _range_in_needs(row, "nvidia-cudnn-") or _pin(row.cudnn)
+    return _library_range(row, "nvidia-cudnn-", row.cudnn)
 
 
 def nccl_range(row: Build) -> str:
     """Specifier of the NCCL versions that a build runs with; empty when the row does not say."""
-    return _range_in_needs(row, "nvidia-nccl-") or _pin(row.nccl)
+    return _library_range(row, "nvidia-nccl-", row.nccl)
 
 
-def _range_in_needs(row: Build, prefix: str) -> str:
+def _library_range(row: Build, prefix: str, built_with: str | None) -> str:
+    """What the row says, loosened where nothing but custom pins it.
+
+    A build whose metadata does not require the library (the pins of an extra, say) opens it by its soname: any later
+    minor of the same major runs. Metadata that pins the library, or code linked in, leaves no choice.
+    """
     for need in row.needs:
         if need.startswith(prefix):
-            return need[len(prefix) :].lstrip("abcdefghijklmnopqrstuvwxyz0123456789-")
-    return ""
-
-
-def _pin(version: str | None) -> str:
-    if not version:
+            specifier = need[len(prefix) :].lstrip("abcdefghijklmnopqrstuvwxyz0123456789-")
+            version = specifier[2:]
+            return f">={minor(version)},<{int(major(version)) + 1}" if specifier.startswith("==") else specifier
+    if not built_with:
         return ""
-    return f"=={version}" if version.count(".") > 2 else f"=={version}.*"
+    return f"=={built_with}" if is_full(built_with) else f"=={built_with}.*"
+
+
+def is_full(version: str) -> bool:
+    """Whether a library version names one build (``8.9.2.26``, ``2.18.1``) and not a line of them (``9``, ``9.8``)."""
+    return version.count(".") >= 2
 
 
 def channel_title(channel: str) -> str:
@@ -234,13 +276,29 @@ def _python(row: Build) -> Need:
 
 def _library(axis: str, specifier: str, row: Build) -> Need:
     title = {"cudnn": "cuDNN", "nccl": "NCCL"}[axis]
-    text = f"{build_title(row)} needs {title} {specifier.removeprefix('==').removesuffix('.*')}"
+    text = f"{build_title(row)} needs {title} {words(specifier)}"
 
     def objection(candidate: Candidate) -> str | None:
         return None if admits(specifier, candidate.value) else f"{title} {candidate.value} is another"
 
-    prefers = row.cudnn if axis == "cudnn" else row.nccl
-    return Need(axis=axis, text=text, objection=objection, row=row.id, source=row.source, prefers=prefers or "")
+    made_with = (row.cudnn if axis == "cudnn" else row.nccl) or ""
+    prefers = made_with if is_full(made_with) else ""
+    return Need(axis=axis, text=text, objection=objection, row=row.id, source=row.source, prefers=prefers)
+
+
+def words(specifier: str) -> str:
+    """Return a specifier as people say it.
+
+    >>> words("==8.9.2.26"), words("==9.*"), words("~=9.0"), words(">=8.6,<9")
+    ('8.9.2.26', '9', '9', '8.6 or later, before 9')
+    """
+    if specifier.startswith("=="):
+        return specifier[2:].removesuffix(".*")
+    if specifier.startswith("~="):
+        return specifier[2:].rpartition(".")[0]
+    least = [clause[2:] for clause in specifier.split(",") if clause.startswith(">=")]
+    most = [clause[1:] for clause in specifier.split(",") if clause.startswith("<") and clause[1] != "="]
+    return ", ".join([f"{bound} or later" for bound in least] + [f"before {bound}" for bound in most]) or specifier
 
 
 def _driver(floor: str, text: str, row: str, source: str, cuda: str | None) -> Need:
@@ -277,9 +335,11 @@ def _gpu_of_build(matrix: Matrix, row: Build) -> Need:
                 return f"{pool_title(pool)} has {gpu_title(gpu)}{problem}"
         return None
 
-    code = f"code for compute capability {', '.join(row.sm)}" if row.sm else "code for its toolkit's GPUs"
     ptx = f" and PTX for {', '.join(row.ptx)}" if row.ptx else ""
-    text = f"{build_title(row)} contains {code}{ptx}"
+    text = f"{build_title(row)} contains code for compute capability {', '.join(row.sm or ())}{ptx}"
+    toolkit = matrix.toolkits.get(row.cuda or "")
+    if row.sm is None and toolkit and toolkit.sm:
+        text = f"{build_title(row)} can have code for compute capability {toolkit.sm[0]} to {toolkit.sm[-1]}"
     return Need(axis="gpu", text=text, objection=objection, row=row.id, source=row.source)
 
 
@@ -289,14 +349,16 @@ def gpu_objection(matrix: Matrix, row: Build, gpu: Gpu, pool: Target) -> str | N
     Machine code runs on its own capability and on later minors of the same major. PTX runs on every later capability,
     but the driver compiles it, so minor-version compatibility does not cover it: the driver must know the toolkit.
     """
-    if row.sm is None or row.cuda is None:
+    if row.cuda is None:
         return None
+    toolkit = matrix.toolkits.get(row.cuda)
+    # Where a row does not say what it was compiled for, it can be no more than its toolkit compiles for.
+    code = row.sm if row.sm is not None else toolkit.sm if toolkit else (gpu.capability,)
     wanted = release(gpu.capability)
-    if any(release(sm)[0] == wanted[0] and release(sm) <= wanted for sm in row.sm):
+    if any(release(sm)[0] == wanted[0] and release(sm) <= wanted for sm in code):
         return None
     if not any(release(ptx) <= wanted for ptx in row.ptx or ()):
         return ""
-    toolkit = matrix.toolkits.get(row.cuda)
     if toolkit and toolkit.driver and pool.driver and key(pool.driver) < key(toolkit.driver):
         return f", for which the driver must compile PTX: that takes driver {toolkit.driver}, it is {pool.driver}"
     return None

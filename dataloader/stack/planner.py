@@ -12,7 +12,8 @@ from resolvelib import BaseReporter, ResolutionImpossible, Resolver
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Build
 from dataloader.compat.versions import key, specifier_of
-from dataloader.stack.model import FrameworkBuild, Stack, StackRequest
+from dataloader.errors import ResolutionFailure
+from dataloader.stack.model import CPU, FrameworkBuild, Stack, StackRequest
 from dataloader.stack.needs import Candidate, Need, cudnn_range, needs_of_build
 from dataloader.stack.provider import StackProvider
 from dataloader.stack.report import axes_of, reasons_of
@@ -20,6 +21,9 @@ from dataloader.stack.space import MACHINE_AXES, Space, space_of
 from dataloader.target import Target
 
 _MAX_ROUNDS = 10_000
+
+PLATFORM = "linux-64"
+"""The platform that the matrix describes."""
 
 _Choice = Mapping[str, Candidate]
 _Key = tuple[str, "str | None"]
@@ -35,21 +39,84 @@ def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iter
     Raises:
         StackFailure: There is none, when the first is asked for.
     """
-    space = space_of(matrix, request, targets)
-    first = _solve(space, {})
-    if isinstance(first, ResolutionImpossible):
+    unknown = [target for target in targets if target.platform != PLATFORM]
+    if unknown:
+        yield _unmapped(request, unknown[0])
+        return
+    found = False
+    for attempt in _attempts(request):
+        space = space_of(matrix, attempt, targets)
+        first = _solve(space, {})
+        if isinstance(first, ResolutionImpossible):
+            refusal = (space, first)
+            continue
+        for choice in _iter_choices(space, first):
+            for stack in _stacks(space, choice):
+                if attempt is request and found and not _without_cuda(stack):
+                    continue  # It came with the CUDA stacks.
+                yield replace(stack, warnings=_warnings(space, stack))
+        found = True
+    if not found:
         from dataloader.stack.explain import failure_of
 
-        raise failure_of(space, first)
-    for choice in _iter_choices(space, first):
-        yield from _stacks(space, choice)
+        raise failure_of(*refusal)
+
+
+def _unmapped(request: StackRequest, target: Target) -> Stack:
+    """A stack for a platform that the matrix has no rows for: the versions asked for, and the packages decide."""
+    cuda = request.cuda or ""
+    if cuda not in ("", CPU) and not target.platform.startswith("linux-"):
+        raise ResolutionFailure(f"no stack has CUDA {cuda}: there is no CUDA on {target.platform}", code="no-stack")
+    builds = tuple(
+        FrameworkBuild(project=project, version=wish, cuda=None, specifier=specifier_of(wish), rows=())
+        for project, wish in sorted(request.frameworks.items())
+    )
+    asked = {"cuda": cuda, "cudnn": request.cudnn, "nccl": request.nccl, "gcc": request.gcc, "python": request.python}
+    axes = {"platform": target.platform} | {axis: value for axis, value in asked.items() if value}
+    return Stack(
+        axes=axes | {build.project: build.version for build in builds if build.version},
+        builds=builds,
+        warnings=(f"the matrix has no rows for {target.platform}: builds are left to the packages' own metadata",),
+    )
+
+
+def _attempts(request: StackRequest) -> tuple[StackRequest, ...]:
+    """Where nothing is said of CUDA, every framework gets a CUDA build if that can be; then builds for the CPU too."""
+    if request.cuda is None and request.frameworks:
+        return (replace(request, cuda=""), request)
+    return (request,)
+
+
+def _without_cuda(stack: Stack) -> list[FrameworkBuild]:
+    return [build for build in stack.builds if build.cuda is None]
+
+
+def _warnings(space: Space, stack: Stack) -> tuple[str, ...]:
+    """Say that CPU builds were taken, and why, where nobody asked for them."""
+    without = _without_cuda(stack)
+    if space.request.cuda is not None or not without:
+        return ()
+    names = ", ".join(f"{build.project} {build.version}" for build in without)
+    wished = space_of(space.matrix, replace(space.request, cuda=""), space.pools)
+    refusal = _solve(wished, {})
+    if not isinstance(refusal, ResolutionImpossible):
+        return (f"{names}: a build for the CPU is taken",)
+    from dataloader.stack.explain import causes_of
+
+    why = "; ".join(causes_of(wished, refusal)[:2])
+    return (f"{names}: a build for the CPU is taken, for no CUDA stack fits ({why})",)
 
 
 def first_stack(matrix: Matrix, request: StackRequest, *targets: Target) -> Stack | None:
     """Return the best stack, or None when there is none; no explanation is built."""
-    space = space_of(matrix, request, targets)
-    choice = _solve(space, {})
-    return None if isinstance(choice, ResolutionImpossible) else next(_stacks(space, choice))
+    if any(target.platform != PLATFORM for target in targets):
+        return None
+    for attempt in _attempts(request):
+        space = space_of(matrix, attempt, targets)
+        choice = _solve(space, {})
+        if not isinstance(choice, ResolutionImpossible):
+            return next(_stacks(space, choice))
+    return None
 
 
 def _solve(space: Space, forbidden: _Forbidden) -> _Choice | ResolutionImpossible[Need, Candidate]:

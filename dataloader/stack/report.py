@@ -40,6 +40,9 @@ def reasons_of(
     for build in builds:
         yield from _build_reasons(build, choice)
     cuda = choice["cuda"].value
+    if space.request.cuda:
+        asked = "CPU builds were asked for" if space.request.cuda == CPU else f"CUDA {space.request.cuda} was asked for"
+        yield Reason(axis="cuda", text=asked)
     if cuda != CPU and (builds or space.request.cuda is not None):
         yield from _cuda_reasons(space, cuda)
     if pythons and builds:
@@ -64,7 +67,10 @@ def _build_reasons(build: FrameworkBuild, choice: Mapping[str, Candidate]) -> It
     )
     if row.cuda is None:
         return
-    if choice["cuda"].value != row.cuda:
+    if choice["cuda"].value == row.cuda:
+        text = f"{build.project} {build.version} was built for CUDA {row.cuda}"
+        yield Reason(axis="cuda", text=text, row=row.id, source=row.source)
+    else:
         yield Reason(
             axis="cuda",
             text=f"{build.project} {build.version} runs with CUDA {cuda_range(row)}: {choice['cuda'].value} is taken",

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Build
 from dataloader.compat.versions import key, minor
 from dataloader.stack.model import CPU, StackRequest
-from dataloader.stack.needs import Candidate, Need, needs_of_build, needs_of_cuda, needs_of_request
+from dataloader.stack.needs import (
+    Candidate,
+    Need,
+    is_full,
+    needs_of_build,
+    needs_of_cuda,
+    needs_of_cudnn,
+    needs_of_request,
+)
 from dataloader.target import Target
 
 MACHINE_AXES = ("glibc", "driver", "gpu")
@@ -27,18 +35,45 @@ class Space:
     """Axis to its candidates, best first."""
     wishes: tuple[Need, ...]
     """What the request demands."""
-    _needs: dict[int, tuple[Need, ...]] = field(default_factory=dict)
+    _needs: dict[str, tuple[Need, ...]] = field(default_factory=dict)
+
+    def is_viable(self, candidate: Candidate) -> bool:
+        """Whether a candidate meets the wishes on its axis, and each of its needs can be met by itself.
+
+        What fails here fails in every stack; sorting it out first leaves the resolver with the true choices.
+        """
+        if self.objects(candidate):
+            return False
+        return all(
+            any(need.objection(other) is None and not self.objects(other) for other in self.candidates[need.axis])
+            for need in self.needs(candidate)
+        )
+
+    def objects(self, candidate: Candidate) -> bool:
+        """Whether the request rules a candidate out."""
+        return any(wish.objection(candidate) for wish in self.wishes if wish.axis == candidate.axis)
 
     def needs(self, candidate: Candidate) -> tuple[Need, ...]:
         """Return what choosing a candidate demands of other axes."""
-        found = self._needs.get(id(candidate))
+        name = candidate.row.id if candidate.row is not None else f"{candidate.axis} {candidate.value}"
+        if candidate.row is None and candidate.axis not in ("cuda", "cudnn"):
+            return ()
+        found = self._needs.get(name)
         if found is None:
             if candidate.row is not None:
-                found = tuple(needs_of_build(self.matrix, candidate.row))
+                found = tuple(needs_of_build(self.matrix, candidate.row, beside_cuda=self.beside_cuda))
+            elif candidate.axis == "cuda":
+                found = tuple(needs_of_cuda(self.matrix, candidate.value))
             else:
-                found = tuple(needs_of_cuda(self.matrix, candidate.value)) if candidate.axis == "cuda" else ()
-            self._needs[id(candidate)] = found
+                wheels_only = "conda" not in self.request.worlds
+                found = tuple(needs_of_cudnn(self.matrix, candidate.value, wheels_only=wheels_only))
+            self._needs[name] = found
         return found
+
+    @property
+    def beside_cuda(self) -> bool:
+        """Whether CPU builds may stand beside CUDA builds: where nothing was said, some CUDA is better than none."""
+        return self.request.cuda is None and len(self.request.frameworks) > 1
 
 
 def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -> Space:
@@ -48,19 +83,27 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
         axis: (Candidate(axis=axis, value="", pools=pools),) for axis in MACHINE_AXES
     }
     for axis, values in (
-        ("cuda", (*reversed(tuple(matrix.toolkits)), CPU)),
         ("cudnn", _newest_first(_cudnn_versions(matrix))),
         ("nccl", _newest_first(_nccl_versions(matrix))),
         ("python", _newest_first(_pythons(matrix))),
         ("gcc", (request.gcc or "",)),
     ):
         candidates[axis] = tuple(Candidate(axis=axis, value=value) for value in values)
-    for project in request.frameworks:
-        rows = usable_rows(matrix, request, project)
-        candidates[project] = tuple(Candidate(axis=project, value=row.version, row=row) for row in rows)
-    return Space(
+    candidates["cuda"] = tuple(all_cudas(matrix))
+    space = Space(
         matrix=matrix, request=request, pools=pools, candidates=candidates, wishes=tuple(needs_of_request(request))
     )
+    candidates["cuda"] = tuple(candidate for candidate in candidates["cuda"] if space.is_viable(candidate))
+    for project in request.frameworks:
+        rows = usable_rows(matrix, request, project)
+        whole = (Candidate(axis=project, value=row.version, row=row) for row in rows)
+        candidates[project] = tuple(candidate for candidate in whole if space.is_viable(candidate))
+    return space
+
+
+def all_cudas(matrix: Matrix) -> list[Candidate]:
+    """Return every CUDA that the matrix knows, newest first, and the CPU."""
+    return [Candidate(axis="cuda", value=value) for value in (*reversed(tuple(matrix.toolkits)), CPU)]
 
 
 def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Build]:
@@ -99,12 +142,21 @@ def channel_names(request: StackRequest) -> list[str]:
 
 def _cudnn_versions(matrix: Matrix) -> Iterable[str]:
     yield from (row.cudnn for row in matrix.cudnns)
-    yield from (row.cudnn for rows in matrix.builds.values() for row in rows if row.cudnn)
+    yield from (row.cudnn for row in _all_builds(matrix) if row.cudnn and _names_one(row, row.cudnn))
 
 
 def _nccl_versions(matrix: Matrix) -> Iterable[str]:
     yield from (row.nccl for row in matrix.nccls)
-    yield from (row.nccl for rows in matrix.builds.values() for row in rows if row.nccl)
+    yield from (row.nccl for row in _all_builds(matrix) if row.nccl and _names_one(row, row.nccl))
+
+
+def _all_builds(matrix: Matrix) -> Iterator[Build]:
+    return (row for rows in matrix.builds.values() for row in rows)
+
+
+def _names_one(row: Build, version: str) -> bool:
+    """Whether a row's library version is one to show: a full version, or the major that a conda record pins."""
+    return is_full(version) or row.channel.startswith("conda:")
 
 
 def _pythons(matrix: Matrix) -> Iterable[str]:
@@ -113,3 +165,18 @@ def _pythons(matrix: Matrix) -> Iterable[str]:
 
 def _newest_first(versions: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(versions), key=key, reverse=True)
+
+
+def objection_to(matrix: Matrix, row: Build, cuda: str, target: Target) -> str | None:
+    """Return why a build does not run on a target beside the stack's CUDA (``""``: none was settled), or None."""
+    machine = {axis: Candidate(axis=axis, value="", pools=(target,)) for axis in MACHINE_AXES}
+    needs = list(needs_of_build(matrix, row, beside_cuda=True))
+    if row.cuda and "." in row.cuda:
+        needs += needs_of_cuda(matrix, row.cuda)
+    for need in needs:
+        found = need.objection(machine[need.axis]) if need.axis in machine else None
+        if need.axis == "cuda" and cuda not in ("", CPU):
+            found = need.objection(Candidate(axis="cuda", value=cuda))
+        if found is not None:
+            return f"{need.text}; {found}"
+    return None

@@ -1,0 +1,193 @@
+"""The nearest changes to a request that do have a stack: each is planned again before it is offered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from types import MappingProxyType
+
+from dataloader.compat.versions import admits, key, major, minor, specifier_of
+from dataloader.stack.model import CPU, Stack, StackRequest
+from dataloader.stack.needs import needs_of_cuda
+from dataloader.stack.space import Space, all_cudas, usable_rows
+
+_MOST = 4
+_TRIES_PER_AXIS = 12
+"""How many values of one axis are planned before the next axis is tried; each takes a few milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """One change (or two) to what was asked for, with the stack that it leads to."""
+
+    text: str
+    changes: tuple[tuple[str, str | None], ...]
+    """Axis, framework, ``worlds`` or ``indexes`` to its new value; None: no longer asked for."""
+    request: StackRequest
+    stack: Stack
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    axis: str
+    value: str | None
+    text: str
+
+
+def repairs_of(space: Space) -> tuple[Repair, ...]:
+    """Return the changes that work, cheapest first: one axis, then pairs of axes, then giving up the GPU."""
+    singles = [list(edits) for edits in _edits(space) if edits]
+    found = list(_working(space, ([edit] for edits in singles for edit in edits), one_per_axis=True))
+    if not found:
+        pairs = (
+            list(pair)
+            for index, first in enumerate(singles)
+            for second in singles[index + 1 :]
+            for pair in product(first, second)
+        )
+        found = list(_working(space, pairs, one_per_axis=True, most=1))
+    if len(found) < _MOST and space.request.cuda != CPU and space.request.frameworks:
+        found += _working(space, [[_Edit("cuda", CPU, "take CPU builds: --cuda=none")]], one_per_axis=False)
+    return tuple(found[:_MOST])
+
+
+def _working(
+    space: Space, trials: Iterable[Sequence[_Edit]], *, one_per_axis: bool, most: int = _MOST
+) -> Iterator[Repair]:
+    """Plan each trial; of the edits of one set of axes, the first that works is enough."""
+    from dataloader.stack.planner import first_stack
+
+    done: set[tuple[str, ...]] = set()
+    for trial in trials:
+        axes = tuple(edit.axis for edit in trial)
+        if axes in done:
+            continue
+        request = space.request
+        for edit in trial:
+            request = edited(request, edit.axis, edit.value)
+        stack = first_stack(space.matrix, request, *space.pools)
+        if stack is None:
+            continue
+        if one_per_axis:
+            done.add(axes)
+        yield Repair(
+            text=" and ".join(edit.text for edit in trial),
+            changes=tuple((edit.axis, edit.value) for edit in trial),
+            request=request,
+            stack=stack,
+        )
+        most -= 1
+        if not most:
+            return
+
+
+def edited(request: StackRequest, axis: str, value: str | None) -> StackRequest:
+    """Return the request with one axis changed; a framework is changed, never dropped."""
+    if axis in request.frameworks:
+        return replace(request, frameworks=MappingProxyType({**request.frameworks, axis: value or ""}))
+    if axis == "worlds":
+        return replace(request, worlds=frozenset({"conda", "pypi"}), channels=())
+    if axis == "indexes":
+        return replace(request, indexes=True)
+    if axis == "cuda":
+        return replace(request, cuda=value)
+    if axis == "cudnn":
+        return replace(request, cudnn=value)
+    if axis == "nccl":
+        return replace(request, nccl=value)
+    if axis == "gcc":
+        return replace(request, gcc=value)
+    if axis == "python":
+        return replace(request, python=value)
+    raise ValueError(f"{axis!r} is no axis of a request")
+
+
+def _edits(space: Space) -> Iterator[list[_Edit]]:
+    """The edits of each axis, nearest first; the axes in the order of what they cost.
+
+    1. A pin that may simply go: cuDNN, NCCL, the host compiler.
+    2. A place that the request leaves out: it changes nothing else.
+    3. Another CUDA.
+    4. Another Python.
+    5. Another version of a framework.
+    """
+    request = space.request
+    for axis, title, wish in (("cudnn", "cuDNN", request.cudnn), ("nccl", "NCCL", request.nccl)):
+        if wish:
+            yield [_Edit(axis, None, f"leave {title} to the framework: drop --{axis}={wish}")]
+    if request.gcc:
+        yield [_Edit("gcc", gcc, f"compile with GCC {gcc}: --gcc={gcc}") for gcc in _compilers(space)]
+    if not request.indexes:
+        yield [_Edit("indexes", None, "take wheels from the framework's own index too")]
+    if "conda" not in request.worlds or request.channels:
+        yield [_Edit("worlds", None, "take conda packages too: -c pytorch -c nvidia -c conda-forge")]
+    if request.cuda not in (None, CPU):
+        yield [_Edit("cuda", cuda, f"take CUDA {cuda}: --cuda={cuda}") for cuda in _cudas(space)]
+    if request.python:
+        yield [_Edit("python", python, f"take Python {python}: --python={python}") for python in _pythons(space)]
+    for project, wish in request.frameworks.items():
+        if wish:
+            versions = _versions(space, project)
+            yield [_Edit(project, version, f"take {project} {version}: {project}=={version}") for version in versions]
+
+
+def _compilers(space: Space) -> list[str]:
+    newest = {row.gcc_max for row in space.matrix.toolkits.values() if row.gcc_max}
+    wanted = major(space.request.gcc or "0")
+    return sorted((gcc for gcc in newest if key(gcc) < key(wanted)), key=key, reverse=True)
+
+
+def _cudas(space: Space) -> list[str]:
+    """CUDA versions that the frameworks were built for (all, without frameworks), the nearest to the wish first."""
+    request = space.request
+    built = {
+        row.cuda
+        for project, wish in request.frameworks.items()
+        for row in usable_rows(space.matrix, request, project)
+        if row.cuda and admits(specifier_of(wish), row.version)
+    }
+    values = [cuda for cuda in built if "." in cuda] or list(space.matrix.toolkits)
+    return _nearest(values, request.cuda or "0")[:_TRIES_PER_AXIS]
+
+
+def _pythons(space: Space) -> list[str]:
+    values = [candidate.value for candidate in space.candidates["python"]]
+    return _nearest(values, minor(space.request.python or "3"))[:_TRIES_PER_AXIS]
+
+
+def _versions(space: Space, project: str) -> list[str]:
+    """Versions of a framework, the nearest to the wish first: later ones before earlier ones, near before far."""
+    wish = specifier_of(space.request.frameworks[project])
+    rows = usable_rows(space.matrix, space.request, project)
+    versions = sorted({row.version for row in rows if not admits(wish, row.version)}, key=key)
+    inside = [row.version for row in rows if admits(wish, row.version)]
+    pivot = max(inside, key=key) if inside else wish.lstrip("=<>!~").split(",")[0].removesuffix(".*") or "0"
+    later = [version for version in versions if key(version) > key(pivot)]
+    earlier = [version for version in reversed(versions) if key(version) < key(pivot)]
+    # The whole line of later releases is worth a look: which of them has the CUDA is not a matter of nearness.
+    return [*later[: 2 * _TRIES_PER_AXIS], *earlier[: 2 * _TRIES_PER_AXIS]]
+
+
+def _nearest(values: Iterable[str], wish: str) -> list[str]:
+    """Sort versions by how many of them lie between each and the wish; earlier before later on a tie."""
+    pivot = key(wish.lstrip("=<>!~ ").split(",")[0].removesuffix(".*") or "0")
+    ordered = sorted({value for value in values if value != wish}, key=key)
+    earlier = [value for value in reversed(ordered) if key(value) < pivot]
+    later = [value for value in ordered if key(value) >= pivot]
+    ranked = [(rank, side, value) for side, part in enumerate((earlier, later)) for rank, value in enumerate(part)]
+    return [value for _, _, value in sorted(ranked)]
+
+
+def driver_advice(space: Space) -> str:
+    """What a newer driver would bring, when the driver is what stands in the way; not a change to the request."""
+    request = space.request
+    if request.cuda in (None, CPU):
+        return ""
+    for candidate in all_cudas(space.matrix):
+        if candidate.value == CPU or space.objects(candidate):
+            continue
+        for need in needs_of_cuda(space.matrix, candidate.value):
+            if need.axis == "driver" and need.objection(space.candidates["driver"][0]):
+                return f"or a newer driver: {need.text}; on data-centre GPUs the cuda-compat package stands in for it"
+    return ""
