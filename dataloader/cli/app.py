@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -79,7 +80,8 @@ def _root(
     Every option has an environment variable: --index-url is DATALOADER_INDEX_URL.
     """
     if context.invoked_subcommand is None:
-        sys.stderr.write(context.get_help() + "\n")
+        with contextlib.redirect_stdout(sys.stderr):
+            typer.echo(context.get_help())
         raise typer.Exit(ExitCode.USAGE)
 
 

@@ -1,0 +1,72 @@
+"""The development manual: every check of this project by name. ``nox -l`` lists them; CI runs ``.ci/run``."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+nox.needs_version = ">=2024.10"
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+
+
+def install(session: nox.Session) -> None:
+    """The package, editable, and what development needs."""
+    session.install("-e", ".", *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "dev"))
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Unit, scenario and functional tests; those marked pypi are skipped where no index answers."""
+    install(session)
+    session.run("pytest", "-m", "not e2e", "-n", "2", *session.posargs)
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """Large end-to-end runs: gigabytes of downloads, minutes."""
+    install(session)
+    session.run("pytest", "-m", "e2e", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff: rules and format."""
+    install(session)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict."""
+    install(session)
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation's promises: error codes, commands, examples."""
+    install(session)
+    session.run("pytest", "tests/unit/test_docs.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Side by side with uv, medians of one run."""
+    install(session)
+    session.install("uv")
+    session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job, as a new user types it: a CUDA environment of torch, installed, verified and run."""
+    install(session)
+    prefix = session.posargs[0] if session.posargs else f"{session.create_tmp()}/env"
+    requirements = ["--cuda=12.1", "--torch=2.1.0", "transformers==4.36.0", "accelerate==0.25.0"]
+    session.run("dataloader", "install", *requirements, "-p", prefix)
+    session.run("dataloader", "verify", "-p", prefix)
+    program = "import torch; print(torch.__version__, torch.version.cuda, torch.ones(2).numpy())"
+    session.run("dataloader", "run", "-p", prefix, "--", "python", "-c", program)

@@ -1,0 +1,157 @@
+"""The process itself: fast answers, exit codes, signals, what is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dataloader.cli.app import COMMANDS
+
+
+def run(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dataloader", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | environ, check=False)
+
+
+def test_version_is_said_in_a_tenth_of_a_second() -> None:
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        done = run("--version")
+        times.append(time.perf_counter() - began)
+
+    assert re.fullmatch(r"dataloader \d+\.\d+\.\d+\S*\n", done.stdout)
+    assert min(times) < 0.1
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_a_verb_phrase_and_an_example(name: str, flag: str) -> None:
+    from typer.testing import CliRunner
+
+    from dataloader.cli.app import app
+
+    shown = CliRunner().invoke(app, [name, flag])
+
+    assert shown.exit_code == 0
+    said = [line.strip() for line in shown.stdout.splitlines() if line.strip()]
+    assert re.match(r"[A-Z][a-z]+ .*", said[1])
+    assert "Example:" in shown.stdout
+    assert f"dataloader {name}" in re.sub(r"\s+", " ", shown.stdout.split("Example:")[1])
+
+
+def test_help_lists_every_command_in_order() -> None:
+    done = run("--help")
+
+    listed = [line.split()[1] for line in done.stdout.split("Commands")[1].splitlines() if re.match(r"│ [a-z]", line)]
+    assert listed == list(COMMANDS)
+
+
+def test_no_command_shows_the_help_and_is_a_usage_error() -> None:
+    done = run()
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Usage: dataloader" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("instal",), "`dataloader install`"),
+        (("install", "--chanel=x"), "--channel"),
+        (("explain",), "`dataloader explain --help`"),
+        (("install", "--conda=maybe"), "'never'"),
+        (("sync", "--frozen", "--locked"), "exclude each other"),
+        (("install", "--conda=never", "-c", "x", "numpy"), "--conda=never"),
+    ],
+)
+def test_a_slip_is_a_usage_error_with_a_hint(arguments: tuple[str, ...], hint: str, tmp_path: Path) -> None:
+    done = run(*arguments, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error[usage]: ")
+    assert hint in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("install", "--no-such", "--json"), ("nope", "--json"), ("init", ".", "--json")])
+def test_every_failure_under_json_is_one_document(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "dataloader.toml").touch()
+
+    done = run(*arguments, cwd=tmp_path)
+
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["version"], document["status"]) == (2, 1, "error")
+    assert set(document["error"]) == {"code", "message", "causes", "suggestions"}
+
+
+def test_json_after_two_dashes_is_not_ours(tmp_path: Path) -> None:
+    done = run("run", "--no-such-thing", "--", "x", "--json", cwd=tmp_path)
+
+    assert done.stdout == ""
+    assert done.returncode == 2
+
+
+def test_the_app_imports_none_of_the_heavy_libraries() -> None:
+    heavy = ("rattler", "httpx", "packaging", "elftools", "resolvelib", "rich", "tomlkit", "yaml", "installer")
+    script = f"import sys, dataloader.cli.app; print([m for m in {heavy} if m in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_with_130_and_one_line(number: signal.Signals) -> None:
+    script = (
+        "import sys, time\nimport dataloader.cache\n"
+        "def wait():\n    print('ready', flush=True)\n    time.sleep(30)\n"
+        "dataloader.cache.cache_root = wait\n"
+        "sys.argv = ['dataloader', 'info']\n"
+        "from dataloader.__main__ import main\nmain()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        said = process.stderr.read()
+
+    assert process.returncode == 130
+    assert re.fullmatch(r"error\[interrupted\]: .*\n", said)
+
+
+def test_the_process_ends_quietly_after_rattler_was_used() -> None:
+    script = (
+        "import asyncio, contextlib, rattler\n"
+        "import dataloader.cli.app as app\n"
+        "def work(arguments):\n"
+        "    with contextlib.suppress(Exception):\n"
+        "        asyncio.run(rattler.solve([], ['python'], platforms=['linux-64']))\n"
+        "    print('done')\n"
+        "    return 3\n"
+        "app.main = work\n"
+        "from dataloader.__main__ import main\n"
+        "main()\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (3, "done\n", "")
+
+
+def test_colour_is_said_by_force_color_and_taken_away_by_no_color(tmp_path: Path) -> None:
+    coloured = run("init", str(tmp_path / "a"), FORCE_COLOR="1").stderr
+    plain = run("init", str(tmp_path / "b"), FORCE_COLOR="1", NO_COLOR="1").stderr
+
+    assert "\x1b[" in coloured
+    assert "\x1b[" not in plain

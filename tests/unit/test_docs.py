@@ -1,0 +1,81 @@
+"""The documentation says what the code does: error codes, commands, manifests."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from dataloader.cli.app import COMMANDS
+from dataloader.manifest import parse_manifest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def error_codes() -> set[str]:
+    """Every ``code="..."`` and ``default_code = "..."`` in the package."""
+    codes = set()
+    for path in (ROOT / "dataloader").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "code":
+                codes |= {leaf.value for leaf in ast.walk(node.value) if isinstance(leaf, ast.Constant)}
+            elif isinstance(node, ast.AnnAssign | ast.Assign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                if any(isinstance(t, ast.Name) and t.id == "default_code" for t in targets):
+                    codes |= {leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant)}
+    return {code for code in codes if isinstance(code, str)}
+
+
+def headings(name: str, level: int) -> list[str]:
+    return re.findall(rf"^{'#' * level} (.+)$", (DOCS / name).read_text(), re.MULTILINE)
+
+
+def test_error_codes_are_kebab_case() -> None:
+    assert [code for code in error_codes() if not re.fullmatch(r"[a-z]+(-[a-z]+)*", code)] == []
+
+
+def test_every_error_code_has_its_anchor_and_every_anchor_its_code() -> None:
+    assert sorted(headings("errors.md", 3)) == sorted(error_codes())
+
+
+def test_every_command_is_documented_with_an_example() -> None:
+    text = (DOCS / "commands.md").read_text()
+    sections = dict(zip(headings("commands.md", 2), re.split(r"^## .+$", text, flags=re.MULTILINE)[1:], strict=True))
+
+    assert list(sections) == [f"dataloader {name}" for name in COMMANDS]
+    assert all(
+        f"    dataloader {name.split()[-1]}" in body or "$(dataloader" in body for name, body in sections.items()
+    )
+
+
+def test_the_manifest_of_the_documentation_is_one(tmp_path: Path) -> None:
+    from tests.helpers.wheels import make_wheel
+
+    make_wheel(tmp_path / "wheels", "ours", "1.0")
+    (block,) = re.findall(r"```toml\n(.*?)```", (DOCS / "manifest.md").read_text(), re.DOTALL)
+
+    manifest = parse_manifest(block, tmp_path / "dataloader.toml")
+
+    assert manifest.environment().stack["cuda"] == "12.1"
+
+
+def test_the_target_file_of_the_documentation_is_one(tmp_path: Path) -> None:
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.inputs.target_file import load_target
+
+    (block,) = re.findall(r"```toml\n(.*?)```", (DOCS / "targets.md").read_text(), re.DOTALL)
+    (tmp_path / "target.toml").write_text(block)
+
+    pools = load_target(tmp_path / "target.toml", {name: row.capability for name, row in load_matrix().gpus.items()})
+
+    assert [pool.name for pool in pools] == ["training", "inference"]
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda path: path.name)
+def test_links_inside_the_documentation_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []
