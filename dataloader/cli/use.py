@@ -102,7 +102,7 @@ def verify(options: CommonOptions, path: Path | None) -> int:
             prefix,
             target=targets[0],
             lock=_lock_of(one, prefix),
-            options=VerifyOptions(cache=one.cache / "facts"),
+            options=VerifyOptions(cache=one.cache / "facts", library_path=_activated_path(prefix)),
         )
         rows = [(f.severity, f.kind, f.path, f.message) for f in report.findings]
         text = table(rows, ("severity", "kind", "path", "message")) if rows else ""
@@ -110,6 +110,13 @@ def verify(options: CommonOptions, path: Path | None) -> int:
         counts = ", ".join(f"{count} {what}" for what, count in sorted(report.counts.items()))
         one.write(report.to_dict(), f"{text}{fixes}{prefix}: {'ok' if report.ok else 'broken'} ({counts})\n")
         return ExitCode.OK if report.ok else ExitCode.NO
+
+
+def _activated_path(prefix: Path) -> tuple[str, ...]:
+    """Return what activation puts on LD_LIBRARY_PATH: an environment of ours runs activated."""
+    from dataloader.install.activate import ACTIVATION, activation
+
+    return activation(prefix).library_path if (prefix / ACTIVATION).is_file() else ()
 
 
 def _lock_of(one: Session, prefix: Path) -> Lockfile | None:
