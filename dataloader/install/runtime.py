@@ -4,6 +4,7 @@ time and that the opener's own RUNPATH does not reach. Who opens what is a fact 
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import posixpath
@@ -12,14 +13,11 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 _LOAD, _DYNAMIC = 1, 2
 _STRTAB, _RPATH, _RUNPATH = 5, 15, 29
 """Segment types, and tags of the dynamic section (elf(5))."""
-
-if TYPE_CHECKING:
-    from dataloader.verify.tables import Opening
 
 
 def library_folders(root: str, paths: Iterable[str], versions: Mapping[str, str]) -> tuple[str, ...]:
@@ -30,18 +28,16 @@ def library_folders(root: str, paths: Iterable[str], versions: Mapping[str, str]
         paths: Its files, relative to it.
         versions: Installed projects (normalised) and their versions: some facts hold for some versions only.
     """
-    from dataloader.verify.tables import load_tables
-
     libraries: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         name = posixpath.basename(path)
         if ".so" in name:
             libraries[name].append(path)
     folders: dict[str, None] = {}
-    for opening in load_tables().openings:
-        if opening.by not in libraries or not _applies(opening, versions):
+    for opening in _openings():
+        if opening["by"] not in libraries or not _applies(opening, versions):
             continue
-        for opener in sorted(libraries[opening.by]):
+        for opener in sorted(libraries[opening["by"]]):
             reached = set(_search_folders(root, opener))
             for name in _opened(opening, libraries):
                 if not any(posixpath.dirname(path) in reached for path in libraries[name]):
@@ -49,20 +45,28 @@ def library_folders(root: str, paths: Iterable[str], versions: Mapping[str, str]
     return tuple(folders)
 
 
-def _applies(opening: Opening, versions: Mapping[str, str]) -> bool:
+def _openings() -> list[dict[str, Any]]:
+    """The rows of dlopen.jsonl. verify's reader checks them; here the import of all of verify would cost too much."""
+    from dataloader.compat.paths import matrix_dir
+
+    with (matrix_dir() / "dlopen.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _applies(opening: Mapping[str, Any], versions: Mapping[str, str]) -> bool:
+    if not opening.get("project"):
+        return True
     from packaging.specifiers import SpecifierSet
 
-    if opening.project is None:
-        return True
-    version = versions.get(opening.project)
-    return version is not None and SpecifierSet(opening.specifier).contains(version, prereleases=True)
+    version = versions.get(opening["project"])
+    return version is not None and SpecifierSet(opening.get("specifier", "")).contains(version, prereleases=True)
 
 
-def _opened(opening: Opening, libraries: Mapping[str, list[str]]) -> Iterator[str]:
+def _opened(opening: Mapping[str, Any], libraries: Mapping[str, list[str]]) -> Iterator[str]:
     """The names among ``libraries`` that the opener will ask for."""
-    yield from (name for name in opening.opens if name in libraries)
-    if opening.pattern:
-        yield from (name for name in sorted(libraries) if re.fullmatch(opening.pattern, name))
+    yield from (name for name in opening.get("opens", ()) if name in libraries)
+    if pattern := opening.get("pattern"):
+        yield from (name for name in sorted(libraries) if re.fullmatch(pattern, name))
 
 
 def _search_folders(root: str, opener: str) -> Iterator[str]:

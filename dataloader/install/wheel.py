@@ -101,7 +101,11 @@ def write_record(tree: Tree, recipe: Recipe) -> None:
     """Write the RECORD of a wheel."""
     assert tree.layout is not None
     inside = f"{tree.layout.site_packages}/"
-    rows = [(_record_path(file.path, inside), file.digest, file.size) for file in tree.recorded_by(recipe.name)]
+    start = len(inside)
+    rows = [
+        (path[start:] if path.startswith(inside) else os.path.relpath(path, inside), digest, size)
+        for path, digest, size, *_ in tree.recorded_by(recipe.name)
+    ]
     rows.sort()
     record = f"{recipe.dist_info}/RECORD"
     if any('"' in path or "," in path or "\n" in path for path, _, _ in rows):
@@ -174,8 +178,3 @@ def _refuse_reserved(recipe: Recipe, files: list[NewFile]) -> None:
                 f"The wheel of {recipe.name} {recipe.version} wants to write {path}, which is the environment's own.",
                 code="archive-escapes",
             )
-
-
-def _record_path(path: str, site_packages: str) -> str:
-    """A path of the prefix as RECORD has it: relative to site-packages (given with a slash at the end)."""
-    return path[len(site_packages) :] if path.startswith(site_packages) else os.path.relpath(path, site_packages)
