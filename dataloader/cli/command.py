@@ -52,10 +52,10 @@ def command(
     """
 
     def make(function: Callable[..., int]) -> Command:
-        hints = typing.get_type_hints(function, include_extras=True)
-        signature = inspect.signature(function)
-        sets = {name: hints[name] for name in signature.parameters if hints[name] in (CommonOptions, StackFlags)}
-        own = [p.replace(annotation=hints[p.name]) for p in signature.parameters.values() if p.name not in sets]
+        # Not get_type_hints: Python 3.10 wraps the Annotated of a parameter that defaults to None in an Optional.
+        parameters = inspect.signature(function, eval_str=True).parameters
+        sets = {name: p.annotation for name, p in parameters.items() if p.annotation in (CommonOptions, StackFlags)}
+        own = [p for p in parameters.values() if p.name not in sets]
         shared = [parameter for kind in sets.values() for parameter in _parameters(kind, takes)]
 
         def run(**values: Any) -> int:
