@@ -108,7 +108,7 @@ async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Repor
             reporter.advance(wanted.task, part.size)
             try:
                 return await web.first_good(
-                    wanted.url, lambda address: _attempt(web, address, wanted, part, throttle, reporter)
+                    wanted.url, lambda address, _: _attempt(web, address, wanted, part, throttle, reporter)
                 )
             except NotFound as error:
                 message = f"{redact(wanted.url)} is not there (any more)."
@@ -125,7 +125,7 @@ async def _attempt(web: Web, address: str, wanted: Wanted, part: _Part, throttle
         if (source := local_path(address)) is not None:
             await asyncio.to_thread(_copy, source, wanted, part, reporter)
         else:
-            async with web.stream(address, _range_headers(wanted, part), download=True) as response:
+            async with web.stream(address, _range_headers(wanted, part)) as response:
                 _begin(response, wanted, part, reporter)
                 resumed = part.size > 0
                 await _receive(response, address, wanted, part, throttle, reporter)

@@ -40,8 +40,8 @@ async def fetch_metadata_text(web: Web, file: IndexFile, whole: Callable[[], Awa
 
 
 async def _announced(web: Web, file: IndexFile) -> bytes:
-    async def attempt(address: str) -> bytes:
-        async with web.stream(address, {}) as response:
+    async def attempt(address: str, turn: int) -> bytes:
+        async with web.stream(address, {}, http2=turn == 0) as response:
             text = await response.aread()
         if file.metadata_sha256 and hashlib.sha256(text).hexdigest() != file.metadata_sha256:
             error = IntegrityError(

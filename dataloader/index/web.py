@@ -87,6 +87,8 @@ class Web:
         self._transport = transport
         self._mirrors = Mirrors(settings.mirrors)
         self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._cut_off: set[str] = set()
+        """Hosts that sent more than was asked for."""
         self._slots = asyncio.Semaphore(settings.concurrency)
 
     async def __aenter__(self) -> Web:
@@ -112,16 +114,22 @@ class Web:
             UsageError: Credentials are missing or wrong (code ``index-auth``).
         """
 
-        async def attempt(address: str) -> Answer:
-            async with self._slots, self.stream(address, headers) as response:
+        async def attempt(address: str, turn: int) -> Answer:
+            # One HTTP/2 connection carries all first attempts, and its end is the end of all of them: a retry has a
+            # connection of its own.
+            http2 = turn == 0 and _host(address) not in self._cut_off
+            async with self._slots, self.stream(address, headers, http2=http2) as response:
                 body = await _read(response, limit)
+                if limit is not None and len(body) == limit:
+                    # httpcore leaves a stream that is not read to its end open, and streams are few.
+                    self._cut_off.add(_host(address))
                 found = self._mirrors.canonical(str(response.url))
                 return Answer(status=response.status_code, headers=response.headers, body=body, url=found)
 
         return await self.first_good(url, attempt)
 
-    async def first_good(self, url: str, attempt: Callable[[str], Awaitable[T]]) -> T:
-        """The result of ``attempt`` at the first address of ``url`` that does not raise ``Failed``.
+    async def first_good(self, url: str, attempt: Callable[[str, int], Awaitable[T]]) -> T:
+        """The result of ``attempt(address, turn)`` at the first address of ``url`` where it does not raise ``Failed``.
 
         Each round goes through all addresses; between rounds there is a pause that doubles, with jitter, or the longer
         one that a server asked for.
@@ -133,7 +141,7 @@ class Web:
         failures: dict[str, Failed] = {}
         for turn in range(self.settings.retries + 1):
             for address in tuple(addresses):
-                result = await self._try(address, attempt)
+                result = await self._try(address, turn, attempt)
                 if not isinstance(result, Failed):
                     return result
                 failures[address] = result
@@ -145,9 +153,9 @@ class Web:
                 await asyncio.sleep(self._pause(turn, [failures[address].retry_after for address in addresses]))
         raise _combined(url, list(failures.values()))
 
-    async def _try(self, address: str, attempt: Callable[[str], Awaitable[T]]) -> T | Failed:
+    async def _try(self, address: str, turn: int, attempt: Callable[[str, int], Awaitable[T]]) -> T | Failed:
         try:
-            result = await attempt(address)
+            result = await attempt(address, turn)
         except Failed as failure:
             if not failure.missing:
                 self._mirrors.blame(address)
@@ -158,19 +166,19 @@ class Web:
 
     @asynccontextmanager
     async def stream(
-        self, address: str, headers: Mapping[str, str], *, download: bool = False
+        self, address: str, headers: Mapping[str, str], *, http2: bool = False
     ) -> AsyncIterator[httpx.Response]:
         """An open response with a good status (2xx, 304, 416), its body not yet read.
 
-        Downloads go over HTTP/1.1, which moves large bodies at twice the rate and half the CPU time of the HTTP/2
-        implementation in Python; small requests share one HTTP/2 connection a host.
+        HTTP/2 is for many small requests, which share one connection a host. Downloads go over HTTP/1.1, which moves
+        large bodies at twice the rate and half the CPU time of the HTTP/2 implementation in Python.
 
         Raises:
             Failed: Also for what happens while the body is read inside the ``async with``.
         """
         import httpx
 
-        client = self._client(http2=not download)
+        client = self._client(http2=http2)
         try:
             response = await self._send(client, address, headers)
             try:

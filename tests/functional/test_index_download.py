@@ -255,10 +255,10 @@ def test_a_file_that_changes_while_it_is_read_without_a_hash_is_not_mixed(case: 
             case.server.fault("/files/*", Fault("truncate", after=HALF, times=1))
             original = client._web.first_good
 
-            async def changing(url: str, attempt: Callable[[str], object]) -> object:
-                async def once(address: str) -> object:
+            async def changing(url: str, attempt: Callable[[str, int], object]) -> object:
+                async def once(address: str, turn: int) -> object:
                     try:
-                        return await attempt(address)  # type: ignore[misc]
+                        return await attempt(address, turn)  # type: ignore[misc]
                     finally:
                         make_wheel(case.server.folder, "big", "1.0", files={"big/x.bin": b"new" * (1 << 20)})
 
