@@ -49,13 +49,10 @@ def _wrapped(paths: list[Path], names: set[str]) -> dict[str, set[str]]:
 def _identities(mapping: dict[str, list[str]], wrapped: dict[str, set[str]]) -> dict[str, str | None]:
     carriers: defaultdict[str, list[str]] = defaultdict(list)
     for conda, projects in mapping.items():
-        for project in projects:
-            # A package that bundles other projects beside its own is the identity of its own only.
-            if (
-                len(projects) == 1
-                or canonicalize_name(conda) == project
-                or (canonicalize_name(conda) not in projects and project == projects[0])
-            ):
+        own = canonicalize_name(conda)
+        # A package that bundles other projects beside its own is the identity of its own only.
+        for project in projects if own not in projects else [own]:
+            if len(projects) == 1 or project in (own, projects[0]):
                 carriers[project].append(conda)
     return {project: _choose(project, names, wrapped) for project, names in carriers.items()}
 

@@ -24,7 +24,7 @@ from dataloader.stack.needs import (
     pool_title,
 )
 from dataloader.stack.repair import Repair, driver_advice, repairs_of
-from dataloader.stack.space import MACHINE_AXES, Space, all_cudas, is_offered
+from dataloader.stack.space import MACHINE_AXES, Space, all_cudas, is_offered, usable_rows
 
 _MOST_CAUSES = 6
 
@@ -152,7 +152,7 @@ def _project_causes(space: Space, project: str) -> Iterator[str]:
         asked = space.request.frameworks[project]
         yield f"the matrix has no {project} {asked}: it knows {versions[0]} to {versions[-1]}"
         return
-    offered = [row for row in reversed(named) if is_offered(space.request, row)]
+    offered = [row for row in usable_rows(space.matrix, space.request, project) if has_version(row, wish)]
     if not offered:
         yield _places_sentence(space, project, named)
         return
@@ -217,6 +217,9 @@ def _cuda_sentences(space: Space, project: str, trials: Sequence[_Trial], named:
     title = f"{project} {versions[0]}" if len(versions) == 1 else f"{project} {versions[0]} to {versions[-1]}"
     if wish == CPU:
         yield f"{title} has no CPU build on {_places(trials)}"
+        elsewhere = [row for row in named if row.cuda is None and not is_offered(space.request, row)]
+        if elsewhere:
+            yield _places_sentence(space, project, elsewhere)
         return
     variants = sorted({trial.row.cuda for trial in trials if trial.row.cuda}, key=key)
     built = f"for CUDA {_listed(variants)}" if variants else "for the CPU only"
@@ -272,8 +275,9 @@ def _places_sentence(space: Space, project: str, rows: Sequence[Build]) -> str:
         else:
             places[index_url(space.matrix, row)] = None
     newest = max(rows, key=lambda row: key(row.version))
-    cuda = f" for CUDA {newest.cuda}" if newest.cuda and space.request.cuda not in (None, CPU) else ""
-    return f"{project} {newest.version}{cuda} is published on {_listed(list(places))}, which this request leaves out"
+    what = f" for CUDA {newest.cuda}" if newest.cuda else " for the CPU"
+    what = "" if space.request.cuda is None else what
+    return f"{project} {newest.version}{what} is published on {_listed(list(places))}, which this request leaves out"
 
 
 def _places(trials: Sequence[_Trial]) -> str:

@@ -202,9 +202,9 @@ def _versions(row: Build, wish: str) -> tuple[str, str]:
     """The specifier that the packages must meet, and the version to show for it."""
     if row.versions == f"=={row.version}":
         return row.versions, row.version
-    if wish.startswith("==") and "," not in wish:
+    if wish.startswith("==") and "," not in wish and "*" not in wish:
         return wish, wish[2:]
-    return ",".join(part for part in (row.versions, wish) if part), row.version
+    return ",".join(dict.fromkeys(part for part in (row.versions, wish) if part)), row.version
 
 
 def _fits(space: Space, candidate: Candidate, choice: _Choice) -> bool:

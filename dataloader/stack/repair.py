@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from dataloader.compat.versions import admits, key, major, minor, specifier_of
 from dataloader.stack.model import CPU, Stack, StackRequest
-from dataloader.stack.needs import needs_of_cuda
+from dataloader.stack.needs import has_version, needs_of_cuda
 from dataloader.stack.space import Space, all_cudas, usable_rows
 
 _MOST = 4
@@ -144,8 +144,8 @@ def _cudas(space: Space) -> list[str]:
     built = {
         row.cuda
         for project, wish in request.frameworks.items()
-        for row in usable_rows(space.matrix, request, project)
-        if row.cuda and admits(specifier_of(wish), row.version)
+        for row in space.matrix.builds.get(project, ())
+        if row.cuda and has_version(row, specifier_of(wish))
     }
     values = [cuda for cuda in built if "." in cuda] or list(space.matrix.toolkits)
     return _nearest(values, request.cuda or "0")[:_TRIES_PER_AXIS]
