@@ -3,7 +3,7 @@
 Layout below the cache directory::
 
     elf-1/ab/abcd....json     facts of the file with that SHA-256 (or of that inode, where its hash is not known)
-    elf-1/ab/abcd....sym      its dynamic symbols: four fields of NUL-separated names, separated by 0x01 NUL
+    elf-1/ab/abcd....sym      its dynamic symbols: four fields of NUL-separated names
     prefix-1/....json         what the last run saw in one prefix: stat -> hash, and which symbol lookups succeeded
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
@@ -18,7 +18,7 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataloader.verify.elf import ElfFacts, Symbols, VersionNeed
 from dataloader.verify.gpucode import GpuCode
@@ -26,9 +26,11 @@ from dataloader.verify.gpucode import GpuCode
 _FIELD = b"\x01\0"
 
 
-@dataclass(frozen=True, slots=True)
-class StatKey:
-    """Identity and state of a file on this machine: it changes whenever the content may have changed."""
+class StatKey(NamedTuple):
+    """Identity and state of a file on this machine: it changes whenever the content may have changed.
+
+    A named tuple, because a verification makes one for each of some ten thousand files.
+    """
 
     device: int
     inode: int
@@ -80,8 +82,10 @@ def facts_from_dict(data: dict[str, Any]) -> ElfFacts:
 
 def symbols_to_bytes(symbols: Symbols) -> bytes:
     """One blob; names of ELF symbols cannot hold NUL."""
-    parts = (symbols.exact, symbols.plain, symbols.base, symbols.undefined)
-    return _FIELD.join(b"\0".join(part) for part in parts)
+    # Without versions the two are one set, and a library may have 90,000 names.
+    base = () if symbols.base is symbols.plain else symbols.base
+    parts = (symbols.exact, symbols.plain, base, symbols.undefined)
+    return (b"=" if symbols.base is symbols.plain else b" ") + _FIELD.join(b"\0".join(part) for part in parts)
 
 
 def symbols_from_bytes(blob: bytes) -> Symbols:
@@ -90,11 +94,11 @@ def symbols_from_bytes(blob: bytes) -> Symbols:
     Raises:
         ValueError: ``blob`` is something else.
     """
-    parts = blob.split(_FIELD)
+    parts = blob[1:].split(_FIELD)
     if len(parts) != 4:
         raise ValueError("a symbols entry has four fields")
     exact, plain, base, undefined = (frozenset(part.split(b"\0")) - {b""} for part in parts)
-    return Symbols(exact=exact, plain=plain, base=base, undefined=undefined)
+    return Symbols(exact=exact, plain=plain, base=plain if blob[:1] == b"=" else base, undefined=undefined)
 
 
 @dataclass(slots=True)
@@ -106,6 +110,8 @@ class PrefixState:
     sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
     """Both as in :class:`dataloader.verify.loader.Memory`."""
+    opened: dict[str, list[str]] = field(default_factory=dict)
+    """Content and pattern -> names of libraries that the file opens at run time."""
 
 
 class FactsCache:
@@ -113,6 +119,7 @@ class FactsCache:
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
+        self._recent: dict[str, Symbols] = {}
 
     def _entry(self, key: str, suffix: str) -> Path | None:
         if self.root is None:
@@ -137,9 +144,10 @@ class FactsCache:
 
     def load_symbols(self, key: str) -> Symbols | None:
         """Symbols stored under ``key``."""
+        recent = self._recent.pop(key, None)
         path = self._entry(key, ".sym")
-        if path is None:
-            return None
+        if recent is not None or path is None:
+            return recent
         try:
             return symbols_from_bytes(path.read_bytes())
         except (OSError, ValueError):
@@ -147,6 +155,7 @@ class FactsCache:
 
     def store(self, key: str, facts: ElfFacts, symbols: Symbols) -> None:
         """Keep both; a full or read-only cache is no reason to fail."""
+        self._recent[key] = symbols
         entry, blob = self._entry(key, ".json"), self._entry(key, ".sym")
         if entry is None or blob is None:
             return
@@ -170,16 +179,17 @@ class FactsCache:
             missing = {
                 str(key): frozenset(os.fsencode(str(name)) for name in value) for key, value in data["missing"].items()
             }
+            opened = {str(key): [str(name) for name in value] for key, value in data["opened"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return PrefixState()
-        return PrefixState(hashes=hashes, sufficed=sufficed, missing=missing)
+        return PrefixState(hashes=hashes, sufficed=sufficed, missing=missing, opened=opened)
 
     def store_state(self, prefix: Path, state: PrefixState) -> None:
         """Keep what this run learnt."""
         path = self._state_path(prefix)
         if path is not None:
             missing = {key: [os.fsdecode(name) for name in sorted(names)] for key, names in state.missing.items()}
-            document = {"hashes": state.hashes, "sufficed": state.sufficed, "missing": missing}
+            document = {"hashes": state.hashes, "sufficed": state.sufficed, "missing": missing, "opened": state.opened}
             _write(path, json.dumps(document).encode())
 
 

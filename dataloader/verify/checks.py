@@ -76,7 +76,7 @@ def check_machine(files: Sequence[ScannedFile], judge: Judge) -> Iterator[Findin
                 severity="error",
                 kind="wrong-machine",
                 path=file.path,
-                message=f"is built for {file.facts.machine}, {file.facts.bits} bits; the target is {environment.machine}",
+                message=f"is built for {file.facts.machine}, {file.facts.bits} bits; the target: {environment.machine}",
             )
 
 

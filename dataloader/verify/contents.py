@@ -33,9 +33,9 @@ def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str])
             stat = tree.stats.get(file.path)
             if stat is None:
                 missing.append(file.path)
-            elif file.size is not None and file.sha256 is not None and stat.size != file.size:
-                yield _changed(package, file, f"size {stat.size} instead of {file.size} bytes")
-            elif file.sha256 is not None and digests.get(file.path, file.sha256) != file.sha256:
+            elif file.size is not None and file.recorded is not None and stat.st_size != file.size:
+                yield _changed(package, file, f"size {stat.st_size} instead of {file.size} bytes")
+            elif file.recorded is not None and file.path in digests and digests[file.path] != file.sha256:
                 yield _changed(package, file, f"sha256 {digests[file.path]} instead of {file.sha256}")
         yield from _missing(package, missing)
 
@@ -113,8 +113,10 @@ def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: fr
     pairs: dict[tuple[str, str], list[str]] = {}
     details: dict[str, tuple[str, ...]] = {}
     for path, claims in installed.owners().items():
+        if len(claims) < 2:
+            continue
         hashes = {file.sha256 for _, file in claims}
-        if len(claims) < 2 or len(hashes) < 2 or None in hashes or _is_bytecode(path) or _is_bookkeeping(path):
+        if len(hashes) < 2 or None in hashes or _is_bytecode(path) or _is_bookkeeping(path):
             continue
         names = sorted({package.label for package, _ in claims})
         if len(names) < 2:

@@ -1,4 +1,4 @@
-"""One ELF file -> facts. Plain ``struct`` over ``mmap``: a library of 2 GB costs the pages that are read.
+"""One ELF file -> facts, by ``struct`` and positioned reads: of a library of 2 GB only its tables are read.
 
 PT_DYNAMIC and the program headers count, as they do for ld.so(8); section headers may be stripped and are only used to
 find the dynamic symbol count faster and the GPU code. Follows the System V gABI and the LSB on symbol versions.
@@ -7,14 +7,16 @@ Hostile input raises :class:`MalformedElf`, with what is wrong, and nothing else
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
+import sys
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dataloader.verify.gpucode import GpuCode, read_gpu_code
+from dataloader.verify.gpucode import Bytes, GpuCode, read_gpu_code
 
 # e_type
 ET_EXEC: Final = 2
@@ -58,11 +60,15 @@ DF_1_PIE: Final = 0x08000000
 DF_1_NOOPEN: Final = 0x40
 
 SHT_DYNSYM: Final = 11
+STB_WEAK: Final = 2
+STT_TLS: Final = 6
+SHN_ABS: Final = 0xFFF1
 VER_FLG_BASE: Final = 1
 VER_FLG_WEAK: Final = 2
 
 _MAX_TABLE: Final = 1 << 30
 """No table of a real library comes near this; one that claims more is not read."""
+_PIECE: Final = 4 << 20
 _MAX_DYNAMIC: Final = 1 << 20
 _MAX_VERSIONS: Final = 1 << 16
 
@@ -145,7 +151,6 @@ class ElfFacts:
     """Names of the Python extension modules in it (``PyInit_NAME``)."""
     numpy_api: int | None = None
     """Major version of the NumPy headers it was compiled with, where it uses NumPy's C API."""
-    uses_python: bool = False
 
     @property
     def is_library(self) -> bool:
@@ -168,15 +173,41 @@ class _Layout:
         return struct.Struct(self.order + fields.replace("P", self.word))
 
 
+class FileBytes:
+    """The bytes of an open file, read where they are asked for.
+
+    Mapping the file costs more: headers of GPU code are strewn over gigabytes, each a page fault, and a file that is
+    cut short meanwhile would end the process.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        return os.pread(self._descriptor, part.stop - part.start, part.start)
+
+    def find(self, wanted: bytes, start: int, end: int) -> int:
+        """Like ``bytes.find``, a piece at a time."""
+        for at in range(start, end, _PIECE):
+            found = self[at : min(at + _PIECE + len(wanted), end)].find(wanted)
+            if found >= 0:
+                return at + found
+        return -1
+
+
 class _Reader:
     """Bounds-checked access to one mapped file."""
 
-    def __init__(self, data: mmap.mmap | bytes) -> None:
+    def __init__(self, data: Bytes) -> None:
         self.data = data
         self.size = len(data)
         if self.size < 16:
             raise MalformedElf("file too short")
-        ident = data[:16]
+        ident = data[0:16]
         if ident[:4] != b"\x7fELF":
             raise MalformedElf("invalid ELF header")
         if ident[4] not in (1, 2) or ident[5] not in (1, 2):
@@ -191,7 +222,10 @@ class _Reader:
         """``size`` bytes at ``offset`` of the file."""
         if offset < 0 or size < 0 or size > _MAX_TABLE or offset + size > self.size:
             raise MalformedElf(f"a table at offset {offset} reaches past the end of the file")
-        return self.data[offset : offset + size]
+        found = self.data[offset : offset + size]
+        if len(found) != size:
+            raise MalformedElf("the file was cut short while it was read")
+        return found
 
     def unpack(self, fields: str, offset: int) -> tuple[int, ...]:
         """One record at ``offset``; ``P`` stands for the class's word."""
@@ -293,7 +327,8 @@ def _read_dynamic(reader: _Reader, offset: int, size: int) -> None:
     strtab = reader.dynamic.get(DT_STRTAB)
     if strtab is not None:
         wanted = reader.dynamic.get(DT_STRSZ, 0)
-        reader.strings = reader.view(reader.offset_of(strtab), min(wanted, reader.rest_of_segment(strtab)))
+        strings = reader.view(reader.offset_of(strtab), min(wanted, reader.rest_of_segment(strtab)))
+        reader.strings = strings[: strings.rfind(b"\0") + 1]
 
 
 def _read_version_needs(reader: _Reader) -> tuple[tuple[VersionNeed, ...], dict[int, bytes]]:
@@ -401,57 +436,84 @@ def relocated_symbols(reader: _Reader) -> set[int]:
     return found
 
 
+def _words(reader: _Reader, offset: int, size: int, code: str) -> array[int]:
+    """A table of fixed-width integers, in this machine's byte order."""
+    words = array(code)
+    words.frombytes(reader.view(offset, size // words.itemsize * words.itemsize))
+    if (reader.layout.order == "<") != (sys.byteorder == "little"):
+        words.byteswap()
+    return words
+
+
 def _read_symbols(reader: _Reader, header: _Header, versions: dict[int, bytes]) -> Symbols:
+    """All dynamic symbols. The columns of the table are sliced and zipped: a torch environment has 200,000 rows."""
     if DT_SYMTAB not in reader.dynamic or not reader.strings:
         return Symbols()
     wide = reader.layout.bits == 64
-    record = reader.layout.struct("IBBHQQ" if wide else "IIIBBH")
+    width = 6 if wide else 4
     count = _symbol_count(reader, header)
-    table = reader.view(reader.offset_of(reader.dynamic[DT_SYMTAB]), count * record.size)
-    indexes: list[int] = []
+    words = _words(reader, reader.offset_of(reader.dynamic[DT_SYMTAB]), 4 * width * count, "I")
+    names, info = words[0::width], words[1 if wide else 3 :: width]
+    # The upper half of a 64-bit value cannot matter on its own: no symbol lies at a multiple of 4 GiB.
+    values = words[2 if wide else 1 :: width]
+    indexes = array("H", bytes(2 * count))
     if DT_VERSYM in reader.dynamic:
-        raw = reader.view(reader.offset_of(reader.dynamic[DT_VERSYM]), 2 * count)
-        indexes = [v for (v,) in struct.iter_unpack(reader.layout.order + "H", raw)]
-    strings = reader.strings
+        indexes = _words(reader, reader.offset_of(reader.dynamic[DT_VERSYM]), 2 * count, "H")
+    rows = zip(names, info, values, indexes, strict=False)
+    if DT_VERDEF in reader.dynamic:
+        return _versioned_symbols(reader.strings, rows, versions)
+    return _unversioned_symbols(reader.strings, rows, versions)
+
+
+def _unversioned_symbols(
+    strings: bytes, rows: Iterable[tuple[int, int, int, int]], versions: dict[int, bytes]
+) -> Symbols:
+    """Of a file that defines no versions: any reference finds its definitions."""
+    find = strings.find
+    defined: list[bytes] = []
+    undefined: list[bytes] = []
+    for start, word, value, index in rows:
+        binding = word >> 4 & 15
+        if not start or not binding:  # the null symbol; local ones
+            continue
+        if word < 0x10000:  # section 0: undefined
+            if binding != STB_WEAK:
+                name = strings[start : find(b"\0", start)]
+                undefined.append(name + b"@" + versions[index] if index in versions else name)
+        elif value or word >> 16 == SHN_ABS or word & 15 == STT_TLS:
+            defined.append(strings[start : find(b"\0", start)])
+    everything = frozenset(defined)
+    return Symbols(plain=everything, base=everything, undefined=frozenset(undefined))
+
+
+def _versioned_symbols(
+    strings: bytes, rows: Iterable[tuple[int, int, int, int]], versions: dict[int, bytes]
+) -> Symbols:
     find = strings.find
     exact: list[bytes] = []
     plain: list[bytes] = []
     base: list[bytes] = []
     undefined: list[bytes] = []
-    for position, fields in enumerate(record.iter_unpack(table)):
-        if wide:
-            index, info, _, section, value, _ = fields
-        else:
-            index, value, _, info, _, section = fields
-        binding = info >> 4
-        if not index or not binding:  # the null symbol; local ones
+    for start, word, value, index in rows:
+        binding = word >> 4 & 15
+        if not start or not binding:
             continue
-        end = find(b"\0", index)
-        if end < 0:
-            raise MalformedElf("a symbol's name lies outside the dynamic string table")
-        name = strings[index:end]
-        version = indexes[position] if indexes else -1
-        if section == 0:
-            if binding != 2:
-                label = versions.get(version & 0x7FFF) if version > 1 else None
-                undefined.append(name + b"@" + label if label else name)
-        elif value or section == 0xFFF1 or info & 15 == 6:  # SHN_ABS and STT_TLS may be 0
-            if version < 0:
-                plain.append(name)
-                base.append(name)
-                continue
-            label = versions.get(version & 0x7FFF)
-            hidden = version & 0x8000
+        name = strings[start : find(b"\0", start)]
+        label = versions.get(index & 0x7FFF)
+        if word < 0x10000:
+            if binding != STB_WEAK:
+                undefined.append(name + b"@" + label if label and index > 1 else name)
+        elif value or word >> 16 == SHN_ABS or word & 15 == STT_TLS:
             if label:
                 exact.append(name + b"@" + label)
-            elif not hidden:
+            elif not index & 0x8000:
                 base.append(name)
-            if not hidden or version & 0x7FFF <= 2:
+            if index & 0x7FFF <= 2 or not index & 0x8000:
                 plain.append(name)
     return Symbols(exact=frozenset(exact), plain=frozenset(plain), base=frozenset(base), undefined=frozenset(undefined))
 
 
-def _numpy_api(data: mmap.mmap | bytes, rodata: tuple[int, int], symbols: Symbols) -> int | None:
+def _numpy_api(data: Bytes, rodata: tuple[int, int], symbols: Symbols) -> int | None:
     """Which NumPy headers an extension was compiled with.
 
     NumPy 2's headers try ``numpy._core._multiarray_umath`` first and fall back to the old name; NumPy 1's know only
@@ -468,7 +530,7 @@ def _numpy_api(data: mmap.mmap | bytes, rodata: tuple[int, int], symbols: Symbol
     return None
 
 
-def parse_elf(data: mmap.mmap | bytes) -> tuple[ElfFacts, Symbols]:
+def parse_elf(data: Bytes) -> tuple[ElfFacts, Symbols]:
     """Facts and dynamic symbols of an ELF image.
 
     Raises:
@@ -516,9 +578,8 @@ def parse_elf(data: mmap.mmap | bytes) -> tuple[ElfFacts, Symbols]:
         version_needs=needs,
         version_definitions=definitions,
         gpu=read_gpu_code(data, sections),
-        python_init=_python_modules(symbols),
+        python_init=_python_modules(symbols) if b"PyInit" in reader.strings else (),
         numpy_api=_numpy_api(data, rodata, symbols),
-        uses_python=any(name.startswith((b"Py", b"_Py")) for name in symbols.undefined),
     )
     return facts, symbols
 
@@ -558,17 +619,13 @@ def read_elf(path: Path) -> tuple[ElfFacts, Symbols]:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size < 16:
-            raise MalformedElf("file too short")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return parse_elf(data)
+        return parse_elf(FileBytes(file.fileno()))
 
 
 def read_relocated_names(path: Path) -> frozenset[bytes]:
     """Names of the symbols that some relocation of the file refers to: those the loader must really find."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        reader = _Reader(data)
+    with path.open("rb") as file:
+        reader = _Reader(FileBytes(file.fileno()))
         where = _read_segments(reader, _read_header(reader)).dynamic
         if where is None:
             return frozenset()

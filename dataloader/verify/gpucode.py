@@ -6,11 +6,10 @@ that of ``fatbinary_section.h`` of the CUDA toolkit (the container) and of the e
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 MAGIC: Final = 0xBA55ED50
 _CONTAINER: Final = struct.Struct("<IHHQ")
@@ -23,6 +22,20 @@ _FAMILY_SPECIFIC: Final = 1 << 21
 """Bits of the entry's flags, as nvcc 13.0 writes them for ``-arch sm_90a`` and ``sm_100f``."""
 SECTIONS: Final = (".nv_fatbin", "__nv_relfatbin")
 _MAX_ENTRIES: Final = 1 << 20
+
+
+class Bytes(Protocol):
+    """What is read of a file: slices, its length and a search; ``bytes`` has all three."""
+
+    def __len__(self) -> int:
+        """Bytes in all."""
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """The bytes of a slice without step."""
+
+    def find(self, wanted: bytes, start: int, end: int, /) -> int:
+        """First position of ``wanted`` within ``start`` and ``end``, or -1."""
+
 
 CodeKind: TypeAlias = Literal["ptx", "cubin"]
 
@@ -63,7 +76,7 @@ def runs_on(code: GpuCode, capability: tuple[int, int]) -> bool:
     return own <= capability
 
 
-def read_gpu_code(data: mmap.mmap | bytes, sections: Mapping[str, tuple[int, int]]) -> tuple[GpuCode, ...]:
+def read_gpu_code(data: Bytes, sections: Mapping[str, tuple[int, int]]) -> tuple[GpuCode, ...]:
     """What GPU code the sections (name -> offset, size) carry, sorted."""
     found: dict[tuple[CodeKind, str], int] = {}
     for name in SECTIONS:
@@ -73,10 +86,14 @@ def read_gpu_code(data: mmap.mmap | bytes, sections: Mapping[str, tuple[int, int
     return tuple(sorted(GpuCode(kind, arch, count) for (kind, arch), count in found.items()))
 
 
-def _walk_containers(data: mmap.mmap | bytes, offset: int, end: int, found: dict[tuple[CodeKind, str], int]) -> None:
+def _walk_containers(data: Bytes, offset: int, end: int, found: dict[tuple[CodeKind, str], int]) -> None:
     magic = struct.pack("<I", MAGIC)
+    end = min(end, len(data))
     while offset + _CONTAINER.size <= end:
-        word, _, header, size = _CONTAINER.unpack(data[offset : offset + _CONTAINER.size])
+        piece = data[offset : offset + _CONTAINER.size]
+        if len(piece) < _CONTAINER.size:
+            return
+        word, _, header, size = _CONTAINER.unpack(piece)
         if word != MAGIC:
             offset = data.find(magic, offset + 1, end)
             if offset < 0:
@@ -87,11 +104,14 @@ def _walk_containers(data: mmap.mmap | bytes, offset: int, end: int, found: dict
         offset = max(-(-stop // 8) * 8, offset + _CONTAINER.size)
 
 
-def _walk_entries(data: mmap.mmap | bytes, offset: int, end: int, found: dict[tuple[CodeKind, str], int]) -> None:
+def _walk_entries(data: Bytes, offset: int, end: int, found: dict[tuple[CodeKind, str], int]) -> None:
     for _ in range(_MAX_ENTRIES):
         if offset + _ENTRY.size > end:
             return
-        kind, _, header, size, _, _, _, _, arch, _, _, flags, _, _ = _ENTRY.unpack(data[offset : offset + _ENTRY.size])
+        piece = data[offset : offset + _ENTRY.size]
+        if len(piece) < _ENTRY.size:
+            return
+        kind, _, header, size, _, _, _, _, arch, _, _, flags, _, _ = _ENTRY.unpack(piece)
         if kind in _KINDS and 10 <= arch < 10_000:
             key = (_KINDS[kind], f"{arch}{_suffix(flags)}")
             found[key] = found.get(key, 0) + 1

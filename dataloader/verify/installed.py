@@ -5,7 +5,6 @@ Reads any prefix: a virtual environment, a conda or pixi environment, a director
 
 from __future__ import annotations
 
-import base64
 import binascii
 import csv
 import json
@@ -13,23 +12,30 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from email.parser import HeaderParser
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
+
+_URLSAFE = str.maketrans("-_", "+/")
 
 Kind: TypeAlias = Literal["pypi", "conda"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedFile:
-    """One file as its package recorded it."""
+class RecordedFile(NamedTuple):
+    """One file as its package recorded it. A named tuple, because a prefix has some ten thousand."""
 
     path: str
     """Relative to the prefix, with ``/``."""
-    sha256: str | None = None
-    """Hex digest of the file as installed; ``None`` where none was recorded."""
+    recorded: str | None = None
+    """SHA-256 as it stands in the record: ``sha256=`` and base64 (RECORD), or hex digits (conda)."""
     size: int | None = None
     """Bytes."""
+
+    @property
+    def sha256(self) -> str | None:
+        """Hex digest of the file as installed; ``None`` where none was recorded."""
+        if self.recorded is None or not self.recorded.startswith("sha256="):
+            return self.recorded
+        return binascii.a2b_base64(self.recorded[7:].translate(_URLSAFE) + "=").hex()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,21 +132,22 @@ def inside(base: str, name: str) -> str:
     Raises:
         BadRecord: the path leaves the prefix.
     """
-    path = os.path.normpath(f"{base}/{name}" if base else name)
+    path = f"{base}/{name}" if base else name
+    if ".." not in name and "//" not in path and "/." not in path and name[:1] not in "/." and "\0" not in name:
+        return path  # nearly all: normpath costs more than all the rest
+    path = os.path.normpath(path)
     if name.startswith("/") or path.split("/", 1)[0] == ".." or "\0" in name:
         raise BadRecord(f"records a path outside the prefix: {name!r}")
     return path
 
 
-def decode_record_hash(text: str) -> str | None:
-    """Hex digest of a RECORD hash field (``sha256=<urlsafe base64 without padding>``); ``None`` for other kinds."""
-    algorithm, _, value = text.partition("=")
-    if algorithm != "sha256":
+def _record_hash(text: str) -> str | None:
+    """A RECORD hash field, where it is SHA-256: 43 characters of urlsafe base64 without padding."""
+    if not text.startswith("sha256="):
         return None
-    try:
-        return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
-    except (binascii.Error, ValueError) as error:
-        raise BadRecord(f"a hash that is no base64: {value[:80]!r}") from error
+    if len(text) != 50 or not text.isascii():
+        raise BadRecord(f"a hash that is none: {text[:80]!r}")
+    return text
 
 
 def parse_record(text: str, base: str) -> Iterator[RecordedFile]:
@@ -148,16 +155,33 @@ def parse_record(text: str, base: str) -> Iterator[RecordedFile]:
     for row in csv.reader(text.splitlines()):
         if not row or not row[0]:
             continue
-        digest = decode_record_hash(row[1]) if len(row) > 1 and row[1] else None
+        digest = _record_hash(row[1]) if len(row) > 1 and row[1] else None
         size = int(row[2]) if len(row) > 2 and row[2].isdigit() and len(row[2]) < 20 else None
-        yield RecordedFile(path=inside(base, row[0]), sha256=digest, size=size)
+        yield RecordedFile(inside(base, row[0]), digest, size)
+
+
+def parse_headers(text: str) -> dict[str, list[str]]:
+    """Header fields of a METADATA file, by lower-case name; folded lines joined (RFC 822)."""
+    found: dict[str, list[str]] = {}
+    values: list[str] = []
+    for line in text.splitlines():
+        if not line:
+            break
+        if line[0] in " \t":
+            if values:
+                values[-1] += " " + line.strip()
+            continue
+        name, _, value = line.partition(":")
+        values = found.setdefault(name.lower(), [])
+        values.append(value.strip())
+    return found
 
 
 def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
     where = info.relative_to(prefix).as_posix()
-    metadata = HeaderParser().parsestr((info / "METADATA").read_text(encoding="utf-8", errors="replace"))
-    name, version = metadata["Name"], metadata["Version"]
-    if not name or not version:
+    metadata = parse_headers((info / "METADATA").read_text(encoding="utf-8", errors="replace"))
+    names, versions = metadata.get("name"), metadata.get("version")
+    if not names or not versions:
         raise BadRecord("METADATA has no Name or no Version")
     record = info / "RECORD"
     files: tuple[RecordedFile, ...] = ()
@@ -166,12 +190,12 @@ def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
         files = tuple(parse_record(record.read_text(encoding="utf-8", errors="surrogateescape"), base))
     return InstalledPackage(
         kind="pypi",
-        name=normalise(name),
-        version=version.strip(),
+        name=normalise(names[0]),
+        version=versions[0],
         path=where,
         files=files,
-        requires=tuple(metadata.get_all("Requires-Dist") or ()),
-        requires_python=metadata["Requires-Python"],
+        requires=tuple(metadata.get("requires-dist", ())),
+        requires_python=metadata.get("requires-python", [None])[0],
     )
 
 
@@ -201,7 +225,7 @@ def conda_files(data: Mapping[str, object]) -> Iterator[RecordedFile]:
     rows = paths_data.get("paths") if isinstance(paths_data, dict) else None
     if not isinstance(rows, list):
         for name in _texts(data.get("files")):
-            yield RecordedFile(path=inside("", name))
+            yield RecordedFile(inside("", name))
         return
     for row in rows:
         if not isinstance(row, dict) or not isinstance(row.get("_path"), str):
@@ -212,6 +236,6 @@ def conda_files(data: Mapping[str, object]) -> Iterator[RecordedFile]:
         size = row.get("size_in_bytes")
         yield RecordedFile(
             path=inside("", row["_path"]),
-            sha256=digest if isinstance(digest, str) and not link else None,
+            recorded=digest.lower() if isinstance(digest, str) and len(digest) == 64 and not link else None,
             size=size if isinstance(size, int) and not link and not replaced else None,
         )

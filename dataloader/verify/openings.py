@@ -25,8 +25,9 @@ def check_openings(
     tables: Tables,
     lock: Lockfile | None,
     cuda_major: str | None,
+    opened: dict[str, list[str]],
 ) -> Iterator[Finding]:
-    """One finding for each opening library and cause."""
+    """One finding for each opening library. ``opened`` remembers the names that were read from files."""
     by_soname: dict[str, list[Opening]] = {}
     for opening in tables.openings:
         if _applies(opening, installed, lock):
@@ -36,7 +37,7 @@ def check_openings(
         if not verdict.loads or facts is None:
             continue
         for opening in by_soname.get(facts.soname or "", ()):
-            missing = _missing(judge, verdict, opening)
+            missing = _missing(judge, verdict, opening, opened)
             if missing:
                 yield _finding(verdict, opening, missing, cuda_major)
 
@@ -56,14 +57,19 @@ def _applies(opening: Opening, installed: Installed, lock: Lockfile | None) -> b
     )
 
 
-def _missing(judge: Judge, verdict: Verdict, opening: Opening) -> dict[str, Failure]:
+def _missing(judge: Judge, verdict: Verdict, opening: Opening, opened: dict[str, list[str]]) -> dict[str, Failure]:
     """Name -> why it cannot be opened, by the library once it is loaded as its users load it."""
     path = str(judge.prefix / verdict.path)
     process = (judge.process if verdict.bare or verdict.package is None else judge.context(verdict.package)).copy()
     root = process.open(path).root
     if root is None:
         return {}
-    names = [*opening.opens, *(_names_in(Path(path), opening.pattern) if opening.pattern else ())]
+    names = list(opening.opens)
+    if opening.pattern:
+        key = f"{judge.files[verdict.path].key}\n{opening.pattern}"
+        if key not in opened:
+            opened[key] = _names_in(Path(path), opening.pattern)
+        names += opened[key]
     tried: dict[str, Result] = {name: process.open_named(root, name) for name in names}
     return {name: result.failures[0] for name, result in tried.items() if not result.loads}
 

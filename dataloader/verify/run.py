@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from dataloader.errors import PrefixError
 from dataloader.lockfile.model import Lockfile
 from dataloader.target import Target
-from dataloader.verify.cache import FactsCache, PrefixState
+from dataloader.verify.cache import FactsCache, PrefixState, StatKey
 from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
 from dataloader.verify.contents import check_clobbers, check_contents, check_records
 from dataloader.verify.dependencies import check_conda_depends, check_requires_dist
@@ -169,6 +168,7 @@ def _verify(
         judge=judge,
         verdicts=verdicts,
         situation=situation,
+        opened=state.opened,
         options=options,
     )
     findings = list(_findings(view))
@@ -193,6 +193,7 @@ class _View:
     judge: Judge
     verdicts: Sequence[Verdict]
     situation: Situation
+    opened: dict[str, list[str]]
 
 
 def _findings(view: _View) -> Iterator[Finding]:
@@ -210,7 +211,7 @@ def _findings(view: _View) -> Iterator[Finding]:
     yield from check_machine(view.scanned, judge)
     yield from check_loads(view.verdicts, situation)
     yield from check_library_path(view.verdicts, situation, view.options.library_path)
-    yield from check_openings(judge, view.verdicts, installed, tables, view.lock, situation.cuda_major)
+    yield from check_openings(judge, view.verdicts, installed, tables, view.lock, situation.cuda_major, view.opened)
     yield from check_cuda_stacks(view.verdicts, judge.files, tables, situation.relative)
     yield from check_openmp(view.verdicts, judge.files, tables, situation.relative)
     yield from check_duplicates(view.scanned, tables)
@@ -230,21 +231,23 @@ def _counts(installed: Installed, tree: Tree, scanned: list[ScannedFile]) -> dic
 
 def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixState) -> dict[str, str]:
     """SHA-256 of each recorded file; those that have not changed since the last run are not read again."""
-    wanted = {file.path for package in installed.packages for file in package.files if file.sha256}
+    wanted = {file.path for package in installed.packages for file in package.files if file.recorded}
     wanted = {path for path in wanted if path in tree.stats} | set(tree.elf)
     digests: dict[str, str] = {}
     unknown: list[str] = []
     for path in sorted(wanted):
-        known = state.hashes.get(tree.stats[path].text)
+        known = state.hashes.get(StatKey.of(tree.stats[path]).text)
         if known:
             digests[path] = known
         else:
             unknown.append(path)
-    unknown.sort(key=lambda path: tree.stats[path].size, reverse=True)
+    unknown.sort(key=lambda path: tree.stats[path].st_size, reverse=True)
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # hashing releases the interpreter lock
         found = pool.map(lambda path: _try_hash(prefix / path), unknown)
         digests |= {path: digest for path, digest in zip(unknown, found, strict=True) if digest is not None}
-    state.hashes = {tree.stats[path].text: digest for path, digest in digests.items()}
+    state.hashes = {StatKey.of(tree.stats[path]).text: digest for path, digest in digests.items()}
     return digests
 
 
@@ -260,18 +263,19 @@ def _cache_keys(cache: FactsCache, installed: Installed, tree: Tree, digests: Ma
 
     Without hashing, the recorded hash finds an entry (size compared), but only a hash that was computed may make one.
     """
+    candidates = frozenset(tree.elf)
     recorded = {
         file.path: file.sha256
         for package in installed.packages
         for file in package.files
-        if file.sha256 and file.path in tree.stats and tree.stats[file.path].size == file.size
+        if file.path in candidates and file.sha256 and tree.stats[file.path].st_size == file.size
     }
     keys: dict[str, str] = {}
     for path in tree.elf:
         known = digests.get(path)
         if known is None and path in recorded and cache.has(recorded[path]):
             known = recorded[path]
-        keys[path] = known or tree.stats[path].text
+        keys[path] = known or StatKey.of(tree.stats[path]).text
     return keys
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -39,7 +37,7 @@ class ScannedFile:
 class Tree:
     """What one walk over a prefix saw."""
 
-    stats: Mapping[str, StatKey] = field(default_factory=dict)
+    stats: Mapping[str, os.stat_result] = field(default_factory=dict)
     """Every regular file, by path relative to the prefix."""
     links: frozenset[str] = frozenset()
     """Symbolic links, to files and to directories."""
@@ -49,14 +47,14 @@ class Tree:
 
 def walk(prefix: Path) -> Tree:
     """Every file of ``prefix``; directories that are links are not entered, ``__pycache__`` is left out."""
-    stats: dict[str, StatKey] = {}
+    stats: dict[str, os.stat_result] = {}
     links: set[str] = set()
     elf: list[str] = []
     pending = [("", str(prefix))]
     while pending:
         relative, folder = pending.pop()
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            entries = list(os.scandir(folder))
         except OSError:
             continue  # unreadable or gone meanwhile; a file recorded in it is reported as missing
         for entry in entries:
@@ -68,7 +66,7 @@ def walk(prefix: Path) -> Tree:
                     pending.append((name + "/", entry.path))
             elif entry.is_file(follow_symlinks=False):
                 stat = entry.stat(follow_symlinks=False)
-                stats[name] = StatKey.of(stat)
+                stats[name] = stat
                 if is_library_name(entry.name) or (stat.st_mode & 0o111 and _has_magic(entry.path)):
                     elf.append(name)
     return Tree(stats=stats, links=frozenset(links), elf=tuple(sorted(elf)))
@@ -130,10 +128,11 @@ def scan(
             todo.append(path)
         else:
             known[path] = (facts, None)
-    todo.sort(key=lambda path: tree.stats[path].size, reverse=True)
-    known |= _read_all(prefix, todo, cache, keys, _helpers(tree, todo, jobs))
+    todo.sort(key=lambda path: tree.stats[path].st_size, reverse=True)
+    if todo:
+        known |= _read_all(prefix, todo, cache, keys, _helpers(tree, todo, jobs))
     return [
-        ScannedFile(path=path, stat=tree.stats[path], key=keys[path], facts=facts, problem=problem)
+        ScannedFile(path=path, stat=StatKey.of(tree.stats[path]), key=keys[path], facts=facts, problem=problem)
         for path, (facts, problem) in sorted(known.items())
         if facts is not None or problem is not None
     ]
@@ -141,7 +140,7 @@ def scan(
 
 def _helpers(tree: Tree, todo: Sequence[str], jobs: int | None) -> int:
     """How many processes to start beside this one."""
-    if sum(tree.stats[path].size for path in todo) < _POOL_BYTES:
+    if sum(tree.stats[path].st_size for path in todo) < _POOL_BYTES:
         return 0
     return max(0, min(jobs or os.cpu_count() or 1, len(todo), 8) - 1)
 
@@ -153,6 +152,9 @@ def _read_all(
     queue = deque(todo)
     found: dict[str, tuple[ElfFacts | None, str | None]] = {}
     unread: list[str] = []
+
+    import subprocess
+    import threading
 
     def feed(worker: subprocess.Popen[str]) -> None:
         assert worker.stdin is not None

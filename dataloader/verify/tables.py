@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -77,8 +78,8 @@ def _rows(name: str) -> list[dict[str, Any]]:
             problems.append(f"{name} line {number}: no {', '.join(missing)}")
         else:
             rows.append(row)
-    duplicates = {row["id"] for row in rows if sum(other["id"] == row["id"] for other in rows) > 1}
-    problems += [f"{name}: two rows are called {identifier}" for identifier in sorted(duplicates)]
+    counts = Counter(row["id"] for row in rows)
+    problems += [f"{name}: {count} rows are called {identifier}" for identifier, count in counts.items() if count > 1]
     if problems:
         raise ManifestError(f"{name} is not valid", code="matrix-invalid", causes=tuple(problems))
     return rows
