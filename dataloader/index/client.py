@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from dataloader.cache import cache_root
-from dataloader.errors import DataloaderError, IndexUnavailable, IntegrityError, InternalError
+from dataloader.errors import IndexUnavailable, IntegrityError, InternalError
 from dataloader.index.credentials import Credentials, check_url, redact, without_credentials
 from dataloader.index.download import Throttle, Wanted, download
 from dataloader.index.local import local_path, read_find_links, read_metadata, read_project_page, sha256_of_file
@@ -296,16 +296,19 @@ class IndexClient:
 
     async def _once(self, key: tuple[str, ...], work: Callable[[], Coroutine[None, None, T]]) -> T:
         """The result of ``work``, done once for all who ask; a failure is not remembered."""
+
+        def forget_failure(task: asyncio.Task[Any]) -> None:
+            # Asking for the exception also keeps asyncio from printing it when nobody waits any more.
+            if task.cancelled() or task.exception() is not None:
+                self._tasks.pop(key, None)
+
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.create_task(work())
+            task.add_done_callback(forget_failure)
             self._tasks[key] = task
-        try:
-            # One who stops waiting must not stop the work of the others.
-            return await asyncio.shield(task)
-        except DataloaderError:
-            self._tasks.pop(key, None)
-            raise
+        # One who stops waiting must not stop the work of the others.
+        return await asyncio.shield(task)
 
 
 async def _now(read: Callable[..., T], *arguments: object) -> T:

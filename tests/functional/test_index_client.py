@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import shutil
+import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -323,6 +326,28 @@ def test_offline_uses_the_cache_and_names_what_is_missing(
     assert server.requests == []
 
 
+def test_who_stops_waiting_stops_nobody_else_and_failures_without_listeners_are_quiet(
+    server: IndexServer, settings: IndexSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.fault("/simple/bar/", Fault("stall"))
+    server.fault("/simple/foo/", Fault("status", status=503, retry_after="1", times=1))
+
+    async def question(client: IndexClient) -> tuple[IndexFile, ...]:
+        first = asyncio.create_task(client.project("foo"))
+        second = asyncio.create_task(client.project("foo"))
+        lost = asyncio.create_task(client.project("bar"))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        lost.cancel()
+        return await second
+
+    files = ask(replace(settings, timeout=0.3, retries=1), tmp_path / "cache", question)
+    gc.collect()
+
+    assert len(files) == 3
+    assert caplog.records == []
+
+
 # credentials
 
 
@@ -392,6 +417,74 @@ def test_an_index_that_forbids_everything_wants_credentials(
         files_of(settings, tmp_path / "cache")
 
     assert caught.value.code == "index-auth"
+
+
+def test_the_keyring_is_asked_after_the_server_asked(
+    server: IndexServer, settings: IndexSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.auth = ("me", "s3cret")
+    package = tmp_path / "modules" / "keyring"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "from collections import namedtuple\n"
+        "Found = namedtuple('Found', 'username password')\n"
+        f"def get_credential(service, user): return Found('me', 's3cret') if service == {server.url!r} else None\n"
+    )
+    (package / "errors.py").write_text("class KeyringError(Exception): pass\n")
+    monkeypatch.syspath_prepend(package.parent)
+
+    assert len(files_of(settings, tmp_path / "cache")) == 3
+    assert [("authorization" in seen.headers) for seen in server.requests] == [False, True]
+
+
+# proxies and certificates
+
+
+def test_requests_go_through_the_proxy(server: IndexServer, settings: IndexSettings, tmp_path: Path) -> None:
+    proxied = replace(settings, index_url="http://index.invalid/simple", proxy=server.url)
+
+    assert len(files_of(proxied, tmp_path / "cache")) == 3
+    assert server.requests[0].headers["host"] == "index.invalid"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    pem, key = tmp_path / "server.pem", tmp_path / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=tests"
+    subprocess.run(
+        [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", pem],
+        check=True,
+        capture_output=True,
+    )
+    pem.write_text(pem.read_text() + key.read_text())
+    return pem
+
+
+def test_a_certificate_is_trusted_only_when_it_was_named(
+    server: IndexServer, settings: IndexSettings, tmp_path: Path, certificate: Path
+) -> None:
+    with IndexServer(server.folder, tls=certificate) as secure:
+        plain = replace(settings, index_url=secure.index_url)
+        with pytest.raises(IndexUnavailable, match="not trusted") as caught:
+            files_of(plain, tmp_path / "cache")
+        assert any("SSL_CERT_FILE" in suggestion for suggestion in caught.value.suggestions)
+
+        for trusting in (
+            replace(plain, cert=str(certificate)),
+            replace(plain, environ={"SSL_CERT_FILE": str(certificate)}),
+            replace(plain, environ={"REQUESTS_CA_BUNDLE": str(certificate)}),
+            replace(plain, trusted_hosts=("127.0.0.1",)),
+        ):
+            assert len(files_of(replace(trusting, refresh=True), tmp_path / "cache")) == 3
+
+
+def test_certificates_that_cannot_be_read_are_named(
+    server: IndexServer, settings: IndexSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"missing\.pem"):
+        files_of(replace(settings, cert=str(tmp_path / "missing.pem")), tmp_path / "cache")
 
 
 # faults of an index

@@ -16,6 +16,7 @@ import html
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 import zipfile
@@ -71,6 +72,8 @@ class IndexServer:
     ranges: bool = True
     etag: bool = True
     cache_control: str | None = None
+    tls: Path | None = None
+    """PEM file with a key and a certificate: serve https."""
     auth: tuple[str, str] | None = None
     """User and password; 401 without them."""
     yanked: dict[str, str] = field(default_factory=dict)
@@ -86,6 +89,10 @@ class IndexServer:
     def __enter__(self) -> IndexServer:
         handler = type("Handler", (_Handler,), {"index": self})
         self._http = _Server(("127.0.0.1", 0), handler)
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.tls)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         return self
@@ -101,7 +108,7 @@ class IndexServer:
     @property
     def url(self) -> str:
         """``http://127.0.0.1:PORT``, without a slash at the end."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def index_url(self) -> str:
@@ -164,7 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        path = unquote(self.path.split("?")[0])
+        # A client that takes this server for its proxy sends the whole URL (RFC 9112, section 3.2.2).
+        path = unquote(re.sub(r"^https?://[^/]+", "", self.path).split("?")[0])
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.index.requests.append(Seen(self.command, path, headers))
         fault = self.index.next_fault(path)
