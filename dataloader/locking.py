@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,7 +167,14 @@ class _Attempt:
             self._client.add_index(url, needs.index_only)
         _say_stack(stack, needs, self._reporter)
         problem = self._problem(stack, needs, target, channels)
-        resolution = await resolve(problem, self._client, self._reporter, cache=self._cache / "repodata")
+        cache = self._cache / "repodata"
+        try:
+            resolution = await resolve(problem, self._client, self._reporter, cache=cache)
+        except ResolutionFailure:
+            everything = replace(problem, host_pythons=self._all_hosts())
+            if everything == problem:
+                raise
+            resolution = await resolve(everything, self._client, self._reporter, cache=cache)
         for note in resolution.notes:
             self._reporter.warn(note)
         lock = await self._lock(stack, resolution, channels)
@@ -184,14 +192,15 @@ class _Attempt:
             requirements=tuple(_requirements(request)),
             needs=needs,
             python=_python_specifier(stack, request),
-            host_pythons=self._hosts(),
+            host_pythons=(".".join(str(part) for part in sys.version_info[:3]),),
             prerelease=request.prerelease,
             exclude_newer=request.exclude_newer,
             no_binary=request.no_binary,
             preferred={p.name: p.file_name for p in self._old.packages} if self._old else {},
         )
 
-    def _hosts(self) -> tuple[str, ...]:
+    def _all_hosts(self) -> tuple[str, ...]:
+        """Return every Python of this machine; the running one is tried alone first, as asking the others takes long."""
         from dataloader.interpreters import find_interpreters
 
         found = find_interpreters(self._cache, self._environ)

@@ -124,7 +124,8 @@ class Channels:
         cutoff = dt.datetime.fromisoformat(exclude_newer.replace("Z", "+00:00")) if exclude_newer else None
         try:
             chosen = await rattler.solve(
-                sources=[source, *self._sources],
+                # asked for each name of the closure in each subdir: with nothing to answer it is better not asked
+                sources=[source, *self._sources] if owned else self._sources,
                 specs=[rattler.MatchSpec(spec) for spec in specs],
                 constraints=[rattler.MatchSpec(spec) for spec in constraints],
                 gateway=self._gateway,

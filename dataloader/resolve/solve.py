@@ -86,6 +86,7 @@ class _Solver:
         self._rounds = 0
         self._conda_names: frozenset[str] = frozenset()
         self._base: list[rattler.RepoDataRecord] = []
+        self._base_offer = Offer()
         self._mixing = False
         self._failure: Unsolvable | None = None
 
@@ -115,6 +116,9 @@ class _Solver:
         """Take the steps in order until one has an acceptable answer."""
         await self._catalogue.prepare(self._mentioned())
         await self._conda_part()
+        if self._base and self._specs() == self._specs(conda_only=True):
+            # nobody asks anything of PyPI: the conda part is the answer
+            return self._finish(Answer(records=tuple(self._base), offer=self._base_offer))
         fallback: Answer | None = None
         for step in (self._preferred, self._mixed, self._widened, self._lenient):
             if not await step():
@@ -147,7 +151,7 @@ class _Solver:
         """Solve the conda side alone: what it contains is preferred, and serves PyPI requirements too."""
         if not self._problem.channels:
             return
-        offer = self._catalogue.offer((), frozenset())
+        self._base_offer = offer = self._catalogue.offer((), frozenset())
         limits = [self._requirement_spec(r) for r in self._problem.requirements if not r.only_pypi]
         try:
             self._base = await self._catalogue.channels.solve(

@@ -1,0 +1,222 @@
+"""What is compared, and the bounds that the project holds itself to."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from tests.bench.tools import World, alternate, dataloader, peak_memory, timed, uv
+
+REQUIREMENTS = ("torch==2.1.0", "transformers==4.36.0", "accelerate==0.25.0")
+SAMPLE = Path(__file__).parents[1] / "data" / "channels"
+PYTHON = "3.11"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One comparison, as it is printed."""
+
+    name: str
+    ours: str
+    theirs: str
+    figure: str
+    bound: str
+    missed: bool
+
+
+def ratio(name: str, medians: list[float], bound: float, other: str) -> Result:
+    """Compare our seconds with those of another tool."""
+    ours, theirs = medians
+    return Result(
+        name=name,
+        ours=f"{ours:.3f} s",
+        theirs=f"{other} {theirs:.3f} s",
+        figure=f"{ours / theirs:.2f}x",
+        bound=f"at most {bound}x",
+        missed=ours / theirs > bound,
+    )
+
+
+def limit(name: str, medians: list[float], bound: float) -> Result:
+    """Compare our milliseconds with a fixed bound."""
+    (ours,) = medians
+    return Result(
+        name=name,
+        ours=f"{ours * 1000:.0f} ms",
+        theirs="",
+        figure=f"{ours * 1000:.0f} ms",
+        bound=f"at most {bound * 1000:.0f} ms",
+        missed=ours > bound,
+    )
+
+
+def lock(world: World) -> Iterator[Result]:
+    """Lock from an empty cache, and again with a warm one, against ``uv pip compile``."""
+    here = world.directory("lock")
+    (here / "requirements.in").write_text("\n".join(REQUIREMENTS) + "\n")
+    ours_cache, uv_cache = here / "cache", here / "uv-cache"
+    env = world.environ(DATALOADER_CACHE_DIR=str(ours_cache), UV_CACHE_DIR=str(uv_cache))
+    ours = [dataloader(), "lock", f"--python={PYTHON}", "--cuda=12.1", *REQUIREMENTS]
+    theirs = [uv(), "pip", "compile", "-q", "--python-version", PYTHON, "requirements.in", "-o", "requirements.txt"]
+
+    def cold(command: list[str], cache: Path) -> Callable[[], float]:
+        def run() -> float:
+            shutil.rmtree(cache, ignore_errors=True)
+            return warm(command)()
+
+        return run
+
+    def warm(command: list[str]) -> Callable[[], float]:
+        def run() -> float:
+            (here / "dataloader.lock").unlink(missing_ok=True)
+            (here / "requirements.txt").unlink(missing_ok=True)
+            return timed(command, cwd=here, env=env)
+
+        return run
+
+    yield ratio("lock, cold", alternate(world.runs, cold(ours, ours_cache), cold(theirs, uv_cache)), 2, "uv")
+    yield ratio("lock, warm", alternate(world.runs, warm(ours), warm(theirs)), 1.5, "uv")
+
+
+def install(world: World) -> Iterator[Result]:
+    """Install from a warm cache, and sync with nothing to do, against ``uv pip install --offline --no-deps``."""
+    here = world.directory("install", empty=False)
+    env = world.environ(DATALOADER_CACHE_DIR=str(here / "cache"), UV_CACHE_DIR=str(here / "uv-cache"))
+    prefix, venv = here / "ours", here / "theirs"
+    timed([dataloader(), "lock", f"--python={PYTHON}", "--cuda=12.1", *REQUIREMENTS], cwd=here, env=env)
+    timed([dataloader(), "sync", "-p", str(prefix)], cwd=here, env=env)
+    pins = here / "requirements.txt"
+    lines = (here / "dataloader.lock").read_text().splitlines()
+    pins.write_text("\n".join(_pins(lines)) + "\n")
+    make_venv = [uv(), "venv", "-q", "--clear", "--python", PYTHON, str(venv)]
+    install_there = [uv(), "pip", "install", "-q", "--no-deps", "-r", str(pins), "-p", str(venv / "bin" / "python")]
+    timed(make_venv, cwd=here, env=env)
+    timed(install_there, cwd=here, env=env)
+
+    def ours() -> float:
+        shutil.rmtree(prefix)
+        return timed([dataloader(), "sync", "--offline", "-p", str(prefix)], cwd=here, env=env)
+
+    def theirs() -> float:
+        shutil.rmtree(venv)
+        timed(make_venv, cwd=here, env=env)
+        return timed([*install_there, "--offline"], cwd=here, env=env)
+
+    def nothing() -> float:
+        return timed([dataloader(), "sync", "-p", str(prefix)], cwd=here, env=env)
+
+    yield ratio("install, warm cache", alternate(world.runs, ours, theirs), 1.5, "uv")
+    yield limit("sync, nothing to do", alternate(4 * world.runs, nothing), 0.06)
+
+
+def _pins(lines: list[str]) -> Iterator[str]:
+    """Yield ``name==version`` of each wheel in the text of a lock."""
+    for position, line in enumerate(lines):
+        if line.startswith("- pypi:") and position + 2 < len(lines) and lines[position + 1].startswith("  name:"):
+            name = lines[position + 1].split(": ", 1)[1].strip('"')
+            version = lines[position + 2].split(": ", 1)[1].strip('"')
+            yield f"{name}=={version}"
+
+
+def start(world: World) -> Iterator[Result]:
+    """How long the program takes to say its version, and to plan a stack."""
+    here = world.directory("start")
+    env = world.environ(DATALOADER_CACHE_DIR=str(here / "cache"))
+    version = [dataloader(), "--version"]
+    yield limit("--version", alternate(4 * world.runs, lambda: timed(version, cwd=here, env=env)), 0.1)
+    command = [dataloader(), "plan", "--cuda=11.8", "--torch=2.1"]
+    yield limit("plan", alternate(4 * world.runs, lambda: timed(command, cwd=here, env=env)), 0.15)
+
+
+def conda(world: World) -> Iterator[Result]:
+    """A conda-only solve against rattler called directly on the same specs, in this process; and peak memory."""
+    here = world.directory("conda")
+    root = unpack_sample(here / "channels")
+    channels = tuple((root / name).as_uri() + "/" for name in ("pytorch", "nvidia", "conda-forge"))
+    specs = ("pytorch[version='2.1.0',build='*cuda11.8*']", "pytorch-cuda 11.8.*", "python 3.11.*")
+    yield ratio(
+        "conda-only solve", alternate(world.runs, _ours(channels, specs), _rattler(channels, specs)), 1.2, "rattler"
+    )
+    env = world.environ(DATALOADER_CACHE_DIR=str(here / "cache"))
+    command = [dataloader(), "lock", "--cuda=11.8", "--torch=2.1", "-c", channels[2], "peft", "datasets", "evaluate"]
+    peak = peak_memory(command, cwd=here, env=env)
+    bound = 500 * 1024 * 1024
+    yield Result(
+        name="peak memory of a mixed lock",
+        ours=f"{peak / 1024**2:.0f} MiB",
+        theirs="",
+        figure=f"{peak / 1024**2:.0f} MiB",
+        bound="below 500 MiB",
+        missed=peak >= bound,
+    )
+
+
+def unpack_sample(target: Path) -> Path:
+    """Unpack the sampled channels: ``file://`` channels are read from plain repodata."""
+    for packed in SAMPLE.rglob("repodata.json.zst"):
+        folder = target / packed.parent.relative_to(SAMPLE)
+        folder.mkdir(parents=True, exist_ok=True)
+        data = zstandard.ZstdDecompressor().decompressobj().decompress(packed.read_bytes())
+        (folder / "repodata.json").write_bytes(data)
+    return target
+
+
+def _ours(channels: tuple[str, ...], specs: tuple[str, ...]) -> Callable[[], float]:
+    from dataloader.reporter import Reporter
+    from dataloader.resolve.model import Problem
+    from dataloader.resolve.solve import resolve
+    from dataloader.target import Target
+
+    target = Target(glibc="2.36", driver_cuda="12.4", kernel="5.10", archspec="x86_64_v3")
+    problem = Problem(target=target, channels=channels, conda_specs=specs)
+
+    def run() -> float:
+        started = time.perf_counter()
+        asyncio.run(resolve(problem, None, Reporter()))
+        return time.perf_counter() - started
+
+    return run
+
+
+def _rattler(channels: tuple[str, ...], specs: tuple[str, ...]) -> Callable[[], float]:
+    import rattler
+
+    virtual = [
+        rattler.GenericVirtualPackage(rattler.PackageName(n), rattler.Version(v), rattler.BuildString(b))
+        for n, v, b in (
+            ("__glibc", "2.36", "0"),
+            ("__cuda", "12.4", "0"),
+            ("__linux", "5.10", "0"),
+            ("__unix", "0", "0"),
+            ("__archspec", "1", "x86_64_v3"),
+        )
+    ]
+
+    async def solve() -> None:
+        await rattler.solve(
+            sources=[rattler.Channel(url) for url in channels],
+            specs=[rattler.MatchSpec(spec) for spec in specs],
+            platforms=["linux-64", "noarch"],
+            virtual_packages=virtual,
+        )
+
+    def run() -> float:
+        started = time.perf_counter()
+        asyncio.run(solve())
+        return time.perf_counter() - started
+
+    return run
+
+
+CASES: dict[str, Callable[[World], Iterator[Result]]] = {
+    "start": start,
+    "conda": conda,
+    "lock": lock,
+    "install": install,
+}
