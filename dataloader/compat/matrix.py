@@ -1,4 +1,4 @@
-"""Load and check compat-matrix/: every row is validated, and rows of one table may not contradict each other.
+"""Read and check compat-matrix/: every row is validated, and rows of one table may not contradict each other.
 
 A user's file overrides rows by ``id`` and adds others: TOML with one array of tables per kind (``[[build]]``), or
 JSON Lines whose rows say their ``table``.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,70 +28,176 @@ from dataloader.compat.model import (
 )
 from dataloader.compat.paths import matrix_dir
 from dataloader.compat.schema import TABLES, check_row
-from dataloader.compat.versions import admits
+from dataloader.compat.versions import admits, key
 from dataloader.errors import ManifestError
 
 _Row = dict[str, Any]
-_Raw = dict[str, dict[str, tuple[_Row, str]]]
-"""table -> id -> (row, where it stands)."""
+_Placed = dict[str, tuple[_Row, str]]
+"""id -> (row, where it stands)."""
 
 _T = TypeVar("_T")
+_SHARED = "build"
+"""The table whose files are one per framework: only those that are asked for are read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """The facts, in the order of their files; lookups are by the functions of ``compat.facts``."""
+    """The facts, in the order of their files. A table is read and checked when it is first used.
 
-    builds: Mapping[str, tuple[Build, ...]]
-    """Framework to its builds, in the order of their files."""
-    toolkits: Mapping[str, Toolkit]
-    """CUDA ``major.minor`` to its row, oldest first."""
-    drivers: Mapping[str, DriverFloor]
-    """CUDA major to the driver that runs every minor of it."""
-    gpus: Mapping[str, GpuModel]
-    """GPU name in lower case to its row."""
-    cudnns: tuple[Cudnn, ...]
-    nccls: tuple[Nccl, ...]
-    indexes: Mapping[str, WheelIndex]
-    components: Mapping[str, Component]
-    """CUDA ``major.minor`` to the wheels that carry its libraries."""
-    rules: tuple[PackageRule, ...]
-    companions: tuple[Companion, ...]
+    Every attribute raises ManifestError ``matrix-invalid``, whose causes name file and row of everything wrong.
+    """
+
+    def __init__(self, folder: Path, extra: Mapping[str, _Placed]) -> None:
+        self._files = _files(folder)
+        self._extra = extra
+        self.builds: Mapping[str, tuple[Build, ...]] = _Builds(self)
+        """Framework to its builds."""
+
+    def check(self) -> Matrix:
+        """Read every table, and return the matrix when all of it is sound."""
+        problems: list[str] = []
+        for table in TABLES:
+            placed: _Placed = {}
+            for path in self._files.get(table, ()):
+                _collect(placed, problems, _read_jsonl(path, problems), table, override=False)
+            _collect(placed, problems, iter(self._extra.get(table, {}).values()), table, override=True)
+            if not problems:
+                problems += _contradictions(table, placed)
+        _refuse(problems)
+        return self
+
+    @cached_property
+    def toolkits(self) -> Mapping[str, Toolkit]:
+        """CUDA ``major.minor`` to its row, oldest first."""
+        return {row.cuda: row for row in sorted(self._table("toolkit", Toolkit), key=lambda row: key(row.cuda))}
+
+    @cached_property
+    def drivers(self) -> Mapping[str, DriverFloor]:
+        """CUDA major to the driver that runs every minor of it."""
+        return {row.cuda_major: row for row in self._table("driver", DriverFloor)}
+
+    @cached_property
+    def gpus(self) -> Mapping[str, GpuModel]:
+        """GPU name in lower case to its row."""
+        return {row.gpu.lower(): row for row in self._table("gpu", GpuModel)}
+
+    @cached_property
+    def cudnns(self) -> tuple[Cudnn, ...]:
+        """Every cuDNN release."""
+        return self._table("cudnn", Cudnn)
+
+    @cached_property
+    def nccls(self) -> tuple[Nccl, ...]:
+        """Every NCCL build."""
+        return self._table("nccl", Nccl)
+
+    @cached_property
+    def indexes(self) -> Mapping[str, WheelIndex]:
+        """Wheel indexes beside PyPI, by the name that builds use as their channel."""
+        return {row.name: row for row in self._table("index", WheelIndex)}
+
+    @cached_property
+    def components(self) -> Mapping[str, Component]:
+        """CUDA ``major.minor`` to the wheels that carry its libraries."""
+        return {row.cuda: row for row in self._table("component", Component)}
+
+    @cached_property
+    def rules(self) -> tuple[PackageRule, ...]:
+        """Implications between packages."""
+        return self._table("rule", PackageRule)
+
+    @cached_property
+    def companions(self) -> tuple[Companion, ...]:
+        """Releases of projects that are compiled against one torch, grouped by project."""
+        return self._table("companion", Companion)
 
     def row(self, identifier: str) -> object | None:
         """Return the row of that ``id``, from whichever table."""
-        tables: tuple[object, ...] = (
-            *(build for builds in self.builds.values() for build in builds),
-            *self.toolkits.values(),
-            *self.drivers.values(),
-            *self.gpus.values(),
-            *self.cudnns,
-            *self.nccls,
-            *self.indexes.values(),
-            *self.components.values(),
-            *self.rules,
-            *self.companions,
+        tables: tuple[Iterable[object], ...] = (
+            *self.builds.values(),
+            self.toolkits.values(),
+            self.drivers.values(),
+            self.gpus.values(),
+            self.cudnns,
+            self.nccls,
+            self.indexes.values(),
+            self.components.values(),
+            self.rules,
+            self.companions,
         )
-        return next((row for row in tables if getattr(row, "id", None) == identifier), None)
+        return next((row for rows in tables for row in rows if getattr(row, "id", None) == identifier), None)
+
+    @cached_property
+    def frameworks(self) -> tuple[str, ...]:
+        """The frameworks that have builds; none is read for it."""
+        more = {row["framework"] for row, _ in self._extra.get(_SHARED, {}).values()}
+        return tuple(sorted({path.stem for path in self._files.get(_SHARED, ())} | more))
+
+    def _table(self, table: str, kind: type[_T], framework: str | None = None) -> tuple[_T, ...]:
+        problems: list[str] = []
+        placed: _Placed = {}
+        for path in self._files.get(table, ()):
+            if framework in (None, path.stem):
+                _collect(placed, problems, _read_jsonl(path, problems), table, override=False)
+        added = (item for item in self._extra.get(table, {}).values() if framework in (None, item[0].get("framework")))
+        _collect(placed, problems, added, table, override=True)
+        _refuse(problems or list(_contradictions(table, placed)))
+        return tuple(_rows(placed, table, kind))
+
+
+class _Builds(Mapping[str, "tuple[Build, ...]"]):
+    """The builds of each framework, read when they are asked for."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix
+        self._read: dict[str, tuple[Build, ...]] = {}
+
+    def __getitem__(self, framework: str) -> tuple[Build, ...]:
+        if framework not in self._read:
+            if framework not in self._matrix.frameworks:
+                raise KeyError(framework)
+            self._read[framework] = self._matrix._table(_SHARED, Build, framework)  # noqa: SLF001
+        return self._read[framework]
+
+    def __contains__(self, framework: object) -> bool:
+        return framework in self._matrix.frameworks
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._matrix.frameworks)
+
+    def __len__(self) -> int:
+        return len(self._matrix.frameworks)
 
 
 @cache
 def load_matrix(*extra: Path) -> Matrix:
-    """Return the checked matrix, with the rows of ``extra`` files on top; remembered in the process.
+    """Return the matrix, with the rows of ``extra`` files on top; remembered in the process.
+
+    Files of the user are read and checked at once, against everything else.
 
     Raises:
         ManifestError: ``matrix-invalid``; its causes name file and row of everything that is wrong.
     """
-    raw: _Raw = {table: {} for table in TABLES}
     problems: list[str] = []
-    for path in sorted(matrix_dir().rglob("*.jsonl")):
+    placed: dict[str, _Placed] = {}
+    for path in extra:
+        for table, row, where in _read_extra(path, problems):
+            _collect(placed.setdefault(table, {}), problems, iter([(row, where)]), table, override=True)
+    _refuse(problems)
+    matrix = Matrix(matrix_dir(), placed)
+    return matrix.check() if extra else matrix
+
+
+def _files(folder: Path) -> dict[str, list[Path]]:
+    """Table to its files: ``TABLE.jsonl``, or every file of the folder ``TABLE``."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*.jsonl")):
         table = path.parent.name if path.parent.name in TABLES else path.stem
         if table in TABLES:
-            _collect(raw, problems, ((table, row, where) for row, where in _read_jsonl(path, problems)), override=False)
-    for path in extra:
-        _collect(raw, problems, _read_extra(path, problems), override=True)
-    if not problems:
-        problems = list(_contradictions(raw))
+            files.setdefault(table, []).append(path)
+    return files
+
+
+def _refuse(problems: Sequence[str]) -> None:
     if problems:
         raise ManifestError(
             f"the compatibility matrix has {len(problems)} mistake{'s' if len(problems) > 1 else ''}",
@@ -99,32 +205,12 @@ def load_matrix(*extra: Path) -> Matrix:
             causes=tuple(problems),
             suggestions=("docs/matrix.md lists the keys of every table",),
         )
-    return _matrix(raw)
 
 
-def _matrix(raw: _Raw) -> Matrix:
-    builds: dict[str, list[Build]] = {}
-    for build in _rows(raw, "build", Build):
-        builds.setdefault(build.framework, []).append(build)
-    toolkits = sorted(_rows(raw, "toolkit", Toolkit), key=lambda row: [int(part) for part in row.cuda.split(".")])
-    return Matrix(
-        builds={framework: tuple(rows) for framework, rows in builds.items()},
-        toolkits={row.cuda: row for row in toolkits},
-        drivers={row.cuda_major: row for row in _rows(raw, "driver", DriverFloor)},
-        gpus={row.gpu.lower(): row for row in _rows(raw, "gpu", GpuModel)},
-        cudnns=tuple(_rows(raw, "cudnn", Cudnn)),
-        nccls=tuple(_rows(raw, "nccl", Nccl)),
-        indexes={row.name: row for row in _rows(raw, "index", WheelIndex)},
-        components={row.cuda: row for row in _rows(raw, "component", Component)},
-        rules=tuple(_rows(raw, "rule", PackageRule)),
-        companions=tuple(_rows(raw, "companion", Companion)),
-    )
-
-
-def _rows(raw: _Raw, table: str, kind: type[_T]) -> list[_T]:
+def _rows(placed: _Placed, table: str, kind: type[_T]) -> list[_T]:
     names = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     rows = []
-    for row, _ in raw[table].values():
+    for row, _ in placed.values():
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
         if table == "build":
             values.setdefault("package", row["framework"])
@@ -133,16 +219,18 @@ def _rows(raw: _Raw, table: str, kind: type[_T]) -> list[_T]:
     return rows
 
 
-def _collect(raw: _Raw, problems: list[str], rows: Iterator[tuple[str, Any, str]], *, override: bool) -> None:
-    for table, row, where in rows:
+def _collect(
+    placed: _Placed, problems: list[str], rows: Iterator[tuple[Any, str]], table: str, *, override: bool
+) -> None:
+    for row, where in rows:
         found = check_row(table, row)
         problems.extend(f"{where}: {problem}" for problem in found)
         if found:
             continue
-        other = raw[table].get(row["id"])
+        other = placed.get(row["id"])
         if other and not override:
             problems.append(f"{where}: id {row['id']!r} is already used by {other[1]}")
-        raw[table][row["id"]] = (row, where)
+        placed[row["id"]] = (row, where)
 
 
 def _read_jsonl(path: Path, problems: list[str]) -> Iterator[tuple[Any, str]]:
@@ -210,18 +298,20 @@ _UNIQUE = {
 """Table to the keys that no two rows may share: two rows would speak of the same thing."""
 
 
-def _contradictions(raw: _Raw) -> Iterator[str]:
-    for table, keys in _UNIQUE.items():
+def _contradictions(table: str, placed: _Placed) -> Iterator[str]:
+    keys = _UNIQUE.get(table)
+    if keys:
         seen: dict[tuple[Any, ...], str] = {}
-        for row, where in raw[table].values():
+        for row, where in placed.values():
             subject = tuple(row[key] for key in keys)
             if subject in seen:
                 yield f"{where}: {' '.join(map(str, subject))} is already described by {seen[subject]}"
             seen[subject] = where
-    yield from _overlapping_builds(raw["build"])
+    if table == _SHARED:
+        yield from _overlapping_builds(placed)
 
 
-def _overlapping_builds(rows: dict[str, tuple[_Row, str]]) -> Iterator[str]:
+def _overlapping_builds(rows: _Placed) -> Iterator[str]:
     """Two builds of one framework, channel, package and CUDA may not both speak for one version."""
     groups: dict[tuple[Any, ...], list[tuple[_Row, str]]] = {}
     for row, where in rows.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dataloader.compat.matrix import Matrix
@@ -82,10 +82,11 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
     candidates: dict[str, tuple[Candidate, ...]] = {
         axis: (Candidate(axis=axis, value="", pools=pools),) for axis in MACHINE_AXES
     }
+    rows = [row for project in request.frameworks for row in matrix.builds.get(project, ())]
     for axis, values in (
-        ("cudnn", _newest_first(_cudnn_versions(matrix))),
-        ("nccl", _newest_first(_nccl_versions(matrix))),
-        ("python", _newest_first(_pythons(matrix))),
+        ("cudnn", _newest_first(_cudnn_versions(matrix, rows)) if rows or request.cudnn else ()),
+        ("nccl", _newest_first(_nccl_versions(matrix, rows)) if rows or request.nccl else ()),
+        ("python", _newest_first(_pythons(matrix, rows)) if rows or request.python else ()),
         ("gcc", (request.gcc or "",)),
     ):
         candidates[axis] = tuple(Candidate(axis=axis, value=value) for value in values)
@@ -95,8 +96,8 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
     )
     candidates["cuda"] = tuple(candidate for candidate in candidates["cuda"] if space.is_viable(candidate))
     for project in request.frameworks:
-        rows = usable_rows(matrix, request, project)
-        whole = (Candidate(axis=project, value=row.version, row=row) for row in rows)
+        usable = usable_rows(matrix, request, project)
+        whole = (Candidate(axis=project, value=row.version, row=row) for row in usable)
         candidates[project] = tuple(candidate for candidate in whole if space.is_viable(candidate))
     return space
 
@@ -140,18 +141,14 @@ def channel_names(request: StackRequest) -> list[str]:
     return [channel.rstrip("/").rsplit("/", 1)[-1] for channel in request.channels]
 
 
-def _cudnn_versions(matrix: Matrix) -> Iterable[str]:
+def _cudnn_versions(matrix: Matrix, rows: Sequence[Build]) -> Iterable[str]:
     yield from (row.cudnn for row in matrix.cudnns)
-    yield from (row.cudnn for row in _all_builds(matrix) if row.cudnn and _names_one(row, row.cudnn))
+    yield from (row.cudnn for row in rows if row.cudnn and _names_one(row, row.cudnn))
 
 
-def _nccl_versions(matrix: Matrix) -> Iterable[str]:
+def _nccl_versions(matrix: Matrix, rows: Sequence[Build]) -> Iterable[str]:
     yield from (row.nccl for row in matrix.nccls)
-    yield from (row.nccl for row in _all_builds(matrix) if row.nccl and _names_one(row, row.nccl))
-
-
-def _all_builds(matrix: Matrix) -> Iterator[Build]:
-    return (row for rows in matrix.builds.values() for row in rows)
+    yield from (row.nccl for row in rows if row.nccl and _names_one(row, row.nccl))
 
 
 def _names_one(row: Build, version: str) -> bool:
@@ -159,8 +156,10 @@ def _names_one(row: Build, version: str) -> bool:
     return is_full(version) or row.channel.startswith("conda:")
 
 
-def _pythons(matrix: Matrix) -> Iterable[str]:
-    return (minor(python) for rows in matrix.builds.values() for row in rows for python in row.python)
+def _pythons(matrix: Matrix, rows: Sequence[Build]) -> Iterable[str]:
+    """The minors that the frameworks of the request have builds for; without frameworks, those of any."""
+    rows = rows or [row for builds in matrix.builds.values() for row in builds]
+    return (minor(python) for row in rows for python in row.python)
 
 
 def _newest_first(versions: Iterable[str]) -> list[str]:

@@ -24,7 +24,7 @@ ROW: dict[str, Any] = {
 
 
 def test_every_row_of_every_shipped_file_is_sound() -> None:
-    matrix = load_matrix()
+    matrix = load_matrix().check()
 
     assert sum(len(rows) for rows in matrix.builds.values()) > 500
     assert {"torch", "tensorflow", "jax", "onnxruntime-gpu", "cupy"} <= matrix.builds.keys()
@@ -37,6 +37,20 @@ def test_every_shipped_file_belongs_to_a_table() -> None:
         if path.is_file() and path.name not in others and path.name.split(".")[0] not in shared:
             assert path.suffix == ".jsonl", path
             assert path.parent.name in TABLES or path.stem in TABLES, path
+
+
+def test_every_build_stands_in_the_file_of_its_framework() -> None:
+    for framework, rows in load_matrix().builds.items():
+        assert {row.framework for row in rows} == {framework}
+
+
+def test_a_table_is_read_when_it_is_first_used() -> None:
+    matrix = load_matrix.__wrapped__()
+
+    assert "torch" in matrix.builds
+    assert not matrix.builds._read  # type: ignore[attr-defined]
+    assert matrix.builds["torch"]
+    assert list(matrix.builds._read) == ["torch"]  # type: ignore[attr-defined]
 
 
 def test_every_build_for_cuda_names_a_toolkit_or_a_major_that_the_matrix_knows() -> None:
