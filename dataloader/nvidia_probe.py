@@ -16,12 +16,15 @@ _NVML = ("libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
 
 def _load(names: tuple[str, ...]) -> ctypes.CDLL | None:
-    for name in names:
-        try:
-            return ctypes.CDLL(name)
-        except OSError:  # noqa: PERF203 -- the next name is the answer to a missing library
-            continue
-    return None
+    """The first of the libraries that is there."""
+    return next((library for library in map(_load_one, names) if library), None)
+
+
+def _load_one(name: str) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(name)
+    except OSError:
+        return None
 
 
 def _dotted(number: int) -> str:
