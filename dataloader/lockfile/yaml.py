@@ -28,6 +28,7 @@ _PYPI_FIELDS = "name version sha256 requires_dist requires_python size extras in
 """In the order they are written."""
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./+\-]*(?::[A-Za-z0-9_./+\-]+)*")
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "none", "y", "n"}
 
 
@@ -163,8 +164,9 @@ def _emit(value: Any, depth: int) -> Iterable[str]:
 def _scalar(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    # every other scalar, and the empty list or mapping, is YAML in its JSON form
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    # every other scalar, and the empty list or mapping, is YAML in its JSON form; some characters need escapes there
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 # -- values

@@ -100,6 +100,9 @@ class Fit:
 def fit(interpreter: str, abi: str, platform: str, arch: str, *, musl: bool = False) -> Fit | None:
     """Return how a wheel with these tags fits a machine; ``None`` when it cannot, whatever the Python."""
     where = platform_of(platform, arch, musl=musl)
+    if where is not None and where.rank == 0:
+        # PEP 425: "any" goes with no ABI alone
+        abi = ".".join(part for part in abi.split(".") if part == "none")
     pythons = pythons_of(interpreter, abi)
     if where is None or not pythons:
         return None

@@ -1,0 +1,139 @@
+"""The lock: the same bytes for the same values, read back as they were, readable by rattler, clear when broken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataloader.errors import LockfileError
+from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
+from dataloader.lockfile.yaml import dump_lock, parse_lock, read_lock, write_lock
+
+CONDA = CondaPackage(
+    name="python",
+    version="3.11.7",
+    build="hab00c5b_1_cpython",
+    build_number=1,
+    subdir="linux-64",
+    url="https://conda.anaconda.org/conda-forge/linux-64/python-3.11.7-hab00c5b_1_cpython.conda",
+    channel="https://conda.anaconda.org/conda-forge/",
+    sha256="a" * 64,
+    md5="b" * 32,
+    size=30000000,
+    depends=("libzlib >=1.2.13,<1.3.0a0", "openssl >=3.2.0,<4.0a0"),
+    constrains=("python_abi 3.11.* *_cp311",),
+    license="Python-2.0",
+    timestamp=1703344000000,
+)
+WHEEL = PypiPackage(
+    name="torch",
+    version="2.1.0+cu118",
+    url="https://download.pytorch.org/whl/cu118/torch-2.1.0%2Bcu118-cp311-cp311-linux_x86_64.whl",
+    sha256="c" * 64,
+    size=2325900000,
+    requires_dist=("filelock", 'triton==2.1.0 ; platform_system == "Linux"'),
+    requires_python=">=3.8.0",
+    extras=("opt-einsum",),
+    index="https://download.pytorch.org/whl/cu118",
+)
+LOCK = Lockfile(
+    platform="linux-64",
+    channels=("https://conda.anaconda.org/conda-forge/",),
+    indexes=("https://pypi.org/simple",),
+    python=LockedPython(source="conda", version="3.11.7"),
+    packages=(CONDA, WHEEL),
+    requested=("torch",),
+    stack={"cuda": "11.8", "torch": "2.1.0+cu118"},
+    inputs={"requirements": ["torch==2.1.0"], "stack": {"cuda": "11.8"}, "options": {"conda": "auto"}},
+)
+
+
+def test_a_lock_is_read_back_as_it_was() -> None:
+    assert parse_lock(dump_lock(LOCK).encode(), Path("x.lock")) == LOCK
+
+
+def test_the_same_lock_gives_the_same_bytes() -> None:
+    shuffled = replace(LOCK, stack=dict(reversed(list(LOCK.stack.items()))))
+
+    assert dump_lock(shuffled) == dump_lock(LOCK)
+
+
+def test_rattler_reads_it(tmp_path: Path) -> None:
+    import rattler
+
+    path = tmp_path / "dataloader.lock"
+    write_lock(LOCK, path)
+    lock = rattler.LockFile.from_path(path)
+    environment = lock.default_environment()
+    assert environment is not None
+    packages = environment.packages(lock.platforms()[0])
+
+    assert packages is not None
+    assert [(p.name, p.location, p.hashes.sha256.hex()) for p in packages if p.hashes and p.hashes.sha256] == [
+        ("python", CONDA.url, CONDA.sha256),
+        ("torch", WHEEL.url, WHEEL.sha256),
+    ]
+
+
+def test_writing_what_is_there_already_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "dataloader.lock"
+
+    assert write_lock(LOCK, path)
+    before = path.stat().st_mtime_ns
+    assert not write_lock(LOCK, path)
+    assert path.stat().st_mtime_ns == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@given(st.text(min_size=1, max_size=40))
+def test_any_text_survives(text: str) -> None:
+    lock = replace(LOCK, inputs={"requirements": [text], "options": {text: text}})
+
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return
+    assert parse_lock(dump_lock(lock).encode(), Path("x")).inputs == lock.inputs
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\x00\xff", "not YAML"),
+        (b"version: 6\n  bad: [", "not YAML"),
+        (b"[]", "version is None"),
+        (b"version: 1", "version is 1"),
+        (b"version: 6", "'environments' is missing"),
+        (dump_lock(LOCK).replace("sha256: " + "c" * 64, "sha: 1").encode(), "'sha256' is missing"),
+        (dump_lock(LOCK).replace("dataloader:\n  version: 1", "dataloader:\n  version: 99").encode(), "version 99"),
+    ],
+)
+def test_a_broken_lock_is_an_error_that_says_where(data: bytes, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "dataloader.lock"
+    path.write_bytes(data)
+
+    with pytest.raises(LockfileError) as caught:
+        read_lock(path)
+
+    assert str(path) in caught.value.message
+    assert says in caught.value.message
+
+
+def test_a_missing_lock_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(LockfileError) as caught:
+        read_lock(tmp_path / "dataloader.lock")
+
+    assert caught.value.code == "lockfile-missing"
+    assert "dataloader lock" in caught.value.suggestions[0]
+
+
+def test_the_text_is_plain_yaml() -> None:
+    document = yaml.safe_load(dump_lock(LOCK))
+
+    assert document["version"] == 6
+    assert document["packages"][1]["pypi"] == WHEEL.url
