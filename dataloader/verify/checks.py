@@ -44,7 +44,8 @@ class Situation:
 
     def relative(self, path: str) -> str:
         """A path as findings show it."""
-        return os.path.relpath(path, self.prefix) if path.startswith(self.prefix + "/") else path
+        clean = os.path.normpath(path)
+        return clean.removeprefix(self.prefix + "/")
 
 
 def check_malformed(files: Sequence[ScannedFile], owners: dict[str, InstalledPackage]) -> Iterator[Finding]:
@@ -112,16 +113,17 @@ def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[F
             continue
         for failure in verdict.failures:
             grouped = "" if failure.kind == "undefined-symbol" else failure.name
-            key = (failure.kind, failure.path, grouped)
+            key = (failure.kind, situation.relative(failure.path), grouped)
             causes.setdefault(key, {})[verdict.path] = verdict
             reasons.setdefault(key, {}).setdefault(failure.name, failure)
     findings = [_finding(list(reasons[key].values()), list(causes[key].values()), situation) for key in sorted(causes)]
-    yield from (finding for finding in findings if finding.severity == "error")
-    yield from _grouped([finding for finding in findings if finding.severity != "error"], situation)
+    apart = [each for each in findings if each.severity == "error" and each.kind != "version-not-provided"]
+    yield from apart
+    yield from _grouped([finding for finding in findings if finding not in apart], situation)
 
 
 def _grouped(findings: Sequence[Finding], situation: Situation) -> Iterator[Finding]:
-    """Optional parts that cannot load, one finding for each package and kind."""
+    """Optional parts that cannot load, and versions that are too old: one finding for each package and kind."""
     groups: dict[tuple[str, str, Severity], list[Finding]] = {}
     for finding in findings:
         owner = situation.owners.get(finding.path)
@@ -131,12 +133,16 @@ def _grouped(findings: Sequence[Finding], situation: Situation) -> Iterator[Find
             yield group[0]
             continue
         paths = sorted({finding.path for finding in group})
+        many = "libraries" if len(paths) > 1 else "library"
+        what = f"{len(paths)} {many} of {label} cannot load"
+        if group[0].severity != "error":
+            what = f"{len(paths)} optional part{'s' if len(paths) > 1 else ''} of {label} cannot load"
         lines = [f"{PurePosixPath(finding.path).name} {finding.message}" for finding in group]
         fixes = list(dict.fromkeys(finding.fix for finding in group if finding.fix))
         yield replace(
             group[0],
             path=paths[0],
-            message=f"{len(paths)} optional part{'s' if len(paths) > 1 else ''} of {label} cannot load",
+            message=what,
             evidence=(*lines[:_LISTED], *([f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])),
             fix=fixes[0] if len(fixes) == 1 else _joined(fixes),
         )

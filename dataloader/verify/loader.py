@@ -67,6 +67,8 @@ class Loaded:
     """``None``: provided by a machine that is only described, or by the driver."""
     loader: Loaded | None
     names: set[str]
+    why: str = ""
+    """What led the loader to it: ``RUNPATH``, ``ld.so.cache``, ..."""
     needed: list[Loaded] = field(default_factory=list)
 
     @property
@@ -117,17 +119,6 @@ class Environment:
 
 STATIC_TLS_SURPLUS: Final = 1664
 """Bytes; glibc's default (elf/dl-tls.c: 4 namespaces, and rtld.optional_static_tls = 512)."""
-_LIBC_FAMILY: Final = (
-    "libc.",
-    "libm.",
-    "libdl.",
-    "libpthread.",
-    "librt.",
-    "libutil.",
-    "libgcc_s.",
-    "libstdc++.",
-    "ld-linux",
-)
 
 
 @dataclass(slots=True)
@@ -228,8 +219,10 @@ class Process:
                 failures += self._check_symbols(new, scope)
         return Result(root, failures, scope)
 
-    def _add(self, path: str, image: Image | None, loader: Loaded | None, name: str | None = None) -> Loaded:
-        loaded = Loaded(path, image, loader, {name} if name else {path})
+    def _add(
+        self, path: str, image: Image | None, loader: Loaded | None, name: str | None = None, why: str = ""
+    ) -> Loaded:
+        loaded = Loaded(path, image, loader, {name} if name else {path}, why)
         self.objects.append(loaded)
         if image:
             self.by_id[image.file_id] = loaded
@@ -265,7 +258,7 @@ class Process:
         if known:
             return known
         searched: list[str] = []
-        for path in self._candidates(loader, name, searched):
+        for path, why in self._candidates(loader, name, searched):
             image = self.environment.files.image(path)
             if image is None:
                 continue
@@ -276,12 +269,12 @@ class Process:
                     known.names.add(name)
                     self.by_name.setdefault(name, known)
                     return known
-                return self._add(path, image, loader, name)
+                return self._add(path, image, loader, name, why)
             if failure.kind != "wrong-machine":
                 failures.append(failure)
                 return None
         if self.environment.system.describes(name) or self.environment.assumed(name):
-            return self._add(name, None, loader, name)
+            return self._add(name, None, loader, name, "driver" if self.environment.assumed(name) else "target")
         failures.append(Failure(kind="missing-library", path=loader.path, name=name, searched=tuple(searched)))
         return None
 
@@ -309,28 +302,30 @@ class Process:
 
     # -- searching (dl-load.c, _dl_map_object) -----------------------------------------------------------------------
 
-    def _candidates(self, loader: Loaded, name: str, searched: list[str]) -> Iterator[str]:
+    def _candidates(self, loader: Loaded, name: str, searched: list[str]) -> Iterator[tuple[str, str]]:
+        """(path, what led there) of every place to try, in order; ``searched`` collects the folders of the file."""
         if "/" in name:
-            yield self._expand(loader, name)
+            yield self._expand(loader, name), "path"
             return
         env = self.environment
-        for directory in self._directories(loader):
+        for directory, why in self._directories(loader):
             searched.append(directory)
-            for capability in env.hwcaps:
-                yield f"{directory}/{capability}/{name}"
-            yield f"{directory}/{name}"
+            yield from ((path, why) for path in self._in_directory(directory, name))
         no_default = bool(loader.facts and loader.facts.flags_1 & DF_1_NODEFLIB)
         defaults = env.system.default_directories()
         cached = env.system.cached(name)
         if cached and not (no_default and cached.rpartition("/")[0] in defaults):
-            yield cached
+            yield cached, "ld.so.cache"
         if not no_default:
             for directory in defaults:
-                for capability in env.hwcaps:
-                    yield f"{directory}/{capability}/{name}"
-                yield f"{directory}/{name}"
+                yield from ((path, "system folder") for path in self._in_directory(directory, name))
 
-    def _directories(self, loader: Loaded) -> Iterator[str]:
+    def _in_directory(self, directory: str, name: str) -> Iterator[str]:
+        for capability in self.environment.hwcaps:
+            yield f"{directory}/{capability}/{name}"
+        yield f"{directory}/{name}"
+
+    def _directories(self, loader: Loaded) -> Iterator[tuple[str, str]]:
         """RPATH (only without a RUNPATH) of the file and of those that brought it, LD_LIBRARY_PATH, RUNPATH."""
         facts = loader.facts
         if facts is None or facts.runpath is None:
@@ -338,13 +333,15 @@ class Process:
             did_main = False
             while each is not None:
                 did_main |= each is self.main
-                yield from self._split(each, each.rpath())
+                why = "RPATH" if each is loader else f"RPATH of {each.path.rpartition('/')[2]}"
+                yield from ((directory, why) for directory in self._split(each, each.rpath()))
                 each = each.loader
             if self.main and not did_main:
-                yield from self._split(self.main, self.main.rpath())
-        yield from self.environment.library_path
+                why = f"RPATH of {self.main.path.rpartition('/')[2]}"
+                yield from ((directory, why) for directory in self._split(self.main, self.main.rpath()))
+        yield from ((directory, "LD_LIBRARY_PATH") for directory in self.environment.library_path)
         if facts and facts.runpath is not None:
-            yield from self._split(loader, facts.runpath)
+            yield from ((directory, "RUNPATH") for directory in self._split(loader, facts.runpath))
 
     def _split(self, owner: Loaded, path: str | None) -> Iterator[str]:
         if path is None:
@@ -465,11 +462,22 @@ class Process:
         return {name for name in missing if name.split(b"@", 1)[0] in names}
 
     def _taken_as_present(self, missing: set[bytes], scope: Sequence[Loaded]) -> Iterator[bytes]:
-        """Symbols that a library nobody can look at may have: versions were checked, plain names cannot be."""
+        """Symbols of libraries that cannot be looked at: their versions were checked already.
+
+        For names without a version this machine's library of the same soname stands in, where it has one.
+        """
+        env = self.environment
         opaque = [each.path for each in scope if each.image is None]
-        only_c = all(name.startswith(_LIBC_FAMILY) for name in opaque)
+        plain: set[bytes] = set()
+        unknown = False
+        for soname in opaque:
+            path = env.system.stand_in(soname)
+            image = env.files.image(path) if path else None
+            unknown |= image is None or image.facts is None
+            if image and image.facts:
+                plain |= missing & env.files.symbols(image).plain
         for name in missing:
-            hidden = opaque and (b"@" in name or not only_c)
+            hidden = opaque and (unknown or b"@" in name or name in plain)
             if hidden or (self.assumes_python and name.startswith((b"Py", b"_Py"))):
                 yield name
 

@@ -6,9 +6,9 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dataloader.errors import PrefixError
 from dataloader.lockfile.model import Lockfile
@@ -18,21 +18,21 @@ from dataloader.verify.checks import Situation, check_library_path, check_loads,
 from dataloader.verify.contents import check_clobbers, check_contents, check_records
 from dataloader.verify.dependencies import check_conda_depends, check_requires_dist
 from dataloader.verify.drift import check_lock
-from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import check_driver, check_gpu_code
 from dataloader.verify.importance import Importance
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage, read_installed
-from dataloader.verify.loader import Memory
+from dataloader.verify.loader import Failure, Memory
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.openings import check_openings
 from dataloader.verify.python import find_interpreter
+from dataloader.verify.report import VerifyReport, sort_findings
 from dataloader.verify.scan import ScannedFile, Tree, hash_file, scan, walk
 from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
 from dataloader.verify.tables import load_tables
+from dataloader.verify.tree import TreeNode, build_tree
 from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
-
-_ORDER: Mapping[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,52 +51,6 @@ class VerifyOptions:
     """Judge for the target's description instead of this machine's libraries; ``None``: when they differ."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyReport:
-    """What verify found, worst first."""
-
-    findings: tuple[Finding, ...]
-    counts: Mapping[str, int]
-    """``files``, ``libraries``, ``packages``, ``symbols``... that were looked at."""
-    verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
-
-    @property
-    def ok(self) -> bool:
-        """No finding of severity error."""
-        return not any(finding.severity == "error" for finding in self.findings)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The document of ``verify --json``."""
-        return {
-            "version": 1,
-            "status": "ok" if self.ok else "error",
-            "counts": dict(sorted(self.counts.items())),
-            "findings": [
-                {
-                    "severity": finding.severity,
-                    "kind": finding.kind,
-                    "path": printable(finding.path),
-                    "message": printable(finding.message),
-                    "evidence": [printable(line) for line in finding.evidence],
-                    "fix": finding.fix and printable(finding.fix),
-                }
-                for finding in self.findings
-            ],
-        }
-
-
-def printable(text: str) -> str:
-    """``text`` without control characters and with bytes that are no UTF-8 escaped: names come from untrusted files."""
-    clean = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in clean)
-
-
-def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Worst first, then by path; equal ones once."""
-    key = lambda each: (_ORDER[each.severity], each.path, each.kind, each.message)  # noqa: E731
-    return tuple(sorted(dict.fromkeys(findings), key=key))
-
-
 def verify_prefix(
     prefix: Path, *, target: Target, lock: Lockfile | None = None, options: VerifyOptions | None = None
 ) -> VerifyReport:
@@ -107,74 +61,96 @@ def verify_prefix(
     Raises:
         PrefixError: there is no such directory.
     """
+    return verify_targets(prefix, targets=[target], lock=lock, options=options)[0]
+
+
+def verify_targets(
+    prefix: Path, *, targets: Sequence[Target], lock: Lockfile | None = None, options: VerifyOptions | None = None
+) -> list[VerifyReport]:
+    """One report for each target, of one reading of the prefix.
+
+    Raises:
+        PrefixError: there is no such directory.
+    """
     options = options or VerifyOptions()
+    with _cache(options) as cache:
+        contents = _read(prefix, options, cache)
+        reports = []
+        for target in targets:
+            view = _judge(contents, target, lock, options)
+            findings = sort_findings(_findings(view))
+            reports.append(VerifyReport(findings=findings, counts=_counts(contents), verdicts=tuple(view.verdicts)))
+        cache.store_state(contents.prefix, contents.state)
+        return reports
+
+
+def trace_file(
+    prefix: Path, file: str, *, target: Target, options: VerifyOptions | None = None
+) -> tuple[TreeNode, tuple[Failure, ...]]:
+    """Where every library of one file of the prefix comes from, and the reasons for which it does not load.
+
+    Args:
+        file: Relative to the prefix, with ``/``.
+
+    Raises:
+        PrefixError: there is no such directory, or no such library in it.
+    """
+    options = options or VerifyOptions()
+    with _cache(options) as cache:
+        contents = _read(prefix, options, cache)
+        view = _judge(contents, target, None, options)
+        verdict = next((each for each in view.verdicts if each.path == file), None)
+        if verdict is None:
+            raise PrefixError(
+                f"{file} is no library of {prefix} that this target could load",
+                code="no-such-library",
+                suggestions=("name it relative to the prefix, as findings do",),
+            )
+        bare = verdict.bare or verdict.package is None
+        process = view.judge.process if bare or verdict.package is None else view.judge.context(verdict.package)
+        return build_tree(process, str(contents.prefix / file))
+
+
+@contextmanager
+def _cache(options: VerifyOptions) -> Iterator[FactsCache]:
+    """The cache asked for, else one that lasts as long as this verification."""
+    if options.cache is not None:
+        yield FactsCache(options.cache)
+        return
+    with tempfile.TemporaryDirectory(prefix="dataloader-verify-") as scratch:
+        yield FactsCache(Path(scratch))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contents:
+    """What was read of a prefix, whatever the target."""
+
+    prefix: Path
+    installed: Installed
+    tree: Tree
+    digests: Mapping[str, str]
+    scanned: Sequence[ScannedFile]
+    disk: Disk
+    state: PrefixState
+
+
+def _read(prefix: Path, options: VerifyOptions, cache: FactsCache) -> _Contents:
     prefix = prefix.absolute()
     if not prefix.is_dir():
         raise PrefixError(f"{prefix} is not a directory", code="prefix-missing")
-    if options.cache is not None:
-        return _verify(prefix, target, lock, options, FactsCache(options.cache))
-    with tempfile.TemporaryDirectory(prefix="dataloader-verify-") as scratch:
-        return _verify(prefix, target, lock, options, FactsCache(Path(scratch)))
-
-
-def _verify(
-    prefix: Path, target: Target, lock: Lockfile | None, options: VerifyOptions, cache: FactsCache
-) -> VerifyReport:
     installed = read_installed(prefix)
     tree = walk(prefix)
     state = cache.load_state(prefix)
     digests = hash_recorded(prefix, installed, tree, state) if options.hashes else {}
     scanned = scan(prefix, tree, cache, _cache_keys(cache, installed, tree, digests), options.jobs)
-    interpreter = find_interpreter(prefix)
-    described = options.described if options.described is not None else not is_this_machine(target)
-    disk = Disk(prefix, scanned, cache)
-    environment = build_environment(
-        disk,
-        target,
-        described=described,
-        library_path=options.library_path,
-        memory=Memory(state.sufficed, state.missing),
-    )
-    owners = sole_owners(installed)
-    sources = SourceIndex(prefix, installed)
-    judge = Judge(
+    return _Contents(
         prefix=prefix,
-        interpreter=interpreter,
-        process=start_python(environment, interpreter),
-        files={file.path: file for file in scanned},
-        owners=owners,
-        packages={package.name: package for package in installed.packages if package.kind == "pypi"},
-        sources=sources,
-    )
-    verdicts = judge.judge()
-    situation = Situation(
-        prefix=str(prefix),
-        target=target,
-        installed=installed,
-        provided=provided_names(scanned),
-        owners=owners,
-        cuda_major=cuda_major(scanned),
-        importance=Importance(sources),
-        has_symbols=lambda failures: disk.defines({os.fsencode(failure.name) for failure in failures}),
-    )
-    view = _View(
-        prefix=prefix,
-        target=target,
-        lock=lock,
         installed=installed,
         tree=tree,
         digests=digests,
         scanned=scanned,
-        judge=judge,
-        verdicts=verdicts,
-        situation=situation,
-        opened=state.opened,
-        options=options,
-    )
-    findings = list(_findings(view))
-    cache.store_state(prefix, state)
-    return VerifyReport(
-        findings=sort_findings(findings), counts=_counts(installed, tree, scanned), verdicts=tuple(verdicts)
+        disk=Disk(prefix, scanned, cache),
+        state=state,
     )
 
 
@@ -182,50 +158,89 @@ def _verify(
 class _View:
     """All that was read and modelled, for the checks."""
 
-    prefix: Path
+    contents: _Contents
     target: Target
     lock: Lockfile | None
     options: VerifyOptions
-    installed: Installed
-    tree: Tree
-    digests: Mapping[str, str]
-    scanned: Sequence[ScannedFile]
     judge: Judge
     verdicts: Sequence[Verdict]
     situation: Situation
-    opened: dict[str, list[str]]
+
+
+def _judge(contents: _Contents, target: Target, lock: Lockfile | None, options: VerifyOptions) -> _View:
+    installed, state = contents.installed, contents.state
+    interpreter = find_interpreter(contents.prefix)
+    environment = build_environment(
+        contents.disk,
+        target,
+        described=options.described if options.described is not None else not is_this_machine(target),
+        library_path=options.library_path,
+        memory=Memory(state.sufficed, state.missing),
+    )
+    owners = sole_owners(installed)
+    sources = SourceIndex(contents.prefix, installed)
+    judge = Judge(
+        prefix=contents.prefix,
+        interpreter=interpreter,
+        process=start_python(environment, interpreter),
+        files={file.path: file for file in contents.scanned},
+        owners=owners,
+        packages={package.name: package for package in installed.packages if package.kind == "pypi"},
+        sources=sources,
+    )
+    situation = Situation(
+        prefix=str(contents.prefix),
+        target=target,
+        installed=installed,
+        provided=provided_names(contents.scanned),
+        owners=owners,
+        cuda_major=cuda_major(contents.scanned),
+        importance=Importance(sources),
+        has_symbols=lambda failures: contents.disk.defines({os.fsencode(failure.name) for failure in failures}),
+    )
+    return _View(
+        contents=contents,
+        target=target,
+        lock=lock,
+        options=options,
+        judge=judge,
+        verdicts=judge.judge(),
+        situation=situation,
+    )
 
 
 def _findings(view: _View) -> Iterator[Finding]:
     """Every check, in the order of the data: files, packages, libraries, GPU."""
-    installed, situation, judge, tables = view.installed, view.situation, view.judge, load_tables()
-    python = judge.interpreter.version
+    contents, situation, judge, tables = view.contents, view.situation, view.judge, load_tables()
+    installed, verdicts, relative = contents.installed, view.verdicts, view.situation.relative
     yield from check_records(installed)
-    yield from check_contents(installed, view.tree, view.digests)
-    yield from check_clobbers(installed, view.digests, frozenset(tables.providers))
+    yield from check_contents(installed, contents.tree, contents.digests)
+    yield from check_clobbers(installed, contents.digests, frozenset(tables.providers))
     if view.lock is not None:
         yield from check_lock(installed, view.lock)
-    yield from check_requires_dist(installed, view.target, python, judge.sources.imports_project)
+    yield from check_requires_dist(installed, view.target, judge.interpreter.version, judge.sources.imports_project)
     yield from check_conda_depends(installed, dict(each[:2] for each in view.target.virtual_packages()))
-    yield from check_malformed(view.scanned, situation.owners)
-    yield from check_machine(view.scanned, judge)
-    yield from check_loads(view.verdicts, situation)
-    yield from check_library_path(view.verdicts, situation, view.options.library_path)
-    yield from check_openings(judge, view.verdicts, installed, tables, view.lock, situation.cuda_major, view.opened)
-    yield from check_cuda_stacks(view.verdicts, judge.files, tables, situation.relative)
-    yield from check_openmp(view.verdicts, judge.files, tables, situation.relative)
-    yield from check_duplicates(view.scanned, tables)
-    by_path = {verdict.path: verdict for verdict in view.verdicts}
-    yield from check_numpy(installed, view.scanned, situation.owners, by_path, situation.importance)
+    yield from check_malformed(contents.scanned, situation.owners)
+    yield from check_machine(contents.scanned, judge)
+    yield from check_loads(verdicts, situation)
+    yield from check_library_path(verdicts, situation, view.options.library_path)
+    yield from check_openings(
+        judge, verdicts, installed, tables, view.lock, situation.cuda_major, contents.state.opened
+    )
+    yield from check_cuda_stacks(verdicts, judge.files, tables, relative)
+    yield from check_openmp(verdicts, judge.files, tables, relative)
+    yield from check_duplicates(contents.scanned, tables)
+    by_path = {verdict.path: verdict for verdict in verdicts}
+    yield from check_numpy(installed, contents.scanned, situation.owners, by_path, situation.importance)
     yield from check_driver(installed, view.target)
-    yield from check_gpu_code(view.scanned, view.verdicts, situation.owners, view.target)
+    yield from check_gpu_code(contents.scanned, verdicts, situation.owners, view.target)
 
 
-def _counts(installed: Installed, tree: Tree, scanned: list[ScannedFile]) -> dict[str, int]:
+def _counts(contents: _Contents) -> dict[str, int]:
     return {
-        "packages": len(installed.packages),
-        "files": len(tree.stats),
-        "libraries": sum(1 for file in scanned if file.facts),
+        "packages": len(contents.installed.packages),
+        "files": len(contents.tree.stats),
+        "libraries": sum(1 for file in contents.scanned if file.facts),
     }
 
 

@@ -34,6 +34,9 @@ class System(Protocol):
     def has_version(self, soname: str, version: str) -> bool | None:
         """Whether a described library offers a symbol version; ``None`` when that is not known."""
 
+    def stand_in(self, soname: str) -> str | None:
+        """A file on this machine whose symbols stand for those of a described library."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSystem:
@@ -56,6 +59,10 @@ class HostSystem:
         del soname, version
         return None
 
+    def stand_in(self, soname: str) -> str | None:
+        del soname
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedSystem:
@@ -66,6 +73,8 @@ class DescribedSystem:
     """Sonames of the C and C++ runtimes, which every machine of this kind has."""
     usual: frozenset[str] = field(default=frozenset())
     """Sonames that wheels may take from the system, but that minimal images often lack."""
+    here: HostSystem | None = None
+    """This machine, when it has the same kind of processor."""
 
     def cached(self, soname: str) -> str | None:
         del soname
@@ -86,6 +95,9 @@ class DescribedSystem:
         if limit is None or wanted is None:
             return None
         return wanted <= (version_tuple(limit) or ())
+
+    def stand_in(self, soname: str) -> str | None:
+        return self.here.cached(soname) if self.here else None
 
 
 def version_tuple(text: str) -> tuple[int, ...] | None:

@@ -109,9 +109,10 @@ def system_of(target: Target, *, described: bool) -> System:
     if not described:
         return host_system(target.arch)
     known = load_tables().system
+    here = host_system(target.arch) if os.uname().machine == target.arch else None
     if target.glibc is None:
         return DescribedSystem(target=target, core=known["musl"] | {f"libc.musl-{target.arch}.so.1"})
-    return DescribedSystem(target=target, core=known["always"], usual=known["usual"])
+    return DescribedSystem(target=target, core=known["always"], usual=known["usual"], here=here)
 
 
 def build_environment(

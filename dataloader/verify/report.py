@@ -1,0 +1,58 @@
+"""The report of one verification. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.loads import Verdict
+
+_ORDER: Mapping[Severity, int] = {"error": 0, "warning": 1, "note": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What verify found, worst first."""
+
+    findings: tuple[Finding, ...]
+    counts: Mapping[str, int]
+    """``files``, ``libraries``, ``packages``, ``symbols``... that were looked at."""
+    verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """No finding of severity error."""
+        return not any(finding.severity == "error" for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of ``verify --json``."""
+        return {
+            "version": 1,
+            "status": "ok" if self.ok else "error",
+            "counts": dict(sorted(self.counts.items())),
+            "findings": [
+                {
+                    "severity": finding.severity,
+                    "kind": finding.kind,
+                    "path": printable(finding.path),
+                    "message": printable(finding.message),
+                    "evidence": [printable(line) for line in finding.evidence],
+                    "fix": finding.fix and printable(finding.fix),
+                }
+                for finding in self.findings
+            ],
+        }
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters and with bytes that are no UTF-8 escaped: names come from untrusted files."""
+    clean = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in clean)
+
+
+def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Worst first, then by path; equal ones once."""
+    key = lambda each: (_ORDER[each.severity], each.path, each.kind, each.message)  # noqa: E731
+    return tuple(sorted(dict.fromkeys(findings), key=key))
