@@ -14,7 +14,6 @@ from typer.core import TyperCommand
 from dataloader.cli.console import ErrorHandler, Style
 from dataloader.cli.options import NEWEST, CommonOptions, Flag, StackFlags
 from dataloader.errors import UsageError
-from dataloader.inputs.spec import axis_mistake
 
 Options = TypeVar("Options", CommonOptions, StackFlags)
 
@@ -111,12 +110,18 @@ def expand_bare_flags(arguments: list[str], names: Collection[str] = STACK_NAMES
             return [*expanded, *arguments[at:]]
         if argument in names:
             following = arguments[at + 1] if at + 1 < len(arguments) else ""
-            takes = following != NEWEST and axis_mistake("cuda", following) is None
+            takes = following != NEWEST and _axis_mistake("cuda", following) is None
             argument = f"{argument}={following if takes else NEWEST}"
             if takes:
                 next(rest)
         expanded.append(argument)
     return expanded
+
+
+def _axis_mistake(axis: str, value: str) -> str | None:
+    from dataloader.inputs.spec import axis_mistake  # 20 ms, for those who name a stack only
+
+    return axis_mistake(axis, value)
 
 
 def _parameters(kind: type[CommonOptions | StackFlags], takes: Collection[str]) -> Iterable[inspect.Parameter]:
@@ -165,7 +170,7 @@ def _check(options: Iterable[CommonOptions | StackFlags]) -> None:
     for one in options:
         if isinstance(one, StackFlags):
             for axis, value in one.asked().items():
-                if mistake := axis_mistake(axis, value):
+                if mistake := _axis_mistake(axis, value):
                     raise UsageError(f"--{axis}={value}: {mistake}", code="stack-value-invalid")
         elif one.conda == "never" and one.channels:
             raise UsageError(
