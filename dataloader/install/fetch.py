@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,9 +77,7 @@ async def fetch_wheels(
                     if not await asyncio.to_thread(_is_whole, archive, package.sha256):
                         await download(package.url, package.sha256, package.size, archive, package.file_name)
                 size = archive.stat().st_size
-                stored = await store.add(
-                    archive, package.file_name, package.sha256, pool, lambda amount: reporter.advance("unpack", amount)
-                )
+                stored = await store.add(archive, package.file_name, package.sha256, pool, reporter)
                 _check_identity(package, stored)
                 archive.unlink()
                 downloaded += size
@@ -93,8 +90,6 @@ async def fetch_wheels(
         finally:
             reporter.finish("unpack")
     wheels |= {package.name: stored for package, stored in zip(ordered, done, strict=True)}
-    with suppress(OSError):
-        folder.rmdir()
     return Fetched(wheels=wheels, downloaded_bytes=downloaded)
 
 

@@ -1,6 +1,6 @@
 """Put one stored file at another path without copying it where the volume allows: hard link, clone, copy."""
 
-# ruff: noqa: PTH108
+# ruff: noqa: PTH101, PTH108, PTH116
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from dataloader.reporter import Reporter
 
@@ -18,7 +19,17 @@ _FICLONE = 0x40049409
 """ioctl_ficlone(2): share the extents of another file (btrfs, xfs, bcachefs, overlay on them)."""
 
 _CANNOT = frozenset(
-    {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EBADF}
+    {
+        errno.EXDEV,
+        errno.EPERM,
+        errno.EACCES,
+        errno.EOPNOTSUPP,
+        errno.ENOSYS,
+        errno.EINVAL,
+        errno.ENOTTY,
+        errno.EBADF,
+        errno.EIO,  # rclone's answer to link(2); a true error of the device fails the copy too
+    }
 )
 """What a volume answers to a way it does not know (or does not allow); anything else is a failure of its own."""
 
@@ -60,16 +71,25 @@ class Linker:
 
 def clone(source: str, target: str) -> None:
     """Share the extents of ``source``; time and mode are carried over."""
-    with open(source, "rb") as reading:
-        with open(target, "xb") as writing:
-            try:
-                fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())
-            except OSError:
-                os.unlink(target)
-                raise
-        shutil.copystat(source, target)
+    with open(source, "rb") as reading, open(target, "xb") as writing:
+        try:
+            fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())
+        except OSError:
+            os.unlink(target)
+            raise
+    _copy_status(source, target)
 
 
 def copy(source: str, target: str) -> None:
     """Copy content, time and mode."""
-    shutil.copy2(source, target, follow_symlinks=False)
+    shutil.copyfile(source, target)
+    _copy_status(source, target)
+
+
+def _copy_status(source: str, target: str) -> None:
+    status = os.stat(source)
+    # A volume without times or modes of its own shows what it has; the content is what counts.
+    with suppress(OSError):
+        os.chmod(target, status.st_mode & 0o7777)
+    with suppress(OSError):
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))

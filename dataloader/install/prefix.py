@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeAlias
 
 from dataloader.errors import PrefixError
 from dataloader.install.model import Installed, Inventory
-from dataloader.install.status import STATE, STATE_VERSION
+from dataloader.install.place import OWN_FOLDER
+from dataloader.install.status import JOURNAL, STATE, STATE_VERSION
 
 Nature: TypeAlias = Literal["absent", "empty", "ours", "conda", "venv", "foreign"]
 
@@ -61,10 +62,12 @@ def nature(prefix: Path) -> Nature:
         return "absent"
     except NotADirectoryError as error:
         raise PrefixError(f"{prefix} is not a directory.", code="prefix-foreign") from error
-    if not names:
+    if not names - {"lost+found"}:
         return "empty"
-    if (prefix / STATE).is_file():
+    if (prefix / STATE).is_file() or (prefix / JOURNAL).is_file():
         return "ours"
+    if names <= {OWN_FOLDER, "lost+found"}:
+        return "empty"  # a first sync is at work, or died, inside a mounted volume
     if "conda-meta" in names:
         return "conda"
     return "venv" if "pyvenv.cfg" in names else "foreign"

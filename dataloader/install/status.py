@@ -15,6 +15,9 @@ import os
 STATE = ".dataloader/state.json"
 """Relative to the prefix; its presence says that the environment is ours."""
 
+JOURNAL = ".dataloader/journal"
+"""There while a mounted prefix is being switched, or when that was cut off."""
+
 STATE_VERSION = 1
 
 
@@ -32,7 +35,8 @@ def fast_status(
         with open(os.path.join(where, STATE), encoding="utf-8") as stream:
             state = json.load(stream)
         return bool(
-            state["version"] == STATE_VERSION
+            not os.path.exists(os.path.join(where, JOURNAL))
+            and state["version"] == STATE_VERSION
             and state["lock_digest"] == lock_digest(lock_bytes)
             and state["target_prefix"] == os.path.abspath(target_prefix or where)
             and state["fingerprint"] == fingerprint(where, state["site_packages"])

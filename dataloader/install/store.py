@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from dataloader.errors import IntegrityError
 from dataloader.install.hashing import record_digest
 from dataloader.install.owner import is_abandoned, mark, unmark
 from dataloader.install.recipe import Recipe
+from dataloader.install.settle import settle
+from dataloader.reporter import Reporter
 
 _TEMPORARY = ".new-"
 
@@ -60,10 +62,11 @@ class WheelStore:
             return StoredWheel(sha256=sha256, layer=layer, files=entry / "files", recipe=recipe)
         return None
 
-    async def add(
-        self, archive: Path, wheel_name: str, sha256: str, pool: Executor, advance: Callable[[int], None]
-    ) -> StoredWheel:
-        """Unpack an archive whose hash has been checked. When another process was quicker, its entry is used."""
+    async def add(self, archive: Path, wheel_name: str, sha256: str, pool: Executor, reporter: Reporter) -> StoredWheel:
+        """Unpack an archive whose hash has been checked; progress goes to the task ``unpack``.
+
+        When another process was quicker, its entry is used.
+        """
         from dataloader.install.unpack import unpack_wheel
 
         final = _entry(self._writable, sha256)
@@ -74,9 +77,12 @@ class WheelStore:
             mark(temporary)
             files = temporary / "files"
             files.mkdir()
-            recipe = await unpack_wheel(archive, wheel_name, files, pool, advance)
+            recipe = await unpack_wheel(
+                archive, wheel_name, files, pool, lambda amount: reporter.advance("unpack", amount)
+            )
             (temporary / "recipe").write_bytes(recipe.to_bytes())
             unmark(temporary)
+            await settle(temporary.parent, reporter)
             try:
                 temporary.rename(final)
             except OSError as error:

@@ -1,11 +1,6 @@
-"""Put a finished tree in a prefix's place at once, and clear up what a killed sync left behind.
+"""Put a finished tree in a prefix's place, and clear up what a killed sync left behind."""
 
-Beside a prefix ``env`` there are, while a sync runs, ``.env.dataloader-lease``, ``.env.dataloader-tree-*`` (a tree
-under construction, after the switch the old environment) and, where two trees cannot be exchanged in one step,
-``.env.dataloader-journal``.
-"""
-
-# ruff: noqa: PTH101, PTH104, PTH108, PTH112, PTH114, PTH119, PTH120, PTH121, PTH115, PTH211
+# ruff: noqa: PTH101, PTH104, PTH105, PTH208, PTH108, PTH112, PTH114, PTH119, PTH120, PTH121, PTH115, PTH211
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
 
 from __future__ import annotations
@@ -18,10 +13,17 @@ import os
 import shutil
 import stat
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from dataloader.install.activate import ACTIVATION
 from dataloader.install.linking import Linker
+from dataloader.install.place import OWN_FOLDER, Place
+from dataloader.install.status import STATE
+
+_STAY = frozenset({OWN_FOLDER, "lost+found"})
+"""Entries of a mounted prefix that are not exchanged: our own folder, and what fsck(8) keeps in a volume's root."""
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -29,20 +31,14 @@ _RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "ppc64le": 357, "s390x": 347, "risc
 """System call numbers (syscalls(2)): the C library's wrapper came with glibc 2.28 and is missing in musl."""
 
 
-def beside(prefix: Path, what: str) -> Path:
-    """The path of one of a sync's helpers: ``lease``, ``journal`` or ``tree-*``."""
-    return prefix.parent / f".{prefix.name}.dataloader-{what}"
+def switch(tree: Path, place: Place) -> Path | None:
+    """Make ``tree`` the environment at the prefix; the old one's new path, or ``None`` when there was none.
 
-
-def new_tree(prefix: Path) -> Path:
-    """Make an empty directory for the next environment of ``prefix``, on the same volume."""
-    tree = beside(prefix, f"tree-{uuid.uuid4().hex[:12]}")
-    tree.mkdir()
-    return tree
-
-
-def switch(tree: Path, prefix: Path) -> Path | None:
-    """Make ``tree`` the environment at ``prefix``; the old one's new path, or ``None`` when there was none."""
+    One step where the volume can exchange two directories; else several with a journal, which ``recover`` finishes.
+    """
+    prefix = place.prefix
+    if place.inside:
+        return _switch_entries(tree, place)
     try:
         os.rename(tree, prefix)  # nothing there, or an empty directory
     except OSError as error:
@@ -55,7 +51,7 @@ def switch(tree: Path, prefix: Path) -> Path | None:
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
             raise
-        return _switch_in_two_steps(tree, prefix)
+        return _switch_in_two_steps(tree, place)
     return tree
 
 
@@ -71,31 +67,67 @@ def exchange(one: Path, other: Path) -> None:
         raise OSError(code, os.strerror(code), os.fspath(one), None, os.fspath(other))
 
 
-def _switch_in_two_steps(tree: Path, prefix: Path) -> Path:
-    """Where there is no exchange: two renames, with a journal that ``recover`` finishes after a kill between them."""
-    journal, old = beside(prefix, "journal"), beside(prefix, f"tree-{uuid.uuid4().hex[:12]}")
-    written = journal.with_name(f"{journal.name}-{uuid.uuid4().hex[:12]}")
-    written.write_text(json.dumps({"new": tree.name, "old": old.name}), encoding="utf-8")
-    written.rename(journal)
-    os.rename(prefix, old)
-    os.rename(tree, prefix)
-    journal.unlink()
+def _switch_in_two_steps(tree: Path, place: Place) -> Path:
+    """Where there is no exchange: two renames."""
+    old = place.helper(f"tree-{uuid.uuid4().hex[:12]}")
+    _write_journal(place, {"new": tree.name, "old": old.name})
+    os.rename(place.prefix, old)
+    try:
+        os.rename(tree, place.prefix)
+    except OSError:
+        os.rename(old, place.prefix)
+        raise
+    place.helper("journal").unlink()
     return old
 
 
-def recover(prefix: Path) -> None:
+def _switch_entries(tree: Path, place: Place) -> Path:
+    """Where the prefix itself cannot be renamed (a mount point): each of its entries."""
+    old = place.new_tree()
+    outgoing = [name for name in os.listdir(place.prefix) if name not in _STAY]
+    incoming = [name for name in os.listdir(tree) if name not in _STAY]
+    _write_journal(place, {"new": tree.name, "old": old.name, "outgoing": outgoing, "incoming": incoming})
+    _move_entries(place, tree, old, outgoing, incoming)
+    return old
+
+
+def _move_entries(place: Place, new: Path, old: Path, outgoing: list[str], incoming: list[str]) -> None:
+    """Every step can be repeated: what has been done is seen by where an entry lies. The state file comes last."""
+    for name in sorted({*outgoing, *incoming}):
+        here = place.prefix / name
+        if name in outgoing and not os.path.lexists(old / name) and os.path.lexists(here):
+            os.rename(here, old / name)
+        if name in incoming and os.path.lexists(new / name):
+            os.rename(new / name, here)
+    for path in (ACTIVATION, STATE):
+        if (new / path).exists():
+            os.replace(new / path, place.prefix / path)
+        elif path == ACTIVATION and (new / STATE).exists():
+            (place.prefix / path).unlink(missing_ok=True)
+    place.helper("journal").unlink()
+
+
+def _write_journal(place: Place, content: Mapping[str, object]) -> None:
+    journal = place.helper("journal")
+    written = journal.with_name(f"{journal.name}-{uuid.uuid4().hex[:12]}")
+    written.write_text(json.dumps(content), encoding="utf-8")
+    written.rename(journal)
+
+
+def recover(place: Place) -> None:
     """Finish a switch that was cut off, and remove the trees of dead syncs. The caller holds the prefix's lease."""
-    journal = beside(prefix, "journal")
-    with suppress(FileNotFoundError, ValueError, KeyError):
-        names = json.loads(journal.read_bytes())
-        for name in (names["new"], names["old"]):
-            if not os.path.lexists(prefix) and (prefix.parent / name).is_dir():
-                os.rename(prefix.parent / name, prefix)
-    journal.unlink(missing_ok=True)
-    for leftover in prefix.parent.glob(f".{_quoted(prefix.name)}.dataloader-*"):
+    journal = place.helper("journal")
+    if journal.is_file():
+        content = json.loads(journal.read_bytes())
+        new, old = place.helper("journal").parent / content["new"], place.helper("journal").parent / content["old"]
+        if "incoming" in content:
+            _move_entries(place, new, old, content["outgoing"], content["incoming"])
+        elif not os.path.lexists(place.prefix):
+            os.rename(new if new.is_dir() else old, place.prefix)
+    for leftover in place.helpers():
         if leftover.is_dir() and not leftover.is_symlink():
             remove_tree(leftover)
-        elif leftover != beside(prefix, "lease"):
+        else:
             leftover.unlink(missing_ok=True)
 
 
@@ -161,8 +193,3 @@ def _same_source(old: Path, new: Path, inside: str, name: str) -> bool:
         return os.path.samefile(old / module, new / module) or filecmp.cmp(old / module, new / module)
     except OSError:
         return False
-
-
-def _quoted(name: str) -> str:
-    """A name as a glob pattern that matches only it."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from dataloader.install.fetch import fetch_wheels
 from dataloader.install.lease import Lease
 from dataloader.install.linking import Linker
 from dataloader.install.model import Downloader, InstallPlan, Inventory, SyncOptions, SyncResult
+from dataloader.install.place import Place, place_of
 from dataloader.install.plan import make_plan
 from dataloader.install.prefix import check_usable, owned_paths, read_inventory, read_state
-from dataloader.install.status import STATE, fingerprint
+from dataloader.install.settle import settle
+from dataloader.install.status import JOURNAL, STATE, fingerprint
 from dataloader.install.store import WheelStore
-from dataloader.install.switch import beside, carry_over, new_tree, recover, remove_tree, switch
+from dataloader.install.switch import carry_over, recover, remove_tree, switch
 from dataloader.install.tree import Tree
 from dataloader.install.venv import resolve_interpreter
 from dataloader.install.wheel import DamagedEntry
@@ -48,6 +51,8 @@ def plan_prefix(lock: Lockfile, prefix: Path, options: SyncOptions | None = None
     check_usable(prefix, adopt=options.adopt if options else False)
     state = read_state(prefix)
     reasons = []
+    if (prefix / JOURNAL).is_file():
+        reasons.append("an earlier sync was cut off")
     if state is None:
         reasons.append("there is no environment of ours yet")
     else:
@@ -98,23 +103,31 @@ async def _sync(
     if plan.is_empty:
         _refresh_state(prefix, options)
         return SyncResult(plan=plan, changed=False)
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    async with Lease(beside(prefix, "lease"), os.fspath(prefix), reporter, options.wait_seconds):
-        recover(prefix)
+    place = place_of(prefix)
+    async with Lease(place.helper("lease"), os.fspath(prefix), reporter, options.wait_seconds):
+        recover(place)
         plan = plan_prefix(lock, prefix, options)  # another process may have done it while we waited
         if plan.is_empty:
             return SyncResult(plan=plan, changed=False)
-        return await _Build(lock, prefix, options, reporter, download).run(plan)
+        return await _Build(lock, place, _target(prefix, options), options, reporter, download).run(plan)
 
 
 class _Build:
     """One build and switch, under the prefix's lease."""
 
     def __init__(
-        self, lock: Lockfile, prefix: Path, options: SyncOptions, reporter: Reporter, download: Downloader
+        self,
+        lock: Lockfile,
+        place: Place,
+        final: str,
+        options: SyncOptions,
+        reporter: Reporter,
+        download: Downloader,
     ) -> None:
         self._lock = lock
-        self._prefix = prefix
+        self._place = place
+        self._prefix = place.prefix
+        self._final = final
         self._options = options
         self._reporter = reporter
         self._download = download
@@ -126,9 +139,10 @@ class _Build:
         python = host_python(self._lock, self._options)
         self._store.sweep()
         for attempt in range(_ATTEMPTS):
-            folder = new_tree(self._prefix)
+            folder = self._place.new_tree()
             try:
                 tree = await self._build(folder, python)
+                await settle(folder.parent, self._reporter)
                 self._switch(tree)
                 break
             except DamagedEntry as damage:
@@ -144,14 +158,13 @@ class _Build:
         lock, options = self._lock, self._options
         fetched = await fetch_wheels(lock.pypi(), self._store, options, self._reporter, self._download)
         self._downloaded += fetched.downloaded_bytes
-        final = _target(self._prefix, options)
         if lock.conda():
             from dataloader.install.conda import link_conda
 
             self._downloaded += await link_conda(
                 lock.conda(),
                 folder,
-                Path(final),
+                Path(self._final),
                 platform=lock.platform,
                 cache_dir=options.cache_dir,
                 layers=options.layers,
@@ -159,7 +172,7 @@ class _Build:
                 client=options.conda_client,
                 reporter=self._reporter,
             )
-        tree = Tree(os.fspath(folder), final, layout_of(lock, python))
+        tree = Tree(os.fspath(folder), self._final, layout_of(lock, python))
         build_tree(tree, lock, fetched.wheels, python, self._reporter)
         write_state(tree, lock, options, python)
         return tree
@@ -170,7 +183,7 @@ class _Build:
         owned = owned_paths(self._prefix) if self._prefix.exists() else set()
         if self._prefix.exists():
             carry_over(self._prefix, folder, owned, linker)
-        old = switch(folder, self._prefix)
+        old = switch(folder, self._place)
         if old is not None:
             carry_over(old, self._prefix, owned, linker)  # what was written between the first pass and the switch
             remove_tree(old)
@@ -219,7 +232,8 @@ def _refresh_state(prefix: Path, options: SyncOptions) -> None:
         temporary.write_bytes(fresh.to_bytes())
         temporary.replace(prefix / STATE)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def from_os_error(error: OSError, prefix: Path) -> DataloaderError:

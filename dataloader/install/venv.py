@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
 
 from dataloader.errors import PrefixError
 from dataloader.install.tree import ENVIRONMENT, Tree
 from dataloader.interpreters import Interpreter, ask_interpreter
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO})
+"""What volumes without symbolic links answer."""
 
 
 def resolve_interpreter(interpreter: Interpreter | Path) -> Interpreter:
@@ -50,5 +55,16 @@ def write_venv(tree: Tree, python: Interpreter) -> None:
 
 
 def _link(tree: Tree, target: str, path: str) -> None:
-    Path(tree.root, path).symlink_to(target)
+    """A symbolic link, or a copy of the program on a volume without such links; PEP 405 allows both."""
+    place = Path(tree.root, path)
     tree.owners[path] = ENVIRONMENT
+    try:
+        place.symlink_to(target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        original = place.parent / target
+        if original.is_file():
+            shutil.copy(original, place)
+        else:
+            del tree.owners[path]  # lib64, for which lib serves as well

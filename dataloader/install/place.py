@@ -1,0 +1,81 @@
+"""Where a sync works: beside the prefix, or inside it where nothing can be put beside (a mounted volume).
+
+beside   .env.dataloader-lease    inside   env/.dataloader/lease     who is at work
+         .env.dataloader-tree-*            env/.dataloader/tree-*    the next environment, then the old one
+         .env.dataloader-journal           env/.dataloader/journal   a switch that takes several steps
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataloader.errors import PrefixError
+
+OWN_FOLDER = ".dataloader"
+"""The folder of an environment that belongs to us."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A prefix and the room to work on it."""
+
+    prefix: Path
+    """Without a link at the end."""
+    inside: bool
+
+    def helper(self, what: str) -> Path:
+        """The path of the ``lease``, the ``journal`` or a ``tree-*``."""
+        if self.inside:
+            return self.prefix / OWN_FOLDER / what
+        return self.prefix.parent / f".{self.prefix.name}.dataloader-{what}"
+
+    def helpers(self) -> list[Path]:
+        """All that is there of them, but for the lease."""
+        if self.inside:
+            found = [*self.helper("").glob("tree-*"), *self.helper("").glob("journal*")]
+        else:
+            name = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in self.prefix.name)
+            found = list(self.prefix.parent.glob(f".{name}.dataloader-*"))
+        return sorted(path for path in found if path != self.helper("lease"))
+
+    def new_tree(self) -> Path:
+        """Make an empty directory for the next environment, on the prefix's volume."""
+        tree = self.helper(f"tree-{uuid.uuid4().hex[:12]}")
+        tree.mkdir()
+        return tree
+
+
+def place_of(prefix: Path) -> Place:
+    """Where to work on ``prefix``, whose parents are made.
+
+    Raises:
+        PrefixError: something is mounted below it; replacing the tree would take that volume's content along.
+    """
+    real = Path(os.path.realpath(prefix)) if prefix.is_symlink() else prefix.parent.resolve() / prefix.name
+    real.parent.mkdir(parents=True, exist_ok=True)
+    mounts = _mount_points()
+    below = sorted(path for path in mounts if path.startswith(f"{real}/"))
+    if below:
+        raise PrefixError(
+            f"{real} has other volumes mounted inside it.",
+            code="prefix-has-mounts",
+            causes=tuple(below),
+            suggestions=("Unmount them while the environment is changed, or mount them elsewhere.",),
+        )
+    inside = real.is_dir() and (str(real) in mounts or not os.access(real.parent, os.W_OK | os.X_OK))
+    if inside:
+        (real / OWN_FOLDER).mkdir(exist_ok=True)
+    return Place(prefix=real, inside=inside)
+
+
+def _mount_points() -> set[str]:
+    """Where volumes are mounted (proc_pid_mountinfo(5)); bind mounts of one file system are told by nothing else."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return set()
+    return {re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[4]) for line in lines}

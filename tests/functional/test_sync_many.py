@@ -1,0 +1,146 @@
+"""Many syncs at once: one works, the others wait or take what is there; nothing is fetched twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from dataloader.install import lease as lease_module
+from dataloader.install.lease import Lease
+from dataloader.install.owner import identity
+from tests.helpers.locks import Heard, lock_of, options_for
+from tests.helpers.sync_process import Request, start
+from tests.helpers.wheels import make_wheel
+
+WHEELS = 5
+
+
+def wheels(folder: Path) -> list[Path]:
+    files = {f"m{number}.py": "x = 1\n" for number in range(50)}
+    return [
+        make_wheel(
+            folder / "wheels", f"part{part}", "1", files={f"part{part}/{name}": text for name, text in files.items()}
+        )
+        for part in range(WHEELS)
+    ]
+
+
+def outcomes(processes: list[subprocess.Popen[str]]) -> Counter[str]:
+    ended = [process.communicate()[0] for process in processes]
+    assert all(process.returncode == 0 for process in processes), ended
+    return Counter(text.split()[-1] for text in ended)
+
+
+def downloads(log: Path) -> Counter[str]:
+    return Counter(log.read_text().split())
+
+
+def test_many_syncs_of_one_prefix(tmp_path: Path) -> None:
+    request = Request(lock_of(*wheels(tmp_path)), tmp_path / "env", options_for(tmp_path), tmp_path / "log")
+
+    seen = outcomes([start(request, tmp_path) for _ in range(8)])
+
+    assert seen == {"changed": 1, "unchanged": 7}
+    assert set(downloads(tmp_path / "log").values()) == {1}
+    assert [path.name for path in tmp_path.glob(".env*")] == []
+
+
+def test_many_syncs_of_many_prefixes_share_one_cache(tmp_path: Path) -> None:
+    lock = lock_of(*wheels(tmp_path))
+    requests = [Request(lock, tmp_path / f"env{n}", options_for(tmp_path), tmp_path / "log") for n in range(6)]
+
+    seen = outcomes([start(request, tmp_path) for request in requests])
+
+    assert seen == {"changed": 6}
+    assert downloads(tmp_path / "log") == {f"part{part}-1-py3-none-any.whl": 1 for part in range(WHEELS)}
+    assert not list((tmp_path / "cache").glob("downloads/*"))
+
+
+def test_processes_that_cannot_see_each_other(tmp_path: Path) -> None:
+    """In pid and mount namespaces of their own, as in pods: only the lease file tells them of each other."""
+    wrapper = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
+    if subprocess.run([*wrapper, "true"], capture_output=True).returncode != 0:
+        pytest.skip("namespaces are not allowed here")
+    request = Request(lock_of(*wheels(tmp_path)), tmp_path / "env", options_for(tmp_path), tmp_path / "log")
+
+    seen = outcomes([start(request, tmp_path, wrapper=wrapper) for _ in range(5)])
+
+    assert seen == {"changed": 1, "unchanged": 4}
+    assert set(downloads(tmp_path / "log").values()) == {1}
+
+
+def hold(path: Path, owner: object) -> None:
+    path.write_text(json.dumps({"token": "theirs", "host": "elsewhere", "owner": owner}))
+
+
+def acquire(path: Path, wait_seconds: float = 5) -> float:
+    async def take() -> float:
+        begun = time.monotonic()
+        async with Lease(path, "it", Heard(), wait_seconds):
+            return time.monotonic() - begun
+
+    return asyncio.run(take())
+
+
+def test_lease_of_a_dead_process_is_taken_at_once(tmp_path: Path) -> None:
+    done = subprocess.Popen(["true"])
+    done.wait()
+    hold(tmp_path / "lease", {**identity(), "pid": done.pid, "started": "1"})
+
+    assert acquire(tmp_path / "lease") < 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_lease_whose_heart_has_stopped_is_taken_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "STALE_SECONDS", 0.6)
+    hold(tmp_path / "lease", {"boot": "another machine", "pid": 1})
+
+    assert 0.5 < acquire(tmp_path / "lease") < 3
+
+
+def test_lease_that_beats_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataloader.errors import PrefixBusy
+
+    monkeypatch.setattr(lease_module, "STALE_SECONDS", 0.6)
+    hold(tmp_path / "lease", {"boot": "another machine", "pid": 1})
+    beat = subprocess.Popen(["sh", "-c", f"while true; do touch {tmp_path}/lease; sleep 0.1; done"])
+    try:
+        with pytest.raises(PrefixBusy):
+            acquire(tmp_path / "lease", wait_seconds=1.5)
+    finally:
+        beat.kill()
+        beat.wait()
+    assert (tmp_path / "lease").exists()
+
+
+def test_torn_lease_file_is_taken_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "STALE_SECONDS", 0.4)
+    (tmp_path / "lease").write_bytes(b"")
+
+    assert acquire(tmp_path / "lease") < 3
+
+
+def test_half_made_entries_of_the_living_are_left_alone(tmp_path: Path) -> None:
+    from dataloader.install.owner import mark
+    from dataloader.install.store import WheelStore
+
+    mine, theirs = tmp_path / "wheels/aa/.new-mine", tmp_path / "wheels/aa/.new-dead"
+    for folder in (mine, theirs):
+        folder.mkdir(parents=True)
+        mark(folder)
+    done = subprocess.Popen(["true"])
+    done.wait()
+    (theirs / ".owner").write_text(json.dumps({**identity(), "pid": done.pid, "started": "1"}))
+
+    WheelStore(tmp_path).sweep()
+
+    assert mine.exists()
+    assert not theirs.exists()
+    assert os.getpid() == identity()["pid"]
