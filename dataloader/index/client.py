@@ -17,13 +17,14 @@ from dataloader.cache import cache_root
 from dataloader.errors import IndexUnavailable, IntegrityError, InternalError
 from dataloader.index.credentials import Credentials, check_url, redact, without_credentials
 from dataloader.index.download import Throttle, Wanted, download
+from dataloader.index.failures import Forbidden, NotFound
 from dataloader.index.local import local_path, read_find_links, read_metadata, read_project_page, sha256_of_file
 from dataloader.index.metadata import parse_metadata
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.pages import ACCEPT, Page, parse_page
 from dataloader.index.ranges import fetch_metadata_text
 from dataloader.index.store import IndexStore, StoredPage
-from dataloader.index.web import Forbidden, NotFound, Web
+from dataloader.index.web import Web
 from dataloader.names import normalized
 from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
@@ -48,7 +49,7 @@ class IndexClient:
         reporter: Reporter | None = None,
         *,
         cache_dir: Path | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx.MockTransport | None = None,
     ) -> None:
         self.settings = settings
         self._reporter = reporter or Reporter()

@@ -9,24 +9,29 @@ import hashlib
 import os
 import re
 import secrets
+import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dataloader.errors import DiskFull, IndexUnavailable, IntegrityError, UsageError
 from dataloader.index.credentials import redact
+from dataloader.index.failures import Failed, NotFound
 from dataloader.index.local import local_path
-from dataloader.index.web import Failed, NotFound, Web
+from dataloader.index.web import Web
 from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
     import httpx
 
 _BATCH = 1 << 20
-"""Bytes that are hashed and written at a time, in a thread."""
+"""Bytes that are hashed and written at a time."""
+_TELL_EVERY = 0.2
+"""Seconds between signs of progress, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +51,16 @@ class Throttle:
     def __init__(self, rate: int | None) -> None:
         self._rate = rate
         self._free = 0.0
+        self._lock = threading.Lock()
 
-    async def take(self, amount: int) -> None:
-        """Wait until ``amount`` more bytes fit."""
+    def wait_for(self, amount: int) -> float:
+        """Seconds to wait until ``amount`` more bytes fit."""
         if self._rate is None:
-            return
-        now = time.monotonic()
-        self._free = max(self._free, now) + amount / self._rate
-        await asyncio.sleep(self._free - now)
+            return 0.0
+        with self._lock:
+            now = time.monotonic()
+            self._free = max(self._free, now) + amount / self._rate
+            return self._free - now
 
 
 @dataclass
@@ -106,10 +113,9 @@ async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Repor
                 part.restart()
             reporter.start(wanted.task, wanted.destination.name, wanted.size)
             reporter.advance(wanted.task, part.size)
+            transfer = _Transfer(web, wanted, part, throttle, reporter)
             try:
-                return await web.first_good(
-                    wanted.url, lambda address, _: _attempt(web, address, wanted, part, throttle, reporter)
-                )
+                return await web.first_good(wanted.url, lambda address, _: transfer.attempt(address))
             except NotFound as error:
                 message = f"{redact(wanted.url)} is not there (any more)."
                 advice = "Lock again: the index may have taken the file away."
@@ -118,45 +124,120 @@ async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Repor
                 reporter.finish(wanted.task)
 
 
-async def _attempt(web: Web, address: str, wanted: Wanted, part: _Part, throttle: Throttle, reporter: Reporter) -> str:
-    """One address; bytes that came before a failure stay in ``part`` for the next."""
-    resumed = part.size > 0
-    if not _is_whole(wanted, part):
-        if (source := local_path(address)) is not None:
-            await asyncio.to_thread(_copy, source, wanted, part, reporter)
-        else:
-            async with web.stream(address, _range_headers(wanted, part)) as response:
-                _begin(response, wanted, part, reporter)
-                resumed = part.size > 0
-                await _receive(response, address, wanted, part, throttle, reporter)
-    try:
-        _check(address, wanted, part)
-    except Failed:
-        reporter.advance(wanted.task, -part.size)
-        part.restart()
-        if resumed:
-            # The fault may lie with the bytes from before, not with this address: it gets a clean try.
-            return await _attempt(web, address, wanted, part, throttle, reporter)
-        raise
-    part.file.flush()
-    part.path.replace(wanted.destination)
-    return part.hasher.hexdigest()
+class _Transfer:
+    """Brings bytes into a part; what came before a failure stays there for the next attempt."""
 
+    def __init__(self, web: Web, wanted: Wanted, part: _Part, throttle: Throttle, reporter: Reporter) -> None:
+        self._web = web
+        self._wanted = wanted
+        self._part = part
+        self._throttle = throttle
+        self._reporter = reporter
+        self._loop = asyncio.get_running_loop()
+        self._stopped = threading.Event()
+        self._response: httpx.Response | None = None
 
-def _copy(source: Path, wanted: Wanted, part: _Part, reporter: Reporter) -> None:
-    """A file of this machine goes the way of the others, so that its hash judges it too."""
-    reporter.advance(wanted.task, -part.size)
-    part.restart()
-    try:
-        file = source.open("rb")
-    except OSError as error:
-        message = f"{source} cannot be read: {error.strerror}."
-        missing = isinstance(error, FileNotFoundError)
-        raise Failed(IndexUnavailable(message, code="index-unreachable"), retry=False, missing=missing) from error
-    with file:
-        while chunk := file.read(_BATCH):
-            part.append(chunk)
-            reporter.advance(wanted.task, len(chunk))
+    async def attempt(self, address: str) -> str:
+        """Try one address in a thread; who cancels this does not wait for a server that has stalled."""
+        future = self._loop.run_in_executor(self._web.threads, self._run, address)
+        # Nobody asks how a stopped thread ended.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            self._stop()
+            await asyncio.wait([future], timeout=2)
+            raise
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        stream = self._response.extensions.get("network_stream") if self._response else None
+        connection = stream.get_extra_info("socket") if stream else None
+        if connection is not None:
+            with suppress(OSError):
+                # Wakes a thread that waits in recv(); SSLSocket's own method would take the TLS state from under it.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def _run(self, address: str) -> str:
+        part, resumed = self._part, self._part.size > 0
+        if not _is_whole(self._wanted, part):
+            if (source := local_path(address)) is not None:
+                self._copy(source)
+            else:
+                with self._web.open(address, _range_headers(self._wanted, part)) as response:
+                    self._response = response
+                    self._begin(response)
+                    resumed = part.size > 0
+                    self._receive(response, address)
+        try:
+            _check(address, self._wanted, part)
+        except Failed:
+            self._restart()
+            if resumed:
+                # The fault may lie with the bytes from before, not with this address: it gets a clean try.
+                return self._run(address)
+            raise
+        part.file.flush()
+        part.path.replace(self._wanted.destination)
+        return part.hasher.hexdigest()
+
+    def _begin(self, response: httpx.Response) -> None:
+        """Make the part agree with where the response's body starts."""
+        starts = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        if response.status_code == 206 and starts and int(starts[1]) == self._part.size:
+            return
+        self._restart()
+        etag = response.headers.get("ETag")
+        self._part.etag = etag if etag and not etag.startswith("W/") else None
+        if response.status_code not in {200, 206} or (starts and int(starts[1]) > 0):
+            message = f"{redact(str(response.url))} cannot be resumed where it broke off."
+            raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True)
+
+    def _receive(self, response: httpx.Response, address: str) -> None:
+        import httpx
+
+        part, size = self._part, self._wanted.size
+        batch, told = bytearray(), time.monotonic()
+        try:
+            for chunk in response.iter_raw():
+                if self._stopped.wait(self._throttle.wait_for(len(chunk))):
+                    return
+                batch += chunk
+                if len(batch) >= _BATCH or time.monotonic() - told > _TELL_EVERY:
+                    self._keep(bytes(batch))
+                    batch, told = bytearray(), time.monotonic()
+                if size is not None and part.size + len(batch) > size:
+                    return
+        except httpx.RemoteProtocolError as error:
+            message = f"The download of {redact(address)} broke off after {part.size + len(batch)} bytes."
+            raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True) from error
+        finally:
+            self._keep(bytes(batch))
+
+    def _copy(self, source: Path) -> None:
+        """A file of this machine goes the way of the others, so that its hash judges it too."""
+        self._restart()
+        try:
+            file = source.open("rb")
+        except OSError as error:
+            message = f"{source} cannot be read: {error.strerror}."
+            missing = isinstance(error, FileNotFoundError)
+            raise Failed(IndexUnavailable(message, code="index-unreachable"), retry=False, missing=missing) from error
+        with file:
+            while chunk := file.read(_BATCH):
+                self._keep(chunk)
+
+    def _keep(self, data: bytes) -> None:
+        self._part.append(data)
+        self._advance(len(data))
+
+    def _restart(self) -> None:
+        self._advance(-self._part.size)
+        self._part.restart()
+
+    def _advance(self, amount: int) -> None:
+        # The reporter belongs to the event loop's thread.
+        self._loop.call_soon_threadsafe(self._reporter.advance, self._wanted.task, amount)
 
 
 def _range_headers(wanted: Wanted, part: _Part) -> dict[str, str]:
@@ -172,43 +253,6 @@ def _is_whole(wanted: Wanted, part: _Part) -> bool:
     if part.size and wanted.sha256 == part.hasher.hexdigest():
         return True
     return wanted.size is not None and 0 < wanted.size <= part.size
-
-
-def _begin(response: httpx.Response, wanted: Wanted, part: _Part, reporter: Reporter) -> None:
-    """Make ``part`` agree with where the response's body starts."""
-    starts = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    if response.status_code == 206 and starts and int(starts[1]) == part.size:
-        return
-    reporter.advance(wanted.task, -part.size)
-    part.restart()
-    etag = response.headers.get("ETag")
-    part.etag = etag if etag and not etag.startswith("W/") else None
-    if response.status_code not in {200, 206} or (starts and int(starts[1]) > 0):
-        message = f"{redact(str(response.url))} cannot be resumed where it broke off."
-        raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True)
-
-
-async def _receive(
-    response: httpx.Response, address: str, wanted: Wanted, part: _Part, throttle: Throttle, reporter: Reporter
-) -> None:
-    import httpx
-
-    batch = bytearray()
-    try:
-        async for chunk in response.aiter_raw():
-            await throttle.take(len(chunk))
-            reporter.advance(wanted.task, len(chunk))
-            batch += chunk
-            if len(batch) >= _BATCH:
-                full, batch = bytes(batch), bytearray()
-                await asyncio.to_thread(part.append, full)
-            if wanted.size is not None and part.size + len(batch) > wanted.size:
-                return
-    except httpx.RemoteProtocolError as error:
-        message = f"The download of {redact(address)} broke off after {part.size + len(batch)} bytes."
-        raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True) from error
-    finally:
-        part.append(bytes(batch))
 
 
 def _check(address: str, wanted: Wanted, part: _Part) -> None:

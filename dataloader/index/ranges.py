@@ -9,10 +9,11 @@ from pathlib import Path
 
 from dataloader.errors import IndexUnavailable, IntegrityError
 from dataloader.index.credentials import redact
+from dataloader.index.failures import Failed, NotFound
 from dataloader.index.local import read_metadata
 from dataloader.index.metadata import Tail, directory_start, extract, find_member
 from dataloader.index.model import IndexFile
-from dataloader.index.web import Answer, Failed, NotFound, Web
+from dataloader.index.web import Answer, Web
 
 TAIL = 32 << 10
 """Bytes asked for first. They hold the METADATA of 50 in 80 popular wheels; the rest take one more, small, request."""
