@@ -1,0 +1,279 @@
+"""The commands as a user types them, against a local index: lock, install, sync, run, list, verify; and errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.server import Fault, IndexServer
+from tests.helpers.wheels import make_sdist, make_wheel
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A directory to work in, and an index to ask."""
+
+    here: Path
+    index: IndexServer
+
+    def run(self, *arguments: str, index: bool = True, **environ: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "DATALOADER_CONDA": "never", **environ}
+        if index:
+            env["DATALOADER_INDEX_URL"] = self.index.index_url
+        command = [sys.executable, "-m", "dataloader", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=env, check=False)
+
+    def ok(self, *arguments: str, **environ: str) -> str:
+        done = self.run(*arguments, index=True, **environ)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def json(self, *arguments: str) -> dict[str, Any]:
+        return json.loads(self.ok(*arguments, "--json"))  # type: ignore[no-any-return]
+
+    def fails(self, code: int, error: str, *arguments: str, index: bool = True, **environ: str) -> dict[str, Any]:
+        """Run a command that must fail, and return its ``error`` object."""
+        done = self.run(*arguments, "--json", index=index, **environ)
+        assert "Traceback" not in done.stderr, done.stderr
+        document = json.loads(done.stdout)
+        assert (done.returncode, document["error"]["code"]) == (code, error), done.stdout + done.stderr
+        assert document["status"] == "error"
+        return document["error"]  # type: ignore[no-any-return]
+
+    @property
+    def lock(self) -> Path:
+        return self.here / "dataloader.lock"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    shelf, here = tmp_path / "shelf", tmp_path / "here"
+    here.mkdir()
+    make_wheel(
+        shelf, "app", "1.0", requires=["lib>=1"], files={"app.py": "import lib\ndef main(): print('app', lib.V)\n"},
+        entry_points={"console_scripts": {"say": "app:main"}},
+    )  # fmt: skip
+    make_wheel(shelf, "lib", "1.0", files={"lib.py": "V = 1\n"})
+    make_wheel(shelf, "lib", "2.0", files={"lib.py": "V = 2\n"})
+    make_wheel(shelf, "extra", "1.0", files={"extra.py": "\n"})
+    make_wheel(shelf, "other-python", "1.0", tag="cp33-cp33m-manylinux_2_17_x86_64")
+    make_sdist(shelf, "only-source", "1.0")
+    with IndexServer(shelf) as index:
+        yield Desk(here, index)
+
+
+def test_install_run_list_verify(desk: Desk) -> None:
+    document = desk.json("install", "app", "-p", "env")
+
+    assert [(p["name"], p["version"], p["kind"]) for p in document["packages"]] == [
+        ("app", "1.0", "pypi"),
+        ("lib", "2.0", "pypi"),
+    ]
+    assert document["changed"] is True
+    assert desk.ok("run", "-p", "env", "--", "say") == "app 2\n"
+    assert desk.ok("run", "-p", "env", "--", "python", "-c", "import sys; print(sys.prefix)").strip() == str(
+        desk.here / "env"
+    )
+    assert [p["name"] for p in desk.json("list", "-p", "env")["packages"]] == ["app", "lib"]
+    assert desk.json("verify", "-p", "env")["findings"] == []
+
+
+def test_a_second_sync_changes_nothing_and_a_lost_prefix_comes_back_offline(desk: Desk) -> None:
+    desk.ok("install", "app", "-p", "env")
+    before = {p: p.stat().st_mtime_ns for p in (desk.here / "env").rglob("*.py")}
+
+    assert desk.json("sync", "-p", "env")["changed"] is False
+    assert {p: p.stat().st_mtime_ns for p in (desk.here / "env").rglob("*.py")} == before
+
+    subprocess.run(["rm", "-rf", str(desk.here / "env")], check=True)
+    requests = desk.index.count()
+    assert desk.json("sync", "-p", "env", "--offline")["changed"] is True
+    assert desk.index.count() == requests
+    assert desk.ok("run", "-p", "env", "--", "say") == "app 2\n"
+
+
+def test_the_same_inputs_give_the_same_bytes(desk: Desk, tmp_path: Path) -> None:
+    desk.ok("lock", "app", "extra")
+    first = desk.lock.read_bytes()
+    desk.lock.unlink()
+
+    desk.ok("lock", "extra", "app", DATALOADER_CACHE_DIR=str(tmp_path / "another-cache"))
+
+    assert desk.lock.read_bytes() == first
+
+
+def test_upgrade_downgrade_add_and_remove_with_a_manifest(desk: Desk) -> None:
+    manifest = desk.here / "dataloader.toml"
+    desk.ok("init")
+    desk.ok("install", "app", "lib<2")
+    assert desk.ok("run", "--", "say") == "app 1\n"
+    assert "app" in manifest.read_text()
+
+    desk.ok("install", "lib>=2", "extra")
+    assert desk.ok("run", "--", "say") == "app 2\n"
+
+    manifest.write_text(manifest.read_text().replace('extra = "*"', ""))
+    document = desk.json("sync")
+    assert [p["name"] for p in document["removed"]] == ["extra"]
+    assert [p["name"] for p in desk.json("list")["packages"]] == ["app", "lib"]
+
+
+def test_a_stale_lock_is_told_under_locked_and_left_alone_under_frozen(desk: Desk) -> None:
+    desk.ok("init")
+    desk.ok("install", "lib<2")
+    manifest = desk.here / "dataloader.toml"
+    manifest.write_text(manifest.read_text().replace("<2", ">=2"))
+
+    error = desk.fails(1, "lock-outdated", "sync", "--locked")
+    assert sorted(error["causes"]) == ["requirement lib<2 is gone", "requirement lib>=2 is new"]
+    assert desk.json("sync", "--frozen")["changed"] is False
+    assert [(p["name"], p["old"], p["version"]) for p in desk.json("sync")["replaced"]] == [("lib", "1.0", "2.0")]
+
+
+def test_check_finds_work_and_does_none(desk: Desk) -> None:
+    desk.ok("lock", "lib")
+
+    desk.fails(1, "changes-needed", "sync", "-p", "env", "--check")
+    assert not (desk.here / "env").exists()
+
+    desk.ok("sync", "-p", "env")
+    assert desk.json("sync", "-p", "env", "--check")["changed"] is False
+
+
+def test_installs_without_a_manifest_add_up(desk: Desk) -> None:
+    desk.ok("install", "lib<2", "-p", "env")
+    desk.ok("install", "extra", "-p", "env")
+
+    assert [(p["name"], p["version"]) for p in desk.json("list", "-p", "env")["packages"]] == [
+        ("extra", "1.0"),
+        ("lib", "1.0"),
+    ]
+
+
+def test_requirements_and_environment_files_are_read(desk: Desk) -> None:
+    (desk.here / "requirements.txt").write_text("app\n-c constraints.txt\n")
+    (desk.here / "constraints.txt").write_text("lib<2\n")
+    (desk.here / "environment.yml").write_text("dependencies:\n  - pip:\n      - extra\n")
+
+    document = desk.json("lock", "-r", "requirements.txt", "-f", "environment.yml")
+
+    assert [(p["name"], p["version"]) for p in document["packages"]] == [
+        ("app", "1.0"),
+        ("extra", "1.0"),
+        ("lib", "1.0"),
+    ]
+
+
+def test_dry_run_writes_nothing(desk: Desk) -> None:
+    document = desk.json("install", "app", "-p", "env", "--dry-run")
+
+    assert [p["name"] for p in document["installed"]] == ["app", "lib"]
+    assert list(desk.here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("specs", "code", "says"),
+    [
+        (["torhc"], "unknown-package", "torhc"),
+        (["lib==9"], "no-matching-version", "2.0"),
+        (["other-python"], "no-wheel", "cp33"),
+        (["only-source"], "no-wheel", "only_source-1.0.tar.gz"),
+        (["app", "lib<1"], "no-matching-version", "lib"),
+    ],
+)
+def test_what_cannot_be_solved_is_named(desk: Desk, specs: list[str], code: str, says: str) -> None:
+    error = desk.fails(1, code, "install", *specs, "-p", "env")
+
+    assert says in json.dumps(error)
+    assert error["suggestions"]
+    assert list(desk.here.iterdir()) == []
+
+
+def test_an_unreachable_index_says_try_again(desk: Desk) -> None:
+    error = desk.fails(
+        3, "index-unreachable", "lock", "app", index=False, DATALOADER_INDEX_URL="http://127.0.0.1:9/simple"
+    )
+
+    assert "127.0.0.1:9" in json.dumps(error)
+
+
+def test_wrong_credentials_are_a_matter_of_settings_and_never_shown(desk: Desk) -> None:
+    desk.index.auth = ("me", "right")
+    url = desk.index.index_url.replace("http://", "http://me:hunter2@")
+
+    error = desk.fails(2, "index-auth", "lock", "app", index=False, DATALOADER_INDEX_URL=url)
+
+    assert "hunter2" not in json.dumps(error)
+
+
+def test_credentials_stay_out_of_the_lock(desk: Desk) -> None:
+    desk.index.auth = ("me", "hunter2")
+    url = desk.index.index_url.replace("http://", "http://me:hunter2@")
+
+    done = desk.run("install", "app", "-p", "env", "-vv", index=False, DATALOADER_INDEX_URL=url)
+
+    assert done.returncode == 0, done.stderr
+    assert "hunter2" not in desk.lock.read_text() + done.stdout + done.stderr
+
+
+def test_wrong_bytes_are_refused_and_the_old_environment_stays(desk: Desk) -> None:
+    desk.ok("install", "lib<2", "-p", "env")
+    desk.ok("lock", "lib>=2")
+    desk.index.fault("*lib-2.0*.whl", Fault("corrupt"))
+
+    desk.fails(4, "hash-mismatch", "sync", "-p", "env")
+
+    assert desk.ok("run", "-p", "env", "--", "python", "-c", "import lib; print(lib.V)") == "1\n"
+    desk.index.heal()
+    desk.ok("sync", "-p", "env")
+    assert desk.ok("run", "-p", "env", "--", "python", "-c", "import lib; print(lib.V)") == "2\n"
+
+
+def test_a_prefix_that_is_someone_elses_is_left_alone(desk: Desk) -> None:
+    (desk.here / "env").mkdir()
+    (desk.here / "env" / "thesis.tex").write_text("years of work")
+
+    error = desk.fails(2, "prefix-foreign", "install", "lib", "-p", "env")
+
+    assert "env" in error["message"]
+    assert (desk.here / "env" / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [("[workspace\n", "manifest-invalid"), ("[stack]\ncuda = 11\ncudaa = '1'\n", "manifest-invalid")],
+)
+def test_a_malformed_manifest_is_told_with_its_place(desk: Desk, content: str, code: str) -> None:
+    (desk.here / "dataloader.toml").write_text(content)
+
+    error = desk.fails(2, code, "lock")
+
+    assert "dataloader.toml" in json.dumps(error)
+
+
+def test_a_malformed_requirement_and_lock_are_usage_errors(desk: Desk) -> None:
+    desk.fails(2, "requirement-invalid", "install", "a b c")
+    desk.lock.write_text("version: 3\n")
+    desk.fails(2, "lockfile-invalid", "sync", "-p", "env")
+    desk.lock.unlink()
+    desk.fails(2, "lockfile-missing", "sync", "-p", "env")
+
+
+def test_nothing_to_install_is_said(desk: Desk) -> None:
+    desk.fails(2, "nothing-asked", "install", "-p", "env")
+
+
+def test_plain_output_is_a_result_on_stdout_and_talk_on_stderr(desk: Desk) -> None:
+    done = desk.run("install", "app", "-p", "env")
+
+    assert "app" in done.stdout
+    assert "[INFO]" not in done.stdout
+    assert "[INFO]" in done.stderr
