@@ -57,6 +57,8 @@ class StackNeeds:
     """Extra Simple-API indexes that the stack wants (a PyTorch wheel index), used for ``index_only`` projects."""
     index_only: tuple[str, ...] = ()
     """Projects whose wheels must come from ``indexes`` when they are served there."""
+    replaced: tuple[str, ...] = ()
+    """Projects that another package stands for (``cupy-cuda12x`` for ``cupy``): it meets requirements on them."""
     warnings: tuple[str, ...] = ()
     """What the user should know though it does not stop anything."""
 

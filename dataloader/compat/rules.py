@@ -47,6 +47,7 @@ def needs_of(
         rules=tuple(rules),
         indexes=tuple(dict.fromkeys(index for part in parts for index in part.indexes)),
         index_only=tuple(dict.fromkeys(project for part in parts for project in part.index_only)),
+        replaced=tuple(project for part in parts for project in part.replaced),
     )
 
 
@@ -96,14 +97,16 @@ def _of_build(
         wheels, records = ([], records) if rows[0] in records else (wheels, [])
     world: World = "pypi" if wheels and not records else "conda" if records and not wheels else "any"
     rules = [*_wheel_rules(matrix, stack, build, wheels), *_record_rules(build, records)]
+    package = _package(build, wheels or records)
     index = _index_row(wheels)
     if build.project == TORCH:
         rules.extend(companion_rules(matrix, build, wheels, records, variant(index.cuda) if index else ""))
     return StackNeeds(
-        requirements=(Bound(package=_package(build, wheels or records), specifier=build.specifier, world=world),),
+        requirements=(Bound(package=package, specifier=build.specifier, world=world),),
         rules=tuple(rules),
         indexes=(index_url(matrix, index),) if index else (),
         index_only=matrix.indexes[index.channel].projects if index else (),
+        replaced=(build.project,) if package != build.project else (),
     )
 
 
@@ -195,16 +198,25 @@ def wheel_bounds(matrix: Matrix, row: Build, axes: Mapping[str, str]) -> Iterato
 
 
 def _record_rules(build: FrameworkBuild, records: Sequence[Build]) -> Iterator[Rule]:
-    """Which conda records are the wanted build: told by their build strings."""
-    patterns = [row.build for row in records if row.build]
-    if not patterns:
+    """Which conda records are the wanted build, told by their build strings; and what they need besides."""
+    if not records:
         return
-    row = records[0]
     when = Bound(package=build.project, world="conda")
-    what = f"{build.project} {build.version} for {_title(row)}"
-    carrier = f"conda:{row.package}"
-    bounds = [Bound(package=carrier, build=_either(patterns), world="conda")]
-    yield _limit(f"{row.id}-record", when, tuple(bounds), f"{what} is told by its build string", row)
+    row = records[0]
+    patterns = [record.build for record in records if record.build]
+    if patterns:
+        bound = Bound(package=f"conda:{row.package}", build=_either(patterns), world="conda")
+        why = f"{build.project} {build.version} for {_title(row)} is told by its build string"
+        yield _limit(f"{row.id}-record", when, (bound,), why, row)
+    if row.needs:
+        yield Rule(
+            id=f"{row.id}-libraries",
+            when=when,
+            then=tuple(map(parse_bound, row.needs)),
+            requires=True,
+            why=f"{build.project} {build.version} is only whole together with them",
+            source=row.source,
+        )
 
 
 def _either(patterns: Sequence[str]) -> str:

@@ -224,14 +224,19 @@ def _library_range(row: Build, prefix: str, built_with: str | None) -> str:
     A build whose metadata does not require the library (the pins of an extra, say) opens it by its soname: any later
     minor of the same major runs. Metadata that pins the library, or code linked in, leaves no choice.
     """
-    for need in row.needs:
-        if need.startswith(prefix):
-            specifier = need[len(prefix) :].lstrip("abcdefghijklmnopqrstuvwxyz0123456789-")
-            version = specifier[2:]
-            return f">={minor(version)},<{int(major(version)) + 1}" if specifier.startswith("==") else specifier
-    if not built_with:
-        return ""
+    recommended = _recommended(row, prefix)
+    if recommended.startswith("=="):
+        version = recommended[2:]
+        return f">={minor(version)},<{int(major(version)) + 1}"
+    if recommended or not built_with:
+        return recommended
     return f"=={built_with}" if is_full(built_with) else f"=={built_with}.*"
+
+
+def _recommended(row: Build, prefix: str) -> str:
+    """The specifier on a library in ``needs``."""
+    found = next((need[len(prefix) :] for need in row.needs if need.startswith(prefix)), "")
+    return found.lstrip("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def is_full(version: str) -> bool:
@@ -281,7 +286,8 @@ def _library(axis: str, specifier: str, row: Build) -> Need:
     def objection(candidate: Candidate) -> str | None:
         return None if admits(specifier, candidate.value) else f"{title} {candidate.value} is another"
 
-    made_with = (row.cudnn if axis == "cudnn" else row.nccl) or ""
+    recommended = _recommended(row, f"nvidia-{axis}-")
+    made_with = recommended[2:] if recommended.startswith("==") else (row.cudnn if axis == "cudnn" else row.nccl) or ""
     prefers = made_with if is_full(made_with) else ""
     return Need(axis=axis, text=text, objection=objection, row=row.id, source=row.source, prefers=prefers)
 

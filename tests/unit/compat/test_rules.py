@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -188,3 +190,26 @@ def test_a_platform_without_rows_keeps_the_requirement(matrix: Matrix) -> None:
     needs = _needs(matrix, StackRequest(frameworks={"torch": "2.5"}), target)
 
     assert needs.requirements == (Bound(package="torch", specifier="==2.5.*"),)
+
+
+def test_a_project_whose_wheels_have_another_name_is_replaced(matrix: Matrix) -> None:
+    needs = _needs(matrix, StackRequest(cuda="12.4", frameworks={"cupy": "13.6.0"}, worlds=PYPI))
+
+    assert needs.requirements == (Bound(package="cupy-cuda12x", specifier="==13.6.0", world="pypi"),)
+    assert needs.replaced == ("cupy",)
+
+
+def test_the_rows_in_the_documentation_load(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "matrix.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.lstrip().startswith('{"id": "torch-2.16')]
+    toml = text.split("```toml")[1].split("```")[0]
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"table": "build", **json.loads(row)}) + "\n" for row in rows)
+    )
+    (tmp_path / "ours.toml").write_text(toml)
+
+    matrix = load_matrix(tmp_path / "rows.jsonl", tmp_path / "ours.toml")
+
+    assert len(rows) == 2
+    assert matrix.builds["torch"][-1].version == "2.16.0"
+    assert matrix.drivers["12"].driver == "535.54.03"
