@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataloader.errors import DataloaderError
+from dataloader.install.generations import sync_generation
 from dataloader.install.model import SyncOptions
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
@@ -35,6 +36,8 @@ class Request:
     options: SyncOptions
     log: Path | None = None
     """One line is added for each file downloaded."""
+    name: str | None = None
+    """With a name, ``prefix`` is a root, and generations are made."""
 
 
 @dataclass
@@ -72,7 +75,12 @@ def main(path: str) -> int:
     download = LoggedDownloads(log=request.log)
     print("go", flush=True)
     try:
-        result = asyncio.run(sync_prefix(request.lock, request.prefix, request.options, Reporter(), download))
+        if request.name is None:
+            work = sync_prefix(request.lock, request.prefix, request.options, Reporter(), download)
+        else:
+            arguments = (request.lock, request.prefix, request.name, request.options, Reporter(), download)
+            work = sync_generation(*arguments)
+        result = asyncio.run(work)
     except DataloaderError as error:
         print(error.code, error.message, *error.causes, flush=True)
         return int(error.exit_code)

@@ -1,0 +1,105 @@
+"""From a lock to a finished tree: fetch, link, install, and once more where a cache entry turns out to be damaged."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from dataloader.errors import IntegrityError
+from dataloader.install.build import build_tree, host_python, layout_of, write_state
+from dataloader.install.fetch import fetch_wheels
+from dataloader.install.model import Downloader, SyncOptions
+from dataloader.install.settle import settle
+from dataloader.install.store import WheelStore
+from dataloader.install.switch import remove_tree
+from dataloader.install.tree import Tree
+from dataloader.install.wheel import DamagedEntry
+from dataloader.interpreters import Interpreter
+from dataloader.lockfile.model import Lockfile
+from dataloader.reporter import Reporter
+
+_ATTEMPTS = 4
+"""Builds in one sync: each damaged cache entry that is found costs one, and is fetched again."""
+
+
+class Builder:
+    """Builds the environment of one lock."""
+
+    def __init__(self, lock: Lockfile, options: SyncOptions, reporter: Reporter, download: Downloader) -> None:
+        self._lock = lock
+        self._options = options
+        self._reporter = reporter
+        self._download = download
+        self._store = WheelStore(options.cache_dir, options.layers)
+        self.downloaded_bytes = 0
+        self.warnings: tuple[str, ...] = ()
+
+    async def run(self, new_folder: Callable[[], Path], final: str, install: Callable[[Path], None]) -> None:
+        """Build in a new folder, with ``final`` as the path in files, and hand the finished tree to ``install``.
+
+        What is left of the folder afterwards is removed.
+        """
+        python = host_python(self._lock, self._options)
+        self._store.sweep()
+        for attempt in range(_ATTEMPTS):
+            folder = new_folder()
+            try:
+                tree = await self._build(folder, final, python)
+                await settle(folder.parent, self._reporter)
+                install(folder)
+                break
+            except DamagedEntry as damage:
+                self._forget(damage, last=attempt == _ATTEMPTS - 1)
+            finally:
+                if folder.exists() and not remove_tree(folder):
+                    self._reporter.warn(f"{folder} could not be removed; the next sync tries again.")
+        self.warnings = tuple(tree.warnings)
+        for warning in tree.warnings:
+            self._reporter.warn(warning)
+
+    async def _build(self, folder: Path, final: str, python: Interpreter | None) -> Tree:
+        # Both worlds at once: wheels arrive and are unpacked while rattler fetches and links.
+        fetching = asyncio.ensure_future(
+            fetch_wheels(self._lock.pypi(), self._store, self._options, self._reporter, self._download)
+        )
+        linking = asyncio.ensure_future(self._link_conda(folder, final))
+        try:
+            linked, fetched = await asyncio.gather(linking, fetching)
+        finally:
+            for work in (fetching, linking):
+                work.cancel()
+            await asyncio.gather(fetching, linking, return_exceptions=True)
+        self.downloaded_bytes += fetched.downloaded_bytes + linked
+        tree = Tree(os.fspath(folder), final, layout_of(self._lock, python))
+        build_tree(tree, self._lock, fetched.wheels, python, self._reporter)
+        write_state(tree, self._lock, self._options, python)
+        return tree
+
+    async def _link_conda(self, folder: Path, final: str) -> int:
+        if not self._lock.conda():
+            return 0
+        from dataloader.install.conda import link_conda
+
+        return await link_conda(
+            self._lock.conda(),
+            folder,
+            Path(final),
+            platform=self._lock.platform,
+            cache_dir=self._options.cache_dir,
+            layers=self._options.layers,
+            offline=self._options.offline,
+            client=self._options.conda_client,
+            reporter=self._reporter,
+        )
+
+    def _forget(self, damage: DamagedEntry, *, last: bool) -> None:
+        if last:
+            raise IntegrityError(
+                f"The cache under {damage.stored.layer} keeps changing: {damage.source} is not what was unpacked.",
+                code="cache-damaged",
+                suggestions=("Check the volume, and run `dataloader cache verify`.",),
+            ) from damage
+        self._reporter.warn(f"A cache entry is damaged ({damage.source} in {damage.stored.files}); fetching it again.")
+        self._store.forget(damage.stored)

@@ -1,0 +1,294 @@
+"""Environments on a shared volume: each lock's environment is built once, and a link says which one is current.
+
+    root/train                                        a link to the current generation, switched by one rename
+    root/.generations/train/4-0f3a9c2b7d10/           one environment: its number, and a digest of its lock
+    root/.generations/train/history                   the generations that were current, oldest first
+
+What runs in a generation keeps its files until ``prune`` removes them. Files name the generation's own path, unless a
+target prefix says where the volume is mounted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dataloader.errors import PrefixError
+from dataloader.install.builder import Builder
+from dataloader.install.lease import Lease
+from dataloader.install.model import Downloader, InstallPlan, Inventory, SyncOptions, SyncResult
+from dataloader.install.plan import make_plan
+from dataloader.install.switch import remove_tree
+from dataloader.install.sync import absolute, changes_needed, from_os_error, plan_prefix, refresh_state
+from dataloader.lockfile.model import Lockfile
+from dataloader.reporter import Reporter
+
+_FOLDER = ".generations"
+_KEPT_HISTORY = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One environment of a name."""
+
+    number: int
+    path: Path
+    is_current: bool
+    in_use: bool
+    """By a process of this machine, as far as it may be seen."""
+
+
+async def sync_generation(
+    lock: Lockfile, root: Path, name: str, options: SyncOptions, reporter: Reporter, download: Downloader
+) -> SyncResult:
+    """Make ``root/name`` lead to an environment that holds exactly what ``lock`` names.
+
+    An earlier generation of the same content is used again. ``options.target_prefix`` is where ``root/name`` will be
+    mounted. Raises what ``sync_prefix`` raises.
+    """
+    started = time.monotonic()
+    root = absolute(root)
+    try:
+        result = await _sync(lock, _Line(root, name), options, reporter, download)
+    except OSError as error:
+        raise from_os_error(error, root / name) from error
+    return replace(result, seconds=time.monotonic() - started)
+
+
+def current(root: Path, name: str) -> Path:
+    """The generation that ``root/name`` leads to; PrefixError when there is none."""
+    found = _Line(absolute(root), name).current()
+    if found is None:
+        raise _nothing(root, name)
+    return found
+
+
+def generations(root: Path, name: str) -> tuple[Generation, ...]:
+    """The generations of a name, oldest first."""
+    line = _Line(absolute(root), name)
+    used = _paths_in_use(line.folder)
+    now = line.current()
+    return tuple(
+        Generation(number=number, path=path, is_current=path == now, in_use=path.name in used)
+        for number, path in line.members()
+    )
+
+
+async def rollback(root: Path, name: str, reporter: Reporter, *, number: int | None = None) -> Generation:
+    """Lead ``root/name`` to the generation that was current before, or to one of that number.
+
+    Raises:
+        PrefixError: there is no such generation (``generation-missing``).
+    """
+    line = _Line(absolute(root), name)
+    async with line.lease(reporter):
+        members = dict(line.members())
+        present = {path.name for path in members.values()}
+        now = line.current()
+        earlier = [entry for entry in line.history() if entry in present and (now is None or entry != now.name)]
+        before = line.folder / earlier[-1] if earlier else None
+        target = before if number is None else members.get(number)
+        if target is None:
+            raise PrefixError(
+                f"{root / name} has no {'earlier generation' if number is None else f'generation {number}'}.",
+                code="generation-missing",
+                causes=tuple(path.name for path in members.values()),
+            )
+        line.point_at(target, forget_later=number is None)
+    return next(each for each in generations(root, name) if each.path == target)
+
+
+async def prune(root: Path, name: str, reporter: Reporter, *, keep: int = 2) -> tuple[Path, ...]:
+    """Remove old generations: not the current one, not those in use here, not the ``keep`` most recently current.
+
+    Returns what was removed.
+    """
+    line = _Line(absolute(root), name)
+    removed = []
+    async with line.lease(reporter):
+        line.sweep()
+        history = line.history()
+        rank = {entry: position for position, entry in enumerate(history)}
+        others = [each for each in generations(root, name) if not each.is_current]
+        others.sort(key=lambda each: rank.get(each.path.name, -1))
+        for generation in others[: max(len(others) - keep, 0)]:
+            if not generation.in_use:
+                line.remove(generation.path)
+                removed.append(generation.path)
+    return tuple(removed)
+
+
+async def _sync(
+    lock: Lockfile, line: _Line, options: SyncOptions, reporter: Reporter, download: Downloader
+) -> SyncResult:
+    plan = line.plan(lock, options)
+    if options.check and not plan.is_empty:
+        raise changes_needed(plan, line.link)
+    if options.check or options.dry_run:
+        return SyncResult(plan=plan, changed=False)
+    now = line.current()
+    if plan.is_empty and now is not None:
+        refresh_state(now, options)
+        return SyncResult(plan=plan, changed=False)
+    line.folder.mkdir(parents=True, exist_ok=True)
+    async with line.lease(reporter, options.wait_seconds):
+        line.sweep()
+        plan = line.plan(lock, options)  # another process may have done it while we waited
+        if plan.is_empty:
+            return SyncResult(plan=plan, changed=False)
+        line.check_link()
+        digest = _digest(lock, options)
+        ready = line.find(digest, lock, options)
+        if ready is not None:
+            line.point_at(ready)
+            return SyncResult(plan=plan, changed=True)
+        final = line.next_path(digest)
+        builder = Builder(lock, options, reporter, download)
+
+        def install(tree: Path) -> None:
+            tree.rename(final)
+            line.point_at(final)
+
+        await builder.run(line.new_tree, str(options.target_prefix or final), install)
+    return SyncResult(plan=plan, changed=True, downloaded_bytes=builder.downloaded_bytes, warnings=builder.warnings)
+
+
+class _Line:
+    """The generations of one name under one root."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        if not name or name.startswith(".") or "/" in name:
+            raise PrefixError(f"{name!r} is not a name for an environment.", code="name-invalid")
+        self.link = root / name
+        self.folder = root / _FOLDER / name
+
+    def lease(self, reporter: Reporter, wait_seconds: float = 1800.0) -> Lease:
+        """Held while generations come, go or are switched."""
+        if not self.folder.is_dir():
+            raise _nothing(self.link.parent, self.link.name)
+        return Lease(self.folder / "lease", str(self.link), reporter, wait_seconds)
+
+    def current(self) -> Path | None:
+        """What the link leads to."""
+        if not self.link.is_symlink():
+            return None
+        path = self.folder / os.path.basename(os.readlink(self.link))  # noqa: PTH115, PTH119  (a text, not a path yet)
+        return path if path.is_dir() else None
+
+    def members(self) -> Iterator[tuple[int, Path]]:
+        """Number and path of each, by number."""
+        if self.folder.is_dir():
+            found = [path for path in self.folder.iterdir() if path.name.split("-")[0].isdigit()]
+            yield from sorted((int(path.name.split("-")[0]), path) for path in found)
+
+    def plan(self, lock: Lockfile, options: SyncOptions) -> InstallPlan:
+        """What differs between the current generation and the lock."""
+        now = self.current()
+        if now is None:
+            return make_plan(lock, Inventory(), wheel_digests={}, rebuild=("there is no environment yet",))
+        return plan_prefix(lock, now, options)
+
+    def find(self, digest: str, lock: Lockfile, options: SyncOptions) -> Path | None:
+        """A generation of that content that is still as it was built."""
+        for _, path in self.members():
+            if path.name.endswith(f"-{digest}") and plan_prefix(lock, path, options).is_empty:
+                return path
+        return None
+
+    def next_path(self, digest: str) -> Path:
+        """Where the next generation goes."""
+        number = max((number for number, _ in self.members()), default=0) + 1
+        return self.folder / f"{number}-{digest}"
+
+    def new_tree(self) -> Path:
+        """Make an empty directory to build in."""
+        tree = self.folder / f".new-{uuid.uuid4().hex[:12]}"
+        tree.mkdir()
+        return tree
+
+    def check_link(self) -> None:
+        """Refuse to put the link where something else is."""
+        if os.path.lexists(self.link) and not self.link.is_symlink():
+            raise PrefixError(
+                f"{self.link} is there already, and is not a link to a generation.",
+                code="prefix-foreign",
+                suggestions=("Choose another --name, or move it away.",),
+            )
+
+    def point_at(self, generation: Path, *, forget_later: bool = False) -> None:
+        """Switch the link, by one rename, and note it down."""
+        written = self.folder / f".link-{uuid.uuid4().hex[:12]}"
+        written.symlink_to(Path(_FOLDER) / self.folder.name / generation.name)
+        written.rename(self.link)
+        history = [entry for entry in self.history() if entry != generation.name]
+        if forget_later and generation.name in self.history():
+            history = history[: self.history().index(generation.name)]
+        noted = self.folder / f".history-{uuid.uuid4().hex[:12]}"
+        noted.write_text(json.dumps([*history, generation.name][-_KEPT_HISTORY:]), encoding="utf-8")
+        noted.rename(self.folder / "history")
+
+    def history(self) -> list[str]:
+        """The names of generations in the order in which they last became current."""
+        try:
+            return [str(entry) for entry in json.loads((self.folder / "history").read_bytes())]
+        except (OSError, ValueError):
+            return []  # it orders rollbacks; without it there is no going back, and nothing else is lost
+
+    def remove(self, generation: Path) -> None:
+        """Remove one; under another name first, so that a half removed one is never taken for whole."""
+        doomed = generation.with_name(f".old-{uuid.uuid4().hex[:12]}")
+        generation.rename(doomed)
+        remove_tree(doomed)
+
+    def sweep(self) -> None:
+        """Remove what dead processes left; the caller holds the lease."""
+        for path in self.folder.glob(".*"):
+            if path.is_dir() and not path.is_symlink():
+                remove_tree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _digest(lock: Lockfile, options: SyncOptions) -> str:
+    """What a generation is made of, in twelve hexadecimal digits."""
+    content = [
+        *sorted(f"{package.url.rsplit('/', 1)[-1]} {package.sha256}" for package in lock.packages),
+        f"{lock.platform} {lock.python.source} {lock.python.version} {options.target_prefix}",
+        *sorted(lock.requested),
+    ]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()[:12]
+
+
+def _paths_in_use(folder: Path) -> set[str]:
+    """The generations below ``folder`` that processes of this machine run from, stand in or have mapped."""
+    start = f"{folder.resolve()}/"
+    found: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        texts = []
+        for link in ("exe", "cwd"):
+            try:
+                texts.append(str((process / link).readlink()))
+            except OSError:
+                continue  # it has ended, or is another user's
+        try:
+            texts.append((process / "maps").read_text(encoding="utf-8", errors="surrogateescape"))
+            texts.append((process / "cmdline").read_text(encoding="utf-8", errors="surrogateescape"))
+        except OSError:
+            pass
+        for text in texts:
+            found.update(part.split("/", 1)[0].split("\0", 1)[0] for part in text.split(start)[1:])
+    return found
+
+
+def _nothing(root: Path, name: str) -> PrefixError:
+    return PrefixError(
+        f"There is no environment {name} under {root}.",
+        code="prefix-missing",
+        suggestions=(f"Make it with `dataloader sync --root {root} --name {name}`.",),
+    )
