@@ -147,7 +147,7 @@ class IndexClient:
         url = without_credentials(url.partition("#")[0])
         wanted = Wanted(url=url, sha256=sha256, size=size, destination=destination, task=task or destination.name)
         kept = self._store.kept_file(url)
-        if sha256 and kept.is_file() and await _hash(kept) == sha256:
+        if await _is_intact(kept, sha256):
             destination.parent.mkdir(parents=True, exist_ok=True)
             await asyncio.to_thread(shutil.move, kept, destination)
         else:
@@ -282,7 +282,7 @@ class IndexClient:
         kept = self._store.kept_file(file.url)
 
         async def fetch() -> Path:
-            if not kept.is_file():
+            if not await _is_intact(kept, file.sha256 or self._store.load_digest(file.url)):
                 wanted = Wanted(url=file.url, sha256=file.sha256, size=file.size, destination=kept, task=file.filename)
                 self._store.save_digest(file.url, await self._bring(wanted))
             return kept
@@ -318,6 +318,16 @@ async def _now(read: Callable[..., T], *arguments: object) -> T:
 
 async def _hash(path: Path) -> str:
     return await asyncio.to_thread(sha256_of_file, path)
+
+
+async def _is_intact(kept: Path, sha256: str | None) -> bool:
+    """Whether a kept file can be used; one that is damaged, or that nothing can be said of, is removed."""
+    if not kept.is_file():
+        return False
+    if sha256 is not None and await _hash(kept) == sha256:
+        return True
+    kept.unlink(missing_ok=True)
+    return False
 
 
 def _offline(what: str) -> IndexUnavailable:

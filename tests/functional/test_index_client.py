@@ -192,6 +192,20 @@ def test_metadata_of_a_large_wheel_without_ranges_keeps_the_wheel_for_the_instal
     assert server.requests == []
 
 
+@pytest.mark.parametrize("hashes", [True, False])
+def test_a_kept_wheel_that_was_damaged_is_fetched_again(
+    server: IndexServer, settings: IndexSettings, tmp_path: Path, hashes: bool
+) -> None:
+    server.ranges, server.hashes = False, hashes
+    make_wheel(server.folder, "big", "1.0", requires=["bar"], files={"big/x.bin": os.urandom(3 << 20)})
+    metadata_of(settings, tmp_path / "cache", "big")
+    (kept,) = (tmp_path / "cache" / "index" / "files").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+    shutil.rmtree(tmp_path / "cache" / "index" / "metadata")
+
+    assert metadata_of(settings, tmp_path / "cache", "big").requires_dist == ("bar",)
+
+
 def test_announced_metadata_that_is_not_there_is_read_from_the_wheel(
     server: IndexServer, settings: IndexSettings, tmp_path: Path
 ) -> None:
