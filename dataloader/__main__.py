@@ -16,6 +16,11 @@ def main() -> None:
 
         sys.stdout.write(f"dataloader {__version__}\n")
         return
+    if arguments[:1] == ["sync"]:
+        from dataloader.cli.fast import nothing_to_do
+
+        if nothing_to_do(arguments, os.environ):
+            return
     # A pod that is stopped gets SIGTERM; it ends as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

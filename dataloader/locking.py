@@ -17,6 +17,8 @@ from dataloader.target import Target
 if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix
     from dataloader.index.client import IndexClient
+    from dataloader.index.model import IndexFile, WheelMetadata
+    from dataloader.inputs.model import PypiRequirement
     from dataloader.reporter import Reporter
     from dataloader.resolve.model import Problem, Requirement, Resolution
     from dataloader.stack.model import Stack, StackRequest
@@ -72,7 +74,8 @@ async def make_lock(
     try:
         return await attempt.run(request.channels)
     except IndexUnavailable as error:
-        if request.conda_mode == "always" or request.conda or error.code != "channel-unreachable":
+        needed = [r for r in request.conda if r.name != "python" or r.build or r.channel]
+        if request.conda_mode == "always" or needed or error.code != "channel-unreachable":
             raise
         reporter.warn(
             f"no conda channel answers ({error.message}): "
@@ -117,6 +120,43 @@ def stack_request(request: Request, worlds: frozenset[str], channels: tuple[str,
         frameworks={**frameworks, **asked},
         worlds=worlds,
         channels=channels,
+    )
+
+
+class Chosen:
+    """The indexes, narrowed to what requirements name: the one wheel of a URL, the files with given hashes."""
+
+    def __init__(self, client: IndexClient, requirements: tuple[PypiRequirement, ...]) -> None:
+        self._client = client
+        self._urls = {r.name: r for r in requirements if r.url}
+        self._hashes = {r.name: {h.removeprefix("sha256:") for h in r.hashes} for r in requirements if r.hashes}
+
+    async def project(self, name: str) -> tuple[IndexFile, ...]:
+        """Return the files of a project that may be used."""
+        if (direct := self._urls.get(name)) is not None:
+            return (_direct_file(direct),)
+        files = await self._client.project(name)
+        wanted = self._hashes.get(name)
+        return files if wanted is None else tuple(f for f in files if f.sha256 in wanted)
+
+    async def metadata(self, file: IndexFile) -> WheelMetadata:
+        """Return the METADATA of a wheel."""
+        return await self._client.metadata(file)
+
+
+def _direct_file(requirement: PypiRequirement) -> IndexFile:
+    from urllib.parse import unquote
+
+    from dataloader.index.model import IndexFile
+
+    assert requirement.url is not None
+    sha256 = next((h.removeprefix("sha256:") for h in requirement.hashes if h.startswith("sha256:")), None)
+    return IndexFile(
+        name=requirement.name,
+        version=requirement.specifier.removeprefix("=="),
+        filename=unquote(requirement.url.rsplit("/", 1)[-1]),
+        url=requirement.url,
+        sha256=sha256,
     )
 
 
@@ -165,16 +205,20 @@ class _Attempt:
         needs = needs_of(self._matrix, stack, target, worlds)
         for url in needs.indexes:
             self._client.add_index(url, needs.index_only)
+        for one in self._request.pypi:
+            if one.index:
+                self._client.add_index(one.index, [one.name])
         _say_stack(stack, needs, self._reporter)
         problem = self._problem(stack, needs, target, channels)
         cache = self._cache / "repodata"
+        index = Chosen(self._client, self._request.pypi)
         try:
-            resolution = await resolve(problem, self._client, self._reporter, cache=cache)
+            resolution = await resolve(problem, index, self._reporter, cache=cache)
         except ResolutionFailure:
             everything = replace(problem, host_pythons=self._all_hosts())
             if everything == problem:
                 raise
-            resolution = await resolve(everything, self._client, self._reporter, cache=cache)
+            resolution = await resolve(everything, index, self._reporter, cache=cache)
         for note in resolution.notes:
             self._reporter.warn(note)
         lock = await self._lock(stack, resolution, channels)
@@ -200,7 +244,7 @@ class _Attempt:
         )
 
     def _all_hosts(self) -> tuple[str, ...]:
-        """Return every Python of this machine; the running one is tried alone first, as asking the others takes long."""
+        """Return every Python of this machine. The running one is tried alone first: asking the others takes long."""
         from dataloader.interpreters import find_interpreters
 
         found = find_interpreters(self._cache, self._environ)
@@ -220,6 +264,7 @@ class _Attempt:
             packages=(*resolution.conda, *wheels),
             requested=tuple(sorted({*self._request.requested, *(build.project for build in stack.builds)})),
             stack=stack_of(stack, resolution),
+            rules=_rules_by_package(resolution),
             inputs=self._request.inputs(),
         )
 
@@ -251,8 +296,8 @@ def _python_specifier(stack: Stack, request: Request) -> str:
     """Return a PEP 440 specifier on Python from the request and from what the chosen builds support."""
     from dataloader.compat.versions import specifier_of
 
-    asked = request.stack.get("python")
-    parts = [specifier_of(asked)] if asked else []
+    asked = [request.stack.get("python"), *(r.version for r in request.conda if r.name == "python")]
+    parts = [specifier_of(one) for one in asked if one]
     if stack.pythons:
         minors = sorted(int(minor.split(".")[1]) for minor in stack.pythons)
         missing = [m for m in range(minors[0], minors[-1] + 1) if m not in minors]
@@ -288,6 +333,21 @@ def stack_of(stack: Stack, resolution: Resolution) -> dict[str, str]:
     if resolution.python:
         axes["python"] = resolution.python
     return dict(sorted(axes.items()))
+
+
+def _rules_by_package(resolution: Resolution) -> dict[str, tuple[str, ...]]:
+    """Return which rules bound each chosen package."""
+    from dataloader.names import conda_name
+
+    names = {p.name for p in resolution.conda} | {p.name for p in resolution.pypi}
+    found: dict[str, list[str]] = {}
+    for applied in resolution.applied:
+        for bound in applied.rule.then:
+            plain = bound.package.removeprefix("conda:")
+            name = plain if plain in names else conda_name(plain) or plain
+            if name in names and applied.rule.id not in found.setdefault(name, []):
+                found[name].append(applied.rule.id)
+    return {name: tuple(sorted(ids)) for name, ids in sorted(found.items()) if ids}
 
 
 def _title(stack: Stack) -> str:

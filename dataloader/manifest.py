@@ -15,10 +15,8 @@ from dataloader.errors import ManifestError, UsageError
 from dataloader.inputs.model import Feature, PypiOptions, Requirement, SystemRequirements
 from dataloader.inputs.tables import read_feature, with_project
 from dataloader.inputs.toml import Document, Table
+from dataloader.locate import locate_manifest
 from dataloader.names import normalized
-
-MANIFEST_NAMES = ("dataloader.toml", "pixi.toml", "pyproject.toml")
-"""In the order they are looked for in each directory."""
 
 DEFAULT = "default"
 
@@ -100,12 +98,8 @@ class Manifest:
 
 def find_manifest(start: Path) -> Path | None:
     """The nearest manifest, looking in ``start`` and then upward; a pyproject.toml counts when it speaks to us."""
-    for directory in (start, *start.parents):
-        for name in MANIFEST_NAMES:
-            path = directory / name
-            if path.is_file() and (name != "pyproject.toml" or _speaks_to_us(path)):
-                return path
-    return None
+    found = locate_manifest(str(start))
+    return Path(found) if found else None
 
 
 def load_manifest(path: Path) -> Manifest:
@@ -177,11 +171,6 @@ def _roots(root: Table, filename: str) -> tuple[Table, Table]:
     if filename == "pixi.toml":
         return root, root.table("tool").table("dataloader")
     return root, root
-
-
-def _speaks_to_us(path: Path) -> bool:
-    # A cheap look that cannot fail on someone else's broken file; a true hit is parsed and checked later.
-    return bool(re.search(rb"(?m)^\s*\[\s*tool\s*\.\s*(dataloader|pixi)\b", path.read_bytes()))
 
 
 def _resolution(table: Table, workspace: Table) -> Resolution:

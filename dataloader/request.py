@@ -6,11 +6,12 @@ Precedence: what is typed, then ``DATALOADER_*`` (both arrive in the options), t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.inputs.model import CondaRequirement, InputFile, PypiRequirement, Requirement, SystemRequirements
+from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME
 from dataloader.names import normalized
 
 if TYPE_CHECKING:
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from dataloader.manifest import Environment, Manifest
     from dataloader.settings import IndexSettings
 
-LOCK_NAME = "dataloader.lock"
 DEFAULT_CHANNELS = ("conda-forge",)
+DEFAULT_ENVIRONMENT = "default"
 CHANNEL_ALIAS = "https://conda.anaconda.org"
-DEFAULT_PREFIX = Path(".dataloader") / "envs" / "default"
-"""Relative to the directory of the manifest (or to the working directory)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +106,13 @@ def make_request(
     Raises:
         ManifestError, UsageError: something cannot be read.
     """
+    from dataloader.detect import detect_platform
     from dataloader.inputs.spec import parse_spec
     from dataloader.settings import index_settings
 
     manifest = find(options, here)
-    environment = manifest.environment(platform=options.platform or "linux-64") if manifest else None
+    name = options.environment or DEFAULT_ENVIRONMENT
+    environment = manifest.environment(name, options.platform or detect_platform()) if manifest else None
     files = _read_files(options, environ)
     typed = [parse_spec(spec, base=here) for spec in specs]
     earlier = [parse_spec(text, origin=f"{LOCK_NAME}") for text in _remembered(remembered)]
@@ -121,15 +122,17 @@ def make_request(
         *(r for f in files for r in f.requirements),
         *typed,
     ]
+    insisted = set(manifest.resolution.pypi_only) if manifest else set()
+    pypi, python = _without_python([r for r in said if isinstance(r, PypiRequirement)])
     channels = _channels(options, files, environment, remembered, here)
     root = manifest.path.parent if manifest else here
     resolution = manifest.resolution if manifest else None
-    stack = {**_remembered_stack(remembered), **(environment.stack if environment else {})}
+    stack = {**_remembered_stack(remembered), **(environment.stack if environment else {}), **python}
     return Request(
         manifest=manifest,
-        lockfile=options.lockfile or root / LOCK_NAME,
-        prefix=options.prefix or root / DEFAULT_PREFIX,
-        pypi=_latest([r for r in said if isinstance(r, PypiRequirement)]),
+        lockfile=options.lockfile or root / lock_name(name),
+        prefix=options.prefix or root / prefix_name(name),
+        pypi=_latest([replace(r, world="pypi") if r.name in insisted else r for r in pypi]),
         conda=_latest_conda([r for r in said if isinstance(r, CondaRequirement)]),
         constraints=tuple(c for f in files for c in f.constraints),
         channels=channels or tuple(channel_url(c, here) for c in DEFAULT_CHANNELS),
@@ -148,6 +151,23 @@ def make_request(
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
         notes=(*(manifest.notes if manifest else ()), *(n for f in files for n in f.notes)),
     )
+
+
+def lock_name(environment: str) -> str:
+    """Return the file name of an environment's lock."""
+    return LOCK_NAME if environment == DEFAULT_ENVIRONMENT else f"dataloader.{environment}.lock"
+
+
+def prefix_name(environment: str) -> Path:
+    """Return where an environment stands, relative to the manifest."""
+    return Path(DEFAULT_PREFIX).with_name(environment)
+
+
+def _without_python(requirements: list[PypiRequirement]) -> tuple[list[PypiRequirement], dict[str, str]]:
+    """Part requirements on ``python``, which is an axis of the stack, from those on projects."""
+    rest = [r for r in requirements if r.name != "python"]
+    specifiers = [r.specifier for r in requirements if r.name == "python"]
+    return rest, {"python": specifiers[-1]} if specifiers else {}
 
 
 def find(options: CommonOptions, here: Path) -> Manifest | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Coroutine, Mapping
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ def session(options: CommonOptions) -> Iterator[Session]:
     from dataloader.cache import cache_root
 
     style = Style.of(options)
-    with make_reporter(style) as reporter:  # type: ignore[attr-defined]
+    with make_reporter(style) as reporter:
         yield Session(
             options=options,
             style=style,
@@ -99,7 +100,7 @@ async def _install(one: Session, request: Request, specs: tuple[str, ...], flags
             result = await _sync(one, request, locked.lock, data, client, check=False)
     one.write(
         {**lock_document(locked.lock), **sync_document(result, request.prefix)},
-        sync_text(result, request, locked.lock, dry_run=one.options.dry_run),
+        sync_text(result, request, dry_run=one.options.dry_run),
     )
     return 0
 
@@ -133,9 +134,11 @@ async def _sync_command(one: Session, request: Request, *, frozen: bool, locked:
         lockfile = await _current_lock(one, request, client, frozen=frozen, locked=locked or check)
         data = request.lockfile.read_bytes()
         result = await _sync(one, request, lockfile, data, client, check=check)
+    if not (frozen or one.options.dry_run):
+        _remember_agreement(one, request, data)
     one.write(
         {"status": "ok", **sync_document(result, request.prefix)},
-        sync_text(result, request, lockfile, dry_run=one.options.dry_run),
+        sync_text(result, request, dry_run=one.options.dry_run),
     )
     return 0
 
@@ -246,7 +249,8 @@ def _add_to_manifest(one: Session, request: Request, specs: tuple[str, ...], fla
 def _remembered(one: Session) -> Lockfile | None:
     """Return the lock that the prefix was made from, where no manifest says what was asked for: installs add up."""
     from dataloader.install.status import fast_status
-    from dataloader.request import DEFAULT_PREFIX, LOCK_NAME, find
+    from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME
+    from dataloader.request import find
 
     if find(one.options, one.here) is not None:
         return None
@@ -255,6 +259,21 @@ def _remembered(one: Session) -> Lockfile | None:
     if not path.is_file() or not fast_status(prefix, data := path.read_bytes()):
         return None
     return parse_lock(data, path)
+
+
+def _remember_agreement(one: Session, request: Request, lock: bytes) -> None:
+    """Note in the prefix what it agrees with, so that the next sync with nothing to do is quick."""
+    if request.manifest is None:
+        return
+    from dataloader.cli.fast import SEEN, agreement
+
+    path = request.prefix / SEEN
+    text = json.dumps(agreement(request.manifest.path, lock, one.environ))
+    try:
+        if not path.is_file() or path.read_text() != text:
+            path.write_text(text)
+    except OSError as error:
+        one.reporter.debug(f"{path} cannot be written, so every sync takes the long way: {error.strerror}")
 
 
 def _existing(path: Path) -> Lockfile | None:
@@ -336,7 +355,7 @@ def _origin(package: Package) -> str:
     return f"conda {package.channel.rstrip('/').rsplit('/', 1)[-1]} {package.build}"
 
 
-def sync_text(result: SyncResult, request: Request, lock: Lockfile, *, dry_run: bool) -> str:
+def sync_text(result: SyncResult, request: Request, *, dry_run: bool) -> str:
     """Return what changed in the prefix as people read it."""
     plan = result.plan
     rows = [("+", s.name, s.new or "", "") for s in plan.install]
@@ -344,7 +363,7 @@ def sync_text(result: SyncResult, request: Request, lock: Lockfile, *, dry_run: 
     rows += [("-", s.name, s.old or "", s.reason) for s in plan.remove]
     text = table(rows) if rows else ""
     if not result.changed and not dry_run:
-        return f"{text}{request.prefix} matches the lock already: {_count(lock)}\n"
+        return f"{text}{request.prefix} matches the lock already\n"
     verb = "would be changed" if dry_run else "is ready"
     return f"{text}{request.prefix} {verb}: {plan.summary()} ({result.seconds:.1f} s)\n"
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dataloader.cli.flow import session
+from dataloader.cli.flow import Session, package_document, session
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.render import table
+from dataloader.errors import UsageError
+
+if TYPE_CHECKING:
+    from dataloader.lockfile.graph import Edge
+    from dataloader.lockfile.model import Lockfile, Package
 
 
 def plan(options: CommonOptions, flags: StackFlags) -> int:
@@ -25,9 +32,132 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
         worlds = frozenset({"pypi"} if request.conda_mode == "never" else {"conda", "pypi"})
         channels = request.channels if request.channels_said and "conda" in worlds else ()
         stack = next(iter_stacks(matrix, stack_request(request, worlds, channels), *targets))
-        document = plan_document(stack)
-        reasons = {reason.axis: reason.text for reason in reversed(stack.reasons)}
-        rows = [(axis, value, reasons.get(axis, "")) for axis, value in stack.axes.items()]
+        reasons: defaultdict[str, list[str]] = defaultdict(list)
+        for reason in stack.reasons:
+            reasons[reason.axis].append(reason.text)
+        rows = [
+            (axis if position == 0 else "", value if position == 0 else "", why)
+            for axis, value in stack.axes.items()
+            for position, why in enumerate(reasons[axis] or [""])
+        ]
         warnings = "".join(f"warning: {text}\n" for text in stack.warnings)
-        one.write(document, table(rows, ("axis", "value", "why")) + warnings)
+        one.write(plan_document(stack), table(rows, ("axis", "value", "why")) + warnings)
     return 0
+
+
+def tree(options: CommonOptions, names: tuple[str, ...]) -> int:
+    """Show what brings in what, from the lock."""
+    from dataloader.lockfile.graph import edges_of
+
+    with session(options) as one:
+        lock = _lock(one)
+        packages = {p.name: p for p in lock.packages}
+        edges = edges_of(lock)
+        needed = {edge.target for edge in edges}
+        asked = [name.removeprefix("conda:") for name in lock.requested]
+        roots = list(names) or sorted({n for n in asked if n in packages} | (packages.keys() - needed))
+        for name in roots:
+            _known(name, packages)
+        below: defaultdict[str, list[Edge]] = defaultdict(list)
+        for edge in edges:
+            below[edge.source].append(edge)
+        document = {
+            "status": "ok",
+            "roots": roots,
+            "packages": [package_document(p) for p in lock.packages],
+            "edges": [{"source": e.source, "target": e.target, "bound": e.bound} for e in edges],
+        }
+        lines: list[str] = []
+        seen: set[str] = set()
+        for root in roots:
+            _draw(root, "", packages, below, seen, lines)
+        one.write(document, "\n".join(lines) + "\n")
+    return 0
+
+
+def _draw(
+    name: str,
+    indent: str,
+    packages: dict[str, Package],
+    below: defaultdict[str, list[Edge]],
+    seen: set[str],
+    lines: list[str],
+) -> None:
+    again = name in seen
+    marker = " (*)" if again and below[name] else ""
+    lines.append(f"{indent}{name} {packages[name].version}{marker}")
+    if again:
+        return
+    seen.add(name)
+    for target in dict.fromkeys(edge.target for edge in below[name]):
+        _draw(target, f"{indent}  ", packages, below, seen, lines)
+
+
+def explain(options: CommonOptions, name: str) -> int:
+    """Say why a package is in the lock, in this version and from this world, and what bounds it."""
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.lockfile.graph import edges_of
+    from dataloader.names import normalized
+
+    with session(options) as one:
+        lock = _lock(one)
+        packages = {p.name: p for p in lock.packages}
+        name = name if name in packages else normalized(name)
+        package = _known(name, packages)
+        matrix = load_matrix(*([options.matrix] if options.matrix else []))
+        rows = [(identifier, matrix.row(identifier)) for identifier in lock.rules.get(name, ())]
+        rules = [
+            {
+                "id": identifier,
+                "why": getattr(row, "why", "") or getattr(row, "note", ""),
+                "source": getattr(row, "source", ""),
+            }
+            for identifier, row in rows
+        ]
+        requirers = [edge for edge in edges_of(lock) if edge.target == name]
+        asked = name in lock.requested or f"conda:{name}" in lock.requested
+        document = {
+            "status": "ok",
+            "package": package_document(package),
+            "requested": asked,
+            "required_by": [
+                {"name": e.source, "version": packages[e.source].version, "bound": e.bound} for e in requirers
+            ],
+            "rules": rules,
+            "stack": dict(lock.stack),
+        }
+        text = [f"{name} {package.version} ({_place(package)})"]
+        text += ["  asked for by name"] if asked else []
+        text += [f"  {e.source} {packages[e.source].version} needs {name} {e.bound or '(any)'}" for e in requirers]
+        text += [f"  rule {rule['id']}: {rule['why']} [{rule['source']}]" for rule in rules]
+        one.write(document, "\n".join(text) + "\n")
+    return 0
+
+
+def _place(package: Package) -> str:
+    document = package_document(package)
+    if document["kind"] == "conda":
+        return f"conda build {document['build']} from {document['channel']}"
+    return f"wheel from {document['index'] or document['url']}"
+
+
+def _lock(one: Session) -> Lockfile:
+    from dataloader.lockfile.yaml import read_lock
+    from dataloader.request import DEFAULT_ENVIRONMENT, find, lock_name
+
+    manifest = find(one.options, one.here)
+    root = manifest.path.parent if manifest else one.here
+    return read_lock(one.options.lockfile or root / lock_name(one.options.environment or DEFAULT_ENVIRONMENT))
+
+
+def _known(name: str, packages: dict[str, Package]) -> Package:
+    import difflib
+
+    if name in packages:
+        return packages[name]
+    near = difflib.get_close_matches(name, packages, n=3)
+    raise UsageError(
+        f"the lock holds no {name}",
+        code="package-not-locked",
+        suggestions=tuple(f"did you mean {other}?" for other in near) or ("`dataloader tree` shows what it holds",),
+    )

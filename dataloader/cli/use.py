@@ -16,12 +16,14 @@ from dataloader.lockfile.model import Lockfile
 
 def prefix_of(one: Session) -> Path:
     """Return the prefix a command is about: ``--prefix``, else that of the manifest or the working directory."""
-    from dataloader.request import DEFAULT_PREFIX, find
+    from dataloader.request import DEFAULT_ENVIRONMENT, find, prefix_name
 
     if one.options.prefix:
         return one.options.prefix
     manifest = find(one.options, one.here)
-    return (manifest.path.parent if manifest else one.here) / DEFAULT_PREFIX
+    return (manifest.path.parent if manifest else one.here) / prefix_name(
+        one.options.environment or DEFAULT_ENVIRONMENT
+    )
 
 
 def run(options: CommonOptions, words: tuple[str, ...]) -> int:
@@ -101,7 +103,7 @@ def verify(options: CommonOptions, path: Path | None) -> int:
         report = verify_prefix(
             prefix,
             target=targets[0],
-            lock=_lock_of(one, prefix),
+            lock=lock_of(one, prefix),
             options=VerifyOptions(cache=one.cache / "facts", library_path=_activated_path(prefix)),
         )
         rows = [(f.severity, f.kind, f.path, f.message) for f in report.findings]
@@ -119,14 +121,15 @@ def _activated_path(prefix: Path) -> tuple[str, ...]:
     return activation(prefix).library_path if (prefix / ACTIVATION).is_file() else ()
 
 
-def _lock_of(one: Session, prefix: Path) -> Lockfile | None:
+def lock_of(one: Session, prefix: Path) -> Lockfile | None:
     """Return the lock beside the manifest or in the working directory, if the prefix is one of ours."""
     from dataloader.install.status import STATE
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request import LOCK_NAME, find
+    from dataloader.request import DEFAULT_ENVIRONMENT, find, lock_name
 
     if not (prefix / STATE).is_file():
         return None
     manifest = find(one.options, one.here)
-    path = one.options.lockfile or (manifest.path.parent if manifest else one.here) / LOCK_NAME
+    name = lock_name(one.options.environment or DEFAULT_ENVIRONMENT)
+    path = one.options.lockfile or (manifest.path.parent if manifest else one.here) / name
     return read_lock(path) if path.is_file() else None

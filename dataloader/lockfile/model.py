@@ -93,6 +93,8 @@ class Lockfile:
     """Normalised names that the user asked for (they get REQUESTED); conda names carry ``conda:``."""
     stack: Mapping[str, str] = field(default_factory=dict)
     """Axis -> value: ``{"cuda": "11.8", "cudnn": "8.7", "torch": "2.1.0+cu118", ...}``."""
+    rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Package -> ids of the matrix rules that bound it."""
     inputs: Mapping[str, object] = field(default_factory=dict)
     """What the lock was made from, in plain JSON values; compared part by part to tell staleness."""
 

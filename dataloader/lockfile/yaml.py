@@ -50,6 +50,7 @@ def dump_lock(lock: Lockfile) -> str:
             "python": _without_empty({"source": lock.python.source, "version": lock.python.version}),
             "requested": sorted(lock.requested),
             "stack": dict(sorted(lock.stack.items())),
+            "rules": {name: list(ids) for name, ids in sorted(lock.rules.items())},
             "inputs": lock.inputs,
         },
     }
@@ -194,6 +195,7 @@ def _from_document(document: Any) -> Lockfile:
         ),
         requested=tuple(ours.get("requested") or ()),
         stack=dict(ours.get("stack") or {}),
+        rules={name: tuple(ids) for name, ids in (ours.get("rules") or {}).items()},
         inputs=dict(ours.get("inputs") or {}),
     )
 

@@ -49,6 +49,7 @@ LOCK = Lockfile(
     packages=(CONDA, WHEEL),
     requested=("torch",),
     stack={"cuda": "11.8", "torch": "2.1.0+cu118"},
+    rules={"torch": ("torch-numpy-abi",)},
     inputs={"requirements": ["torch==2.1.0"], "stack": {"cuda": "11.8"}, "options": {"conda": "auto"}},
 )
 
