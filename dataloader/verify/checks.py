@@ -15,6 +15,7 @@ from dataloader.verify.loader import Failure
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.python import extension_tag
 from dataloader.verify.scan import ScannedFile
+from dataloader.verify.system import version_tuple
 from dataloader.verify.tables import install_command
 
 _JUDGED = 100
@@ -116,36 +117,53 @@ def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[F
             key = (failure.kind, situation.relative(failure.path), grouped)
             causes.setdefault(key, {})[verdict.path] = verdict
             reasons.setdefault(key, {}).setdefault(failure.name, failure)
-    findings = [_finding(list(reasons[key].values()), list(causes[key].values()), situation) for key in sorted(causes)]
-    apart = [each for each in findings if each.severity == "error" and each.kind != "version-not-provided"]
-    yield from apart
-    yield from _grouped([finding for finding in findings if finding not in apart], situation)
+    together: list[tuple[Finding, str]] = []
+    for key in sorted(causes):
+        finding = _finding(list(reasons[key].values()), list(causes[key].values()), situation)
+        if finding.severity == "error" and finding.kind != "version-not-provided":
+            yield finding
+        else:
+            together.append((finding, next(iter(reasons[key]))))
+    yield from _grouped(together, situation)
 
 
-def _grouped(findings: Sequence[Finding], situation: Situation) -> Iterator[Finding]:
-    """Optional parts that cannot load, and versions that are too old: one finding for each package and kind."""
-    groups: dict[tuple[str, str, Severity], list[Finding]] = {}
-    for finding in findings:
+def _grouped(findings: Sequence[tuple[Finding, str]], situation: Situation) -> Iterator[Finding]:
+    """Optional parts that cannot load, and versions that are too old: one finding for each package and kind.
+
+    Each finding comes with the name of what is missing.
+    """
+    groups: dict[tuple[str, str, Severity], list[tuple[Finding, str]]] = {}
+    for finding, name in findings:
         owner = situation.owners.get(finding.path)
-        groups.setdefault((owner.label if owner else finding.path, finding.kind, finding.severity), []).append(finding)
-    for (label, _, _), group in sorted(groups.items()):
+        key = (owner.label if owner else finding.path, finding.kind, finding.severity)
+        groups.setdefault(key, []).append((finding, name))
+    for (label, kind, severity), group in sorted(groups.items()):
         if len(group) == 1:
-            yield group[0]
+            yield group[0][0]
             continue
-        paths = sorted({finding.path for finding in group})
-        many = "libraries" if len(paths) > 1 else "library"
-        what = f"{len(paths)} {many} of {label} cannot load"
-        if group[0].severity != "error":
-            what = f"{len(paths)} optional part{'s' if len(paths) > 1 else ''} of {label} cannot load"
-        lines = [f"{PurePosixPath(finding.path).name} {finding.message}" for finding in group]
-        fixes = list(dict.fromkeys(finding.fix for finding in group if finding.fix))
+        paths = sorted({finding.path for finding, _ in group})
+        what = "part" if severity != "error" else ("library" if len(paths) == 1 else "librarie")
+        plural = "s" if len(paths) > 1 else ""
+        message = f"{len(paths)} {'optional ' if severity != 'error' else ''}{what}{plural} of {label} cannot load"
+        if kind == "version-not-provided":
+            message += f": {', '.join(_highest({name for _, name in group}))} not provided"
+        lines = [f"{PurePosixPath(finding.path).name} {finding.message}" for finding, _ in group]
+        fixes = list(dict.fromkeys(finding.fix for finding, _ in group if finding.fix))
         yield replace(
-            group[0],
+            group[0][0],
             path=paths[0],
-            message=what,
+            message=message,
             evidence=(*lines[:_LISTED], *([f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])),
             fix=fixes[0] if len(fixes) == 1 else _joined(fixes),
         )
+
+
+def _highest(names: set[str]) -> list[str]:
+    """The highest version of each family: ``GLIBC_2.17`` of ``GLIBC_2.14`` and ``GLIBC_2.17``."""
+    best: dict[str, str] = {}
+    for name in sorted(names, key=lambda each: version_tuple(each.partition("_")[2]) or ()):
+        best[name.partition("_")[0]] = name
+    return sorted(best.values())
 
 
 def _joined(fixes: Sequence[str]) -> str | None:

@@ -6,20 +6,21 @@ Popular wheels are full of parts that load only on some machines: numba's tbbpoo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from dataloader.verify.findings import Severity
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import InstalledPackage
 from dataloader.verify.loads import Verdict
-from dataloader.verify.python import extension_tag
 from dataloader.verify.tables import load_tables
 
 
 class Importance:
     """Severity of a library that cannot load, judged by the Python sources of its package."""
 
-    def __init__(self, sources: SourceIndex) -> None:
+    def __init__(self, sources: SourceIndex, is_extension: Callable[[str], bool]) -> None:
         self._sources = sources
+        self._is_extension = is_extension
 
     def __call__(self, verdict: Verdict) -> Severity:
         """``error`` for what breaks an import, ``warning`` for an optional part."""
@@ -40,10 +41,9 @@ class Importance:
 
     def _is_the_library(self, package: InstalledPackage, path: str) -> bool:
         """Whether a package without extension modules loads this library itself (ctypes, cffi): its sources name it."""
-        files = (file.path.rsplit("/", 1)[-1] for file in package.files)
-        return not any(extension_tag(each) for each in files) and self._sources.of(package).mentions(
-            path.rsplit("/", 1)[-1]
-        )
+        if any(self._is_extension(file.path) for file in package.files):
+            return False
+        return path.rsplit("/", 1)[-1] in self._sources.of(package).constants()
 
 
 def _has_alternatives(package: InstalledPackage, path: str) -> bool:

@@ -157,10 +157,14 @@ class Sources:
 
     def named_by_importers(self, module: str) -> frozenset[str]:
         """String constants of what the package's import runs, and of the modules that import ``module``."""
-        importers = {
-            name for name in self._mentioning(module) if any(each.module == module for each in self.text(name).imports)
-        }
+        importers = self.importers(module)
         return frozenset().union(*(self.text(name).constants for name in importers | self.reached()))
+
+    def importers(self, module: str) -> frozenset[str]:
+        """The modules that import ``module``, tests left out."""
+        return frozenset(
+            name for name in self._mentioning(module) if any(each.module == module for each in self.text(name).imports)
+        )
 
     def imports(self, top_level: str) -> bool:
         """Whether the import of the distribution plainly imports that top-level module."""
@@ -170,10 +174,9 @@ class Sources:
             for each in self.text(name).imports
         )
 
-    def mentions(self, text: str) -> bool:
-        """Whether some source holds ``text``."""
-        needle = text.encode()
-        return any(_mentions(self._prefix / path, needle) for path in self._modules.values() if path.endswith(".py"))
+    def constants(self) -> frozenset[str]:
+        """String constants of what the package's import runs."""
+        return frozenset().union(*(self.text(name).constants for name in self.reached()))
 
 
 def read_source(path: Path) -> str:

@@ -64,7 +64,7 @@ class Judge:
 
     def is_extension(self, path: str) -> bool:
         """Whether an import of this Python would load the file."""
-        facts = self.files[path].facts
+        facts = self.files[path].facts if path in self.files else None
         name = path.rsplit("/", 1)[-1]
         if extension_tag(name) is not None:
             return self.interpreter.takes_extension(name)

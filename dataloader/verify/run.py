@@ -195,7 +195,7 @@ def _judge(contents: _Contents, target: Target, lock: Lockfile | None, options: 
         provided=provided_names(contents.scanned),
         owners=owners,
         cuda_major=cuda_major(contents.scanned),
-        importance=Importance(sources),
+        importance=Importance(sources, judge.is_extension),
         has_symbols=lambda failures: contents.disk.defines({os.fsencode(failure.name) for failure in failures}),
     )
     return _View(
