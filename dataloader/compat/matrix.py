@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from dataloader.compat.model import (
     Build,
+    ChannelName,
     Companion,
     Component,
     Cudnn,
@@ -94,6 +95,11 @@ class Matrix:
     def indexes(self) -> Mapping[str, WheelIndex]:
         """Wheel indexes beside PyPI, by the name that builds use as their channel."""
         return {row.name: row for row in self._table("index", WheelIndex)}
+
+    @cached_property
+    def channels(self) -> frozenset[str]:
+        """Names of conda channels that stand for themselves, from whichever server."""
+        return frozenset(row.name for row in self._table("channel", ChannelName))
 
     @cached_property
     def components(self) -> Mapping[str, Component]:
@@ -292,6 +298,7 @@ _UNIQUE = {
     "gpu": ("gpu",),
     "cudnn": ("cudnn",),
     "index": ("name",),
+    "channel": ("name",),
     "component": ("cuda",),
     "companion": ("project", "version"),
 }

@@ -196,6 +196,17 @@ class WheelIndex:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelName:
+    """A conda channel that is known by its name wherever it is served from."""
+
+    id: str
+    name: str
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
     """The PyPI wheels that carry the libraries of one CUDA toolkit."""
 

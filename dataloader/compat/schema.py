@@ -148,6 +148,7 @@ TABLES: dict[str, Table] = {
         {**_COMMON, "nccl": version, "channel": _text, "package": name, "built_with": _each(cuda)}, {"note": _text}
     ),
     "index": Table({**_COMMON, "name": name, "url": _text, "local": _text, "projects": _each(name)}, {"note": _text}),
+    "channel": Table({**_COMMON, "name": name}, {"note": _text}),
     "component": Table({**_COMMON, "cuda": cuda, "wheels": _each(_requirement)}, {"note": _text}),
     "rule": Table(
         {**_COMMON, "why": _text, "then": _each(_requirement)},

@@ -100,6 +100,18 @@ def specifier_of(wish: str) -> str:
     return f"=={wish}.*"
 
 
+def prefix_of(wish: str) -> str:
+    """Return the specifier of a library option: every version that begins so, however many numbers are given.
+
+    >>> prefix_of("8.9.2"), prefix_of("9"), prefix_of(">=8.9")
+    ('==8.9.2.*', '==9.*', '>=8.9')
+    """
+    wish = wish.strip()
+    if not wish or wish[0] in "=<>!~":
+        return wish
+    return f"=={wish.removesuffix('.*')}.*"
+
+
 def major(version: str) -> str:
     """Return the first number of a version."""
     return version.split(".", 1)[0]

@@ -18,6 +18,7 @@ from dataloader.stack.needs import (
     Need,
     channel_title,
     cuda_range,
+    cuda_wish,
     has_version,
     needs_of_build,
     needs_of_cuda,
@@ -217,15 +218,15 @@ def _cuda_sentences(space: Space, project: str, trials: Sequence[_Trial], named:
     title = f"{project} {versions[0]}" if len(versions) == 1 else f"{project} {versions[0]} to {versions[-1]}"
     if wish == CPU:
         yield f"{title} has no CPU build on {_places(trials)}"
-        elsewhere = [row for row in named if row.cuda is None and not is_offered(space.request, row)]
+        elsewhere = [row for row in named if row.cuda is None and not is_offered(space.matrix, space.request, row)]
         if elsewhere:
             yield _places_sentence(space, project, elsewhere)
         return
     variants = sorted({trial.row.cuda for trial in trials if trial.row.cuda}, key=key)
     built = f"for CUDA {_listed(variants)}" if variants else "for the CPU only"
     where = _places(trials)
-    specifier = specifier_of(wish)
-    elsewhere = [row for row in named if not is_offered(space.request, row) and _runs(row, specifier)]
+    specifier = cuda_wish(wish)
+    elsewhere = [row for row in named if not is_offered(space.matrix, space.request, row) and _runs(row, specifier)]
     if elsewhere:
         yield f"on {where}, {title} was built {built}"
         yield _places_sentence(space, project, elsewhere)
@@ -246,7 +247,11 @@ def _other_version_hint(space: Space, project: str, specifier: str, versions: Se
     wish = space.request.cuda
     if not wish:
         return ""
-    rows = [row for row in space.matrix.builds[project] if _runs(row, specifier) and is_offered(space.request, row)]
+    rows = [
+        row
+        for row in space.matrix.builds[project]
+        if _runs(row, specifier) and is_offered(space.matrix, space.request, row)
+    ]
     if not rows:
         return f"; no build of {project} is for CUDA {wish}"
     having = sorted({row.version for row in rows}, key=key)
@@ -276,6 +281,9 @@ def _places_sentence(space: Space, project: str, rows: Sequence[Build]) -> str:
             places[index_url(space.matrix, row)] = None
     newest = max(rows, key=lambda row: key(row.version))
     what = f" for CUDA {newest.cuda}" if newest.cuda else " for the CPU"
+    wish = space.request.cuda
+    if newest.cuda and wish and not admits(cuda_wish(wish), newest.cuda) and wish[0].isdigit():
+        what += f", which runs with {wish},"
     what = "" if space.request.cuda is None else what
     return f"{project} {newest.version}{what} is published on {_listed(list(places))}, which this request leaves out"
 

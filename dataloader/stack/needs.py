@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Build, Toolkit
-from dataloader.compat.versions import admits, key, major, minor, release, specifier_of
+from dataloader.compat.versions import admits, key, major, minor, prefix_of, release, specifier_of
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.target import Gpu, Target
 
@@ -121,7 +121,7 @@ def needs_of_request(request: StackRequest) -> Iterator[Need]:
     if request.cuda:
         wanted = request.cuda
         text = "CPU builds were asked for" if wanted == CPU else f"CUDA {wanted} was asked for"
-        yield Need(axis="cuda", text=text, objection=_outside(CPU if wanted == CPU else specifier_of(wanted)))
+        yield Need(axis="cuda", text=text, objection=_outside(CPU if wanted == CPU else cuda_wish(wanted)))
     elif request.cuda == "" or request.cudnn or request.nccl:
         yield Need(
             axis="cuda",
@@ -135,12 +135,17 @@ def needs_of_request(request: StackRequest) -> Iterator[Need]:
         ("python", request.python, "Python"),
     ):
         if wish:
-            specifier = _minors(wish) if axis == "python" else specifier_of(wish)
+            specifier = _minors(wish) if axis == "python" else prefix_of(wish)
             yield Need(axis=axis, text=f"{title} {wish} was asked for", objection=_outside(specifier))
     for project, wish in request.frameworks.items():
         specifier = specifier_of(wish)
         text = f"{project} {wish} was asked for" if wish else f"{project} was asked for"
         yield Need(axis=project, text=text, objection=_other_version(specifier))
+
+
+def cuda_wish(wish: str) -> str:
+    """The CUDA option as a specifier on minors: ``12.1.1`` means 12.1, ``12`` any 12.x."""
+    return prefix_of(minor(wish)) if wish[:1].isdigit() else wish
 
 
 def _minors(wish: str) -> str:

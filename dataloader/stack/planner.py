@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from types import MappingProxyType
 
 from resolvelib import BaseReporter, ResolutionImpossible, Resolver
 
@@ -21,6 +23,7 @@ from dataloader.stack.space import MACHINE_AXES, Space, space_of
 from dataloader.target import Target
 
 _MAX_ROUNDS = 10_000
+_LOCAL = re.compile(r"\+(cpu|cu(\d{3}))(?=$|,|\s)")
 
 PLATFORM = "linux-64"
 """The platform that the matrix describes."""
@@ -39,6 +42,7 @@ def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iter
     Raises:
         StackFailure: There is none, when the first is asked for.
     """
+    request = without_locals(request)
     unknown = [target for target in targets if target.platform != PLATFORM]
     if unknown:
         yield _unmapped(request, unknown[0])
@@ -60,6 +64,19 @@ def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iter
         from dataloader.stack.explain import failure_of
 
         raise failure_of(*refusal)
+
+
+def without_locals(request: StackRequest) -> StackRequest:
+    """Read ``torch==2.1.0+cu118`` as torch 2.1.0 for CUDA 11.8: the label says which build is meant."""
+    cuda = request.cuda
+    frameworks = {}
+    for project, wish in request.frameworks.items():
+        found = _LOCAL.search(wish)
+        frameworks[project] = _LOCAL.sub("", wish)
+        if found and cuda is None:
+            digits = found[2]
+            cuda = f"{digits[:-1]}.{digits[-1]}" if digits else CPU
+    return replace(request, cuda=cuda, frameworks=MappingProxyType(frameworks))
 
 
 def _unmapped(request: StackRequest, target: Target) -> Stack:
@@ -109,6 +126,7 @@ def _warnings(space: Space, stack: Stack) -> tuple[str, ...]:
 
 def first_stack(matrix: Matrix, request: StackRequest, *targets: Target) -> Stack | None:
     """Return the best stack, or None when there is none; no explanation is built."""
+    request = without_locals(request)
     if any(target.platform != PLATFORM for target in targets):
         return None
     for attempt in _attempts(request):

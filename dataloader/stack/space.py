@@ -112,8 +112,9 @@ def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Bui
 
     The order: CUDA before CPU builds; the newest version; a place that needs no further index; the newest CUDA.
     """
-    rows = [row for row in matrix.builds.get(project, ()) if is_offered(request, row)]
-    ranks = {channel: rank for rank, channel in enumerate(channel_names(request))}
+    rows = [row for row in matrix.builds.get(project, ()) if is_offered(matrix, request, row)]
+    names = [channel.rstrip("/").rsplit("/", 1)[-1] for channel in request.channels]
+    ranks = {name: rank for rank, name in reversed(list(enumerate(names)))}
 
     def order(row: Build) -> tuple[object, ...]:
         extra = row.channel != "pypi" and not row.channel.startswith("conda:")
@@ -128,17 +129,18 @@ def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Bui
     return sorted(rows, key=order, reverse=True)
 
 
-def is_offered(request: StackRequest, row: Build) -> bool:
+def is_offered(matrix: Matrix, request: StackRequest, row: Build) -> bool:
     """Whether the place that publishes a build is one that the request may take from."""
     if row.channel.startswith("conda:"):
         names = channel_names(request)
-        return "conda" in request.worlds and (not names or row.channel[6:] in names)
+        # Channels of no known name may be mirrors of any: the packages will tell.
+        return "conda" in request.worlds and (row.channel[6:] in names or not names & matrix.channels)
     return "pypi" in request.worlds and (row.channel == "pypi" or request.indexes)
 
 
-def channel_names(request: StackRequest) -> list[str]:
+def channel_names(request: StackRequest) -> frozenset[str]:
     """Return the request's conda channels by name: the last part of a URL."""
-    return [channel.rstrip("/").rsplit("/", 1)[-1] for channel in request.channels]
+    return frozenset(channel.rstrip("/").rsplit("/", 1)[-1] for channel in request.channels)
 
 
 def _cudnn_versions(matrix: Matrix, rows: Sequence[Build]) -> Iterable[str]:
