@@ -36,9 +36,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Server(asyncio.Protocol):
     """Speaks HTTP/2, and HTTP/1.1 to those who ask for it; fails on HTTP/2 as ``mode`` says."""
 
-    def __init__(self, mode: Mode, seen: Counter[str]) -> None:
+    def __init__(self, mode: Mode, seen: Counter[str], open_: list[asyncio.Transport]) -> None:
         self.mode = mode
         self.seen = seen
+        self.open = open_
         self.requests = 0
         self.dead = False
         self.h2: h2.connection.H2Connection | None = None
@@ -46,6 +47,7 @@ class Server(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.open.append(transport)
 
     def data_received(self, data: bytes) -> None:
         if self.h2 is None:
@@ -98,18 +100,22 @@ def test_every_page_arrives_whatever_becomes_of_the_shared_connection(
     certificate: Path, tmp_path: Path, mode: Mode
 ) -> None:
     seen: Counter[str] = Counter()
+    open_: list[asyncio.Transport] = []
 
     async def work() -> list[int]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
         context.set_alpn_protocols(["h2", "http/1.1"])
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Server(mode, seen), "127.0.0.1", 0, ssl=context)
+        server = await loop.create_server(lambda: Server(mode, seen, open_), "127.0.0.1", 0, ssl=context)
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple"
         settings = IndexSettings(index_url=url, cert=str(certificate / "cert.pem"), timeout=5, retries=2, backoff=0.01)
         async with IndexClient(settings, cache_dir=tmp_path) as client:
             files = await asyncio.gather(*(client.project(f"p{number}") for number in range(PROJECTS)))
         server.close()
+        for transport in open_:
+            transport.abort()
+        await asyncio.sleep(0.05)
         return [len(each) for each in files]
 
     assert asyncio.run(work()) == [1] * PROJECTS
