@@ -74,6 +74,11 @@ def discard(damage: Damage, cache_dir: Path) -> None:
         shutil.rmtree(cache_dir / "pkgs" / entry_name(damage.package), ignore_errors=True)
 
 
+def is_damaged(entry: Path) -> bool:
+    """Whether an entry's content differs from its own ``info/paths.json`` (reads everything)."""
+    return _first_difference(entry, entry / "no-note") is not None
+
+
 def package_cache(cache_dir: Path, layers: tuple[Path, ...], damages: Iterable[Damage] = ()) -> PackageCache:
     """rattler's cache: ``pkgs/`` of the writable cache, then of the layers without their damaged entries."""
     from rattler import MatchSpec
