@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.inputs.model import CondaRequirement, InputFile, PypiRequirement, Requirement, SystemRequirements
-from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME
+from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
 from dataloader.names import normalized
 
 if TYPE_CHECKING:
@@ -172,18 +172,25 @@ def _without_python(requirements: list[PypiRequirement]) -> tuple[list[PypiRequi
 
 def find(options: CommonOptions, here: Path) -> Manifest | None:
     """Return the manifest that a command stands under."""
-    from dataloader.manifest import find_manifest, load_manifest
+    path = options.manifest or locate_manifest(str(here))
+    if path is None:
+        return None
+    from dataloader.manifest import load_manifest
 
-    path = options.manifest or find_manifest(here)
-    return load_manifest(path) if path else None
+    return load_manifest(Path(path))
 
 
 def _read_files(options: CommonOptions, environ: Mapping[str, str]) -> list[InputFile]:
-    from dataloader.inputs.environment_yml import read_environment
-    from dataloader.inputs.requirements_txt import read_requirements
+    read: list[InputFile] = []
+    if options.requirements:
+        from dataloader.inputs.requirements_txt import read_requirements
 
-    read = [read_requirements(path, environ=environ) for path in options.requirements]
-    return read + [read_environment(path) for path in options.files]
+        read += [read_requirements(path, environ=environ) for path in options.requirements]
+    if options.files:
+        from dataloader.inputs.environment_yml import read_environment
+
+        read += [read_environment(path) for path in options.files]
+    return read
 
 
 def _remembered(inputs: Mapping[str, object] | None) -> list[str]:

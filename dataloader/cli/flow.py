@@ -2,65 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import Coroutine, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dataloader.cli.console import Style, make_reporter, write_result
+from dataloader.cli.documents import count_text, lock_document, lock_text, sync_document, sync_text
 from dataloader.cli.options import CommonOptions, StackFlags
-from dataloader.cli.render import table
+from dataloader.cli.session import Session, session
 from dataloader.errors import LockOutdated, PrefixError, UsageError
-from dataloader.lockfile.model import CondaPackage, Lockfile, Package, PypiPackage
 from dataloader.lockfile.yaml import parse_lock, read_lock, write_lock
 from dataloader.request import Request, make_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dataloader.index.client import IndexClient
     from dataloader.install.model import SyncOptions, SyncResult
+    from dataloader.lockfile.model import Lockfile
     from dataloader.locking import Locked
-    from dataloader.reporter import Reporter
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """What every command works with."""
-
-    options: CommonOptions
-    style: Style
-    reporter: Reporter
-    environ: Mapping[str, str]
-    here: Path
-    cache: Path
-
-    def write(self, document: Mapping[str, object], text: str) -> None:
-        """Write the result."""
-        write_result(self.style, document, text)
-
-
-@contextmanager
-def session(options: CommonOptions) -> Iterator[Session]:
-    """Open what a command works with; bars are taken away at the end."""
-    from dataloader.cache import cache_root
-
-    style = Style.of(options)
-    with make_reporter(style) as reporter:
-        yield Session(
-            options=options,
-            style=style,
-            reporter=reporter,
-            environ=os.environ,
-            here=Path.cwd(),
-            cache=cache_root(os.environ),
-        )
 
 
 def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -> int:
@@ -100,7 +61,7 @@ async def _install(one: Session, request: Request, specs: tuple[str, ...], flags
             result = await _sync(one, request, locked.lock, data, client, check=False)
     one.write(
         {**lock_document(locked.lock), **sync_document(result, request.prefix)},
-        sync_text(result, request, dry_run=one.options.dry_run),
+        sync_text(result, request.prefix, dry_run=one.options.dry_run),
     )
     return 0
 
@@ -118,7 +79,7 @@ async def _lock(one: Session, request: Request) -> int:
         locked = await _solve(one, request, client, old)
     changed = False if one.options.dry_run else write_lock(locked.lock, request.lockfile)
     one.write(lock_document(locked.lock), lock_text(locked.lock, old))
-    one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {_count(locked.lock)}")
+    one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
     return 0
 
 
@@ -138,7 +99,7 @@ async def _sync_command(one: Session, request: Request, *, frozen: bool, locked:
         _remember_agreement(one, request, data)
     one.write(
         {"status": "ok", **sync_document(result, request.prefix)},
-        sync_text(result, request, dry_run=one.options.dry_run),
+        sync_text(result, request.prefix, dry_run=one.options.dry_run),
     )
     return 0
 
@@ -281,93 +242,6 @@ def _existing(path: Path) -> Lockfile | None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
     return asyncio.run(work)
-
-
-# -- results
-
-
-def package_document(package: Package) -> dict[str, object]:
-    """Return what ``--json`` says of one locked package."""
-    if isinstance(package, CondaPackage):
-        more: dict[str, object] = {
-            "kind": "conda",
-            "build": package.build,
-            "channel": package.channel,
-            "subdir": package.subdir,
-        }
-    else:
-        more = {"kind": "pypi", "build": None, "index": package.index, "extras": list(package.extras)}
-    return {
-        "name": package.name,
-        "version": package.version,
-        "url": package.url,
-        "sha256": package.sha256,
-        "size": package.size,
-        **more,
-    }
-
-
-def lock_document(lock: Lockfile) -> dict[str, object]:
-    """Return the document of ``lock --json``."""
-    packages = sorted((package_document(p) for p in lock.packages), key=lambda d: (str(d["name"]), str(d["kind"])))
-    return {
-        "status": "ok",
-        "packages": packages,
-        "stack": dict(lock.stack),
-        "python": {"source": lock.python.source, "version": lock.python.version},
-        "platform": lock.platform,
-    }
-
-
-def sync_document(result: SyncResult, prefix: Path) -> dict[str, object]:
-    """Return what ``install --json`` and ``sync --json`` say of the prefix."""
-    plan = result.plan
-    return {
-        "prefix": str(prefix),
-        "changed": result.changed,
-        "installed": [{"name": s.name, "kind": s.kind, "version": s.new, "reason": s.reason} for s in plan.install],
-        "replaced": [
-            {"name": s.name, "kind": s.kind, "version": s.new, "old": s.old, "reason": s.reason} for s in plan.replace
-        ],
-        "removed": [{"name": s.name, "kind": s.kind, "old": s.old, "reason": s.reason} for s in plan.remove],
-        "kept": len(plan.keep),
-        "downloaded_bytes": result.downloaded_bytes,
-        "seconds": round(result.seconds, 3),
-        "warnings": list(result.warnings),
-    }
-
-
-def lock_text(lock: Lockfile, old: Lockfile | None) -> str:
-    """Return the packages of a lock as people read them, changes marked."""
-    before = {(type(p), p.name): p for p in old.packages} if old else {}
-    rows = []
-    for package in lock.packages:
-        earlier = before.get((type(package), package.name))
-        mark = "" if old is None or earlier == package else f"was {earlier.version}" if earlier else "new"
-        rows.append((package.name, package.version, _origin(package), mark))
-    return table(rows, ("package", "version", "from", "")) if rows else ""
-
-
-def _origin(package: Package) -> str:
-    if isinstance(package, PypiPackage):
-        return "pypi"
-    return f"conda {package.channel.rstrip('/').rsplit('/', 1)[-1]} {package.build}"
-
-
-def sync_text(result: SyncResult, request: Request, *, dry_run: bool) -> str:
-    """Return what changed in the prefix as people read it."""
-    plan = result.plan
-    rows = [("+", s.name, s.new or "", "") for s in plan.install]
-    rows += [("~", s.name, s.new or "", f"was {s.old}") for s in plan.replace]
-    rows += [("-", s.name, s.old or "", s.reason) for s in plan.remove]
-    text = table(rows) if rows else ""
-    if not result.changed and not dry_run:
-        return f"{text}{request.prefix} matches the lock already\n"
-    verb = "would be changed" if dry_run else "is ready"
-    return f"{text}{request.prefix} {verb}: {plan.summary()} ({result.seconds:.1f} s)\n"
-
-
-def _count(lock: Lockfile) -> str:
-    parts = [(len(lock.conda()), "conda packages"), (len(lock.pypi()), "wheels")]
-    return ", ".join(f"{count} {what}" for count, what in parts if count) or "no packages"

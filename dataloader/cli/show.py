@@ -7,9 +7,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.cli.flow import Session, package_document, session
+from dataloader.cli.documents import package_document
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.render import table
+from dataloader.cli.session import Session, session
 from dataloader.errors import UsageError
 
 if TYPE_CHECKING:

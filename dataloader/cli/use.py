@@ -7,9 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from dataloader.cli.flow import Session, session
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import table
+from dataloader.cli.session import Session, session
 from dataloader.errors import ExitCode, PrefixError, UsageError
 from dataloader.lockfile.model import Lockfile
 
