@@ -99,7 +99,7 @@ class Builder:
             raise IntegrityError(
                 f"The cache under {damage.stored.layer} keeps changing: {damage.source} is not what was unpacked.",
                 code="cache-damaged",
-                suggestions=("Check the volume, and run `dataloader cache verify`.",),
+                suggestions=("Check the volume; then remove the cache and run the command again.",),
             ) from damage
         self._reporter.warn(f"A cache entry is damaged ({damage.source} in {damage.stored.files}); fetching it again.")
         self._store.forget(damage.stored)

@@ -59,7 +59,9 @@ async def link_conda(
             f"{len(remote)} conda package(s) are not in the cache, and --offline keeps the network away.",
             code="offline-missing",
             causes=tuple(sorted(remote)),
-            suggestions=("Run `dataloader sync` once without --offline, or give a filled cache with --cache-layer.",),
+            suggestions=(
+                "Run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache.",
+            ),
         )
     for package in missing:
         _check_local_archive(package)

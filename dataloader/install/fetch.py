@@ -54,7 +54,9 @@ async def fetch_wheels(
             f"{len(remote)} wheel(s) are not in the cache, and --offline keeps the network away.",
             code="offline-missing",
             causes=tuple(sorted(package.file_name for package in remote)),
-            suggestions=("Run `dataloader sync` once without --offline, or give a filled cache with --cache-layer.",),
+            suggestions=(
+                "Run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache.",
+            ),
         )
     if not missing:
         return Fetched(wheels=wheels, downloaded_bytes=0)

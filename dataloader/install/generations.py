@@ -290,5 +290,5 @@ def _nothing(root: Path, name: str) -> PrefixError:
     return PrefixError(
         f"There is no environment {name} under {root}.",
         code="prefix-missing",
-        suggestions=(f"Make it with `dataloader sync --root {root} --name {name}`.",),
+        suggestions=(f"Look for a slip in the name; under {root} there may be others.",),
     )

@@ -88,7 +88,7 @@ def check_usable(prefix: Path, *, adopt: bool) -> None:
             code="prefix-foreign",
             suggestions=(
                 "Choose another directory with --prefix.",
-                "Pass --adopt to take it over: what is not in the lock will be removed.",
+                "Remove it first if nobody needs it.",
             ),
         )
 

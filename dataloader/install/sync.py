@@ -165,7 +165,7 @@ def from_os_error(error: OSError, prefix: Path) -> DataloaderError:
         return DiskFull(
             f"No room left for {prefix} or its cache; what was there before is unchanged.",
             causes=(fact,),
-            suggestions=("Free some room (`dataloader cache prune`), and run the command again.",),
+            suggestions=("Free some room, and run the command again.",),
         )
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         return PrefixError(
