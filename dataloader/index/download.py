@@ -200,7 +200,8 @@ class _Transfer:
         batch, told = bytearray(), time.monotonic()
         try:
             for chunk in response.iter_raw():
-                if self._stopped.wait(self._throttle.wait_for(len(chunk))):
+                pause = self._throttle.wait_for(len(chunk))
+                if self._stopped.is_set() or (pause and self._stopped.wait(pause)):
                     return
                 batch += chunk
                 if len(batch) >= _BATCH or time.monotonic() - told > _TELL_EVERY:
