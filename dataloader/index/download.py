@@ -81,7 +81,7 @@ class _Part:
             self.hasher.update(chunk)
             self.size += len(chunk)
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | bytearray) -> None:
         self.hasher.update(data)
         self.file.write(data)
         self.size += len(data)
@@ -205,7 +205,7 @@ class _Transfer:
                     return
                 batch += chunk
                 if len(batch) >= _BATCH or time.monotonic() - told > _TELL_EVERY:
-                    self._keep(bytes(batch))
+                    self._keep(batch)
                     batch, told = bytearray(), time.monotonic()
                 if size is not None and part.size + len(batch) > size:
                     return
@@ -213,7 +213,7 @@ class _Transfer:
             message = f"The download of {redact(address)} broke off after {part.size + len(batch)} bytes."
             raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True) from error
         finally:
-            self._keep(bytes(batch))
+            self._keep(batch)
 
     def _copy(self, source: Path) -> None:
         """A file of this machine goes the way of the others, so that its hash judges it too."""
@@ -228,7 +228,7 @@ class _Transfer:
             while chunk := file.read(_BATCH):
                 self._keep(chunk)
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, data: bytes | bytearray) -> None:
         self._part.append(data)
         self._advance(len(data))
 
