@@ -132,7 +132,7 @@ def _check_local_archive(package: CondaPackage) -> None:
 
 def _translated(message: str, tree: Path) -> DataloaderError:
     """rattler's errors are text; the words below are those of its hash check, its HTTP client and the system."""
-    fact = message.strip()
+    fact = re.sub(r"//[^/@\s]+@", "//", re.sub(r"/t/[^/\s]+/", "/t/***/", message.strip()))
     if re.search(r"hash mismatch|sha256|md5|checksum|invalid (zip|gzip|tar)|zstd|unexpected end", fact, re.IGNORECASE):
         return IntegrityError("A conda package is not what the lock promises.", code="hash-mismatch", causes=(fact,))
     if re.search(r"os error (28|122)|No space left|quota", fact):
