@@ -1,0 +1,121 @@
+"""Locks over real (sampled) channel metadata: CUDA builds from conda, and PyPI beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.cases import unpack_sample
+from tests.helpers.server import IndexServer
+from tests.helpers.wheels import make_wheel
+
+
+@pytest.fixture(scope="module")
+def channels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpack_sample(tmp_path_factory.mktemp("channels"))
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[IndexServer]:
+    shelf = tmp_path / "shelf"
+    make_wheel(shelf, "peft", "0.7.0", requires=["torch>=1.13", "numpy>=1.17", "helper"])
+    make_wheel(shelf, "peft", "0.99.0", requires=["torch>=2.5", "numpy>=1.17", "helper"])
+    make_wheel(shelf, "helper", "1.0")
+    make_wheel(shelf, "torch", "2.9.0", tag="cp311-cp311-manylinux_2_28_x86_64")
+    make_wheel(shelf, "numpy", "2.9.0", tag="cp311-cp311-manylinux_2_28_x86_64")
+    with IndexServer(shelf) as server:
+        yield server
+
+
+def lock(channels: Path, here: Path, index: IndexServer, names: tuple[str, ...], *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "dataloader", "lock", "--json", *arguments]
+    for name in names:
+        command += ["-c", (channels / name).as_uri()]
+    env = {**os.environ, "DATALOADER_INDEX_URL": index.index_url, "CONDA_OVERRIDE_GLIBC": "2.36"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=here, env=env, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = [p for p in document["packages"] if p["name"] == name]
+    return found  # type: ignore[no-any-return]
+
+
+ALL = ("pytorch", "nvidia", "conda-forge")
+
+
+def test_the_pytorch_channel_gives_its_cuda_build(channels: Path, tmp_path: Path, index: IndexServer) -> None:
+    document = lock(channels, tmp_path, index, ALL, "--cuda=11.8", "--torch=2.1.0")
+
+    torch = of(document, "pytorch")
+    assert torch["build"].startswith("py3.")
+    assert torch["build"].endswith("_cuda11.8_cudnn8.7.0_0")
+    assert of(document, "pytorch-cuda")["version"] == "11.8"
+    assert document["stack"]["cuda"] == "11.8"
+
+
+def test_conda_forge_alone_gives_a_cuda118_build_and_never_a_cpu_one(
+    channels: Path, tmp_path: Path, index: IndexServer
+) -> None:
+    document = lock(channels, tmp_path, index, ("conda-forge",), "--cuda=11.8", "--torch=2.1")
+
+    assert of(document, "pytorch")["build"].startswith("cuda118")
+    assert of(document, "libtorch")["build"].startswith("cuda118")
+    assert of(document, "cuda-version")["version"] == "11.8"
+
+
+def test_no_cuda_gives_a_cpu_build(channels: Path, tmp_path: Path, index: IndexServer) -> None:
+    document = lock(channels, tmp_path, index, ("conda-forge",), "--cuda=none", "--torch=2.1")
+
+    assert "cpu" in of(document, "pytorch")["build"]
+
+
+def test_wheels_beside_condas_torch_and_numpy_fit_them(channels: Path, tmp_path: Path, index: IndexServer) -> None:
+    document = lock(channels, tmp_path, index, ("conda-forge",), "--cuda=11.8", "--torch=2.1", "peft")
+
+    assert of(document, "peft")["version"] == "0.7.0"
+    assert of(document, "helper")["kind"] == "pypi"
+    assert of(document, "pytorch")["build"].startswith("cuda118")
+    assert of(document, "numpy")["kind"] == "conda"
+    assert "torch" not in [p["name"] for p in document["packages"]]
+
+
+def test_rattler_reads_the_lock_with_every_hash(channels: Path, tmp_path: Path, index: IndexServer) -> None:
+    import rattler
+
+    document = lock(channels, tmp_path, index, ("conda-forge",), "--cuda=11.8", "--torch=2.1", "peft")
+
+    read = rattler.LockFile.from_path(tmp_path / "dataloader.lock")
+    environment = read.default_environment()
+    assert environment is not None
+    packages = environment.packages(read.platforms()[0]) or []
+    # rattler shows file:// URLs as paths, so packages are told apart by their file names
+    digests = {Path(p.location).name: p.hashes.sha256.hex() for p in packages if p.hashes and p.hashes.sha256}
+    assert digests == {p["url"].rsplit("/", 1)[-1]: p["sha256"] for p in document["packages"]}
+
+
+def test_locking_again_changes_not_a_byte(channels: Path, tmp_path: Path, index: IndexServer) -> None:
+    arguments = (channels, tmp_path, index, ("conda-forge",), "--cuda=11.8", "--torch=2.1", "peft")
+    lock(*arguments)
+    first = (tmp_path / "dataloader.lock").read_bytes()
+
+    lock(*arguments)
+
+    assert (tmp_path / "dataloader.lock").read_bytes() == first
+
+
+def test_a_channel_that_does_not_answer_is_said_when_conda_is_required(tmp_path: Path, index: IndexServer) -> None:
+    command = [sys.executable, "-m", "dataloader", "lock", "--json", "conda:zlib", "-c", "http://127.0.0.1:9/channel"]
+    env = {**os.environ, "DATALOADER_INDEX_URL": index.index_url}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, check=False)
+
+    assert done.returncode == 3, done.stdout
+    assert json.loads(done.stdout)["error"]["code"] == "channel-unreachable"
