@@ -77,10 +77,13 @@ def runs_on(code: GpuCode, capability: tuple[int, int]) -> bool:
 
 
 def read_gpu_code(data: Bytes, sections: Mapping[str, tuple[int, int]]) -> tuple[GpuCode, ...]:
-    """What GPU code the sections (name -> offset, size) carry, sorted."""
+    """What GPU code the sections (name -> offset, size) carry, sorted.
+
+    Where relocatable code was linked, the linked result is what the driver is given, and the parts do not count.
+    """
     found: dict[tuple[CodeKind, str], int] = {}
     for name in SECTIONS:
-        if name in sections:
+        if name in sections and not found:
             offset, size = sections[name]
             _walk_containers(data, offset, min(offset + size, len(data)), found)
     return tuple(sorted(GpuCode(kind, arch, count) for (kind, arch), count in found.items()))
