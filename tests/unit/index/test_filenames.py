@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.utils import (
     InvalidSdistFilename,
@@ -75,6 +75,7 @@ def test_names_that_no_project_can_have_are_not_taken(filename: str) -> None:
 PART = st.text("ab1.+_!-v", min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(
     st.tuples(PART, PART, st.sampled_from(["py3-none-any", "1-py3-none-any", "cp311-cp311-linux_x86_64", "py3-none"]))
 )
@@ -84,6 +85,7 @@ def test_what_the_fast_parser_takes_packaging_takes_too(parts: tuple[str, str, s
     assert parse_filename(filename) in {None, packaging_says(filename)}
 
 
+@settings(deadline=None)
 @given(
     st.from_regex(
         r"v?[0-9]{1,2}(\.[0-9]{1,2}){0,3}([-_.]?(a|b|rc|alpha|post|dev|r)[-_.]?[0-9]?)?(\+[a-z0-9._-]{1,4})?",

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataloader.errors import IntegrityError
@@ -86,6 +86,7 @@ def test_offsets_beyond_four_gigabytes_are_read_from_zip64_fields() -> None:
     assert member.start == far
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_flipped_byte_is_an_integrity_error_or_changes_nothing(wheel: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(len(wheel) - 1500, len(wheel) - 1))
