@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -69,19 +70,34 @@ async def make_lock(
         reporter.warn(note)
     _say_target(targets[0], request, reporter)
     attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old)
-    if request.conda_mode == "never":
-        return await attempt.run(())
+    channels = () if request.conda_mode == "never" else request.channels
     try:
-        return await attempt.run(request.channels)
+        return await attempt.run(channels)
     except IndexUnavailable as error:
-        needed = [r for r in request.conda if r.name != "python" or r.build or r.channel]
-        if request.conda_mode == "always" or needed or error.code != "channel-unreachable":
+        if error.code != "channel-unreachable" or request.conda_mode == "always":
             raise
-        reporter.warn(
-            f"no conda channel answers ({error.message}): "
-            "building on this machine's Python from package indexes alone (--conda=always refuses this)"
-        )
-        return await attempt.run(())
+        answering = await _answering(channels, targets[0], cache)
+        if not answering and [r for r in request.conda if r.name != "python" or r.build or r.channel]:
+            raise
+        silent = ", ".join(url for url in channels if url not in answering)
+        reporter.warn(f"going on without what did not answer: {silent} (--conda=always refuses this)")
+        if not answering:
+            reporter.warn("no channel is left: building on this machine's Python from package indexes alone")
+        return await attempt.run(answering)
+
+
+async def _answering(channels: tuple[str, ...], target: Target, cache: Path) -> tuple[str, ...]:
+    """Return the channels that answer."""
+    from dataloader.resolve.rattler import Channels
+
+    found = []
+    for url in channels:
+        try:
+            await Channels((url,), target, priority="strict", cache=cache / "repodata").records("python")
+        except IndexUnavailable:
+            continue
+        found.append(url)
+    return tuple(found)
 
 
 def make_targets(request: Request, matrix: Matrix, environ: Mapping[str, str]) -> tuple[Target, ...]:
@@ -121,6 +137,26 @@ def stack_request(request: Request, worlds: frozenset[str], channels: tuple[str,
         worlds=worlds,
         channels=channels,
     )
+
+
+def stacks(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> Iterator[Stack]:
+    """Yield the stacks of a request, best first: a wheel index beside PyPI comes in when nothing else has the build.
+
+    Raises:
+        ResolutionFailure: There is none, when the first is asked for.
+    """
+    from dataloader.stack.planner import iter_stacks
+
+    found = False
+    try:
+        for stack in iter_stacks(matrix, replace(asked, indexes=False), *targets):
+            found = True
+            yield stack
+    except ResolutionFailure:
+        yield from iter_stacks(matrix, asked, *targets)
+        return
+    if found:
+        yield from iter_stacks(matrix, asked, *targets)
 
 
 class Chosen:
@@ -176,15 +212,14 @@ class _Attempt:
     ) -> None:
         self._request, self._client, self._reporter = request, client, reporter
         self._cache, self._environ, self._matrix, self._targets, self._old = cache, environ, matrix, targets, old
+        self._said: set[str] = set()
 
     async def run(self, channels: tuple[str, ...]) -> Locked:
         """Try the stacks in order; the first whose packages solve is it."""
-        from dataloader.stack.planner import iter_stacks
-
         worlds = frozenset({"conda", "pypi"} if channels else {"pypi"})
         first: ResolutionFailure | None = None
         asked = stack_request(self._request, worlds, channels)
-        for stack, _ in zip(iter_stacks(self._matrix, asked, *self._targets), range(MAX_STACKS), strict=False):
+        for stack in itertools.islice(stacks(self._matrix, asked, self._targets), MAX_STACKS):
             try:
                 return await self._solve(stack, worlds, channels)
             except ResolutionFailure as error:
@@ -208,7 +243,7 @@ class _Attempt:
         for one in self._request.pypi:
             if one.index:
                 self._client.add_index(one.index, [one.name])
-        _say_stack(stack, needs, self._reporter)
+        self._say(stack, needs)
         problem = self._problem(stack, needs, target, channels)
         cache = self._cache / "repodata"
         index = Chosen(self._client, self._request.pypi)
@@ -223,6 +258,17 @@ class _Attempt:
             self._reporter.warn(note)
         lock = await self._lock(stack, resolution, channels)
         return Locked(lock=lock, stack=stack, resolution=resolution)
+
+    def _say(self, stack: Stack, needs: StackNeeds) -> None:
+        """Say what was chosen and why; a second attempt says only what differs."""
+        for line in (f"{reason.axis}: {reason.text}" for reason in stack.reasons):
+            if line not in self._said:
+                self._reporter.info(line)
+        warnings = dict.fromkeys((*stack.warnings, *needs.warnings))
+        for warning in warnings:
+            if warning not in self._said:
+                self._reporter.warn(warning)
+        self._said.update(warnings, (f"{reason.axis}: {reason.text}" for reason in stack.reasons))
 
     def _problem(self, stack: Stack, needs: StackNeeds, target: Target, channels: tuple[str, ...]) -> Problem:
         from dataloader.resolve.model import Problem
@@ -365,13 +411,6 @@ def _say_target(target: Target, request: Request, reporter: Reporter) -> None:
     reporter.info(f"target {target.platform}: {libc}, {driver}{gcc}")
     if not target.driver_cuda and request.stack.get("cuda") not in (None, "none"):
         reporter.info("no driver was seen here: solving for a machine whose driver suffices")
-
-
-def _say_stack(stack: Stack, needs: StackNeeds, reporter: Reporter) -> None:
-    for reason in stack.reasons:
-        reporter.info(f"{reason.axis}: {reason.text}")
-    for warning in dict.fromkeys((*stack.warnings, *needs.warnings)):
-        reporter.warn(warning)
 
 
 __all__ = ["DataloaderError", "Locked", "make_lock", "make_targets", "stack_of", "stack_request"]

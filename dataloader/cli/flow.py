@@ -36,15 +36,7 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -
             here=one.here,
             remembered=remembered.inputs if remembered else None,
         )
-        if not (request.pypi or request.conda or request.stack):
-            raise UsageError(
-                "there is nothing to install",
-                code="nothing-asked",
-                suggestions=(
-                    "name packages: `dataloader install torch==2.1.0`",
-                    "or write a manifest: `dataloader init`",
-                ),
-            )
+        _something(request, "install")
         return _run(_install(one, request, specs, flags))
 
 
@@ -70,7 +62,18 @@ def lock(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -> i
     """Solve and write the lock only."""
     with session(options) as one:
         request = make_request(options, specs, flags, environ=one.environ, here=one.here)
+        if request.manifest is None:
+            _something(request, "lock")
         return _run(_lock(one, request))
+
+
+def _something(request: Request, verb: str) -> None:
+    if not (request.pypi or request.conda or request.stack):
+        raise UsageError(
+            f"there is nothing to {verb}",
+            code="nothing-asked",
+            suggestions=(f"name packages: `dataloader {verb} torch==2.1.0`", "or write a manifest: `dataloader init`"),
+        )
 
 
 async def _lock(one: Session, request: Request) -> int:

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 def plan(options: CommonOptions, flags: StackFlags) -> int:
     """Choose a stack from the matrix alone, and say why."""
     from dataloader.compat.matrix import load_matrix
-    from dataloader.locking import make_targets, stack_request
+    from dataloader.locking import make_targets, stack_request, stacks
     from dataloader.request import make_request
     from dataloader.stack.document import plan_document
-    from dataloader.stack.planner import iter_stacks
 
     with session(options) as one:
         request = make_request(options, (), flags, environ=os.environ, here=Path.cwd())
@@ -32,7 +31,7 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
         targets = make_targets(request, matrix, os.environ)
         worlds = frozenset({"pypi"} if request.conda_mode == "never" else {"conda", "pypi"})
         channels = request.channels if request.channels_said and "conda" in worlds else ()
-        stack = next(iter_stacks(matrix, stack_request(request, worlds, channels), *targets))
+        stack = next(stacks(matrix, stack_request(request, worlds, channels), targets))
         reasons: defaultdict[str, list[str]] = defaultdict(list)
         for reason in stack.reasons:
             reasons[reason.axis].append(reason.text)
