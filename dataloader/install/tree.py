@@ -59,6 +59,7 @@ class Tree:
         self.warnings: list[str] = []
         self._claimed: dict[str, list[NewFile]] = {}
         self._folders = {""}
+        self._made = {""}
 
     @property
     def interpreter(self) -> str:
@@ -109,14 +110,15 @@ class Tree:
 
     def make_folder(self, folder: str) -> None:
         """Make a directory and its parents, unless they are there; safe to call from several threads."""
-        path = f"{self.root}/{folder}" if folder else self.root
+        if folder in self._made:
+            return
+        self.make_folder(folder.rpartition("/")[0])
+        path = f"{self.root}/{folder}"
         try:
             os.mkdir(path)
-        except FileNotFoundError:
-            self.make_folder(folder.rpartition("/")[0])
-            self.make_folder(folder)
         except FileExistsError:
             self._check_folder(path, folder)
+        self._made.add(folder)
 
     def _settle(self, file: NewFile, owner: str, other: str) -> None:
         """Decide who gets a path that two packages bring."""
