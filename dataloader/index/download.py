@@ -111,7 +111,7 @@ async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Repor
                 await asyncio.to_thread(part.take_over)
             else:
                 part.restart()
-            reporter.start(wanted.task, wanted.destination.name, wanted.size)
+            reporter.start(wanted.task, wanted.task, wanted.size)
             reporter.advance(wanted.task, part.size)
             transfer = _Transfer(web, wanted, part, throttle, reporter)
             try:
