@@ -37,11 +37,13 @@ def library_folders(root: str, paths: Iterable[str], versions: Mapping[str, str]
     for opening in _openings():
         if opening["by"] not in libraries or not _applies(opening, versions):
             continue
+        opened = list(_opened(opening, libraries))
         for opener in sorted(libraries[opening["by"]]):
             reached = set(_search_folders(root, opener))
-            for name in _opened(opening, libraries):
-                if not any(posixpath.dirname(path) in reached for path in libraries[name]):
-                    folders[posixpath.dirname(min(libraries[name]))] = None
+            missed = [name for name in opened if not any(posixpath.dirname(p) in reached for p in libraries[name])]
+            # a framework opens its libraries from more than one of its own: once its RUNPATH misses one, name them all
+            named = opened if missed and opening.get("project") else missed
+            folders |= {posixpath.dirname(min(libraries[name])): None for name in named}
     return tuple(folders)
 
 
