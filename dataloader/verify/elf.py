@@ -66,8 +66,10 @@ SHN_ABS: Final = 0xFFF1
 VER_FLG_BASE: Final = 1
 VER_FLG_WEAK: Final = 2
 
-_MAX_TABLE: Final = 1 << 30
+_MAX_TABLE: Final = 256 << 20
 """No table of a real library comes near this; one that claims more is not read."""
+_MAX_SEARCH: Final = 1 << 30
+_MAX_CHAIN: Final = 1 << 16
 _PIECE: Final = 4 << 20
 _MAX_DYNAMIC: Final = 1 << 20
 _MAX_VERSIONS: Final = 1 << 16
@@ -409,10 +411,12 @@ def _gnu_hash_count(reader: _Reader) -> int:
     if top < first:
         return first
     chain = table + 4 * buckets + 4 * (top - first)
-    while not reader.unpack("I", chain)[0] & 1:
+    for _ in range(_MAX_CHAIN):
+        if reader.unpack("I", chain)[0] & 1:
+            return top + 1
         chain += 4
         top += 1
-    return top + 1
+    raise MalformedElf("a chain of the hash table does not end")
 
 
 def relocated_symbols(reader: _Reader) -> set[int]:
@@ -521,7 +525,7 @@ def _numpy_api(data: Bytes, rodata: tuple[int, int], symbols: Symbols) -> int | 
     """
     if b"PyCapsule_GetPointer" not in symbols.undefined:
         return None
-    start, end = rodata[0], sum(rodata)
+    start, end = rodata[0], rodata[0] + min(rodata[1], _MAX_SEARCH)
     if data.find(b"numpy._core._multiarray_umath", start, end) >= 0:
         return 2
     old = (b"numpy.core._multiarray_umath\0", b"numpy.core.multiarray\0")
@@ -630,6 +634,8 @@ def read_relocated_names(path: Path) -> frozenset[bytes]:
         if where is None:
             return frozenset()
         _read_dynamic(reader, *where)
+        if DT_SYMTAB not in reader.dynamic:
+            return frozenset()
         entry = 24 if reader.layout.bits == 64 else 16
         symtab = reader.offset_of(reader.dynamic[DT_SYMTAB])
         return frozenset(reader.name(reader.unpack("I", symtab + entry * i)[0]) for i in relocated_symbols(reader))

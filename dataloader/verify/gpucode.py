@@ -21,7 +21,9 @@ _ARCH_SPECIFIC: Final = 1 << 20
 _FAMILY_SPECIFIC: Final = 1 << 21
 """Bits of the entry's flags, as nvcc 13.0 writes them for ``-arch sm_90a`` and ``sm_100f``."""
 SECTIONS: Final = (".nv_fatbin", "__nv_relfatbin")
-_MAX_ENTRIES: Final = 1 << 20
+_MAX_ENTRIES: Final = 1 << 18
+_MAX_CONTAINERS: Final = 1 << 18
+"""Libraries of 1 GB have some thousand of each."""
 
 
 class Bytes(Protocol):
@@ -92,8 +94,8 @@ def read_gpu_code(data: Bytes, sections: Mapping[str, tuple[int, int]]) -> tuple
 def _walk_containers(data: Bytes, offset: int, end: int, found: dict[tuple[CodeKind, str], int]) -> None:
     magic = struct.pack("<I", MAGIC)
     end = min(end, len(data))
-    while offset + _CONTAINER.size <= end:
-        piece = data[offset : offset + _CONTAINER.size]
+    for _ in range(_MAX_CONTAINERS):
+        piece = data[offset : min(offset + _CONTAINER.size, end)]
         if len(piece) < _CONTAINER.size:
             return
         word, _, header, size = _CONTAINER.unpack(piece)

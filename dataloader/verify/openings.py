@@ -16,6 +16,7 @@ from dataloader.verify.tables import Opening, Tables, install_command
 
 _CHUNK = 8 << 20
 _OVERLAP = 256
+_MAX_SEARCH = 1 << 30
 
 
 def check_openings(
@@ -80,7 +81,7 @@ def _names_in(path: Path, pattern: str) -> list[str]:
     found: set[bytes] = set()
     rest = b""
     with path.open("rb") as file:
-        while block := file.read(_CHUNK):
+        while file.tell() < _MAX_SEARCH and (block := file.read(_CHUNK)):
             data = rest + block
             found.update(match.group() for match in compiled.finditer(data) if match.end() < len(data))
             rest = data[-_OVERLAP:]

@@ -34,6 +34,9 @@ from dataloader.verify.tables import load_tables
 from dataloader.verify.tree import TreeNode, build_tree
 from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
 
+_MAX_HASHED = 64 << 30
+"""Bytes; a larger file is no library, and a sparse one would be read for hours."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyOptions:
@@ -248,6 +251,7 @@ def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixS
     """SHA-256 of each recorded file; those that have not changed since the last run are not read again."""
     wanted = {file.path for package in installed.packages for file in package.files if file.recorded}
     wanted = {path for path in wanted if path in tree.stats} | set(tree.elf)
+    wanted = {path for path in wanted if tree.stats[path].st_size <= _MAX_HASHED}
     digests: dict[str, str] = {}
     unknown: list[str] = []
     for path in sorted(wanted):
