@@ -12,6 +12,8 @@ from functools import lru_cache
 _PLAIN = re.compile(r"v?(\d+(?:\.\d+)*)(?:\.?post(\d+))?(?:\+[0-9A-Za-z.]+)?", re.ASCII)
 _CLAUSE = re.compile(r"(==|!=|<=|>=|~=|<|>)\s*(\d+(?:\.\d+)*(?:\.?post\d+)?)(\.\*)?", re.ASCII)
 
+_RELEASE = re.compile(r"\d+(?:\.\d+)*", re.ASCII)
+
 Key = tuple[tuple[int, ...], int]
 
 
@@ -40,6 +42,16 @@ def release(version: str) -> tuple[int, ...]:
     if not found:
         raise ValueError(f"{version!r} is not a release version")
     return tuple(int(part) for part in found[1].split("."))
+
+
+def near(text: str) -> str:
+    """Return the release that a wish is about, for judging nearness: its first number, without pre-release or operator.
+
+    >>> near(">=2.1,<3"), near("2.6.0rc1"), near("12.*"), near("")
+    ('2.1', '2.6.0', '12', '0')
+    """
+    found = _RELEASE.search(text)
+    return found[0] if found else "0"
 
 
 @lru_cache(maxsize=8192)
@@ -98,6 +110,24 @@ def specifier_of(wish: str) -> str:
     if wish.endswith(".*") or wish.count(".") >= 2:
         return f"=={wish}"
     return f"=={wish}.*"
+
+
+def is_wish(text: str) -> bool:
+    """Return whether a text is a version, the beginning of one, or a PEP 440 specifier set.
+
+    >>> is_wish("2.1"), is_wish(">=2,<3"), is_wish("2.1.0+cu118"), is_wish("2.*"), is_wish("cu118")
+    (True, True, True, True, False)
+    """
+    text = text.strip()
+    if _PLAIN.fullmatch(text.removesuffix(".*")) or all(_CLAUSE.fullmatch(part.strip()) for part in text.split(",")):
+        return True
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        SpecifierSet(text if text[:1] in "=<>!~" else f"=={text}")
+    except InvalidSpecifier:
+        return False
+    return True
 
 
 def prefix_of(wish: str) -> str:

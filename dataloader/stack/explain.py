@@ -282,7 +282,7 @@ def _places_sentence(space: Space, project: str, rows: Sequence[Build]) -> str:
     newest = max(rows, key=lambda row: key(row.version))
     what = f" for CUDA {newest.cuda}" if newest.cuda else " for the CPU"
     wish = space.request.cuda
-    if newest.cuda and wish and not admits(cuda_wish(wish), newest.cuda) and wish[0].isdigit():
+    if newest.cuda and wish and wish[0].isdigit() and not admits(cuda_wish(wish), newest.cuda):
         what += f", which runs with {wish},"
     what = "" if space.request.cuda is None else what
     return f"{project} {newest.version}{what} is published on {_listed(list(places))}, which this request leaves out"

@@ -13,8 +13,8 @@ from resolvelib import BaseReporter, ResolutionImpossible, Resolver
 
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Build
-from dataloader.compat.versions import key, specifier_of
-from dataloader.errors import ResolutionFailure
+from dataloader.compat.versions import is_wish, key, specifier_of
+from dataloader.errors import ResolutionFailure, UsageError
 from dataloader.stack.model import CPU, FrameworkBuild, Stack, StackRequest
 from dataloader.stack.needs import Candidate, Need, cudnn_range, needs_of_build
 from dataloader.stack.provider import StackProvider
@@ -42,7 +42,7 @@ def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iter
     Raises:
         StackFailure: There is none, when the first is asked for.
     """
-    request = without_locals(request)
+    request = read_request(request)
     unknown = [target for target in targets if target.platform != PLATFORM]
     if unknown:
         yield _unmapped(request, unknown[0])
@@ -66,8 +66,21 @@ def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iter
         raise failure_of(*refusal)
 
 
-def without_locals(request: StackRequest) -> StackRequest:
-    """Read ``torch==2.1.0+cu118`` as torch 2.1.0 for CUDA 11.8: the label says which build is meant."""
+def read_request(request: StackRequest) -> StackRequest:
+    """Check every wish, and read ``torch==2.1.0+cu118`` as torch 2.1.0 for CUDA 11.8: the label says which is meant.
+
+    Raises:
+        UsageError: ``version-invalid``; a wish is neither a version nor a specifier.
+    """
+    asked = {"gcc": request.gcc, "cudnn": request.cudnn, "nccl": request.nccl, "python": request.python}
+    asked |= {"cuda": None if request.cuda == CPU else request.cuda, "glibc": request.glibc}
+    for axis, value in {**asked, **request.frameworks}.items():
+        if value and not is_wish(value):
+            raise UsageError(
+                f"{axis} {value!r} is neither a version nor a specifier",
+                code="version-invalid",
+                suggestions=("write a version (11.8, 2.1) or a specifier (>=12,<13)",),
+            )
     cuda = request.cuda
     frameworks = {}
     for project, wish in request.frameworks.items():
@@ -126,7 +139,7 @@ def _warnings(space: Space, stack: Stack) -> tuple[str, ...]:
 
 def first_stack(matrix: Matrix, request: StackRequest, *targets: Target) -> Stack | None:
     """Return the best stack, or None when there is none; no explanation is built."""
-    request = without_locals(request)
+    request = read_request(request)
     if any(target.platform != PLATFORM for target in targets):
         return None
     for attempt in _attempts(request):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import combinations, islice, product
 from types import MappingProxyType
 
-from dataloader.compat.versions import admits, key, major, minor, specifier_of
+from dataloader.compat.versions import admits, key, major, minor, near, specifier_of
 from dataloader.stack.model import CPU, Stack, StackRequest
 from dataloader.stack.needs import has_version, needs_of_cuda
 from dataloader.stack.space import Space, all_cudas, usable_rows
@@ -15,6 +15,10 @@ from dataloader.stack.space import Space, all_cudas, usable_rows
 _MOST = 4
 _TRIES_PER_AXIS = 12
 """How many values of one axis are planned before the next axis is tried; each takes a few milliseconds."""
+_TRIES_IN_PAIRS = 3
+"""How many values of each axis are planned together with those of another."""
+_MOST_TRIES = 100
+"""When to give up on changes of two axes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +44,9 @@ def repairs_of(space: Space) -> tuple[Repair, ...]:
     singles = [list(edits) for edits in _edits(space) if edits]
     found = list(_working(space, ([edit] for edits in singles for edit in edits), one_per_axis=True))
     if not found:
-        pairs = (
-            list(pair)
-            for index, first in enumerate(singles)
-            for second in singles[index + 1 :]
-            for pair in product(first, second)
-        )
+        couples = combinations(singles, 2)
+        near_ones = ((first[:_TRIES_IN_PAIRS], second[:_TRIES_IN_PAIRS]) for first, second in couples)
+        pairs = islice((list(pair) for first, second in near_ones for pair in product(first, second)), _MOST_TRIES)
         found = list(_working(space, pairs, one_per_axis=True, most=1))
     if len(found) < _MOST and space.request.cuda != CPU and space.request.frameworks:
         found += _working(space, [[_Edit("cuda", CPU, "take CPU builds: --cuda=none")]], one_per_axis=False)
@@ -122,7 +123,9 @@ def _edits(space: Space) -> Iterator[list[_Edit]]:
         yield [_Edit("indexes", None, "take wheels from the framework's own index too")]
     if "conda" not in request.worlds or request.channels:
         yield [_Edit("worlds", None, "take conda packages too: -c pytorch -c nvidia -c conda-forge")]
-    if request.cuda not in (None, CPU):
+    if request.cuda == CPU:
+        yield [_Edit("cuda", None, "take CUDA builds: drop --cuda=none")]
+    elif request.cuda is not None:
         yield [_Edit("cuda", cuda, f"take CUDA {cuda}: --cuda={cuda}") for cuda in _cudas(space)]
     if request.python:
         yield [_Edit("python", python, f"take Python {python}: --python={python}") for python in _pythons(space)]
@@ -162,7 +165,7 @@ def _versions(space: Space, project: str) -> list[str]:
     rows = usable_rows(space.matrix, space.request, project)
     versions = sorted({row.version for row in rows if not admits(wish, row.version)}, key=key)
     inside = [row.version for row in rows if admits(wish, row.version)]
-    pivot = max(inside, key=key) if inside else wish.lstrip("=<>!~").split(",")[0].removesuffix(".*") or "0"
+    pivot = max(inside, key=key) if inside else near(wish)
     later = [version for version in versions if key(version) > key(pivot)]
     earlier = [version for version in reversed(versions) if key(version) < key(pivot)]
     # The whole line of later releases is worth a look: which of them has the CUDA is not a matter of nearness.
@@ -171,7 +174,7 @@ def _versions(space: Space, project: str) -> list[str]:
 
 def _nearest(values: Iterable[str], wish: str) -> list[str]:
     """Sort versions by how many of them lie between each and the wish; earlier before later on a tie."""
-    pivot = key(wish.lstrip("=<>!~ ").split(",")[0].removesuffix(".*") or "0")
+    pivot = key(near(wish))
     ordered = sorted({value for value in values if value != wish}, key=key)
     earlier = [value for value in reversed(ordered) if key(value) < pivot]
     later = [value for value in ordered if key(value) >= pivot]

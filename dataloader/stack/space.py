@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from weakref import WeakKeyDictionary
 
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Build
@@ -35,7 +37,6 @@ class Space:
     """Axis to its candidates, best first."""
     wishes: tuple[Need, ...]
     """What the request demands."""
-    _needs: dict[str, tuple[Need, ...]] = field(default_factory=dict)
 
     def is_viable(self, candidate: Candidate) -> bool:
         """Whether a candidate meets the wishes on its axis, and each of its needs can be met by itself.
@@ -55,25 +56,34 @@ class Space:
 
     def needs(self, candidate: Candidate) -> tuple[Need, ...]:
         """Return what choosing a candidate demands of other axes."""
-        name = candidate.row.id if candidate.row is not None else f"{candidate.axis} {candidate.value}"
-        if candidate.row is None and candidate.axis not in ("cuda", "cudnn"):
-            return ()
-        found = self._needs.get(name)
-        if found is None:
-            if candidate.row is not None:
-                found = tuple(needs_of_build(self.matrix, candidate.row, beside_cuda=self.beside_cuda))
-            elif candidate.axis == "cuda":
-                found = tuple(needs_of_cuda(self.matrix, candidate.value))
-            else:
-                wheels_only = "conda" not in self.request.worlds
-                found = tuple(needs_of_cudnn(self.matrix, candidate.value, wheels_only=wheels_only))
-            self._needs[name] = found
-        return found
+        matrix, row = self.matrix, candidate.row
+        if row is not None:
+            beside = self.beside_cuda
+            make = partial(needs_of_build, matrix, row, beside_cuda=beside)
+            return _remembered(matrix, f"{row.id} {beside}", make)
+        if candidate.axis == "cuda":
+            return _remembered(matrix, candidate.value, partial(needs_of_cuda, matrix, candidate.value))
+        if candidate.axis == "cudnn":
+            only = "conda" not in self.request.worlds
+            make = partial(needs_of_cudnn, matrix, candidate.value, wheels_only=only)
+            return _remembered(matrix, f"cudnn {candidate.value} {only}", make)
+        return ()
 
     @property
     def beside_cuda(self) -> bool:
         """Whether CPU builds may stand beside CUDA builds: where nothing was said, some CUDA is better than none."""
         return self.request.cuda is None and len(self.request.frameworks) > 1
+
+
+_NEEDS: WeakKeyDictionary[Matrix, dict[str, tuple[Need, ...]]] = WeakKeyDictionary()
+"""Needs are the same for every request: looking for repairs plans a hundred of them."""
+
+
+def _remembered(matrix: Matrix, name: str, make: Callable[[], Iterator[Need]]) -> tuple[Need, ...]:
+    known = _NEEDS.setdefault(matrix, {})
+    if name not in known:
+        known[name] = tuple(make())
+    return known[name]
 
 
 def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -> Space:

@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 import time
 from itertools import islice
+from typing import Any
 
 import pytest
 
 from dataloader.compat.matrix import Matrix, load_matrix
-from dataloader.errors import ResolutionFailure
+from dataloader.errors import ResolutionFailure, UsageError
 from dataloader.stack import StackRequest, iter_stacks, plan_document
 from dataloader.stack.explain import StackFailure, wishes_title
 from dataloader.stack.model import AXES
@@ -172,3 +173,16 @@ def test_a_platform_that_the_matrix_does_not_know_is_said(matrix: Matrix) -> Non
 def test_specifiers_are_said_in_words() -> None:
     assert words(">=8.6,<9") == "8.6 or later, before 9"
     assert words("!=3") == "!=3"
+
+
+@pytest.mark.parametrize("request_", [{"cuda": "cu118"}, {"python": "three"}, {"frameworks": {"torch": "latest"}}])
+def test_a_wish_that_is_no_version_is_refused_as_typed(matrix: Matrix, request_: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="is neither a version nor a specifier") as failure:
+        next(iter_stacks(matrix, StackRequest(**request_), TARGET))
+
+    assert failure.value.code == "version-invalid"
+
+
+def test_a_pre_release_may_be_asked_for(matrix: Matrix) -> None:
+    with pytest.raises(StackFailure, match=r"no stack has torch 2\.6\.0rc1"):
+        next(iter_stacks(matrix, StackRequest(frameworks={"torch": "2.6.0rc1"}), TARGET))
