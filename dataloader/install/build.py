@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -108,6 +109,16 @@ def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: Interp
         fingerprint=fingerprint(tree.root, site_packages),
     )
     tree.write(STATE, state.to_bytes())
+
+
+def compile_modules(tree: Tree, python: Interpreter | None) -> None:
+    """Write ``__pycache__`` for all of site-packages, with the final path in tracebacks; broken modules are skipped."""
+    if tree.layout is None:
+        return
+    interpreter = str(python.path) if python is not None else f"{tree.root}/bin/python"
+    command = [interpreter, "-I", "-m", "compileall", "-q", "-j", "0", "-s", tree.root, "-p", tree.final]
+    # Its exit code is 1 when any file does not compile, as templates and tests of other Pythons do not.
+    subprocess.run([*command, f"{tree.root}/{tree.layout.site_packages}"], check=False, capture_output=True)
 
 
 def _write_activation(tree: Tree, lock: Lockfile) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dataloader.errors import IntegrityError
-from dataloader.install.build import build_tree, host_python, layout_of, write_state
+from dataloader.install.build import build_tree, compile_modules, host_python, layout_of, write_state
 from dataloader.install.fetch import fetch_wheels
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.settle import settle
@@ -74,6 +74,8 @@ class Builder:
         self.downloaded_bytes += fetched.downloaded_bytes + linked
         tree = Tree(os.fspath(folder), final, layout_of(self._lock, python))
         build_tree(tree, self._lock, fetched.wheels, python, self._reporter)
+        if self._options.compile_bytecode:
+            await asyncio.to_thread(compile_modules, tree, python)
         write_state(tree, self._lock, self._options, python)
         return tree
 

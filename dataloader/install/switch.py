@@ -1,6 +1,6 @@
 """Put a finished tree in a prefix's place, and clear up what a killed sync left behind."""
 
-# ruff: noqa: PTH101, PTH104, PTH105, PTH208, PTH108, PTH112, PTH114, PTH119, PTH120, PTH121, PTH115, PTH211
+# ruff: noqa: PTH101, PTH104, PTH105, PTH208, PTH114, PTH119, PTH121, PTH115, PTH211
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
 
 from __future__ import annotations
@@ -133,17 +133,12 @@ def recover(place: Place) -> None:
 
 def remove_tree(tree: Path) -> bool:
     """Delete a tree, also one with read-only directories; False when something of it stays."""
-
-    def make_writable_and_retry(_: object, path: str, __: object) -> None:
-        with suppress(OSError):
-            for blocked in (os.path.dirname(path), path):
-                os.chmod(blocked, 0o700)
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                os.unlink(path)
-
-    shutil.rmtree(tree, onerror=make_writable_and_retry)
+    shutil.rmtree(tree, ignore_errors=True)
+    if tree.exists():
+        for folder, _, _ in os.walk(tree):
+            with suppress(OSError):
+                os.chmod(folder, 0o700)
+        shutil.rmtree(tree, ignore_errors=True)
     return not tree.exists()
 
 

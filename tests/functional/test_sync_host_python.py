@@ -212,6 +212,18 @@ def test_schemes_of_a_data_folder_land_where_they_belong(tmp_path: Path, downloa
     assert (prefix / f"include/site/python{minor}/gamma/gamma.h").exists()
 
 
+def test_bytecode_can_be_made_ahead(tmp_path: Path, downloads: FolderDownloads) -> None:
+    broken = make_wheel(tmp_path / "wheels", "broken", "1", files={"broken.py": "this is not python\n"})
+    sync(lock_of(*two_wheels(tmp_path / "wheels"), broken), tmp_path, downloads, compile_bytecode=True)
+    prefix = tmp_path / "env"
+
+    (compiled,) = prefix.rglob("alpha/__pycache__/*.pyc")
+    before = compiled.stat().st_mtime_ns
+    assert run(prefix, "alpha").startswith("alpha")
+    assert compiled.stat().st_mtime_ns == before
+    assert str(prefix).encode() in compiled.read_bytes()
+
+
 def test_scripts_start_below_a_path_too_long_for_the_kernel(tmp_path: Path, downloads: FolderDownloads) -> None:
     deep = tmp_path / ("d" * 90) / ("e e" * 30)
     lock = lock_of(*two_wheels(tmp_path / "wheels"))
