@@ -112,6 +112,8 @@ class PrefixState:
     """Both as in :class:`dataloader.verify.loader.Memory`."""
     opened: dict[str, list[str]] = field(default_factory=dict)
     """Content and pattern -> names of libraries that the file opens at run time."""
+    memo: dict[str, Any] = field(default_factory=dict)
+    """The last report, and what it depends on."""
 
 
 class FactsCache:
@@ -179,17 +181,24 @@ class FactsCache:
             missing = {
                 str(key): frozenset(os.fsencode(str(name)) for name in value) for key, value in data["missing"].items()
             }
+            memo = dict(data["memo"])
             opened = {str(key): [str(name) for name in value] for key, value in data["opened"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return PrefixState()
-        return PrefixState(hashes=hashes, sufficed=sufficed, missing=missing, opened=opened)
+        return PrefixState(hashes=hashes, sufficed=sufficed, missing=missing, opened=opened, memo=memo)
 
     def store_state(self, prefix: Path, state: PrefixState) -> None:
         """Keep what this run learnt."""
         path = self._state_path(prefix)
         if path is not None:
             missing = {key: [os.fsdecode(name) for name in sorted(names)] for key, names in state.missing.items()}
-            document = {"hashes": state.hashes, "sufficed": state.sufficed, "missing": missing, "opened": state.opened}
+            document = {
+                "hashes": state.hashes,
+                "sufficed": state.sufficed,
+                "missing": missing,
+                "opened": state.opened,
+                "memo": state.memo,
+            }
             _write(path, json.dumps(document).encode())
 
 

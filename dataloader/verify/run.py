@@ -25,11 +25,13 @@ from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage, read_installed
 from dataloader.verify.loader import Failure, Memory
 from dataloader.verify.loads import Judge, Verdict
+from dataloader.verify.memo import fingerprint, outside_state, pack, unpack
 from dataloader.verify.openings import check_openings
 from dataloader.verify.python import find_interpreter
 from dataloader.verify.report import VerifyReport, sort_findings
 from dataloader.verify.scan import ScannedFile, Tree, hash_file, scan, walk
 from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
+from dataloader.verify.system import LD_CACHE
 from dataloader.verify.tables import load_tables
 from dataloader.verify.tree import TreeNode, build_tree
 from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
@@ -50,6 +52,8 @@ class VerifyOptions:
     """LD_LIBRARY_PATH as it will be when the environment runs (absolute directories)."""
     jobs: int | None = None
     """Processes that read files; ``None``: one for each core."""
+    reuse: bool = False
+    """Give the last report again, without verdicts, when nothing that it depends on has changed (needs ``cache``)."""
     described: bool | None = None
     """Judge for the target's description instead of this machine's libraries; ``None``: when they differ."""
 
@@ -77,13 +81,22 @@ def verify_targets(
     """
     options = options or VerifyOptions()
     with _cache(options) as cache:
-        contents = _read(prefix, options, cache)
+        prefix = _checked(prefix)
+        tree, state = walk(prefix), cache.load_state(prefix)
+        key = fingerprint(tree, targets, lock, options) if options.reuse else ""
+        known = unpack(state.memo, key) if key else None
+        if known is not None:
+            return known
+        contents = _read(prefix, tree, state, options, cache)
         reports = []
         for target in targets:
             view = _judge(contents, target, lock, options)
             findings = sort_findings(_findings(view))
             reports.append(VerifyReport(findings=findings, counts=_counts(contents), verdicts=tuple(view.verdicts)))
-        cache.store_state(contents.prefix, contents.state)
+        if key:
+            outside = contents.disk.looked_at_outside(prefix)
+            state.memo = pack(key, outside_state((*outside, LD_CACHE)), reports)
+        cache.store_state(prefix, state)
         return reports
 
 
@@ -100,7 +113,8 @@ def trace_file(
     """
     options = options or VerifyOptions()
     with _cache(options) as cache:
-        contents = _read(prefix, options, cache)
+        prefix = _checked(prefix)
+        contents = _read(prefix, walk(prefix), cache.load_state(prefix), options, cache)
         view = _judge(contents, target, None, options)
         verdict = next((each for each in view.verdicts if each.path == file), None)
         if verdict is None:
@@ -137,13 +151,14 @@ class _Contents:
     state: PrefixState
 
 
-def _read(prefix: Path, options: VerifyOptions, cache: FactsCache) -> _Contents:
-    prefix = prefix.absolute()
+def _checked(prefix: Path) -> Path:
     if not prefix.is_dir():
         raise PrefixError(f"{prefix} is not a directory", code="prefix-missing")
+    return prefix.absolute()
+
+
+def _read(prefix: Path, tree: Tree, state: PrefixState, options: VerifyOptions, cache: FactsCache) -> _Contents:
     installed = read_installed(prefix)
-    tree = walk(prefix)
-    state = cache.load_state(prefix)
     digests = hash_recorded(prefix, installed, tree, state) if options.hashes else {}
     scanned = scan(prefix, tree, cache, _cache_keys(cache, installed, tree, digests), options.jobs)
     return _Contents(

@@ -14,6 +14,7 @@ from dataloader.target import Target
 _CACHE_MAGIC: Final = b"glibc-ld.so.cache1.1"
 _CACHE_HEADER: Final = struct.Struct("<20sII5I")
 _CACHE_ENTRY: Final = struct.Struct("<iIIIQ")
+LD_CACHE: Final = "/etc/ld.so.cache"
 _CACHE_FLAGS: Final = {"x86_64": 0x0303, "aarch64": 0x0A03, "i386": 0x0003}
 """ldconfig's flags word for the libraries of one machine (``ldconfig.h`` of glibc)."""
 _TRIPLETS: Final = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "i386": "i386-linux-gnu"}
@@ -141,6 +142,6 @@ def host_system(machine: str, root: Path = Path("/")) -> HostSystem:
     triplet = _TRIPLETS.get(machine, f"{machine}-linux-gnu")
     folders = (f"lib/{triplet}", f"usr/lib/{triplet}", "lib64", "usr/lib64", "lib", "usr/lib")
     return HostSystem(
-        cache=read_ld_cache(root / "etc/ld.so.cache", machine),
+        cache=read_ld_cache(root / LD_CACHE[1:], machine),
         directories=tuple(str(root / folder) for folder in folders if (root / folder).is_dir()),
     )

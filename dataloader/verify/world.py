@@ -76,6 +76,11 @@ class Disk:
             self._symbols[image.key] = symbols
         return self._symbols[image.key]
 
+    def looked_at_outside(self, prefix: Path) -> list[str]:
+        """Every path outside ``prefix`` that was asked for, whether something was there or not."""
+        inside = f"{prefix}/"
+        return [path for path in self._by_path if not os.path.normpath(path).startswith(inside)]
+
     def defines(self, names: set[bytes]) -> bool:
         """Whether the libraries of the prefix together define all these symbols."""
         missing = {name.split(b"@", 1)[0] for name in names}

@@ -534,3 +534,29 @@ def test_tree_says_where_each_library_comes_from(prefix: Path, site: Path) -> No
     assert lines[1].endswith("[RUNPATH]")
     assert any(line.endswith(f"[RUNPATH, asked for by _ext{EXTENSION}]") for line in lines if "libleaf" in line)
     assert any("libc.so.6" in line and "already loaded by Python" in line for line in lines)
+
+
+def test_last_report_is_given_again_until_something_changes(prefix: Path, site: Path, tmp_path: Path) -> None:
+    outside = make_library(
+        tmp_path / "outside/libanswer.so.1", "int answer(void) { return 1; }", soname="libanswer.so.1"
+    )
+    name = f"pkg/_ext{EXTENSION}"
+    library(site, name, _MODULE.format(name="_ext"), needs=[outside], runpath=str(outside.parent))
+    register(prefix, "pkg", "1.0", paths=[name], files={"pkg/__init__.py": "from . import _ext\n"})
+    options = {"cache": tmp_path / "cache", "reuse": True}
+    first = verify(prefix, **options)
+    again = verify(prefix, **options)
+    assert first.verdicts
+    assert not again.verdicts
+    assert (again.findings, again.counts) == (first.findings, first.counts) == ((), first.counts)
+
+    kept = outside.read_bytes()
+    outside.unlink()
+    assert [each.kind for each in verify(prefix, **options).findings] == ["missing-library"]
+    assert [each.kind for each in verify(prefix, **options).findings] == ["missing-library"]
+
+    outside.write_bytes(kept)
+    assert verify(prefix, **options).findings == ()
+
+    (site / "pkg" / "__init__.py").write_text("from . import _ext # \n")
+    assert [each.kind for each in verify(prefix, **options).findings] == ["file-changed"]
