@@ -180,18 +180,18 @@ def _parse_rows(body: bytes, index: str) -> Iterable[IndexFile]:
     for line in body.decode().split("\n") if body else ():
         name, version, filename, url, sha256, size, requires_python, yanked, upload_time, metadata = line.split("\t")
         yield IndexFile(
-            name=name,
-            version=version,
-            filename=filename,
-            url=url,
-            sha256=sha256 or None,
-            size=int(size) if size else None,
-            requires_python=requires_python or None,
-            yanked=bool(yanked),
-            yanked_reason=yanked[1:],
-            upload_time=upload_time or None,
-            metadata_sha256=None if metadata == "-" else metadata,
-            index=index,
+            name,
+            version,
+            filename,
+            url,
+            sha256 or None,
+            int(size) if size else None,
+            requires_python or None,
+            bool(yanked),
+            yanked[1:],
+            upload_time or None,
+            None if metadata == "-" else metadata,
+            index,
         )
 
 

@@ -295,7 +295,7 @@ def test_local_indexes_and_pages_are_read_without_a_network(tmp_path: Path) -> N
 
     async def question(client: IndexClient) -> tuple[WheelMetadata, str, tuple[IndexFile, ...]]:
         (file,) = await client.project("foo")
-        unhashed = replace(file, sha256=None)
+        unhashed = file._replace(sha256=None)
         return await client.metadata(file), await client.digest(unhashed), await client.project("bar")
 
     metadata, digest, bar = ask(settings, tmp_path / "cache", question, reporter)
