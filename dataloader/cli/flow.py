@@ -134,12 +134,20 @@ async def _current_lock(one: Session, request: Request, client: IndexClient, *, 
 
 
 async def _solve(one: Session, request: Request, client: IndexClient, old: Lockfile | None) -> Locked:
-    from dataloader.locking import make_lock
+    import asyncio
+
+    from dataloader.locking import make_lock, preload
 
     one.reporter.start("solve", "solving", None, "packages")
+    # The first pages are on their way while the solver is imported.
+    ahead = [asyncio.create_task(client.project(r.name)) for r in request.pypi if not (r.url or r.index)]
+    await asyncio.to_thread(preload)
     try:
         return await make_lock(request, client, one.reporter, cache=one.cache, environ=one.environ, old=old)
     finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)
         one.reporter.finish("solve")
 
 
