@@ -272,20 +272,24 @@ def _python_sentence(space: Space, project: str, trials: Sequence[_Trial]) -> st
 
 
 def _places_sentence(space: Space, project: str, rows: Sequence[Build]) -> str:
-    """Where builds are published that the request may not take from."""
-    places: dict[str, None] = {}
-    for row in rows:
-        if row.channel.startswith("conda:") or row.channel == "pypi":
-            places[channel_title(row.channel)] = None
-        else:
-            places[index_url(space.matrix, row)] = None
-    newest = max(rows, key=lambda row: key(row.version))
-    what = f" for CUDA {newest.cuda}" if newest.cuda else " for the CPU"
-    wish = space.request.cuda
-    if newest.cuda and wish and wish[0].isdigit() and not admits(cuda_wish(wish), newest.cuda):
+    """Where builds are published that the request may not take from: those of the wanted CUDA, if there are any."""
+    wish = space.request.cuda or ""
+    numbered = wish not in ("", CPU)
+    fitting = [row for row in rows if numbered and _runs(row, cuda_wish(wish))]
+    places = [
+        channel_title(row.channel)
+        if row.channel.startswith("conda:") or row.channel == "pypi"
+        else index_url(space.matrix, row)
+        for row in fitting or rows
+    ]
+    newest = max(fitting or rows, key=lambda row: key(row.version))
+    what = ""
+    if fitting or wish == CPU:
+        what = f" for CUDA {newest.cuda}" if newest.cuda else " for the CPU"
+    if fitting and newest.cuda and wish[0].isdigit() and not admits(cuda_wish(wish), newest.cuda):
         what += f", which runs with {wish},"
-    what = "" if space.request.cuda is None else what
-    return f"{project} {newest.version}{what} is published on {_listed(list(places))}, which this request leaves out"
+    where = _listed(list(dict.fromkeys(places)))
+    return f"{project} {newest.version}{what} is published on {where}, which this request leaves out"
 
 
 def _places(trials: Sequence[_Trial]) -> str:

@@ -15,9 +15,9 @@ from dataloader.stack.space import Space, all_cudas, usable_rows
 _MOST = 4
 _TRIES_PER_AXIS = 12
 """How many values of one axis are planned before the next axis is tried; each takes a few milliseconds."""
-_TRIES_IN_PAIRS = 3
+_TRIES_IN_PAIRS = 6
 """How many values of each axis are planned together with those of another."""
-_MOST_TRIES = 100
+_MOST_TRIES = 60
 """When to give up on changes of two axes."""
 
 
@@ -48,9 +48,24 @@ def repairs_of(space: Space) -> tuple[Repair, ...]:
         near_ones = ((first[:_TRIES_IN_PAIRS], second[:_TRIES_IN_PAIRS]) for first, second in couples)
         pairs = islice((list(pair) for first, second in near_ones for pair in product(first, second)), _MOST_TRIES)
         found = list(_working(space, pairs, one_per_axis=True, most=1))
-    if len(found) < _MOST and space.request.cuda != CPU and space.request.frameworks:
-        found += _working(space, [[_Edit("cuda", CPU, "take CPU builds: --cuda=none")]], one_per_axis=False)
+    if len(found) < _MOST:
+        found += _working(space, _last_resorts(space), one_per_axis=False, most=1)
     return tuple(found[:_MOST])
+
+
+def _last_resorts(space: Space) -> Iterator[list[_Edit]]:
+    """Changes that give up much of what was asked: the GPU, or every version."""
+    request = space.request
+    pins = {"cudnn": request.cudnn, "nccl": request.nccl, "gcc": request.gcc}
+    dropped = [_Edit(axis, None, f"drop --{axis}={wish}") for axis, wish in pins.items() if wish]
+    if request.frameworks and request.cuda != CPU:
+        yield [_Edit("cuda", CPU, "take CPU builds: --cuda=none"), *dropped]
+    opened = [_Edit(name, "", f"leave the version of {name} open") for name, wish in request.frameworks.items() if wish]
+    if opened:
+        yield [*opened, *dropped]
+    python = [_Edit("python", None, f"drop --python={request.python}")] if request.python else []
+    if request.cuda:
+        yield [_Edit("cuda", None, f"drop --cuda={request.cuda}"), *opened, *dropped, *python]
 
 
 def _working(
@@ -160,25 +175,23 @@ def _pythons(space: Space) -> list[str]:
 
 
 def _versions(space: Space, project: str) -> list[str]:
-    """Versions of a framework, the nearest to the wish first: later ones before earlier ones, near before far."""
+    """Versions of a framework outside the wish, the nearest first."""
     wish = specifier_of(space.request.frameworks[project])
     rows = usable_rows(space.matrix, space.request, project)
     versions = sorted({row.version for row in rows if not admits(wish, row.version)}, key=key)
     inside = [row.version for row in rows if admits(wish, row.version)]
     pivot = max(inside, key=key) if inside else near(wish)
-    later = [version for version in versions if key(version) > key(pivot)]
-    earlier = [version for version in reversed(versions) if key(version) < key(pivot)]
-    # The whole line of later releases is worth a look: which of them has the CUDA is not a matter of nearness.
-    return [*later[: 2 * _TRIES_PER_AXIS], *earlier[: 2 * _TRIES_PER_AXIS]]
+    return _nearest(versions, pivot, later_first=True)[: 2 * _TRIES_PER_AXIS]
 
 
-def _nearest(values: Iterable[str], wish: str) -> list[str]:
-    """Sort versions by how many of them lie between each and the wish; earlier before later on a tie."""
+def _nearest(values: Iterable[str], wish: str, *, later_first: bool = False) -> list[str]:
+    """Sort versions by how many of them lie between each and the wish; on a tie earlier, or later, come first."""
     pivot = key(near(wish))
     ordered = sorted({value for value in values if value != wish}, key=key)
     earlier = [value for value in reversed(ordered) if key(value) < pivot]
     later = [value for value in ordered if key(value) >= pivot]
-    ranked = [(rank, side, value) for side, part in enumerate((earlier, later)) for rank, value in enumerate(part)]
+    sides = (later, earlier) if later_first else (earlier, later)
+    ranked = [(rank, side, value) for side, part in enumerate(sides) for rank, value in enumerate(part)]
     return [value for _, _, value in sorted(ranked)]
 
 
