@@ -47,9 +47,8 @@ def versions(document: dict[str, Any]) -> dict[str, str]:
 
 
 def test_torch_for_cuda_12_1_with_transformers(desk: Desk) -> None:
-    document = desk.json(
-        "install", "--cuda=12.1", "--torch=2.1.0", "transformers==4.36.0", "accelerate==0.25.0", "-p", "env", "--conda=never"
-    )  # fmt: skip
+    wanted = ("--cuda=12.1", "--torch=2.1.0", "transformers==4.36.0", "accelerate==0.25.0")
+    document = desk.json("install", *wanted, "-p", "env", "--conda=never")
 
     assert versions(document)["numpy"].startswith("1.")
     said = desk.python("import torch, transformers, accelerate; print(torch.version.cuda, torch.ones(2).numpy().sum())")
