@@ -254,6 +254,8 @@ def _index_flags(options: CommonOptions) -> dict[str, object]:
         "find_links": options.find_links,
         "offline": options.offline,
         "refresh": options.refresh,
+        "mirrors": options.mirror,
+        "limit_rate": options.limit_rate,
     }
 
 

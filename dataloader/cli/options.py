@@ -138,6 +138,20 @@ class CommonOptions:
         about="A page or a directory of wheels. May be repeated.",
     )
     offline: bool = option(False, "--offline", group="Sources", about="Use the cache alone; never the network.")
+    mirror: tuple[str, ...] = option(
+        (),
+        "--mirror",
+        group="Sources",
+        metavar="PREFIX=URL",
+        about="What takes the place of a URL prefix, tried first. May be repeated.",
+    )
+    limit_rate: str | None = option(
+        None,
+        "--limit-rate",
+        group="Sources",
+        metavar="RATE",
+        about="Bytes a second of all downloads together: 500k, 10M.",
+    )
     refresh: bool = option(
         False, "--refresh", group="Sources", about="Ask indexes and channels again, whatever is cached."
     )
