@@ -47,7 +47,7 @@ class Builder:
             folder = new_folder()
             try:
                 tree = await self._build(folder, final, python)
-                await settle(folder.parent, self._reporter)
+                await settle(folder, self._reporter)
                 install(folder)
                 break
             except DamagedEntry as damage:

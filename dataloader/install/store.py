@@ -82,7 +82,7 @@ class WheelStore:
             )
             (temporary / "recipe").write_bytes(recipe.to_bytes())
             unmark(temporary)
-            await settle(temporary.parent, reporter)
+            await settle(temporary, reporter)
             try:
                 temporary.rename(final)
             except OSError as error:

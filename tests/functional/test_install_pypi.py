@@ -59,7 +59,7 @@ async def locked(client: IndexClient, name: str, version: str) -> PypiPackage:
 def test_real_wheels_come_go_and_come_back(channel: Path, tmp_path: Path) -> None:
     prefix = tmp_path / "env"
     python = read_record(channel, "python")
-    first = {"numpy": "1.26.4", "pyyaml": "6.0.2", "markupsafe": "2.1.5", "pygments": "2.18.0"}
+    first = {"numpy": "2.1.3", "pyyaml": "6.0.2", "markupsafe": "3.0.2", "pygments": "2.18.0"}
     second = {**first, "pygments": "2.19.1"}
     del second["markupsafe"]
 

@@ -59,7 +59,7 @@ def release_of(prefix: Path) -> str:
 
 
 def leftovers(tmp_path: Path) -> list[str]:
-    beside = [path.name for path in tmp_path.glob(".env*")]
+    beside = [path.name for path in tmp_path.glob(".*")]
     in_store = [path.name for path in (tmp_path / "cache").glob("wheels/*/.new-*")]
     return beside + in_store + [path.name for path in (tmp_path / "cache").glob("downloads/*")]
 
