@@ -9,7 +9,10 @@ from pathlib import Path
 
 _MARK = ".owner"
 _PATIENCE = 24 * 3600.0
-"""Seconds after which a folder of an unknown or remote maker counts as abandoned."""
+"""Seconds after which a folder of a remote maker counts as abandoned."""
+
+_UNMARKED_PATIENCE = 600.0
+"""Seconds after which a folder without a note does: a living maker leaves it without one for an instant only."""
 
 
 def identity() -> dict[str, str | int]:
@@ -38,16 +41,15 @@ def unmark(folder: Path) -> None:
 
 def is_abandoned(folder: Path) -> bool:
     """Whether nobody is making ``folder`` any more."""
+    patience = _PATIENCE
     try:
         dead = is_dead(json.loads((folder / _MARK).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        dead = None
     except (OSError, ValueError):
-        dead = None
+        dead, patience = None, _UNMARKED_PATIENCE
     if dead is not None:
         return dead
     try:
-        return time.time() - folder.stat().st_mtime > _PATIENCE
+        return time.time() - folder.stat().st_mtime > patience
     except OSError:
         return False
 

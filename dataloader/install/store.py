@@ -81,8 +81,8 @@ class WheelStore:
                 archive, wheel_name, files, pool, lambda amount: reporter.advance("unpack", amount)
             )
             (temporary / "recipe").write_bytes(recipe.to_bytes())
-            unmark(temporary)
             await settle(temporary, reporter)
+            unmark(temporary)
             try:
                 temporary.rename(final)
             except OSError as error:
