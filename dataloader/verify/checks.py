@@ -16,7 +16,7 @@ from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.python import extension_tag
 from dataloader.verify.scan import ScannedFile
 from dataloader.verify.system import version_tuple
-from dataloader.verify.tables import install_command
+from dataloader.verify.tables import install_command, load_tables
 
 _JUDGED = 100
 """Undefined symbols looked at to tell which framework they are from."""
@@ -40,8 +40,20 @@ class Situation:
     """The CUDA major that most of the environment is built for."""
     importance: Callable[[Verdict], Severity]
     """How much it matters that a library cannot load."""
+    described: bool
+    """The target is a description: which libraries its system has beyond the usual ones is not known."""
     has_symbols: Callable[[Sequence[Failure]], bool]
     """Whether other libraries of the prefix define all the symbols in question."""
+
+    def may_be_of_the_system(self, soname: str) -> bool:
+        """Whether a described machine may well have a library that the environment lacks."""
+        provider = load_tables().providers.get(soname)
+        ours = (provider and provider.cuda_majors) or soname in self.provided
+        return self.described and not ours and soname not in self.recorded_names()
+
+    def recorded_names(self) -> frozenset[str]:
+        """File names that packages recorded, those that are gone too."""
+        return frozenset(path.rsplit("/", 1)[-1] for path in self.owners)
 
     def relative(self, path: str) -> str:
         """A path as findings show it."""
@@ -113,17 +125,21 @@ def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[F
         if verdict.loads:
             continue
         for failure in verdict.failures:
-            grouped = "" if failure.kind == "undefined-symbol" else failure.name
-            key = (failure.kind, situation.relative(failure.path), grouped)
+            path = situation.relative(failure.path)
+            owner = situation.owners.get(path)
+            # Of one file all symbols together; of one package all files that lack the same library or version.
+            symbols = failure.kind == "undefined-symbol"
+            where = owner.label if owner and not symbols else path
+            key = (failure.kind, where, "" if symbols else failure.name)
             causes.setdefault(key, {})[verdict.path] = verdict
-            reasons.setdefault(key, {}).setdefault(failure.name, failure)
+            reasons.setdefault(key, {}).setdefault(failure.name if symbols else path, failure)
     together: list[tuple[Finding, str]] = []
     for key in sorted(causes):
         finding = _finding(list(reasons[key].values()), list(causes[key].values()), situation)
         if finding.severity == "error" and finding.kind != "version-not-provided":
             yield finding
         else:
-            together.append((finding, next(iter(reasons[key]))))
+            together.append((finding, next(iter(reasons[key].values())).name))
     yield from _grouped(together, situation)
 
 
@@ -145,6 +161,9 @@ def _grouped(findings: Sequence[tuple[Finding, str]], situation: Situation) -> I
         what = "part" if severity != "error" else ("library" if len(paths) == 1 else "librarie")
         plural = "s" if len(paths) > 1 else ""
         message = f"{len(paths)} {'optional ' if severity != 'error' else ''}{what}{plural} of {label} cannot load"
+        if all(situation.may_be_of_the_system(name) for _, name in group):
+            names = ", ".join(sorted({name for _, name in group})[:_SHOWN])
+            message = f"{label} needs libraries of the target that its description does not name: {names}"
         if kind == "version-not-provided":
             message += f": {', '.join(_highest({name for _, name in group}))} not provided"
         lines = [f"{PurePosixPath(finding.path).name} {finding.message}" for finding, _ in group]
@@ -179,17 +198,25 @@ def _finding(failures: list[Failure], victims: list[Verdict], situation: Situati
     if failures[0].kind == "undefined-symbol" and situation.has_symbols(failures):
         # A plugin: the library that opens it brings the symbols (MKL's kernels, debuggers' helpers).
         severities = ["note" if level == "warning" else level for level in severities]
+    if failures[0].kind == "missing-library" and situation.may_be_of_the_system(failures[0].name):
+        severities = ["warning" if level == "error" else level for level in severities]
     severity: Severity = next((level for level in ("error", "warning", "note") if level in severities), "note")
     path = situation.relative(failures[0].path)
     message, evidence, fix = _EXPLAIN[failures[0].kind](failures, situation)
-    others = sorted({victim.path for victim in victims} - {path})
+    files = {situation.relative(failure.path) for failure in failures}
+    if len(files) > 1:
+        evidence = (*evidence, f"so do {_some(sorted(files - {path}))}")
+    others = sorted({victim.path for victim in victims} - files)
     if others:
-        shown = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
-        evidence = (*evidence, f"needed to load {shown}")
+        evidence = (*evidence, f"needed to load {_some(others)}")
     owner = situation.owners.get(path)
     if owner:
         evidence = (*evidence, f"belongs to {owner.label}")
     return Finding(severity=severity, kind=failures[0].kind, path=path, message=message, evidence=evidence, fix=fix)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 _Explained = tuple[str, tuple[str, ...], str | None]
@@ -210,7 +237,10 @@ def _missing_library(failures: list[Failure], situation: Situation) -> _Explaine
         fix = f"dataloader run -- CMD  # or LD_LIBRARY_PATH={situation.prefix}/{folder}"
     else:
         fix = install_command(soname, situation.cuda_major, conda=conda) or ""
-    return f"needs {failure.name}, which is not found", tuple(evidence), fix or None
+    where = "not found"
+    if situation.may_be_of_the_system(failure.name):
+        where = f"neither in the environment nor in the description of {situation.target.name or 'the target'}"
+    return f"needs {failure.name}, which is {where}", tuple(evidence), fix or None
 
 
 def _version(failures: list[Failure], situation: Situation) -> _Explained:

@@ -476,6 +476,7 @@ class Process:
             unknown |= image is None or image.facts is None
             if image and image.facts:
                 plain |= missing & env.files.symbols(image).plain
+                opaque += [name for name in image.facts.needed if name not in opaque]  # libc brings ld.so
         for name in missing:
             hidden = opaque and (unknown or b"@" in name or name in plain)
             if hidden or (self.assumes_python and name.startswith((b"Py", b"_Py"))):

@@ -188,10 +188,11 @@ class _View:
 def _judge(contents: _Contents, target: Target, lock: Lockfile | None, options: VerifyOptions) -> _View:
     installed, state = contents.installed, contents.state
     interpreter = find_interpreter(contents.prefix)
+    described = options.described if options.described is not None else not is_this_machine(target)
     environment = build_environment(
         contents.disk,
         target,
-        described=options.described if options.described is not None else not is_this_machine(target),
+        described=described,
         library_path=options.library_path,
         memory=Memory(state.sufficed, state.missing),
     )
@@ -214,6 +215,7 @@ def _judge(contents: _Contents, target: Target, lock: Lockfile | None, options: 
         owners=owners,
         cuda_major=cuda_major(contents.scanned),
         importance=Importance(sources, judge.is_extension),
+        described=described,
         has_symbols=lambda failures: contents.disk.defines({os.fsencode(failure.name) for failure in failures}),
     )
     return _View(

@@ -560,3 +560,30 @@ def test_last_report_is_given_again_until_something_changes(prefix: Path, site: 
 
     (site / "pkg" / "__init__.py").write_text("from . import _ext # \n")
     assert [each.kind for each in verify(prefix, **options).findings] == ["file-changed"]
+
+
+def test_described_target_may_have_what_the_environment_lacks(prefix: Path, site: Path, tmp_path: Path) -> None:
+    system = make_library(tmp_path / "libxkb.so.0", "int answer(void) { return 1; }", soname="libxkb.so.0")
+    name = f"pkg/_ext{EXTENSION}"
+    library(site, name, _MODULE.format(name="_ext"), needs=[system])
+    register(prefix, "pkg", "1.0", paths=[name], files={"pkg/__init__.py": "from . import _ext\n"})
+    pool = Target(name="pool", glibc="2.36", libstdcxx="3.4.30")
+
+    described = one(verify_prefix(prefix, target=pool), "missing-library")
+    looked_at = one(verify(prefix), "missing-library")
+
+    assert (described.severity, looked_at.severity) == ("warning", "error")
+    assert "nor in the description of pool" in described.message
+
+
+def test_symbol_that_nobody_has_is_missed_on_a_described_target_too(prefix: Path, site: Path) -> None:
+    core = library(site, "torch/lib/libc10.so")
+    name = f"spline/_C{EXTENSION}"
+    source = "extern int printf(const char *, ...); extern int _ZN3c104goneEv(void);"
+    source += 'int PyInit__C(void) { return printf("x") + _ZN3c104goneEv(); }'
+    library(site, name, source, needs=[core], runpath="$ORIGIN/../torch/lib")
+    register(prefix, "spline", "1.0", paths=[name], files={"spline/__init__.py": "from . import _C"})
+
+    report = verify_prefix(prefix, target=Target(name="pool", glibc="2.36", libstdcxx="3.4.30"))
+
+    assert one(report, "undefined-symbol").message == "undefined symbol c10::gone()"
