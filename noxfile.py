@@ -53,6 +53,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def matrix(session: nox.Session) -> None:
+    """The compatibility matrix: each build planned where it fits and refused where it does not; what is stale."""
+    install(session)
+    session.run("python", "tools/matrix.py", *(session.posargs or ["coverage", "stale", "missing"]))
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Side by side with uv, medians of one run."""
     install(session)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from dataloader.compat.model import StackNeeds
 from dataloader.errors import DataloaderError, IndexUnavailable, ResolutionFailure, UsageError
@@ -171,8 +172,11 @@ def stacks(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> 
 class Chosen:
     """The indexes, narrowed to what requirements name: the one wheel of a URL, the files with given hashes."""
 
-    def __init__(self, client: IndexClient, requirements: tuple[PypiRequirement, ...]) -> None:
+    def __init__(
+        self, client: IndexClient, requirements: tuple[PypiRequirement, ...], only: Mapping[str, tuple[str, ...]]
+    ) -> None:
         self._client = client
+        self._only = {**only, **{r.name: (r.index,) for r in requirements if r.index}}
         self._urls = {r.name: r for r in requirements if r.url}
         self._hashes = {r.name: {h.removeprefix("sha256:") for h in r.hashes} for r in requirements if r.hashes}
 
@@ -180,7 +184,7 @@ class Chosen:
         """Return the files of a project that may be used."""
         if (direct := self._urls.get(name)) is not None:
             return (_direct_file(direct),)
-        files = await self._client.project(name)
+        files = await self._client.project(name, only=self._only.get(name))
         wanted = self._hashes.get(name)
         return files if wanted is None else tuple(f for f in files if f.sha256 in wanted)
 
@@ -245,17 +249,17 @@ class _Attempt:
         from dataloader.compat.rules import needs_of
         from dataloader.resolve.solve import resolve
 
-        target = _sufficient(self._targets[0], stack)
+        target = _sufficient(_common(self._targets), stack)
         needs = needs_of(self._matrix, stack, target, worlds)
-        for url in needs.indexes:
-            self._client.add_index(url, needs.index_only)
-        for one in self._request.pypi:
-            if one.index:
-                self._client.add_index(one.index, [one.name])
-        self._say(stack, needs)
+        hosts = {urlsplit(url).netloc for url in needs.indexes}
+        if hosts & self._client.silent:
+            raise IndexUnavailable(f"{', '.join(needs.indexes)} did not answer before", code="index-unreachable")
+        if not self._said:
+            self._say(stack, needs)
         problem = self._problem(stack, needs, target, channels)
         cache = self._cache / "repodata"
-        index = Chosen(self._client, self._request.pypi)
+        only = dict.fromkeys(needs.index_only, needs.indexes) if needs.indexes else {}
+        index = Chosen(self._client, self._request.pypi, only)
         try:
             resolution = await resolve(problem, index, self._reporter, cache=cache)
         except ResolutionFailure:
@@ -263,6 +267,10 @@ class _Attempt:
             if everything == problem:
                 raise
             resolution = await resolve(everything, index, self._reporter, cache=cache)
+        except IndexUnavailable:
+            self._client.silent |= hosts
+            raise
+        self._say(stack, needs)
         for note in resolution.notes:
             self._reporter.warn(note)
         lock = await self._lock(stack, resolution, channels)
@@ -288,7 +296,7 @@ class _Attempt:
             channels=channels,
             channel_priority=request.channel_priority,  # type: ignore[arg-type]
             conda_specs=tuple(r.match_spec for r in request.conda) if channels else (),
-            requirements=tuple(_requirements(request)),
+            requirements=tuple(r for r in _requirements(request) if r.name not in needs.replaced),
             needs=needs,
             python=_python_specifier(stack, request),
             host_pythons=(".".join(str(part) for part in sys.version_info[:3]),),
@@ -358,6 +366,24 @@ def _python_specifier(stack: Stack, request: Request) -> str:
         missing = [m for m in range(minors[0], minors[-1] + 1) if m not in minors]
         parts += [f">=3.{minors[0]}", f"<3.{minors[-1] + 1}", *(f"!=3.{m}.*" for m in missing)]
     return ",".join(parts)
+
+
+def _common(targets: tuple[Target, ...]) -> Target:
+    """Return a machine that asks no more than every one of ``targets`` has: what is solved for it runs on all."""
+    from dataloader.compat.versions import key
+
+    first = targets[0]
+    if len(targets) == 1:
+        return first
+    glibcs = [t.glibc for t in targets if t.glibc]
+    cudas = [t.driver_cuda for t in targets if t.driver_cuda]
+    levels = {t.archspec for t in targets}
+    return replace(
+        first,
+        glibc=min(glibcs, key=key) if len(glibcs) == len(targets) else None,
+        driver_cuda=min(cudas, key=key) if cudas else None,
+        archspec=first.archspec if len(levels) == 1 else first.arch,
+    )
 
 
 def _sufficient(target: Target, stack: Stack) -> Target:

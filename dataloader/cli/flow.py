@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dataloader.cli.documents import count_text, lock_document, lock_text, sync_document, sync_text
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.session import Session, session
-from dataloader.errors import LockOutdated, PrefixError, UsageError
+from dataloader.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
 from dataloader.lockfile.yaml import parse_lock, read_lock, write_lock
 from dataloader.request import Request, make_request
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dataloader.install.model import SyncOptions, SyncResult
     from dataloader.lockfile.model import Lockfile
     from dataloader.locking import Locked
+    from dataloader.repairs import Fix
+    from dataloader.reporter import Reporter
 
 T = TypeVar("T")
 
@@ -43,11 +45,11 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -
 async def _install(one: Session, request: Request, specs: tuple[str, ...], flags: StackFlags) -> int:
     old = _existing(request.lockfile)
     async with _client(one, request) as client:
-        locked = await _solve(one, request, client, old)
+        asked, (request, locked) = request, await _solve(one, request, client, old)
         if one.options.dry_run:
             result = await _sync(one, request, locked.lock, None, client, check=False)
         else:
-            _add_to_manifest(one, request, specs, flags)
+            _add_to_manifest(one, asked, request, specs, flags)
             write_lock(locked.lock, request.lockfile)
             data = request.lockfile.read_bytes()
             result = await _sync(one, request, locked.lock, data, client, check=False)
@@ -79,7 +81,7 @@ def _something(request: Request, verb: str) -> None:
 async def _lock(one: Session, request: Request) -> int:
     old = _existing(request.lockfile)
     async with _client(one, request) as client:
-        locked = await _solve(one, request, client, old)
+        request, locked = await _solve(one, request, client, old)
     changed = False if one.options.dry_run else write_lock(locked.lock, request.lockfile)
     one.write(lock_document(locked.lock), lock_text(locked.lock, old))
     one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
@@ -125,7 +127,7 @@ async def _current_lock(one: Session, request: Request, client: IndexClient, *, 
         )
     for reason in reasons:
         one.reporter.info(f"locking again: {reason}")
-    fresh = await _solve(one, request, client, old)
+    _, fresh = await _solve(one, request, client, old)
     write_lock(fresh.lock, request.lockfile)
     return fresh.lock
 
@@ -133,22 +135,54 @@ async def _current_lock(one: Session, request: Request, client: IndexClient, *, 
 # -- stages
 
 
-async def _solve(one: Session, request: Request, client: IndexClient, old: Lockfile | None) -> Locked:
+async def _solve(one: Session, request: Request, client: IndexClient, old: Lockfile | None) -> tuple[Request, Locked]:
+    """Solve; where there is no solution and ``--fix`` says which change to make, return the changed request too."""
     import asyncio
 
-    from dataloader.locking import make_lock, preload
+    from dataloader.locking import preload
 
     one.reporter.start("solve", "solving", None, "packages")
     # The first pages are on their way while the solver is imported.
     ahead = [asyncio.create_task(client.project(r.name)) for r in request.pypi if not (r.url or r.index)]
     await asyncio.to_thread(preload)
     try:
-        return await make_lock(request, client, one.reporter, cache=one.cache, environ=one.environ, old=old)
+        return request, await _lock_of(one, request, client, old, one.reporter)
+    except ResolutionFailure as failure:
+        fix = await _fixed(one, request, client, failure)
+        return fix.request, fix.locked
     finally:
         for task in ahead:
             task.cancel()
         await asyncio.gather(*ahead, return_exceptions=True)
         one.reporter.finish("solve")
+
+
+async def _lock_of(
+    one: Session, request: Request, client: IndexClient, old: Lockfile | None, reporter: Reporter
+) -> Locked:
+    from dataloader.locking import make_lock
+
+    return await make_lock(request, client, reporter, cache=one.cache, environ=one.environ, old=old)
+
+
+async def _fixed(one: Session, request: Request, client: IndexClient, failure: ResolutionFailure) -> Fix:
+    """Return the change that ``--fix`` names; without it raise the failure, with the changes that work."""
+    from dataloader.repairs import MOST, find_fixes
+    from dataloader.reporter import Reporter
+
+    async def quietly(changed: Request) -> Locked:
+        return await _lock_of(one, changed, client, None, Reporter())
+
+    wanted = one.options.fix
+    fixes = await find_fixes(request, failure, quietly, most=max(wanted or 0, MOST))
+    if wanted is not None and 0 < wanted <= len(fixes):
+        fix = fixes[wanted - 1]
+        one.reporter.info(f"applying fix {wanted}: {fix.text}")
+        return fix
+    offered = tuple(f"--fix {number}: {fix.text}" for number, fix in enumerate(fixes, 1))
+    planned = tuple(getattr(repair, "text", "") for repair in getattr(failure, "repairs", ()))
+    failure.suggestions = (*offered, *(s for s in failure.suggestions if s not in planned))
+    raise failure
 
 
 def _client(one: Session, request: Request) -> IndexClient:
@@ -201,16 +235,23 @@ def _interpreter(one: Session, lock: Lockfile) -> Path | None:
     )
 
 
-def _add_to_manifest(one: Session, request: Request, specs: tuple[str, ...], flags: StackFlags) -> None:
-    if request.manifest is None or not (specs or flags.asked()):
+def _add_to_manifest(one: Session, asked: Request, solved: Request, specs: tuple[str, ...], flags: StackFlags) -> None:
+    """Write what was asked for into the manifest, and what a fix changed of it."""
+    manifest = solved.manifest
+    if manifest is None or not (specs or flags.asked() or asked is not solved):
         return
     from dataloader.inputs.spec import parse_spec
     from dataloader.manifest_edit import add_to_manifest
 
-    path = request.manifest.path
+    path = manifest.path
+    changed = {r.name: r for r in solved.pypi if r not in asked.pypi}
     wanted = [parse_spec(spec, base=one.here) for spec in specs]
+    wanted = [changed.pop(r.name, r) for r in wanted] + list(changed.values())
+    stack = {
+        axis: value for axis, value in solved.stack.items() if axis in flags.asked() or value != asked.stack.get(axis)
+    }
     text = path.read_text(encoding="utf-8")
-    added = add_to_manifest(text, path.name, wanted, flags.asked())
+    added = add_to_manifest(text, path.name, wanted, stack)
     if added != text:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         temporary.write_text(added, encoding="utf-8")

@@ -198,6 +198,14 @@ class CommonOptions:
         about="Add to, or override, rows of the compatibility matrix.",
     )
 
+    fix: int | None = option(
+        None,
+        "--fix",
+        group="Solving",
+        metavar="N",
+        about="Where there is no solution, apply the N-th of the changes that were found to work.",
+    )
+
     dry_run: bool = option(False, "--dry-run", group="Changes", about="Say what would be done, and change nothing.")
     yes: bool = option(False, "--yes", "-y", group="Changes", about="Do not ask.")
 

@@ -68,6 +68,8 @@ class IndexClient:
         self._web = Web(settings, self._credentials, self._reporter, transport)
         self._throttle = Throttle(settings.limit_rate)
         self._download_slots = asyncio.Semaphore(settings.downloads)
+        self.silent: set[str] = set()
+        """Hosts of indexes that were asked instead of the configured ones and did not answer: ask no more."""
         self._tasks: dict[tuple[str, ...], asyncio.Task[Any]] = {}
 
     async def __aenter__(self) -> IndexClient:
@@ -93,8 +95,10 @@ class IndexClient:
         if not names and url not in self._indexes:
             self._indexes.append(url)
 
-    async def project(self, name: str) -> tuple[IndexFile, ...]:
+    async def project(self, name: str, *, only: tuple[str, ...] | None = None) -> tuple[IndexFile, ...]:
         """Every file of a project, wheels and sdists, yanked ones too; ``()`` when no index knows it.
+
+        ``only`` names the indexes that are asked instead of the configured ones, this once.
 
         Raises:
             IndexUnavailable: An index did not answer (``index-unreachable``, ``redirect-loop``), answered nonsense
@@ -102,7 +106,9 @@ class IndexClient:
             UsageError: An index wants other credentials (``index-auth``).
         """
         project = normalized(name)
-        only = self._index_for.get(project)
+        for url in only or ():
+            self._credentials.remember(url)
+        only = self._index_for.get(project) if only is None else tuple(without_credentials(url) for url in only)
         asked: list[Coroutine[None, None, tuple[IndexFile, ...]]] = []
         if only is None:
             asked += [self._linked(location, project) for location in self._find_links]

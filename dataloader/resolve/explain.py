@@ -15,6 +15,7 @@ from dataloader.resolve.versions import parse_version
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from dataloader.compat.model import Rule
     from dataloader.resolve.offer import Catalogue
     from dataloader.resolve.projects import Project
     from dataloader.resolve.rattler import Unsolvable
@@ -33,7 +34,7 @@ def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue) -> Reso
             return plain
     lines = [_readable(line) for line in failure.explanation.splitlines() if line.strip()]
     rules = [
-        f"rule {rule.id}: {rule.why}" for rule in problem.rules if _bears_on(failure.explanation, rule.then, catalogue)
+        f"rule {rule.id}: {rule.why}" for rule in problem.rules if _took_part(failure.explanation, rule, catalogue)
     ]
     return ResolutionFailure(
         "no set of packages meets all requirements",
@@ -133,8 +134,10 @@ def _missing_wheels(explanation: str, catalogue: Catalogue) -> list[str]:
     return found
 
 
-def _bears_on(explanation: str, bounds: Iterable[object], catalogue: Catalogue) -> bool:
-    return any(_names(explanation, catalogue.identity(getattr(b, "package", ""))) for b in bounds)
+def _took_part(explanation: str, rule: Rule, catalogue: Catalogue) -> bool:
+    """Say whether a conflict names what triggers a rule and something that the rule bounds."""
+    bounded = any(_names(explanation, catalogue.identity(bound.package)) for bound in rule.then)
+    return bounded and (rule.when is None or _names(explanation, catalogue.identity(rule.when.package)))
 
 
 def _names(explanation: str, package: str) -> bool:

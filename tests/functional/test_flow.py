@@ -197,6 +197,17 @@ def test_what_cannot_be_solved_is_named(desk: Desk, specs: list[str], code: str,
     assert list(desk.here.iterdir()) == []
 
 
+def test_a_fix_that_is_offered_works_when_it_is_applied(desk: Desk) -> None:
+    desk.ok("init")
+    error = desk.fails(1, "no-matching-version", "install", "app", "lib==9")
+    assert error["suggestions"][0] == "--fix 1: leave the version of lib open (lib 2.0)"
+
+    desk.ok("install", "app", "lib==9", "--fix=1")
+
+    assert [(p["name"], p["version"]) for p in desk.json("list")["packages"]] == [("app", "1.0"), ("lib", "2.0")]
+    assert desk.json("sync", "--locked")["changed"] is False
+
+
 def test_an_unreachable_index_says_try_again(desk: Desk) -> None:
     error = desk.fails(
         3, "index-unreachable", "lock", "app", index=False, DATALOADER_INDEX_URL="http://127.0.0.1:9/simple"
