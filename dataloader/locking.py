@@ -113,6 +113,9 @@ async def _answering(channels: tuple[str, ...], target: Target, cache: Path) -> 
 def make_targets(request: Request, matrix: Matrix, environ: Mapping[str, str]) -> tuple[Target, ...]:
     """Return the machines to solve for: those of ``--target``, or this one as the manifest has it."""
     from dataloader.detect import detect_target, with_system_requirements
+
+    if request.target_file is None and not request.gpus:
+        return (with_system_requirements(detect_target(request.platform, environ), request.system),)
     from dataloader.inputs.target_file import find_gpu, load_target
 
     capabilities = {row.gpu: row.capability for row in matrix.gpus.values()}

@@ -7,7 +7,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.cli.documents import package_document
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.render import table
 from dataloader.cli.session import Session, session
@@ -47,6 +46,7 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
 
 def tree(options: CommonOptions, names: tuple[str, ...]) -> int:
     """Show what brings in what, from the lock."""
+    from dataloader.cli.documents import package_document
     from dataloader.lockfile.graph import edges_of
 
     with session(options) as one:
@@ -95,6 +95,7 @@ def _draw(
 
 def explain(options: CommonOptions, name: str) -> int:
     """Say why a package is in the lock, in this version and from this world, and what bounds it."""
+    from dataloader.cli.documents import package_document
     from dataloader.compat.matrix import load_matrix
     from dataloader.lockfile.graph import edges_of
     from dataloader.names import normalized
@@ -135,6 +136,8 @@ def explain(options: CommonOptions, name: str) -> int:
 
 
 def _place(package: Package) -> str:
+    from dataloader.cli.documents import package_document
+
     document = package_document(package)
     if document["kind"] == "conda":
         return f"conda build {document['build']} from {document['channel']}"
