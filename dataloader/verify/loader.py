@@ -114,6 +114,8 @@ class Environment:
     assumed: Callable[[str], bool] = lambda _: False
     """Sonames that come with the driver or the process and count as present."""
     exec_stack_allowed: bool = True
+    musl: bool = False
+    """The loader is musl's (ldso/dynlink.c): one search path for RPATH and RUNPATH, inherited; no symbol versions."""
     memory: Memory = field(default_factory=Memory)
 
 
@@ -226,7 +228,10 @@ class Process:
         self.objects.append(loaded)
         if image:
             self.by_id[image.file_id] = loaded
-        for each in (name, path, loaded.facts.soname if loaded.facts else None):
+        soname = loaded.facts.soname if loaded.facts else None
+        # musl knows a library by the name it was searched for, and by nothing else.
+        known_as = (name if name and "/" not in name else None,) if self.environment.musl else (name, path, soname)
+        for each in known_as:
             if each:
                 self.by_name.setdefault(each, loaded)
         return loaded
@@ -257,6 +262,8 @@ class Process:
         known = self.by_name.get(name)
         if known:
             return known
+        if self.environment.musl and self.environment.system.describes(name):
+            return self._add(name, None, loader, name, "libc")  # never searched for
         searched: list[str] = []
         for path, why in self._candidates(loader, name, searched):
             image = self.environment.files.image(path)
@@ -270,7 +277,7 @@ class Process:
                     self.by_name.setdefault(name, known)
                     return known
                 return self._add(path, image, loader, name, why)
-            if failure.kind != "wrong-machine":
+            if failure.kind != "wrong-machine" or self.environment.musl:
                 failures.append(failure)
                 return None
         if self.environment.system.describes(name) or self.environment.assumed(name):
@@ -328,6 +335,9 @@ class Process:
     def _directories(self, loader: Loaded) -> Iterator[tuple[str, str]]:
         """RPATH (only without a RUNPATH) of the file and of those that brought it, LD_LIBRARY_PATH, RUNPATH."""
         facts = loader.facts
+        if self.environment.musl:
+            yield from self._musl_directories(loader)
+            return
         if facts is None or facts.runpath is None:
             each: Loaded | None = loader
             did_main = False
@@ -342,6 +352,17 @@ class Process:
         yield from ((directory, "LD_LIBRARY_PATH") for directory in self.environment.library_path)
         if facts and facts.runpath is not None:
             yield from ((directory, "RUNPATH") for directory in self._split(loader, facts.runpath))
+
+    def _musl_directories(self, loader: Loaded) -> Iterator[tuple[str, str]]:
+        """LD_LIBRARY_PATH, then the path of the file and of those that brought it; RUNPATH in place of RPATH."""
+        yield from ((directory, "LD_LIBRARY_PATH") for directory in self.environment.library_path)
+        each: Loaded | None = loader
+        while each is not None:
+            facts = each.facts
+            path = None if facts is None else (facts.rpath if facts.runpath is None else facts.runpath)
+            why = "RUNPATH" if each is loader else f"RUNPATH of {each.path.rpartition('/')[2]}"
+            yield from ((directory, why) for directory in self._split(each, path))
+            each = each.loader or (self.main if each is not self.main else None)
 
     def _split(self, owner: Loaded, path: str | None) -> Iterator[str]:
         if path is None:
@@ -364,7 +385,7 @@ class Process:
 
     def _check_static_tls(self, new: Sequence[Loaded]) -> list[Failure]:
         """The static block was laid out when the program started; what is opened later shares its surplus."""
-        for each in new:
+        for each in new if not self.environment.musl else ():
             wanted = each.facts.static_tls if each.facts else 0
             if wanted > self.static_tls_left:
                 return [Failure(kind="static-tls", path=each.path, name=f"{wanted} bytes")]
@@ -380,7 +401,7 @@ class Process:
                 continue
             for need in each.facts.version_needs:
                 provider = self.by_name.get(need.file)
-                if need.weak or provider is None:
+                if need.weak or provider is None or (self.environment.musl and provider.image):
                     continue
                 if not self._offers(provider, need.file, need.version):
                     failures.append(
@@ -431,6 +452,8 @@ class Process:
         """Names not found, and the keys of the objects that had the others."""
         files = self.environment.files
         missing = set(files.symbols(image).undefined)
+        if self.environment.musl:
+            missing = {name.split(b"@", 1)[0] for name in missing}
         used: set[str] = set()
         for each in scope:
             if missing and each.image and each.image.facts:

@@ -74,6 +74,10 @@ class DescribedSystem:
     """Sonames of the C and C++ runtimes, which every machine of this kind has."""
     usual: frozenset[str] = field(default=frozenset())
     """Sonames that wheels may take from the system, but that minimal images often lack."""
+    libc_stems: frozenset[str] = frozenset()
+    """Names up to the first dot that musl's loader takes for itself (``libm`` of ``libm.so.6``)."""
+    musl_libc: str | None = None
+    """musl's libc on this machine, where it has one."""
     here: HostSystem | None = None
     """This machine, when it has the same kind of processor."""
 
@@ -85,10 +89,14 @@ class DescribedSystem:
         return ()
 
     def describes(self, soname: str) -> bool:
+        if self.target.glibc is None and soname.partition(".")[0] in self.libc_stems:
+            return True
         return soname in self.core or soname in self.usual
 
     def has_version(self, soname: str, version: str) -> bool | None:
         del soname
+        if self.target.glibc is None and version.startswith("GLIBC_"):
+            return False
         limits = {"GLIBC": self.target.glibc, "GLIBCXX": self.target.libstdcxx}
         family, _, number = version.partition("_")
         limit = limits.get(family)
@@ -98,6 +106,8 @@ class DescribedSystem:
         return wanted <= (version_tuple(limit) or ())
 
     def stand_in(self, soname: str) -> str | None:
+        if self.target.glibc is None:
+            return self.musl_libc
         return self.here.cached(soname) if self.here else None
 
 

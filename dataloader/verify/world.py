@@ -116,7 +116,14 @@ def system_of(target: Target, *, described: bool) -> System:
     known = load_tables().system
     here = host_system(target.arch) if os.uname().machine == target.arch else None
     if target.glibc is None:
-        return DescribedSystem(target=target, core=known["musl"] | {f"libc.musl-{target.arch}.so.1"})
+        core = known["musl"] | {f"libc.musl-{target.arch}.so.1"}
+        libc = f"/lib/ld-musl-{target.arch}.so.1"
+        return DescribedSystem(
+            target=target,
+            core=core,
+            libc_stems=known["musl-reserved"],
+            musl_libc=libc if os.access(libc, os.R_OK) else None,
+        )
     return DescribedSystem(target=target, core=known["always"], usual=known["usual"], here=here)
 
 
@@ -141,6 +148,7 @@ def build_environment(
         platform=target.arch,
         lib=LIB_TOKEN.get(target.arch, "lib64"),
         assumed=driver.__contains__,
+        musl=target.glibc is None and target.musl is not None,
         exec_stack_allowed=glibc < _EXEC_STACK_REFUSED,
         memory=memory or Memory(),
     )

@@ -31,9 +31,9 @@ int main(int argc, char **argv) {
 """
 
 
-def run_gcc(arguments: Sequence[str | Path], cwd: Path) -> None:
+def run_gcc(arguments: Sequence[str | Path], cwd: Path, compiler: str = "gcc") -> None:
     """Run gcc; its words are the test's failure."""
-    done = subprocess.run(["gcc", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False)
+    done = subprocess.run([compiler, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -47,6 +47,7 @@ def make_library(
     runpath: str | None = None,
     versions: str | None = None,
     flags: Sequence[str] = (),
+    compiler: str = "gcc",
 ) -> Path:
     """Compile a shared object. ``versions`` is a linker version script; ``needs`` are linked as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,7 @@ def make_library(
         script.write_text(versions)
         options.append(f"-Wl,--version-script={script}")
     options += [*needs, "-Wl,--allow-shlib-undefined", *flags]
-    run_gcc(options, path.parent)
+    run_gcc(options, path.parent, compiler)
     code.unlink()
     return path
 
@@ -72,12 +73,12 @@ def _identifier(path: Path) -> str:
     return "".join(char if char.isalnum() else "_" for char in path.name)
 
 
-def make_program(path: Path, source: str, *, flags: Sequence[str] = ()) -> Path:
+def make_program(path: Path, source: str, *, flags: Sequence[str] = (), compiler: str = "gcc") -> Path:
     """Compile an executable at ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     code = path.with_name(path.name + ".c")
     code.write_text(source)
-    run_gcc(["-O0", "-o", path, code, *flags], path.parent)
+    run_gcc(["-O0", "-o", path, code, *flags], path.parent, compiler)
     return path
 
 
