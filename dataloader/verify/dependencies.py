@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 
+from dataloader.compat.model import Bound, Rule
 from dataloader.target import Target
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed, InstalledPackage, normalise
@@ -108,3 +110,42 @@ def check_conda_depends(installed: Installed, virtual: Mapping[str, str]) -> Ite
                 evidence=("the target does not have it" if name.startswith("__") else "it is not installed",),
                 fix=None if name.startswith("__") else f"dataloader install 'conda:{name}'",
             )
+
+
+def check_rules(installed: Installed, rules: Iterable[Rule]) -> Iterator[Finding]:
+    """Rules of the compatibility matrix that are broken. Conda bounds are judged by name and build."""
+    present: dict[str, list[InstalledPackage]] = {}
+    for package in installed.packages:
+        present.setdefault(normalise(package.name), []).append(package)
+    for rule in rules:
+        if rule.when is None or not any(_within(each, rule.when) for each in _candidates(present, rule.when)):
+            continue
+        for bound in rule.then:
+            for package in _candidates(present, bound):
+                if _within(package, bound):
+                    continue
+                yield Finding(
+                    severity="warning",
+                    kind="matrix-rule",
+                    path=package.path,
+                    message=f"{package.label} does not go with {rule.when.package}: {rule.why}",
+                    evidence=(f"rule {rule.id}, from {rule.source}",),
+                    fix=f"dataloader install '{bound.package}{bound.specifier}'"
+                    if "<0" not in bound.specifier
+                    else None,
+                )
+
+
+def _candidates(present: Mapping[str, list[InstalledPackage]], bound: Bound) -> list[InstalledPackage]:
+    name = normalise(bound.package.removeprefix("conda:"))
+    return [each for each in present.get(name, []) if bound.world in ("any", each.kind)]
+
+
+def _within(package: InstalledPackage, bound: Bound) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    if bound.build and package.kind == "conda" and not fnmatchcase(package.build or "", bound.build):
+        return False
+    if not bound.specifier or bound.package.startswith("conda:"):
+        return True
+    return _meets(package.version, SpecifierSet(bound.specifier))

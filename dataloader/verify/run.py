@@ -16,7 +16,7 @@ from dataloader.target import Target
 from dataloader.verify.cache import FactsCache, PrefixState, StatKey
 from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
 from dataloader.verify.contents import check_clobbers, check_contents, check_records
-from dataloader.verify.dependencies import check_conda_depends, check_requires_dist
+from dataloader.verify.dependencies import check_conda_depends, check_requires_dist, check_rules
 from dataloader.verify.drift import check_lock
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import check_driver, check_gpu_code
@@ -231,6 +231,9 @@ def _judge(contents: _Contents, target: Target, lock: Lockfile | None, options: 
 
 def _findings(view: _View) -> Iterator[Finding]:
     """Every check, in the order of the data: files, packages, libraries, GPU."""
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.compat.rules import rule_of
+
     contents, situation, judge, tables = view.contents, view.situation, view.judge, load_tables()
     installed, verdicts, relative = contents.installed, view.verdicts, view.situation.relative
     yield from check_records(installed)
@@ -239,6 +242,7 @@ def _findings(view: _View) -> Iterator[Finding]:
     if view.lock is not None:
         yield from check_lock(installed, view.lock)
     yield from check_requires_dist(installed, view.target, judge.interpreter.version, judge.sources.imports_project)
+    yield from check_rules(installed, map(rule_of, load_matrix().rules))
     yield from check_conda_depends(installed, dict(each[:2] for each in view.target.virtual_packages()))
     yield from check_malformed(contents.scanned, situation.owners)
     yield from check_machine(contents.scanned, judge)

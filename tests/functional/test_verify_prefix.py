@@ -587,3 +587,15 @@ def test_symbol_that_nobody_has_is_missed_on_a_described_target_too(prefix: Path
     report = verify_prefix(prefix, target=Target(name="pool", glibc="2.36", libstdcxx="3.4.30"))
 
     assert one(report, "undefined-symbol").message == "undefined symbol c10::gone()"
+
+
+def test_rule_of_the_matrix_that_the_packages_break(prefix: Path) -> None:
+    register(prefix, "torch", "2.1.0")
+    numpy = register(prefix, "numpy", "2.1.0")
+
+    finding = one(verify(prefix), "matrix-rule")
+    assert (finding.severity, finding.fix) == ("warning", "dataloader install 'numpy<2'")
+    assert finding.message.startswith("numpy 2.1.0 does not go with torch: ")
+
+    (numpy / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.26.4\n")
+    assert verify(prefix).findings == ()
