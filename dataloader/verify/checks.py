@@ -124,7 +124,7 @@ def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[F
     for verdict in verdicts:
         if verdict.loads:
             continue
-        for failure in verdict.failures:
+        for failure in _causes(verdict, situation):
             path = situation.relative(failure.path)
             owner = situation.owners.get(path)
             # Of one file all symbols together; of one package all files that lack the same library or version.
@@ -141,6 +141,12 @@ def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[F
         else:
             together.append((finding, next(iter(reasons[key].values())).name))
     yield from _grouped(together, situation)
+
+
+def _causes(verdict: Verdict, situation: Situation) -> Sequence[Failure]:
+    """Failures without those that follow from another: what the environment has is reached once the rest loads."""
+    gone = [each for each in verdict.failures if each.kind == "missing-library" and each.name not in situation.provided]
+    return gone or verdict.failures
 
 
 def _grouped(findings: Sequence[tuple[Finding, str]], situation: Situation) -> Iterator[Finding]:

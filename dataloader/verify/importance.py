@@ -10,15 +10,17 @@ from collections.abc import Callable
 
 from dataloader.verify.findings import Severity
 from dataloader.verify.imports import SourceIndex
-from dataloader.verify.installed import InstalledPackage
-from dataloader.verify.loads import Verdict
+from dataloader.verify.installed import Installed, InstalledPackage
+from dataloader.verify.loads import Verdict, called
 from dataloader.verify.tables import load_tables
 
 
 class Importance:
     """Severity of a library that cannot load, judged by the Python sources of its package."""
 
-    def __init__(self, sources: SourceIndex, is_extension: Callable[[str], bool]) -> None:
+    def __init__(self, installed: Installed, sources: SourceIndex, is_extension: Callable[[str], bool]) -> None:
+        self._installed = installed
+        self._names: frozenset[str] | None = None
         self._sources = sources
         self._is_extension = is_extension
 
@@ -28,7 +30,7 @@ class Importance:
         if package is None:
             return "warning"
         if not verdict.extension:
-            return "error" if self._is_the_library(package, verdict.path) else "warning"
+            return "error" if self._is_opened_by_import(package, verdict) else "warning"
         module = self._sources.module(verdict.path)
         if module is None:
             return "warning"
@@ -39,11 +41,26 @@ class Importance:
         optional = bool(uses) and (all(uses) or _lacks_cuda_only(verdict))
         return "warning" if optional or _has_alternatives(package, verdict.path) else "error"
 
-    def _is_the_library(self, package: InstalledPackage, path: str) -> bool:
-        """Whether a package without extension modules loads this library itself (ctypes, cffi): its sources name it."""
-        if any(self._is_extension(file.path) for file in package.files):
+    def _is_opened_by_import(self, package: InstalledPackage, verdict: Verdict) -> bool:
+        """Whether the package's import names this library, to open it (ctypes, cffi, torch.ops.load_library).
+
+        A package without extension modules is of no use without its library. One that has some goes on without a
+        library whose needs the machine does not meet (a codec), but not without one that was built for other packages
+        than those installed.
+        """
+        if not called(verdict.path) & self._sources.of(package).constants():
             return False
-        return path.rsplit("/", 1)[-1] in self._sources.of(package).constants()
+        if not any(self._is_extension(file.path) for file in package.files):
+            return True
+        return all(
+            failure.kind != "missing-library" or failure.name in self._recorded_names() for failure in verdict.failures
+        )
+
+    def _recorded_names(self) -> frozenset[str]:
+        if self._names is None:
+            files = (file.path for package in self._installed.packages for file in package.files)
+            self._names = frozenset(path.rsplit("/", 1)[-1] for path in files)
+        return self._names
 
 
 def _has_alternatives(package: InstalledPackage, path: str) -> bool:

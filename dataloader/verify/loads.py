@@ -154,10 +154,10 @@ class Judge:
         libraries = [
             file.path for file in package.files if file.path in self.files and not self.is_extension(file.path)
         ]
-        return [path for path in libraries if _called(path) & named]
+        return [path for path in libraries if called(path) & named]
 
 
-def _called(path: str) -> set[str]:
+def called(path: str) -> set[str]:
     """How a library is named in code: with its file name, or that up to ``.so``."""
     name = path.rsplit("/", 1)[-1]
     return {name, name.partition(".so")[0], name.partition(".so")[0] + ".so"}

@@ -214,7 +214,7 @@ def _judge(contents: _Contents, target: Target, lock: Lockfile | None, options: 
         provided=provided_names(contents.scanned),
         owners=owners,
         cuda_major=cuda_major(contents.scanned),
-        importance=Importance(sources, judge.is_extension),
+        importance=Importance(installed, sources, judge.is_extension),
         described=described,
         has_symbols=lambda failures: contents.disk.defines({os.fsencode(failure.name) for failure in failures}),
     )
