@@ -27,6 +27,10 @@ COMMANDS = {
     "tree": "tree:tree",
     "explain": "explain:explain",
     "plan": "plan:plan",
+    "generations": "volumes:generations",
+    "rollback": "volumes:rollback",
+    "prune": "volumes:prune",
+    "cache": "cache:cache",
     "info": "info:info",
 }
 """Command -> module of this package and function, in the order of the help."""

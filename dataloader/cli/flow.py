@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Coroutine
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -88,18 +89,34 @@ async def _lock(one: Session, request: Request) -> int:
     return 0
 
 
-def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a sync builds, beyond a plain prefix."""
+
+    root: Path | None = None
+    """A shared volume that holds generations; then ``name`` is set too."""
+    name: str | None = None
+    target_prefix: Path | None = None
+    layers: tuple[Path, ...] = ()
+    wait_seconds: float | None = None
+
+
+def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Place) -> int:
     """Make the prefix match the lock."""
     with session(options) as one:
         request = make_request(options, (), None, environ=one.environ, here=one.here)
-        return _run(_sync_command(one, request, frozen=frozen, locked=locked, check=check))
+        if place.root is not None and place.name is not None:
+            request = replace(request, prefix=place.root / place.name)
+        return _run(_sync_command(one, request, place, frozen=frozen, locked=locked, check=check))
 
 
-async def _sync_command(one: Session, request: Request, *, frozen: bool, locked: bool, check: bool) -> int:
+async def _sync_command(
+    one: Session, request: Request, place: Place, *, frozen: bool, locked: bool, check: bool
+) -> int:
     async with _client(one, request) as client:
         lockfile = await _current_lock(one, request, client, frozen=frozen, locked=locked or check)
         data = request.lockfile.read_bytes()
-        result = await _sync(one, request, lockfile, data, client, check=check)
+        result = await _sync(one, request, lockfile, data, client, check=check, place=place)
     if not (frozen or one.options.dry_run):
         _remember_agreement(one, request, data)
     one.write(
@@ -192,28 +209,58 @@ def _client(one: Session, request: Request) -> IndexClient:
 
 
 async def _sync(
-    one: Session, request: Request, lock: Lockfile, data: bytes | None, client: IndexClient, *, check: bool
+    one: Session,
+    request: Request,
+    lock: Lockfile,
+    data: bytes | None,
+    client: IndexClient,
+    *,
+    check: bool,
+    place: Place | None = None,
 ) -> SyncResult:
+    from dataloader.install.generations import sync_generation
     from dataloader.install.sync import sync_prefix
 
-    return await sync_prefix(
-        lock, request.prefix, sync_options(one, lock, data, check=check), one.reporter, client.download
-    )
+    place = place or Place()
+    options = sync_options(one, lock, data, check=check, place=place)
+    if place.root is not None and place.name is not None:
+        return await sync_generation(lock, place.root, place.name, options, one.reporter, client.download)
+    return await sync_prefix(lock, request.prefix, options, one.reporter, client.download)
 
 
-def sync_options(one: Session, lock: Lockfile, data: bytes | None, *, check: bool = False) -> SyncOptions:
-    """Return how a prefix is made to match ``lock``, whose bytes are ``data``."""
+async def warm(one: Session, request: Request) -> int:
+    """Bring all that the lock names into the cache, by a sync to a prefix that is thrown away; return bytes fetched."""
+    import shutil
+    import tempfile
+
+    lock = read_lock(request.lockfile)
+    one.cache.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="warming-", dir=one.cache))
+    try:
+        async with _client(one, request) as client:
+            aside = replace(request, prefix=folder / "env")
+            result = await _sync(one, aside, lock, None, client, check=False)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return result.downloaded_bytes
+
+
+def sync_options(one: Session, lock: Lockfile, data: bytes | None, *, check: bool, place: Place) -> SyncOptions:
+    """Return how an environment is made to match ``lock``, whose bytes are ``data``."""
     from dataloader.install.model import SyncOptions
     from dataloader.install.status import lock_digest
 
-    return SyncOptions(
+    options = SyncOptions(
         cache_dir=one.cache,
         interpreter=_interpreter(one, lock),
         lock_digest=lock_digest(data) if data is not None else None,
         offline=one.options.offline,
         check=check,
         dry_run=one.options.dry_run,
+        target_prefix=place.target_prefix,
+        layers=place.layers,
     )
+    return options if place.wait_seconds is None else replace(options, wait_seconds=place.wait_seconds)
 
 
 def _interpreter(one: Session, lock: Lockfile) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from dataloader.cli.command import SOLVE, command
@@ -17,10 +18,36 @@ def sync(
     ] = False,
     locked: Annotated[bool, own_option("--locked", about="Fail when the lock no longer fits the manifest.")] = False,
     check: Annotated[bool, own_option("--check", about="Change nothing; fail when there is work to do.")] = False,
+    root: Annotated[
+        Path | None,
+        own_option("--root", metavar="DIR", about="Shared volume: build a generation there and switch a link to it."),
+    ] = None,
+    name: Annotated[
+        str | None, own_option("--name", metavar="NAME", about="Name of the environment below --root.")
+    ] = None,
+    target_prefix: Annotated[
+        Path | None,
+        own_option("--target-prefix", metavar="DIR", about="Where the environment will be mounted, if not here."),
+    ] = None,
+    cache_layer: Annotated[
+        list[Path] | None,
+        own_option("--cache-layer", metavar="DIR", about="A read-only cache below the writable one. May be repeated."),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        own_option("--timeout", metavar="SECONDS", about="How long to wait for another sync of the same environment."),
+    ] = None,
 ) -> int:
     """Make the prefix match the lock, touching only what differs."""
     from dataloader.cli import flow
 
     if frozen and locked:
         raise UsageError("--frozen and --locked exclude each other", suggestions=("Leave one of them out.",))
-    return flow.sync(options, frozen=frozen, locked=locked, check=check)
+    if (root is None) != (name is None):
+        raise UsageError(
+            "--root and --name belong together", suggestions=("dataloader sync --root /mnt/envs --name train",)
+        )
+    place = flow.Place(
+        root=root, name=name, target_prefix=target_prefix, layers=tuple(cache_layer or ()), wait_seconds=timeout
+    )
+    return flow.sync(options, frozen=frozen, locked=locked, check=check, place=place)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from dataloader.cli.command import VERIFY, command
-from dataloader.cli.options import CommonOptions
+from dataloader.cli.options import CommonOptions, own_option
 
 
 @command(example="dataloader verify -p /opt/env", takes=VERIFY)
@@ -16,10 +16,26 @@ def verify(
     options: CommonOptions,
     path: Annotated[
         Path | None,
-        typer.Argument(metavar="PREFIX", help="Environment to check; any prefix, not only ours.", show_default=False),
+        typer.Argument(
+            metavar="PREFIX",
+            help="Environment to check, ours or not; or a wheel or conda package before it is installed.",
+            show_default=False,
+        ),
     ] = None,
+    tree: Annotated[
+        str | None,
+        own_option("--tree", metavar="FILE", about="Show where every library of this file comes from, and why."),
+    ] = None,
+    form: Annotated[
+        Literal["text", "json", "sarif", "junit", "github", "markdown"],
+        own_option("--format", metavar="FORMAT", about="text, json, sarif, junit, github or markdown."),
+    ] = "text",
+    fail_on: Annotated[
+        Literal["error", "warning", "note"],
+        own_option("--fail-on", metavar="SEVERITY", about="Exit with 1 on findings at least this bad."),
+    ] = "error",
 ) -> int:
     """Check that what is installed can load, without running it."""
-    from dataloader.cli import use
+    from dataloader.cli import prove
 
-    return use.verify(options, path)
+    return prove.verify(options, path, tree=tree, form=form, fail_on=fail_on)

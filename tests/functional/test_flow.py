@@ -288,3 +288,49 @@ def test_plain_output_is_a_result_on_stdout_and_talk_on_stderr(desk: Desk) -> No
     assert "app" in done.stdout
     assert "[INFO]" not in done.stdout
     assert "[INFO]" in done.stderr
+
+
+def test_generations_are_switched_rolled_back_and_pruned(desk: Desk) -> None:
+    volume = ("--root", "volume", "--name", "train")
+    desk.ok("lock", "app", "lib<2")
+    desk.ok("sync", *volume)
+    desk.ok("lock", "app", "lib>=2")
+    desk.ok("sync", *volume)
+    say = ("run", "-p", "volume/train", "--", "say")
+
+    assert desk.ok(*say) == "app 2\n"
+    assert desk.json("sync", *volume)["changed"] is False
+    assert [g["current"] for g in desk.json("generations", *volume)["generations"]] == [False, True]
+
+    desk.ok("rollback", *volume)
+    assert desk.ok(*say) == "app 1\n"
+
+    desk.ok("rollback", *volume, "--to", "2")
+    assert len(desk.json("prune", *volume, "--keep", "0")["removed"]) == 1
+    assert desk.ok(*say) == "app 2\n"
+
+
+def test_the_cache_is_warmed_inspected_and_pruned(desk: Desk) -> None:
+    desk.ok("lock", "app")
+
+    desk.ok("cache", "warm")
+    assert sorted(p["name"] for p in desk.json("cache", "info")["packages"]) == ["app 1.0", "lib 2.0"]
+    desk.ok("sync", "-p", "env", "--offline")
+    assert desk.json("cache", "verify")["removed"] == []
+    assert desk.json("cache", "prune")["removed"] == []
+    assert len(desk.json("cache", "prune", "--all")["removed"]) == 2
+
+
+def test_verify_speaks_every_format_and_reads_wheels(desk: Desk) -> None:
+    desk.ok("install", "app", "-p", "env")
+    (desk.here / "env/lib").joinpath(
+        f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages/lib.py"
+    ).write_text("V = 3\n")
+
+    done = desk.run("verify", "-p", "env", "--format", "sarif", "--fail-on", "warning")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["version"] == "2.1.0"
+    assert "<testsuite" in desk.run("verify", "-p", "env", "--format", "junit").stdout
+    assert "::warning" in desk.run("verify", "-p", "env", "--format", "github").stdout
+    (wheel,) = desk.index.folder.glob("lib-2.0-*.whl")
+    assert desk.json("verify", str(wheel))["findings"] == []

@@ -1,0 +1,32 @@
+"""``dataloader cache``: what the cache holds, whether it is whole, and less of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from dataloader.cli.command import command
+from dataloader.cli.options import CommonOptions, own_option
+
+
+@command(example="dataloader cache info", takes=("Environment", "Sources", "Output"))
+def cache(
+    options: CommonOptions,
+    action: Annotated[
+        Literal["info", "verify", "prune", "warm"],
+        typer.Argument(
+            metavar="ACTION",
+            help="info: what is there; verify: read every file, drop what is damaged; prune: drop what no environment "
+            "uses; warm: fetch all that the lock names.",
+            show_default=False,
+        ),
+    ],
+    everything: Annotated[
+        bool, own_option("--all", about="prune: drop also what environments share files with.")
+    ] = False,
+) -> int:
+    """Look after the cache of packages."""
+    from dataloader.cli import stores
+
+    return stores.run(options, action, everything=everything)

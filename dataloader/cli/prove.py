@@ -1,0 +1,114 @@
+"""verify: prefixes, package files, trees and fleets; the engine is dataloader.verify."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.cli.options import CommonOptions
+from dataloader.cli.session import Session, session
+from dataloader.cli.use import prefix_of
+from dataloader.errors import ExitCode, PrefixError
+from dataloader.lockfile.model import Lockfile
+from dataloader.target import Target
+
+if TYPE_CHECKING:
+    from dataloader.verify import Severity, VerifyOptions, VerifyReport
+
+ARCHIVES = (".whl", ".conda", ".tar.bz2")
+
+
+def verify(options: CommonOptions, path: Path | None, *, tree: str | None, form: str, fail_on: Severity) -> int:
+    """Check a prefix or a package file; exit 1 on findings at least as bad as ``fail_on``."""
+    from dataloader.verify.run import VerifyOptions, verify_prefix
+
+    with session(options) as one:
+        targets = _targets(one)
+        if path is not None and path.name.endswith(ARCHIVES):
+            return _report(one, _of_archive(one, path, targets[0]), form, fail_on)
+        prefix = path or prefix_of(one)
+        if not prefix.is_dir():
+            raise PrefixError(
+                f"there is no environment at {prefix}",
+                code="prefix-missing",
+                suggestions=("name one with --prefix", "or make it with `dataloader sync`"),
+            )
+        how = VerifyOptions(cache=one.cache / "facts", library_path=_activated_path(prefix), reuse=True)
+        if tree is not None:
+            return _tree(one, prefix, tree, targets[0], how)
+        if len(targets) > 1:
+            return _fleet(one, prefix, targets, how)
+        return _report(
+            one, verify_prefix(prefix, target=targets[0], lock=lock_of(one, prefix), options=how), form, fail_on
+        )
+
+
+def _targets(one: Session) -> tuple[Target, ...]:
+    """Return the machines to judge for: those of ``--target``, else this one."""
+    from dataloader.detect import detect_target
+
+    if one.options.target is None:
+        return (detect_target(one.options.platform, one.environ),)
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.inputs.target_file import load_target
+
+    matrix = load_matrix(*([one.options.matrix] if one.options.matrix else []))
+    return load_target(one.options.target, {row.gpu: row.capability for row in matrix.gpus.values()})
+
+
+def _report(one: Session, report: VerifyReport, form: str, fail_on: Severity) -> int:
+    from dataloader.verify.output import FORMATS, fails
+
+    sys.stdout.write(FORMATS["json" if one.style.json else form](report))
+    return ExitCode.NO if fails(report, fail_on) else ExitCode.OK
+
+
+def _of_archive(one: Session, path: Path, target: Target) -> VerifyReport:
+    from dataloader.verify.archive import check_archive, facts_of_archive
+    from dataloader.verify.cache import FactsCache
+    from dataloader.verify.report import VerifyReport
+
+    facts = facts_of_archive(path, cache=FactsCache(one.cache / "facts"))
+    return VerifyReport(findings=check_archive(facts, target=target), counts={"packages": 1})
+
+
+def _fleet(one: Session, prefix: Path, targets: tuple[Target, ...], how: VerifyOptions) -> int:
+    """Say for each node pool whether the environment runs there, and how its nodes are chosen."""
+    from dataloader.verify.fleet import fleet_to_dict, fleet_to_text, verify_fleet
+
+    verdicts = verify_fleet(prefix, targets=targets, lock=lock_of(one, prefix), options=how)
+    one.write(fleet_to_dict(verdicts), fleet_to_text(verdicts))
+    return ExitCode.NO if any(verdict.runs == "cannot" for verdict in verdicts) else ExitCode.OK
+
+
+def _tree(one: Session, prefix: Path, file: str, target: Target, how: VerifyOptions) -> int:
+    from dataloader.verify.run import trace_file
+    from dataloader.verify.tree import format_tree
+
+    node, failures = trace_file(prefix, file, target=target, options=how)
+    lines = list(format_tree(node, str(prefix)))
+    told = [f"{f.kind}: {f.name} ({f.path})" for f in failures]
+    one.write({"status": "error" if told else "ok", "tree": lines, "failures": told}, "\n".join([*lines, *told]) + "\n")
+    return ExitCode.NO if told else ExitCode.OK
+
+
+def _activated_path(prefix: Path) -> tuple[str, ...]:
+    """Return what activation puts on LD_LIBRARY_PATH: an environment of ours runs activated."""
+    from dataloader.install.activate import ACTIVATION, activation
+
+    return activation(prefix).library_path if (prefix / ACTIVATION).is_file() else ()
+
+
+def lock_of(one: Session, prefix: Path) -> Lockfile | None:
+    """Return the lock beside the manifest or in the working directory, if the prefix is one of ours."""
+    from dataloader.install.status import STATE
+    from dataloader.lockfile.yaml import read_lock
+    from dataloader.request import DEFAULT_ENVIRONMENT, find, lock_name
+
+    if not (prefix / STATE).is_file():
+        return None
+    manifest = find(one.options, one.here)
+    name = lock_name(one.options.environment or DEFAULT_ENVIRONMENT)
+    path = one.options.lockfile or (manifest.path.parent if manifest else one.here) / name
+    return read_lock(path) if path.is_file() else None
