@@ -79,6 +79,9 @@ def prune_cache(cache_dir: Path, *, everything: bool = False) -> Removed:
             names.append(entry.name)
             size += entry.size
     WheelStore(cache_dir).sweep()
+    for path in sorted((cache_dir / "pkgs").glob(".*")):  # rattler's, when its process was killed while unpacking
+        if is_abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
     for path in sorted((cache_dir / "downloads").glob("*")):
         if path.suffix != ".lease" and (everything or is_abandoned(path)):
             size += path.stat().st_size

@@ -1,18 +1,18 @@
-"""Who made a temporary folder, so that another process can tell whether its maker is still at work."""
+"""Who is at work on something temporary, so that another process can tell whether that one still lives."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
+import re
 import time
+import uuid
 from pathlib import Path
 
-_MARK = ".owner"
 _PATIENCE = 24 * 3600.0
-"""Seconds after which a folder of a remote maker counts as abandoned."""
+"""Seconds after which a folder whose maker cannot be judged from here counts as abandoned."""
 
-_UNMARKED_PATIENCE = 600.0
-"""Seconds after which a folder without a note does: a living maker leaves it without one for an instant only."""
+_SIGNATURE = re.compile(r"\.(\d+)-(\d+)-([0-9a-f]{8})")
 
 
 def identity() -> dict[str, str | int]:
@@ -29,29 +29,25 @@ def is_dead(owner: object) -> bool | None:
     return _started(owner["pid"]) != owner.get("started")
 
 
-def mark(folder: Path) -> None:
-    """Leave a note of who is making ``folder``."""
-    (folder / _MARK).write_text(json.dumps(identity()), encoding="utf-8")
+def signed(name: str) -> str:
+    """A unique name for something temporary that says who made it: in the name itself, so that it is never without."""
+    pid = os.getpid()
+    return f"{name}{uuid.uuid4().hex[:12]}.{pid}-{_started(pid) or 0}-{_machine()}"
 
 
-def unmark(folder: Path) -> None:
-    """Take the note away again: the folder is finished."""
-    (folder / _MARK).unlink(missing_ok=True)
-
-
-def is_abandoned(folder: Path) -> bool:
-    """Whether nobody is making ``folder`` any more."""
-    patience = _PATIENCE
+def is_abandoned(path: Path) -> bool:
+    """Whether nobody is at work on something of a signed name any more."""
+    found = _SIGNATURE.search(path.name)
+    if found and found[3] == _machine():
+        return _started(int(found[1])) != found[2]
     try:
-        dead = is_dead(json.loads((folder / _MARK).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        dead, patience = None, _UNMARKED_PATIENCE
-    if dead is not None:
-        return dead
-    try:
-        return time.time() - folder.stat().st_mtime > patience
+        return time.time() - path.stat().st_mtime > _PATIENCE
     except OSError:
         return False
+
+
+def _machine() -> str:
+    return hashlib.sha256(f"{_boot()} {_namespace()}".encode()).hexdigest()[:8]
 
 
 def _boot() -> str:

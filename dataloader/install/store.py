@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from dataloader.errors import IntegrityError
 from dataloader.install.hashing import record_digest
-from dataloader.install.owner import is_abandoned, mark, unmark
+from dataloader.install.owner import is_abandoned, signed
 from dataloader.install.recipe import Recipe
 from dataloader.install.settle import settle
 from dataloader.reporter import Reporter
@@ -71,10 +70,9 @@ class WheelStore:
 
         final = _entry(self._writable, sha256)
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        temporary = final.parent / signed(_TEMPORARY)
         temporary.mkdir()
         try:
-            mark(temporary)
             files = temporary / "files"
             files.mkdir()
             recipe = await unpack_wheel(
@@ -82,7 +80,6 @@ class WheelStore:
             )
             (temporary / "recipe").write_bytes(recipe.to_bytes())
             await settle(temporary, reporter)
-            unmark(temporary)
             try:
                 temporary.rename(final)
             except OSError as error:
@@ -109,7 +106,7 @@ class WheelStore:
     def discard(self, sha256: str) -> None:
         """Take a damaged entry away; environments that were made from it keep their files."""
         entry = _entry(self._writable, sha256)
-        gone = entry.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        gone = entry.parent / signed(_TEMPORARY)
         with suppress(FileNotFoundError):
             entry.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)

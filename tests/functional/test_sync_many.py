@@ -128,19 +128,17 @@ def test_torn_lease_file_is_taken_after_a_while(tmp_path: Path, monkeypatch: pyt
 
 
 def test_half_made_entries_of_the_living_are_left_alone(tmp_path: Path) -> None:
-    from dataloader.install.owner import mark
+    from dataloader.install.owner import signed
     from dataloader.install.store import WheelStore
 
-    mine, theirs = tmp_path / "wheels/aa/.new-mine", tmp_path / "wheels/aa/.new-dead"
-    for folder in (mine, theirs):
-        folder.mkdir(parents=True)
-        mark(folder)
     done = subprocess.Popen(["true"])
     done.wait()
-    (theirs / ".owner").write_text(json.dumps({**identity(), "pid": done.pid, "started": "1"}))
+    mine = tmp_path / "wheels/aa" / signed(".new-")
+    dead = mine.with_name(mine.name.replace(f".{os.getpid()}-", f".{done.pid}-"))
+    remote = mine.with_name(f"{mine.name[:-8]}{'0' * 8}")
+    for folder in (mine, dead, remote):
+        folder.mkdir(parents=True)
 
     WheelStore(tmp_path).sweep()
 
-    assert mine.exists()
-    assert not theirs.exists()
-    assert os.getpid() == identity()["pid"]
+    assert {path.name for path in mine.parent.iterdir()} == {mine.name, remote.name}
