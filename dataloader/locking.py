@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from dataloader.compat.model import StackNeeds
-from dataloader.errors import DataloaderError, IndexUnavailable, ResolutionFailure, UsageError
+from dataloader.errors import IndexUnavailable, ResolutionFailure
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
+from dataloader.machines import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.request import Request
 from dataloader.target import Target
 
 if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix
     from dataloader.index.client import IndexClient
-    from dataloader.index.model import IndexFile, WheelMetadata
-    from dataloader.inputs.model import PypiRequirement
     from dataloader.reporter import Reporter
     from dataloader.resolve.model import Problem, Requirement, Resolution
     from dataloader.stack.model import Stack, StackRequest
@@ -78,7 +77,7 @@ async def make_lock(
     targets = make_targets(request, matrix, environ)
     for note in request.notes:
         reporter.warn(note)
-    _say_target(targets[0], request, reporter)
+    say_target(targets[0], request, reporter)
     attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old)
     channels = () if request.conda_mode == "never" else request.channels
     try:
@@ -108,26 +107,6 @@ async def _answering(channels: tuple[str, ...], target: Target, cache: Path) -> 
             continue
         found.append(url)
     return tuple(found)
-
-
-def make_targets(request: Request, matrix: Matrix, environ: Mapping[str, str]) -> tuple[Target, ...]:
-    """Return the machines to solve for: those of ``--target``, or this one as the manifest has it."""
-    from dataloader.detect import detect_target, with_system_requirements
-
-    if request.target_file is None and not request.gpus:
-        return (with_system_requirements(detect_target(request.platform, environ), request.system),)
-    from dataloader.inputs.target_file import find_gpu, load_target
-
-    capabilities = {row.gpu: row.capability for row in matrix.gpus.values()}
-    if request.target_file is not None:
-        return load_target(request.target_file, capabilities)
-    target = with_system_requirements(detect_target(request.platform, environ), request.system)
-    gpus = [find_gpu(name, capabilities) for name in request.gpus]
-    known = tuple(gpu for gpu in gpus if gpu is not None)
-    if len(known) < len(gpus):
-        unknown = [name for name, gpu in zip(request.gpus, gpus, strict=True) if gpu is None]
-        raise UsageError(f"no GPU is known as {', '.join(unknown)}", code="gpu-unknown")
-    return (replace(target, gpus=known) if known else target,)
 
 
 def stack_request(request: Request, worlds: frozenset[str], channels: tuple[str, ...]) -> StackRequest:
@@ -172,46 +151,6 @@ def stacks(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> 
         yield from iter_stacks(matrix, asked, *targets)
 
 
-class Chosen:
-    """The indexes, narrowed to what requirements name: the one wheel of a URL, the files with given hashes."""
-
-    def __init__(
-        self, client: IndexClient, requirements: tuple[PypiRequirement, ...], only: Mapping[str, tuple[str, ...]]
-    ) -> None:
-        self._client = client
-        self._only = {**only, **{r.name: (r.index,) for r in requirements if r.index}}
-        self._urls = {r.name: r for r in requirements if r.url}
-        self._hashes = {r.name: {h.removeprefix("sha256:") for h in r.hashes} for r in requirements if r.hashes}
-
-    async def project(self, name: str) -> tuple[IndexFile, ...]:
-        """Return the files of a project that may be used."""
-        if (direct := self._urls.get(name)) is not None:
-            return (_direct_file(direct),)
-        files = await self._client.project(name, only=self._only.get(name))
-        wanted = self._hashes.get(name)
-        return files if wanted is None else tuple(f for f in files if f.sha256 in wanted)
-
-    async def metadata(self, file: IndexFile) -> WheelMetadata:
-        """Return the METADATA of a wheel."""
-        return await self._client.metadata(file)
-
-
-def _direct_file(requirement: PypiRequirement) -> IndexFile:
-    from urllib.parse import unquote
-
-    from dataloader.index.model import IndexFile
-
-    assert requirement.url is not None
-    sha256 = next((h.removeprefix("sha256:") for h in requirement.hashes if h.startswith("sha256:")), None)
-    return IndexFile(
-        name=requirement.name,
-        version=requirement.specifier.removeprefix("=="),
-        filename=unquote(requirement.url.rsplit("/", 1)[-1]),
-        url=requirement.url,
-        sha256=sha256,
-    )
-
-
 class _Attempt:
     """One request solved over one choice of worlds."""
 
@@ -252,7 +191,7 @@ class _Attempt:
         from dataloader.compat.rules import needs_of
         from dataloader.resolve.solve import resolve
 
-        target = _sufficient(_common(self._targets), stack)
+        target = with_sufficient_driver(common_target(self._targets), stack)
         needs = needs_of(self._matrix, stack, target, worlds)
         hosts = {urlsplit(url).netloc for url in needs.indexes}
         if hosts & self._client.silent:
@@ -260,9 +199,11 @@ class _Attempt:
         if not self._said:
             self._say(stack, needs)
         problem = self._problem(stack, needs, target, channels)
+        from dataloader.index.narrowed import NarrowedIndex
+
         cache = self._cache / "repodata"
         only = dict.fromkeys(needs.index_only, needs.indexes) if needs.indexes else {}
-        index = Chosen(self._client, self._request.pypi, only)
+        index = NarrowedIndex(self._client, self._request.pypi, only)
         try:
             resolution = await resolve(problem, index, self._reporter, cache=cache)
         except ResolutionFailure:
@@ -371,32 +312,6 @@ def _python_specifier(stack: Stack, request: Request) -> str:
     return ",".join(parts)
 
 
-def _common(targets: tuple[Target, ...]) -> Target:
-    """Return a machine that asks no more than every one of ``targets`` has: what is solved for it runs on all."""
-    from dataloader.compat.versions import key
-
-    first = targets[0]
-    if len(targets) == 1:
-        return first
-    glibcs = [t.glibc for t in targets if t.glibc]
-    cudas = [t.driver_cuda for t in targets if t.driver_cuda]
-    levels = {t.archspec for t in targets}
-    return replace(
-        first,
-        glibc=min(glibcs, key=key) if len(glibcs) == len(targets) else None,
-        driver_cuda=min(cudas, key=key) if cudas else None,
-        archspec=first.archspec if len(levels) == 1 else first.arch,
-    )
-
-
-def _sufficient(target: Target, stack: Stack) -> Target:
-    """Return the target with a driver that suffices where none was seen: images and CI have none."""
-    cuda = stack.axes.get("cuda")
-    if target.driver_cuda or not cuda or cuda == "none":
-        return target
-    return replace(target, driver_cuda=cuda, assumed=(*target.assumed, "driver_cuda"))
-
-
 def _locked_python(resolution: Resolution) -> LockedPython:
     source: Literal["conda", "host", "none"] = resolution.python_source
     version = resolution.python
@@ -436,19 +351,3 @@ def _rules_by_package(resolution: Resolution) -> dict[str, tuple[str, ...]]:
 
 def _title(stack: Stack) -> str:
     return ", ".join(f"{axis} {value}" for axis, value in stack.axes.items())
-
-
-def _say_target(target: Target, request: Request, reporter: Reporter) -> None:
-    libc = f"glibc {target.glibc}" if target.glibc else f"musl {target.musl}" if target.musl else "no known libc"
-    driver = (
-        f"NVIDIA driver {target.driver or '?'} (CUDA {target.driver_cuda})"
-        if target.driver_cuda
-        else "no NVIDIA driver"
-    )
-    gcc = f", GCC {target.gcc}" if target.gcc else ""
-    reporter.info(f"target {target.platform}: {libc}, {driver}{gcc}")
-    if not target.driver_cuda and request.stack.get("cuda") not in (None, "none"):
-        reporter.info("no driver was seen here: solving for a machine whose driver suffices")
-
-
-__all__ = ["DataloaderError", "Locked", "make_lock", "make_targets", "stack_of", "stack_request"]

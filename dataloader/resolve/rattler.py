@@ -60,7 +60,15 @@ class OwnSource:
 class Channels:
     """The conda channels of a problem: what they have, and solves over them."""
 
-    def __init__(self, urls: Sequence[str], target: Target, *, priority: ChannelPriority, cache: Path | None) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        target: Target,
+        *,
+        priority: ChannelPriority,
+        cache: Path | None,
+        conda_specs: Iterable[str] = (),
+    ) -> None:
         self.urls = tuple(urls)
         self.platforms: list[rattler.Subdir] = [rattler.Subdir(target.platform), rattler.Subdir("noarch")]
         self._strict = priority == "strict"
@@ -77,6 +85,8 @@ class Channels:
             for name, version, build in target.virtual_packages()
         ]
         self._known: dict[str, list[rattler.RepoDataRecord]] = {}
+        pinned = [spec for text in conda_specs if (spec := parse_match_spec(text)).channel is not None]
+        self._pins = {str(spec.name.normalized): spec.channel for spec in pinned}
 
     async def records(self, name: str) -> list[rattler.RepoDataRecord]:
         """Return every record of ``name`` that channel priority leaves, asked for once.
@@ -94,7 +104,10 @@ class Channels:
         except InvalidMatchSpecError:
             return []
         found: list[rattler.RepoDataRecord] = []
+        pin = self._pins.get(name)
         for channel in self._channels:
+            if pin is not None and channel.base_url != pin.base_url:
+                continue
             try:
                 answer = await self._gateway.query([channel], self.platforms, [spec], recursive=False)
             except GatewayError as error:

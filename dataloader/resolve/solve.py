@@ -30,11 +30,11 @@ from dataloader.resolve.knowledge import Knowledge
 from dataloader.resolve.model import Problem, Requirement, Resolution
 from dataloader.resolve.offer import CONDA_ONLY, Catalogue, Offer
 from dataloader.resolve.outcome import make_resolution, much_older
-from dataloader.resolve.projects import PYPI_BUILD_NUMBER, Project, Wheel, make_project
+from dataloader.resolve.projects import Project, Wheel, make_project
 from dataloader.resolve.pythons import Pythons
-from dataloader.resolve.rattler import Channels, Unsolvable, parse_match_spec
+from dataloader.resolve.rattler import Channels, Unsolvable
 from dataloader.resolve.reader import Index
-from dataloader.resolve.records import IMPOSSIBLE, match_spec
+from dataloader.resolve.root import Root
 from dataloader.resolve.rules import RuleBook
 
 MAX_ROUNDS = 500
@@ -67,7 +67,13 @@ async def resolve(
         IndexUnavailable: a channel or an index did not answer.
         ManifestError: a match spec or a specifier cannot be read.
     """
-    channels = Channels(problem.channels, problem.target, priority=problem.channel_priority, cache=cache)
+    channels = Channels(
+        problem.channels,
+        problem.target,
+        priority=problem.channel_priority,
+        cache=cache,
+        conda_specs=problem.conda_specs,
+    )
     solver = await _Solver.create(problem, index, channels, reporter)
     try:
         return await solver.run()
@@ -80,6 +86,7 @@ class _Solver:
         self, problem: Problem, index: Index | None, catalogue: Catalogue, source: PythonSource, reporter: Reporter
     ) -> None:
         self._problem, self._catalogue, self._reporter = problem, catalogue, reporter
+        self._root = Root(problem, catalogue)
         self._python_source = source
         self._index = index
         self._refuted: Counter[str] = Counter()
@@ -116,7 +123,7 @@ class _Solver:
         """Take the steps in order until one has an acceptable answer."""
         await self._catalogue.prepare(self._mentioned())
         await self._conda_part()
-        if self._base and self._specs() == self._specs(conda_only=True):
+        if self._base and self._root.specs() == self._root.specs(conda_only=True):
             # nobody asks anything of PyPI: the conda part is the answer
             return self._finish(Answer(records=tuple(self._base), offer=self._base_offer))
         fallback: Answer | None = None
@@ -152,12 +159,12 @@ class _Solver:
         if not self._problem.channels:
             return
         self._base_offer = offer = self._catalogue.offer((), frozenset())
-        limits = [self._requirement_spec(r) for r in self._problem.requirements if not r.only_pypi]
+        limits = [self._root.requirement(r) for r in self._problem.requirements if not r.only_pypi]
         try:
             self._base = await self._catalogue.channels.solve(
-                self._specs(conda_only=True),
+                self._root.specs(conda_only=True, owned=offer.records),
                 offer.records,
-                constraints=[*self._constraints(), *(spec for spec in limits if spec is not None)],
+                constraints=[*self._root.constraints(), *(spec for spec in limits if spec is not None)],
                 preferred=await self._locked_conda(offer),
                 strategy=self._problem.strategy,
                 exclude_newer=self._problem.exclude_newer,
@@ -248,55 +255,6 @@ class _Solver:
             no_wheels=name in self._problem.no_binary or ":all:" in self._problem.no_binary,
         )
 
-    # -- specs
-
-    def _specs(self, *, conda_only: bool = False) -> list[str]:
-        """Return the root of the problem; with ``conda_only`` without what PyPI must provide."""
-        catalogue, problem = self._catalogue, self._problem
-        bounds = [*problem.needs.requirements, *(b for r in catalogue.book.always if r.requires for b in r.then)]
-        specs = [str(parse_match_spec(spec)) for spec in problem.conda_specs]
-        for bound in bounds:
-            if not conda_only or catalogue.conda_records(bound.package):
-                if conda_only and bound.world == "pypi":
-                    continue
-                specs.append(catalogue.bound(bound))
-        if problem.requirements or bounds or problem.python:
-            python = catalogue.pythons.spec(catalogue.pythons.all)
-            restricted = self._problem.python != ""
-            if catalogue.pythons.all:
-                specs.append(match_spec("python", version=self._python_text(python) if restricted else "*"))
-        if not conda_only:
-            asked = [r for r in problem.requirements if not r.constraint]
-            specs += [spec for r in asked if (spec := self._requirement_spec(r)) is not None]
-        return specs
-
-    def _python_text(self, spec: str | None) -> str:
-        """Spell the admitted Pythons by listing them: ``*`` over a restricted space would mean any Python."""
-        if spec == "*":
-            return "|".join(f"=={v}" for v in self._catalogue.pythons.space.versions)
-        return spec or IMPOSSIBLE
-
-    def _constraints(self) -> list[str]:
-        catalogue = self._catalogue
-        limits = [catalogue.bound(b) for r in catalogue.book.always if not r.requires for b in r.then]
-        limited = [r for r in self._problem.requirements if r.constraint]
-        return limits + [spec for r in limited if (spec := self._requirement_spec(r)) is not None]
-
-    def _requirement_spec(self, requirement: Requirement) -> str | None:
-        """Return the match spec of a requirement; ``None`` when its marker holds on no Python."""
-        pythons, name = self._catalogue.pythons, self._catalogue.identity(requirement.name)
-        when: str | None = None
-        if requirement.marker:
-            where = pythons.where(requirement.marker)
-            if not where:
-                return None
-            spec = pythons.spec(where)
-            when = None if spec == "*" else f"python {spec}"
-        space = self._catalogue.space(requirement.name)
-        version = (space.spec(requirement.specifier) or IMPOSSIBLE) if len(space) else "*"
-        number = f">={PYPI_BUILD_NUMBER}" if requirement.only_pypi else None
-        return match_spec(name, version=version, build_number=number, extras=requirement.extras, when=when)
-
     # -- the rounds
 
     async def _rounds_until_known(self) -> Answer:
@@ -353,9 +311,9 @@ class _Solver:
         wheels_of: Iterable[str] = knowledge.projects if knowledge is not None else ()
         offer = catalogue.offer(wheels_of, self._from_conda())
         records = await catalogue.channels.solve(
-            self._specs(),
+            self._root.specs(owned=offer.records),
             offer.records,
-            constraints=self._constraints(),
+            constraints=self._root.constraints(),
             preferred=self._preferences(offer),
             strategy=self._problem.strategy,
             exclude_newer=self._problem.exclude_newer,

@@ -112,6 +112,13 @@ def bound(value: Mapping[str, Any]) -> Bound:
     return Bound(**value)
 
 
+def in_channel(spec: str, urls: Mapping[str, str]) -> str:
+    """Replace ``CHANNEL(name)`` by the URL that the scenario's channel got."""
+    for name, url in urls.items():
+        spec = spec.replace(f"CHANNEL({name})", url.rstrip("/"))
+    return spec
+
+
 def make_problem(scenario: Mapping[str, Any], tmp_path: Path) -> Problem:
     channels = scenario.get("channels", {})
     rules = tuple(
@@ -124,11 +131,12 @@ def make_problem(scenario: Mapping[str, Any], tmp_path: Path) -> Problem:
         )
         for r in scenario.get("rules", ())
     )
+    urls = {name: write_channel(tmp_path / name, records) for name, records in channels.items()}
     needs = StackNeeds(requirements=tuple(bound(b) for b in scenario.get("needs", ())), rules=rules)
     return Problem(
         target=Target(**{"glibc": "2.36", "driver_cuda": "12.4", **scenario.get("target", {})}),
-        channels=tuple(write_channel(tmp_path / name, records) for name, records in channels.items()),
-        conda_specs=tuple(scenario.get("conda", ())),
+        channels=tuple(urls.values()),
+        conda_specs=tuple(in_channel(spec, urls) for spec in scenario.get("conda", ())),
         requirements=(
             *(requirement(text) for text in scenario.get("requirements", ())),
             *(requirement(text, constraint=True) for text in scenario.get("constraints", ())),

@@ -1,0 +1,75 @@
+"""The machines that a request is solved for: those of a target file, or this one as the manifest has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dataloader.errors import UsageError
+from dataloader.reporter import Reporter
+from dataloader.request import Request
+from dataloader.target import Target
+
+if TYPE_CHECKING:
+    from dataloader.compat.matrix import Matrix
+    from dataloader.stack.model import Stack
+
+
+def make_targets(request: Request, matrix: Matrix, environ: Mapping[str, str]) -> tuple[Target, ...]:
+    """Return the machines to solve for: those of ``--target``, or this one as the manifest has it."""
+    from dataloader.detect import detect_target, with_system_requirements
+
+    if request.target_file is None and not request.gpus:
+        return (with_system_requirements(detect_target(request.platform, environ), request.system),)
+    from dataloader.inputs.target_file import find_gpu, load_target
+
+    capabilities = {row.gpu: row.capability for row in matrix.gpus.values()}
+    if request.target_file is not None:
+        return load_target(request.target_file, capabilities)
+    target = with_system_requirements(detect_target(request.platform, environ), request.system)
+    gpus = [find_gpu(name, capabilities) for name in request.gpus]
+    known = tuple(gpu for gpu in gpus if gpu is not None)
+    if len(known) < len(gpus):
+        unknown = [name for name, gpu in zip(request.gpus, gpus, strict=True) if gpu is None]
+        raise UsageError(f"no GPU is known as {', '.join(unknown)}", code="gpu-unknown")
+    return (replace(target, gpus=known) if known else target,)
+
+
+def common_target(targets: tuple[Target, ...]) -> Target:
+    """Return a machine that asks no more than every one of ``targets`` has: what is solved for it runs on all."""
+    from dataloader.compat.versions import key
+
+    first = targets[0]
+    if len(targets) == 1:
+        return first
+    glibcs = [t.glibc for t in targets if t.glibc]
+    cudas = [t.driver_cuda for t in targets if t.driver_cuda]
+    levels = {t.archspec for t in targets}
+    return replace(
+        first,
+        glibc=min(glibcs, key=key) if len(glibcs) == len(targets) else None,
+        driver_cuda=min(cudas, key=key) if cudas else None,
+        archspec=first.archspec if len(levels) == 1 else first.arch,
+    )
+
+
+def with_sufficient_driver(target: Target, stack: Stack) -> Target:
+    """Return the target with a driver that suffices where none was seen: images and CI have none."""
+    cuda = stack.axes.get("cuda")
+    if target.driver_cuda or not cuda or cuda == "none":
+        return target
+    return replace(target, driver_cuda=cuda, assumed=(*target.assumed, "driver_cuda"))
+
+
+def say_target(target: Target, request: Request, reporter: Reporter) -> None:
+    libc = f"glibc {target.glibc}" if target.glibc else f"musl {target.musl}" if target.musl else "no known libc"
+    driver = (
+        f"NVIDIA driver {target.driver or '?'} (CUDA {target.driver_cuda})"
+        if target.driver_cuda
+        else "no NVIDIA driver"
+    )
+    gcc = f", GCC {target.gcc}" if target.gcc else ""
+    reporter.info(f"target {target.platform}: {libc}, {driver}{gcc}")
+    if not target.driver_cuda and request.stack.get("cuda") not in (None, "none"):
+        reporter.info("no driver was seen here: solving for a machine whose driver suffices")
