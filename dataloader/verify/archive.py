@@ -20,7 +20,8 @@ from typing import IO, Any, Final
 from dataloader.errors import IntegrityError
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
-from dataloader.verify.elf import ElfFacts, MalformedElf, read_elf
+from dataloader.verify.elf import ElfFacts, read_elf
+from dataloader.verify.elf_image import MalformedElf
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpucode import GpuCode
 from dataloader.verify.installed import (

@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dataloader.verify.elf import ElfFacts, Symbols, VersionNeed
+from dataloader.verify.elf import ElfFacts
+from dataloader.verify.elf_symbols import Symbols, VersionNeed
 from dataloader.verify.gpucode import GpuCode
 
 _FIELD = b"\x01\0"

@@ -53,7 +53,9 @@ class Importance:
         if not any(self._is_extension(file.path) for file in package.files):
             return True
         return all(
-            failure.kind != "missing-library" or failure.name in self._recorded_names() for failure in verdict.failures
+            failure.kind in ("undefined-symbol", "version-not-provided")
+            or (failure.kind == "missing-library" and failure.name in self._recorded_names())
+            for failure in verdict.failures
         )
 
     def _recorded_names(self) -> frozenset[str]:

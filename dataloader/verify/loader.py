@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from dataloader.verify.elf import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ET_DYN, ElfFacts, Symbols
+from dataloader.verify.elf import ElfFacts
+from dataloader.verify.elf_image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ET_DYN
+from dataloader.verify.elf_symbols import Symbols
 from dataloader.verify.system import System
 
 FileId = tuple[int, int]

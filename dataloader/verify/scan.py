@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataloader.verify.cache import FactsCache, StatKey
-from dataloader.verify.elf import ElfFacts, MalformedElf, read_elf
+from dataloader.verify.elf import ElfFacts, read_elf
+from dataloader.verify.elf_image import MalformedElf
 
 _POOL_BYTES = 256 << 20
 """Less than this to read is done sooner here than by starting a process."""

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache, StatKey
-from dataloader.verify.elf import MalformedElf, Symbols, read_elf, read_relocated_names
+from dataloader.verify.elf import read_elf, read_relocated_names
+from dataloader.verify.elf_image import MalformedElf
+from dataloader.verify.elf_symbols import Symbols
 from dataloader.verify.loader import LIB_TOKEN, Environment, FileId, Image, Memory, Process, hwcaps_of
 from dataloader.verify.python import Interpreter
 from dataloader.verify.scan import ScannedFile, read_into_cache

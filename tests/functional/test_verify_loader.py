@@ -35,9 +35,7 @@ class Case:
 
     def process(self) -> Process:
         files = Disk(self.folder, [], FactsCache(None))
-        environment = build_environment(
-            files, detect_target(), described=False, library_path=self.library_path
-        )
+        environment = build_environment(files, detect_target(), described=False, library_path=self.library_path)
         process = Process(environment)
         assert not process.start(str(self.opener))
         return process

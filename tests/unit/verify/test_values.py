@@ -15,7 +15,8 @@ from dataloader.verify.cache import (
     symbols_from_bytes,
     symbols_to_bytes,
 )
-from dataloader.verify.elf import ElfFacts, Symbols, VersionNeed
+from dataloader.verify.elf import ElfFacts
+from dataloader.verify.elf_symbols import Symbols, VersionNeed
 from dataloader.verify.gpucode import GpuCode
 from dataloader.verify.imports import Import, module_name, parse_module
 from dataloader.verify.installed import BadRecord, inside, parse_headers, parse_record
