@@ -110,7 +110,7 @@ class PrefixState:
     """StatKey.text -> SHA-256."""
     sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
-    """Both as in :class:`dataloader.verify.loader.Memory`."""
+    """Both as in :class:`dataloader.verify.link_map.Memory`."""
     opened: dict[str, list[str]] = field(default_factory=dict)
     """Content and pattern -> names of libraries that the file opens at run time."""
     memo: dict[str, Any] = field(default_factory=dict)

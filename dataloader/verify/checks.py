@@ -11,7 +11,7 @@ from dataloader.target import Target
 from dataloader.verify.demangle import demangle
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed, InstalledPackage
-from dataloader.verify.loader import Failure
+from dataloader.verify.link_map import Failure
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.python import extension_tag
 from dataloader.verify.scan import ScannedFile

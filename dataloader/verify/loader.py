@@ -7,136 +7,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from collections.abc import Iterable, Iterator, Sequence
 
 from dataloader.verify.elf import ElfFacts
 from dataloader.verify.elf_image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ET_DYN
-from dataloader.verify.elf_symbols import Symbols
-from dataloader.verify.system import System
-
-FileId = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """What a path holds."""
-
-    file_id: FileId
-    facts: ElfFacts | None
-    problem: str | None = None
-    """Why it is no ELF file, in the loader's words."""
-    key: str = ""
-    """Stands for the content: equal keys, equal bytes."""
-
-
-class Files(Protocol):
-    """The file system as the loader sees it."""
-
-    def image(self, path: str) -> Image | None:
-        """What is at ``path``, links followed; ``None`` when nothing is (a dangling link too)."""
-
-    def symbols(self, image: Image) -> Symbols:
-        """The dynamic symbols of an image that has facts."""
-
-    def relocated(self, path: str) -> frozenset[bytes]:
-        """Names of the symbols that relocations of the file refer to."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """One reason for which a file does not load."""
-
-    kind: str
-    """``missing-library``, ``version-not-provided``, ``undefined-symbol``, ``malformed-elf``, ``wrong-machine``, ..."""
-    path: str
-    """The file at fault."""
-    name: str
-    """The soname, version or symbol in question."""
-    provider: str | None = None
-    """The library that should have it, where one is loaded."""
-    searched: tuple[str, ...] = ()
-    """Where it was looked for, in order."""
-
-
-@dataclass(slots=True, eq=False)
-class Loaded:
-    """One object in a process (glibc's link map)."""
-
-    path: str
-    image: Image | None
-    """``None``: provided by a machine that is only described, or by the driver."""
-    loader: Loaded | None
-    names: set[str]
-    why: str = ""
-    """What led the loader to it: ``RUNPATH``, ``ld.so.cache``, ..."""
-    needed: list[Loaded] = field(default_factory=list)
-
-    @property
-    def facts(self) -> ElfFacts | None:
-        return self.image.facts if self.image else None
-
-    @property
-    def origin(self) -> str:
-        return self.path.rpartition("/")[0]
-
-    def rpath(self) -> str | None:
-        """DT_RPATH in effect: none where there is a DT_RUNPATH."""
-        facts = self.facts
-        return facts.rpath if facts and facts.runpath is None else None
-
-
-@dataclass(slots=True)
-class Memory:
-    """What symbol lookups came to, by content: an image's key stands for its bytes."""
-
-    sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
-    """Image -> sets of images that together had all it needs."""
-    missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
-    """Image and its whole scope -> names not found."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
-    """What stays the same for all loads of one verification."""
-
-    files: Files
-    system: System
-    machine: str = "x86_64"
-    bits: int = 64
-    library_path: tuple[str, ...] = ()
-    """LD_LIBRARY_PATH of the process."""
-    hwcaps: tuple[str, ...] = ()
-    """Subdirectories tried first in each directory (``glibc-hwcaps/x86-64-v3``), best first."""
-    platform: str = "x86_64"
-    """$PLATFORM."""
-    lib: str = "lib64"
-    """$LIB."""
-    assumed: Callable[[str], bool] = lambda _: False
-    """Sonames that come with the driver or the process and count as present."""
-    exec_stack_allowed: bool = True
-    musl: bool = False
-    """The loader is musl's (ldso/dynlink.c): one search path for RPATH and RUNPATH, inherited; no symbol versions."""
-    memory: Memory = field(default_factory=Memory)
-
-
-STATIC_TLS_SURPLUS: Final = 1664
-"""Bytes; glibc's default (elf/dl-tls.c: 4 namespaces, and rtld.optional_static_tls = 512)."""
-
-
-@dataclass(slots=True)
-class Result:
-    """What one dlopen came to."""
-
-    root: Loaded | None
-    failures: list[Failure]
-    scope: list[Loaded]
-    """Breadth-first, the root first: the objects whose symbols it can use."""
-
-    @property
-    def loads(self) -> bool:
-        return not self.failures
+from dataloader.verify.link_map import STATIC_TLS_SURPLUS, Environment, Failure, FileId, Image, Loaded, Result
+from dataloader.verify.lookup import SymbolLookup
 
 
 class Process:
@@ -423,89 +299,13 @@ class Process:
     def _check_symbols(self, new: Sequence[Loaded], search_list: Sequence[Loaded]) -> list[Failure]:
         scope = list(dict.fromkeys([*self.global_scope, *search_list]))
         failures: list[Failure] = []
+        lookup = SymbolLookup(self.environment, assumes_python=self.assumes_python)
         for each in new:
-            missing = self._missing_symbols(each, scope)
+            missing = lookup.missing(each, scope)
             failures += [
                 Failure(kind="undefined-symbol", path=each.path, name=os.fsdecode(name)) for name in sorted(missing)
             ]
         return failures
-
-    def _missing_symbols(self, loaded: Loaded, scope: Sequence[Loaded]) -> frozenset[bytes]:
-        image = loaded.image
-        if image is None or image.facts is None:
-            return frozenset()
-        memory = self.environment.memory
-        present = {each.image.key if each.image else each.path: each for each in scope}
-        # What sufficed once suffices in every scope that holds it.
-        if any(set(known) <= present.keys() for known in memory.sufficed.get(image.key, ())):
-            return frozenset()
-        key = "\n".join([image.key, *sorted(present)])
-        if key not in memory.missing:
-            missing, used = self._look_up(loaded, image, scope)
-            if missing:
-                memory.missing[key] = missing
-            else:
-                memory.sufficed.setdefault(image.key, []).append(used)
-        return memory.missing.get(key, frozenset())
-
-    def _look_up(
-        self, loaded: Loaded, image: Image, scope: Sequence[Loaded]
-    ) -> tuple[frozenset[bytes], tuple[str, ...]]:
-        """Names not found, and the keys of the objects that had the others."""
-        files = self.environment.files
-        missing = set(files.symbols(image).undefined)
-        if self.environment.musl:
-            missing = {name.split(b"@", 1)[0] for name in missing}
-        used: set[str] = set()
-        for each in scope:
-            if missing and each.image and each.image.facts:
-                symbols = files.symbols(each.image)
-                # Binary minus walks the smaller left side; names in ``plain`` carry no version.
-                rest = missing - symbols.exact - symbols.plain
-                if len(rest) < len(missing):
-                    used.add(each.image.key)
-                missing = rest
-        versioned = {name: name.split(b"@", 1)[0] for name in missing if b"@" in name}
-        for each in scope:
-            if versioned and each.image and each.image.facts:
-                base = files.symbols(each.image).base
-                found = {name for name, bare in versioned.items() if bare in base}
-                if found:
-                    used.add(each.image.key)
-                missing -= found
-                versioned = {name: bare for name, bare in versioned.items() if name not in found}
-        if missing:
-            taken = set(self._taken_as_present(missing, scope))
-            if taken:
-                used.update(each.path for each in scope if each.image is None)
-            missing -= taken
-            missing &= self._relocated(loaded, missing)
-        return frozenset(missing), tuple(sorted(used))
-
-    def _relocated(self, loaded: Loaded, missing: set[bytes]) -> set[bytes]:
-        names = self.environment.files.relocated(loaded.path)
-        return {name for name in missing if name.split(b"@", 1)[0] in names}
-
-    def _taken_as_present(self, missing: set[bytes], scope: Sequence[Loaded]) -> Iterator[bytes]:
-        """Symbols of libraries that cannot be looked at: their versions were checked already.
-
-        For names without a version this machine's library of the same soname stands in, where it has one.
-        """
-        env = self.environment
-        opaque = [each.path for each in scope if each.image is None]
-        plain: set[bytes] = set()
-        unknown = False
-        for soname in opaque:
-            path = env.system.stand_in(soname)
-            image = env.files.image(path) if path else None
-            unknown |= image is None or image.facts is None
-            if image and image.facts:
-                plain |= missing & env.files.symbols(image).plain
-                opaque += [name for name in image.facts.needed if name not in opaque]  # libc brings ld.so
-        for name in missing:
-            hidden = opaque and (unknown or b"@" in name or name in plain)
-            if hidden or (self.assumes_python and name.startswith((b"Py", b"_Py"))):
-                yield name
 
 
 def _breadth_first(root: Loaded) -> Iterator[Loaded]:
@@ -518,19 +318,3 @@ def _breadth_first(root: Loaded) -> Iterator[Loaded]:
             if id(each) not in seen:
                 seen.add(id(each))
                 queue.append(each)
-
-
-def hwcaps_of(archspec: str | None, machine: str) -> tuple[str, ...]:
-    """glibc-hwcaps subdirectories for a CPU level in archspec's terms (glibc 2.33 and later), best first.
-
-    >>> hwcaps_of("x86_64_v3", "x86_64")
-    ('glibc-hwcaps/x86-64-v3', 'glibc-hwcaps/x86-64-v2')
-    """
-    if machine != "x86_64" or not archspec or not archspec.startswith("x86_64_v"):
-        return ()
-    level = archspec.removeprefix("x86_64_v")
-    return tuple(f"glibc-hwcaps/x86-64-v{n}" for n in range(int(level), 1, -1)) if level.isdigit() else ()
-
-
-LIB_TOKEN: Final[Mapping[str, str]] = {"x86_64": "lib/x86_64-linux-gnu", "aarch64": "lib/aarch64-linux-gnu"}
-"""$LIB as Debian and Ubuntu build ld.so."""

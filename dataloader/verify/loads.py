@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import InstalledPackage, normalise
-from dataloader.verify.loader import Failure, Process
+from dataloader.verify.link_map import Failure
+from dataloader.verify.loader import Process
 from dataloader.verify.python import Interpreter, extension_tag
 from dataloader.verify.scan import ScannedFile
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from dataloader.lockfile.model import Lockfile
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed
-from dataloader.verify.loader import Failure, Result
+from dataloader.verify.link_map import Failure, Result
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.tables import Opening, Tables, install_command
 

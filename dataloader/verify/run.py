@@ -23,7 +23,7 @@ from dataloader.verify.gpu import check_driver, check_gpu_code
 from dataloader.verify.importance import Importance
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage, read_installed
-from dataloader.verify.loader import Failure, Memory
+from dataloader.verify.link_map import Failure, Memory
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.memo import fingerprint, outside_state, pack, unpack
 from dataloader.verify.openings import check_openings

@@ -12,7 +12,8 @@ from dataloader.verify.cache import FactsCache, StatKey
 from dataloader.verify.elf import read_elf, read_relocated_names
 from dataloader.verify.elf_image import MalformedElf
 from dataloader.verify.elf_symbols import Symbols
-from dataloader.verify.loader import LIB_TOKEN, Environment, FileId, Image, Memory, Process, hwcaps_of
+from dataloader.verify.link_map import LIB_TOKEN, Environment, FileId, Image, Memory, hwcaps_of
+from dataloader.verify.loader import Process
 from dataloader.verify.python import Interpreter
 from dataloader.verify.scan import ScannedFile, read_into_cache
 from dataloader.verify.system import DescribedSystem, System, host_system, version_tuple
@@ -40,7 +41,7 @@ class Disk:
             self._paths[image.file_id] = path
 
     def image(self, path: str) -> Image | None:
-        """See :class:`dataloader.verify.loader.Files`."""
+        """See :class:`dataloader.verify.link_map.Files`."""
         if path not in self._by_path:
             self._by_path[path] = self._read(path)
         return self._by_path[path]
@@ -67,7 +68,7 @@ class Disk:
         return known
 
     def symbols(self, image: Image) -> Symbols:
-        """See :class:`dataloader.verify.loader.Files`."""
+        """See :class:`dataloader.verify.link_map.Files`."""
         if image.key not in self._symbols:
             symbols = self._cache.load_symbols(image.key)
             if symbols is None:
@@ -93,7 +94,7 @@ class Disk:
         return not missing
 
     def relocated(self, path: str) -> frozenset[bytes]:
-        """See :class:`dataloader.verify.loader.Files`."""
+        """See :class:`dataloader.verify.link_map.Files`."""
         try:
             return read_relocated_names(Path(path))
         except (MalformedElf, OSError):

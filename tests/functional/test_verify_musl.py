@@ -9,7 +9,8 @@ import pytest
 
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
-from dataloader.verify.loader import Failure, Process
+from dataloader.verify.link_map import Failure
+from dataloader.verify.loader import Process
 from dataloader.verify.world import Disk, build_environment
 from tests.helpers.elf import OPENER, make_library, make_program, really_open
 

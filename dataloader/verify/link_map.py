@@ -1,0 +1,149 @@
+"""What the loader's model works on: images, the objects of a process (glibc's link map), failures. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from dataloader.verify.elf import ElfFacts
+from dataloader.verify.elf_symbols import Symbols
+from dataloader.verify.system import System
+
+FileId = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What a path holds."""
+
+    file_id: FileId
+    facts: ElfFacts | None
+    problem: str | None = None
+    """Why it is no ELF file, in the loader's words."""
+    key: str = ""
+    """Stands for the content: equal keys, equal bytes."""
+
+
+class Files(Protocol):
+    """The file system as the loader sees it."""
+
+    def image(self, path: str) -> Image | None:
+        """What is at ``path``, links followed; ``None`` when nothing is (a dangling link too)."""
+
+    def symbols(self, image: Image) -> Symbols:
+        """The dynamic symbols of an image that has facts."""
+
+    def relocated(self, path: str) -> frozenset[bytes]:
+        """Names of the symbols that relocations of the file refer to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One reason for which a file does not load."""
+
+    kind: str
+    """``missing-library``, ``version-not-provided``, ``undefined-symbol``, ``malformed-elf``, ``wrong-machine``, ..."""
+    path: str
+    """The file at fault."""
+    name: str
+    """The soname, version or symbol in question."""
+    provider: str | None = None
+    """The library that should have it, where one is loaded."""
+    searched: tuple[str, ...] = ()
+    """Where it was looked for, in order."""
+
+
+@dataclass(slots=True, eq=False)
+class Loaded:
+    """One object in a process (glibc's link map)."""
+
+    path: str
+    image: Image | None
+    """``None``: provided by a machine that is only described, or by the driver."""
+    loader: Loaded | None
+    names: set[str]
+    why: str = ""
+    """What led the loader to it: ``RUNPATH``, ``ld.so.cache``, ..."""
+    needed: list[Loaded] = field(default_factory=list)
+
+    @property
+    def facts(self) -> ElfFacts | None:
+        return self.image.facts if self.image else None
+
+    @property
+    def origin(self) -> str:
+        return self.path.rpartition("/")[0]
+
+    def rpath(self) -> str | None:
+        """DT_RPATH in effect: none where there is a DT_RUNPATH."""
+        facts = self.facts
+        return facts.rpath if facts and facts.runpath is None else None
+
+
+@dataclass(slots=True)
+class Memory:
+    """What symbol lookups came to, by content: an image's key stands for its bytes."""
+
+    sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    """Image -> sets of images that together had all it needs."""
+    missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
+    """Image and its whole scope -> names not found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What stays the same for all loads of one verification."""
+
+    files: Files
+    system: System
+    machine: str = "x86_64"
+    bits: int = 64
+    library_path: tuple[str, ...] = ()
+    """LD_LIBRARY_PATH of the process."""
+    hwcaps: tuple[str, ...] = ()
+    """Subdirectories tried first in each directory (``glibc-hwcaps/x86-64-v3``), best first."""
+    platform: str = "x86_64"
+    """$PLATFORM."""
+    lib: str = "lib64"
+    """$LIB."""
+    assumed: Callable[[str], bool] = lambda _: False
+    """Sonames that come with the driver or the process and count as present."""
+    exec_stack_allowed: bool = True
+    musl: bool = False
+    """The loader is musl's (ldso/dynlink.c): one search path for RPATH and RUNPATH, inherited; no symbol versions."""
+    memory: Memory = field(default_factory=Memory)
+
+
+STATIC_TLS_SURPLUS: Final = 1664
+"""Bytes; glibc's default (elf/dl-tls.c: 4 namespaces, and rtld.optional_static_tls = 512)."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What one dlopen came to."""
+
+    root: Loaded | None
+    failures: list[Failure]
+    scope: list[Loaded]
+    """Breadth-first, the root first: the objects whose symbols it can use."""
+
+    @property
+    def loads(self) -> bool:
+        return not self.failures
+
+
+def hwcaps_of(archspec: str | None, machine: str) -> tuple[str, ...]:
+    """glibc-hwcaps subdirectories for a CPU level in archspec's terms (glibc 2.33 and later), best first.
+
+    >>> hwcaps_of("x86_64_v3", "x86_64")
+    ('glibc-hwcaps/x86-64-v3', 'glibc-hwcaps/x86-64-v2')
+    """
+    if machine != "x86_64" or not archspec or not archspec.startswith("x86_64_v"):
+        return ()
+    level = archspec.removeprefix("x86_64_v")
+    return tuple(f"glibc-hwcaps/x86-64-v{n}" for n in range(int(level), 1, -1)) if level.isdigit() else ()
+
+
+LIB_TOKEN: Final[Mapping[str, str]] = {"x86_64": "lib/x86_64-linux-gnu", "aarch64": "lib/aarch64-linux-gnu"}
+"""$LIB as Debian and Ubuntu build ld.so."""

@@ -1,0 +1,94 @@
+"""Symbol lookup as glibc's dl-lookup.c does it: what one object needs, in a scope of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dataloader.verify.link_map import Environment, Image, Loaded
+
+
+class SymbolLookup:
+    """Looks symbols up, and remembers by content what sufficed."""
+
+    def __init__(self, environment: Environment, *, assumes_python: bool) -> None:
+        """``assumes_python``: no program is known, so Python's C API counts as present."""
+        self._environment = environment
+        self._assumes_python = assumes_python
+
+    def missing(self, loaded: Loaded, scope: Sequence[Loaded]) -> frozenset[bytes]:
+        """``name`` or ``name@version`` of what ``loaded`` needs and nothing in ``scope`` has."""
+        image = loaded.image
+        if image is None or image.facts is None:
+            return frozenset()
+        memory = self._environment.memory
+        present = {each.image.key if each.image else each.path: each for each in scope}
+        # What sufficed once suffices in every scope that holds it.
+        if any(set(known) <= present.keys() for known in memory.sufficed.get(image.key, ())):
+            return frozenset()
+        key = "\n".join([image.key, *sorted(present)])
+        if key not in memory.missing:
+            missing, used = self._look_up(loaded, image, scope)
+            if missing:
+                memory.missing[key] = missing
+            else:
+                memory.sufficed.setdefault(image.key, []).append(used)
+        return memory.missing.get(key, frozenset())
+
+    def _look_up(
+        self, loaded: Loaded, image: Image, scope: Sequence[Loaded]
+    ) -> tuple[frozenset[bytes], tuple[str, ...]]:
+        """Names not found, and the keys of the objects that had the others."""
+        files = self._environment.files
+        missing = set(files.symbols(image).undefined)
+        if self._environment.musl:
+            missing = {name.split(b"@", 1)[0] for name in missing}
+        used: set[str] = set()
+        for each in scope:
+            if missing and each.image and each.image.facts:
+                symbols = files.symbols(each.image)
+                # Binary minus walks the smaller left side; names in ``plain`` carry no version.
+                rest = missing - symbols.exact - symbols.plain
+                if len(rest) < len(missing):
+                    used.add(each.image.key)
+                missing = rest
+        versioned = {name: name.split(b"@", 1)[0] for name in missing if b"@" in name}
+        for each in scope:
+            if versioned and each.image and each.image.facts:
+                base = files.symbols(each.image).base
+                found = {name for name, bare in versioned.items() if bare in base}
+                if found:
+                    used.add(each.image.key)
+                missing -= found
+                versioned = {name: bare for name, bare in versioned.items() if name not in found}
+        if missing:
+            taken = set(self._taken_as_present(missing, scope))
+            if taken:
+                used.update(each.path for each in scope if each.image is None)
+            missing -= taken
+            missing &= self._relocated(loaded, missing)
+        return frozenset(missing), tuple(sorted(used))
+
+    def _relocated(self, loaded: Loaded, missing: set[bytes]) -> set[bytes]:
+        names = self._environment.files.relocated(loaded.path)
+        return {name for name in missing if name.split(b"@", 1)[0] in names}
+
+    def _taken_as_present(self, missing: set[bytes], scope: Sequence[Loaded]) -> Iterator[bytes]:
+        """Symbols of libraries that cannot be looked at: their versions were checked already.
+
+        For names without a version this machine's library of the same soname stands in, where it has one.
+        """
+        env = self._environment
+        opaque = [each.path for each in scope if each.image is None]
+        plain: set[bytes] = set()
+        unknown = False
+        for soname in opaque:
+            path = env.system.stand_in(soname)
+            image = env.files.image(path) if path else None
+            unknown |= image is None or image.facts is None
+            if image and image.facts:
+                plain |= missing & env.files.symbols(image).plain
+                opaque += [name for name in image.facts.needed if name not in opaque]  # libc brings ld.so
+        for name in missing:
+            hidden = opaque and (unknown or b"@" in name or name in plain)
+            if hidden or (self._assumes_python and name.startswith((b"Py", b"_Py"))):
+                yield name
