@@ -21,6 +21,7 @@ _END64_LOCATOR = struct.Struct("<4sLQL")  # 4.3.15
 _ENTRY = struct.Struct("<4s4B4HL2L5H2L")  # 4.3.12, central directory header
 _LOCAL = struct.Struct("<4s2B4HL2L2H")  # 4.3.7, local file header
 _NAME = re.compile(rb"([^/]+)\.dist-info/METADATA\Z")
+_FIELD_LINE = re.compile(r"[!-9;-~]*:|[\t ]").match
 _MAX_SIZE = 32 << 20
 """Bytes of METADATA beyond which it is taken for an attack (a zip bomb)."""
 
@@ -155,20 +156,23 @@ def parse_metadata(text: bytes, *, project: str, version: str) -> WheelMetadata:
 
 
 def _header(text: str) -> dict[str, list[str]]:
-    """Field name in lower case to values, down to the first empty line; continued lines joined by a space."""
+    """Field name in lower case to values; continued lines joined by a space.
+
+    The header ends where ``email.parser`` (and so pip) ends it: at an empty line, or at one that is no field. A line
+    of white space alone continues its field: licence texts are full of them.
+    """
     fields: dict[str, list[str]] = {}
     values: list[str] | None = None
-    for line in text.splitlines():
-        if not line.strip():
+    for line in text.replace("\r\n", "\n").split("\n"):
+        if not _FIELD_LINE(line):
             break
         if line[0] in " \t":
             if values:
                 values[-1] += " " + line.strip()
             continue
-        name, colon, value = line.partition(":")
-        if colon:
-            values = fields.setdefault(name.strip().lower(), [])
-            values.append(value.strip())
+        name, _, value = line.partition(":")
+        values = fields.setdefault(name.lower(), [])
+        values.append(value.strip())
     return fields
 
 

@@ -154,3 +154,38 @@ def test_metadata_of_something_else_is_malformed(text: bytes) -> None:
         parse_metadata(text, project="my-pkg", version="1.0")
 
     assert caught.value.code == "wheel-malformed"
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_fields_after_a_licence_with_blank_continuation_lines_are_read(newline: str) -> None:
+    lines = [
+        "Metadata-Version: 2.4",
+        "Name: my-pkg",
+        "Version: 1.0",
+        "License: Copyright",
+        "        All rights reserved.",
+        "        ",
+        "        1. Redistribution: \x0c is permitted.",
+        "\t",
+        "Requires-Dist: other>=1",
+        "",
+        "Requires-Dist: of-the-body",
+    ]
+
+    metadata = parse_metadata(newline.join(lines).encode(), project="my-pkg", version="1.0")
+
+    assert metadata.requires_dist == ("other>=1",)
+
+
+@given(
+    st.lists(st.sampled_from(["", " ", "\t", "  text", "Requires-Dist: a", "License: x", "no field", "\x0c", "\u2028"]))
+)
+def test_the_header_ends_where_the_email_parser_says(lines: list[str]) -> None:
+    from email.parser import Parser
+
+    text = "\n".join(["Name: my-pkg", "Version: 1.0", "Summary: s", *lines])
+    expected = Parser().parsestr(text, headersonly=True).get_all("Requires-Dist", [])
+
+    found = parse_metadata(text.encode(), project="my-pkg", version="1.0").requires_dist
+
+    assert [value.split()[0] for value in found] == [value.split()[0] for value in expected]
