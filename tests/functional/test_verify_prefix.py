@@ -599,3 +599,27 @@ def test_rule_of_the_matrix_that_the_packages_break(prefix: Path) -> None:
 
     (numpy / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.26.4\n")
     assert verify(prefix).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("definition", "severity"), [("int answer;", "error"), (None, "warning")], ids=["other", "gone"]
+)
+def test_library_that_the_import_opens_weighs_as_an_import(
+    prefix: Path, site: Path, tmp_path: Path, definition: str | None, severity: str
+) -> None:
+    # A library of the system that is not there is a codec's business; one of another build breaks the package.
+    core = make_library(tmp_path / "libcore.so.1", "int wanted(void) { return 1; }", soname="libcore.so.1")
+    plain = f"vision/_plain{EXTENSION}"
+    library(site, plain, "int PyInit__plain(void) { return 0; }")
+    source = "extern int wanted(void); int use(void) { return wanted(); }"
+    library(site, "vision/_C.so", source, needs=[core], runpath=str(tmp_path))
+    init = {"vision/__init__.py": "from vision import extension\n", "vision/extension.py": "load(path('_C'))\n"}
+    register(prefix, "vision", "0.17.0", paths=[plain, "vision/_C.so"], files=init)
+    assert verify(prefix).findings == ()
+    core.unlink()
+    if definition is not None:
+        make_library(core, definition, soname="libcore.so.1")
+
+    (finding,) = verify(prefix).findings
+
+    assert (finding.severity, finding.path) == (severity, f"{SITE}/vision/_C.so")
