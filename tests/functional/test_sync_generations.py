@@ -202,6 +202,36 @@ def test_killed_syncs_leave_a_whole_generation(tmp_path: Path) -> None:
     assert sorted(path.name.split("-")[0] for path in folder.iterdir()) == ["1", "history"]
 
 
+PRUNE = (
+    "import asyncio, sys; from pathlib import Path; from dataloader.install.generations import prune;"
+    "from dataloader.reporter import Reporter; print('go', flush=True);"
+    "asyncio.run(prune(Path(sys.argv[1]), sys.argv[2], Reporter(), keep=0))"
+)
+
+
+def test_killed_prunes_leave_whole_generations(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    for number in range(6):
+        for release in "123":
+            sync(lock_at(tmp_path, f"{release}.{number}"), tmp_path)
+        command = [sys.executable, "-c", PRUNE, str(tmp_path / "root"), NAME]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        wait_for_go(process)
+        try:
+            process.wait(chance.uniform(0, 0.04))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.communicate()
+        for generation in generations(tmp_path / "root", NAME):
+            assert release_of(generation.path)
+
+    asyncio.run(prune(tmp_path / "root", NAME, Reporter(), keep=0))
+
+    folder = tmp_path / "root/.generations" / NAME
+    assert len(numbers(tmp_path)) == 1
+    assert sorted(path.name.split("-")[0] for path in folder.iterdir())[1:] == ["history"]
+
+
 def test_pod_reads_it_elsewhere_as_another_user(tmp_path: Path) -> None:
     """Built in one mount namespace, mounted read-only at another path in a second one, used by another uid."""
     channel = tmp_path / "channel"
