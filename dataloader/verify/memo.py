@@ -21,8 +21,6 @@ from dataloader.verify.findings import Finding
 from dataloader.verify.report import VerifyReport
 from dataloader.verify.scan import Tree
 
-_TABLES = ("soname-providers.jsonl", "dlopen.jsonl")
-
 
 def fingerprint(tree: Tree, targets: Sequence[Target], lock: Lockfile | None, options: object) -> str:
     """Stands for what was asked and for the state of every file of the prefix."""
@@ -30,7 +28,7 @@ def fingerprint(tree: Tree, targets: Sequence[Target], lock: Lockfile | None, op
 
     digest = hashlib.sha256(repr((__version__, targets, lock, options)).encode())
     package = Path(__file__).parent
-    for path in (*sorted(package.glob("*.py")), *(matrix_dir() / name for name in _TABLES)):
+    for path in (*sorted(package.glob("*.py")), *sorted(matrix_dir().rglob("*.jsonl"))):
         digest.update(stat_text(str(path)).encode())
     lines = [
         f"{path}\0{stat.st_ino}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}"
