@@ -247,6 +247,7 @@ class _Attempt:
             prerelease=request.prerelease,
             exclude_newer=request.exclude_newer,
             no_binary=request.no_binary,
+            frameworks=frozenset(self._matrix.frameworks),
             preferred={p.name: p.file_name for p in self._old.packages} if self._old else {},
         )
 

@@ -16,7 +16,7 @@ from dataloader.index.model import WheelMetadata
 from dataloader.resolve.projects import Project, Wheel
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.reader import Index, Reader, Sorter, gather
-from dataloader.resolve.records import applying, companion_bounds, extras_closure
+from dataloader.resolve.records import applying, extras_closure
 from dataloader.resolve.versions import VersionSpace
 
 
@@ -31,8 +31,6 @@ class Knowledge:
         """Extras that anything has asked of a project."""
         self.pinned: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
         """Versions that the user names exactly: offered though yanked or a pre-release."""
-        self.companions: set[str] = set()
-        """Projects that some METADATA bounds for the case that they are there (``records.companion_bounds``)."""
         self.reader = Reader(index, sort, self)
         self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
         self._metadata: dict[str, WheelMetadata] = {}
@@ -135,7 +133,6 @@ class Knowledge:
             else:
                 self._metadata[wheel.file.url] = metadata
                 self._by_version.setdefault((wheel.file.name, wheel.text), metadata)
-                self.companions.update(bound.name for bound in companion_bounds(metadata))
         for wheel in wheels:
             self._follow(wheel)
 

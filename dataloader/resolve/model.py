@@ -55,6 +55,8 @@ class Problem:
     exclude_newer: str | None = None
     """ISO 8601 instant; what was published later does not exist."""
     no_binary: tuple[str, ...] = ()
+    frameworks: frozenset[str] = frozenset()
+    """Projects on which a library's own extras bind (``records.companion_bounds``)."""
     preferred: Mapping[str, str] = field(default_factory=dict)
     """Name -> file name that an older lock holds: kept where possible."""
 

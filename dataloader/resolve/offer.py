@@ -47,12 +47,20 @@ class Offer:
 class Catalogue:
     """Which package each name means, which versions it has, and the records of ours."""
 
-    def __init__(self, channels: Channels, pythons: Pythons, book: RuleBook, hosts: Sequence[str]) -> None:
+    def __init__(
+        self,
+        channels: Channels,
+        pythons: Pythons,
+        book: RuleBook,
+        hosts: Sequence[str],
+        frameworks: frozenset[str] = frozenset(),
+    ) -> None:
         self.knowledge: Knowledge | None = None
         """Set once there are indexes to know of."""
         self.lenient = False
         """Offer also what nobody vouches for, and let no ``records.companion_bounds`` bind."""
         self.channels, self.pythons, self.book, self.hosts = channels, pythons, book, tuple(hosts)
+        self.frameworks = frameworks
         self._conda: dict[str, list[ChannelRecord]] = {}
         self._identities: dict[str, str] = {}
         self._spaces: dict[tuple[str, int], VersionSpace] = {}
@@ -167,7 +175,8 @@ class Catalogue:
         made_from = () if plain else (id(metadata), extras, self.lenient, self._grown)
         cached = self._records.get(wheel.file.url)
         if cached is None or cached[0] != made_from:
-            spec = make_record(wheel, identity, metadata, self._naming, extras, companions=not self.lenient)
+            companions = frozenset[str]() if self.lenient else self.frameworks
+            spec = make_record(wheel, identity, metadata, self._naming, extras, companions=companions)
             cached = (made_from, own_record(self._with_rules(spec, fired)))
             self._records[wheel.file.url] = cached
         return cached[1]

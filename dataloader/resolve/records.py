@@ -165,18 +165,21 @@ def match_spec(
 
 
 @lru_cache(maxsize=8192)
-def companion_bounds(metadata: WheelMetadata) -> tuple[Dependency, ...]:
-    """Return the bounds under extras named like the project they require.
+def companion_bounds(metadata: WheelMetadata, frameworks: frozenset[str]) -> tuple[Dependency, ...]:
+    """Return the bounds on frameworks under extras of the framework's own name.
 
-    ``torch>=2.4; extra == "torch"`` is how a library says which torch it works with, if torch is there at all; other
-    extras (``dev``, ``tests``) say nothing of the kind.
+    ``torch>=2.4; extra == "torch"`` is how a library says which torch it works with, if torch is there at all. Extras
+    of other names (``dev``, ``tests``) say nothing of the kind, nor do those of small projects: what is behind
+    ``extra == "redis"`` is a feature that few use, and what is there works without it.
     """
     found = []
     for text in metadata.requires_dist:
         dependency = parse_dependency(text)
         if dependency is None or not dependency.specifier or not dependency.marker:
             continue
-        if {canonicalize_name(e) for e in extras_named(dependency.marker)} == {dependency.name}:
+        if dependency.name in frameworks and {canonicalize_name(e) for e in extras_named(dependency.marker)} == {
+            dependency.name
+        }:
             found.append(dependency)
     return tuple(found)
 
@@ -188,11 +191,11 @@ def make_record(
     naming: Naming,
     extras: frozenset[str],
     *,
-    companions: bool = True,
+    companions: frozenset[str] = frozenset(),
 ) -> RecordSpec:
     """Turn a wheel into a record; without ``metadata`` it depends on its Python and libc alone.
 
-    With ``companions`` the bounds of :func:`companion_bounds` bind where that project is chosen.
+    The bounds on ``companions`` (:func:`companion_bounds`) bind where such a project is chosen.
     """
     python_spec = naming.pythons.spec(wheel.pythons)
     depends = [match_spec(naming.pythons.name, version=python_spec or IMPOSSIBLE)]
@@ -207,7 +210,7 @@ def make_record(
             (optional.setdefault(need.extra, []) if need.extra else depends).append(spec)
         constrains = [
             match_spec(naming.identity(bound.name), version=naming.version(bound))
-            for bound in (companion_bounds(metadata) if companions else ())
+            for bound in companion_bounds(metadata, companions)
             if naming.knows(bound.name) and naming.pythons.where(bound.marker, bound.name) & wheel.pythons
         ]
     return RecordSpec(

@@ -112,7 +112,8 @@ class _Solver:
             raise _no_python(problem, versions, source)
         pythons = Pythons(wanted, problem.target)
         hosts = tuple(v for v in hosts if v in wanted)
-        return cls(problem, index, Catalogue(channels, pythons, RuleBook(problem.rules), hosts), source, reporter)
+        catalogue = Catalogue(channels, pythons, RuleBook(problem.rules), hosts, problem.frameworks)
+        return cls(problem, index, catalogue, source, reporter)
 
     async def close(self) -> None:
         """Stop reading ahead."""
@@ -280,7 +281,7 @@ class _Solver:
         """Read what is asked for, and what the rules that may fire require."""
         while True:
             await knowledge.grow()
-            await self._catalogue.prepare(knowledge.asked() | (knowledge.companions & self._served_by_conda()))
+            await self._catalogue.prepare(knowledge.asked() | (self._problem.frameworks & self._served_by_conda()))
             before = knowledge.asked()
             for rule in self._problem.rules:
                 if rule.requires and rule.when is not None and self._may_fire(rule.when):

@@ -147,6 +147,7 @@ def make_problem(scenario: Mapping[str, Any], tmp_path: Path) -> Problem:
         prerelease=scenario.get("prerelease", "if-necessary"),
         strategy=scenario.get("strategy", "highest"),
         exclude_newer=scenario.get("exclude_newer"),
+        frameworks=frozenset({"torch"}),
         preferred=scenario.get("preferred", {}),
     )
 
