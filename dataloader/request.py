@@ -16,6 +16,7 @@ from dataloader.names import normalized
 
 if TYPE_CHECKING:
     from dataloader.cli.options import CommonOptions, CondaMode, PrereleaseMode, StackFlags
+    from dataloader.index.system import System
     from dataloader.manifest import Environment, Manifest
     from dataloader.settings import IndexSettings
 
@@ -144,7 +145,10 @@ def make_request(
         gpus=environment.gpus if environment else (),
         target_file=options.target,
         platform=options.platform,
-        settings=index_settings(_index_flags(options), _index_manifest(environment, files), environ),
+        settings=replace(
+            index_settings(_index_flags(options), _index_manifest(environment, files), environ),
+            system=_system(options),
+        ),
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None),
         exclude_newer=options.exclude_newer or (resolution.exclude_newer if resolution else None),
         no_binary=(*options.no_binary, *(n for f in files for n in f.no_binary)),
@@ -267,6 +271,18 @@ def _index_manifest(environment: Environment | None, files: list[InputFile]) -> 
         "find_links": (*(u for f in files for u in f.find_links), *(pypi.find_links if pypi else ())),
         "no_index": any(f.no_index for f in files),
     }
+
+
+def _system(options: CommonOptions) -> System | None:
+    """Return the kind of machine that wheels are wanted for, where it is one that we know of."""
+    from dataloader.detect import PLATFORMS, detect_glibc, detect_platform
+    from dataloader.index.system import System
+
+    machines = {subdir: machine for (system, machine), subdir in PLATFORMS.items() if system == "Linux"}
+    machine = machines.get(options.platform or detect_platform())
+    if options.target is not None or machine is None or detect_glibc() is None:
+        return None
+    return System(machine, "glibc")
 
 
 def _prerelease(options: CommonOptions, files: list[InputFile], manifest: str | None) -> PrereleaseMode:

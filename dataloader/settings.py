@@ -14,6 +14,7 @@ from typing import TypeVar
 from dataloader.errors import UsageError
 from dataloader.index.credentials import redact
 from dataloader.index.pip_config import pip_environment, read_pip_files
+from dataloader.index.system import System
 from dataloader.reporter import Reporter
 
 DEFAULT_INDEX = "https://pypi.org/simple"
@@ -57,6 +58,8 @@ class IndexSettings:
     offline: bool = False
     refresh: bool = False
     """Ask for every page again, whatever is cached."""
+    system: System | None = None
+    """The kind of machine that wheels are wanted for: of other systems' wheels one of a release is kept."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment that credentials, proxies and certificates are looked up in."""
     origins: Mapping[str, str] = field(default_factory=dict)

@@ -189,7 +189,9 @@ class IndexClient:
 
     async def _fetch_page(self, url: str, project: str | None, index: str) -> tuple[IndexFile, ...]:
         settings = self.settings
-        stored = self._store.load_page(url)
+        system = settings.system
+        key = f"{url}#{system.key}" if system else url  # a page thinned for one system is no page for another
+        stored = self._store.load_page(key)
         if stored is not None:
             fresh = stored.age < (settings.freshness if stored.max_age is None else stored.max_age)
             if settings.offline or (fresh and not settings.refresh):
@@ -206,15 +208,15 @@ class IndexClient:
         except (NotFound, Forbidden) as error:
             if isinstance(error, Forbidden) and not await self._once(("open", index), lambda: self._is_open(index)):
                 raise
-            self._store.save_page(url, StoredPage(files=(), age=0, found=False))
+            self._store.save_page(key, StoredPage(files=(), age=0, found=False))
             return ()
         if answer.status == 304 and stored is not None:
-            self._store.confirm_page(url)
+            self._store.confirm_page(key)
             return stored.files
         kind = answer.headers.get("Content-Type", "")
-        page = parse_page(answer.body, kind, answer.url, project=project, index=index)
+        page = parse_page(answer.body, kind, answer.url, project=project, index=index, system=system)
         self._note_skipped(url, page)
-        self._remember(url, page, answer.headers)
+        self._remember(key, page, answer.headers)
         return page.files
 
     async def _is_open(self, index: str) -> bool:
@@ -227,7 +229,7 @@ class IndexClient:
             return True
         return True
 
-    def _remember(self, url: str, page: Page, headers: Mapping[str, str]) -> None:
+    def _remember(self, key: str, page: Page, headers: Mapping[str, str]) -> None:
         control = headers.get("Cache-Control", "").lower()
         if "no-store" in control:
             return
@@ -235,7 +237,7 @@ class IndexClient:
         allowed = 0.0 if "no-cache" in control else (float(max_age[1]) if max_age else None)
         etag, modified = headers.get("ETag"), headers.get("Last-Modified")
         self._store.save_page(
-            url, StoredPage(files=page.files, age=0, max_age=allowed, etag=etag, last_modified=modified)
+            key, StoredPage(files=page.files, age=0, max_age=allowed, etag=etag, last_modified=modified)
         )
 
     def _note_skipped(self, url: str, page: Page) -> None:

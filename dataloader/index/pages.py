@@ -20,6 +20,7 @@ from dataloader.errors import IndexUnavailable
 from dataloader.index.credentials import redact, without_credentials
 from dataloader.index.filenames import parse_filename
 from dataloader.index.model import IndexFile
+from dataloader.index.system import System
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 """The Accept header of PEP 691, JSON first."""
@@ -42,20 +43,23 @@ class Page:
     """Filenames that are neither a wheel nor an sdist of the project."""
 
 
-def parse_page(body: bytes, content_type: str, url: str, *, project: str | None, index: str) -> Page:
+def parse_page(
+    body: bytes, content_type: str, url: str, *, project: str | None, index: str, system: System | None = None
+) -> Page:
     """Read a page in the format that ``content_type`` names.
 
     Args:
         url: Where the page came from; relative links start there.
         project: Normalised name; ``None`` on a find-links page, which holds files of many projects.
         index: What ``IndexFile.index`` will say.
+        system: Keep one wheel only of those that a release has for other systems; None keeps all.
 
     Raises:
         IndexUnavailable: The page cannot be read (code ``index-bad-page``).
     """
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
-    draft = _Draft(project, index)
+    draft = _Draft(project, index, system)
     if kind == "application/vnd.pypi.simple.v1+json" or (kind == "application/json" and body[:1] == b"{"):
         _read_json(body, url, draft)
     elif kind in {"text/html", "application/vnd.pypi.simple.v1+html", "application/xhtml+xml", ""}:
@@ -68,11 +72,27 @@ def parse_page(body: bytes, content_type: str, url: str, *, project: str | None,
 class _Draft:
     """A page while its links are read."""
 
-    def __init__(self, project: str | None, index: str) -> None:
+    def __init__(self, project: str | None, index: str, system: System | None) -> None:
+        self._system = system
         self.project = project
         self.index = index
         self.files: list[IndexFile] = []
         self.skipped: list[str] = []
+        self._elsewhere: set[str] = set()
+
+    def repeats_elsewhere(self, filename: str) -> bool:
+        """Whether this is one more wheel of a release that is for other systems than the one that is asked about.
+
+        The first of a release is kept, so that the release is known. They are most of a large project's page, and
+        what a lock takes longest to read.
+        """
+        if self._system is None or not self._system.is_elsewhere(filename):
+            return False
+        release = filename[: filename.find("-", filename.find("-") + 1)]
+        if release in self._elsewhere:
+            return True
+        self._elsewhere.add(release)
+        return False
 
     def add(
         self,
@@ -210,6 +230,8 @@ def _add_links(links: Iterable[Link], base: str, draft: _Draft) -> None:
         # The filename is the URL's last segment, as pip has it; the anchor's text only shows it.
         path = link.partition("?")[0] if "?" in link else link
         filename = path[path.rfind("/") + 1 :]
+        if draft.repeats_elsewhere(filename):
+            continue
         draft.add(
             unquote(filename) if "%" in filename else filename,
             link,
@@ -267,6 +289,8 @@ def _read_json(body: bytes, url: str, draft: _Draft) -> None:
         filename, link = file.get("filename"), file.get("url")
         if not isinstance(filename, str) or not isinstance(link, str):
             raise _bad_page(url, "a file has no filename or no url")
+        if draft.repeats_elsewhere(filename):
+            continue
         link = _absolute(link.partition("#")[0], url)
         if link is None:
             draft.skipped.append(filename)

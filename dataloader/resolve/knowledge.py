@@ -6,7 +6,7 @@ those need, until nothing new comes up. When the solver then chooses, most of wh
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from packaging.specifiers import SpecifierSet
@@ -16,8 +16,11 @@ from dataloader.index.model import WheelMetadata
 from dataloader.resolve.projects import Project, Wheel
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.reader import Index, Reader, Sorter, gather
-from dataloader.resolve.records import applying, extras_closure
+from dataloader.resolve.records import applying, companion_bounds, extras_closure
 from dataloader.resolve.versions import VersionSpace
+
+MAX_AHEAD = 64
+"""Candidates of one project that are read at once when one after the other is refuted."""
 
 
 class Knowledge:
@@ -31,11 +34,14 @@ class Knowledge:
         """Extras that anything has asked of a project."""
         self.pinned: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
         """Versions that the user names exactly: offered though yanked or a pre-release."""
+        self.settled: dict[str, str] = {}
+        """Frameworks whose version is as good as chosen: candidates whose own extras exclude it are passed over."""
         self.reader = Reader(index, sort, self)
         self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
         self._metadata: dict[str, WheelMetadata] = {}
         self._by_version: dict[tuple[str, str], WheelMetadata] = {}
         self._specifiers: defaultdict[str, set[str]] = defaultdict(set)
+        self._hints: defaultdict[str, set[str]] = defaultdict(set)
         self._prereleases: set[str] = set()
         self._spaces: dict[str, VersionSpace] = {}
         self._offered: dict[str, tuple[tuple[int, bool], tuple[Wheel, ...], tuple[Wheel, ...]]] = {}
@@ -124,6 +130,10 @@ class Knowledge:
             self._fresh.add(name)
             self.reader.warm(name, specifier)
 
+    def hint(self, name: str, specifier: str) -> None:
+        """Note that a project will probably be bound so, if something asks for it: read ahead accordingly."""
+        self._hints[name].add(specifier)
+
     async def learn(self, wheels: Iterable[Wheel]) -> None:
         """Read the METADATA of wheels and ask for what they need."""
         new = [w for w in wheels if w.file.url not in self._metadata]
@@ -138,13 +148,23 @@ class Knowledge:
 
     async def grow(self) -> None:
         """Read what was asked for, and what the likely candidates need, until nothing new comes up."""
+        passed: Counter[str] = Counter()
         while self._fresh:
             names, self._fresh = sorted(self._fresh), set()
             new = [name for name in names if name not in self.projects]
             for name, project in zip(new, await gather([self.reader.project(n) for n in new]), strict=True):
                 self.projects[name] = project
-            likely = [self._pick(name) for name in names]
-            await self.learn([w for w in likely if w is not None])
+            likely = {name: wheel for name in names if (wheel := self._pick(name)) is not None}
+            await self.learn([w for name, wheel in likely.items() for w in self._batch(name, wheel, passed[name])])
+            for name in likely:
+                following = self._pick(name)
+                if following is not None and self.metadata(following) is None:
+                    passed[name] += 1
+                    self._fresh.add(name)
+
+    def _batch(self, name: str, wheel: Wheel, passed: int) -> list[Wheel]:
+        """Return a candidate and, if others were passed over before it, the next few: each time four times as many."""
+        return [wheel, *self.next_candidates(name, wheel, min(4**passed - 1, MAX_AHEAD))]
 
     def _follow(self, wheel: Wheel) -> None:
         metadata = self._metadata.get(wheel.file.url)
@@ -174,25 +194,35 @@ class Knowledge:
 
     def _pick(self, name: str) -> Wheel | None:
         """Return the newest candidate that all specifiers met so far admit."""
-        space = self.space(name)
+        return self._newest(self.usable(name), self._agreed(self.space(name), name))
+
+    def _agreed(self, space: VersionSpace, name: str) -> frozenset[str]:
         admitted = frozenset(space.versions)
-        for specifier in sorted(self._specifiers[name]):
+        for specifier in (*sorted(self._specifiers[name]), *sorted(self._hints[name])):
             # candidates that were given up leave specifiers behind that contradict the rest: those do not count
             admitted = (admitted & space.admitted(specifier)) or admitted
-        return self._newest(self.usable(name), admitted)
+        return admitted
 
     def _newest(self, wheels: tuple[Wheel, ...], admitted: frozenset[str]) -> Wheel | None:
         fitting = [w for w in wheels if w.text in admitted]
-        return next((w for w in fitting if self._likely_python in w.pythons), fitting[0] if fitting else None)
+        usable = [w for w in fitting if self._likely_python in w.pythons] or fitting
+        return next((w for w in usable if not self._is_excluded(w)), usable[0] if usable else None)
+
+    def _is_excluded(self, wheel: Wheel) -> bool:
+        """Say whether a wheel's METADATA, where known, excludes a settled framework."""
+        metadata = self._metadata.get(wheel.file.url)
+        return metadata is not None and any(
+            not SpecifierSet(bound.specifier).contains(self.settled[bound.name], prereleases=True)
+            for bound in companion_bounds(metadata, frozenset(self.settled))
+        )
 
     def likely(self, project: Project, specifier: str) -> Wheel | None:
-        """Return the newest candidate that ``specifier`` admits, for reading ahead."""
+        """Return the newest candidate that ``specifier`` and those met so far admit, for reading ahead."""
         wanted = SpecifierSet(specifier)
-        wheels = project.usable(prereleases=bool(wanted.prereleases), pinned=frozenset())
-        return next(
-            (w for w in wheels if self._likely_python in w.pythons and wanted.contains(w.version, prereleases=True)),
-            None,
-        )
+        wheels = project.usable(prereleases=bool(wanted.prereleases), pinned=self.pinned[project.name])
+        space = VersionSpace(w.text for w in wheels)
+        admitted = self._agreed(space, project.name)
+        return self._newest(wheels, (admitted & space.admitted(specifier)) or admitted)
 
     def wants(self, wheel: Wheel, metadata: WheelMetadata) -> tuple[tuple[str, str], ...]:
         """Return what a wheel needs on the likely Python, for reading ahead."""

@@ -68,6 +68,8 @@ def applying(
     needed: list[Needed] = []
     unreadable: list[str] = []
     for text in metadata.requires_dist:
+        if _is_of_other_extras(text, extras):
+            continue
         dependency = parse_dependency(text)
         if dependency is None:
             unreadable.append(text)
@@ -77,6 +79,18 @@ def applying(
         except (InvalidMarker, InvalidSpecifier):
             unreadable.append(text)
     return tuple(needed), tuple(unreadable)
+
+
+def _is_of_other_extras(text: str, extras: frozenset[str]) -> bool:
+    """Say whether an entry plainly stands under extras that nobody asked for: most entries of large projects do.
+
+    A marker that joins its parts with ``or`` may hold without the extra, so it is left to the parser.
+    """
+    marker = text.partition(";")[2]
+    if "extra" not in marker or " or " in marker:
+        return False
+    named = extras_named(marker)
+    return bool(named) and all(canonicalize_name(extra) not in extras for extra in named)
 
 
 def _cases(dependency: Dependency, pythons: Pythons, among: PythonSet, extras: frozenset[str]) -> list[Needed]:
@@ -174,12 +188,11 @@ def companion_bounds(metadata: WheelMetadata, frameworks: frozenset[str]) -> tup
     """
     found = []
     for text in metadata.requires_dist:
-        dependency = parse_dependency(text)
-        if dependency is None or not dependency.specifier or not dependency.marker:
+        extras = extras_named(text.partition(";")[2])
+        if len(extras) != 1 or not {canonicalize_name(extra) for extra in extras} <= frameworks:
             continue
-        if dependency.name in frameworks and {canonicalize_name(e) for e in extras_named(dependency.marker)} == {
-            dependency.name
-        }:
+        dependency = parse_dependency(text)
+        if dependency is not None and dependency.specifier and dependency.name == canonicalize_name(next(iter(extras))):
             found.append(dependency)
     return tuple(found)
 
@@ -230,8 +243,11 @@ def extras_closure(metadata: WheelMetadata, extras: frozenset[str]) -> frozenset
     while frontier:
         found: set[str] = set()
         for text in metadata.requires_dist:
+            name, bracket, _ = text.partition("[")
+            if not bracket or canonicalize_name(name.strip()) != metadata.name:
+                continue
             dependency = parse_dependency(text)
-            if dependency is None or dependency.name != metadata.name or not dependency.extras:
+            if dependency is None or not dependency.extras:
                 continue
             if {canonicalize_name(e) for e in extras_named(dependency.marker)} & frontier:
                 found |= set(dependency.extras)

@@ -21,8 +21,12 @@ class World:
     runs: int
 
     def environ(self, **more: str) -> dict[str, str]:
-        """Return the environment of a timed command: the user's, without settings of ours or uv's."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DATALOADER_", "UV_", "CONDA_", "PIP_"))}
+        """Return the environment of a timed command: the user's, without settings of ours or uv's.
+
+        Bytecode may be written, as an installed program has it.
+        """
+        foreign = ("DATALOADER_", "UV_", "CONDA_", "PIP_", "PYTHONDONTWRITEBYTECODE")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         return {**kept, "PIP_CONFIG_FILE": os.devnull, "CI": "1", **more}
 
     def directory(self, name: str, *, empty: bool = True) -> Path:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dataloader.errors import IndexUnavailable
 from dataloader.index.model import IndexFile
 from dataloader.index.pages import NotPlainError, Page, parse_page, plain_links, slow_links
+from dataloader.index.system import System
 
 HASH = "a" * 64
 URL = "https://example.org/simple/foo/"
@@ -210,3 +211,24 @@ def test_a_page_that_cannot_be_read_is_an_error_that_names_it(body: str, kind: s
         parse(body, kind)
 
     assert caught.value.code == "index-bad-page"
+
+
+def test_of_the_wheels_for_other_systems_one_of_a_release_is_kept() -> None:
+    names = [
+        "foo-1.0-cp310-cp310-win32.whl",
+        "foo-1.0-cp311-cp311-win_amd64.whl",
+        "foo-1.0-cp311-cp311-macosx_10_9_x86_64.whl",
+        "foo-1.0-cp311-cp311-manylinux_2_17_x86_64.whl",
+        "foo-1.0-cp311-cp311-manylinux_2_17_aarch64.whl",
+        "foo-1.0-cp311-cp311-musllinux_1_2_x86_64.whl",
+        "foo-1.0-py3-none-any.whl",
+        "foo-2.0-cp311-cp311-macosx_11_0_arm64.whl",
+        "foo-2.0-cp312-cp312-macosx_11_0_arm64.whl",
+    ]
+    body = "".join(f'<a href="https://x/{name}">{name}</a>' for name in names).encode()
+
+    page = parse_page(
+        body, "text/html", "https://x/foo/", project="foo", index="https://x", system=System("x86_64", "glibc")
+    )
+
+    assert [file.filename for file in page.files] == [names[0], names[3], names[6], names[7]]

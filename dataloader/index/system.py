@@ -1,0 +1,39 @@
+"""The kind of machine that wheels are wanted for, and which wheels are for others. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+_WINDOWS = ("win32.whl", "win_amd64.whl", "win_arm64.whl")
+"""How the names of wheels for Windows end (PEP 425)."""
+_MACHINES = ("x86_64", "aarch64", "i686", "armv6l", "armv7l", "ppc64", "ppc64le", "s390x", "riscv64", "loongarch64")
+"""Machines that Linux wheels are built for (PEP 600, 656), as ``uname -m`` has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The kind of machine that wheels are wanted for."""
+
+    machine: str
+    """As ``uname -m`` has it."""
+    libc: Literal["glibc", "musl"]
+
+    @property
+    def key(self) -> str:
+        """A name for what a page was thinned for."""
+        return f"{self.machine}-{self.libc}"
+
+    def is_elsewhere(self, filename: str) -> bool:
+        """Whether a wheel is for other systems only."""
+        foreign = "musllinux_" if self.libc == "glibc" else "manylinux"
+        native = "manylinux" if self.libc == "glibc" else "musllinux_"
+        if filename.endswith(_other_machines(self.machine)) or (foreign in filename and native not in filename):
+            return True
+        return "-macosx_" in filename and "linux" not in filename
+
+
+@cache
+def _other_machines(machine: str) -> tuple[str, ...]:
+    return (*_WINDOWS, *(f"_{other}.whl" for other in _MACHINES if other != machine))
