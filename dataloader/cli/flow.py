@@ -27,7 +27,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a sync builds, beyond a plain prefix."""
+
+    root: Path | None = None
+    """A shared volume that holds generations; then ``name`` is set too."""
+    name: str | None = None
+    target_prefix: Path | None = None
+    layers: tuple[Path, ...] = ()
+    wait_seconds: float | None = None
+    adopt: bool = False
+    """Take over an environment that another tool made."""
+    rebuild: bool = False
+    """Make the environment anew though nothing differs."""
+
+
+def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
     """Add what is asked for, lock, and make the prefix match."""
     with session(options) as one:
         remembered = _remembered(one)
@@ -40,20 +56,20 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -
             remembered=remembered.inputs if remembered else None,
         )
         _something(request, "install")
-        return _run(_install(one, request, specs, flags))
+        return _run(_install(one, request, specs, flags, place))
 
 
-async def _install(one: Session, request: Request, specs: tuple[str, ...], flags: StackFlags) -> int:
+async def _install(one: Session, request: Request, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
     old = _existing(request.lockfile)
     async with _client(one, request) as client:
         asked, (request, locked) = request, await _solve(one, request, client, old)
         if one.options.dry_run:
-            result = await _sync(one, request, locked.lock, None, client, check=False)
+            result = await _sync(one, request, locked.lock, None, client, check=False, place=place)
         else:
             _add_to_manifest(one, asked, request, specs, flags)
             write_lock(locked.lock, request.lockfile)
             data = request.lockfile.read_bytes()
-            result = await _sync(one, request, locked.lock, data, client, check=False)
+            result = await _sync(one, request, locked.lock, data, client, check=False, place=place)
     one.write(
         {**lock_document(locked.lock), **sync_document(result, request.prefix)},
         sync_text(result, request.prefix, dry_run=one.options.dry_run),
@@ -87,18 +103,6 @@ async def _lock(one: Session, request: Request) -> int:
     one.write(lock_document(locked.lock), lock_text(locked.lock, old))
     one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
     return 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a sync builds, beyond a plain prefix."""
-
-    root: Path | None = None
-    """A shared volume that holds generations; then ``name`` is set too."""
-    name: str | None = None
-    target_prefix: Path | None = None
-    layers: tuple[Path, ...] = ()
-    wait_seconds: float | None = None
 
 
 def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Place) -> int:
@@ -259,6 +263,8 @@ def sync_options(one: Session, lock: Lockfile, data: bytes | None, *, check: boo
         dry_run=one.options.dry_run,
         target_prefix=place.target_prefix,
         layers=place.layers,
+        adopt=place.adopt,
+        rebuild=place.rebuild,
     )
     return options if place.wait_seconds is None else replace(options, wait_seconds=place.wait_seconds)
 

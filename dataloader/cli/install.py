@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from dataloader.cli.command import SOLVE, command
-from dataloader.cli.options import CommonOptions, Specs, StackFlags
+from dataloader.cli.options import CommonOptions, Specs, StackFlags, own_option
+
+Adopt = Annotated[bool, own_option("--adopt", about="Take over a conda or virtual environment that another tool made.")]
+Reinstall = Annotated[
+    bool, own_option("--reinstall", about="Make the environment anew, though nothing differs from the lock.")
+]
 
 
 @command(example="dataloader install --cuda=11.8 --torch=2.1.0", takes=SOLVE)
-def install(stack: StackFlags, options: CommonOptions, specs: Specs = None) -> int:
+def install(
+    stack: StackFlags,
+    options: CommonOptions,
+    specs: Specs = None,
+    adopt: Adopt = False,
+    reinstall: Reinstall = False,
+) -> int:
     """Add packages, lock, and make the prefix match the lock.
 
     With a manifest, specs and stack options are added to it; without one they are the whole environment.
     """
     from dataloader.cli import flow
 
-    return flow.install(options, tuple(specs or ()), stack)
+    return flow.install(options, tuple(specs or ()), stack, flow.Place(adopt=adopt, rebuild=reinstall))

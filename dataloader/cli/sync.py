@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from dataloader.cli.command import SOLVE, command
+from dataloader.cli.install import Adopt, Reinstall
 from dataloader.cli.options import CommonOptions, own_option
 from dataloader.errors import UsageError
 
@@ -37,6 +38,8 @@ def sync(
         float | None,
         own_option("--timeout", metavar="SECONDS", about="How long to wait for another sync of the same environment."),
     ] = None,
+    adopt: Adopt = False,
+    reinstall: Reinstall = False,
 ) -> int:
     """Make the prefix match the lock, touching only what differs."""
     from dataloader.cli import flow
@@ -48,6 +51,12 @@ def sync(
             "--root and --name belong together", suggestions=("dataloader sync --root /mnt/envs --name train",)
         )
     place = flow.Place(
-        root=root, name=name, target_prefix=target_prefix, layers=tuple(cache_layer or ()), wait_seconds=timeout
+        root=root,
+        name=name,
+        target_prefix=target_prefix,
+        layers=tuple(cache_layer or ()),
+        wait_seconds=timeout,
+        adopt=adopt,
+        rebuild=reinstall,
     )
     return flow.sync(options, frozen=frozen, locked=locked, check=check, place=place)

@@ -42,6 +42,8 @@ class SyncOptions:
     """Change nothing; raise ``ChangesNeeded`` when there is something to do."""
     dry_run: bool = False
     """Change nothing; return the plan."""
+    rebuild: bool = False
+    """Make the tree anew though nothing differs: what somebody changed in place is put right."""
     adopt: bool = False
     """Take over a conda or venv environment that another tool made."""
     compile_bytecode: bool = False

@@ -44,6 +44,8 @@ def plan_prefix(lock: Lockfile, prefix: Path, options: SyncOptions | None = None
     reasons = []
     if (prefix / JOURNAL).is_file():
         reasons.append("an earlier sync was cut off")
+    if options and options.rebuild:
+        reasons.append("it is to be made anew")
     if state is None:
         reasons.append("there is no environment of ours yet")
     else:

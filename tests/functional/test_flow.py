@@ -290,6 +290,28 @@ def test_plain_output_is_a_result_on_stdout_and_talk_on_stderr(desk: Desk) -> No
     assert "[INFO]" in done.stderr
 
 
+def test_what_somebody_changed_is_put_right_by_the_command_that_verify_names(desk: Desk) -> None:
+    desk.ok("install", "lib<2", "-p", "env")
+    (module,) = (desk.here / "env").glob("lib/python3.*/site-packages/lib.py")
+    module.write_text("V = 'changed in place'\n")
+    (finding,) = desk.json("verify", "-p", "env")["findings"]
+    assert finding["fix"] == "dataloader install --reinstall lib==1.0"
+
+    desk.ok(*finding["fix"].split()[1:], "-p", "env")
+
+    assert desk.ok("run", "-p", "env", "--", "python", "-c", "import lib; print(lib.V)") == "1\n"
+    assert desk.json("verify", "-p", "env")["findings"] == []
+
+
+def test_another_tools_environment_is_taken_over_only_when_asked(desk: Desk) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(desk.here / "env")], check=True)
+
+    desk.fails(2, "prefix-foreign", "install", "lib", "-p", "env")
+    desk.ok("install", "lib", "-p", "env", "--adopt")
+
+    assert desk.ok("run", "-p", "env", "--", "python", "-c", "import lib; print(lib.V)") == "2\n"
+
+
 def test_generations_are_switched_rolled_back_and_pruned(desk: Desk) -> None:
     volume = ("--root", "volume", "--name", "train")
     desk.ok("lock", "app", "lib<2")
