@@ -19,6 +19,7 @@ from dataloader.request import Request, make_request
 if TYPE_CHECKING:
     from dataloader.index.client import IndexClient
     from dataloader.install.model import SyncOptions, SyncResult
+    from dataloader.interpreters import Interpreter
     from dataloader.lockfile.model import Lockfile
     from dataloader.locking import Locked
     from dataloader.repairs import Fix
@@ -269,7 +270,7 @@ def sync_options(one: Session, lock: Lockfile, data: bytes | None, *, check: boo
     return options if place.wait_seconds is None else replace(options, wait_seconds=place.wait_seconds)
 
 
-def _interpreter(one: Session, lock: Lockfile) -> Path | None:
+def _interpreter(one: Session, lock: Lockfile) -> Interpreter | None:
     """Return this machine's Python for a lock that stands on one."""
     if lock.python.source != "host" or lock.python.version is None:
         return None
@@ -277,7 +278,7 @@ def _interpreter(one: Session, lock: Lockfile) -> Path | None:
 
     for found in find_interpreters(one.cache, one.environ):
         if found.minor == lock.python.version and not (found.free_threaded or found.debug):
-            return found.path
+            return found
     raise PrefixError(
         f"the lock needs Python {lock.python.version}, and this machine has none",
         code="python-missing",

@@ -84,14 +84,16 @@ def build_tree(
     def linker(stored: StoredWheel) -> Linker:
         return linkers.setdefault(stored.layer, Linker(reporter, os.fspath(stored.layer)))
 
+    def records() -> None:
+        for stored in ordered.values():
+            write_record(tree, stored.recipe)
+
     ordered = {package.name: wheels[package.name] for package in lock.pypi()}
     reporter.start("link", "Linking wheels", sum(len(tree.files_of(name)) for name in ordered), "files")
     try:
-        link_wheels(tree, ordered, linker, lambda count: reporter.advance("link", count))
+        link_wheels(tree, ordered, linker, lambda count: reporter.advance("link", count), records)
     finally:
         reporter.finish("link")
-    for stored in ordered.values():
-        write_record(tree, stored.recipe)
     _write_activation(tree, lock)
 
 

@@ -1,6 +1,5 @@
 """Install stored wheels into a tree: claim their paths, link their files, write their RECORDs (PEP 376, PEP 427)."""
 
-# ruff: noqa: PTH116
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dataloader.errors import IntegrityError
 from dataloader.install.hashing import encode, record_digest
-from dataloader.install.linking import Linker
+from dataloader.install.linking import Folders, Linker
 from dataloader.install.plan import INSTALLER
 from dataloader.install.recipe import EntryPoint, Recipe
 from dataloader.install.store import StoredWheel
@@ -72,13 +71,18 @@ def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool) -> None:
 
 
 def link_wheels(
-    tree: Tree, wheels: Mapping[str, StoredWheel], linkers: Callable[[StoredWheel], Linker], done: Callable[[int], None]
+    tree: Tree,
+    wheels: Mapping[str, StoredWheel],
+    linkers: Callable[[StoredWheel], Linker],
+    done: Callable[[int], None],
+    meanwhile: Callable[[], None],
 ) -> None:
     """Put the claimed files of all wheels in place.
 
     Args:
         linkers: The linker for a wheel's cache layer.
         done: Told, in the caller's thread, how many more files are in place.
+        meanwhile: Work for the caller's thread: making links is the kernel's business.
 
     Raises:
         DamagedEntry: a stored file was changed or is gone.
@@ -90,6 +94,7 @@ def link_wheels(
             for chunk in _chunks(tree.files_of(name))
         ]
         try:
+            meanwhile()
             for future in work:
                 done(future.result())
         finally:
@@ -131,25 +136,24 @@ def _chunks(files: list[NewFile]) -> Iterator[list[NewFile]]:
 
 
 def _link(tree: Tree, stored: StoredWheel, linker: Linker, files: list[NewFile]) -> int:
-    root, store, last = tree.root, os.fspath(stored.files), None
-    for path, digest, size, source, mtime_ns, content, executable in files:
-        if source is None:
-            tree.write(path, content, executable=executable)
-            continue
-        folder = path.rpartition("/")[0]
-        if folder != last:
-            tree.make_folder(folder)
-            last = folder
-        stored_path = f"{store}/{source}"
-        try:
-            status = os.stat(stored_path)
-            # Time and size are the cheap check; only when they differ is the content read.
-            unchanged = status.st_size == size and status.st_mtime_ns == mtime_ns
-            if not unchanged and record_digest(stored_path) != digest:
-                raise DamagedEntry(stored, source)
-            linker.place(stored_path, f"{root}/{path}")
-        except FileNotFoundError as error:
-            raise DamagedEntry(stored, source) from error
+    root, store = tree.root, os.fspath(stored.files)
+    with Folders() as folders:
+        for path, digest, size, source, mtime_ns, content, executable in files:
+            if source is None:
+                tree.write(path, content, executable=executable)
+                continue
+            folder, _, name = path.rpartition("/")
+            stored_folder, _, stored_name = source.rpartition("/")
+            try:
+                there, here = folders.enter(f"{store}/{stored_folder}", root, folder, tree.make_folder)
+                status = os.stat(stored_name, dir_fd=there)
+                # Time and size are the cheap check; only when they differ is the content read.
+                unchanged = status.st_size == size and status.st_mtime_ns == mtime_ns
+                if not unchanged and record_digest(f"{store}/{source}") != digest:
+                    raise DamagedEntry(stored, source)
+                linker.place_in(there, stored_name, here, name, f"{store}/{source}", f"{root}/{path}")
+            except FileNotFoundError as error:
+                raise DamagedEntry(stored, source) from error
     return len(files)
 
 
