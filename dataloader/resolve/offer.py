@@ -13,6 +13,7 @@ from dataloader.resolve.knowledge import Knowledge
 from dataloader.resolve.projects import Wheel
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.rattler import Channels, amended, own_record
+from dataloader.resolve.reader import gather
 from dataloader.resolve.records import IMPOSSIBLE, Naming, RecordSpec, make_record
 from dataloader.resolve.rules import RuleBook, bound_spec, fires
 from dataloader.resolve.versions import VersionSpace
@@ -71,9 +72,8 @@ class Catalogue:
 
     async def prepare(self, projects: Iterable[str]) -> None:
         """Read what the channels have of these projects (``conda:NAME`` for conda-only names)."""
-        for project in sorted(projects):
-            if project not in self._identities:
-                await self._identify(project)
+        new = sorted(project for project in set(projects) if project not in self._identities)
+        await gather([self._identify(project) for project in new])
 
     async def _identify(self, project: str) -> None:
         conda_only = project.startswith(CONDA_ONLY)
