@@ -13,7 +13,6 @@ A step is left when it has no solution, or only one that holds a requested proje
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,13 +20,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import rattler
-from packaging.specifiers import SpecifierSet
 
 from dataloader.compat.model import Bound
 from dataloader.errors import ResolutionFailure
 from dataloader.names import pypi_names
 from dataloader.reporter import Reporter
 from dataloader.resolve.explain import explain
+from dataloader.resolve.foresight import exact_pins, foreseeable
 from dataloader.resolve.knowledge import MAX_AHEAD, Knowledge
 from dataloader.resolve.model import Problem, Requirement, Resolution
 from dataloader.resolve.offer import CONDA_ONLY, Catalogue, Offer
@@ -186,12 +185,10 @@ class _Solver:
         )
         self._catalogue.knowledge = knowledge
         knowledge.skip(self._served_by_conda())
-        for bound in self._problem.needs.requirements:
-            knowledge.hint(bound.package, bound.specifier)
         in_conda = {(pypi_names(n) or (n,))[0]: str(r.version) for r in self._base if (n := r.name.normalized)}
-        settled = {**in_conda, **self._exact_pins()}
+        settled = {**in_conda, **exact_pins(self._problem)}
         knowledge.settled = {name: settled[name] for name in sorted(self._problem.frameworks & settled.keys())}
-        for bound in self._foreseeable():
+        for bound in foreseeable(self._problem):
             knowledge.hint(bound.package, bound.specifier)
         for requirement in self._problem.requirements:
             self._ask(requirement)
@@ -201,19 +198,6 @@ class _Solver:
             for bound in rule.then if rule.requires else ():
                 self._ask_bound(bound)
         return True
-
-    def _exact_pins(self) -> dict[str, str]:
-        pins = {r.name: r.specifier for r in self._problem.requirements}
-        pins |= {b.package: b.specifier for b in self._problem.needs.requirements}
-        return {name: s[2:] for name, s in pins.items() if re.fullmatch(r"==[\w.+!]+", s)}
-
-    def _foreseeable(self) -> Iterable[Bound]:
-        """Return what rules will bind for certain: those that an exact pin triggers."""
-        exact = self._exact_pins()
-        for rule in self._problem.rules:
-            version = exact.get(rule.when.package) if rule.when is not None and rule.when.world != "conda" else None
-            if rule.when and version and SpecifierSet(rule.when.specifier).contains(version, prereleases=True):
-                yield from (b for b in rule.then if not b.package.startswith(CONDA_ONLY))
 
     async def _mixed(self) -> bool:
         if self._catalogue.knowledge is None or not self._problem.channels:
