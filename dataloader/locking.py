@@ -109,12 +109,10 @@ async def _answering(channels: tuple[str, ...], target: Target, cache: Path) -> 
     return tuple(found)
 
 
-def stack_request(request: Request, worlds: frozenset[str], channels: tuple[str, ...]) -> StackRequest:
+def stack_request(matrix: Matrix, request: Request, worlds: frozenset[str], channels: tuple[str, ...]) -> StackRequest:
     """Return what the planner is asked: stack options, and frameworks that were named as plain requirements."""
-    from dataloader.compat.matrix import load_matrix
     from dataloader.stack.model import StackRequest
 
-    matrix = load_matrix(*([request.matrix] if request.matrix else []))
     frameworks = {
         r.name: r.specifier for r in request.pypi if r.name in matrix.builds and r.marker is None and not r.url
     }
@@ -173,7 +171,7 @@ class _Attempt:
         """Try the stacks in order; the first whose packages solve is it."""
         worlds = frozenset({"conda", "pypi"} if channels else {"pypi"})
         first: ResolutionFailure | None = None
-        asked = stack_request(self._request, worlds, channels)
+        asked = stack_request(self._matrix, self._request, worlds, channels)
         for stack in itertools.islice(stacks(self._matrix, asked, self._targets), MAX_STACKS):
             try:
                 return await self._solve(stack, worlds, channels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -294,6 +293,7 @@ def _add_to_manifest(one: Session, asked: Request, solved: Request, specs: tuple
     manifest = solved.manifest
     if manifest is None or not (specs or flags.asked() or asked is not solved):
         return
+    from dataloader.files import replace_file
     from dataloader.inputs.spec import parse_spec
     from dataloader.manifest_edit import add_to_manifest
 
@@ -307,19 +307,16 @@ def _add_to_manifest(one: Session, asked: Request, solved: Request, specs: tuple
     text = path.read_text(encoding="utf-8")
     added = add_to_manifest(text, path.name, wanted, stack)
     if added != text:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(added, encoding="utf-8")
-        temporary.replace(path)
+        replace_file(path, added.encode())
         one.reporter.info(f"{path} has them now")
 
 
 def _remembered(one: Session) -> Lockfile | None:
     """Return the lock that the prefix was made from, where no manifest says what was asked for: installs add up."""
     from dataloader.install.status import fast_status
-    from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME
-    from dataloader.request import find
+    from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
 
-    if find(one.options, one.here) is not None:
+    if one.options.manifest or locate_manifest(str(one.here)):
         return None
     path = one.options.lockfile or one.here / LOCK_NAME
     prefix = one.options.prefix or one.here / DEFAULT_PREFIX

@@ -31,7 +31,7 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
         targets = make_targets(request, matrix, os.environ)
         worlds = frozenset({"pypi"} if request.conda_mode == "never" else {"conda", "pypi"})
         channels = request.channels if request.channels_said and "conda" in worlds else ()
-        stack = next(stacks(matrix, stack_request(request, worlds, channels), targets))
+        stack = next(stacks(matrix, stack_request(matrix, request, worlds, channels), targets))
         reasons: defaultdict[str, list[str]] = defaultdict(list)
         for reason in stack.reasons:
             reasons[reason.axis].append(reason.text)

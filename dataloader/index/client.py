@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -83,17 +83,6 @@ class IndexClient:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._web.__aexit__(kind, error, trace)
-
-    def add_index(self, url: str, projects: Iterable[str] = ()) -> None:
-        """Ask ``url`` from now on: for ``projects`` alone and nobody else for them, or for all if none are named."""
-        check_url(url)
-        self._credentials.remember(url)
-        url = without_credentials(url)
-        names = [normalized(name) for name in projects]
-        for name in names:
-            self._index_for[name] = tuple(dict.fromkeys((*self._index_for.get(name, ()), url)))
-        if not names and url not in self._indexes:
-            self._indexes.append(url)
 
     async def project(self, name: str, *, only: tuple[str, ...] | None = None) -> tuple[IndexFile, ...]:
         """Every file of a project, wheels and sdists, yanked ones too; ``()`` when no index knows it.

@@ -11,6 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+from dataloader.core_metadata import parse_headers
 from dataloader.errors import IntegrityError
 from dataloader.index.model import WheelMetadata
 from dataloader.names import normalized
@@ -21,7 +22,6 @@ _END64_LOCATOR = struct.Struct("<4sLQL")  # 4.3.15
 _ENTRY = struct.Struct("<4s4B4HL2L5H2L")  # 4.3.12, central directory header
 _LOCAL = struct.Struct("<4s2B4HL2L2H")  # 4.3.7, local file header
 _NAME = re.compile(rb"([^/]+)\.dist-info/METADATA\Z")
-_FIELD_LINE = re.compile(r"[!-9;-~]*:|[\t ]").match
 _MAX_SIZE = 32 << 20
 """Bytes of METADATA beyond which it is taken for an attack (a zip bomb)."""
 
@@ -138,7 +138,7 @@ def parse_metadata(text: bytes, *, project: str, version: str) -> WheelMetadata:
     Raises:
         IntegrityError: It has no name or version, or those of another wheel (code ``wheel-malformed``).
     """
-    fields = _header(text.decode("utf-8", "replace"))
+    fields = parse_headers(text.decode("utf-8", "replace"))
     name, said = fields.get("name", [""])[0], fields.get("version", [""])[0]
     if not name or not said:
         raise _malformed("its METADATA has no Name or no Version")
@@ -153,27 +153,6 @@ def parse_metadata(text: bytes, *, project: str, version: str) -> WheelMetadata:
         requires_python=fields.get("requires-python", [None])[0] or None,
         extras=tuple(fields.get("provides-extra", ())),
     )
-
-
-def _header(text: str) -> dict[str, list[str]]:
-    """Field name in lower case to values; continued lines joined by a space.
-
-    The header ends where ``email.parser`` (and so pip) ends it: at an empty line, or at one that is no field. A line
-    of white space alone continues its field: licence texts are full of them.
-    """
-    fields: dict[str, list[str]] = {}
-    values: list[str] | None = None
-    for line in text.replace("\r\n", "\n").split("\n"):
-        if not _FIELD_LINE(line):
-            break
-        if line[0] in " \t":
-            if values:
-                values[-1] += " " + line.strip()
-            continue
-        name, _, value = line.partition(":")
-        values = fields.setdefault(name.lower(), [])
-        values.append(value.strip())
-    return fields
 
 
 def _same_version(one: str, other: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
+from dataloader.markers import marker_environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +50,7 @@ def _wheel_edges(package: PypiPackage, met_by: Mapping[str, str], python: str, a
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
-    environment = {
-        "python_version": ".".join(python.split(".")[:2]),
-        "python_full_version": python if python.count(".") > 1 else f"{python}.0",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "os_name": "posix",
-        "platform_machine": arch,
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-    }
+    environment = marker_environment(python, arch=arch)
     found = []
     for text in package.requires_dist:
         try:

@@ -7,13 +7,13 @@ ours, which it skips. The same values give the same bytes: keys have a fixed ord
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dataloader.errors import LockfileError
+from dataloader.files import replace_file
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, Package, PypiPackage
 
 FORMAT = 6
@@ -65,12 +65,7 @@ def write_lock(lock: Lockfile, path: Path) -> bool:
     if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, data)
     return True
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from dataloader.markers import marker_environment
 from dataloader.resolve.tags import PythonTag
 from dataloader.resolve.versions import VersionSpace
 from dataloader.target import Target
@@ -33,7 +34,7 @@ class Pythons:
         self._target = target
         self.all: PythonSet = frozenset(self.space.versions)
         self._minors = {v: int(v.split(".")[1]) for v in self.all}
-        self._environments = {v: _environment(v, target) for v in self.all}
+        self._environments = {v: marker_environment(v, arch=target.arch, kernel=target.kernel) for v in self.all}
         self._requires: dict[str, PythonSet] = {}
         self._served: dict[tuple[PythonTag, ...], PythonSet] = {}
         self._markers: dict[tuple[str, str], PythonSet] = {}
@@ -100,24 +101,6 @@ def _holds(marker: Marker, environment: dict[str, str], extra: str) -> bool:
         return marker.evaluate({**environment, "extra": extra})
     except UndefinedEnvironmentName:
         return False
-
-
-def _environment(version: str, target: Target) -> dict[str, str]:
-    """Return the marker environment (PEP 508) of CPython ``version`` on ``target``."""
-    major, minor = version.split(".")[:2]
-    return {
-        "implementation_name": "cpython",
-        "implementation_version": version,
-        "os_name": "posix",
-        "platform_machine": target.arch,
-        "platform_python_implementation": "CPython",
-        "platform_release": target.kernel or "",
-        "platform_system": "Linux",
-        "platform_version": "",
-        "python_full_version": version,
-        "python_version": f"{major}.{minor}",
-        "sys_platform": "linux",
-    }
 
 
 __all__ = ["InvalidMarker", "PythonSet", "Pythons", "extras_named", "parse_marker"]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import cmp_to_key
 
 import rattler
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 
@@ -106,12 +106,3 @@ def _in_conda_order(texts: Iterable[str]) -> list[tuple[str, rattler.Version]]:
 
 def _compare(a: tuple[str, rattler.Version], b: tuple[str, rattler.Version]) -> int:
     return -1 if a[1] < b[1] else int(a[1] > b[1])
-
-
-def is_specifier(text: str) -> bool:
-    """Say whether ``text`` is a PEP 440 specifier set."""
-    try:
-        SpecifierSet(text)
-    except InvalidSpecifier:
-        return False
-    return True

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from dataloader.core_metadata import parse_headers
 from dataloader.errors import IntegrityError
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
@@ -30,7 +31,6 @@ from dataloader.verify.installed import (
     RecordedFile,
     conda_files,
     normalise,
-    parse_headers,
     parse_record,
 )
 from dataloader.verify.scan import hash_file, is_library_name

@@ -6,28 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from dataloader.compat.model import Bound, Rule
+from dataloader.markers import marker_environment
 from dataloader.target import Target
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed, InstalledPackage, normalise
-
-
-def marker_environment(target: Target, python: str | None) -> dict[str, str]:
-    """PEP 508 markers of the target, as far as they are known."""
-    version = python or "3.11"
-    return {
-        "implementation_name": "cpython",
-        "implementation_version": f"{version}.0",
-        "os_name": "posix",
-        "platform_machine": target.arch,
-        "platform_python_implementation": "CPython",
-        "platform_release": target.kernel or "",
-        "platform_system": "Linux",
-        "platform_version": "",
-        "python_full_version": f"{version}.0",
-        "python_version": version,
-        "sys_platform": "linux",
-        "extra": "",
-    }
 
 
 def check_requires_dist(
@@ -45,7 +27,7 @@ def check_requires_dist(
     present: dict[str, list[InstalledPackage]] = {}
     for package in installed.packages:
         present.setdefault(normalise(package.name), []).append(package)
-    environment = marker_environment(target, python)
+    environment = {**marker_environment(python or "3.11", arch=target.arch, kernel=target.kernel), "extra": ""}
     for package in installed.packages:
         if package.kind != "pypi":
             continue

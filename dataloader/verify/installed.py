@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
+from dataloader.core_metadata import parse_headers
+
 _URLSAFE = str.maketrans("-_", "+/")
 
 Kind: TypeAlias = Literal["pypi", "conda"]
@@ -158,23 +160,6 @@ def parse_record(text: str, base: str) -> Iterator[RecordedFile]:
         digest = _record_hash(row[1]) if len(row) > 1 and row[1] else None
         size = int(row[2]) if len(row) > 2 and row[2].isdigit() and len(row[2]) < 20 else None
         yield RecordedFile(inside(base, row[0]), digest, size)
-
-
-def parse_headers(text: str) -> dict[str, list[str]]:
-    """Header fields of a METADATA file, by lower-case name; folded lines joined (RFC 822)."""
-    found: dict[str, list[str]] = {}
-    values: list[str] = []
-    for line in text.splitlines():
-        if not line:
-            break
-        if line[0] in " \t":
-            if values:
-                values[-1] += " " + line.strip()
-            continue
-        name, _, value = line.partition(":")
-        values = found.setdefault(name.lower(), [])
-        values.append(value.strip())
-    return found
 
 
 def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:

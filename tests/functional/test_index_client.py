@@ -264,14 +264,13 @@ def test_a_project_may_be_bound_to_an_index(server: IndexServer, settings: Index
         assert [file.version for file in files_of(bound, tmp_path / "cache", "bar")] == ["2.0"]
 
 
-def test_an_index_can_be_added_while_running(server: IndexServer, settings: IndexSettings, tmp_path: Path) -> None:
+def test_other_indexes_can_be_asked_while_running(server: IndexServer, settings: IndexSettings, tmp_path: Path) -> None:
     make_wheel(tmp_path / "other", "foo", "1.5+cu118")
     with IndexServer(tmp_path / "other") as other:
 
         async def question(client: IndexClient) -> list[list[str]]:
             before = await client.project("foo")
-            client.add_index(other.index_url, ["foo"])
-            after = await client.project("foo")
+            after = await client.project("foo", only=(other.index_url,))
             return [[file.version for file in files] for files in (before, after, await client.project("bar"))]
 
         before, after, rest = ask(settings, tmp_path / "cache", question)

@@ -250,8 +250,7 @@ def test_a_file_that_changes_while_it_is_read_without_a_hash_is_not_mixed(case: 
         async with IndexClient(SETTINGS, cache_dir=case.cache) as client:
             case.server.hashes = False
             settings_index = f"{case.server.url}/simple/"
-            client.add_index(settings_index)
-            (file,) = await client.project("big")
+            (file,) = await client.project("big", only=(settings_index,))
             case.server.fault("/files/*", Fault("truncate", after=HALF, times=1))
             original = client._web.first_good
 

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dataloader.core_metadata import parse_headers
 from dataloader.detect import detect_target
 from dataloader.verify import VerifyOptions, verify_prefix
 from dataloader.verify.cache import symbols_from_bytes
 from dataloader.verify.elf import parse_elf, read_relocated_names
 from dataloader.verify.elf_image import MalformedElf
 from dataloader.verify.gpucode import MAGIC, read_gpu_code
-from dataloader.verify.installed import BadRecord, conda_files, parse_headers, parse_record
+from dataloader.verify.installed import BadRecord, conda_files, parse_record
 from dataloader.verify.system import read_ld_cache
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import SITE, make_prefix, register

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.core_metadata import parse_headers
 from dataloader.target import Target
 from dataloader.verify.cache import (
     FactsCache,
@@ -19,7 +20,7 @@ from dataloader.verify.elf import ElfFacts
 from dataloader.verify.elf_symbols import Symbols, VersionNeed
 from dataloader.verify.gpucode import GpuCode
 from dataloader.verify.imports import Import, module_name, parse_module
-from dataloader.verify.installed import BadRecord, inside, parse_headers, parse_record
+from dataloader.verify.installed import BadRecord, inside, parse_record
 from dataloader.verify.link_map import hwcaps_of
 from dataloader.verify.loads import required_names
 from dataloader.verify.python import Interpreter, extension_tag

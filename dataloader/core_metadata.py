@@ -1,0 +1,28 @@
+"""The header of METADATA files (core metadata), for all who read one. No I/O."""
+
+from __future__ import annotations
+
+import re
+
+_FIELD_LINE = re.compile(r"[!-9;-~]*:|[\t ]").match
+
+
+def parse_headers(text: str) -> dict[str, list[str]]:
+    """Field name in lower case to values; continued lines joined by a space.
+
+    The header ends where ``email.parser`` (and so pip) ends it: at an empty line, or at one that is no field. A line
+    of white space alone continues its field: licence texts are full of them.
+    """
+    fields: dict[str, list[str]] = {}
+    values: list[str] | None = None
+    for line in text.replace("\r\n", "\n").split("\n"):
+        if not _FIELD_LINE(line):
+            break
+        if line[0] in " \t":
+            if values:
+                values[-1] += " " + line.strip()
+            continue
+        name, _, value = line.partition(":")
+        values = fields.setdefault(name.lower(), [])
+        values.append(value.strip())
+    return fields
