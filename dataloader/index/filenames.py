@@ -9,7 +9,12 @@ from dataloader.names import normalized
 
 _normalized = lru_cache(maxsize=4096)(normalized)
 _WHEEL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]*[A-Za-z0-9])?\Z").match
-_WHEEL_TAG = re.compile(r"(?:\d[^-]*-)?[\w.]+-[\w.]+-[\w.]+\.whl\Z").match
+_WHEEL_TAG = re.compile(
+    r"(?:\d[^-]*-)?"
+    r"[^\W\d]\w*(?:\.[^\W\d]\w*)*-\w+(?:\.\w+)*-\w+(?:\.\w+)*\.whl\Z",
+    re.ASCII,
+).match
+"""Build number, then interpreters (identifiers), ABIs and platforms: each a dotted set without empty members."""
 _PLAIN_VERSION = re.compile(
     r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))*(?:(?:a|b|rc)(?:0|[1-9]\d*))?(?:\.post(?:0|[1-9]\d*))?(?:\.dev(?:0|[1-9]\d*))?\Z"
 ).match

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from packaging.utils import (
     InvalidSdistFilename,
@@ -75,6 +75,10 @@ def test_names_that_no_project_can_have_are_not_taken(filename: str) -> None:
 PART = st.text("ab1.+_!-v", min_size=1, max_size=6)
 
 
+@example(("1", "1-1", "py3-none"))
+@example(("a", "1", "py3.-none-any"))
+@example(("a", "1", "py3-none..b-any"))
+@example(("a", "1", "py3-none-.any"))
 @settings(deadline=None)
 @given(
     st.tuples(PART, PART, st.sampled_from(["py3-none-any", "1-py3-none-any", "cp311-cp311-linux_x86_64", "py3-none"]))
