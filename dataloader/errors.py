@@ -8,6 +8,7 @@ DataloaderError                 exit code
 ├── ResolutionFailure           1  no solution; the causes are data
 ├── LockOutdated                1  the lock no longer fits what it was made from
 ├── ChangesNeeded               1  ``--check`` found work
+├── WouldNotLoad                1  the packages contradict one another once their bytes are read
 ├── TryAgain                    3  the same command may succeed later
 │   ├── IndexUnavailable        3  an index, a channel or a mirror did not answer
 │   ├── PrefixBusy              3  another process holds the prefix
@@ -105,6 +106,13 @@ class ChangesNeeded(DataloaderError):
 
     exit_code = ExitCode.NO
     default_code = "changes-needed"
+
+
+class WouldNotLoad(DataloaderError):
+    """The packages contradict one another once their bytes are read; ``causes`` say which and why."""
+
+    exit_code = ExitCode.NO
+    default_code = "would-not-load"
 
 
 class TryAgain(DataloaderError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +19,7 @@ from dataloader.target import Target
 
 if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix
+    from dataloader.contradictions import Contradiction
     from dataloader.index.client import IndexClient
     from dataloader.reporter import Reporter
     from dataloader.resolve.model import Problem, Requirement, Resolution
@@ -56,6 +57,7 @@ async def make_lock(
     cache: Path,
     environ: Mapping[str, str],
     old: Lockfile | None = None,
+    learned: Sequence[Contradiction] = (),
 ) -> Locked:
     """Solve a request.
 
@@ -66,6 +68,7 @@ async def make_lock(
         cache: Cache directory, for channel data and the list of interpreters.
         environ: The process's environment.
         old: An earlier lock; what it holds is kept where possible.
+        learned: What package files are known to contradict.
 
     Raises:
         ResolutionFailure: no stack, or no packages for any stack; the first conflict is told.
@@ -78,7 +81,7 @@ async def make_lock(
     for note in request.notes:
         reporter.warn(note)
     say_target(targets[0], request, reporter)
-    attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old)
+    attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old, learned)
     channels = () if request.conda_mode == "never" else request.channels
     try:
         return await attempt.run(channels)
@@ -162,9 +165,11 @@ class _Attempt:
         matrix: Matrix,
         targets: tuple[Target, ...],
         old: Lockfile | None,
+        learned: Sequence[Contradiction],
     ) -> None:
         self._request, self._client, self._reporter = request, client, reporter
         self._cache, self._environ, self._matrix, self._targets, self._old = cache, environ, matrix, targets, old
+        self._learned = learned
         self._said: set[str] = set()
 
     async def run(self, channels: tuple[str, ...]) -> Locked:
@@ -191,6 +196,8 @@ class _Attempt:
 
         target = with_sufficient_driver(common_target(self._targets), stack)
         needs = needs_of(self._matrix, stack, target, worlds)
+        counting = (each for each in self._learned if each.counts(stack.axes.get("cuda", ""), self._targets))
+        needs = replace(needs, rules=(*needs.rules, *(each.rule() for each in counting)))
         hosts = {urlsplit(url).netloc for url in needs.indexes}
         if hosts & self._client.silent:
             raise IndexUnavailable(f"{', '.join(needs.indexes)} did not answer before", code="index-unreachable")

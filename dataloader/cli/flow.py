@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataloader.cli.documents import count_text, lock_document, lock_text, sync_document, sync_text
 from dataloader.cli.options import CommonOptions, StackFlags
+from dataloader.cli.proof import Proof
 from dataloader.cli.session import Session, session
 from dataloader.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
 from dataloader.lockfile.yaml import parse_lock, read_lock, write_lock
@@ -59,20 +60,26 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, p
         return _run(_install(one, request, specs, flags, place))
 
 
-async def _install(one: Session, request: Request, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
-    old = _existing(request.lockfile)
-    async with _client(one, request) as client:
-        asked, (request, locked) = request, await _solve(one, request, client, old)
+async def _install(one: Session, asked: Request, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
+    old, proof = _existing(asked.lockfile), Proof.of(one, place.layers)
+    files = [asked.lockfile, *([asked.manifest.path] if asked.manifest else [])]
+    chosen: list[Lockfile] = []
+
+    async def attempt() -> SyncResult:
+        request, locked = await _solve(one, asked, client, old, proof)
+        chosen.append(locked.lock)
         if one.options.dry_run:
-            result = await _sync(one, request, locked.lock, None, client, check=False, place=place)
-        else:
-            _add_to_manifest(one, asked, request, specs, flags)
-            write_lock(locked.lock, request.lockfile)
-            data = request.lockfile.read_bytes()
-            result = await _sync(one, request, locked.lock, data, client, check=False, place=place)
+            return await _sync(one, request, locked.lock, None, client, proof, check=False, place=place)
+        _add_to_manifest(one, asked, request, specs, flags)
+        write_lock(locked.lock, request.lockfile)
+        data = request.lockfile.read_bytes()
+        return await _sync(one, request, locked.lock, data, client, proof, check=False, place=place)
+
+    async with _client(one, asked) as client:
+        result = await proof.until_it_loads(attempt, lambda: chosen[-1], files)
     one.write(
-        {**lock_document(locked.lock), **sync_document(result, request.prefix)},
-        sync_text(result, request.prefix, dry_run=one.options.dry_run),
+        {**lock_document(chosen[-1]), **sync_document(result, asked.prefix)},
+        sync_text(result, asked.prefix, dry_run=one.options.dry_run),
     )
     return 0
 
@@ -98,7 +105,7 @@ def _something(request: Request, verb: str) -> None:
 async def _lock(one: Session, request: Request) -> int:
     old = _existing(request.lockfile)
     async with _client(one, request) as client:
-        request, locked = await _solve(one, request, client, old)
+        request, locked = await _solve(one, request, client, old, Proof.of(one))
     changed = False if one.options.dry_run else write_lock(locked.lock, request.lockfile)
     one.write(lock_document(locked.lock), lock_text(locked.lock, old))
     one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
@@ -117,10 +124,25 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
 async def _sync_command(
     one: Session, request: Request, place: Place, *, frozen: bool, locked: bool, check: bool
 ) -> int:
-    async with _client(one, request) as client:
-        lockfile = await _current_lock(one, request, client, frozen=frozen, locked=locked or check)
+    proof = Proof.of(one, place.layers)
+    chosen: list[Lockfile] = []
+    may_solve = not (frozen or locked or check or request.manifest is None)
+
+    async def attempt() -> SyncResult:
+        if chosen and may_solve:  # what the lock holds does not go together
+            chosen.append((await _solve(one, request, client, chosen[0], proof))[1].lock)
+            write_lock(chosen[-1], request.lockfile)
+        else:
+            chosen.append(await _current_lock(one, request, client, proof, frozen=frozen, locked=locked or check))
         data = request.lockfile.read_bytes()
-        result = await _sync(one, request, lockfile, data, client, check=check, place=place)
+        return await _sync(one, request, chosen[-1], data, client, proof, check=check, place=place)
+
+    async with _client(one, request) as client:
+        if may_solve:
+            result = await proof.until_it_loads(attempt, lambda: chosen[-1], [request.lockfile])
+        else:
+            result = await attempt()
+    data = request.lockfile.read_bytes()
     if not (frozen or one.options.dry_run):
         _remember_agreement(one, request, data)
     one.write(
@@ -130,7 +152,9 @@ async def _sync_command(
     return 0
 
 
-async def _current_lock(one: Session, request: Request, client: IndexClient, *, frozen: bool, locked: bool) -> Lockfile:
+async def _current_lock(
+    one: Session, request: Request, client: IndexClient, proof: Proof, *, frozen: bool, locked: bool
+) -> Lockfile:
     """Return the lock to sync from; a stale one is made anew unless ``locked`` forbids or ``frozen`` does not care."""
     from dataloader.lockfile.check import check_lock
 
@@ -148,7 +172,7 @@ async def _current_lock(one: Session, request: Request, client: IndexClient, *, 
         )
     for reason in reasons:
         one.reporter.info(f"locking again: {reason}")
-    _, fresh = await _solve(one, request, client, old)
+    _, fresh = await _solve(one, request, client, old, proof)
     write_lock(fresh.lock, request.lockfile)
     return fresh.lock
 
@@ -156,7 +180,9 @@ async def _current_lock(one: Session, request: Request, client: IndexClient, *, 
 # -- stages
 
 
-async def _solve(one: Session, request: Request, client: IndexClient, old: Lockfile | None) -> tuple[Request, Locked]:
+async def _solve(
+    one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
+) -> tuple[Request, Locked]:
     """Solve; where there is no solution and ``--fix`` says which change to make, return the changed request too."""
     import asyncio
 
@@ -167,9 +193,9 @@ async def _solve(one: Session, request: Request, client: IndexClient, old: Lockf
     ahead = [asyncio.create_task(client.project(r.name)) for r in request.pypi if not (r.url or r.index)]
     await asyncio.to_thread(preload)
     try:
-        return request, await _lock_of(one, request, client, old, one.reporter)
+        return request, await _lock_of(one, request, client, old, one.reporter, proof)
     except ResolutionFailure as failure:
-        fix = await _fixed(one, request, client, failure)
+        fix = await _fixed(one, request, client, failure, proof)
         return fix.request, fix.locked
     finally:
         for task in ahead:
@@ -179,20 +205,22 @@ async def _solve(one: Session, request: Request, client: IndexClient, old: Lockf
 
 
 async def _lock_of(
-    one: Session, request: Request, client: IndexClient, old: Lockfile | None, reporter: Reporter
+    one: Session, request: Request, client: IndexClient, old: Lockfile | None, reporter: Reporter, proof: Proof
 ) -> Locked:
     from dataloader.locking import make_lock
 
-    return await make_lock(request, client, reporter, cache=one.cache, environ=one.environ, old=old)
+    return await make_lock(
+        request, client, reporter, cache=one.cache, environ=one.environ, old=old, learned=proof.known()
+    )
 
 
-async def _fixed(one: Session, request: Request, client: IndexClient, failure: ResolutionFailure) -> Fix:
+async def _fixed(one: Session, request: Request, client: IndexClient, failure: ResolutionFailure, proof: Proof) -> Fix:
     """Return the change that ``--fix`` names; without it raise the failure, with the changes that work."""
     from dataloader.repairs import MOST, find_fixes
     from dataloader.reporter import Reporter
 
     async def quietly(changed: Request) -> Locked:
-        return await _lock_of(one, changed, client, None, Reporter())
+        return await _lock_of(one, changed, client, None, Reporter(), proof)
 
     wanted = one.options.fix
     fixes = await find_fixes(request, failure, quietly, most=max(wanted or 0, MOST))
@@ -218,6 +246,7 @@ async def _sync(
     lock: Lockfile,
     data: bytes | None,
     client: IndexClient,
+    proof: Proof,
     *,
     check: bool,
     place: Place | None = None,
@@ -226,7 +255,10 @@ async def _sync(
     from dataloader.install.sync import sync_prefix
 
     place = place or Place()
-    options = sync_options(one, lock, data, check=check, place=place)
+    python = _interpreter(one, lock)
+    options = sync_options(one, python, data, check=check, place=place)
+    if not (check or one.options.dry_run):
+        options = replace(options, prove=proof.prover(request, lock, python))
     if place.root is not None and place.name is not None:
         return await sync_generation(lock, place.root, place.name, options, one.reporter, client.download)
     return await sync_prefix(lock, request.prefix, options, one.reporter, client.download)
@@ -243,20 +275,22 @@ async def warm(one: Session, request: Request) -> int:
     try:
         async with _client(one, request) as client:
             aside = replace(request, prefix=folder / "env")
-            result = await _sync(one, aside, lock, None, client, check=False)
+            result = await _sync(one, aside, lock, None, client, Proof.of(one), check=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return result.downloaded_bytes
 
 
-def sync_options(one: Session, lock: Lockfile, data: bytes | None, *, check: bool, place: Place) -> SyncOptions:
-    """Return how an environment is made to match ``lock``, whose bytes are ``data``."""
+def sync_options(
+    one: Session, python: Interpreter | None, data: bytes | None, *, check: bool, place: Place
+) -> SyncOptions:
+    """Return how an environment on ``python`` is made to match a lock of the bytes ``data``."""
     from dataloader.install.model import SyncOptions
     from dataloader.install.status import lock_digest
 
     options = SyncOptions(
         cache_dir=one.cache,
-        interpreter=_interpreter(one, lock),
+        interpreter=python,
         lock_digest=lock_digest(data) if data is not None else None,
         offline=one.options.offline,
         check=check,

@@ -206,6 +206,13 @@ class CommonOptions:
         about="Where there is no solution, apply the N-th of the changes that were found to work.",
     )
 
+    no_verify: bool = option(
+        False,
+        "--no-verify",
+        group="Solving",
+        about="Install without looking whether it will load, and solve without what was found out by looking.",
+    )
+
     dry_run: bool = option(False, "--dry-run", group="Changes", about="Say what would be done, and change nothing.")
     yes: bool = option(False, "--yes", "-y", group="Changes", about="Do not ask.")
 

@@ -98,6 +98,7 @@ def explain(options: CommonOptions, name: str) -> int:
     """Say why a package is in the lock, in this version and from this world, and what bounds it."""
     from dataloader.cli.documents import package_document
     from dataloader.compat.matrix import load_matrix
+    from dataloader.learned import Learned
     from dataloader.lockfile.graph import edges_of
     from dataloader.names import normalized
 
@@ -107,7 +108,11 @@ def explain(options: CommonOptions, name: str) -> int:
         name = name if name in packages else normalized(name)
         package = _known(name, packages)
         matrix = load_matrix(*([options.matrix] if options.matrix else []))
-        rows = [(identifier, matrix.row(identifier)) for identifier in lock.rules.get(name, ())]
+        found = Learned(one.cache).contradictions()
+        facts = {each.rule().id: each.rule() for each in found}
+        rows = [
+            (identifier, matrix.row(identifier) or facts.get(identifier)) for identifier in lock.rules.get(name, ())
+        ]
         rules = [
             {
                 "id": identifier,
@@ -116,6 +121,7 @@ def explain(options: CommonOptions, name: str) -> int:
             }
             for identifier, row in rows
         ]
+        others = [each.why for each in found if each.artefact.name == name and each.artefact.version != package.version]
         requirers = [edge for edge in edges_of(lock) if edge.target == name]
         asked = name in lock.requested or f"conda:{name}" in lock.requested
         document = {
@@ -126,12 +132,14 @@ def explain(options: CommonOptions, name: str) -> int:
                 {"name": e.source, "version": packages[e.source].version, "bound": e.bound} for e in requirers
             ],
             "rules": rules,
+            "left_out": others,
             "stack": dict(lock.stack),
         }
         text = [f"{name} {package.version} ({_place(package)})"]
         text += ["  asked for by name"] if asked else []
         text += [f"  {e.source} {packages[e.source].version} needs {name} {e.bound or '(any)'}" for e in requirers]
         text += [f"  rule {rule['id']}: {rule['why']} [{rule['source']}]" for rule in rules]
+        text += [f"  left out: {why}" for why in others]
         one.write(document, "\n".join(text) + "\n")
     return 0
 

@@ -25,6 +25,8 @@ class Bound:
     Binds conda records only; wheels have no build string and are never excluded by it.
     """
     world: World = "any"
+    sha256: str = ""
+    """The one file that is meant, where its hash is known beforehand. Counts in ``Rule.when`` alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

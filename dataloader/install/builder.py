@@ -48,6 +48,8 @@ class Builder:
             try:
                 tree = await self._build(folder, final, python)
                 await settle(folder, self._reporter)
+                if self._options.prove is not None:
+                    await asyncio.to_thread(self._options.prove, folder)
                 install(folder)
                 break
             except DamagedEntry as damage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
@@ -33,6 +34,8 @@ class SyncOptions:
     """The Python of this machine to build on, for a lock whose Python is ``host``."""
     target_prefix: Path | None = None
     """The path written into files where the environment will be mounted elsewhere; ``None``: the prefix itself."""
+    prove: Callable[[Path], None] | None = None
+    """Looks at the finished tree before anything is switched to it; raises where it must not be. Runs in a thread."""
     lock_digest: str | None = None
     """sha256 of the lock file's bytes (``status.lock_digest``), to see at once next time that nothing changed."""
     conda_client: Client | None = None

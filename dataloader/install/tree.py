@@ -70,13 +70,13 @@ class Tree:
         """Note that ``owner`` brings ``files``. Nothing is written yet: all claims come before the first file.
 
         Raises:
-            PrefixError: another package has something else at one of the paths (``path-clash``).
+            PathClash: another package has something else at one of the paths.
         """
         names = {file.path for file in files}
         folders = _with_parents({path.rpartition("/")[0] for path in names})
         for path in sorted((self.owners.keys() & folders) | (self._folders & names)):
             if not os.path.isdir(f"{self.root}/{path}") or path in names:
-                raise _clash(
+                raise PathClash(
                     f"{path} (a file in one, a directory in the other)", owner, self.owners.get(path, "another")
                 )
         contested = self.owners.keys() & names
@@ -134,7 +134,7 @@ class Tree:
         elif path in self.commands:
             keep = path == f"bin/{other}"  # the project of that name owns its command; else the later one, as in pip
         else:
-            raise _clash(path, owner, other)
+            raise PathClash(path, owner, other)
         winner, loser = (other, owner) if keep else (owner, other)
         self.owners[path] = winner
         self.lost.setdefault(loser, set()).add(path)
@@ -153,7 +153,7 @@ class Tree:
     def _check_folder(self, path: str, folder: str) -> None:
         """What is there already must be a directory inside the tree, not a link that a package set to lead out."""
         if not os.path.isdir(path):
-            raise _clash(
+            raise PathClash(
                 f"{folder} (a file in one, a directory in the other)", "A package", self.owners.get(folder, "another")
             )
         real, root = os.path.realpath(path), os.path.realpath(self.root)
@@ -164,12 +164,16 @@ class Tree:
             )
 
 
-def _clash(what: str, owner: str, other: str) -> PrefixError:
-    return PrefixError(
-        f"{owner} and {other} both install {what}, with different content.",
-        code="path-clash",
-        suggestions=(f"Leave out {owner} or {other}; they cannot share an environment.",),
-    )
+class PathClash(PrefixError):
+    """Two packages have different things at one path."""
+
+    def __init__(self, what: str, owner: str, other: str) -> None:
+        super().__init__(
+            f"{owner} and {other} both install {what}, with different content.",
+            code="path-clash",
+            suggestions=(f"Leave out {owner} or {other}; they cannot share an environment.",),
+        )
+        self.owners = (owner, other)
 
 
 def _with_parents(folders: Collection[str]) -> set[str]:

@@ -30,6 +30,12 @@ class ChannelRecord:
     version: str
     build: str
 
+    @property
+    def sha256(self) -> str | None:
+        """Hex digest, where the channel gives one."""
+        digest = self.record.sha256
+        return digest.hex() if digest else None
+
 
 @dataclass(slots=True)
 class Offer:
@@ -158,7 +164,7 @@ class Catalogue:
         rules = self._rules_by_version(project, {w.text for w in wheels})
         records = []
         for wheel in wheels:
-            fired = tuple(r for r in rules.get(wheel.text, ()) if fires(r, "pypi", wheel.build))
+            fired = tuple(r for r in rules.get(wheel.text, ()) if fires(r, "pypi", wheel.build, wheel.file))
             record = self._wheel_record(wheel, identity, fired)
             offer.wheels[record.url] = wheel
             if fired:
@@ -209,7 +215,7 @@ class Catalogue:
             versions = {r.version for r in records}
             found = [self._rules_by_version(project, versions) for project in projects]
             rules = [
-                tuple(r for each in found for r in each.get(x.version, ()) if fires(r, "conda", x.build))
+                tuple(r for each in found for r in each.get(x.version, ()) if fires(r, "conda", x.build, x))
                 for x in records
             ]
             cached = ((self._grown, len(projects)), rules)

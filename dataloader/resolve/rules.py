@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Protocol
 
 from dataloader.compat.model import Bound, Rule, World
 from dataloader.resolve.projects import PYPI_BUILD_NUMBER, WHEEL_BUILD
@@ -41,10 +42,20 @@ class RuleBook:
         return frozenset(rule.when.specifier for rule in self._by_package.get(package, ()) if rule.when)
 
 
-def fires(rule: Rule, world: World, build: str) -> bool:
+class Candidate(Protocol):
+    """A wheel's file or a channel's record."""
+
+    @property
+    def sha256(self) -> str | None:
+        """Hex digest, where the source gives one."""
+
+
+def fires(rule: Rule, world: World, build: str, candidate: Candidate) -> bool:
     """Say whether a candidate of ``world`` with this build string, whose version fits, triggers ``rule``."""
     when = rule.when
     if when is None or when.world not in ("any", world):
+        return False
+    if when.sha256 and candidate.sha256 not in (None, "", when.sha256):
         return False
     return world == "pypi" or not when.build or re.fullmatch(build_regex(when.build), build) is not None
 

@@ -124,7 +124,7 @@ def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[F
     for verdict in verdicts:
         if verdict.loads:
             continue
-        for failure in _causes(verdict, situation):
+        for failure in causes_of(verdict, situation):
             path = situation.relative(failure.path)
             owner = situation.owners.get(path)
             # Of one file all symbols together; of one package all files that lack the same library or version.
@@ -143,7 +143,7 @@ def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[F
     yield from _grouped(together, situation)
 
 
-def _causes(verdict: Verdict, situation: Situation) -> Sequence[Failure]:
+def causes_of(verdict: Verdict, situation: Situation) -> Sequence[Failure]:
     """Failures without those that follow from another: what the environment has is reached once the rest loads."""
     gone = [each for each in verdict.failures if each.kind == "missing-library" and each.name not in situation.provided]
     return gone or verdict.failures
@@ -273,7 +273,7 @@ def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
     owner = situation.owners.get(situation.relative(failures[0].path))
     evidence = tuple(readable[1:])
     fix = None
-    frameworks = sorted({label for name in names[:_JUDGED] for label in _frameworks(name, situation.installed)})
+    frameworks = sorted({each.label for name in names[:_JUDGED] for each in frameworks_of(name, situation.installed)})
     if frameworks:
         evidence = (*evidence, f"built for another {' or '.join(frameworks)} than the one installed")
         if owner:
@@ -292,12 +292,13 @@ _NAMESPACES = {
 """C++ namespace -> distribution that defines it."""
 
 
-def _frameworks(name: str, installed: Installed) -> Iterator[str]:
+def frameworks_of(name: str, installed: Installed) -> Iterator[InstalledPackage]:
+    """The installed packages that define the C++ namespace of a mangled symbol."""
     for namespace, project in _NAMESPACES.items():
         if f"{len(namespace)}{namespace}" in name:
             for package in installed.packages:
                 if package.name == project or (project == "torch" and package.name == "pytorch"):
-                    yield package.label
+                    yield package
                     return
 
 

@@ -168,11 +168,12 @@ class Sources:
 
     def imports(self, top_level: str) -> bool:
         """Whether the import of the distribution plainly imports that top-level module."""
-        return any(
-            not each.guarded and each.module.partition(".")[0] == top_level
-            for name in self.reached()
-            for each in self.text(name).imports
-        )
+        return top_level in self.top_levels()
+
+    def top_levels(self) -> frozenset[str]:
+        """Top-level modules that the import of the distribution plainly imports."""
+        imports = (each for name in self.reached() for each in self.text(name).imports)
+        return frozenset(each.module.partition(".")[0] for each in imports if not each.guarded)
 
     def constants(self) -> frozenset[str]:
         """String constants of what the package's import runs."""
@@ -219,3 +220,9 @@ class SourceIndex:
     def imports_project(self, package: InstalledPackage, project: str) -> bool:
         """Whether importing ``package`` imports the module that ``project`` is usually called by."""
         return self.of(package).imports(normalise(project).replace("-", "_"))
+
+    def imported_files(self, package: InstalledPackage) -> Iterator[str]:
+        """Where the packages would lie that importing ``package`` plainly imports."""
+        for name in sorted(self.of(package).top_levels()):
+            for site in self._sites:
+                yield f"{site}/{name}/__init__.py" if site else f"{name}/__init__.py"

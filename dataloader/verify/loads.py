@@ -49,6 +49,7 @@ class Judge:
     """Normalised name of a distribution -> package."""
     sources: SourceIndex
     _contexts: dict[str, Process] = field(default_factory=dict)
+    _widened: set[str] = field(default_factory=set)
 
     def judge(self) -> list[Verdict]:
         """One verdict for each library that this target's loader would take, sorted by path."""
@@ -79,6 +80,8 @@ class Judge:
         package = self.owners.get(path)
         if not bare.loads and package is not None:
             result = self.context(package).open(full, keep=False)
+            if not result.loads and self._import_what_sources_name(package):
+                result = self.context(package).open(full, keep=False)
         return Verdict(
             path=path,
             package=package,
@@ -104,8 +107,30 @@ class Judge:
             self._contexts[package.path] = known
         return known
 
-    def _import_order(self, package: InstalledPackage) -> list[InstalledPackage]:
-        """``package`` after everything it requires, depth first."""
+    def _import_what_sources_name(self, package: InstalledPackage) -> bool:
+        """Widen a package's context by what its sources import and its metadata does not require; say if it grew.
+
+        Reading sources takes long, so it is done only for a package with a library that does not load otherwise.
+        """
+        if package.path in self._widened:
+            return False
+        self._widened.add(package.path)
+        required = {each.path for each in self._import_order(package)}
+        more = [
+            owner
+            for path in self.sources.imported_files(package)
+            if (owner := self.owners.get(path)) is not None and owner.path not in required
+        ]
+        if not more:
+            return False
+        known = self.process.copy()
+        for each in self._import_order(package, more):
+            self._import(known, each)
+        self._contexts[package.path] = known
+        return True
+
+    def _import_order(self, package: InstalledPackage, more: Sequence[InstalledPackage] = ()) -> list[InstalledPackage]:
+        """``package`` after everything it requires and ``more``, depth first."""
         order: list[InstalledPackage] = []
         seen: set[str] = set()
 
@@ -119,6 +144,8 @@ class Judge:
                     visit(other)
             order.append(each)
 
+        for each in more:
+            visit(each)
         visit(package)
         return order
 

@@ -56,6 +56,8 @@ class VerifyOptions:
     """Give the last report again, without verdicts, when nothing that it depends on has changed (needs ``cache``)."""
     described: bool | None = None
     """Judge for the target's description instead of this machine's libraries; ``None``: when they differ."""
+    fresh: bool = False
+    """The prefix was built just now, and each RECORD was written from hashes that were computed: they are taken."""
 
 
 def verify_prefix(
@@ -98,6 +100,40 @@ def verify_targets(
             state.memo = pack(key, outside_state((*outside, LD_CACHE)), reports)
         cache.store_state(prefix, state)
         return reports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What one target makes of a prefix: the findings, and what they were made from."""
+
+    findings: tuple[Finding, ...]
+    verdicts: Sequence[Verdict]
+    situation: Situation
+    scanned: Sequence[ScannedFile]
+
+
+def inspect_prefix(
+    prefix: Path, *, targets: Sequence[Target], lock: Lockfile | None = None, options: VerifyOptions | None = None
+) -> list[Inspection]:
+    """As :func:`verify_targets`, for those who draw conclusions from the evidence; nothing is kept of the prefix.
+
+    Raises:
+        PrefixError: there is no such directory.
+    """
+    options = options or VerifyOptions()
+    with _cache(options) as cache:
+        prefix = _checked(prefix)
+        contents = _read(prefix, walk(prefix), PrefixState(), options, cache)
+        views = [_judge(contents, target, lock, options) for target in targets]
+        return [
+            Inspection(
+                findings=sort_findings(_findings(view)),
+                verdicts=view.verdicts,
+                situation=view.situation,
+                scanned=contents.scanned,
+            )
+            for view in views
+        ]
 
 
 def trace_file(
@@ -160,6 +196,8 @@ def _checked(prefix: Path) -> Path:
 def _read(prefix: Path, tree: Tree, state: PrefixState, options: VerifyOptions, cache: FactsCache) -> _Contents:
     installed = read_installed(prefix)
     digests = hash_recorded(prefix, installed, tree, state) if options.hashes else {}
+    if options.fresh:
+        digests = {**_written(installed, tree), **digests}
     scanned = scan(prefix, tree, cache, _cache_keys(cache, installed, tree, digests), options.jobs)
     return _Contents(
         prefix=prefix,
@@ -317,6 +355,13 @@ def _cache_keys(cache: FactsCache, installed: Installed, tree: Tree, digests: Ma
             known = recorded[path]
         keys[path] = known or StatKey.of(tree.stats[path]).text
     return keys
+
+
+def _written(installed: Installed, tree: Tree) -> dict[str, str]:
+    """Hashes of the ELF files of wheels as their RECORD has them; conda's records are the packages' own words."""
+    files = (file for package in installed.packages if package.kind == "pypi" for file in package.files)
+    found = {file.path: file.sha256 for file in files if file.recorded}
+    return {path: digest for path in tree.elf if (digest := found.get(path))}
 
 
 def sole_owners(installed: Installed) -> dict[str, InstalledPackage]:

@@ -43,7 +43,7 @@ EVERYTHING = """
     --conda always --index-url https://i --extra-index-url https://j --find-links d --offline --refresh
     --mirror https://i=https://m --limit-rate 10M --fix 1
     --platform linux-64 --target t.toml --prerelease allow --only-binary :all: --no-binary a
-    --exclude-newer 2024-01-31 --matrix m.jsonl --dry-run --yes --json -q -vvv --no-color
+    --exclude-newer 2024-01-31 --matrix m.jsonl --no-verify --dry-run --yes --json -q -vvv --no-color
     --cuda=11.8 --cudnn=8 --nccl=2 --gcc=11 --python=3.11 --pytorch=2.1.0 --tensorflow=2.14 --jax=0.4
 """
 

@@ -1,0 +1,150 @@
+"""Solve, build, prove; where the files contradict one another, solve again with what they taught."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from dataloader.errors import ResolutionFailure
+from dataloader.files import replace_file
+
+if TYPE_CHECKING:
+    from dataloader.cli.session import Session
+    from dataloader.contradictions import Contradiction
+    from dataloader.interpreters import Interpreter
+    from dataloader.learned import Learned
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.proving import Contradicted
+    from dataloader.request import Request
+    from dataloader.target import Target
+
+T = TypeVar("T")
+
+MOST = 24
+"""Environments built in one command: each that does not go together costs its downloads. What was learnt is kept, so
+the next command goes on from there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What one command learns of package files, and how it sees to it that only what loads is installed."""
+
+    one: Session
+    learned: Learned
+    """Empty, and keeping nothing, under ``--no-verify``."""
+
+    @classmethod
+    def of(cls, one: Session, layers: Sequence[Path] = ()) -> Proof:
+        """The proof of one command; ``layers`` are read-only caches that know more."""
+        from dataloader.learned import Learned
+
+        return cls(one=one, learned=Learned(None if one.options.no_verify else one.cache, layers, one.reporter))
+
+    def known(self) -> tuple[Contradiction, ...]:
+        """What binds a solve."""
+        return self.learned.contradictions()
+
+    def prover(self, request: Request, lock: Lockfile, python: Interpreter | None) -> Callable[[Path], None] | None:
+        """Return what judges the tree of a lock before it is switched to; ``None`` where that is not needed."""
+        from dataloader.proving import make_prover
+
+        if self.one.options.no_verify:
+            return None
+        return make_prover(
+            lock,
+            python,
+            _machines(request),
+            lambda: _targets(self.one, request),
+            self.learned,
+            self.one.cache / "facts",
+            self.one.reporter,
+        )
+
+    async def until_it_loads(
+        self, attempt: Callable[[], Awaitable[T]], lock_of: Callable[[], Lockfile], files: Sequence[Path]
+    ) -> T:
+        """Run ``attempt``, which solves and installs, until nothing that it builds contradicts itself.
+
+        Args:
+            attempt: Solves anew each time, bound by :meth:`known`.
+            lock_of: The lock that the last attempt built from.
+            files: What an attempt writes; put back as it was where nothing loads.
+
+        Raises:
+            Contradicted: no other choice of packages is left, or too many were tried.
+        """
+        from dataloader.proving import Contradicted
+
+        before = {path: path.read_bytes() if path.is_file() else None for path in files}
+        last: Contradicted | None = None
+        try:
+            for _ in range(MOST):
+                try:
+                    return await self._once(attempt, lock_of)
+                except Contradicted as found:
+                    last = found
+                    self._learn(found)
+                except ResolutionFailure as failure:
+                    if last is None:
+                        raise
+                    raise _no_other_choice(last, failure) from failure
+            assert last is not None
+            last.suggestions = ("Run the command again to go on looking.", *last.suggestions)
+            raise last
+        except Contradicted:
+            _restore(before)
+            raise
+
+    async def _once(self, attempt: Callable[[], Awaitable[T]], lock_of: Callable[[], Lockfile]) -> T:
+        """Run ``attempt``; two packages that want one path teach something too."""
+        from dataloader.install.tree import PathClash
+        from dataloader.proving import of_clash
+
+        try:
+            return await attempt()
+        except PathClash as clash:
+            found = None if self.one.options.no_verify else of_clash(clash, lock_of())
+            if found is None:
+                raise
+            raise found from clash
+
+    def _learn(self, found: Contradicted) -> None:
+        fresh = self.learned.add(found.contradictions)
+        if not fresh:
+            raise found  # the solver knew, and could not heed it
+        for each in fresh:
+            self.one.reporter.warn(f"{each.why}: choosing again")
+
+
+def _restore(before: dict[Path, bytes | None]) -> None:
+    """Put manifest and lock back: they are not to name what would not load."""
+    for path, data in before.items():
+        if data is None:
+            path.unlink(missing_ok=True)
+        else:
+            replace_file(path, data)
+
+
+def _no_other_choice(found: Contradicted, failure: ResolutionFailure) -> Contradicted:
+    found.causes = (*found.causes, failure.message, *failure.causes)
+    found.suggestions = (*failure.suggestions, "Or take it as it is with --no-verify.")
+    return found
+
+
+def _machines(request: Request) -> str:
+    """Stands for the machines that a request is for."""
+    from dataloader.learned import machine_key
+
+    said = [repr(request.system), repr(request.gpus), repr(request.platform)]
+    if request.target_file is not None:
+        return "\n".join([*said, request.target_file.read_text(encoding="utf-8")])
+    return "\n".join([*said, machine_key()])
+
+
+def _targets(one: Session, request: Request) -> tuple[Target, ...]:
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.machines import make_targets
+
+    return make_targets(request, load_matrix(*([request.matrix] if request.matrix else [])), one.environ)

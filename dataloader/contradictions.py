@@ -1,0 +1,107 @@
+"""What package files turned out to contradict once their bytes were read; later solves are bound by it. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from dataloader.compat.model import Bound, Rule
+from dataloader.lockfile.model import CondaPackage, Package
+from dataloader.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artefact:
+    """One package file."""
+
+    kind: Literal["pypi", "conda"]
+    name: str
+    version: str
+    sha256: str
+
+    @property
+    def label(self) -> str:
+        """``name version``."""
+        return f"{self.name} {self.version}"
+
+    def bound(self) -> Bound:
+        """The candidate that this file is."""
+        return Bound(package=self._package, specifier=f"=={self.version}", world=self.kind, sha256=self.sha256)
+
+    def excluded(self) -> Bound:
+        """Every candidate of the package but those of this version in this world."""
+        return Bound(package=self._package, specifier=f"!={self.version}", world=self.kind)
+
+    @property
+    def _package(self) -> str:
+        return f"conda:{self.name}" if self.kind == "conda" else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contradiction:
+    """A package file cannot be installed unless every bound of ``then`` holds."""
+
+    artefact: Artefact
+    then: tuple[Bound, ...]
+    requires: bool = False
+    """Each package of ``then`` must be there, not only keep within its bound."""
+    unless_cuda: tuple[str, ...] = ()
+    """CUDA majors of the stacks in which it does not count; empty: it counts in all."""
+    gpu: str = ""
+    """Compute capability of the GPUs for which it counts; empty: for all, and without any."""
+    lasting: bool = True
+    """True of the files themselves, wherever they are; else of this machine only."""
+    kind: str
+    """What verify calls it: ``missing-library``, ``undefined-symbol``, ..."""
+    why: str
+    """One sentence in the user's terms."""
+
+    def counts(self, cuda: str, targets: Iterable[Target]) -> bool:
+        """Whether it binds a stack of this CUDA version (``""`` and ``"none"``: without CUDA) on these machines."""
+        major = cuda.partition(".")[0]
+        if self.unless_cuda and (not major.isdigit() or major in self.unless_cuda):
+            return False
+        return not self.gpu or any(gpu.capability == self.gpu for target in targets for gpu in target.gpus)
+
+    def rule(self) -> Rule:
+        """As the solver is told."""
+        return Rule(
+            id=f"learned-{self.artefact.name}-{self.artefact.version}-{self.kind}",
+            when=self.artefact.bound(),
+            then=self.then,
+            requires=self.requires,
+            why=self.why,
+            source="the package file itself",
+        )
+
+
+def artefact_of(package: Package) -> Artefact:
+    """The file that a locked package is."""
+    kind: Literal["pypi", "conda"] = "conda" if isinstance(package, CondaPackage) else "pypi"
+    return Artefact(kind=kind, name=package.name, version=package.version, sha256=package.sha256 or "")
+
+
+def exclusion(first: Artefact, second: Artefact, kind: str, why: str) -> Contradiction:
+    """Two files that cannot be together. It hangs on conda's where there is one: its versions have several builds."""
+    if second.kind == "conda" and first.kind == "pypi":
+        first, second = second, first
+    return Contradiction(artefact=first, then=(second.excluded(),), kind=kind, why=why)
+
+
+def to_dict(contradiction: Contradiction) -> dict[str, Any]:
+    """Plain JSON values."""
+    return asdict(contradiction)
+
+
+def from_dict(data: Mapping[str, Any]) -> Contradiction:
+    """The inverse of :func:`to_dict`.
+
+    Raises:
+        TypeError, KeyError, ValueError: ``data`` is something else.
+    """
+    values = dict(data)
+    values["artefact"] = Artefact(**values["artefact"])
+    values["then"] = tuple(Bound(**bound) for bound in values["then"])
+    values["unless_cuda"] = tuple(values["unless_cuda"])
+    return Contradiction(**values)

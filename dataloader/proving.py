@@ -1,0 +1,103 @@
+"""Judges a finished tree before it becomes the environment: what contradicts, and what only the machine can mend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.contradictions import Contradiction, artefact_of, exclusion
+from dataloader.errors import WouldNotLoad
+from dataloader.learned import Learned, proof_key
+from dataloader.lockfile.model import Lockfile
+from dataloader.reporter import Reporter
+from dataloader.target import Target
+
+if TYPE_CHECKING:
+    from dataloader.install.tree import PathClash
+    from dataloader.interpreters import Interpreter
+    from dataloader.verify.findings import Finding
+
+_SHOWN = 3
+"""Findings told one by one."""
+
+
+class Contradicted(WouldNotLoad):
+    """A tree that verify would not pass, with what that teaches."""
+
+    def __init__(self, contradictions: Sequence[Contradiction]) -> None:
+        self.contradictions = tuple(contradictions)
+        super().__init__(
+            "the packages do not go together, as their files show; nothing was changed",
+            causes=tuple(dict.fromkeys(each.why for each in contradictions)),
+            suggestions=("Solve again with `dataloader install`.", "Or take it as it is with --no-verify."),
+        )
+
+
+def make_prover(
+    lock: Lockfile,
+    python: Interpreter | None,
+    machine: str,
+    targets: Callable[[], Sequence[Target]],
+    learned: Learned,
+    facts: Path,
+    reporter: Reporter,
+) -> Callable[[Path], None] | None:
+    """Return what judges a tree that was built from ``lock``; ``None`` where that is known to load.
+
+    Args:
+        python: This machine's Python, where the lock stands on one.
+        machine: Stands for the machines that it is meant for.
+        targets: Says which those are; asked only where the outcome is not known yet.
+        learned: Where the outcome is kept.
+        facts: Directory of verify's facts cache.
+        reporter: Is told what only the machine can mend.
+    """
+    key = proof_key(lock, python, machine)
+    if not lock.packages or learned.is_proven(key):
+        return None
+
+    def prove(tree: Path) -> None:
+        reporter.start("verify", "verifying", None, "packages")
+        try:
+            contradictions, rest = _judge(tree, lock, targets(), facts)
+        finally:
+            reporter.finish("verify")
+        if contradictions:
+            raise Contradicted(contradictions)
+        learned.prove(key)
+        _tell(rest, reporter)
+
+    return prove
+
+
+def _judge(
+    tree: Path, lock: Lockfile, targets: Sequence[Target], facts: Path
+) -> tuple[list[Contradiction], list[Finding]]:
+    from dataloader.install.activate import activation
+    from dataloader.verify.contradictions import Contradictions
+    from dataloader.verify.run import VerifyOptions, inspect_prefix
+
+    options = VerifyOptions(cache=facts, hashes=False, fresh=True, library_path=activation(tree).library_path)
+    found: list[Contradiction] = []
+    rest: list[Finding] = []
+    for inspection in inspect_prefix(tree, targets=targets, lock=lock, options=options):
+        found += Contradictions(inspection, lock).find()
+        rest += [finding for finding in inspection.findings if finding.severity == "error"]
+    return list(dict.fromkeys(found)), list(dict.fromkeys(rest))
+
+
+def _tell(findings: Sequence[Finding], reporter: Reporter) -> None:
+    for finding in findings[:_SHOWN]:
+        reporter.warn(f"{finding.path}: {finding.message}" + (f"; {finding.fix}" if finding.fix else ""))
+    if len(findings) > _SHOWN:
+        reporter.warn(f"{len(findings) - _SHOWN} more parts will not load on this machine: `dataloader verify`")
+
+
+def of_clash(clash: PathClash, lock: Lockfile) -> Contradicted | None:
+    """Return what a clash of two packages' paths teaches; ``None`` where not both are packages of the lock."""
+    owners = {each.name: artefact_of(each) for each in lock.packages if each.name in clash.owners and each.sha256}
+    if len(owners) != len(clash.owners):
+        return None
+    first, second = (owners[name] for name in clash.owners)
+    return Contradicted([exclusion(first, second, "clobbered-path", clash.message.rstrip("."))])

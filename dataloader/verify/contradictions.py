@@ -1,0 +1,231 @@
+"""From what is wrong with a fresh environment to what its package files contradict: facts for another solve. No I/O.
+
+Only what other packages could mend becomes a contradiction. A library that this machine lacks is the machine's affair.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from dataloader.compat.model import Bound
+from dataloader.contradictions import Artefact, Contradiction, artefact_of, exclusion
+from dataloader.lockfile.model import Lockfile
+from dataloader.verify.checks import causes_of, frameworks_of
+from dataloader.verify.demangle import demangle
+from dataloader.verify.findings import Finding
+from dataloader.verify.gpu import describe, parse_capability
+from dataloader.verify.gpucode import runs_on
+from dataloader.verify.installed import InstalledPackage
+from dataloader.verify.link_map import Failure
+from dataloader.verify.loads import Verdict
+from dataloader.verify.run import Inspection
+from dataloader.verify.tables import load_tables
+
+_SELF_MADE = frozenset({"malformed-elf", "wrong-machine", "not-a-library", "executable-stack"})
+"""Failures that lie in a file alone."""
+_PYTHON_API = re.compile(r"_?Py[A-Z_]")
+
+
+class Contradictions:
+    """Reads one inspection of an environment that was built from a lock."""
+
+    def __init__(self, inspection: Inspection, lock: Lockfile) -> None:
+        self._inspection, self._situation = inspection, inspection.situation
+        self._artefacts = {_identity(each): each for each in map(artefact_of, lock.packages) if each.sha256}
+        self._cuda = lock.stack.get("cuda", "").partition(".")[0]
+        self._python = lock.python.version or ""
+        self._files = {file.path: file for file in inspection.scanned}
+
+    def find(self) -> Iterator[Contradiction]:
+        """Everything that another choice of packages could mend; reasons for one and the same are counted."""
+        reasons: dict[tuple[object, ...], dict[Contradiction, None]] = {}
+        for each in self._all():
+            same = (each.artefact, each.then, each.requires, each.unless_cuda, each.gpu)
+            reasons.setdefault(same, {})[each] = None
+        for first, *more in reasons.values():
+            yield replace(first, why=f"{first.why}, and {len(more)} more like it") if more else first
+
+    def _all(self) -> Iterator[Contradiction]:
+        for verdict in self._inspection.verdicts:
+            if verdict.loads:
+                yield from self._foreign_runtime(verdict)
+            elif self._situation.importance(verdict) == "error":
+                for failure in causes_of(verdict, self._situation):
+                    yield from self._of_failure(failure, verdict)
+        for finding in self._inspection.findings:
+            if finding.severity == "error":
+                yield from self._of_finding(finding)
+
+    def _of_finding(self, finding: Finding) -> Iterator[Contradiction]:
+        if finding.kind == "numpy-abi":
+            yield from self._numpy(finding)
+        elif finding.kind == "clobbered-path":
+            yield from self._clobbered(finding)
+        elif finding.kind == "malformed-elf":
+            yield from self._malformed(finding)
+        elif finding.kind == "no-gpu-code":
+            yield from self._gpu(finding)
+
+    # -- what does not load
+
+    def _of_failure(self, failure: Failure, verdict: Verdict) -> Iterator[Contradiction]:
+        artefact = self._owner(failure.path)
+        if artefact is None:
+            return
+        if failure.kind in _SELF_MADE:
+            yield self._alone(artefact, failure.kind, f"{artefact.label} has a library that cannot be loaded here")
+        elif failure.kind == "missing-library":
+            yield from self._missing(artefact, failure)
+        elif failure.kind == "version-not-provided":
+            yield from self._version(artefact, failure)
+        elif failure.kind == "undefined-symbol":
+            yield from self._symbol(artefact, failure, verdict)
+
+    def _missing(self, artefact: Artefact, failure: Failure) -> Iterator[Contradiction]:
+        name = failure.name.rpartition("/")[2]
+        if name in self._situation.provided or self._situation.may_be_of_the_system(name):
+            return  # it is there, and activation puts it on the search path
+        provider = load_tables().providers.get(name)
+        if provider is not None and not provider.driver:
+            majors = provider.cuda_majors
+            if self._cuda.isdigit() and majors and self._cuda not in majors:
+                yield self._of_other_cuda(artefact, name, majors)
+                return
+            wheels = [project for project, major in provider.pypi if major in (None, self._cuda) or not self._cuda]
+            needed = wheels[-1:] if artefact.kind == "pypi" else [f"conda:{name}" for _, name in provider.conda[:1]]
+            for package in needed:
+                why = f"{artefact.label} needs {name}, which none of the packages has"
+                yield Contradiction(
+                    artefact=artefact, then=(Bound(package=package),), requires=True, kind=failure.kind, why=why
+                )
+            return
+        for relative in self._of_the_same_name(name):
+            other = self._owner(relative)
+            if other is not None and other != artefact:
+                has = relative.rpartition("/")[2]
+                yield exclusion(
+                    artefact, other, failure.kind, f"{artefact.label} needs {name}, and {other.label} has {has}"
+                )
+
+    def _of_the_same_name(self, name: str) -> Iterator[str]:
+        """Libraries of the environment that differ from ``name`` in what follows ``.so`` alone."""
+        stem = name.partition(".so")[0]
+        for known, paths in self._situation.provided.items():
+            if known.partition(".so")[0] == stem:
+                yield from paths[:1]
+
+    def _version(self, artefact: Artefact, failure: Failure) -> Iterator[Contradiction]:
+        family, _, number = failure.name.partition("_")
+        library = (failure.provider or "").rpartition("/")[2]
+        other = self._owner(failure.provider or "")
+        if other is not None:
+            if other != artefact:
+                why = f"{artefact.label} needs {failure.name}, which {library} of {other.label} does not offer"
+                yield exclusion(artefact, other, failure.kind, why)
+        elif family == "GLIBC" and number[:1].isdigit():
+            why = f"{artefact.label} needs glibc {number}, and the target has {self._situation.target.glibc}"
+            need = Bound(package="conda:__glibc", specifier=f">={number}", world="conda")
+            yield Contradiction(artefact=artefact, then=(need,), requires=True, kind=failure.kind, why=why)
+        else:
+            why = f"{artefact.label} needs {failure.name}, which {library} of this machine does not offer"
+            yield self._alone(artefact, failure.kind, why, lasting=False)
+
+    def _symbol(self, artefact: Artefact, failure: Failure, verdict: Verdict) -> Iterator[Contradiction]:
+        symbol = demangle(failure.name.partition("@")[0])
+        others = [_identity(each) for each in frameworks_of(failure.name, self._situation.installed)]
+        partners = [self._artefacts[each] for each in others if each in self._artefacts]
+        partners = partners or list(self._partners(failure, verdict))
+        partners = [each for each in partners if each != artefact]
+        if partners:
+            other = partners[0]
+            why = f"{artefact.label} needs {symbol}, which {other.label} does not define"
+            yield exclusion(artefact, other, failure.kind, why)
+        elif _PYTHON_API.match(failure.name) and self._python:
+            minor = ".".join(self._python.split(".")[:2])
+            why = f"{artefact.label} needs {symbol}, which Python {minor} does not have"
+            bound = Bound(package="python", specifier=f"!={minor}.*")
+            yield Contradiction(artefact=artefact, then=(bound,), kind=failure.kind, why=why)
+        else:
+            why = f"{artefact.label} needs {symbol}, which nothing that it loads defines"
+            yield self._alone(artefact, failure.kind, why, lasting=False)
+
+    def _partners(self, failure: Failure, verdict: Verdict) -> Iterator[Artefact]:
+        """Whose libraries the file at fault asks for by name: one of them should have the symbol."""
+        file = self._files.get(self._situation.relative(failure.path))
+        needed = frozenset(file.facts.needed) if file and file.facts else frozenset()
+        for path in verdict.scope:
+            other = self._owner(path)
+            found = self._files.get(self._situation.relative(path))
+            soname = found.facts.soname if found and found.facts else None
+            if other is not None and needed & {soname, path.rpartition("/")[2]}:
+                yield other
+
+    # -- what loads, and does not belong
+
+    def _foreign_runtime(self, verdict: Verdict) -> Iterator[Contradiction]:
+        """An extension module that brings a CUDA runtime of another major than the stack's."""
+        if not (self._cuda.isdigit() and verdict.extension and verdict.package):
+            return
+        artefact = self._artefacts.get(_identity(verdict.package))
+        for path in verdict.scope:
+            file = self._files.get(self._situation.relative(path))
+            soname = file.facts.soname if file and file.facts else None
+            provider = load_tables().providers.get(soname or "")
+            if artefact is None or provider is None or provider.library != "libcudart":
+                continue
+            if len(provider.cuda_majors) == 1 and self._cuda not in provider.cuda_majors:
+                yield self._of_other_cuda(artefact, provider.soname, provider.cuda_majors)
+
+    def _of_other_cuda(self, artefact: Artefact, soname: str, majors: tuple[str, ...]) -> Contradiction:
+        why = f"{artefact.label} needs {soname} of CUDA {', '.join(majors)}, and the stack is CUDA {self._cuda}"
+        return Contradiction(
+            artefact=artefact, then=(artefact.excluded(),), unless_cuda=majors, kind="two-cuda-stacks", why=why
+        )
+
+    def _numpy(self, finding: Finding) -> Iterator[Contradiction]:
+        artefact = self._owner(finding.path)
+        if artefact is not None:
+            why = f"{artefact.label} was compiled with NumPy 1 and cannot use NumPy 2"
+            yield Contradiction(
+                artefact=artefact, then=(Bound(package="numpy", specifier="<2"),), kind=finding.kind, why=why
+            )
+
+    def _clobbered(self, finding: Finding) -> Iterator[Contradiction]:
+        claims = self._situation.installed.owners().get(finding.path, [])
+        found = {self._artefacts[_identity(each)] for each, _ in claims if _identity(each) in self._artefacts}
+        ordered = sorted(found, key=lambda each: (each.kind, each.name))
+        for other in ordered[1:]:
+            why = f"{ordered[0].label} and {other.label} both own {finding.path}, and differ"
+            yield exclusion(ordered[0], other, finding.kind, why)
+
+    def _malformed(self, finding: Finding) -> Iterator[Contradiction]:
+        artefact = self._owner(finding.path)
+        if artefact is not None:
+            yield self._alone(artefact, finding.kind, f"{finding.path} of {artefact.label}: {finding.message}")
+
+    def _gpu(self, finding: Finding) -> Iterator[Contradiction]:
+        artefact, owner = self._owner(finding.path), self._situation.owners.get(finding.path)
+        files = [file for file in self._files.values() if self._situation.owners.get(file.path) == owner and file.facts]
+        code = [each for file in files if file.facts for each in file.facts.gpu]
+        for gpu in self._situation.target.gpus:
+            capability = parse_capability(gpu.capability)
+            if artefact and capability and not any(runs_on(each, capability) for each in code):
+                why = f"{artefact.label} has no code for {gpu.name} ({gpu.capability}), only {describe(code)}"
+                yield Contradiction(
+                    artefact=artefact, then=(artefact.excluded(),), gpu=gpu.capability, kind=finding.kind, why=why
+                )
+
+    # -- whose
+
+    def _owner(self, path: str) -> Artefact | None:
+        owner: InstalledPackage | None = self._situation.owners.get(self._situation.relative(path))
+        return self._artefacts.get(_identity(owner)) if owner else None
+
+    def _alone(self, artefact: Artefact, kind: str, why: str, *, lasting: bool = True) -> Contradiction:
+        return Contradiction(artefact=artefact, then=(artefact.excluded(),), lasting=lasting, kind=kind, why=why)
+
+
+def _identity(package: Artefact | InstalledPackage) -> tuple[str, str]:
+    return (package.kind, package.name)

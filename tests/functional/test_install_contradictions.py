@@ -1,0 +1,274 @@
+"""What no metadata says and the files show: found before anything is installed, and solved around."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.elf import make_library, needs_gcc
+from tests.helpers.prefixes import EXTENSION
+from tests.helpers.server import IndexServer
+from tests.helpers.wheels import make_wheel
+
+pytestmark = needs_gcc
+
+TAG = "py3-none-manylinux_2_17_x86_64"
+MODULE = "extern int {symbol}(void); int PyInit__ext(void) {{ return {symbol}(); }}"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A shelf of wheels behind an index, and a directory to work in."""
+
+    here: Path
+    shelf: Path
+    parts: Path
+    index: IndexServer
+
+    def library(self, name: str, source: str, **options: Any) -> Path:
+        return make_library(self.parts / name, source, soname=name.rsplit("/", 1)[-1], **options)
+
+    def extension(self, name: str, version: str, symbol: str, needs: Sequence[Path], **options: Any) -> None:
+        """A wheel whose import loads an extension module that calls ``symbol`` of ``needs``."""
+        folder = self.parts / f"{name}-{version}"
+        module = make_library(
+            folder / f"_ext{EXTENSION}", MODULE.format(symbol=symbol), needs=needs, runpath="$ORIGIN:$ORIGIN/../engine"
+        )
+        files: dict[str, str | bytes] = {
+            f"{name}/__init__.py": f"from {name} import _ext\n",
+            f"{name}/_ext{EXTENSION}": module.read_bytes(),
+            **options.pop("files", {}),
+        }
+        make_wheel(self.shelf, name, version, files=files, tag=TAG, **options)
+
+    def engine(self, version: str, symbols: Sequence[str], soname: str = "libengine.so.1") -> Path:
+        """A wheel that brings a library; returns the library."""
+        source = "".join(f"int {symbol}(void) {{ return 1; }}\n" for symbol in symbols)
+        library = self.library(f"engine-{version}/{soname}", source)
+        make_wheel(
+            self.shelf, "engine", version, tag=TAG,
+            files={"engine/__init__.py": "", f"engine/{soname}": library.read_bytes()},
+        )  # fmt: skip
+        return library
+
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": self.index.index_url, **environ}
+        command = [sys.executable, "-m", "dataloader", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=env, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def install(self, *arguments: str, code: int = 0, **environ: str) -> tuple[dict[str, Any], str]:
+        """The document and what was said."""
+        done = self.run("install", *arguments, "-p", "env", "--json", **environ)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout), done.stderr
+
+    def versions(self) -> dict[str, str]:
+        done = self.run("list", "-p", "env", "--json")
+        return {each["name"]: each["version"] for each in json.loads(done.stdout)["packages"]}
+
+    def loader_says(self, name: str) -> str:
+        """The error of the real loader for a package's extension module; empty when it loads."""
+        program = (
+            "import ctypes, pathlib, sysconfig\n"
+            f"module = next(pathlib.Path(sysconfig.get_path('platlib'), '{name}').glob('_ext*'))\n"
+            "try: ctypes.CDLL(str(module))\n"
+            "except OSError as error: print(error, end='')\n"
+        )
+        return self.run("run", "-p", "env", "--", "python", "-c", program).stdout
+
+    def fetched(self, pattern: str) -> int:
+        """How often a wheel was asked for whole, not only for its METADATA."""
+        return sum(1 for each in self.index.requests if pattern in each.path and "range" not in each.headers)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    here, shelf = tmp_path / "here", tmp_path / "shelf"
+    here.mkdir()
+    shelf.mkdir()
+    with IndexServer(shelf) as index:
+        yield Bench(here, shelf, tmp_path / "parts", index)
+
+
+@pytest.fixture
+def mismatched(bench: Bench) -> Bench:
+    """fast 2.0 was built for engine 2.0 and does not say so; app holds engine below 2."""
+    old = bench.engine("1.0", ["engine_run"])
+    new = bench.engine("2.0", ["engine_run", "engine_run_fast"])
+    bench.extension("fast", "1.0", "engine_run", [old], requires=["engine"])
+    bench.extension("fast", "2.0", "engine_run_fast", [new], requires=["engine"])
+    make_wheel(bench.shelf, "app", "1.0", requires=["fast", "engine<2"])
+    return bench
+
+
+def test_a_symbol_that_the_chosen_engine_lacks_makes_the_solver_choose_again(mismatched: Bench) -> None:
+    _, said = mismatched.install("app")
+
+    assert mismatched.versions() == {"app": "1.0", "engine": "1.0", "fast": "1.0"}
+    assert "fast 2.0 needs engine_run_fast, which engine 1.0 does not define: choosing again" in said
+    assert mismatched.loader_says("fast") == ""
+    assert json.loads(mismatched.run("verify", "-p", "env", "--json").stdout)["findings"] == []
+
+
+def test_what_one_machine_found_out_another_solves_right_at_once(mismatched: Bench) -> None:
+    mismatched.install("app")
+    for name in ("dataloader.lock", "env"):
+        (mismatched.here / name).rename(mismatched.here / f"old-{name}")
+    before = mismatched.fetched("fast-2.0")
+    assert before == 1
+
+    _, said = mismatched.install("app")
+
+    assert mismatched.versions()["fast"] == "1.0"
+    assert "choosing again" not in said
+    assert mismatched.fetched("fast-2.0") == before
+
+
+def test_the_newer_one_is_kept_where_its_engine_may_come(mismatched: Bench) -> None:
+    mismatched.install("fast", "engine")
+
+    assert mismatched.versions() == {"engine": "2.0", "fast": "2.0"}
+
+
+def test_without_another_choice_nothing_is_changed_and_the_reason_told(mismatched: Bench) -> None:
+    mismatched.run("init")
+    manifest = (mismatched.here / "dataloader.toml").read_bytes()
+    mismatched.install("engine<2")
+    before = {path: path.read_bytes() for path in mismatched.here.glob("dataloader.*")}
+
+    document, _ = mismatched.install("fast==2.0", code=1)
+
+    assert document["error"]["code"] == "would-not-load"
+    assert "fast 2.0 needs engine_run_fast, which engine 1.0 does not define" in document["error"]["causes"]
+    assert {path: path.read_bytes() for path in mismatched.here.glob("dataloader.*")} == before
+    assert manifest != before[mismatched.here / "dataloader.toml"]
+    assert mismatched.versions() == {"engine": "1.0"}
+
+    _, said = mismatched.install("fast==2.0", "--no-verify")
+    assert mismatched.versions() == {"engine": "1.0", "fast": "2.0"}
+    assert "undefined symbol: engine_run_fast" in mismatched.loader_says("fast")
+    findings = json.loads(mismatched.run("verify", "-p", "env", "--json").stdout)["findings"]
+    assert [each["kind"] for each in findings if each["severity"] == "error"] == ["undefined-symbol"]
+    assert "choosing again" not in said
+
+
+def test_sync_solves_a_lock_again_that_would_not_load_unless_it_must_not(mismatched: Bench) -> None:
+    mismatched.run("init")
+    manifest = mismatched.here / "dataloader.toml"
+    manifest.write_text(manifest.read_text().replace("[pypi-dependencies]", '[pypi-dependencies]\napp = "*"'))
+    assert mismatched.run("lock").returncode == 0
+    lock = mismatched.here / "dataloader.lock"
+    before = lock.read_bytes()
+
+    for flag in ("--locked", "--frozen"):
+        refused = mismatched.run("sync", flag, "-p", "env", "--json")
+        assert refused.returncode == 1, refused.stderr
+        assert json.loads(refused.stdout)["error"]["code"] == "would-not-load"
+        assert (lock.read_bytes(), (mismatched.here / "env").exists()) == (before, False)
+
+    done = mismatched.run("sync", "-p", "env", "--json")
+    assert done.returncode == 0, done.stderr
+    assert mismatched.versions()["fast"] == "1.0"
+    assert lock.read_bytes() != before
+    assert mismatched.run("sync", "--locked", "-p", "env").returncode == 0
+
+
+def test_a_missing_version_of_a_symbol_names_whose_it_is(bench: Bench) -> None:
+    old = bench.library("engine-1.0/libengine.so.1", "int run(void) { return 1; }", versions="ENGINE_1 { run; };")
+    new = bench.library("engine-2.0/libengine.so.1", "int run(void) { return 1; }", versions="ENGINE_2 { run; };")
+    for version, library in (("1.0", old), ("2.0", new)):
+        files: dict[str, str | bytes] = {"engine/__init__.py": "", "engine/libengine.so.1": library.read_bytes()}
+        make_wheel(bench.shelf, "engine", version, tag=TAG, files=files)
+    bench.extension("fast", "2.0", "run", [new], requires=["engine"])
+    bench.extension("fast", "1.0", "run", [old], requires=["engine"])
+
+    _, said = bench.install("fast", "engine<2")
+
+    assert bench.versions() == {"engine": "1.0", "fast": "1.0"}
+    assert "fast 2.0 needs ENGINE_2, which libengine.so.1 of engine 1.0 does not offer" in said
+
+
+def test_another_soname_of_the_same_library(bench: Bench) -> None:
+    bench.engine("1.0", ["run"])
+    newer = bench.engine("2.0", ["run"], soname="libengine.so.2")
+    bench.extension("fast", "2.0", "run", [newer], requires=["engine"])
+    bench.extension("fast", "1.0", "run", [bench.parts / "engine-1.0/libengine.so.1"], requires=["engine"])
+
+    _, said = bench.install("fast", "engine<2")
+
+    assert bench.versions() == {"engine": "1.0", "fast": "1.0"}
+    assert "fast 2.0 needs libengine.so.2, and engine 1.0 has libengine.so.1" in said
+
+
+def test_a_cuda_runtime_of_another_major_than_the_stack(bench: Bench) -> None:
+    for version, soname in (("1.0", "libcudart.so.11.0"), ("2.0", "libcudart.so.13")):
+        runtime = bench.library(f"runtime-{version}/{soname}", "int cudaMalloc(void) { return 0; }")
+        bench.extension("kernels", version, "cudaMalloc", [runtime], files={f"kernels/{soname}": runtime.read_bytes()})
+
+    _, said = bench.install("kernels", "--cuda=11.8")
+    assert bench.versions()["kernels"] == "1.0"
+    assert "kernels 2.0 needs libcudart.so.13 of CUDA 13, and the stack is CUDA 11" in said
+
+    bench.run("install", "kernels", "-p", "other", "--lockfile", "other.lock")
+    assert '"version": "2.0"' in bench.run("list", "-p", "other", "--json").stdout
+
+
+def test_two_packages_that_want_one_path(bench: Bench) -> None:
+    make_wheel(bench.shelf, "left", "1.0", files={"shared/core.py": "left = 1\n"})
+    make_wheel(bench.shelf, "right", "2.0", files={"shared/core.py": "right = 1\n"})
+    make_wheel(bench.shelf, "right", "1.0", files={"right/core.py": "right = 1\n"})
+
+    _, said = bench.install("left", "right")
+
+    assert bench.versions() == {"left": "1.0", "right": "1.0"}
+    assert "shared/core.py" in said
+
+    document, _ = bench.install("left", "right==2.0", code=1)
+    assert document["error"]["code"] == "no-solution"
+    assert any(line.startswith("rule learned-") and "shared/core.py" in line for line in document["error"]["causes"])
+
+
+def test_a_wheel_that_needs_a_newer_glibc_than_its_tag_says(bench: Bench) -> None:
+    future = bench.library("libc.so.6", "int future(void) { return 1; }", versions="GLIBC_2.99 { future; };")
+    bench.extension("modern", "2.0", "future", [future])
+    make_wheel(bench.shelf, "modern", "1.0")
+
+    _, said = bench.install("modern")
+
+    assert bench.versions() == {"modern": "1.0"}
+    assert "modern 2.0 needs glibc 2.99" in said
+
+
+def test_what_only_the_machine_lacks_is_told_and_installed(bench: Bench) -> None:
+    system = bench.library("libscreen.so.1", "int draw(void) { return 1; }")
+    bench.extension("viewer", "1.0", "draw", [system])
+    make_wheel(bench.shelf, "viewer", "0.9")
+
+    _, said = bench.install("viewer")
+
+    assert bench.versions() == {"viewer": "1.0"}
+    assert "libscreen.so.1" in said
+
+
+def test_a_damaged_note_counts_as_absent(mismatched: Bench) -> None:
+    mismatched.install("app")
+    notes = list(Path(os.environ["DATALOADER_CACHE_DIR"]).glob("learned-1/*/contradictions/*.json"))
+    assert len(notes) == 1
+    notes[0].write_bytes(b'[{"artefact": 1}]')
+    (mismatched.here / "dataloader.lock").unlink()
+    (mismatched.here / "env").rename(mismatched.here / "old")
+
+    _, said = mismatched.install("app")
+
+    assert mismatched.versions()["fast"] == "1.0"
+    assert "choosing again" in said
