@@ -46,6 +46,11 @@ class Learned:
                 found.update(dict.fromkeys(_read(path)))
         return tuple(sorted(found, key=lambda each: (each.artefact.name, each.artefact.version, each.kind, each.why)))
 
+    @property
+    def found_here(self) -> tuple[str, ...]:
+        """What this process found out, in the user's terms."""
+        return tuple(each.why for each in self._here)
+
     def add(self, new: Iterable[Contradiction]) -> tuple[Contradiction, ...]:
         """Remember contradictions; return those that were not known yet."""
         fresh = [each for each in dict.fromkeys(new) if each not in set(self.contradictions())]

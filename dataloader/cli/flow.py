@@ -78,7 +78,11 @@ async def _install(one: Session, asked: Request, specs: tuple[str, ...], flags: 
     async with _client(one, asked) as client:
         result = await proof.until_it_loads(attempt, lambda: chosen[-1], files)
     one.write(
-        {**lock_document(chosen[-1]), **sync_document(result, asked.prefix)},
+        {
+            **lock_document(chosen[-1]),
+            **sync_document(result, asked.prefix),
+            "left_out": list(proof.learned.found_here),
+        },
         sync_text(result, asked.prefix, dry_run=one.options.dry_run),
     )
     return 0
@@ -146,7 +150,7 @@ async def _sync_command(
     if not (frozen or one.options.dry_run):
         _remember_agreement(one, request, data)
     one.write(
-        {"status": "ok", **sync_document(result, request.prefix)},
+        {"status": "ok", **sync_document(result, request.prefix), "left_out": list(proof.learned.found_here)},
         sync_text(result, request.prefix, dry_run=one.options.dry_run),
     )
     return 0

@@ -7,20 +7,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.elf import make_library, needs_gcc
-from tests.helpers.prefixes import EXTENSION
+from tests.helpers.prefixes import EXTENSION, SITE
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
 pytestmark = needs_gcc
 
 TAG = "py3-none-manylinux_2_17_x86_64"
+RUNPATH = "$ORIGIN:$ORIGIN/../engine:$ORIGIN/../../.."
 MODULE = "extern int {symbol}(void); int PyInit__ext(void) {{ return {symbol}(); }}"
 
 
@@ -32,6 +34,7 @@ class Bench:
     shelf: Path
     parts: Path
     index: IndexServer
+    channel: str = ""
 
     def library(self, name: str, source: str, **options: Any) -> Path:
         return make_library(self.parts / name, source, soname=name.rsplit("/", 1)[-1], **options)
@@ -40,7 +43,10 @@ class Bench:
         """A wheel whose import loads an extension module that calls ``symbol`` of ``needs``."""
         folder = self.parts / f"{name}-{version}"
         module = make_library(
-            folder / f"_ext{EXTENSION}", MODULE.format(symbol=symbol), needs=needs, runpath="$ORIGIN:$ORIGIN/../engine"
+            folder / f"_ext{EXTENSION}",
+            MODULE.format(symbol=symbol),
+            needs=needs,
+            runpath="$ORIGIN:$ORIGIN/../engine:$ORIGIN/../../..",
         )
         files: dict[str, str | bytes] = {
             f"{name}/__init__.py": f"from {name} import _ext\n",
@@ -60,7 +66,8 @@ class Bench:
         return library
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": self.index.index_url, **environ}
+        worlds = {"DATALOADER_CHANNEL": self.channel} if self.channel else {"DATALOADER_CONDA": "never"}
+        env = {**os.environ, **worlds, "DATALOADER_INDEX_URL": self.index.index_url, **environ}
         command = [sys.executable, "-m", "dataloader", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=env, check=False)
         assert "Traceback" not in done.stderr, done.stderr
@@ -112,9 +119,10 @@ def mismatched(bench: Bench) -> Bench:
 
 
 def test_a_symbol_that_the_chosen_engine_lacks_makes_the_solver_choose_again(mismatched: Bench) -> None:
-    _, said = mismatched.install("app")
+    document, said = mismatched.install("app")
 
     assert mismatched.versions() == {"app": "1.0", "engine": "1.0", "fast": "1.0"}
+    assert document["left_out"] == ["fast 2.0 needs engine_run_fast, which engine 1.0 does not define"]
     assert "fast 2.0 needs engine_run_fast, which engine 1.0 does not define: choosing again" in said
     assert mismatched.loader_says("fast") == ""
     assert json.loads(mismatched.run("verify", "-p", "env", "--json").stdout)["findings"] == []
@@ -272,3 +280,35 @@ def test_a_damaged_note_counts_as_absent(mismatched: Bench) -> None:
 
     assert mismatched.versions()["fast"] == "1.0"
     assert "choosing again" in said
+
+
+@pytest.fixture
+def two_worlds(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
+    """libengine is conda's; the newest fast (a wheel) and tool (conda's) need libengine 2 and do not say so."""
+    channel = tmp_path / "channel"
+    make_python_package(channel)
+    script = "ENGINE_1 { run; };"
+    for version, versions in (("1.0", script), ("2.0", f"{script} ENGINE_2 {{ sprint; }} ENGINE_1;")):
+        source = "int run(void) { return 1; } int sprint(void) { return 2; }"
+        engine = bench.library(f"conda-{version}/libengine.so.1", source, versions=versions)
+        make_conda_package(channel, "libengine", version, files={"lib/libengine.so.1": engine})
+        symbol = "run" if version == "1.0" else "sprint"
+        bench.extension("fast", version, symbol, [engine])
+        use = f"extern int {symbol}(void); int use(void) {{ return {symbol}(); }}"
+        tool = bench.library(f"tool-{version}/libtool.so.1", use, needs=[engine], runpath="$ORIGIN")
+        files = {"lib/libtool.so.1": tool, f"{SITE}/tool.py": "import ctypes\nctypes.CDLL('libtool.so.1')\n"}
+        make_conda_package(channel, "tool", version, files=files, depends=["libengine", "python"])
+    return replace(bench, channel=index_channel(channel))
+
+
+@pytest.mark.parametrize("asked", ["fast", "conda:tool"])
+def test_a_library_of_conda_contradicts_what_was_built_for_a_newer_one(two_worlds: Bench, asked: str) -> None:
+    name = asked.removeprefix("conda:")
+    two_worlds.install(asked, "conda:libengine", "conda:python")
+    assert two_worlds.versions()[name] == "2.0"
+
+    (two_worlds.here / "dataloader.lock").unlink()
+    _, said = two_worlds.install(asked, "conda:libengine=1", "conda:python", "--reinstall")
+
+    assert (two_worlds.versions()[name], two_worlds.versions()["libengine"]) == ("1.0", "1.0")
+    assert f"{name} 2.0 needs ENGINE_2, which libengine.so.1 of libengine 1.0 does not offer: choosing again" in said
