@@ -39,14 +39,16 @@ class Bench:
     def library(self, name: str, source: str, **options: Any) -> Path:
         return make_library(self.parts / name, source, soname=name.rsplit("/", 1)[-1], **options)
 
-    def extension(self, name: str, version: str, symbol: str, needs: Sequence[Path], **options: Any) -> None:
+    def extension(
+        self, name: str, version: str, symbol: str, needs: Sequence[Path], *, runpath: str = RUNPATH, **options: Any
+    ) -> None:
         """A wheel whose import loads an extension module that calls ``symbol`` of ``needs``."""
         folder = self.parts / f"{name}-{version}"
         module = make_library(
             folder / f"_ext{EXTENSION}",
             MODULE.format(symbol=symbol),
             needs=needs,
-            runpath="$ORIGIN:$ORIGIN/../engine:$ORIGIN/../../..",
+            runpath=runpath,
         )
         files: dict[str, str | bytes] = {
             f"{name}/__init__.py": f"from {name} import _ext\n",
@@ -231,6 +233,21 @@ def test_a_cuda_runtime_of_another_major_than_the_stack(bench: Bench) -> None:
     assert '"version": "2.0"' in bench.run("list", "-p", "other", "--json").stdout
 
 
+def test_a_library_of_the_stack_that_nothing_brings_is_required(bench: Bench) -> None:
+    cudnn = bench.library("cudnn/libcudnn.so.9", "int cudnnCreate(void) { return 0; }")
+    make_wheel(
+        bench.shelf, "nvidia-cudnn-cu12", "9.1.0.70", tag=TAG,
+        files={"nvidia/cudnn/lib/libcudnn.so.9": cudnn.read_bytes()},
+    )  # fmt: skip
+    bench.extension("layers", "1.0", "cudnnCreate", [cudnn], runpath="$ORIGIN/../nvidia/cudnn/lib")
+
+    document, _ = bench.install("layers", "--cuda=12.4")
+
+    assert bench.versions() == {"layers": "1.0", "nvidia-cudnn-cu12": "9.1.0.70"}
+    assert document["left_out"] == ["layers 1.0 needs libcudnn.so.9, which none of the packages has"]
+    assert bench.loader_says("layers") == ""
+
+
 def test_two_packages_that_want_one_path(bench: Bench) -> None:
     make_wheel(bench.shelf, "left", "1.0", files={"shared/core.py": "left = 1\n"})
     make_wheel(bench.shelf, "right", "2.0", files={"shared/core.py": "right = 1\n"})
@@ -283,7 +300,7 @@ def test_a_damaged_note_counts_as_absent(mismatched: Bench) -> None:
 
 
 @pytest.fixture
-def two_worlds(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
+def two_worlds(bench: Bench, tmp_path: Path) -> Bench:
     """libengine is conda's; the newest fast (a wheel) and tool (conda's) need libengine 2 and do not say so."""
     channel = tmp_path / "channel"
     make_python_package(channel)
@@ -296,7 +313,8 @@ def two_worlds(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
         bench.extension("fast", version, symbol, [engine])
         use = f"extern int {symbol}(void); int use(void) {{ return {symbol}(); }}"
         tool = bench.library(f"tool-{version}/libtool.so.1", use, needs=[engine], runpath="$ORIGIN")
-        files = {"lib/libtool.so.1": tool, f"{SITE}/tool.py": "import ctypes\nctypes.CDLL('libtool.so.1')\n"}
+        source = "import ctypes\nctypes.CDLL('libtool.so.1')\n"
+        files: dict[str, str | bytes | Path] = {"lib/libtool.so.1": tool, f"{SITE}/tool.py": source}
         make_conda_package(channel, "tool", version, files=files, depends=["libengine", "python"])
     return replace(bench, channel=index_channel(channel))
 
