@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.contradictions import Contradiction, artefact_of, exclusion
 from dataloader.errors import WouldNotLoad
-from dataloader.learned import Learned, proof_key
 from dataloader.lockfile.model import Lockfile
 from dataloader.reporter import Reporter
 from dataloader.target import Target
 
 if TYPE_CHECKING:
     from dataloader.install.tree import PathClash
-    from dataloader.interpreters import Interpreter
     from dataloader.verify.findings import Finding
 
 _SHOWN = 3
@@ -34,41 +32,25 @@ class Contradicted(WouldNotLoad):
         )
 
 
-def make_prover(
-    lock: Lockfile,
-    python: Interpreter | None,
-    machine: str,
-    targets: Callable[[], Sequence[Target]],
-    learned: Learned,
-    facts: Path,
-    reporter: Reporter,
-) -> Callable[[Path], None] | None:
-    """Return what judges a tree that was built from ``lock``; ``None`` where that is known to load.
+def prove(tree: Path, lock: Lockfile, targets: Sequence[Target], facts: Path, reporter: Reporter) -> None:
+    """Look at a tree that was built from ``lock``.
 
     Args:
-        python: This machine's Python, where the lock stands on one.
-        machine: Stands for the machines that it is meant for.
-        targets: Says which those are; asked only where the outcome is not known yet.
-        learned: Where the outcome is kept.
+        targets: The machines that it is meant for.
         facts: Directory of verify's facts cache.
         reporter: Is told what only the machine can mend.
+
+    Raises:
+        Contradicted: other packages could mend what is wrong with it.
     """
-    key = proof_key(lock, python, machine)
-    if not lock.packages or learned.is_proven(key):
-        return None
-
-    def prove(tree: Path) -> None:
-        reporter.start("verify", "verifying", None, "packages")
-        try:
-            contradictions, rest = _judge(tree, lock, targets(), facts)
-        finally:
-            reporter.finish("verify")
-        if contradictions:
-            raise Contradicted(contradictions)
-        learned.prove(key)
-        _tell(rest, reporter)
-
-    return prove
+    reporter.start("verify", "verifying", None, "packages")
+    try:
+        contradictions, rest = _judge(tree, lock, targets, facts)
+    finally:
+        reporter.finish("verify")
+    if contradictions:
+        raise Contradicted(contradictions)
+    _tell(rest, reporter)
 
 
 def _judge(

@@ -61,7 +61,7 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, p
 
 
 async def _install(one: Session, asked: Request, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
-    old, proof = _existing(asked.lockfile), Proof.of(one, place.layers)
+    old, proof = _existing(asked.lockfile), Proof(one, place.layers)
     files = [asked.lockfile, *([asked.manifest.path] if asked.manifest else [])]
     chosen: list[Lockfile] = []
 
@@ -81,7 +81,7 @@ async def _install(one: Session, asked: Request, specs: tuple[str, ...], flags: 
         {
             **lock_document(chosen[-1]),
             **sync_document(result, asked.prefix),
-            "left_out": list(proof.learned.found_here),
+            "left_out": proof.left_out,
         },
         sync_text(result, asked.prefix, dry_run=one.options.dry_run),
     )
@@ -109,7 +109,7 @@ def _something(request: Request, verb: str) -> None:
 async def _lock(one: Session, request: Request) -> int:
     old = _existing(request.lockfile)
     async with _client(one, request) as client:
-        request, locked = await _solve(one, request, client, old, Proof.of(one))
+        request, locked = await _solve(one, request, client, old, Proof(one))
     changed = False if one.options.dry_run else write_lock(locked.lock, request.lockfile)
     one.write(lock_document(locked.lock), lock_text(locked.lock, old))
     one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
@@ -128,7 +128,7 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
 async def _sync_command(
     one: Session, request: Request, place: Place, *, frozen: bool, locked: bool, check: bool
 ) -> int:
-    proof = Proof.of(one, place.layers)
+    proof = Proof(one, place.layers)
     chosen: list[Lockfile] = []
     may_solve = not (frozen or locked or check or request.manifest is None)
 
@@ -150,7 +150,7 @@ async def _sync_command(
     if not (frozen or one.options.dry_run):
         _remember_agreement(one, request, data)
     one.write(
-        {"status": "ok", **sync_document(result, request.prefix), "left_out": list(proof.learned.found_here)},
+        {"status": "ok", **sync_document(result, request.prefix), "left_out": proof.left_out},
         sync_text(result, request.prefix, dry_run=one.options.dry_run),
     )
     return 0
@@ -214,7 +214,7 @@ async def _lock_of(
     from dataloader.locking import make_lock
 
     return await make_lock(
-        request, client, reporter, cache=one.cache, environ=one.environ, old=old, learned=proof.known()
+        request, client, reporter, cache=one.cache, environ=one.environ, old=old, learned=proof.learned.contradictions()
     )
 
 
@@ -279,7 +279,7 @@ async def warm(one: Session, request: Request) -> int:
     try:
         async with _client(one, request) as client:
             aside = replace(request, prefix=folder / "env")
-            result = await _sync(one, aside, lock, None, client, Proof.of(one), check=False)
+            result = await _sync(one, aside, lock, None, client, Proof(one), check=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return result.downloaded_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +12,6 @@ from dataloader.files import replace_file
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
-    from dataloader.contradictions import Contradiction
     from dataloader.interpreters import Interpreter
     from dataloader.learned import Learned
     from dataloader.lockfile.model import Lockfile
@@ -27,40 +26,42 @@ MOST = 24
 the next command goes on from there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """What one command learns of package files, and how it sees to it that only what loads is installed."""
 
-    one: Session
-    learned: Learned
-    """Empty, and keeping nothing, under ``--no-verify``."""
+    def __init__(self, one: Session, layers: Sequence[Path] = ()) -> None:
+        """``layers`` are read-only caches that know more. Under ``--no-verify`` nothing is known, and nothing kept."""
+        self._one, self._layers = one, layers
 
-    @classmethod
-    def of(cls, one: Session, layers: Sequence[Path] = ()) -> Proof:
-        """The proof of one command; ``layers`` are read-only caches that know more."""
+    @cached_property
+    def learned(self) -> Learned:
+        """What binds a solve."""
         from dataloader.learned import Learned
 
-        return cls(one=one, learned=Learned(None if one.options.no_verify else one.cache, layers, one.reporter))
+        one = self._one
+        return Learned(None if one.options.no_verify else one.cache, self._layers, one.reporter)
 
-    def known(self) -> tuple[Contradiction, ...]:
-        """What binds a solve."""
-        return self.learned.contradictions()
+    @property
+    def left_out(self) -> list[str]:
+        """What this command found out, for its document."""
+        # A sync of what is known to load asks for nothing that was learnt, and does not import it.
+        return list(self.learned.found_here) if "learned" in vars(self) else []
 
     def prover(self, request: Request, lock: Lockfile, python: Interpreter | None) -> Callable[[Path], None] | None:
         """Return what judges the tree of a lock before it is switched to; ``None`` where that is not needed."""
-        from dataloader.proving import make_prover
+        from dataloader.proofs import Proofs, proof_key
 
-        if self.one.options.no_verify:
+        if self._one.options.no_verify or not lock.packages:
             return None
-        return make_prover(
-            lock,
-            python,
-            _machines(request),
-            lambda: _targets(self.one, request),
-            self.learned,
-            self.one.cache / "facts",
-            self.one.reporter,
-        )
+        proofs, key = Proofs(self._one.cache, self._layers), proof_key(lock, python, _machines(request))
+
+        def look(tree: Path) -> None:
+            from dataloader.proving import prove
+
+            prove(tree, lock, _targets(self._one, request), self._one.cache / "facts", self._one.reporter)
+            proofs.add(key, self._one.reporter)
+
+        return None if proofs.has(key) else look
 
     async def until_it_loads(
         self, attempt: Callable[[], Awaitable[T]], lock_of: Callable[[], Lockfile], files: Sequence[Path]
@@ -68,7 +69,7 @@ class Proof:
         """Run ``attempt``, which solves and installs, until nothing that it builds contradicts itself.
 
         Args:
-            attempt: Solves anew each time, bound by :meth:`known`.
+            attempt: Solves anew each time, bound by :attr:`learned`.
             lock_of: The lock that the last attempt built from.
             files: What an attempt writes; put back as it was where nothing loads.
 
@@ -105,7 +106,7 @@ class Proof:
         try:
             return await attempt()
         except PathClash as clash:
-            found = None if self.one.options.no_verify else of_clash(clash, lock_of())
+            found = None if self._one.options.no_verify else of_clash(clash, lock_of())
             if found is None:
                 raise
             raise found from clash
@@ -115,7 +116,7 @@ class Proof:
         if not fresh:
             raise found  # the solver knew, and could not heed it
         for each in fresh:
-            self.one.reporter.warn(f"{each.why}: choosing again")
+            self._one.reporter.warn(f"{each.why}: choosing again")
 
 
 def _restore(before: dict[Path, bytes | None]) -> None:
@@ -135,7 +136,7 @@ def _no_other_choice(found: Contradicted, failure: ResolutionFailure) -> Contrad
 
 def _machines(request: Request) -> str:
     """Stands for the machines that a request is for."""
-    from dataloader.learned import machine_key
+    from dataloader.proofs import machine_key
 
     said = [repr(request.system), repr(request.gpus), repr(request.platform)]
     if request.target_file is not None:

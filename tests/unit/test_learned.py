@@ -9,8 +9,10 @@ import pytest
 
 from dataloader.compat.model import Bound
 from dataloader.contradictions import Artefact, Contradiction, exclusion, from_dict, to_dict
-from dataloader.learned import Learned, proof_key
+from dataloader.learned import Learned
 from dataloader.lockfile.model import PypiPackage
+from dataloader.proofs import Proofs, proof_key
+from dataloader.reporter import Reporter
 from dataloader.target import Gpu, Target
 from tests.helpers.locks import lock_of
 
@@ -101,11 +103,11 @@ def test_a_proof_is_of_these_packages_on_this_kind_of_machine(tmp_path: Path) ->
     package = PypiPackage(name="fast", version="2.0", url="https://index.test/fast.whl", sha256="a" * 64)
     lock = lock_of(package, replace(package, name="slow"))
     key = proof_key(lock, None, "here")
-    learned = Learned(tmp_path)
-    learned.prove(key)
+    Proofs(tmp_path).add(key, Reporter())
 
-    assert learned.is_proven(key)
+    assert Proofs(tmp_path).has(key)
+    assert Proofs(tmp_path / "other", [tmp_path]).has(key)
+    assert not Proofs(tmp_path / "other").has(key)
     assert proof_key(replace(lock, inputs={"other": 1}), None, "here") == key
     assert proof_key(replace(lock, packages=lock.packages[1:]), None, "here") != key
     assert proof_key(lock, None, "there") != key
-    assert not Learned(None).is_proven(key)

@@ -1,0 +1,68 @@
+"""Which sets of packages are known to load: notes in the cache, so that nothing is looked at twice.
+
+Layout below the cache directory: ``learned-1/RELEASE/proofs/DIGEST``, empty files. They are judgements of one release
+of this program, so each release keeps its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.files import replace_file
+from dataloader.lockfile.model import Lockfile
+from dataloader.reporter import Reporter
+
+if TYPE_CHECKING:
+    from dataloader.interpreters import Interpreter
+
+
+class Proofs:
+    """The notes of one writable cache over any number of read-only ones."""
+
+    def __init__(self, cache: Path, layers: Sequence[Path] = ()) -> None:
+        from dataloader import __version__
+
+        self._places = [each / "learned-1" / __version__ / "proofs" for each in (cache, *layers)]
+
+    def has(self, key: str) -> bool:
+        """Whether the packages of this :func:`proof_key` are known to load."""
+        return any((place / key).exists() for place in self._places)
+
+    def add(self, key: str, reporter: Reporter) -> None:
+        """Note that the packages of this :func:`proof_key` load."""
+        path = self._places[0] / key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, b"")
+        except OSError as error:
+            reporter.debug(f"{path} cannot be written, so this will be looked at again: {error.strerror}")
+
+
+def proof_key(lock: Lockfile, python: Interpreter | None, machine: str) -> str:
+    """Stands for all that a verdict on a fresh environment depends on: packages, Python and machine."""
+    packages = sorted((type(each).__name__, each.name, each.version, each.sha256 or each.url) for each in lock.packages)
+    host = [python.version, python.soabi] if python else []
+    parts = [lock.platform, packages, sorted(lock.stack.items()), host, machine]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def machine_key() -> str:
+    """Stands for what of this machine decides whether packages load: looked up in a millisecond, without probing."""
+    libc = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None
+    folders = (Path("/usr/lib"), Path("/usr/lib64"), *Path("/usr/lib").glob("*-linux-*"))
+    libraries = sorted({str(path.resolve()) for folder in folders for path in folder.glob("libstdc++.so.6")})
+    gpus = [_model(path) for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
+    return json.dumps([os.uname().machine, libc, libraries, gpus])
+
+
+def _model(path: Path) -> str:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.startswith("Model:")), "")
