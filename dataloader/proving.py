@@ -28,7 +28,10 @@ class Contradicted(WouldNotLoad):
         super().__init__(
             "the packages do not go together, as their files show; nothing was changed",
             causes=tuple(dict.fromkeys(each.why for each in contradictions)),
-            suggestions=("Solve again with `dataloader install`.", "Or take it as it is with --no-verify."),
+            suggestions=(
+                "Choose other packages with `dataloader lock`.",
+                "Or take these as they are with --no-verify.",
+            ),
         )
 
 

@@ -76,7 +76,7 @@ async def _install(one: Session, asked: Request, specs: tuple[str, ...], flags: 
         return await _sync(one, request, locked.lock, data, client, proof, check=False, place=place)
 
     async with _client(one, asked) as client:
-        result = await proof.until_it_loads(attempt, lambda: chosen[-1], files)
+        result = await proof.until_it_loads(attempt, lambda: chosen[-1], files, again=True)
     one.write(
         {
             **lock_document(chosen[-1]),
@@ -133,7 +133,7 @@ async def _sync_command(
     may_solve = not (frozen or locked or check or request.manifest is None)
 
     async def attempt() -> SyncResult:
-        if chosen and may_solve:  # what the lock holds does not go together
+        if chosen:  # what the lock holds does not go together
             chosen.append((await _solve(one, request, client, chosen[0], proof))[1].lock)
             write_lock(chosen[-1], request.lockfile)
         else:
@@ -142,10 +142,7 @@ async def _sync_command(
         return await _sync(one, request, chosen[-1], data, client, proof, check=check, place=place)
 
     async with _client(one, request) as client:
-        if may_solve:
-            result = await proof.until_it_loads(attempt, lambda: chosen[-1], [request.lockfile])
-        else:
-            result = await attempt()
+        result = await proof.until_it_loads(attempt, lambda: chosen[-1], [request.lockfile], again=may_solve)
     data = request.lockfile.read_bytes()
     if not (frozen or one.options.dry_run):
         _remember_agreement(one, request, data)

@@ -64,7 +64,12 @@ class Proof:
         return None if proofs.has(key) else look
 
     async def until_it_loads(
-        self, attempt: Callable[[], Awaitable[T]], lock_of: Callable[[], Lockfile], files: Sequence[Path]
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        lock_of: Callable[[], Lockfile],
+        files: Sequence[Path],
+        *,
+        again: bool,
     ) -> T:
         """Run ``attempt``, which solves and installs, until nothing that it builds contradicts itself.
 
@@ -72,6 +77,7 @@ class Proof:
             attempt: Solves anew each time, bound by :attr:`learned`.
             lock_of: The lock that the last attempt built from.
             files: What an attempt writes; put back as it was where nothing loads.
+            again: Whether other packages may be chosen; else what is found is only learnt.
 
         Raises:
             Contradicted: no other choice of packages is left, or too many were tried.
@@ -85,8 +91,13 @@ class Proof:
                 try:
                     return await self._once(attempt, lock_of)
                 except Contradicted as found:
+                    known = last.contradictions if last else ()
                     last = found
-                    self._learn(found)
+                    self.learned.add(found.contradictions)
+                    if not again or set(found.contradictions) <= set(known):
+                        raise  # nobody may choose, or the solver knew and could not heed it
+                    for each in found.contradictions:
+                        self._one.reporter.warn(f"{each.why}: choosing again")
                 except ResolutionFailure as failure:
                     if last is None:
                         raise
@@ -110,13 +121,6 @@ class Proof:
             if found is None:
                 raise
             raise found from clash
-
-    def _learn(self, found: Contradicted) -> None:
-        fresh = self.learned.add(found.contradictions)
-        if not fresh:
-            raise found  # the solver knew, and could not heed it
-        for each in fresh:
-            self._one.reporter.warn(f"{each.why}: choosing again")
 
 
 def _restore(before: dict[Path, bytes | None]) -> None:
