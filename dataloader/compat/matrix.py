@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from dataloader.compat.model import (
     Build,
@@ -36,7 +35,7 @@ _Row = dict[str, Any]
 _Placed = dict[str, tuple[_Row, str]]
 """id -> (row, where it stands)."""
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=NamedTuple)
 _SHARED = "build"
 """The table whose files are one per framework: only those that are asked for are read."""
 
@@ -214,14 +213,13 @@ def _refuse(problems: Sequence[str]) -> None:
 
 
 def _rows(placed: _Placed, table: str, kind: type[_T]) -> list[_T]:
-    names = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     rows = []
     for row, _ in placed.values():
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
         if table == "build":
             values.setdefault("package", row["framework"])
             values.setdefault("versions", f"=={row['version']}")
-        rows.append(kind(**{key: value for key, value in values.items() if key in names}))
+        rows.append(kind(**{key: value for key, value in values.items() if key in kind._fields}))  # type: ignore[call-overload]
     return rows
 
 

@@ -1,9 +1,12 @@
-"""The vocabulary that the compatibility matrix speaks to the solver: bounds and rules. Values only."""
+"""The rows of the compatibility matrix, and the vocabulary that it speaks to the solver: bounds and rules. Values only.
+
+Rows are named tuples: a dataclass takes eight times as long to make, and every plan pays for ten kinds of row.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 World: TypeAlias = Literal["any", "pypi", "conda"]
 
@@ -65,8 +68,7 @@ class StackNeeds:
     """What the user should know though it does not stop anything."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class Build(NamedTuple):
     """One matrix row: a published build of a framework."""
 
     id: str
@@ -82,6 +84,9 @@ class Build:
     """The package that carries it there (``cupy-cuda12x``; a conda name for conda channels)."""
     cuda: str | None
     """CUDA version compiled against (``"12.1"``, or ``"12"`` when only the major is known); None: a CPU build."""
+    source: str
+    date: str
+    """Day the source was read, ISO 8601."""
     cuda_runs: str | None = None
     """PEP 440 specifier of the CUDA runtimes that it runs with; None: the very one it was built with."""
     python: tuple[str, ...] = ()
@@ -102,18 +107,16 @@ class Build:
     needs: tuple[str, ...] = ()
     """Requirements (PEP 508, or ``conda:``) that its metadata does not state and without which it does not run."""
     released: str | None = None
-    source: str
-    date: str
-    """Day the source was read, ISO 8601."""
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Toolkit:
+class Toolkit(NamedTuple):
     """One CUDA ``major.minor``."""
 
     id: str
     cuda: str
+    source: str
+    date: str
     driver: str | None = None
     """Linux driver released with it: what PTX compiled by this toolkit needs."""
     gcc_max: str | None = None
@@ -122,13 +125,10 @@ class Toolkit:
     clang_max: str | None = None
     sm: tuple[str, ...] = ()
     """Compute capabilities that it can compile for."""
-    source: str
-    date: str
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverFloor:
+class DriverFloor(NamedTuple):
     """The oldest Linux driver that runs every minor of one CUDA major (minor-version compatibility)."""
 
     id: str
@@ -139,36 +139,33 @@ class DriverFloor:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuModel:
+class GpuModel(NamedTuple):
     """The compute capability of one GPU."""
 
     id: str
     gpu: str
     capability: str
-    architecture: str = ""
-    segment: str = ""
     source: str
     date: str
+    architecture: str = ""
+    segment: str = ""
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cudnn:
+class Cudnn(NamedTuple):
     """One cuDNN release."""
 
     id: str
     cudnn: str
     cuda_majors: tuple[str, ...]
-    capability_min: str | None = None
-    released: str | None = None
     source: str
     date: str
+    capability_min: str | None = None
+    released: str | None = None
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nccl:
+class Nccl(NamedTuple):
     """One NCCL build of one channel, with the CUDA versions it was built with."""
 
     id: str
@@ -181,8 +178,7 @@ class Nccl:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WheelIndex:
+class WheelIndex(NamedTuple):
     """A wheel index beside PyPI, one per CUDA variant."""
 
     id: str
@@ -197,8 +193,7 @@ class WheelIndex:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelName:
+class ChannelName(NamedTuple):
     """A conda channel that is known by its name wherever it is served from."""
 
     id: str
@@ -208,8 +203,7 @@ class ChannelName:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Component:
+class Component(NamedTuple):
     """The PyPI wheels that carry the libraries of one CUDA toolkit."""
 
     id: str
@@ -220,32 +214,32 @@ class Component:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageRule:
+class PackageRule(NamedTuple):
     """An implication between packages, as written: requirements are text."""
 
     id: str
+    then: tuple[str, ...]
+    why: str
+    source: str
+    date: str
     when: str = ""
     """Requirement that triggers it; empty: always."""
-    then: tuple[str, ...]
     requires: bool = False
     cuda: str = ""
     """PEP 440 specifier of the stack's CUDA for which it holds; empty: any, CPU stacks too."""
     world: World = "any"
     """World of the triggering candidate."""
-    why: str
-    source: str
-    date: str
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Companion:
+class Companion(NamedTuple):
     """A release of a project that was compiled against one torch: what its wheels on PyPI need."""
 
     id: str
     project: str
     version: str
+    source: str
+    date: str
     torch: str = ""
     """PEP 440 specifier of torch; empty: any."""
     cuda: tuple[str, ...] = ()
@@ -253,6 +247,4 @@ class Companion:
     match: Literal["major", "minor"] = "major"
     """``minor``: it carries one binary per CUDA minor and looks for the one of torch."""
     released: str | None = None
-    source: str
-    date: str
     note: str = ""

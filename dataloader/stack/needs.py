@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Build, Toolkit
@@ -12,8 +12,7 @@ from dataloader.stack.model import CPU, StackRequest
 from dataloader.target import Gpu, Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One value of one axis."""
 
     axis: str
@@ -29,8 +28,7 @@ class Candidate:
         return (self.value, self.row.cuda if self.row else None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(NamedTuple):
     """A demand on one axis; ``objection`` answers why a candidate does not meet it, or None when it does."""
 
     axis: str

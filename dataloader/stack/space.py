@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from dataloader.compat.matrix import Matrix
@@ -22,6 +23,8 @@ from dataloader.stack.needs import (
 )
 from dataloader.target import Target
 
+T = TypeVar("T")
+
 MACHINE_AXES = ("glibc", "driver", "gpu")
 """Axes that the target decides: one candidate each."""
 
@@ -37,6 +40,7 @@ class Space:
     """Axis to its candidates, best first."""
     wishes: tuple[Need, ...]
     """What the request demands."""
+    _choices: dict[str, tuple[Candidate, ...]] = field(default_factory=dict, init=False)
 
     def is_viable(self, candidate: Candidate) -> bool:
         """Whether a candidate meets the wishes on its axis, and each of its needs can be met by itself.
@@ -46,9 +50,14 @@ class Space:
         if self.objects(candidate):
             return False
         return all(
-            any(need.objection(other) is None and not self.objects(other) for other in self.candidates[need.axis])
-            for need in self.needs(candidate)
+            any(need.objection(other) is None for other in self.choices(need.axis)) for need in self.needs(candidate)
         )
+
+    def choices(self, axis: str) -> tuple[Candidate, ...]:
+        """Return the candidates of an axis that the request admits."""
+        if axis not in self._choices:
+            self._choices[axis] = tuple(one for one in self.candidates[axis] if not self.objects(one))
+        return self._choices[axis]
 
     def objects(self, candidate: Candidate) -> bool:
         """Whether the request rules a candidate out."""
@@ -75,12 +84,12 @@ class Space:
         return self.request.cuda is None and len(self.request.frameworks) > 1
 
 
-_NEEDS: WeakKeyDictionary[Matrix, dict[str, tuple[Need, ...]]] = WeakKeyDictionary()
-"""Needs are the same for every request: looking for repairs plans a hundred of them."""
+_KNOWN: WeakKeyDictionary[Matrix, dict[Hashable, tuple[Any, ...]]] = WeakKeyDictionary()
+"""What is the same for every request: looking for repairs plans a hundred of them."""
 
 
-def _remembered(matrix: Matrix, name: str, make: Callable[[], Iterator[Need]]) -> tuple[Need, ...]:
-    known = _NEEDS.setdefault(matrix, {})
+def _remembered(matrix: Matrix, name: Hashable, make: Callable[[], Iterable[T]]) -> tuple[T, ...]:
+    known = _KNOWN.setdefault(matrix, {})
     if name not in known:
         known[name] = tuple(make())
     return known[name]
@@ -92,22 +101,22 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
     candidates: dict[str, tuple[Candidate, ...]] = {
         axis: (Candidate(axis=axis, value="", pools=pools),) for axis in MACHINE_AXES
     }
-    rows = [row for project in request.frameworks for row in matrix.builds.get(project, ())]
-    for axis, values in (
-        ("cudnn", _newest_first(_cudnn_versions(matrix, rows)) if rows or request.cudnn else ()),
-        ("nccl", _newest_first(_nccl_versions(matrix, rows)) if rows or request.nccl else ()),
-        ("python", _newest_first(_pythons(matrix, rows)) if rows or request.python else ()),
-        ("gcc", (request.gcc or "",)),
+    projects = frozenset(request.frameworks)
+    for axis, wish, values in (
+        ("cudnn", request.cudnn, _cudnn_versions),
+        ("nccl", request.nccl, _nccl_versions),
+        ("python", request.python, _pythons),
     ):
-        candidates[axis] = tuple(Candidate(axis=axis, value=value) for value in values)
+        make = partial(_newest_first, axis, values, matrix, projects)
+        candidates[axis] = _remembered(matrix, (axis, projects), make) if projects or wish else ()
+    candidates["gcc"] = (Candidate(axis="gcc", value=request.gcc or ""),)
     candidates["cuda"] = tuple(all_cudas(matrix))
     space = Space(
         matrix=matrix, request=request, pools=pools, candidates=candidates, wishes=tuple(needs_of_request(request))
     )
     candidates["cuda"] = tuple(candidate for candidate in candidates["cuda"] if space.is_viable(candidate))
     for project in request.frameworks:
-        usable = usable_rows(matrix, request, project)
-        whole = (Candidate(axis=project, value=row.version, row=row) for row in usable)
+        whole = (Candidate(axis=project, value=row.version, row=row) for row in usable_rows(matrix, request, project))
         candidates[project] = tuple(candidate for candidate in whole if space.is_viable(candidate))
     return space
 
@@ -117,11 +126,16 @@ def all_cudas(matrix: Matrix) -> list[Candidate]:
     return [Candidate(axis="cuda", value=value) for value in (*reversed(tuple(matrix.toolkits)), CPU)]
 
 
-def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Build]:
+def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> tuple[Build, ...]:
     """Return the builds of a framework that the worlds and channels of the request offer, best first.
 
     The order: CUDA before CPU builds; the newest version; a place that needs no further index; the newest CUDA.
     """
+    places = (project, request.worlds, request.channels, request.indexes)
+    return _remembered(matrix, places, partial(_sorted_rows, matrix, request, project))
+
+
+def _sorted_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Build]:
     rows = [row for row in matrix.builds.get(project, ()) if is_offered(matrix, request, row)]
     names = [channel.rstrip("/").rsplit("/", 1)[-1] for channel in request.channels]
     ranks = {name: rank for rank, name in reversed(list(enumerate(names)))}
@@ -153,14 +167,18 @@ def channel_names(request: StackRequest) -> frozenset[str]:
     return frozenset(channel.rstrip("/").rsplit("/", 1)[-1] for channel in request.channels)
 
 
-def _cudnn_versions(matrix: Matrix, rows: Sequence[Build]) -> Iterable[str]:
+def _rows_of(matrix: Matrix, projects: frozenset[str]) -> list[Build]:
+    return [row for project in sorted(projects) for row in matrix.builds.get(project, ())]
+
+
+def _cudnn_versions(matrix: Matrix, projects: frozenset[str]) -> Iterable[str]:
     yield from (row.cudnn for row in matrix.cudnns)
-    yield from (row.cudnn for row in rows if row.cudnn and _names_one(row, row.cudnn))
+    yield from (row.cudnn for row in _rows_of(matrix, projects) if row.cudnn and _names_one(row, row.cudnn))
 
 
-def _nccl_versions(matrix: Matrix, rows: Sequence[Build]) -> Iterable[str]:
+def _nccl_versions(matrix: Matrix, projects: frozenset[str]) -> Iterable[str]:
     yield from (row.nccl for row in matrix.nccls)
-    yield from (row.nccl for row in rows if row.nccl and _names_one(row, row.nccl))
+    yield from (row.nccl for row in _rows_of(matrix, projects) if row.nccl and _names_one(row, row.nccl))
 
 
 def _names_one(row: Build, version: str) -> bool:
@@ -168,14 +186,17 @@ def _names_one(row: Build, version: str) -> bool:
     return is_full(version) or row.channel.startswith("conda:")
 
 
-def _pythons(matrix: Matrix, rows: Sequence[Build]) -> Iterable[str]:
+def _pythons(matrix: Matrix, projects: frozenset[str]) -> Iterable[str]:
     """The minors that the frameworks of the request have builds for; without frameworks, those of any."""
-    rows = rows or [row for builds in matrix.builds.values() for row in builds]
-    return (minor(python) for row in rows for python in row.python)
+    rows = _rows_of(matrix, projects) or _rows_of(matrix, frozenset(matrix.builds))
+    return {minor(python) for pythons in {row.python for row in rows} for python in pythons}
 
 
-def _newest_first(versions: Iterable[str]) -> list[str]:
-    return sorted(dict.fromkeys(versions), key=key, reverse=True)
+def _newest_first(
+    axis: str, values: Callable[[Matrix, frozenset[str]], Iterable[str]], matrix: Matrix, projects: frozenset[str]
+) -> Iterator[Candidate]:
+    for value in sorted(dict.fromkeys(values(matrix, projects)), key=key, reverse=True):
+        yield Candidate(axis=axis, value=value)
 
 
 def objection_to(matrix: Matrix, row: Build, cuda: str, target: Target) -> str | None:
