@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,6 +27,8 @@ def cache_root(environ: Mapping[str, str] | None = None) -> Path:
 
 def _temporary_root(environ: Mapping[str, str]) -> Path:
     """A directory that nobody else can write to: a foreign one of the same name is not used."""
+    import tempfile
+
     base = Path(environ.get("TMPDIR") or tempfile.gettempdir())
     root = base / f"dataloader-cache-{os.getuid()}"
     root.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dataloader.index.client import IndexClient
     from dataloader.reporter import Reporter
     from dataloader.resolve.model import Problem, Requirement, Resolution
-    from dataloader.stack.model import Stack, StackRequest
+    from dataloader.stack.model import Stack
 
 MAX_STACKS = 6
 """Stacks tried before the first one's conflict is reported."""
@@ -43,8 +43,8 @@ class Locked:
 def preload() -> None:
     """Import what solving needs: 0.2 s that may pass while the network answers."""
     import dataloader.compat.matrix
+    import dataloader.planning
     import dataloader.resolve.solve
-    import dataloader.stack.planner
 
     dataloader.compat.matrix.load_matrix()
 
@@ -112,46 +112,6 @@ async def _answering(channels: tuple[str, ...], target: Target, cache: Path) -> 
     return tuple(found)
 
 
-def stack_request(matrix: Matrix, request: Request, worlds: frozenset[str], channels: tuple[str, ...]) -> StackRequest:
-    """Return what the planner is asked: stack options, and frameworks that were named as plain requirements."""
-    from dataloader.stack.model import StackRequest
-
-    frameworks = {
-        r.name: r.specifier for r in request.pypi if r.name in matrix.builds and r.marker is None and not r.url
-    }
-    asked = {name: value for name, value in request.stack.items() if name in matrix.builds}
-    return StackRequest(
-        cuda=request.stack.get("cuda"),
-        cudnn=request.stack.get("cudnn"),
-        nccl=request.stack.get("nccl"),
-        gcc=request.stack.get("gcc"),
-        python=request.stack.get("python"),
-        frameworks={**frameworks, **asked},
-        worlds=worlds,
-        channels=channels,
-    )
-
-
-def stacks(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> Iterator[Stack]:
-    """Yield the stacks of a request, best first: a wheel index beside PyPI comes in when nothing else has the build.
-
-    Raises:
-        ResolutionFailure: There is none, when the first is asked for.
-    """
-    from dataloader.stack.planner import iter_stacks
-
-    found = False
-    try:
-        for stack in iter_stacks(matrix, replace(asked, indexes=False), *targets):
-            found = True
-            yield stack
-    except ResolutionFailure:
-        yield from iter_stacks(matrix, asked, *targets)
-        return
-    if found:
-        yield from iter_stacks(matrix, asked, *targets)
-
-
 class _Attempt:
     """One request solved over one choice of worlds."""
 
@@ -174,6 +134,8 @@ class _Attempt:
 
     async def run(self, channels: tuple[str, ...]) -> Locked:
         """Try the stacks in order; the first whose packages solve is it."""
+        from dataloader.planning import stack_request, stacks
+
         worlds = frozenset({"conda", "pypi"} if channels else {"pypi"})
         first: ResolutionFailure | None = None
         asked = stack_request(self._matrix, self._request, worlds, channels)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import importlib
-import netrc
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from dataloader.errors import UsageError
 from dataloader.reporter import Reporter
+
+if TYPE_CHECKING:
+    from netrc import netrc
 
 
 def redact(url: str) -> str:
@@ -76,7 +78,7 @@ class Credentials:
         self._reporter = reporter
         self._by_prefix: dict[str, tuple[str, str]] = {}
         self._from_keyring: dict[str, tuple[str, str] | None] = {}
-        self._netrc: netrc.netrc | None = None
+        self._netrc: netrc | None = None
         self._netrc_read = False
         for position, url in enumerate(urls):
             self.remember(url)
@@ -137,6 +139,8 @@ class Credentials:
 
     def _netrc_login(self, host: str) -> tuple[str, str] | None:
         if not self._netrc_read:
+            import netrc
+
             self._netrc_read = True
             path = self._netrc_path()
             try:
@@ -153,4 +157,6 @@ def _origin(url: str) -> str:
 
 
 def _basic(user: str, password: str) -> str:
+    import base64
+
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -6,7 +6,6 @@ ones win, and [install] wins over [global].
 
 from __future__ import annotations
 
-import configparser
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,7 +35,12 @@ def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def read_pip_files(environ: Mapping[str, str], reporter: Reporter) -> dict[str, str]:
     """Settings from pip's configuration files; a file that cannot be read is a warning."""
     found: dict[str, str] = {}
-    for path in _files(environ):
+    paths = [path for path in _files(environ) if path.is_file()]
+    if not paths:
+        return found
+    import configparser  # for those who have such files
+
+    for path in paths:
         parser = configparser.RawConfigParser()
         try:
             if not parser.read(path, encoding="utf-8"):

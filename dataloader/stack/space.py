@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -29,7 +29,7 @@ MACHINE_AXES = ("glibc", "driver", "gpu")
 """Axes that the target decides: one candidate each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Space:
     """Everything the resolver may choose from."""
 
@@ -61,7 +61,12 @@ class Space:
 
     def objects(self, candidate: Candidate) -> bool:
         """Whether the request rules a candidate out."""
-        return any(wish.objection(candidate) for wish in self.wishes if wish.axis == candidate.axis)
+        return any(wish.objection(candidate) for wish in self._wishes_of.get(candidate.axis, ()))
+
+    @cached_property
+    def _wishes_of(self) -> Mapping[str, tuple[Need, ...]]:
+        axes = {wish.axis for wish in self.wishes}
+        return {axis: tuple(wish for wish in self.wishes if wish.axis == axis) for axis in axes}
 
     def needs(self, candidate: Candidate) -> tuple[Need, ...]:
         """Return what choosing a candidate demands of other axes."""
@@ -116,7 +121,7 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
     )
     candidates["cuda"] = tuple(candidate for candidate in candidates["cuda"] if space.is_viable(candidate))
     for project in request.frameworks:
-        whole = (Candidate(axis=project, value=row.version, row=row) for row in usable_rows(matrix, request, project))
+        whole = _usable(matrix, request, project)
         candidates[project] = tuple(candidate for candidate in whole if space.is_viable(candidate))
     return space
 
@@ -126,16 +131,19 @@ def all_cudas(matrix: Matrix) -> list[Candidate]:
     return [Candidate(axis="cuda", value=value) for value in (*reversed(tuple(matrix.toolkits)), CPU)]
 
 
-def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> tuple[Build, ...]:
+def _usable(matrix: Matrix, request: StackRequest, project: str) -> tuple[Candidate, ...]:
+    def make() -> Iterator[Candidate]:
+        for row in usable_rows(matrix, request, project):
+            yield Candidate(axis=project, value=row.version, row=row)
+
+    return _remembered(matrix, (project, request.worlds, request.channels, request.indexes), make)
+
+
+def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Build]:
     """Return the builds of a framework that the worlds and channels of the request offer, best first.
 
     The order: CUDA before CPU builds; the newest version; a place that needs no further index; the newest CUDA.
     """
-    places = (project, request.worlds, request.channels, request.indexes)
-    return _remembered(matrix, places, partial(_sorted_rows, matrix, request, project))
-
-
-def _sorted_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Build]:
     rows = [row for row in matrix.builds.get(project, ()) if is_offered(matrix, request, row)]
     names = [channel.rstrip("/").rsplit("/", 1)[-1] for channel in request.channels]
     ranks = {name: rank for rank, name in reversed(list(enumerate(names)))}

@@ -1,0 +1,52 @@
+"""From a request to stacks: what the planner is asked, and in which order it is asked for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dataloader.errors import ResolutionFailure
+from dataloader.stack.model import Stack, StackRequest
+from dataloader.stack.planner import iter_stacks
+from dataloader.target import Target
+
+if TYPE_CHECKING:
+    from dataloader.compat.matrix import Matrix
+    from dataloader.request import Request
+
+
+def stack_request(matrix: Matrix, request: Request, worlds: frozenset[str], channels: tuple[str, ...]) -> StackRequest:
+    """Return what the planner is asked: stack options, and frameworks that were named as plain requirements."""
+    frameworks = {
+        r.name: r.specifier for r in request.pypi if r.name in matrix.builds and r.marker is None and not r.url
+    }
+    asked = {name: value for name, value in request.stack.items() if name in matrix.builds}
+    return StackRequest(
+        cuda=request.stack.get("cuda"),
+        cudnn=request.stack.get("cudnn"),
+        nccl=request.stack.get("nccl"),
+        gcc=request.stack.get("gcc"),
+        python=request.stack.get("python"),
+        frameworks={**frameworks, **asked},
+        worlds=worlds,
+        channels=channels,
+    )
+
+
+def stacks(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> Iterator[Stack]:
+    """Yield the stacks of a request, best first: a wheel index beside PyPI comes in when nothing else has the build.
+
+    Raises:
+        ResolutionFailure: There is none, when the first is asked for.
+    """
+    found = False
+    try:
+        for stack in iter_stacks(matrix, replace(asked, indexes=False), *targets):
+            found = True
+            yield stack
+    except ResolutionFailure:
+        yield from iter_stacks(matrix, asked, *targets)
+        return
+    if found:
+        yield from iter_stacks(matrix, asked, *targets)
