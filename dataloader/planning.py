@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dataloader.errors import ResolutionFailure
 from dataloader.stack.model import Stack, StackRequest
-from dataloader.stack.planner import iter_stacks
+from dataloader.stack.planner import iter_stacks, possible_stacks
 from dataloader.target import Target
 
 if TYPE_CHECKING:
@@ -38,15 +37,7 @@ def stacks(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> 
     """Yield the stacks of a request, best first: a wheel index beside PyPI comes in when nothing else has the build.
 
     Raises:
-        ResolutionFailure: There is none, when the first is asked for.
+        StackFailure: There is none, when the first is asked for.
     """
-    found = False
-    try:
-        for stack in iter_stacks(matrix, replace(asked, indexes=False), *targets):
-            found = True
-            yield stack
-    except ResolutionFailure:
-        yield from iter_stacks(matrix, asked, *targets)
-        return
-    if found:
-        yield from iter_stacks(matrix, asked, *targets)
+    yield from possible_stacks(matrix, replace(asked, indexes=False), *targets)
+    yield from iter_stacks(matrix, asked, *targets)

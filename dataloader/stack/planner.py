@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from types import MappingProxyType
@@ -31,6 +31,7 @@ PLATFORM = "linux-64"
 _Choice = Mapping[str, Candidate]
 _Key = tuple[str, "str | None"]
 _Forbidden = dict[str, frozenset[_Key]]
+_Refusal = tuple[Space, "ResolutionImpossible[Need, Candidate]"]
 
 
 def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iterator[Stack]:
@@ -42,12 +43,22 @@ def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iter
     Raises:
         StackFailure: There is none, when the first is asked for.
     """
+    refusal = yield from possible_stacks(matrix, request, *targets)
+    if refusal is not None:
+        from dataloader.stack.explain import failure_of
+
+        raise failure_of(*refusal)
+
+
+def possible_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Generator[Stack, None, _Refusal | None]:
+    """Yield the stacks of :func:`iter_stacks`; where there are none, return what refused the request, unexplained."""
     request = read_request(request)
     unknown = [target for target in targets if target.platform != PLATFORM]
     if unknown:
         yield _unmapped(request, unknown[0])
-        return
+        return None
     found = False
+    refusal: _Refusal | None = None
     for attempt in _attempts(request):
         space = space_of(matrix, attempt, targets)
         first = _solve(space, {})
@@ -60,10 +71,7 @@ def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iter
                     continue  # It came with the CUDA stacks.
                 yield replace(stack, warnings=_warnings(space, stack))
         found = True
-    if not found:
-        from dataloader.stack.explain import failure_of
-
-        raise failure_of(*refusal)
+    return None if found else refusal
 
 
 def read_request(request: StackRequest) -> StackRequest:
