@@ -43,7 +43,12 @@ def new_manifest(
 
 
 def add_to_manifest(
-    text: str, filename: str, requirements: Iterable[Requirement], stack: Mapping[str, str] | None = None
+    text: str,
+    filename: str,
+    requirements: Iterable[Requirement],
+    stack: Mapping[str, str] | None = None,
+    *,
+    gone: Iterable[str] = (),
 ) -> str:
     """The manifest with requirements and stack values added; what is there of the same name is replaced.
 
@@ -52,6 +57,7 @@ def add_to_manifest(
         filename: ``dataloader.toml``, ``pixi.toml`` or ``pyproject.toml``: it says where the tables are.
         requirements: To add.
         stack: Axis -> version; the empty string means any version.
+        gone: What is taken out: projects, ``conda:NAME``, and stack axes as ``stack:AXIS``.
 
     Raises UsageError ``requirement-unsupported`` for a requirement that a manifest cannot hold, ManifestError when
     the text is not TOML.
@@ -75,6 +81,11 @@ def add_to_manifest(
             _insist(_table(document, (*ours, "resolution")), requirement.name)
     for axis, value in (stack or {}).items():
         _table(document, (*ours, "stack"))[axis] = value or "*"
+    places = {"": (*pixi, "pypi-dependencies"), "conda": (*pixi, "dependencies"), "stack": (*ours, "stack")}
+    for name in gone:
+        kind, _, plain = name.rpartition(":")
+        table = _table(document, places[kind])
+        table.pop(_written_as(table, plain), None)
     return tomlkit.dumps(document)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dataloader.errors import DataloaderError, ResolutionFailure
+from dataloader.inputs.model import PypiRequirement, Requirement
 
 if TYPE_CHECKING:
     from dataloader.locking import Locked
@@ -58,20 +59,62 @@ async def find_fixes(
 
 
 def _changes(request: Request, failure: ResolutionFailure) -> Iterator[tuple[str, Request]]:
-    """Yield changed requests, cheapest first: what the planner found, one pin loosened, one stack option dropped."""
+    """Yield changed requests, cheapest first.
+
+    1. What the planner found.
+    2. One pin loosened, those that the refusal names first.
+    3. One stack option dropped.
+    4. One requirement that the refusal names left out, where more than one thing is asked for.
+    5. Every pin loosened, and then every stack option dropped too.
+    """
     from dataloader.stack.explain import StackFailure
 
     if isinstance(failure, StackFailure):
         for repair in failure.repairs:
             yield repair.text, _edited(request, repair.changes)
     told = " ".join((failure.message, *failure.causes))
-    pins = [r for r in request.pypi if r.specifier and not r.url]
-    for pin in sorted(pins, key=lambda r: r.name not in told):
-        rest = tuple(replace(r, specifier="") if r == pin else r for r in request.pypi)
-        yield f"leave the version of {pin.name} open", replace(request, pypi=rest)
-    for axis, value in request.stack.items():
-        if value:
-            yield f"leave {axis} open instead of {value}", _edited(request, ((axis, None),))
+    asked: tuple[Requirement, ...] = (*request.pypi, *request.conda)
+    pins = [one for one in asked if _is_pin(one)]
+    for pin in sorted(pins, key=lambda one: one.name not in told):
+        yield f"leave the version of {_title(pin)} open", _opened(request, (pin,))
+    settled = [(axis, value) for axis, value in request.stack.items() if value]
+    for axis, value in settled:
+        yield f"leave {axis} open instead of {value}", _edited(request, ((axis, None),))
+    if len(asked) + len(request.stack) > 1:
+        for one in (one for one in asked if one.name in told):
+            yield f"leave out {_title(one)}", _without(request, one)
+    if len(pins) > 1:
+        yield "leave every version open", _opened(request, pins)
+    if pins and settled:
+        dropped = tuple((axis, None) for axis, _ in settled)
+        yield "leave every version and the stack open", _edited(_opened(request, pins), dropped)
+
+
+def _title(one: Requirement) -> str:
+    return one.name if isinstance(one, PypiRequirement) else f"conda:{one.name}"
+
+
+def _is_pin(one: Requirement) -> bool:
+    if isinstance(one, PypiRequirement):
+        return bool(one.specifier) and not one.url
+    return bool(one.version or one.build)
+
+
+def _opened(request: Request, pins: Collection[Requirement]) -> Request:
+    """Return the request with the versions of ``pins`` left open."""
+    return replace(
+        request,
+        pypi=tuple(replace(r, specifier="") if r in pins else r for r in request.pypi),
+        conda=tuple(replace(r, version=None, build=None, build_number=None) if r in pins else r for r in request.conda),
+    )
+
+
+def _without(request: Request, one: Requirement) -> Request:
+    return replace(
+        request,
+        pypi=tuple(r for r in request.pypi if r != one),
+        conda=tuple(r for r in request.conda if r != one),
+    )
 
 
 def _edited(request: Request, changes: tuple[tuple[str, str | None], ...]) -> Request:
@@ -99,6 +142,8 @@ def _edited(request: Request, changes: tuple[tuple[str, str | None], ...]) -> Re
 def _with_versions(text: str, before: Request, after: Request, locked: Locked) -> str:
     """Say which version a loosened requirement came to."""
     versions = {p.name: p.version for p in locked.lock.packages}
-    loosened = [new.name for old, new in zip(before.pypi, after.pypi, strict=True) if old != new]
+    old: tuple[Requirement, ...] = (*before.pypi, *before.conda)
+    new: tuple[Requirement, ...] = (*after.pypi, *after.conda)
+    loosened = [one.name for one in new if one not in old]
     came_to = [f"{name} {versions[name]}" for name in loosened if name in versions and versions[name] not in text]
     return f"{text} ({', '.join(came_to)})" if came_to else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
 from dataloader.cli.session import Session, session
 from dataloader.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
+from dataloader.inputs.model import CondaRequirement, Requirement
 from dataloader.lockfile.yaml import parse_lock, read_lock, write_lock
 from dataloader.request import Request, make_request
 
@@ -109,7 +110,9 @@ def _something(request: Request, verb: str) -> None:
 async def _lock(one: Session, request: Request) -> int:
     old = _existing(request.lockfile)
     async with _client(one, request) as client:
-        request, locked = await _solve(one, request, client, old, Proof(one))
+        asked, (request, locked) = request, await _solve(one, request, client, old, Proof(one))
+    if not one.options.dry_run:
+        _add_to_manifest(one, asked, request, (), StackFlags())
     changed = False if one.options.dry_run else write_lock(locked.lock, request.lockfile)
     one.write(lock_document(locked.lock), lock_text(locked.lock, old))
     one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
@@ -173,7 +176,8 @@ async def _current_lock(
         )
     for reason in reasons:
         one.reporter.info(f"locking again: {reason}")
-    _, fresh = await _solve(one, request, client, old, proof)
+    solved, fresh = await _solve(one, request, client, old, proof)
+    _add_to_manifest(one, request, solved, (), StackFlags())
     write_lock(fresh.lock, request.lockfile)
     return fresh.lock
 
@@ -333,17 +337,24 @@ def _add_to_manifest(one: Session, asked: Request, solved: Request, specs: tuple
     from dataloader.manifest_edit import add_to_manifest
 
     path = manifest.path
-    changed = {r.name: r for r in solved.pypi if r not in asked.pypi}
-    wanted = [parse_spec(spec, base=one.here) for spec in specs]
-    wanted = [changed.pop(r.name, r) for r in wanted] + list(changed.values())
+    before, after = _by_title((*asked.pypi, *asked.conda)), _by_title((*solved.pypi, *solved.conda))
+    changed = {title: r for title, r in after.items() if r != before.get(title)}
+    typed = _by_title(parse_spec(spec, base=one.here) for spec in specs)
+    wanted = {title: r for title, r in {**typed, **changed}.items() if title in after or title not in before}
     stack = {
         axis: value for axis, value in solved.stack.items() if axis in flags.asked() or value != asked.stack.get(axis)
     }
+    gone = [*(before.keys() - after.keys()), *(f"stack:{axis}" for axis in asked.stack.keys() - solved.stack.keys())]
     text = path.read_text(encoding="utf-8")
-    added = add_to_manifest(text, path.name, wanted, stack)
+    added = add_to_manifest(text, path.name, wanted.values(), stack, gone=sorted(gone))
     if added != text:
         replace_file(path, added.encode())
         one.reporter.info(f"{path} has them now")
+
+
+def _by_title(requirements: Iterable[Requirement]) -> dict[str, Requirement]:
+    """Return requirements by the name that the lock's ``requested`` has them under."""
+    return {f"conda:{r.name}" if isinstance(r, CondaRequirement) else r.name: r for r in requirements}
 
 
 def _remembered(one: Session) -> Lockfile | None:

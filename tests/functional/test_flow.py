@@ -208,6 +208,20 @@ def test_a_fix_that_is_offered_works_when_it_is_applied(desk: Desk) -> None:
     assert desk.json("sync", "--locked")["changed"] is False
 
 
+def test_a_fix_that_leaves_something_out_takes_it_out_of_the_manifest(desk: Desk) -> None:
+    make_wheel(desk.index.folder, "narrow", "1.0", requires=["lib<2"])
+    make_wheel(desk.index.folder, "wide", "1.0", requires=["lib>=2"])
+    desk.ok("init")
+    (desk.here / "dataloader.toml").write_text('[pypi-dependencies]\napp = "*"\nnarrow = "*"\nwide = "*"\n')
+    error = desk.fails(1, "no-solution", "lock")
+    assert error["suggestions"][0] == "--fix 1: leave out narrow"
+
+    desk.ok("lock", "--fix=1")
+
+    assert (desk.here / "dataloader.toml").read_text() == '[pypi-dependencies]\napp = "*"\nwide = "*"\n'
+    assert desk.json("sync", "--locked", "--dry-run")["installed"]
+
+
 def test_an_unreachable_index_says_try_again(desk: Desk) -> None:
     error = desk.fails(
         3, "index-unreachable", "lock", "app", index=False, DATALOADER_INDEX_URL="http://127.0.0.1:9/simple"

@@ -32,6 +32,16 @@ def test_what_is_there_is_replaced_in_its_own_spelling() -> None:
     assert added == '[pypi-dependencies]\nTyping_Extensions = ">=4"\n'
 
 
+def test_what_is_gone_is_taken_out() -> None:
+    text = (
+        '[pypi-dependencies]\nTyping_Extensions = "*"\na = "*"\n\n[dependencies]\nmkl = "*"\n\n[stack]\ncuda = "11.8"\n'
+    )
+
+    added = add_to_manifest(text, "dataloader.toml", (), gone=["typing-extensions", "conda:mkl", "stack:cuda", "b"])
+
+    assert added == '[pypi-dependencies]\na = "*"\n\n[dependencies]\n\n[stack]\n'
+
+
 @pytest.mark.parametrize("name", ["dataloader.toml", "pixi.toml", "pyproject.toml"])
 @pytest.mark.parametrize(
     "spec",
