@@ -6,12 +6,13 @@ import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from dataloader.compat.model import StackNeeds
-from dataloader.errors import IndexUnavailable, ResolutionFailure
+from dataloader.errors import IndexUnavailable, ResolutionFailure, UsageError
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
 from dataloader.machines import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.request import Request
@@ -163,9 +164,11 @@ class _Attempt:
         hosts = {urlsplit(url).netloc for url in needs.indexes}
         if hosts & self._client.silent:
             raise IndexUnavailable(f"{', '.join(needs.indexes)} did not answer before", code="index-unreachable")
+        problem = self._problem(stack, needs, target, channels)
         if not self._said:
             self._say(stack, needs)
-        problem = self._problem(stack, needs, target, channels)
+        if problem.exclude_newer:
+            self._reporter.info(f"what was published from {problem.exclude_newer} on does not count")
         from dataloader.index.narrowed import NarrowedIndex
 
         cache = self._cache / "repodata"
@@ -184,7 +187,7 @@ class _Attempt:
         self._say(stack, needs)
         for note in resolution.notes:
             self._reporter.warn(note)
-        lock = await self._lock(stack, resolution, channels)
+        lock = replace(await self._lock(stack, resolution, channels), published_before=problem.exclude_newer)
         return Locked(lock=lock, stack=stack, resolution=resolution)
 
     def _say(self, stack: Stack, needs: StackNeeds) -> None:
@@ -212,11 +215,29 @@ class _Attempt:
             python=_python_specifier(stack, request),
             host_pythons=(".".join(str(part) for part in sys.version_info[:3]),),
             prerelease=request.prerelease,
-            exclude_newer=request.exclude_newer,
+            exclude_newer=self._cutoff(stack),
             no_binary=request.no_binary,
             frameworks=frozenset(self._matrix.frameworks),
             preferred={p.name: p.file_name for p in self._old.packages} if self._old else {},
         )
+
+    def _cutoff(self, stack: Stack) -> str | None:
+        """Return the instant from which on published files do not count."""
+        from dataloader.dates import FRAMEWORK, cutoff_after, cutoff_of
+
+        said = self._request.exclude_newer
+        if said is None or (cutoff := cutoff_of(said, now=datetime.now(timezone.utc))) is not None:
+            return None if said is None else cutoff
+        days = {build: self._matrix.released(build.project, build.version) for build in stack.builds}
+        unknown = [f"{build.project} {build.version}".strip() for build, day in days.items() if day is None]
+        if unknown or not days:
+            raise UsageError(
+                f"--exclude-newer={FRAMEWORK}: "
+                + (f"the matrix does not say when {', '.join(unknown)} was released" if days else "none is asked for"),
+                code="release-date-unknown",
+                suggestions=("give a day instead: --exclude-newer=2024-01-31",),
+            )
+        return cutoff_after(max(day for day in days.values() if day is not None))
 
     def _all_hosts(self) -> tuple[str, ...]:
         """Return every Python of this machine. The running one is tried alone first: asking the others takes long."""

@@ -12,6 +12,7 @@ from dataloader.request import Request
 from dataloader.target import Target
 
 if TYPE_CHECKING:
+    from dataloader.cli.options import CommonOptions
     from dataloader.compat.matrix import Matrix
     from dataloader.stack.model import Stack
 
@@ -24,16 +25,28 @@ def make_targets(request: Request, matrix: Matrix, environ: Mapping[str, str]) -
         return (with_system_requirements(detect_target(request.platform, environ), request.system),)
     from dataloader.inputs.target_file import find_gpu, load_target
 
-    capabilities = {row.gpu: row.capability for row in matrix.gpus.values()}
     if request.target_file is not None:
-        return load_target(request.target_file, capabilities)
+        return load_target(request.target_file, matrix.capabilities)
     target = with_system_requirements(detect_target(request.platform, environ), request.system)
-    gpus = [find_gpu(name, capabilities) for name in request.gpus]
+    gpus = [find_gpu(name, matrix.capabilities) for name in request.gpus]
     known = tuple(gpu for gpu in gpus if gpu is not None)
     if len(known) < len(gpus):
         unknown = [name for name, gpu in zip(request.gpus, gpus, strict=True) if gpu is None]
         raise UsageError(f"no GPU is known as {', '.join(unknown)}", code="gpu-unknown")
     return (replace(target, gpus=known) if known else target,)
+
+
+def named_targets(options: CommonOptions, environ: Mapping[str, str]) -> tuple[Target, ...]:
+    """Return the machines of ``--target``, else this one, for commands that solve nothing."""
+    if options.target is None:
+        from dataloader.detect import detect_target
+
+        return (detect_target(options.platform, environ),)
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.inputs.target_file import load_target
+
+    matrix = load_matrix(*([options.matrix] if options.matrix else []))
+    return load_target(options.target, matrix.capabilities)
 
 
 def common_target(targets: tuple[Target, ...]) -> Target:

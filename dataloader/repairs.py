@@ -63,7 +63,7 @@ def _changes(request: Request, failure: ResolutionFailure) -> Iterator[tuple[str
 
     1. What the planner found.
     2. One pin loosened, those that the refusal names first.
-    3. One stack option dropped.
+    3. One stack option dropped, or the date.
     4. One requirement that the refusal names left out, where more than one thing is asked for.
     5. Every pin loosened, and then every stack option dropped too.
     """
@@ -80,6 +80,8 @@ def _changes(request: Request, failure: ResolutionFailure) -> Iterator[tuple[str
     settled = [(axis, value) for axis, value in request.stack.items() if value]
     for axis, value in settled:
         yield f"leave {axis} open instead of {value}", _edited(request, ((axis, None),))
+    if request.exclude_newer:
+        yield f"leave out --exclude-newer={request.exclude_newer}", replace(request, exclude_newer=None)
     if len(asked) + len(request.stack) > 1:
         for one in (one for one in asked if one.name in told):
             yield f"leave out {_title(one)}", _without(request, one)

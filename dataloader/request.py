@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,7 @@ class Request:
     settings: IndexSettings
     prerelease: PrereleaseMode = "if-necessary"
     exclude_newer: str | None = None
+    """As said: a day, a time, a duration, or ``framework`` (``dataloader.dates``)."""
     no_binary: tuple[str, ...] = ()
     matrix: Path | None = None
     notes: tuple[str, ...] = ()
@@ -150,11 +152,27 @@ def make_request(
             system=_system(options),
         ),
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None),
-        exclude_newer=options.exclude_newer or (resolution.exclude_newer if resolution else None),
+        exclude_newer=_exclude_newer(options, manifest),
         no_binary=(*options.no_binary, *(n for f in files for n in f.no_binary)),
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
         notes=(*(manifest.notes if manifest else ()), *(n for f in files for n in f.notes)),
     )
+
+
+def root_of(options: CommonOptions, here: Path) -> Path:
+    """Return the directory that lock and prefix stand in unless they are named: the manifest's, else ``here``."""
+    manifest = find(options, here)
+    return manifest.path.parent if manifest else here
+
+
+def lock_path(options: CommonOptions, here: Path) -> Path:
+    """Return the lock that a command is about."""
+    return options.lockfile or root_of(options, here) / lock_name(options.environment or DEFAULT_ENVIRONMENT)
+
+
+def prefix_path(options: CommonOptions, here: Path) -> Path:
+    """Return the environment that a command is about."""
+    return options.prefix or root_of(options, here) / prefix_name(options.environment or DEFAULT_ENVIRONMENT)
 
 
 def lock_name(environment: str) -> str:
@@ -283,6 +301,18 @@ def _system(options: CommonOptions) -> System | None:
     if options.target is not None or machine is None or detect_glibc() is None:
         return None
     return System(machine, "glibc")
+
+
+def _exclude_newer(options: CommonOptions, manifest: Manifest | None) -> str | None:
+    """Return what was said of ``--exclude-newer``, as it was said; it is read here so that mistakes show at once."""
+    held = manifest.resolution.exclude_newer if manifest else None
+    said = options.exclude_newer or held
+    if said is not None:
+        from dataloader.dates import cutoff_of
+
+        origin = "--exclude-newer" if said == options.exclude_newer or manifest is None else str(manifest.path)
+        cutoff_of(said, now=datetime.now(timezone.utc), origin=origin)
+    return said
 
 
 def _prerelease(options: CommonOptions, files: list[InputFile], manifest: str | None) -> PrereleaseMode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,9 +21,10 @@ def info(options: CommonOptions) -> int:
     """Show this machine: platform, driver, GPUs, compilers, virtual packages, Pythons, caches."""
     from dataloader.cache import cache_root
     from dataloader.interpreters import find_interpreters
+    from dataloader.machines import named_targets
     from dataloader.manifest import find_manifest
 
-    targets = _targets(options)
+    targets = named_targets(options, os.environ)
     cache = cache_root()
     pythons = find_interpreters(cache)
     manifest = options.manifest or find_manifest(Path.cwd())
@@ -37,19 +39,6 @@ def info(options: CommonOptions) -> int:
     text = _text(document, targets, pythons)
     write_result(Style.of(options), document, text)
     return 0
-
-
-def _targets(options: CommonOptions) -> tuple[Target, ...]:
-    """The machines of ``--target``, else this one."""
-    from dataloader.detect import detect_target
-
-    if options.target is None:
-        return (detect_target(options.platform),)
-    from dataloader.compat.matrix import load_matrix
-    from dataloader.inputs.target_file import load_target
-
-    capabilities = {name: row.capability for name, row in load_matrix().gpus.items()}
-    return load_target(options.target, capabilities)
 
 
 def _target_document(target: Target) -> dict[str, object]:

@@ -187,8 +187,8 @@ class CommonOptions:
         None,
         "--exclude-newer",
         group="Solving",
-        metavar="DATE",
-        about="Ignore what was published after this date (2024-01-31, or with a time and zone).",
+        metavar="DATE|framework",
+        about="Ignore what was published after this day (2024-01-31), time, duration (30 days), or framework release.",
     )
     matrix: Path | None = option(
         None,

@@ -21,10 +21,11 @@ ARCHIVES = (".whl", ".conda", ".tar.bz2")
 
 def verify(options: CommonOptions, path: Path | None, *, tree: str | None, form: str, fail_on: Severity) -> int:
     """Check a prefix or a package file; exit 1 on findings at least as bad as ``fail_on``."""
+    from dataloader.machines import named_targets
     from dataloader.verify.run import VerifyOptions, verify_prefix
 
     with session(options) as one:
-        targets = _targets(one)
+        targets = named_targets(one.options, one.environ)
         if path is not None and path.name.endswith(ARCHIVES):
             return _report(one, _of_archive(one, path, targets[0]), form, fail_on)
         prefix = path or prefix_of(one)
@@ -42,19 +43,6 @@ def verify(options: CommonOptions, path: Path | None, *, tree: str | None, form:
         return _report(
             one, verify_prefix(prefix, target=targets[0], lock=lock_of(one, prefix), options=how), form, fail_on
         )
-
-
-def _targets(one: Session) -> tuple[Target, ...]:
-    """Return the machines to judge for: those of ``--target``, else this one."""
-    from dataloader.detect import detect_target
-
-    if one.options.target is None:
-        return (detect_target(one.options.platform, one.environ),)
-    from dataloader.compat.matrix import load_matrix
-    from dataloader.inputs.target_file import load_target
-
-    matrix = load_matrix(*([one.options.matrix] if one.options.matrix else []))
-    return load_target(one.options.target, {row.gpu: row.capability for row in matrix.gpus.values()})
 
 
 def _report(one: Session, report: VerifyReport, form: str, fail_on: Severity) -> int:
@@ -104,11 +92,9 @@ def lock_of(one: Session, prefix: Path) -> Lockfile | None:
     """Return the lock beside the manifest or in the working directory, if the prefix is one of ours."""
     from dataloader.install.status import STATE
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request import DEFAULT_ENVIRONMENT, find, lock_name
+    from dataloader.request import lock_path
 
     if not (prefix / STATE).is_file():
         return None
-    manifest = find(one.options, one.here)
-    name = lock_name(one.options.environment or DEFAULT_ENVIRONMENT)
-    path = one.options.lockfile or (manifest.path.parent if manifest else one.here) / name
+    path = lock_path(one.options, one.here)
     return read_lock(path) if path.is_file() else None

@@ -155,11 +155,9 @@ def _place(package: Package) -> str:
 
 def _lock(one: Session) -> Lockfile:
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request import DEFAULT_ENVIRONMENT, find, lock_name
+    from dataloader.request import lock_path
 
-    manifest = find(one.options, one.here)
-    root = manifest.path.parent if manifest else one.here
-    return read_lock(one.options.lockfile or root / lock_name(one.options.environment or DEFAULT_ENVIRONMENT))
+    return read_lock(lock_path(one.options, one.here))
 
 
 def _known(name: str, packages: dict[str, Package]) -> Package:

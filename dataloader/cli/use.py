@@ -15,14 +15,9 @@ from dataloader.errors import UsageError
 
 def prefix_of(one: Session) -> Path:
     """Return the prefix a command is about: ``--prefix``, else that of the manifest or the working directory."""
-    from dataloader.request import DEFAULT_ENVIRONMENT, find, prefix_name
+    from dataloader.request import prefix_path
 
-    if one.options.prefix:
-        return one.options.prefix
-    manifest = find(one.options, one.here)
-    return (manifest.path.parent if manifest else one.here) / prefix_name(
-        one.options.environment or DEFAULT_ENVIRONMENT
-    )
+    return prefix_path(one.options, one.here)
 
 
 def run(options: CommonOptions, words: tuple[str, ...]) -> int:

@@ -23,6 +23,7 @@ from dataloader.compat.model import (
     GpuModel,
     Nccl,
     PackageRule,
+    Release,
     Toolkit,
     WheelIndex,
 )
@@ -96,9 +97,24 @@ class Matrix:
         return {row.name: row for row in self._table("index", WheelIndex)}
 
     @cached_property
+    def capabilities(self) -> Mapping[str, str]:
+        """GPU model to its compute capability."""
+        return {row.gpu: row.capability for row in self.gpus.values()}
+
+    @cached_property
     def channels(self) -> frozenset[str]:
         """Names of conda channels that stand for themselves, from whichever server."""
         return frozenset(row.name for row in self._table("channel", ChannelName))
+
+    @cached_property
+    def releases(self) -> tuple[Release, ...]:
+        """When the releases of the frameworks were published."""
+        return self._table("release", Release)
+
+    def released(self, framework: str, version: str) -> str | None:
+        """Return the day on which a release was published, ISO 8601; None when no row says."""
+        rows = (row for row in self.releases if row.framework == framework)
+        return next((row.released for row in rows if key(row.version) == key(version)), None)
 
     @cached_property
     def components(self) -> Mapping[str, Component]:
@@ -126,6 +142,7 @@ class Matrix:
             self.nccls,
             self.indexes.values(),
             self.components.values(),
+            self.releases,
             self.rules,
             self.companions,
         )
@@ -291,6 +308,7 @@ def _read_text(path: Path, problems: list[str]) -> str:
 
 
 _UNIQUE = {
+    "release": ("framework", "version"),
     "toolkit": ("cuda",),
     "driver": ("cuda_major",),
     "gpu": ("gpu",),

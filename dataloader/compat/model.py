@@ -106,7 +106,19 @@ class Build(NamedTuple):
     """Driver needed beyond what ``cuda`` implies."""
     needs: tuple[str, ...] = ()
     """Requirements (PEP 508, or ``conda:``) that its metadata does not state and without which it does not run."""
-    released: str | None = None
+    note: str = ""
+
+
+class Release(NamedTuple):
+    """The day on which one release of a framework was published."""
+
+    id: str
+    framework: str
+    version: str
+    released: str
+    """ISO 8601."""
+    source: str
+    date: str
     note: str = ""
 
 

@@ -121,9 +121,11 @@ TABLES: dict[str, Table] = {
             "ptx": _each(capability),
             "driver": version,
             "needs": _each(_requirement),
-            "released": _matching(_DATE, "a date"),
             "note": _text,
         },
+    ),
+    "release": Table(
+        {**_COMMON, "framework": name, "version": version, "released": _matching(_DATE, "a date")}, {"note": _text}
     ),
     "toolkit": Table(
         {**_COMMON, "cuda": cuda},

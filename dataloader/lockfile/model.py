@@ -95,6 +95,8 @@ class Lockfile:
     """Axis -> value: ``{"cuda": "11.8", "cudnn": "8.7", "torch": "2.1.0+cu118", ...}``."""
     rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Package -> ids of the matrix rules that bound it."""
+    published_before: str | None = None
+    """The instant at and after which published files did not count, ``2024-02-01T00:00:00Z``; None: all counted."""
     inputs: Mapping[str, object] = field(default_factory=dict)
     """What the lock was made from, in plain JSON values; compared part by part to tell staleness."""
 

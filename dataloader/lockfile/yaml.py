@@ -51,6 +51,7 @@ def dump_lock(lock: Lockfile) -> str:
             "requested": sorted(lock.requested),
             "stack": dict(sorted(lock.stack.items())),
             "rules": {name: list(ids) for name, ids in sorted(lock.rules.items())},
+            **_without_empty({"published-before": lock.published_before}),
             "inputs": lock.inputs,
         },
     }
@@ -191,6 +192,7 @@ def _from_document(document: Any) -> Lockfile:
         requested=tuple(ours.get("requested") or ()),
         stack=dict(ours.get("stack") or {}),
         rules={name: tuple(ids) for name, ids in (ours.get("rules") or {}).items()},
+        published_before=ours.get("published-before"),
         inputs=dict(ours.get("inputs") or {}),
     )
 

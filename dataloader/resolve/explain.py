@@ -13,7 +13,7 @@ from dataloader.resolve.records import IMPOSSIBLE
 from dataloader.resolve.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from dataloader.compat.model import Rule
     from dataloader.resolve.offer import Catalogue
@@ -39,7 +39,12 @@ def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue) -> Reso
     return ResolutionFailure(
         "no set of packages meets all requirements",
         code="no-solution",
-        causes=(*lines, *dict.fromkeys(rules), *_missing_wheels(failure.explanation, catalogue)),
+        causes=(
+            *lines,
+            *dict.fromkeys(rules),
+            *_missing_wheels(failure.explanation, catalogue),
+            *_passed_over(failure.explanation, problem, catalogue),
+        ),
         suggestions=("loosen or drop one of the requirements named above",),
     )
 
@@ -57,7 +62,7 @@ def _plain_fault(requirement: Requirement, problem: Problem, catalogue: Catalogu
     conda = [r.version for r in catalogue.conda_records(requirement.name)]
     if project is None and not conda and knowledge is not None:
         return None
-    if not conda and (project is None or not (project.wheels or project.unusable)):
+    if not conda and (project is None or not (project.wheels or project.unusable or project.late)):
         return _unknown(requirement, problem)
     space = catalogue.space(requirement.name)
     if space.admitted(requirement.specifier):
@@ -70,6 +75,9 @@ def _plain_fault(requirement: Requirement, problem: Problem, catalogue: Catalogu
         {*space.versions, *(project.unusable if project else ())},
         key=lambda v: (parse_version(v) is None, parse_version(v) or v),
     )
+    late = {v: day for v, day in project.late.items() if wanted.contains(v, prereleases=True)} if project else {}
+    if late:
+        return _too_late(requirement, late, problem)
     return ResolutionFailure(
         f"{requirement.name} has no version that fits '{requirement.specifier}' (asked for by {requirement.origin})",
         code="no-matching-version",
@@ -88,6 +96,17 @@ def _unknown(requirement: Requirement, problem: Problem) -> ResolutionFailure:
             "check the spelling",
             "name the index or channel that has it with --extra-index-url or --channel",
         ),
+    )
+
+
+def _too_late(requirement: Requirement, late: Mapping[str, str], problem: Problem) -> ResolutionFailure:
+    first = min(late, key=lambda version: late[version])
+    return ResolutionFailure(
+        f"{requirement.name} has no version that fits '{requirement.specifier}' and is old enough "
+        f"(asked for by {requirement.origin})",
+        code="no-matching-version",
+        causes=(f"{requirement.name} {first} was published at {late[first]}; the date is {problem.exclude_newer}",),
+        suggestions=(f"--exclude-newer={late[first][:10]} has it", "or leave --exclude-newer out"),
     )
 
 
@@ -131,6 +150,22 @@ def _missing_wheels(explanation: str, catalogue: Catalogue) -> list[str]:
             found.append(f"{name} {_some(newer)}: {kind}")
         elif not project.wheels:
             found.append(f"{name}: no index knows it")
+    return found
+
+
+def _passed_over(explanation: str, problem: Problem, catalogue: Catalogue) -> list[str]:
+    """Say of the projects in a conflict which wheels cannot be used, and which versions are too new for the date."""
+    knowledge = catalogue.knowledge
+    if knowledge is None:
+        return []
+    found = [
+        f"{file.filename} was passed over: {why}"
+        for file, why in knowledge.reader.broken.values()
+        if _names(explanation, catalogue.identity(file.name))
+    ]
+    for name, project in sorted(knowledge.projects.items()):
+        if project.late and _names(explanation, catalogue.identity(name)):
+            found.append(f"{name} {_some(list(project.late))}: published at {problem.exclude_newer} or later")
     return found
 
 

@@ -53,7 +53,7 @@ class Problem:
     prerelease: Literal["allow", "if-necessary"] = "if-necessary"
     strategy: Literal["highest", "lowest", "lowest-direct"] = "highest"
     exclude_newer: str | None = None
-    """ISO 8601 instant; what was published later does not exist."""
+    """First instant, as 2024-02-01T00:00:00Z, that does not count: what was published then or later does not exist."""
     no_binary: tuple[str, ...] = ()
     frameworks: frozenset[str] = frozenset()
     """Projects on which a library's own extras bind (``records.companion_bounds``)."""

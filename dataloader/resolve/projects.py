@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from packaging.version import Version
 
+from dataloader.dates import is_late
 from dataloader.index.model import IndexFile
 from dataloader.resolve.pythons import Pythons, PythonSet
 from dataloader.resolve.tags import Fit, fit
@@ -50,6 +51,12 @@ class Project:
     """Those of ``unusable`` that have no wheel at all."""
     filenames: dict[str, tuple[str, ...]]
     """Version in ``unusable`` -> the names of its files, for messages."""
+    late: Mapping[str, str] = field(default_factory=dict)
+    """Version that is left out for its date -> when its first file was published."""
+    dated: bool = False
+    """Whether any file has an upload time."""
+    undated: frozenset[str] = frozenset()
+    """Indexes that named files without saying when they were published; a directory of one's own is none."""
 
     def usable(self, *, prereleases: bool, pinned: frozenset[str]) -> tuple[Wheel, ...]:
         """Return the wheels that may be offered: no yanked ones and no pre-releases, unless pinned or allowed.
@@ -63,7 +70,7 @@ class Project:
 
 def make_project(
     name: str,
-    files: Iterable[IndexFile],
+    files: Collection[IndexFile],
     target: Target,
     pythons: Pythons,
     *,
@@ -72,15 +79,14 @@ def make_project(
 ) -> Project:
     """Sort a project's files into usable wheels and versions that have none.
 
-    ``exclude_newer`` (ISO 8601, UTC) drops files published later; a file without an upload time is kept, as it
-    cannot be judged.
+    ``exclude_newer`` (a cutoff of ``dataloader.dates``) drops files published then or later; a file without an upload
+    time is kept, as it cannot be judged.
     """
+    files, late = _published_before(exclude_newer, files) if exclude_newer else (files, {})
     wheels: list[Wheel] = []
     others: dict[Version, list[IndexFile]] = {}
     versions: dict[str, Version | None] = {}
     for file in files:
-        if exclude_newer and file.upload_time and file.upload_time > exclude_newer:
-            continue
         if file.version not in versions:
             versions[file.version] = parse_version(file.version)
         version = versions[file.version]
@@ -101,7 +107,24 @@ def make_project(
         unusable=tuple(str(v) for v in unusable),
         sdist_only=frozenset(str(v) for v in unusable if not any(f.filename.endswith(".whl") for f in others[v])),
         filenames={str(v): tuple(f.filename for f in others[v]) for v in unusable},
+        late={version: when for version, when in late.items() if parse_version(version) not in {*served, *others}},
+        dated=bool(late) or any(f.upload_time for f in files),
+        undated=frozenset(f.index for f in files if not f.upload_time and not f.url.startswith("file:"))
+        if exclude_newer
+        else frozenset(),
     )
+
+
+def _published_before(cutoff: str, files: Iterable[IndexFile]) -> tuple[list[IndexFile], dict[str, str]]:
+    """Return the files that count, and the versions of the others with the time of their first file."""
+    kept: list[IndexFile] = []
+    late: dict[str, str] = {}
+    for file in files:
+        if file.upload_time and is_late(file.upload_time, cutoff):
+            late[file.version] = min(late.get(file.version, file.upload_time), file.upload_time)
+        else:
+            kept.append(file)
+    return kept, late
 
 
 def _wheel(file: IndexFile, version: Version, target: Target, pythons: Pythons) -> Wheel | None:

@@ -51,8 +51,8 @@ class Reader:
     """Memoised reads over an index."""
 
     def __init__(self, index: Index, sort: Sorter, guess: Guess) -> None:
-        self.broken: dict[str, str] = {}
-        """URL of a wheel whose METADATA cannot be used -> why."""
+        self.broken: dict[str, tuple[IndexFile, str]] = {}
+        """URL of a wheel whose METADATA cannot be used -> its file, and why."""
         self.metadata_read = 0
         self._index, self._sort, self._guess = index, sort, guess
         self._projects: dict[str, asyncio.Task[Project]] = {}
@@ -100,7 +100,7 @@ class Reader:
         try:
             metadata = await self._index.metadata(wheel.file)
         except IntegrityError as error:
-            self.broken[wheel.file.url] = error.message
+            self.broken[wheel.file.url] = (wheel.file, error.message)
             return None
         self.metadata_read += 1
         return metadata

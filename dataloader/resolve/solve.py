@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -25,12 +24,13 @@ from dataloader.compat.model import Bound
 from dataloader.errors import ResolutionFailure
 from dataloader.names import pypi_names
 from dataloader.reporter import Reporter
+from dataloader.resolve.answer import Answer, notes_of
 from dataloader.resolve.explain import explain
 from dataloader.resolve.foresight import exact_pins, foreseeable
 from dataloader.resolve.knowledge import MAX_AHEAD, Knowledge
 from dataloader.resolve.model import Problem, Requirement, Resolution
 from dataloader.resolve.offer import CONDA_ONLY, Catalogue, Offer
-from dataloader.resolve.outcome import make_resolution, much_older
+from dataloader.resolve.outcome import make_resolution
 from dataloader.resolve.projects import Project, Wheel, make_project
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.rattler import Channels, Unsolvable
@@ -42,18 +42,6 @@ MAX_ROUNDS = 500
 """A solve that has not settled by then never will; each round reads at least one METADATA."""
 
 PythonSource: TypeAlias = Literal["conda", "host"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One solution with what it was chosen from."""
-
-    records: tuple[rattler.RepoDataRecord, ...]
-    offer: Offer
-
-    def wheels(self) -> tuple[Wheel, ...]:
-        """The wheels among the records."""
-        return tuple(self.offer.wheels[r.url] for r in self.records if r.url in self.offer.wheels)
 
 
 async def resolve(
@@ -362,23 +350,14 @@ class _Solver:
 
     def _held_back(self, answer: Answer) -> bool:
         """Say whether a project that was asked for directly is much older than the newest that its specifier admits."""
-        return bool(self._problem.channels) and bool(self._far_behind(answer))
+        return bool(self._problem.channels) and bool(self._behind(answer))
 
-    def _far_behind(self, answer: Answer) -> list[str]:
-        knowledge = self._catalogue.knowledge
-        if knowledge is None:
-            return []
-        chosen = {w.file.name: w for w in answer.wheels()}
-        behind = []
-        for requirement in self._problem.requirements:
-            wheel, newest = chosen.get(requirement.name), knowledge.newest(requirement.name, requirement.specifier)
-            if wheel and newest and much_older(wheel.version, newest.version):
-                behind.append(requirement.name)
-        return behind
+    def _behind(self, answer: Answer) -> list[str]:
+        return answer.far_behind(self._problem, self._catalogue.knowledge)
 
     def _better(self, preferred: Answer, mixed: Answer) -> Answer:
         """Return the mixed answer only if it brings a requested project much further."""
-        return mixed if len(self._far_behind(mixed)) < len(self._far_behind(preferred)) else preferred
+        return mixed if len(self._behind(mixed)) < len(self._behind(preferred)) else preferred
 
     def _finish(self, answer: Answer) -> Resolution:
         knowledge = self._catalogue.knowledge
@@ -387,22 +366,10 @@ class _Solver:
             answer.offer,
             self._catalogue,
             python_source=self._python_source,
-            notes=self._notes(answer),
+            notes=notes_of(answer, self._problem, knowledge),
             rounds=self._rounds,
             metadata_read=knowledge.reader.metadata_read if knowledge else 0,
         )
-
-    def _notes(self, answer: Answer) -> tuple[str, ...]:
-        knowledge = self._catalogue.knowledge
-        if knowledge is None:
-            return ()
-        chosen = {w.file.name: w for w in answer.wheels()}
-        notes = []
-        for name in self._far_behind(answer):
-            newest = knowledge.newest(name, "")
-            assert newest is not None
-            notes.append(f"{name} {chosen[name].text} is much older than {newest.text}, which the rest does not admit")
-        return tuple(notes)
 
 
 def _no_python(problem: Problem, versions: list[str], source: PythonSource) -> ResolutionFailure:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dataloader.compat.model import Bound, Rule, StackNeeds
-from dataloader.errors import DataloaderError
+from dataloader.errors import DataloaderError, IntegrityError
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.reporter import Reporter
 from dataloader.resolve.model import Problem, Requirement, Resolution
@@ -59,6 +59,8 @@ class DictIndex:
     async def metadata(self, file: IndexFile) -> WheelMetadata:
         self.read.append(file.filename)
         wheel = self._wheels[file.filename]
+        if "broken" in wheel:
+            raise IntegrityError(wheel["broken"])
         return WheelMetadata(
             name=file.name,
             version=file.version,

@@ -1,0 +1,75 @@
+"""One solution of a step: how good it is beside what there is, and what a person should know of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dataloader.errors import UsageError
+from dataloader.resolve.outcome import much_older
+
+if TYPE_CHECKING:
+    import rattler
+
+    from dataloader.resolve.knowledge import Knowledge
+    from dataloader.resolve.model import Problem
+    from dataloader.resolve.offer import Offer
+    from dataloader.resolve.projects import Wheel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One solution with what it was chosen from."""
+
+    records: tuple[rattler.RepoDataRecord, ...]
+    offer: Offer
+
+    def wheels(self) -> tuple[Wheel, ...]:
+        """The wheels among the records."""
+        return tuple(self.offer.wheels[r.url] for r in self.records if r.url in self.offer.wheels)
+
+    def far_behind(self, problem: Problem, knowledge: Knowledge | None) -> list[str]:
+        """Return the projects asked for directly that are much older than the newest that their specifier admits."""
+        if knowledge is None:
+            return []
+        chosen = {w.file.name: w for w in self.wheels()}
+        behind = []
+        for requirement in problem.requirements:
+            wheel, newest = chosen.get(requirement.name), knowledge.newest(requirement.name, requirement.specifier)
+            if wheel and newest and much_older(wheel.version, newest.version):
+                behind.append(requirement.name)
+        return behind
+
+
+def notes_of(answer: Answer, problem: Problem, knowledge: Knowledge | None) -> tuple[str, ...]:
+    """Return what the user should know: downgrades, wheels passed over, dates that nobody gives.
+
+    Raises:
+        UsageError: ``upload-times-missing``; a date was asked for, and no index says when anything was published.
+    """
+    if knowledge is None:
+        return ()
+    chosen = {w.file.name: w for w in answer.wheels()}
+    notes = []
+    for name in answer.far_behind(problem, knowledge):
+        newest = knowledge.newest(name, "")
+        assert newest is not None
+        notes.append(f"{name} {chosen[name].text} is much older than {newest.text}, which the rest does not admit")
+    for file, why in knowledge.reader.broken.values():
+        if file.name in chosen and chosen[file.name].file != file:
+            notes.append(f"{file.filename} was passed over: {why}")
+    return (*notes, *_undated(problem, knowledge))
+
+
+def _undated(problem: Problem, knowledge: Knowledge) -> Iterator[str]:
+    silent = sorted(frozenset[str]().union(*(project.undated for project in knowledge.projects.values())))
+    if problem.exclude_newer is None or not silent:
+        return
+    if not any(project.dated for project in knowledge.projects.values()):
+        raise UsageError(
+            f"--exclude-newer cannot be held: {', '.join(silent)} does not say when files were published",
+            code="upload-times-missing",
+            suggestions=("use an index that gives upload times (PEP 700), as pypi.org does", "or leave the date out"),
+        )
+    yield f"{', '.join(silent)} does not say when files were published: what it has was taken whatever its age"
