@@ -21,6 +21,7 @@ from dataloader.compat.model import (
     Cudnn,
     DriverFloor,
     GpuModel,
+    Label,
     Nccl,
     PackageRule,
     Release,
@@ -107,6 +108,11 @@ class Matrix:
         return frozenset(row.name for row in self._table("channel", ChannelName))
 
     @cached_property
+    def labels(self) -> tuple[Label, ...]:
+        """Projects whose wheels say in their local version label what they are built for."""
+        return self._table("label", Label)
+
+    @cached_property
     def releases(self) -> tuple[Release, ...]:
         """When the releases of the frameworks were published."""
         return self._table("release", Release)
@@ -143,6 +149,7 @@ class Matrix:
             self.indexes.values(),
             self.components.values(),
             self.releases,
+            self.labels,
             self.rules,
             self.companions,
         )
@@ -317,6 +324,7 @@ _UNIQUE = {
     "channel": ("name",),
     "component": ("cuda",),
     "companion": ("project", "version"),
+    "label": ("project",),
 }
 """Table to the keys that no two rows may share: two rows would speak of the same thing."""
 

@@ -5,7 +5,9 @@ Rows are named tuples: a dataclass takes eight times as long to make, and every 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 World: TypeAlias = Literal["any", "pypi", "conda"]
@@ -30,6 +32,12 @@ class Bound:
     world: World = "any"
     sha256: str = ""
     """The one file that is meant, where its hash is known beforehand. Counts in ``Rule.when`` alone."""
+    unlike: str = ""
+    """Regular expression of local version labels (``cu12torch2.4cxx11abifalse``) that are not within; empty: none."""
+
+    def leaves_out(self, version: str) -> bool:
+        """Say whether a version's local label puts it outside, whatever ``specifier`` says."""
+        return bool(self.unlike) and re.fullmatch(self.unlike, version.partition("+")[2]) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +74,8 @@ class StackNeeds:
     """Projects that another package stands for (``cupy-cuda12x`` for ``cupy``): it meets requirements on them."""
     warnings: tuple[str, ...] = ()
     """What the user should know though it does not stop anything."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Project without wheels on PyPI to where its wheels for this stack are."""
 
 
 class Build(NamedTuple):
@@ -106,6 +116,21 @@ class Build(NamedTuple):
     """Driver needed beyond what ``cuda`` implies."""
     needs: tuple[str, ...] = ()
     """Requirements (PEP 508, or ``conda:``) that its metadata does not state and without which it does not run."""
+    note: str = ""
+
+
+class Label(NamedTuple):
+    """A project whose wheels are no different but in their local version label, which names what they are built for."""
+
+    id: str
+    project: str
+    label: str
+    """The label with ``{cuda}`` (``cpu``, ``cu121`` or ``cu12``), ``{torch}`` (``2.1``), ``{pt}`` (``21``) and
+    ``{abi}`` (``true``, ``false``)."""
+    wheels: str
+    """Where they are, with ``{torch}`` and ``{variant}`` (``2.1.0``, ``cu121``)."""
+    source: str
+    date: str
     note: str = ""
 
 

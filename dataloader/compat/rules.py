@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dataloader.compat.companions import TORCH, companion_rules
+from dataloader.compat.labels import label_rules, places_of
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Build, PackageRule, Rule, StackNeeds, World
 from dataloader.compat.versions import admits, key, major, minor
@@ -48,6 +49,7 @@ def needs_of(
         indexes=tuple(dict.fromkeys(index for part in parts for index in part.indexes)),
         index_only=tuple(dict.fromkeys(project for part in parts for project in part.index_only)),
         replaced=tuple(project for part in parts for project in part.replaced),
+        places={project: place for part in parts for project, place in part.places.items()},
     )
 
 
@@ -99,6 +101,9 @@ def _of_build(
     rules = [*_wheel_rules(matrix, stack, build, wheels), *_record_rules(build, records)]
     package = _package(build, wheels or records)
     index = _index_row(wheels)
+    of_torch = [*wheels, *records][:1] if build.project == TORCH else []
+    for row in of_torch:
+        rules.extend(label_rules(matrix, row))
     if build.project == TORCH:
         rules.extend(companion_rules(matrix, build, wheels, records, variant(index.cuda) if index else ""))
     return StackNeeds(
@@ -107,6 +112,7 @@ def _of_build(
         indexes=(index_url(matrix, index),) if index else (),
         index_only=matrix.indexes[index.channel].projects if index else (),
         replaced=(build.project,) if package != build.project else (),
+        places={project: place for row in of_torch for project, place in places_of(matrix, row).items()},
     )
 
 

@@ -124,6 +124,7 @@ TABLES: dict[str, Table] = {
             "note": _text,
         },
     ),
+    "label": Table({**_COMMON, "project": name, "label": _text, "wheels": _text}, {"note": _text}),
     "release": Table(
         {**_COMMON, "framework": name, "version": version, "released": _matching(_DATE, "a date")}, {"note": _text}
     ),

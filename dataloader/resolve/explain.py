@@ -129,11 +129,17 @@ def _no_wheel(
         ),
         suggestions=(
             *((f"ask for {requirement.name}=={project.wheels[0].text}, which has one",) if project.wheels else ()),
-            "choose another Python with --python"
-            if not source_only
-            else "building from source is not done yet: use --find-links with a wheel you built",
+            "choose another Python with --python" if not source_only else _where_built(requirement.name, problem),
         ),
     )
+
+
+def _where_built(name: str, problem: Problem) -> str:
+    place = problem.needs.places.get(name)
+    if place is None:
+        return "building from source is not done yet: use --find-links with a wheel you built"
+    option = "--find-links " if place.endswith(".html") else ""
+    return f"building from source is not done yet; its wheels for this stack: {option}{place}"
 
 
 def _missing_wheels(explanation: str, catalogue: Catalogue) -> list[str]:

@@ -126,9 +126,16 @@ class Catalogue:
         if bound.package.startswith(CONDA_ONLY):
             version = bound.specifier or "*"
         else:
-            space = self.space(bound.package)
-            version = (space.spec(bound.specifier) or IMPOSSIBLE) if len(space) else "*"
+            version = self._within(self.space(bound.package), bound)
         return bound_spec(bound, name, version)
+
+    def _within(self, space: VersionSpace, bound: Bound) -> str:
+        if not len(space):
+            return "*"
+        if not bound.unlike:
+            return space.spec(bound.specifier) or IMPOSSIBLE
+        admitted = frozenset(v for v in space.admitted(bound.specifier) if not bound.leaves_out(v))
+        return space.spec_of(admitted) or IMPOSSIBLE
 
     # -- records
 

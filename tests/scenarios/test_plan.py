@@ -141,6 +141,8 @@ def _is_broken(rule: Rule, packages: list[_Package]) -> bool:
 def _within(package: _Package, bound: Bound) -> bool:
     if package.name != bound.package or bound.world not in ("any", package.world):
         return False
+    if bound.leaves_out(package.version):
+        return False
     if bound.build and package.world == "conda" and not re.fullmatch(build_regex(bound.build), package.build):
         return False
     if package.world == "conda" and bound.specifier and bound.specifier[0].isdigit():
