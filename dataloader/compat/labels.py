@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.model import Bound, Build, Label, Rule
+from dataloader.compat.model import Bound, Build, Label, Rule, World
 from dataloader.compat.versions import major, minor
 
 _ANY = {"cuda": r"(cpu|cu\d+)", "torch": r"\d+\.\d+", "pt": r"\d+", "abi": "(true|false)"}
@@ -21,12 +21,14 @@ def label_rules(matrix: Matrix, build: Build) -> Iterator[Rule]:
     """Yield the rules that leave out wheels whose label names another torch, CUDA major or C++ ABI than ``build`` has.
 
     A version without a label, or with one of another form (one's own build), is left alone: nothing is known of it.
+    Beside a torch of conda the channel's own records stay, which are compiled against it.
     """
+    world: World = "conda" if build.channel.startswith("conda:") else "pypi"
     for row in matrix.labels:
         yield Rule(
             id=row.id,
-            when=Bound(package=build.framework),
-            then=(Bound(package=row.project, world="pypi", unlike=_unlike(row, build)),),
+            when=Bound(package=build.framework, world=world),
+            then=(Bound(package=row.project, world="any", unlike=_unlike(row, build)),),
             why=f"wheels of {row.project} say in their version what they are built for: {_title(build)} it must be",
             source=row.source,
         )

@@ -101,7 +101,7 @@ def _of_build(
     rules = [*_wheel_rules(matrix, stack, build, wheels), *_record_rules(build, records)]
     package = _package(build, wheels or records)
     index = _index_row(wheels)
-    of_torch = [*wheels, *records][:1] if build.project == TORCH else []
+    of_torch = [*wheels[:1], *records[:1]] if build.project == TORCH else []
     for row in of_torch:
         rules.extend(label_rules(matrix, row))
     if build.project == TORCH:
@@ -112,7 +112,7 @@ def _of_build(
         indexes=(index_url(matrix, index),) if index else (),
         index_only=matrix.indexes[index.channel].projects if index else (),
         replaced=(build.project,) if package != build.project else (),
-        places={project: place for row in of_torch for project, place in places_of(matrix, row).items()},
+        places={project: place for row in reversed(of_torch) for project, place in places_of(matrix, row).items()},
     )
 
 

@@ -138,9 +138,16 @@ class _Solver:
     # -- the steps
 
     def _mentioned(self) -> set[str]:
+        """Return the names to look up at once; those of rules that only wheels trigger can wait (``_watched``)."""
         needs = self._problem.needs
-        bounds = [*needs.requirements, *(b for r in needs.rules for b in (r.when, *r.then) if b is not None)]
+        rules = [r for r in needs.rules if r.when is None or r.when.world != "pypi"]
+        bounds = [*needs.requirements, *(b for r in rules for b in (r.when, *r.then) if b is not None)]
         return {b.package for b in bounds} | {r.name for r in self._problem.requirements}
+
+    def _watched(self, asked: frozenset[str]) -> set[str]:
+        """Return what rules bound that a wheel of ``asked`` may trigger."""
+        rules = (r for r in self._problem.rules if r.when is not None and r.when.package in asked)
+        return {bound.package for rule in rules for bound in rule.then}
 
     async def _conda_part(self) -> None:
         """Solve the conda side alone: what it contains is preferred, and serves PyPI requirements too."""
@@ -273,8 +280,9 @@ class _Solver:
         """Read what is asked for, and what the rules that may fire require."""
         while True:
             await knowledge.grow()
-            await self._catalogue.prepare(knowledge.asked() | (self._problem.frameworks & self._served_by_conda()))
             before = knowledge.asked()
+            served = self._problem.frameworks & self._served_by_conda()
+            await self._catalogue.prepare(before | served | self._watched(before))
             for rule in self._problem.rules:
                 if rule.requires and rule.when is not None and self._may_fire(rule.when):
                     for bound in rule.then:
