@@ -33,7 +33,12 @@ class Fix:
 
 
 async def find_fixes(
-    request: Request, failure: ResolutionFailure, solve: Callable[[Request], Awaitable[Locked]], *, most: int = MOST
+    request: Request,
+    failure: ResolutionFailure,
+    solve: Callable[[Request], Awaitable[Locked]],
+    *,
+    most: int = MOST,
+    seconds: float = MOST_SECONDS,
 ) -> tuple[Fix, ...]:
     """Return changes to ``request`` that were solved and work, cheapest first.
 
@@ -42,11 +47,12 @@ async def find_fixes(
         failure: Why.
         solve: Solves a request; raises DataloaderError where it cannot.
         most: How many to look for.
+        seconds: When to stop looking for more.
     """
     found: list[Fix] = []
     if failure.code in _HOPELESS:
         return ()
-    deadline = time.monotonic() + MOST_SECONDS
+    deadline = time.monotonic() + seconds
     for text, changed in _changes(request, failure):
         if len(found) == most or time.monotonic() > deadline:
             break

@@ -134,7 +134,7 @@ def _check(scenario: Mapping[str, Any], request: Request, solve: Solve) -> None:
             await solve(request)
         # What is no refusal of a solver gets no search for repairs.
         fixes = (
-            await find_fixes(request, refused.value, solve, most=1)
+            await find_fixes(request, refused.value, solve, most=1, seconds=300)
             if isinstance(refused.value, ResolutionFailure)
             else ()
         )
