@@ -89,7 +89,7 @@ async def make_lock(
     except IndexUnavailable as error:
         if error.code != "channel-unreachable" or request.conda_mode == "always":
             raise
-        answering = await _answering(channels, targets[0], cache)
+        answering = await _answering(channels, targets[0], cache, request)
         if not answering and [r for r in request.conda if r.name != "python" or r.build or r.channel]:
             raise
         silent = ", ".join(url for url in channels if url not in answering)
@@ -99,14 +99,15 @@ async def make_lock(
         return await attempt.run(answering)
 
 
-async def _answering(channels: tuple[str, ...], target: Target, cache: Path) -> tuple[str, ...]:
+async def _answering(channels: tuple[str, ...], target: Target, cache: Path, request: Request) -> tuple[str, ...]:
     """Return the channels that answer."""
     from dataloader.resolve.rattler import Channels
 
     found = []
     for url in channels:
         try:
-            await Channels((url,), target, priority="strict", cache=cache / "repodata").records("python")
+            one = Channels((url,), target, priority="strict", cache=cache / "repodata", settings=request.settings)
+            await one.records("python")
         except IndexUnavailable:
             continue
         found.append(url)
@@ -175,12 +176,12 @@ class _Attempt:
         only = dict.fromkeys(needs.index_only, needs.indexes) if needs.indexes else {}
         index = NarrowedIndex(self._client, self._request.pypi, only)
         try:
-            resolution = await resolve(problem, index, self._reporter, cache=cache)
+            resolution = await resolve(problem, index, self._reporter, cache=cache, settings=self._request.settings)
         except ResolutionFailure:
             everything = replace(problem, host_pythons=self._all_hosts())
             if everything == problem:
                 raise
-            resolution = await resolve(everything, index, self._reporter, cache=cache)
+            resolution = await resolve(everything, index, self._reporter, cache=cache, settings=self._request.settings)
         except IndexUnavailable:
             self._client.silent |= hosts
             raise

@@ -10,7 +10,7 @@ from dataloader.cli.command import command
 from dataloader.cli.options import CommonOptions, own_option
 
 
-@command(example="dataloader cache info", takes=("Environment", "Sources", "Output"))
+@command(example="dataloader cache info", takes=("Environment", "Sources", "Output", "Report"))
 def cache(
     options: CommonOptions,
     action: Annotated[

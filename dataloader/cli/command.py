@@ -19,7 +19,7 @@ Options = TypeVar("Options", CommonOptions, StackFlags)
 
 PREFIX: tuple[str, ...] = ("Environment", "Output")
 """Option groups of a command that reads what is there."""
-SOLVE: tuple[str, ...] = ("Environment", "Inputs", "Sources", "Solving", "Changes", "Output")
+SOLVE: tuple[str, ...] = ("Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Report")
 """Option groups of a command that may solve and write."""
 VERIFY: tuple[str, ...] = ("Environment", "Solving", "Output")
 """Option groups of a command that judges a prefix, for a target."""

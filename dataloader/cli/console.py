@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from dataloader.cli.render import error_document, error_text, human_size, human_time, redact, to_json
+from dataloader.cli.render import error_document, error_text, human_size, human_time, to_json
 from dataloader.errors import DataloaderError, DiskFull, ExitCode, InternalError, UsageError
+from dataloader.redaction import redact
 from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -280,21 +281,28 @@ class ErrorHandler:
 
     def _translate(self, error: BaseException) -> DataloaderError:
         """Our own error, or the one that says what a foreign error means."""
-        if isinstance(error, DataloaderError):
-            return error
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return DiskFull(
-                f"There is no room left{_on(error)}",
-                suggestions=("Free some room, or put caches elsewhere: DATALOADER_CACHE_DIR.",),
-            )
-        if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
-            return UsageError(f"Permission denied{_on(error)}: {error.strerror}", code="permission-denied")
+        if known := known_error(error):
+            return known
         log = _write_log(error)
         return InternalError(
             f"A bug in dataloader: {type(error).__name__}: {error}",
             causes=(f"The traceback is in {log}.",) if log else (),
             suggestions=("Report it with that file, or repeat the command with -vv to see the traceback.",),
         )
+
+
+def known_error(error: BaseException) -> DataloaderError | None:
+    """Our own error, or the one that says what a foreign error means; ``None`` for what must be a bug in us."""
+    if isinstance(error, DataloaderError):
+        return error
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull(
+            f"There is no room left{_on(error)}",
+            suggestions=("Free some room, or put caches elsewhere: DATALOADER_CACHE_DIR.",),
+        )
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
+        return UsageError(f"Permission denied{_on(error)}: {error.strerror}", code="permission-denied")
+    return None
 
 
 def _on(error: OSError) -> str:

@@ -47,7 +47,7 @@ class Place:
 
 def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
     """Add what is asked for, lock, and make the prefix match."""
-    with session(options) as one:
+    with session(options, "install") as one:
         remembered = _remembered(one)
         request = make_request(
             options,
@@ -91,7 +91,7 @@ async def _install(one: Session, asked: Request, specs: tuple[str, ...], flags: 
 
 def lock(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -> int:
     """Solve and write the lock only."""
-    with session(options) as one:
+    with session(options, "lock") as one:
         request = make_request(options, specs, flags, environ=one.environ, here=one.here)
         if request.manifest is None:
             _something(request, "lock")
@@ -121,7 +121,7 @@ async def _lock(one: Session, request: Request) -> int:
 
 def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Place) -> int:
     """Make the prefix match the lock."""
-    with session(options) as one:
+    with session(options, "sync", place.name) as one:
         request = make_request(options, (), None, environ=one.environ, here=one.here)
         if place.root is not None and place.name is not None:
             request = replace(request, prefix=place.root / place.name)
@@ -242,7 +242,7 @@ async def _fixed(one: Session, request: Request, client: IndexClient, failure: R
 def _client(one: Session, request: Request) -> IndexClient:
     from dataloader.index.client import IndexClient
 
-    return IndexClient(request.settings, one.reporter, cache_dir=one.cache)
+    return IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.channels)
 
 
 async def _sync(
@@ -262,6 +262,7 @@ async def _sync(
     place = place or Place()
     python = _interpreter(one, lock)
     options = sync_options(one, python, data, check=check, place=place)
+    one.reporter.event("environment", prefix=str(request.prefix), lock=options.lock_digest)
     if not (check or one.options.dry_run):
         options = replace(options, prove=proof.prover(request, lock, python))
     if place.root is not None and place.name is not None:

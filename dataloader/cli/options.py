@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-Group: TypeAlias = Literal["Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Stack"]
+Group: TypeAlias = Literal["Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Report", "Stack"]
 
 CondaMode: TypeAlias = Literal["auto", "always", "never"]
 PrereleaseMode: TypeAlias = Literal["allow", "if-necessary"]
@@ -217,6 +217,23 @@ class CommonOptions:
     yes: bool = option(False, "--yes", "-y", group="Changes", about="Do not ask.")
 
     json: bool = option(False, "--json", group="Output", about="Write one JSON document to standard output.")
+    events: str | None = option(
+        None,
+        "--events",
+        group="Report",
+        metavar="FILE|FD|-",
+        about="Write what happens as JSON, one event a line: appended to a file, to a descriptor, or to stdout.",
+    )
+    status_file: str | None = option(
+        None, "--status-file", group="Report", metavar="FILE", about="Keep the state of the run in a JSON file."
+    )
+    metrics_file: str | None = option(
+        None,
+        "--metrics-file",
+        group="Report",
+        metavar="FILE",
+        about="Write metrics of the run at its end, as Prometheus text (node_exporter's textfile collector).",
+    )
     quiet: int = option(0, "--quiet", "-q", group="Output", count=True, about="Say less. May be repeated.")
     verbose: int = option(
         0, "--verbose", "-v", group="Output", count=True, about="Say more. May be repeated; -vv adds tracebacks."

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 
 from dataloader.errors import DataloaderError
 
 JSON_VERSION = 1
 ERRORS_PAGE = "docs/errors.md"
-
-
-_USER_INFO = re.compile(r"(\w://)[^/\s@'\"]+@")
-_TOKENS = re.compile(
-    r"((?:token|password|passwd|secret|api[_-]?key|signature|credential)=|/t/)[^&/\s'\"]+", re.IGNORECASE
-)
-
-
-def redact(text: str) -> str:
-    """Text without what URLs may hold of secrets: user and password, tokens in queries, conda's ``/t/TOKEN``.
-
-    >>> redact("cannot read https://me:secret@example.org/t/abc-1/simple?token=xyz")
-    'cannot read https://****@example.org/t/****/simple?token=****'
-    """
-    return _TOKENS.sub(r"\1****", _USER_INFO.sub(r"\1****@", text))
 
 
 def to_json(document: Mapping[str, object]) -> str:

@@ -16,7 +16,7 @@ def run(options: CommonOptions, action: str, *, everything: bool) -> int:
     """Do one action on the cache."""
     from dataloader.install.caches import prune_cache, verify_cache
 
-    with session(options) as one:
+    with session(options, f"cache-{action}") as one:
         if action == "info":
             return _info(one)
         if action == "warm":

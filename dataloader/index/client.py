@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -50,6 +50,7 @@ class IndexClient:
         *,
         cache_dir: Path | None = None,
         transport: httpx.MockTransport | None = None,
+        known: Iterable[str] = (),
     ) -> None:
         self.settings = settings
         self._reporter = reporter or Reporter()
@@ -59,6 +60,8 @@ class IndexClient:
         for location in (*configured, *settings.find_links, *only):
             check_url(location)
         self._credentials = Credentials([*configured, *settings.find_links, *only], settings.environ, self._reporter)
+        for url in known:  # channels: what they say of user and password serves their files
+            self._credentials.remember(url)
         self._indexes = [without_credentials(url) for url in configured]
         self._index_for = {
             normalized(name): tuple(without_credentials(url) for url in urls)
@@ -139,6 +142,7 @@ class IndexClient:
                 ``offline-missing``).
             DiskFull, UsageError: As the names say.
         """
+        self._credentials.remember(url)
         url = without_credentials(url.partition("#")[0])
         wanted = Wanted(url=url, sha256=sha256, size=size, destination=destination, task=task or destination.name)
         kept = self._store.kept_file(url)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from dataloader.errors import UsageError
+from dataloader.redaction import redact_tokens
 from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def redact(url: str) -> str:
     'https://****@example.org/simple'
     """
     if "@" not in url and "?" not in url:
-        return url
+        return redact_tokens(url)
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -32,7 +33,8 @@ def redact(url: str) -> str:
     user_info, at, host = parts.netloc.rpartition("@")
     user, colon, _ = user_info.partition(":")
     shown = (f"{user}:****" if colon and user else "****") if at else ""
-    return urlunsplit((parts.scheme, f"{shown}{at}{host}", parts.path, "****" if parts.query else "", ""))
+    path = redact_tokens(parts.path)
+    return urlunsplit((parts.scheme, f"{shown}{at}{host}", path, "****" if parts.query else "", ""))
 
 
 def without_credentials(url: str) -> str:

@@ -113,13 +113,17 @@ async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Repor
                 part.restart()
             reporter.start(wanted.task, wanted.task, wanted.size)
             reporter.advance(wanted.task, part.size)
+            began = time.monotonic()
             transfer = _Transfer(web, wanted, part, throttle, reporter)
             try:
-                return await web.first_good(wanted.url, lambda address, _: transfer.attempt(address))
+                digest = await web.first_good(wanted.url, lambda address, _: transfer.attempt(address))
             except NotFound as error:
                 message = f"{redact(wanted.url)} is not there (any more)."
                 advice = "Lock again: the index may have taken the file away."
                 raise IndexUnavailable(message, code="index-unreachable", suggestions=(advice,)) from error
+            else:
+                transfer.tell(time.monotonic() - began)
+                return digest
             finally:
                 reporter.finish(wanted.task)
 
@@ -136,9 +140,25 @@ class _Transfer:
         self._loop = asyncio.get_running_loop()
         self._stopped = threading.Event()
         self._response: httpx.Response | None = None
+        self._address = wanted.url
+        """The one that was tried last."""
+        self._resumed = part.size
+
+    def tell(self, seconds: float) -> None:
+        """Say that it is done."""
+        self._reporter.event(
+            "downloaded",
+            file=self._wanted.task,
+            bytes=self._part.size,
+            resumed_bytes=self._resumed,
+            seconds=round(seconds, 3),
+            address=redact(self._address),
+            mirror=self._address != self._wanted.url,
+        )
 
     async def attempt(self, address: str) -> str:
         """Try one address in a thread; who cancels this does not wait for a server that has stalled."""
+        self._address = address
         future = self._loop.run_in_executor(self._web.threads, self._run, address)
         # Nobody asks how a stopped thread ended.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -235,6 +255,7 @@ class _Transfer:
     def _restart(self) -> None:
         self._advance(-self._part.size)
         self._part.restart()
+        self._resumed = 0
 
     def _advance(self, amount: int) -> None:
         # The reporter belongs to the event loop's thread.

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, final
 
 from dataloader.index.clients import Clients
-from dataloader.index.credentials import Credentials
+from dataloader.index.credentials import Credentials, redact
 from dataloader.index.failures import Failed, check_status, combined, host_of, translated
 from dataloader.index.mirrors import Mirrors
 from dataloader.reporter import Reporter
@@ -115,7 +115,9 @@ class Web:
             if not addresses:
                 break
             if turn < self.settings.retries:
-                await asyncio.sleep(self._pause(turn, [failures[address].retry_after for address in addresses]))
+                pause = self._pause(turn, [failures[address].retry_after for address in addresses])
+                self._reporter.event("retry", address=redact(url), turn=turn + 1, pause_seconds=round(pause, 3))
+                await asyncio.sleep(pause)
         raise combined(url, list(failures.values()))
 
     async def _try(self, address: str, turn: int, attempt: Callable[[str, int], Awaitable[T]]) -> T | Failed:
@@ -125,6 +127,13 @@ class Web:
             if not failure.missing:
                 self._mirrors.blame(address)
                 self._reporter.debug(failure.error.message)
+                self._reporter.event(
+                    "address-failed",
+                    address=redact(address),
+                    code=failure.error.code,
+                    message=failure.error.message,
+                    again=failure.retry,
+                )
             return failure
         self._mirrors.trust(address)
         return result

@@ -49,8 +49,10 @@ class Builder:
                 tree = await self._build(folder, final, python)
                 await settle(folder, self._reporter)
                 if self._options.prove is not None:
-                    await asyncio.to_thread(self._options.prove, folder)
-                install(folder)
+                    with self._reporter.stage("verify"):
+                        await asyncio.to_thread(self._options.prove, folder)
+                with self._reporter.stage("switch"):
+                    install(folder)
                 break
             except DamagedEntry as damage:
                 self._forget(damage, last=attempt == _ATTEMPTS - 1)
@@ -77,7 +79,8 @@ class Builder:
         tree = Tree(os.fspath(folder), final, layout_of(self._lock, python))
         build_tree(tree, self._lock, fetched.wheels, python, self._reporter)
         if self._options.compile_bytecode:
-            await asyncio.to_thread(compile_modules, tree, python)
+            with self._reporter.stage("compile"):
+                await asyncio.to_thread(compile_modules, tree, python)
         write_state(tree, self._lock, self._options, python)
         return tree
 
@@ -91,11 +94,9 @@ class Builder:
             folder,
             Path(final),
             platform=self._lock.platform,
-            cache_dir=self._options.cache_dir,
-            layers=self._options.layers,
-            offline=self._options.offline,
-            client=self._options.conda_client,
+            options=self._options,
             reporter=self._reporter,
+            download=self._download,
         )
 
     def _forget(self, damage: DamagedEntry, *, last: bool) -> None:

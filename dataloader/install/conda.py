@@ -12,13 +12,16 @@ from urllib.parse import unquote, urlsplit
 
 from dataloader.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
 from dataloader.install.conda_cache import discard, find_damage, note_new, package_cache
+from dataloader.install.conda_fetch import CondaArchives
+from dataloader.install.fetch import tell_package
 from dataloader.install.hashing import hex_digest
+from dataloader.install.model import Downloader, SyncOptions
 from dataloader.lockfile.model import CondaPackage
 from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
     from rattler import RepoDataRecord
-    from rattler.networking.client import Client
+    from rattler.package_cache import PackageCache
 
 
 async def link_conda(
@@ -27,11 +30,9 @@ async def link_conda(
     final: Path,
     *,
     platform: str,
-    cache_dir: Path,
-    layers: tuple[Path, ...],
-    offline: bool,
-    client: Client | None,
+    options: SyncOptions,
     reporter: Reporter,
+    download: Downloader,
 ) -> int:
     """Fetch what the caches lack and link all packages into the empty ``tree``, patched to live at ``final``.
 
@@ -42,9 +43,7 @@ async def link_conda(
         IntegrityError: an archive does not have the locked hash.
         DiskFull, PrefixError: as their names say.
     """
-    import rattler
-    from rattler.exceptions import InstallerError, IoError, LinkError
-
+    cache_dir, layers = options.cache_dir, options.layers
     records = {package: to_record(package) for package in packages}
     damages = find_damage(records, cache_dir, layers)
     for damage in damages:
@@ -54,7 +53,7 @@ async def link_conda(
     index = await cache.index()
     missing = [package for package, record in records.items() if not index.contains_record(record)]
     remote = [package.url for package in missing if not package.url.startswith("file:")]
-    if offline and remote:
+    if options.offline and remote:
         raise IndexUnavailable(
             f"{len(remote)} conda package(s) are not in the cache, and --offline keeps the network away.",
             code="offline-missing",
@@ -65,14 +64,42 @@ async def link_conda(
         )
     for package in missing:
         _check_local_archive(package)
-    progress = _Progress(reporter, sum(package.size or 0 for package in missing))
+    for package in records.keys() - set(missing):
+        tell_package(reporter, package, "cache")
+    archives = CondaArchives(options, reporter, download)
+    try:
+        await archives.fetch(missing)
+        records |= {package: to_record(local) for package, local in archives.local.items()}
+        rest = [package for package in missing if package not in archives.local]
+        progress = _Progress(reporter, sum(package.size or 0 for package in rest))
+        await _install(records.values(), tree, final, platform, options, progress, cache)
+        archives.tell_origin(tree)
+        archives.unpacked()
+    finally:
+        archives.close()
+    note_new(missing, cache_dir)
+    return archives.downloaded_bytes + progress.downloaded
+
+
+async def _install(
+    records: Iterable[RepoDataRecord],
+    tree: Path,
+    final: Path,
+    platform: str,
+    options: SyncOptions,
+    progress: _Progress,
+    cache: PackageCache,
+) -> None:
+    import rattler
+    from rattler.exceptions import InstallerError, IoError, LinkError
+
     try:
         await rattler.install(
-            list(records.values()),
+            list(records),
             target_prefix=tree,
             platform=rattler.Subdir(platform),
             execute_link_scripts=False,
-            client=client,
+            client=options.conda_client,
             reporter=progress,
             alternative_target_prefix=final,
             package_cache=cache,
@@ -81,8 +108,6 @@ async def link_conda(
         raise _translated(str(error), tree) from error
     finally:
         progress.close()
-    note_new(missing, cache_dir)
-    return progress.downloaded
 
 
 def to_record(package: CondaPackage) -> RepoDataRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from dataloader.install.hashing import hex_digest
 from dataloader.install.lease import Lease
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store import StoredWheel, WheelStore
-from dataloader.lockfile.model import PypiPackage
+from dataloader.lockfile.model import Package, PypiPackage
 from dataloader.reporter import Reporter
 
 T = TypeVar("T")
@@ -30,6 +31,71 @@ class Fetched:
     wheels: dict[str, StoredWheel]
     """By normalised name."""
     downloaded_bytes: int
+
+
+class Archives:
+    """Brings archives into the cache's download folder, each once for all syncs that share the cache."""
+
+    def __init__(self, options: SyncOptions, reporter: Reporter, download: Downloader, stage: str, count: int) -> None:
+        self.folder = options.cache_dir / "downloads"
+        self.downloaded_bytes = 0
+        self._options = options
+        self._reporter = reporter
+        self._download = download
+        self._stage = stage
+        self._began = time.monotonic()
+        self._waiting = count
+        self._slots = asyncio.Semaphore(options.downloads)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        reporter.event("stage-started", stage=stage, total=count, unit="packages")
+
+    def lease(self, package: Package) -> Lease:
+        """Held while an archive is fetched and used."""
+        path = self.folder / f"{package.sha256}.lease"
+        return Lease(path, package.file_name, self._reporter, self._options.wait_seconds)
+
+    async def bring(self, package: Package, archive: Path) -> None:
+        """Make ``archive`` the package's file. The caller holds its lease."""
+        async with self._slots:
+            # A whole archive is there when another sync has fetched it, and died or is about to unpack it.
+            if await asyncio.to_thread(_is_whole, archive, package.sha256 or ""):
+                self._done(package, "cache", archive.stat().st_size)
+                return
+            await self._download(package.url, package.sha256, package.size, archive, package.file_name)
+        size = archive.stat().st_size
+        self.downloaded_bytes += size
+        self._done(package, source_of(package), size)
+
+    def was_there(self, package: Package) -> None:
+        """Another sync has brought it into the cache meanwhile."""
+        self._done(package, "cache")
+
+    def gave_up(self) -> None:
+        """One package is somebody else's to fetch."""
+        self._count_down()
+
+    def close(self, *, is_ok: bool = False) -> None:
+        """End the stage, if it has not ended."""
+        if self._stage:
+            seconds = round(time.monotonic() - self._began, 3)
+            self._reporter.event("stage-finished", stage=self._stage, seconds=seconds, ok=is_ok)
+            self._stage = ""
+
+    def _done(self, package: Package, source: str, size: int | None = None) -> None:
+        tell_package(self._reporter, package, source, size)
+        self._count_down()
+
+    def _count_down(self) -> None:
+        self._waiting -= 1
+        if self._waiting == 0:
+            self.close(is_ok=True)
+
+
+def tell_package(reporter: Reporter, package: Package, source: str, size: int | None = None) -> None:
+    """Tell programs that a package is at hand: from the ``cache``, the ``network``, or a ``file``."""
+    kind = "pypi" if isinstance(package, PypiPackage) else "conda"
+    facts = {"package": package.name, "package_version": package.version, "bytes": size or package.size}
+    reporter.event("package", kind=kind, source=source, **facts)
 
 
 async def fetch_wheels(
@@ -48,7 +114,45 @@ async def fetch_wheels(
     found = {package.name: (package, store.find(package.sha256)) for package in packages}
     wheels = {name: stored for name, (_, stored) in found.items() if stored}
     missing = [package for package, stored in found.values() if not stored]
-    remote = [package for package in missing if not package.url.startswith("file:")]
+    _check_offline(missing, options)
+    for name in wheels:
+        tell_package(reporter, found[name][0], "cache")
+    if not missing:
+        return Fetched(wheels=wheels, downloaded_bytes=0)
+    archives = Archives(options, reporter, download, "download", len(missing))
+    reporter.start("unpack", "Unpacking wheels", None)
+    with ThreadPoolExecutor(_UNPACKERS, thread_name_prefix="unpack") as pool:
+
+        async def fetch(package: PypiPackage) -> StoredWheel:
+            async with archives.lease(package):
+                if stored := store.find(package.sha256):
+                    archives.was_there(package)
+                    return stored  # another process has fetched it meanwhile
+                archive = archives.folder / f"{package.sha256}.whl"
+                await archives.bring(package, archive)
+                stored = await store.add(archive, package.file_name, package.sha256, pool, reporter)
+                _check_identity(package, stored)
+                archive.unlink()
+                return stored
+
+        try:
+            # Large ones first: the longest download bounds the whole.
+            ordered = sorted(missing, key=lambda package: -(package.size or 0))
+            done = await gather_or_cancel([fetch(package) for package in ordered])
+        finally:
+            archives.close()
+            reporter.finish("unpack")
+    wheels |= {package.name: stored for package, stored in zip(ordered, done, strict=True)}
+    return Fetched(wheels=wheels, downloaded_bytes=archives.downloaded_bytes)
+
+
+def source_of(package: Package) -> str:
+    """Where a package that the cache lacks comes from."""
+    return "file" if package.url.startswith("file:") else "network"
+
+
+def _check_offline(missing: list[PypiPackage], options: SyncOptions) -> None:
+    remote = [package for package in missing if source_of(package) == "network"]
     if options.offline and remote:
         raise IndexUnavailable(
             f"{len(remote)} wheel(s) are not in the cache, and --offline keeps the network away.",
@@ -58,41 +162,6 @@ async def fetch_wheels(
                 "Run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache.",
             ),
         )
-    if not missing:
-        return Fetched(wheels=wheels, downloaded_bytes=0)
-    folder = options.cache_dir / "downloads"
-    folder.mkdir(parents=True, exist_ok=True)
-    slots = asyncio.Semaphore(options.downloads)
-    downloaded = 0
-    reporter.start("unpack", "Unpacking wheels", None)
-    with ThreadPoolExecutor(_UNPACKERS, thread_name_prefix="unpack") as pool:
-
-        async def fetch(package: PypiPackage) -> StoredWheel:
-            nonlocal downloaded
-            lease = Lease(folder / f"{package.sha256}.lease", package.file_name, reporter, options.wait_seconds)
-            async with lease:
-                if stored := store.find(package.sha256):
-                    return stored  # another process has fetched it meanwhile
-                archive = folder / f"{package.sha256}.whl"
-                async with slots:
-                    # A whole archive is there when an earlier sync died while it was unpacking.
-                    if not await asyncio.to_thread(_is_whole, archive, package.sha256):
-                        await download(package.url, package.sha256, package.size, archive, package.file_name)
-                size = archive.stat().st_size
-                stored = await store.add(archive, package.file_name, package.sha256, pool, reporter)
-                _check_identity(package, stored)
-                archive.unlink()
-                downloaded += size
-                return stored
-
-        try:
-            # Large ones first: the longest download bounds the whole.
-            ordered = sorted(missing, key=lambda package: -(package.size or 0))
-            done = await gather_or_cancel([fetch(package) for package in ordered])
-        finally:
-            reporter.finish("unpack")
-    wheels |= {package.name: stored for package, stored in zip(ordered, done, strict=True)}
-    return Fetched(wheels=wheels, downloaded_bytes=downloaded)
 
 
 async def gather_or_cancel(work: list[Coroutine[Any, Any, T]]) -> list[T]:

@@ -58,6 +58,8 @@ async def sync_generation(
         result = await _sync(lock, _Line(root, name), options, reporter, download)
     except OSError as error:
         raise from_os_error(error, root / name) from error
+    now = _Line(root, name).current()
+    reporter.event("synced", changed=result.changed, generation=str(now) if now else None)
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -127,7 +129,9 @@ async def prune(root: Path, name: str, reporter: Reporter, *, keep: int = 2) -> 
 async def _sync(
     lock: Lockfile, line: _Line, options: SyncOptions, reporter: Reporter, download: Downloader
 ) -> SyncResult:
-    plan = line.plan(lock, options)
+    with reporter.stage("plan"):
+        plan = line.plan(lock, options)
+    reporter.event("planned", **plan.facts())
     if options.check and not plan.is_empty:
         raise changes_needed(plan, line.link)
     if options.check or options.dry_run:

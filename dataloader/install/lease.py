@@ -41,7 +41,7 @@ class Lease:
     async def __aenter__(self) -> Lease:  # noqa: PYI034  (Self came with Python 3.11)
         deadline = time.monotonic() + self._wait_seconds
         watch = _Watch(self._path)
-        told = False
+        told, began = False, 0.0
         while not self._create():
             if watch.holder_is_gone():
                 self._take_away(watch)
@@ -53,8 +53,11 @@ class Lease:
                 )
             if not told:
                 self._reporter.info(f"Waiting for another process ({watch.holder()}) that is changing {self._what}.")
-                told = True
+                self._reporter.event("stage-started", stage="wait", holder=watch.holder(), what=self._what)
+                told, began = True, time.monotonic()
             await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311  (spreads the waiters)
+        if told:
+            self._reporter.event("stage-finished", stage="wait", seconds=round(time.monotonic() - began, 3), ok=True)
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._thread.start()
         return self

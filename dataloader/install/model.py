@@ -116,6 +116,19 @@ class InstallPlan:
         """Whether there is nothing to do."""
         return not (self.install or self.replace or self.remove or self.rebuild)
 
+    def facts(self) -> dict[str, object]:
+        """The event ``planned``."""
+        size = sum(step.size or 0 for step in (*self.install, *self.replace))
+        return {
+            "packages": len(self.install) + len(self.replace) + len(self.keep),
+            "install": len(self.install),
+            "replace": len(self.replace),
+            "remove": len(self.remove),
+            "keep": len(self.keep),
+            "rebuild": list(self.rebuild),
+            "bytes": size,
+        }
+
     def summary(self) -> str:
         """One line for people: ``2 to install, 1 to remove, 40 kept``."""
         counts = (

@@ -82,13 +82,16 @@ async def sync_prefix(
         result = await _sync(lock, prefix, options, reporter, download)
     except OSError as error:
         raise from_os_error(error, prefix) from error
+    reporter.event("synced", changed=result.changed)
     return replace(result, seconds=time.monotonic() - started)
 
 
 async def _sync(
     lock: Lockfile, prefix: Path, options: SyncOptions, reporter: Reporter, download: Downloader
 ) -> SyncResult:
-    plan = plan_prefix(lock, prefix, options)
+    with reporter.stage("plan"):
+        plan = plan_prefix(lock, prefix, options)
+    reporter.event("planned", **plan.facts())
     if options.check and not plan.is_empty:
         raise changes_needed(plan, prefix)
     if options.check or options.dry_run:

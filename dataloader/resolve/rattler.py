@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,13 @@ from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 
 from dataloader.errors import IndexUnavailable, ManifestError
 from dataloader.lockfile.model import CondaPackage
+from dataloader.reporter import Reporter
+from dataloader.resolve.gateways import Gateways
 from dataloader.resolve.records import RecordSpec
 
 if TYPE_CHECKING:
     from dataloader.resolve.model import ChannelPriority
+    from dataloader.settings import IndexSettings
     from dataloader.target import Target
 
 OURS = "https://dataloader.invalid/"
@@ -68,6 +72,8 @@ class Channels:
         priority: ChannelPriority,
         cache: Path | None,
         conda_specs: Iterable[str] = (),
+        settings: IndexSettings | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         self.urls = tuple(urls)
         self.platforms: list[rattler.Subdir] = [rattler.Subdir(target.platform), rattler.Subdir("noarch")]
@@ -76,8 +82,7 @@ class Channels:
         self._sources: list[rattler.Channel | rattler.MultiSource] = list(self._channels)
         if not self._strict and len(self._channels) > 1:
             self._sources = [rattler.MultiSource("channels", self._channels)]
-        config = rattler.SourceConfig(sharded_enabled=True)
-        self._gateway = rattler.Gateway(cache_dir=cache, default_config=config)
+        self._gateways = Gateways(settings, cache, reporter or Reporter())
         self._virtual = [
             rattler.GenericVirtualPackage(
                 rattler.PackageName(name), rattler.Version(version), rattler.BuildString(build)
@@ -109,13 +114,18 @@ class Channels:
             if pin is not None and channel.base_url != pin.base_url:
                 continue
             try:
-                answer = await self._gateway.query([channel], self.platforms, [spec], recursive=False)
+                answer = await self._gateways.ask(partial(self._ask, channel, spec))
             except GatewayError as error:
                 raise unavailable(error, channel.base_url) from error
             found += [record for part in answer for record in part]
             if found and self._strict:
                 break
         return found
+
+    async def _ask(
+        self, channel: rattler.Channel, spec: rattler.MatchSpec, gateway: rattler.Gateway
+    ) -> Sequence[list[rattler.RepoDataRecord]]:
+        return await gateway.query([channel], self.platforms, [spec], recursive=False)
 
     async def solve(
         self,
@@ -136,19 +146,21 @@ class Channels:
         source = OwnSource(owned)
         cutoff = dt.datetime.fromisoformat(exclude_newer.replace("Z", "+00:00")) if exclude_newer else None
         try:
-            chosen = await rattler.solve(
-                # asked for each name of the closure in each subdir: with nothing to answer it is better not asked
-                sources=[source, *self._sources] if owned else self._sources,
-                specs=[rattler.MatchSpec(spec) for spec in specs],
-                constraints=[rattler.MatchSpec(spec) for spec in constraints],
-                gateway=self._gateway,
-                platforms=self.platforms,
-                virtual_packages=self._virtual,
-                locked_packages=list(preferred),
-                channel_priority=rattler.ChannelPriority.Strict,
-                strategy=strategy,  # type: ignore[arg-type]
-                exclude_newer=cutoff.astimezone(dt.timezone.utc) if cutoff else None,
-                timestamp_policy="allow-missing",
+            chosen = await self._gateways.ask(
+                lambda gateway: rattler.solve(
+                    # asked for each name of the closure in each subdir: with nothing to answer it is better not asked
+                    sources=[source, *self._sources] if owned else self._sources,
+                    specs=[rattler.MatchSpec(spec) for spec in specs],
+                    constraints=[rattler.MatchSpec(spec) for spec in constraints],
+                    gateway=gateway,
+                    platforms=self.platforms,
+                    virtual_packages=self._virtual,
+                    locked_packages=list(preferred),
+                    channel_priority=rattler.ChannelPriority.Strict,
+                    strategy=strategy,  # type: ignore[arg-type]
+                    exclude_newer=cutoff.astimezone(dt.timezone.utc) if cutoff else None,
+                    timestamp_policy="allow-missing",
+                )
             )
         except SolverError as error:
             raise Unsolvable(str(error), frozenset(source.reached)) from error

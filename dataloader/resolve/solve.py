@@ -37,6 +37,7 @@ from dataloader.resolve.rattler import Channels, Unsolvable
 from dataloader.resolve.reader import Index
 from dataloader.resolve.root import Root
 from dataloader.resolve.rules import RuleBook
+from dataloader.settings import IndexSettings
 
 MAX_ROUNDS = 500
 """A solve that has not settled by then never will; each round reads at least one METADATA."""
@@ -45,7 +46,12 @@ PythonSource: TypeAlias = Literal["conda", "host"]
 
 
 async def resolve(
-    problem: Problem, index: Index | None, reporter: Reporter, *, cache: Path | None = None
+    problem: Problem,
+    index: Index | None,
+    reporter: Reporter,
+    *,
+    cache: Path | None = None,
+    settings: IndexSettings | None = None,
 ) -> Resolution:
     """Solve a problem over channels and indexes.
 
@@ -60,6 +66,8 @@ async def resolve(
         priority=problem.channel_priority,
         cache=cache,
         conda_specs=problem.conda_specs,
+        settings=settings,
+        reporter=reporter,
     )
     solver = await _Solver.create(problem, index, channels, reporter)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,7 +13,14 @@ from typing import Any
 
 import pytest
 
+from dataloader.errors import IndexUnavailable
+from dataloader.resolve.rattler import Channels
+from dataloader.settings import IndexSettings
+from dataloader.target import Target
 from tests.bench.cases import unpack_sample
+from tests.helpers.channel_server import Channel, serve
+from tests.helpers.conda import index_channel, make_conda_package
+from tests.helpers.locks import Heard
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -119,3 +127,56 @@ def test_a_channel_that_does_not_answer_is_said_when_conda_is_required(tmp_path:
 
     assert done.returncode == 3, done.stdout
     assert json.loads(done.stdout)["error"]["code"] == "channel-unreachable"
+
+
+@pytest.mark.parametrize("fault", ["500", "404", "truncated", "corrupt", "stall"])
+def test_channel_data_comes_from_the_first_mirror_that_works(tmp_path: Path, fault: str) -> None:
+    Channel.folder = tmp_path / "channel"
+    Channel.fault = "500"
+    make_conda_package(Channel.folder, "part", "1", files={"share/part": "x" * 5000})
+    index_channel(Channel.folder)
+    heard = Heard()
+    with serve() as url:
+        mirrors = {url: (f"{url}mirror-{fault}/", f"{url}mirror-none/")}
+        settings = IndexSettings(timeout=0.2, mirrors=mirrors)
+
+        async def ask() -> list[str]:
+            channels = Channels(
+                (url,),
+                Target(glibc="2.36"),
+                priority="strict",
+                cache=tmp_path / "cache",
+                settings=settings,
+                reporter=heard,
+            )
+            records = await channels.records("part")
+            chosen = await channels.solve(["part"], {})
+            return [record.url for record in (*records, *chosen)]
+
+        found = asyncio.run(ask())
+
+    # What the lock will hold is the channel's own address.
+    assert found == [f"{url}linux-64/part-1-0.conda"] * 2
+    assert {facts["address"] for event, facts in heard.events if event == "address-failed"} == {f"{url}mirror-{fault}"}
+    assert any(path.startswith("/mirror-none/") for path in Channel.asked)
+
+
+def test_offline_asks_no_channel(tmp_path: Path) -> None:
+    Channel.folder = tmp_path / "channel"
+    Channel.fault = "none"
+    make_conda_package(Channel.folder, "part", "1", files={"share/part": "x"})
+    index_channel(Channel.folder)
+    with serve() as url:
+
+        async def ask(*, offline: bool) -> int:
+            settings = IndexSettings(offline=offline)
+            one = Channels((url,), Target(glibc="2.36"), priority="strict", cache=tmp_path / "cache", settings=settings)
+            return len(await one.records("part"))
+
+        with pytest.raises(IndexUnavailable):
+            asyncio.run(ask(offline=True))
+        assert Channel.asked == []
+        assert asyncio.run(ask(offline=False)) == 1
+        Channel.asked.clear()
+        assert asyncio.run(ask(offline=True)) == 1
+        assert Channel.asked == []

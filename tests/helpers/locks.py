@@ -72,12 +72,16 @@ class Heard(Reporter):
 
     infos: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
     def info(self, message: str) -> None:
         self.infos.append(message)
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)
+
+    def event(self, event: str, **facts: object) -> None:
+        self.events.append((event, facts))
 
 
 def options_for(folder: Path, **changes: object) -> SyncOptions:

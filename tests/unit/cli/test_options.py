@@ -44,6 +44,7 @@ EVERYTHING = """
     --mirror https://i=https://m --limit-rate 10M --fix 1
     --platform linux-64 --target t.toml --prerelease allow --only-binary :all: --no-binary a
     --exclude-newer 2024-01-31 --matrix m.jsonl --no-verify --dry-run --yes --json -q -vvv --no-color
+    --events e.jsonl --status-file s.json --metrics-file m.prom
     --cuda=11.8 --cudnn=8 --nccl=2 --gcc=11 --python=3.11 --pytorch=2.1.0 --tensorflow=2.14 --jax=0.4
 """
 

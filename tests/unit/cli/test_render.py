@@ -8,8 +8,9 @@ import json
 import pytest
 
 from dataloader.cli import render
-from dataloader.cli.render import error_document, error_text, redact, table, to_json
+from dataloader.cli.render import error_document, error_text, table, to_json
 from dataloader.errors import ResolutionFailure
+from dataloader.redaction import redact
 
 
 def test_examples_of_the_docstrings_hold() -> None:
@@ -49,8 +50,14 @@ def test_an_error_is_the_same_in_words_and_as_a_document() -> None:
         ("https://me:s3cr3t@example.org/simple", "https://****@example.org/simple"),
         ("https://s3cr3t@example.org/simple and more", "https://****@example.org/simple and more"),
         ("'https://x/t/s3cr3t/channel'", "'https://x/t/****/channel'"),
-        ("https://x/a?x=1&access_token=s3cr3t&y=2", "https://x/a?x=1&access_token=****&y=2"),
+        ("https://x/a?x=1&access_token=s3cr3t&y=2", "https://x/a?****"),
         ("PASSWORD=s3cr3t", "PASSWORD=****"),
+        ("https://me:s3c@ret@example.org/simple", "https://****@example.org/simple"),
+        ("(https://b.example/w.whl?X-Amz-Signature=s3cr3t&X-Amz-Date=1)", "(https://b.example/w.whl?****)"),
+        ("https://b.example/w.whl?sv=2024&sig=s3cr3t%3D broke off", "https://b.example/w.whl?**** broke off"),
+        ("Authorization: Bearer s3cr3t.s3cr3t", "Authorization: Bearer ****"),
+        ("{'authorization': 'Basic bWU6czNjcjN0'}", "{'authorization': 'Basic ****'}"),
+        ("Basic authentication is asked for", "Basic authentication is asked for"),
         (
             "mail me@example.org about https://example.org/@scope",
             "mail me@example.org about https://example.org/@scope",

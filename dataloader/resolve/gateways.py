@@ -1,0 +1,97 @@
+"""rattler's gateways to channels: one for each choice of mirrors, the first that answers is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import rattler
+from rattler.exceptions import GatewayError
+from rattler.networking import Client
+from rattler.networking.middleware import (
+    AuthenticationMiddleware,
+    GCSMiddleware,
+    MirrorMiddleware,
+    OciMiddleware,
+    RetryMiddleware,
+    S3Middleware,
+)
+
+from dataloader.index.credentials import redact
+from dataloader.reporter import Reporter
+from dataloader.settings import IndexSettings
+
+T = TypeVar("T")
+
+_PATIENCE = 8
+"""Times the settings' timeout for a mirror's whole answer: rattler's clients cannot tell a slow body from a stalled one
+(py-rattler 0.28)."""
+
+
+class Gateways:
+    """Asks channels at their mirrors, in order, then at their own addresses.
+
+    rattler's own mirrors share the load; one that fails is not followed by the next within a query (py-rattler 0.28).
+    """
+
+    def __init__(self, settings: IndexSettings | None, cache: Path | None, reporter: Reporter) -> None:
+        self._settings = settings or IndexSettings()
+        self._cache = cache
+        self._reporter = reporter
+        self._left = list(_choices(self._settings))
+        """The choices that have not failed yet, most preferred first."""
+        self._gateway: rattler.Gateway | None = None
+
+    async def ask(self, question: Callable[[rattler.Gateway], Awaitable[T]]) -> T:
+        """Return the answer of the first choice that does not fail.
+
+        Raises:
+            GatewayError: the channels themselves failed, after their mirrors.
+        """
+        while True:
+            try:
+                return await question(self._current())
+            except GatewayError as error:
+                if len(self._left) == 1:
+                    raise
+                failed = ", ".join(mirror for (mirror,) in self._left.pop(0).values())
+                self._gateway = None
+                said = str(error).strip().partition("\n")[0]
+                self._reporter.debug(f"The mirror {redact(failed)} of a channel failed: {said}")
+                self._reporter.event(
+                    "address-failed",
+                    address=redact(failed),
+                    code="channel-unreachable",
+                    message=said,
+                    again=False,
+                )
+
+    def _current(self) -> rattler.Gateway:
+        if self._gateway is None:
+            offline = self._settings.offline
+            config = rattler.SourceConfig(cache_action="force-cache-only" if offline else "cache-or-fetch")
+            self._gateway = rattler.Gateway(
+                cache_dir=self._cache, default_config=config, client=self._client(self._left[0])
+            )
+        return self._gateway
+
+    def _client(self, mirrors: dict[str, list[str]]) -> Client | None:
+        if not mirrors:
+            return None
+        # A mirror gets one try; the next one is better than waiting.
+        others: list[Any] = [RetryMiddleware(0), AuthenticationMiddleware(), OciMiddleware(), GCSMiddleware()]
+        patience = max(1, round(self._settings.timeout * _PATIENCE))
+        return Client([MirrorMiddleware(mirrors), *others, S3Middleware()], timeout=patience)
+
+
+def _choices(settings: IndexSettings) -> list[dict[str, list[str]]]:
+    """Prefix to mirror for each try: every prefix's first mirror, then the second ones, at last none."""
+    most = max(map(len, settings.mirrors.values()), default=0)
+    return [
+        *(
+            {p.rstrip("/"): [ms[turn].rstrip("/")] for p, ms in settings.mirrors.items() if len(ms) > turn}
+            for turn in range(most)
+        ),
+        {},
+    ]
