@@ -249,13 +249,13 @@ class _Attempt:
         return tuple(dict.fromkeys(usable))
 
     async def _lock(self, stack: Stack, resolution: Resolution, channels: tuple[str, ...]) -> Lockfile:
-        from dataloader.index.credentials import without_credentials
+        from dataloader.index.credentials import public_channel, without_credentials
 
         settings = self._client.settings
         wheels = [await self._hashed(package) for package in resolution.pypi]
         return Lockfile(
             platform=self._targets[0].platform,
-            channels=tuple(without_credentials(url) for url in channels),
+            channels=tuple(public_channel(url) for url in channels),
             indexes=tuple(without_credentials(u) for u in (settings.index_url, *settings.extra_index_urls) if u),
             python=_locked_python(resolution),
             packages=(*resolution.conda, *wheels),

@@ -64,7 +64,7 @@ class Request:
 
     def inputs(self) -> dict[str, object]:
         """What a lock of this request is made from, in plain values: compared later to tell staleness."""
-        from dataloader.index.credentials import without_credentials
+        from dataloader.index.credentials import public_channel, without_credentials
 
         indexes = [url for url in (self.settings.index_url, *self.settings.extra_index_urls) if url]
         options = {
@@ -79,7 +79,7 @@ class Request:
             "requirements": sorted(str(r) for r in self.pypi),
             "conda": sorted(r.match_spec for r in self.conda),
             "constraints": sorted(str(r) for r in self.constraints),
-            "channels": [without_credentials(url) for url in self.channels],
+            "channels": [public_channel(url) for url in self.channels],
             "indexes": [without_credentials(url) for url in indexes],
             "stack": dict(sorted(self.stack.items())),
             "options": {key: value for key, value in options.items() if value is not None},

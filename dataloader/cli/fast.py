@@ -21,7 +21,15 @@ SEEN = ".dataloader/synced.json"
 """Relative to the prefix: the manifest, settings and lock that the last sync agreed on."""
 
 _HARMLESS = {"--frozen", "--locked", "--check", "--offline", "-q", "--quiet"}
-_KNOWN_VARIABLES = {"DATALOADER_PREFIX", "DATALOADER_LOCKFILE", "DATALOADER_CACHE_DIR", "DATALOADER_OFFLINE"}
+_VALUES = {
+    "--prefix": "DATALOADER_PREFIX",
+    "--lockfile": "DATALOADER_LOCKFILE",
+    "--events": "DATALOADER_EVENTS",
+    "--status-file": "DATALOADER_STATUS_FILE",
+    "--metrics-file": "DATALOADER_METRICS_FILE",
+}
+"""Options with a value that are understood here, and their variables."""
+_KNOWN_VARIABLES = {*_VALUES.values(), "DATALOADER_CACHE_DIR", "DATALOADER_OFFLINE"}
 _SETTINGS = ("DATALOADER_", "PIP_", "CONDA_OVERRIDE_")
 
 
@@ -30,32 +38,34 @@ def nothing_to_do(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
     asked = _read(arguments, environ)
     if asked is None:
         return False
-    prefix, lockfile, frozen, quiet = asked
+    values, said = asked
     here = os.getcwd()
     manifest = locate_manifest(here)
     root = os.path.dirname(manifest) if manifest else here
-    prefix = prefix or os.path.join(root, DEFAULT_PREFIX)
+    prefix = values["--prefix"] or os.path.join(root, DEFAULT_PREFIX)
     try:
-        with open(lockfile or os.path.join(root, LOCK_NAME), "rb") as stream:
+        with open(values["--lockfile"] or os.path.join(root, LOCK_NAME), "rb") as stream:
             lock = stream.read()
         if not fast_status(prefix, lock):
             return False
-        if manifest and not frozen and not _agreed(prefix, manifest, lock, environ):
+        if manifest and "--frozen" not in said and not _agreed(prefix, manifest, lock, environ):
             return False
     except OSError:
         return False
-    if not quiet:
+    if values["--events"] or values["--status-file"] or values["--metrics-file"]:
+        _report(values, prefix, lock)
+    if not (said & {"-q", "--quiet"} or values["--events"] == "-"):
         sys.stdout.write(f"{prefix} matches the lock already\n")
     return True
 
 
-def _read(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str | None, str | None, bool, bool] | None:
-    """Return prefix, lockfile, frozen and quiet of a plain ``sync``; None for anything that takes more reading."""
+def _read(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[dict[str, str | None], set[str]] | None:
+    """Return values and switches of a plain ``sync``; None for anything that takes more reading."""
     if not arguments or arguments[0] != "sync":
         return None
     if any(name.startswith("DATALOADER_") and name not in _KNOWN_VARIABLES for name in environ):
         return None
-    values = {"--prefix": environ.get("DATALOADER_PREFIX"), "--lockfile": environ.get("DATALOADER_LOCKFILE")}
+    values = {name: environ.get(variable) for name, variable in _VALUES.items()}
     rest, said = iter(arguments[1:]), set()
     for word in rest:
         name, equals, value = word.partition("=")
@@ -66,7 +76,22 @@ def _read(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str | N
             said.add(word)
         else:
             return None
-    return values["--prefix"], values["--lockfile"], "--frozen" in said, bool(said & {"-q", "--quiet"})
+    return values, said
+
+
+def _report(values: Mapping[str, str | None], prefix: str, lock: bytes) -> None:
+    """Tell the programs that asked for it that nothing was to be done."""
+    from dataloader.cli.telemetry import OUTLETS, Run, Telemetry
+
+    asked = {name: values[f"--{name.replace('_', '-')}"] for name in OUTLETS}
+    telemetry = Telemetry(asked, Run("sync", "default"), lambda message: sys.stderr.write(f"[WARN] {message}\n"))
+    telemetry.event("environment", prefix=os.path.abspath(prefix), lock=lock_digest(lock))
+    # Each package of a lock is one entry of a list that is not indented.
+    count = lock.count(b"\n- conda: ") + lock.count(b"\n- pypi: ")
+    nothing = {"install": 0, "replace": 0, "remove": 0, "keep": count, "rebuild": [], "bytes": 0}
+    telemetry.event("planned", packages=count, **nothing)
+    telemetry.event("synced", changed=False)
+    telemetry.close(0)
 
 
 def _agreed(prefix: str, manifest: str, lock: bytes, environ: Mapping[str, str]) -> bool:

@@ -262,7 +262,7 @@ async def _sync(
     place = place or Place()
     python = _interpreter(one, lock)
     options = sync_options(one, python, data, check=check, place=place)
-    one.reporter.event("environment", prefix=str(request.prefix), lock=options.lock_digest)
+    one.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if not (check or one.options.dry_run):
         options = replace(options, prove=proof.prover(request, lock, python))
     if place.root is not None and place.name is not None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dataloader.cli.telemetry import Run
+from dataloader.cli.telemetry import Run
 
 
 def metrics_text(run: Run) -> str:

@@ -51,7 +51,8 @@ class Run:
         self.stage_seconds: dict[str, float] = {}
         self.facts: dict[str, object] = {"prefix": None, "generation": None, "lock": None, "changed": None}
         self.packages: dict[str, int | None] = {"done": 0, "total": None}
-        self.bytes: dict[str, int] = {"done": 0, "total": 0}
+        self.bytes: dict[str, int | None] = {"done": 0, "total": 0}
+        """Of downloads; the total is unknown where an index gives no sizes."""
         self.downloaded_bytes = 0
         self.cached_bytes = 0
         self.retries = 0
@@ -127,7 +128,7 @@ class Telemetry(Reporter):
         complain: Told, in words, of an outlet that does not work. The run goes on.
     """
 
-    def __init__(self, asked: Mapping[str, object], run: Run, complain: Callable[[str], None]) -> None:
+    def __init__(self, asked: Mapping[str, object], run: Run, complain: Callable[[str], object]) -> None:
         self.run = run
         self._status_file = str(asked.get("status_file") or "")
         self._metrics_file = str(asked.get("metrics_file") or "")
@@ -155,13 +156,14 @@ class Telemetry(Reporter):
         if unit == "bytes" and task != "unpack":
             with self._lock:
                 self._sizes.add(task)
-                self.run.bytes["total"] += total or 0
+                known = self.run.bytes["total"]
+                self.run.bytes["total"] = None if known is None or total is None else known + total
 
     def advance(self, task: str, amount: int) -> None:
         """Count bytes on their way."""
         if task in self._sizes:
             with self._lock:
-                self.run.bytes["done"] += amount
+                self.run.bytes["done"] = (self.run.bytes["done"] or 0) + amount
                 self._write_status(at_once=False)
 
     def finish(self, task: str) -> None:

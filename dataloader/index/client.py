@@ -9,13 +9,14 @@ import asyncio
 import re
 import shutil
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from dataloader.cache import cache_root
 from dataloader.errors import IndexUnavailable, IntegrityError, InternalError
-from dataloader.index.credentials import Credentials, check_url, redact, without_credentials
+from dataloader.index.credentials import Credentials, check_url, public_channel, redact, without_credentials
 from dataloader.index.download import Throttle, Wanted, download
 from dataloader.index.failures import Forbidden, NotFound
 from dataloader.index.local import local_path, read_find_links, read_metadata, read_project_page, sha256_of_file
@@ -60,8 +61,7 @@ class IndexClient:
         for location in (*configured, *settings.find_links, *only):
             check_url(location)
         self._credentials = Credentials([*configured, *settings.find_links, *only], settings.environ, self._reporter)
-        for url in known:  # channels: what they say of user and password serves their files
-            self._credentials.remember(url)
+        settings = self._remember_channels(known)
         self._indexes = [without_credentials(url) for url in configured]
         self._index_for = {
             normalized(name): tuple(without_credentials(url) for url in urls)
@@ -86,6 +86,16 @@ class IndexClient:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._web.__aexit__(kind, error, trace)
+
+    def _remember_channels(self, urls: Iterable[str]) -> IndexSettings:
+        """What channels hold of users and passwords serves their files; an address with a token is one more mirror."""
+        mirrors = dict(self.settings.mirrors)
+        for url in urls:
+            self._credentials.remember(url)
+            public, own = public_channel(url), without_credentials(url)
+            if public != own:
+                mirrors[public] = (*mirrors.get(public, ()), own)
+        return replace(self.settings, mirrors=mirrors)
 
     async def project(self, name: str, *, only: tuple[str, ...] | None = None) -> tuple[IndexFile, ...]:
         """Every file of a project, wheels and sdists, yanked ones too; ``()`` when no index knows it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,15 @@ def without_credentials(url: str) -> str:
     """
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def public_channel(url: str) -> str:
+    """The address of a conda channel, or of a file of one, as it may be locked: no user, no password, no token.
+
+    >>> public_channel("https://me:secret@conda.example.org/t/tk-123/inner/linux-64/part-1-0.conda")
+    'https://conda.example.org/inner/linux-64/part-1-0.conda'
+    """
+    return re.sub(r"^(\w+://[^/]*)/t/[^/]+(?=/)", r"\1", without_credentials(url))
 
 
 def check_url(location: str) -> None:

@@ -57,6 +57,7 @@ class Archives:
     async def bring(self, package: Package, archive: Path) -> None:
         """Make ``archive`` the package's file. The caller holds its lease."""
         async with self._slots:
+            began = time.monotonic()
             # A whole archive is there when another sync has fetched it, and died or is about to unpack it.
             if await asyncio.to_thread(_is_whole, archive, package.sha256 or ""):
                 self._done(package, "cache", archive.stat().st_size)
@@ -64,7 +65,7 @@ class Archives:
             await self._download(package.url, package.sha256, package.size, archive, package.file_name)
         size = archive.stat().st_size
         self.downloaded_bytes += size
-        self._done(package, source_of(package), size)
+        self._done(package, source_of(package), size, time.monotonic() - began)
 
     def was_there(self, package: Package) -> None:
         """Another sync has brought it into the cache meanwhile."""
@@ -81,8 +82,8 @@ class Archives:
             self._reporter.event("stage-finished", stage=self._stage, seconds=seconds, ok=is_ok)
             self._stage = ""
 
-    def _done(self, package: Package, source: str, size: int | None = None) -> None:
-        tell_package(self._reporter, package, source, size)
+    def _done(self, package: Package, source: str, size: int | None = None, seconds: float = 0.0) -> None:
+        tell_package(self._reporter, package, source, size, seconds)
         self._count_down()
 
     def _count_down(self) -> None:
@@ -91,11 +92,13 @@ class Archives:
             self.close(is_ok=True)
 
 
-def tell_package(reporter: Reporter, package: Package, source: str, size: int | None = None) -> None:
+def tell_package(
+    reporter: Reporter, package: Package, source: str, size: int | None = None, seconds: float = 0.0
+) -> None:
     """Tell programs that a package is at hand: from the ``cache``, the ``network``, or a ``file``."""
     kind = "pypi" if isinstance(package, PypiPackage) else "conda"
     facts = {"package": package.name, "package_version": package.version, "bytes": size or package.size}
-    reporter.event("package", kind=kind, source=source, **facts)
+    reporter.event("package", kind=kind, source=source, seconds=round(seconds, 3), **facts)
 
 
 async def fetch_wheels(
@@ -115,8 +118,10 @@ async def fetch_wheels(
     wheels = {name: stored for name, (_, stored) in found.items() if stored}
     missing = [package for package, stored in found.values() if not stored]
     _check_offline(missing, options)
-    for name in wheels:
-        tell_package(reporter, found[name][0], "cache")
+    for name, stored in wheels.items():
+        package = found[name][0]
+        # Where the index gave no size, what the files take says as much.
+        tell_package(reporter, package, "cache", package.size or sum(file.size for file in stored.recipe.files))
     if not missing:
         return Fetched(wheels=wheels, downloaded_bytes=0)
     archives = Archives(options, reporter, download, "download", len(missing))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import rattler
 from rattler.exceptions import GatewayError
 from rattler.networking import Client
 from rattler.networking.middleware import (
+    AddHeadersMiddleware,
     AuthenticationMiddleware,
     GCSMiddleware,
     MirrorMiddleware,
@@ -18,7 +20,7 @@ from rattler.networking.middleware import (
     S3Middleware,
 )
 
-from dataloader.index.credentials import redact
+from dataloader.index.credentials import Credentials, public_channel, redact, without_credentials
 from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
 
@@ -35,13 +37,22 @@ class Gateways:
     rattler's own mirrors share the load; one that fails is not followed by the next within a query (py-rattler 0.28).
     """
 
-    def __init__(self, settings: IndexSettings | None, cache: Path | None, reporter: Reporter) -> None:
+    def __init__(
+        self, channels: Sequence[str], settings: IndexSettings | None, cache: Path | None, reporter: Reporter
+    ) -> None:
         self._settings = settings or IndexSettings()
         self._cache = cache
         self._reporter = reporter
+        own = {public_channel(url).rstrip("/"): without_credentials(url).rstrip("/") for url in channels}
+        # rattler writes addresses into its cache, so it gets those without tokens, and the others as mirrors.
+        self._own = {public: [url] for public, url in own.items() if public != url}
         self._left = list(_choices(self._settings))
         """The choices that have not failed yet, most preferred first."""
         self._gateway: rattler.Gateway | None = None
+        asked = [*channels, *(mirror for mirrors in self._settings.mirrors.values() for mirror in mirrors)]
+        credentials = Credentials(("", *asked), self._settings.environ, reporter)
+        headers = {urlsplit(url).hostname or "": credentials.header(without_credentials(url)) for url in asked}
+        self._headers = {host: {"Authorization": header} for host, header in headers.items() if header}
 
     async def ask(self, question: Callable[[rattler.Gateway], Awaitable[T]]) -> T:
         """Return the answer of the first choice that does not fail.
@@ -77,12 +88,15 @@ class Gateways:
         return self._gateway
 
     def _client(self, mirrors: dict[str, list[str]]) -> Client | None:
-        if not mirrors:
+        """``None`` is rattler's default: retries, and its own store of credentials."""
+        if not (mirrors or self._own or self._headers):
             return None
         # A mirror gets one try; the next one is better than waiting.
-        others: list[Any] = [RetryMiddleware(0), AuthenticationMiddleware(), OciMiddleware(), GCSMiddleware()]
-        patience = max(1, round(self._settings.timeout * _PATIENCE))
-        return Client([MirrorMiddleware(mirrors), *others, S3Middleware()], timeout=patience)
+        first: list[Any] = [MirrorMiddleware({**self._own, **mirrors}), RetryMiddleware(0 if mirrors else 3)]
+        if self._headers:
+            first.append(AddHeadersMiddleware(lambda host, _: self._headers.get(host)))
+        others: list[Any] = [AuthenticationMiddleware(), OciMiddleware(), GCSMiddleware(), S3Middleware()]
+        return Client([*first, *others], timeout=max(1, round(self._settings.timeout * _PATIENCE)) if mirrors else None)
 
 
 def _choices(settings: IndexSettings) -> list[dict[str, list[str]]]:

@@ -17,6 +17,7 @@ import rattler
 from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 
 from dataloader.errors import IndexUnavailable, ManifestError
+from dataloader.index.credentials import public_channel
 from dataloader.lockfile.model import CondaPackage
 from dataloader.reporter import Reporter
 from dataloader.resolve.gateways import Gateways
@@ -75,14 +76,14 @@ class Channels:
         settings: IndexSettings | None = None,
         reporter: Reporter | None = None,
     ) -> None:
-        self.urls = tuple(urls)
+        self.urls = tuple(public_channel(url) for url in urls)
         self.platforms: list[rattler.Subdir] = [rattler.Subdir(target.platform), rattler.Subdir("noarch")]
         self._strict = priority == "strict"
-        self._channels = [rattler.Channel(url) for url in urls]
+        self._channels = [rattler.Channel(url) for url in self.urls]
         self._sources: list[rattler.Channel | rattler.MultiSource] = list(self._channels)
         if not self._strict and len(self._channels) > 1:
             self._sources = [rattler.MultiSource("channels", self._channels)]
-        self._gateways = Gateways(settings, cache, reporter or Reporter())
+        self._gateways = Gateways(urls, settings, cache, reporter or Reporter())
         self._virtual = [
             rattler.GenericVirtualPackage(
                 rattler.PackageName(name), rattler.Version(version), rattler.BuildString(build)
@@ -251,8 +252,8 @@ def to_package(record: rattler.RepoDataRecord) -> CondaPackage:
         build=str(record.build),
         build_number=record.build_number,
         subdir=str(record.subdir),
-        url=record.url,
-        channel=str(record.channel),
+        url=public_channel(record.url),
+        channel=public_channel(str(record.channel)),
         sha256=record.sha256.hex() if record.sha256 else None,
         md5=record.md5.hex() if record.md5 else None,
         size=record.size,
