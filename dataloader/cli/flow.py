@@ -39,6 +39,8 @@ class Place:
     target_prefix: Path | None = None
     layers: tuple[Path, ...] = ()
     wait_seconds: float | None = None
+    durable: bool | None = None
+    """Wait until what is switched to is on the disk; ``None``: where there are generations."""
     adopt: bool = False
     """Take over an environment that another tool made."""
     rebuild: bool = False
@@ -303,6 +305,7 @@ def sync_options(
         dry_run=one.options.dry_run,
         target_prefix=place.target_prefix,
         layers=place.layers,
+        durable=place.root is not None if place.durable is None else place.durable,
         adopt=place.adopt,
         rebuild=place.rebuild,
     )

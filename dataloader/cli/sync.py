@@ -38,6 +38,13 @@ def sync(
         float | None,
         own_option("--timeout", metavar="SECONDS", about="How long to wait for another sync of the same environment."),
     ] = None,
+    durable: Annotated[
+        bool | None,
+        own_option(
+            "--durable/--no-durable",
+            about="Wait until all is on the disk before switching, against a power loss; else with --root only.",
+        ),
+    ] = None,
     adopt: Adopt = False,
     reinstall: Reinstall = False,
 ) -> int:
@@ -56,6 +63,7 @@ def sync(
         target_prefix=target_prefix,
         layers=tuple(cache_layer or ()),
         wait_seconds=timeout,
+        durable=durable,
         adopt=adopt,
         rebuild=reinstall,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dataloader.errors import IntegrityError
 from dataloader.install.build import build_tree, compile_modules, host_python, layout_of, write_state
+from dataloader.install.durable import flush_volume
 from dataloader.install.fetch import fetch_wheels
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.settle import settle
@@ -51,6 +52,9 @@ class Builder:
                 if self._options.prove is not None:
                     with self._reporter.stage("verify"):
                         await asyncio.to_thread(self._options.prove, folder)
+                if self._options.durable:
+                    with self._reporter.stage("flush"):
+                        await asyncio.to_thread(flush_volume, folder)
                 with self._reporter.stage("switch"):
                     install(folder)
                 break

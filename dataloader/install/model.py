@@ -49,6 +49,8 @@ class SyncOptions:
     """Make the tree anew though nothing differs: what somebody changed in place is put right."""
     adopt: bool = False
     """Take over a conda or venv environment that another tool made."""
+    durable: bool = False
+    """Wait before the switch until all is on the disk, so that a power loss leaves the old or the new."""
     compile_bytecode: bool = False
     """Write ``__pycache__`` for every module now rather than at first import."""
     wait_seconds: float = 1800.0

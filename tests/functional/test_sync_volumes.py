@@ -280,3 +280,31 @@ def test_busy_prefix_is_said_after_waiting(tmp_path: Path) -> None:
 
     assert f"process {os.getpid()}" in refusal.value.message
     assert beside(tmp_path / "env") == []
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_power_loss_after_a_durable_sync_leaves_a_whole_environment(
+    tmp_path: Path, mount: Mount, *, durable: bool
+) -> None:
+    """A copy of a mounted volume's image is what a power loss leaves on its disk."""
+    image, copy = tmp_path / "image", tmp_path / "copy"
+    with image.open("wb") as stream:
+        stream.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True, capture_output=True)
+    volume = mount("-o", "loop,commit=300", str(image))
+    sync(lock_at(tmp_path, "1"), volume / "env", volume, durable=True)
+    lock = lock_at(tmp_path, "2")
+    sync(lock, volume / "env", volume, durable=durable)
+    # Somebody else's fsync commits the journal, and with it the switch; of our files only what was flushed is there.
+    handle = os.open(volume / "other", os.O_CREAT | os.O_WRONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+    subprocess.run(["cp", "--sparse=always", str(image), str(copy)], check=True)
+    after = mount("-o", "loop", str(copy))
+
+    code = after / "env" / "lib" / f"python3.{sys.version_info[1]}" / "site-packages" / "part" / "__init__.py"
+    # Not durable, the volume has the new environment's names without their content: what the flush is there for.
+    assert code.read_text() == ("release = '2'\n" if durable else "")
+    sync(lock, after / "env", after)
+    assert release_of(after / "env") == "2"
