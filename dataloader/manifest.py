@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from dataloader.attestations import read_policy
 from dataloader.errors import ManifestError, UsageError
 from dataloader.inputs.model import Feature, PypiOptions, Requirement, SystemRequirements
 from dataloader.inputs.tables import read_feature, with_project
@@ -22,7 +23,7 @@ DEFAULT = "default"
 
 _TABLES = {"workspace", "project", "dependencies", "pypi-dependencies", "system-requirements", "pypi-options"}
 _PIXI_ONLY = {"host-dependencies", "build-dependencies", "tasks", "activation", "package", "dev", "tool"}
-_OURS = {"stack", "resolution"}
+_OURS = {"stack", "resolution", "attestations"}
 _RESOLUTION = {"conda", "exclude-newer", "matrix", "prerelease", "pypi-only"}
 
 
@@ -66,6 +67,10 @@ class Manifest:
     environments: Mapping[str, tuple[str, ...]]
     """Environment -> its features, most preferred first."""
     resolution: Resolution
+    attestations: Mapping[str, str] = field(default_factory=dict)
+    """Normalised project (or ``*``) to who must have published it."""
+    trusted_root: str | None = None
+    """Absolute path of sigstore's trust anchors, where they are not the public ones."""
     notes: tuple[str, ...] = ()
     """What was read and has no effect here, to be said to the user."""
 
@@ -153,6 +158,8 @@ def parse_manifest(text: str, path: Path) -> Manifest:
         features=features,
         environments=_environments(pixi.table("environments"), set(features)),
         resolution=_resolution(ours.table("resolution"), workspace),
+        attestations=_attestations(ours.table("attestations")),
+        trusted_root=_beside(document.path, ours.table("attestations").string("trusted-root")),
         notes=tuple(
             f"{pixi.where(key)}: [{key}] is not read"
             for key in ("host-dependencies", "build-dependencies")
@@ -182,6 +189,23 @@ def _resolution(table: Table, workspace: Table) -> Resolution:
         matrix=table.string("matrix"),
         pypi_only=tuple(normalized(name) for name in table.strings("pypi-only")),
     )
+
+
+def _attestations(table: Table) -> Mapping[str, str]:
+    table.only({"require", "trusted-root"})
+    required = table.table("require")
+    found: dict[str, str] = {}
+    for name in required:
+        if publisher := required.string(name):
+            try:
+                found.update(read_policy({name: publisher}))
+            except ValueError as error:
+                required.mistake(name, str(error))
+    return found
+
+
+def _beside(manifest: Path, file: str | None) -> str | None:
+    return str(manifest.parent / file) if file else None
 
 
 def _date(table: Table, key: str) -> str | None:

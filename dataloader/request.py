@@ -148,7 +148,7 @@ def make_request(
         target_file=options.target,
         platform=options.platform,
         settings=replace(
-            index_settings(_index_flags(options), _index_manifest(environment, files), environ),
+            index_settings(_index_flags(options), _index_manifest(environment, files, manifest), environ),
             system=_system(options),
         ),
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None),
@@ -278,16 +278,22 @@ def _index_flags(options: CommonOptions) -> dict[str, object]:
         "refresh": options.refresh,
         "mirrors": options.mirror,
         "limit_rate": options.limit_rate,
+        "attestations": options.require_attestation,
+        "trusted_root": options.trusted_root,
     }
 
 
-def _index_manifest(environment: Environment | None, files: list[InputFile]) -> dict[str, object]:
+def _index_manifest(
+    environment: Environment | None, files: list[InputFile], manifest: Manifest | None
+) -> dict[str, object]:
     pypi = environment.pypi if environment else None
     return {
         "index_url": next((f.index_url for f in files if f.index_url), None) or (pypi.index_url if pypi else None),
         "extra_index_urls": (*(u for f in files for u in f.extra_index_urls), *(pypi.extra_index_urls if pypi else ())),
         "find_links": (*(u for f in files for u in f.find_links), *(pypi.find_links if pypi else ())),
         "no_index": any(f.no_index for f in files),
+        "attestations": manifest.attestations if manifest else None,
+        "trusted_root": manifest.trusted_root if manifest else None,
     }
 
 

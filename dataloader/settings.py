@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from dataloader.attestations import read_policy
 from dataloader.errors import UsageError
 from dataloader.index.credentials import redact
 from dataloader.index.pip_config import pip_environment, read_pip_files
@@ -55,6 +56,10 @@ class IndexSettings:
     """Bytes per second of all downloads together."""
     freshness: float = 600.0
     """Seconds that a cached page is used unasked when its server does not say."""
+    attestations: Mapping[str, str] = field(default_factory=dict)
+    """Normalised project (or ``*``) to who must have published it (``dataloader.attestations``)."""
+    trusted_root: str | None = None
+    """File with sigstore's trust anchors; else those that the sigstore package ships."""
     offline: bool = False
     refresh: bool = False
     """Ask for every page again, whatever is cached."""
@@ -97,6 +102,11 @@ def index_settings(
         timeout=sources.get("timeout", _seconds, 15.0),
         retries=sources.get("retries", _count, 4),
         limit_rate=sources.get("limit_rate", parse_rate, None),
+        attestations={
+            **read_policy(manifest.get("attestations") or {}),
+            **sources.get("attestations", read_policy, {}),
+        },
+        trusted_root=sources.get("trusted_root", _one, None),
         offline=sources.get("offline", _flag, False),
         refresh=sources.get("refresh", _flag, False),
         environ=dict(environ),
@@ -116,7 +126,12 @@ def parse_rate(text: object) -> int:
     return max(1, int(float(match[1]) * 1024 ** " kmg".index(match[2] or " ")))
 
 
-_ALSO = {"extra_index_urls": "extra_index_url", "trusted_hosts": "trusted_host", "mirrors": "mirror"}
+_ALSO = {
+    "extra_index_urls": "extra_index_url",
+    "trusted_hosts": "trusted_host",
+    "mirrors": "mirror",
+    "attestations": "require_attestation",
+}
 """Field to the other name it goes by: in flags, in variables, and in pip's files."""
 
 

@@ -145,6 +145,16 @@ class CommonOptions:
         metavar="PREFIX=URL",
         about="What takes the place of a URL prefix, tried first. May be repeated.",
     )
+    require_attestation: tuple[str, ...] = option(
+        (),
+        "--require-attestation",
+        group="Sources",
+        metavar="NAME=PUBLISHER",
+        about="Refuse a wheel unless its publisher is proven: torch=github:pytorch/pytorch, *=any. May be repeated.",
+    )
+    trusted_root: str | None = option(
+        None, "--trusted-root", group="Sources", metavar="FILE", about="Trust anchors of another sigstore."
+    )
     limit_rate: str | None = option(
         None,
         "--limit-rate",

@@ -141,6 +141,35 @@ class IndexClient:
             return file.sha256
         return await self._once(("digest", file.url), lambda: self._fetch_digest(file))
 
+    async def provenance(self, project: str, filename: str, sha256: str, index: str | None) -> bytes | None:
+        """The provenance document (PEP 740) of a file; ``None`` when no index has one.
+
+        ``index`` is where the lock has the file from; ``None``: any of the configured ones.
+
+        Raises:
+            IndexUnavailable, UsageError: As ``project``.
+        """
+        from dataloader.index.provenance import provenance_link
+
+        kept = None if self.settings.refresh else self._store.load_provenance(sha256)
+        if kept is not None:
+            return kept
+        for location in [index] if index else self._indexes:
+            if local_path(location) is not None:
+                continue
+            if self.settings.offline:
+                raise _offline(f"the provenance of {filename} is not in the cache")
+            try:
+                page = await self._web.get(f"{location.rstrip('/')}/{normalized(project)}/", {"Accept": ACCEPT})
+                link = provenance_link(page.body, page.headers.get("Content-Type", ""), page.url, filename)
+                document = (await self._web.get(link, {"Accept": "application/json"})).body if link else None
+            except NotFound:
+                continue
+            if document is not None:
+                self._store.save_provenance(sha256, document)
+                return document
+        return None
+
     async def download(
         self, url: str, sha256: str | None, size: int | None, destination: Path, task: str | None = None
     ) -> None:

@@ -102,6 +102,15 @@ class IndexStore:
         facts = {name: getattr(metadata, name) for name in WheelMetadata.__slots__}
         self._write(self._metadata_path(key), {}, json.dumps(facts, ensure_ascii=False).encode())
 
+    # provenance (PEP 740)
+
+    def load_provenance(self, sha256: str) -> bytes | None:
+        entry = _read(self._root / "provenance" / sha256)
+        return None if entry is None else entry[1]
+
+    def save_provenance(self, sha256: str, document: bytes) -> None:
+        self._write(self._root / "provenance" / sha256, {}, document)
+
     # digests of files whose index gave none
 
     def load_digest(self, key: str) -> str | None:

@@ -79,6 +79,8 @@ class IndexServer:
     yanked: dict[str, str] = field(default_factory=dict)
     """Filename to reason (may be empty)."""
     upload_times: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, bytes] = field(default_factory=dict)
+    """Filename to its provenance document (PEP 740)."""
     raw_pages: dict[str, bytes] = field(default_factory=dict)
     """Path to a body served as it is, as text/html."""
     requests: list[Seen] = field(default_factory=list)
@@ -207,6 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
             if not files:
                 return None
             return self._project_json(match[1], files) if as_json else self._project_html(match[1], files)
+        if path.startswith("/provenance/"):
+            return self.index.provenance[path.removeprefix("/provenance/")], "application/json"
         if path.startswith("/files/"):
             return self._file(path.removeprefix("/files/"))
         return None
@@ -232,6 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
             if facts["core-metadata"]:
                 value = facts["core-metadata"]
                 attributes.append(f'data-core-metadata="{"true" if value is True else value}"')
+            if file.name in self.index.provenance:
+                attributes.append(f'data-provenance="/provenance/{html.escape(file.name)}"')
             lines.append(f"<a {' '.join(attributes)}>{html.escape(file.name)}</a><br/>")
         body = f"<!DOCTYPE html>\n<html><head><title>Links for {project}</title></head><body>\n"
         return (body + "\n".join(lines) + "\n</body></html>\n").encode(), "text/html; charset=utf-8"
@@ -249,6 +255,8 @@ class _Handler(BaseHTTPRequestHandler):
             if file.name in self.index.upload_times:
                 entry["upload-time"] = self.index.upload_times[file.name]
             entry["yanked"] = (self.index.yanked[file.name] or True) if file.name in self.index.yanked else False
+            if file.name in self.index.provenance:
+                entry["provenance"] = f"/provenance/{file.name}"
             value = facts["core-metadata"]
             if isinstance(value, str):
                 entry["core-metadata"] = {"sha256": value.removeprefix("sha256=")}

@@ -41,7 +41,7 @@ def given(*arguments: str, **environ: str) -> tuple[CommonOptions, StackFlags]:
 EVERYTHING = """
     -p env --manifest m.toml --lockfile l.lock -e cpu -r a.txt -r b.txt -f e.yml -c nvidia -c conda-forge
     --conda always --index-url https://i --extra-index-url https://j --find-links d --offline --refresh
-    --mirror https://i=https://m --limit-rate 10M --fix 1
+    --mirror https://i=https://m --limit-rate 10M --fix 1 --require-attestation a=any --trusted-root r.json
     --platform linux-64 --target t.toml --prerelease allow --only-binary :all: --no-binary a
     --exclude-newer 2024-01-31 --matrix m.jsonl --no-verify --dry-run --yes --json -q -vvv --no-color
     --events e.jsonl --status-file s.json --metrics-file m.prom
