@@ -166,14 +166,17 @@ def test_a_proxy_with_a_password_is_never_shown(desk: Desk, index: IndexServer) 
     assert "packages.invalid" in done.stderr
 
 
-def test_secrets_of_channels_are_never_shown(desk: Desk, tmp_path: Path) -> None:
+@pytest.mark.parametrize("password", [URL, NETRC], ids=["url", "netrc"])
+def test_secrets_of_channels_serve_and_are_never_shown(desk: Desk, tmp_path: Path, password: str) -> None:
     Channel.folder = tmp_path / "channel"
     Channel.fault = "none"
     root = Channel.folder / "t" / TOKEN / "inner"
     make_conda_package(root, "part", "1", files={"share/part": "x"})
     index_channel(root)
     with serve() as url:
-        channel = url.replace("//", f"//me:{URL}@") + f"t/{TOKEN}/inner"
+        Channel.auth = f"Basic {_basic(password)}"
+        host = f"me:{URL}@127.0.0.1" if password == URL else "localhost"
+        channel = url.replace("127.0.0.1", host) + f"t/{TOKEN}/inner"
         arguments = ("-c", channel, "conda:part", "--platform=linux-64")
         locked = desk.run("install", *arguments, "-p", "env", DATALOADER_CONDA="always", DATALOADER_NO_INDEX="1")
         Channel.fault = "500"

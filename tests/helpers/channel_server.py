@@ -21,6 +21,8 @@ class Channel(BaseHTTPRequestHandler):
 
     folder: ClassVar[Path]
     fault: ClassVar[str]
+    auth: ClassVar[str | None] = None
+    """Value of Authorization; 401 without it."""
     asked: ClassVar[list[str]] = []
     closing: ClassVar[threading.Event] = threading.Event()
 
@@ -28,6 +30,9 @@ class Channel(BaseHTTPRequestHandler):
         mirror = re.match(r"/mirror-([a-z0-9]+)/", self.path)
         path, fault = (self.path[mirror.end() :], mirror[1]) if mirror else (self.path.lstrip("/"), self.fault)
         self.asked.append(self.path)
+        if self.auth and self.headers.get("Authorization") != self.auth:
+            self.send_error(401)
+            return
         if fault.isdigit():
             self.send_error(int(fault))
             return
@@ -72,6 +77,7 @@ def serve() -> Iterator[str]:
     """Serve ``Channel``; its address."""
     Channel.asked.clear()
     Channel.closing.clear()
+    Channel.auth = None
     server = _Server(("127.0.0.1", 0), Channel)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
