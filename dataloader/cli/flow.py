@@ -265,22 +265,15 @@ async def _sync(
     python = _interpreter(one, lock)
     options = sync_options(one, python, data, check=check, place=place)
     one.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
-    if not check:
-        await _attest(one, request, lock, client)
+    if request.settings.attestations and not check:
+        from dataloader.install.attest import require_attestations
+
+        await require_attestations(lock, request.settings, client.provenance, one.reporter)
     if not (check or one.options.dry_run):
         options = replace(options, prove=proof.prover(request, lock, python))
     if place.root is not None and place.name is not None:
         return await sync_generation(lock, place.root, place.name, options, one.reporter, client.download)
     return await sync_prefix(lock, request.prefix, options, one.reporter, client.download)
-
-
-async def _attest(one: Session, request: Request, lock: Lockfile, client: IndexClient) -> None:
-    """Refuse wheels whose publishers are not proven, where the policy asks for it."""
-    if request.settings.attestations:
-        from dataloader.install.attest import require_attestations
-
-        root = Path(request.settings.trusted_root) if request.settings.trusted_root else None
-        await require_attestations(lock, request.settings.attestations, root, client.provenance, one.reporter)
 
 
 async def warm(one: Session, request: Request) -> int:

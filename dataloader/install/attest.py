@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -19,6 +18,7 @@ from dataloader.errors import IntegrityError, UsageError
 from dataloader.install.fetch import gather_or_cancel
 from dataloader.lockfile.model import Lockfile, PypiPackage
 from dataloader.reporter import Reporter
+from dataloader.settings import IndexSettings
 
 if TYPE_CHECKING:
     from pypi_attestations import Attestation, Provenance
@@ -45,14 +45,8 @@ class Provenances(Protocol):
         """As ``IndexClient.provenance``."""
 
 
-async def require_attestations(
-    lock: Lockfile, policy: Mapping[str, str], trusted_root: Path | None, fetch: Provenances, reporter: Reporter
-) -> None:
-    """Return when every wheel that ``policy`` names was published by whom it says.
-
-    Args:
-        policy: Project to publisher, as ``dataloader.attestations`` has them.
-        trusted_root: A sigstore trusted_root.json; ``None``: the public good instance's, as sigstore ships it.
+async def require_attestations(lock: Lockfile, settings: IndexSettings, fetch: Provenances, reporter: Reporter) -> None:
+    """Return when every wheel that the policy of ``settings`` names was published by whom it says.
 
     Raises:
         IntegrityError: a wheel has no attestation (``attestation-missing``), or none that holds
@@ -60,12 +54,13 @@ async def require_attestations(
         IndexUnavailable: an index did not answer.
         UsageError: the libraries are not installed (``attestations-unsupported``).
     """
+    policy = settings.attestations
     _refuse_conda(lock, policy)
     wanted = {package: publisher for package in lock.pypi() if (publisher := publisher_of(policy, package.name))}
     if not wanted:
         return
     with reporter.stage("attest"):
-        verifier = await asyncio.to_thread(_verifier, trusted_root)
+        verifier = await asyncio.to_thread(_verifier, settings.trusted_root)
         packages = list(wanted)
         documents = await gather_or_cancel(
             [fetch(package.name, package.file_name, package.sha256, package.index) for package in packages]
@@ -87,7 +82,8 @@ def _refuse_conda(lock: Lockfile, policy: Mapping[str, str]) -> None:
         )
 
 
-def _verifier(trusted_root: Path | None) -> Verifier:
+def _verifier(trusted_root: str | None) -> Verifier:
+    """``None``: the trust anchors of the public good instance, as the sigstore package ships them."""
     try:
         from sigstore.models import TrustedRoot
         from sigstore.verify import Verifier
@@ -103,7 +99,7 @@ def _verifier(trusted_root: Path | None) -> Verifier:
         with resources.as_file(store) as path:
             return Verifier(trusted_root=TrustedRoot.from_file(str(path)))
     try:
-        return Verifier(trusted_root=TrustedRoot.from_file(str(trusted_root)))
+        return Verifier(trusted_root=TrustedRoot.from_file(trusted_root))
     except (OSError, ValueError) as error:
         raise UsageError(f"{trusted_root} is no sigstore trusted root: {error}", code="setting-invalid") from error
 

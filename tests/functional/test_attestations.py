@@ -24,7 +24,7 @@ import pytest
 from dataloader.attestations import Publisher, parse_publisher, publisher_of, read_policy
 from dataloader.errors import IndexUnavailable
 from dataloader.index.client import IndexClient
-from dataloader.settings import index_settings
+from dataloader.settings import IndexSettings, index_settings
 from tests.helpers.conda import index_channel, make_conda_package, read_record
 from tests.helpers.locks import Heard, lock_of
 from tests.helpers.server import IndexServer
@@ -251,9 +251,9 @@ def test_a_conda_package_cannot_be_proven(tmp_path: Path) -> None:
         raise AssertionError(project)
 
     with pytest.raises(IntegrityError) as refusal:
-        asyncio.run(require_attestations(lock, {"part": "any"}, None, nobody, Heard()))
+        asyncio.run(require_attestations(lock, IndexSettings(attestations={"part": "any"}), nobody, Heard()))
     assert refusal.value.code == "attestation-missing"
-    asyncio.run(require_attestations(lock, {"*": "any"}, None, nobody, Heard()))
+    asyncio.run(require_attestations(lock, IndexSettings(attestations={"*": "any"}), nobody, Heard()))
 
 
 @pytest.mark.parametrize(
