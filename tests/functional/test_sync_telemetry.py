@@ -84,7 +84,7 @@ def test_events_tell_stages_packages_and_the_end(desk: Desk) -> None:
     assert before - timedelta(seconds=1) <= times[0] <= times[-1] <= datetime.now(timezone.utc)
     started = [event["stage"] for event in events if event["event"] == "stage-started"]
     finished = [event["stage"] for event in events if event["event"] == "stage-finished"]
-    assert started == ["plan", "download", "unpack", "link", "switch"]
+    assert started == ["plan", "download", "unpack", "link", "verify", "switch"]
     assert sorted(started) == sorted(finished)
     packages = {e["package"]: e for e in events if e["event"] == "package"}
     sizes = {path.name.split("-")[0]: path.stat().st_size for path in desk.index.folder.iterdir()}
