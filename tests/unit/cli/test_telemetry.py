@@ -1,0 +1,87 @@
+"""The reporter for programs: what it writes, when, and without secrets."""
+
+from __future__ import annotations
+
+import doctest
+import json
+from pathlib import Path
+
+import pytest
+
+from dataloader.cli import metrics
+from dataloader.cli.telemetry import Run, Telemetry
+
+SECRET = "s3cret-value"
+
+
+def outlets(folder: Path) -> dict[str, str]:
+    return {
+        "events": str(folder / "events"),
+        "status_file": str(folder / "status"),
+        "metrics_file": str(folder / "metrics"),
+    }
+
+
+def test_examples_of_the_docstrings_hold() -> None:
+    assert doctest.testmod(metrics).failed == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https://me:{SECRET}@example.org/simple",
+        f"https://example.org/a.whl?X-Amz-Signature={SECRET}",
+        f"https://example.org/t/{SECRET}/channel",
+        f"Authorization: Bearer {SECRET}.12345",
+    ],
+)
+def test_no_secret_leaves_whatever_the_stages_say(tmp_path: Path, text: str) -> None:
+    one = Telemetry(outlets(tmp_path), Run("sync", text), pytest.fail)
+    one.info(text)
+    one.warn(text)
+    one.start("link", text, 3, "files")
+    one.event("environment", prefix=text, lock=None)
+    one.event("downloaded", address=text, deep=[{"here": text}])
+    one.close(3, {"code": "x", "message": text, "causes": [text]})
+
+    for path in tmp_path.iterdir():
+        assert SECRET not in path.read_text(), path
+        assert "****" in path.read_text()
+
+
+def test_the_status_is_not_written_more_than_once_a_second_within_a_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("dataloader.cli.telemetry.time.monotonic", lambda: now)
+    one = Telemetry({"status_file": str(tmp_path / "status")}, Run("sync", "default"), pytest.fail)
+    one.start("a.whl", "a.whl", 1000)
+    seen = []
+    for _ in range(30):  # three seconds
+        now += 0.1
+        one.advance("a.whl", 10)
+        seen.append(json.loads((tmp_path / "status").read_text())["bytes"]["done"])
+
+    assert len(set(seen)) in {3, 4}
+    one.event("stage-started", stage="switch")
+    assert json.loads((tmp_path / "status").read_text())["bytes"] == {"done": 300, "total": 1000}
+
+
+def test_a_closed_run_stays_as_it_ended(tmp_path: Path) -> None:
+    one = Telemetry(outlets(tmp_path), Run("sync", "default"), pytest.fail)
+    one.close(130)
+    one.close(0)
+
+    assert json.loads((tmp_path / "status").read_text())["exit_code"] == 130
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_events_of_two_processes_may_share_a_file(tmp_path: Path) -> None:
+    both = [Telemetry({"events": str(tmp_path / "events")}, Run("sync", name), pytest.fail) for name in "ab"]
+    for _ in range(50):
+        for one in both:
+            one.info("x" * 3000)
+
+    lines = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert {line["run"] for line in lines} == {one.run.id for one in both}
+    assert len(lines) == 102
