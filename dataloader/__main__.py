@@ -22,6 +22,12 @@ def main() -> None:
 
         if nothing_to_do(arguments, os.environ):
             return
+    if arguments[:1] == ["verify"]:
+        from dataloader.cli.again import same_report
+
+        code = same_report(arguments, os.environ)
+        if code is not None:
+            _leave(code)
     # What is imported and read lives to the end: walking it over and over would cost a tenth of a plan.
     gc.set_threshold(100_000, 20, 20)
     # A pod that is stopped gets SIGTERM; it ends as Ctrl-C does.

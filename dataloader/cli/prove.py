@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.cli.again import activated_path, digest_of, lock_held
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.session import Session, session
 from dataloader.cli.use import prefix_of
@@ -22,6 +23,7 @@ ARCHIVES = (".whl", ".conda", ".tar.bz2")
 def verify(options: CommonOptions, path: Path | None, *, tree: str | None, form: str, fail_on: Severity) -> int:
     """Check a prefix or a package file; exit 1 on findings at least as bad as ``fail_on``."""
     from dataloader.machines import named_targets
+    from dataloader.request import lock_path
     from dataloader.verify.run import VerifyOptions, verify_prefix
 
     with session(options) as one:
@@ -35,14 +37,15 @@ def verify(options: CommonOptions, path: Path | None, *, tree: str | None, form:
                 code="prefix-missing",
                 suggestions=("name one with --prefix", "or make it with `dataloader sync`"),
             )
-        how = VerifyOptions(cache=one.cache / "facts", library_path=_activated_path(prefix), reuse=True)
+        lock = lock_held(prefix, lock_path(one.options, one.here))
+        how = VerifyOptions(
+            cache=one.cache / "facts", library_path=activated_path(prefix), reuse=True, asked=digest_of(lock)
+        )
         if tree is not None:
             return _tree(one, prefix, tree, targets[0], how)
         if len(targets) > 1:
-            return _fleet(one, prefix, targets, how)
-        return _report(
-            one, verify_prefix(prefix, target=targets[0], lock=lock_of(one, prefix), options=how), form, fail_on
-        )
+            return _fleet(one, prefix, targets, _read(lock), how)
+        return _report(one, verify_prefix(prefix, target=targets[0], lock=_read(lock), options=how), form, fail_on)
 
 
 def _report(one: Session, report: VerifyReport, form: str, fail_on: Severity) -> int:
@@ -61,11 +64,11 @@ def _of_archive(one: Session, path: Path, target: Target) -> VerifyReport:
     return VerifyReport(findings=check_archive(facts, target=target), counts={"packages": 1})
 
 
-def _fleet(one: Session, prefix: Path, targets: tuple[Target, ...], how: VerifyOptions) -> int:
+def _fleet(one: Session, prefix: Path, targets: tuple[Target, ...], lock: Lockfile | None, how: VerifyOptions) -> int:
     """Say for each node pool whether the environment runs there, and how its nodes are chosen."""
     from dataloader.verify.fleet import fleet_to_dict, fleet_to_text, verify_fleet
 
-    verdicts = verify_fleet(prefix, targets=targets, lock=lock_of(one, prefix), options=how)
+    verdicts = verify_fleet(prefix, targets=targets, lock=lock, options=how)
     one.write(fleet_to_dict(verdicts), fleet_to_text(verdicts))
     return ExitCode.NO if any(verdict.runs == "cannot" for verdict in verdicts) else ExitCode.OK
 
@@ -81,20 +84,7 @@ def _tree(one: Session, prefix: Path, file: str, target: Target, how: VerifyOpti
     return ExitCode.NO if told else ExitCode.OK
 
 
-def _activated_path(prefix: Path) -> tuple[str, ...]:
-    """Return what activation puts on LD_LIBRARY_PATH: an environment of ours runs activated."""
-    from dataloader.install.activate import ACTIVATION, activation
-
-    return activation(prefix).library_path if (prefix / ACTIVATION).is_file() else ()
-
-
-def lock_of(one: Session, prefix: Path) -> Lockfile | None:
-    """Return the lock beside the manifest or in the working directory, if the prefix is one of ours."""
-    from dataloader.install.status import STATE
+def _read(lock: str) -> Lockfile | None:
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request import lock_path
 
-    if not (prefix / STATE).is_file():
-        return None
-    path = lock_path(one.options, one.here)
-    return read_lock(path) if path.is_file() else None
+    return read_lock(Path(lock)) if lock else None

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.report import VerifyReport
-from dataloader.verify.run import VerifyOptions, verify_prefix
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dataloader.verify.findings import Finding, Severity
+    from dataloader.verify.report import VerifyReport
+    from dataloader.verify.run import VerifyOptions, verify_prefix
 
 __all__ = ["Finding", "Severity", "VerifyOptions", "VerifyReport", "verify_prefix"]
+
+_HOMES = {
+    "Finding": "findings",
+    "Severity": "findings",
+    "VerifyOptions": "run",
+    "VerifyReport": "report",
+    "verify_prefix": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: recognising an unchanged prefix, and each reading process, needs a few modules only."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -23,8 +23,10 @@ from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import ElfFacts, read_elf
 from dataloader.verify.elf_image import MalformedElf
+from dataloader.verify.files import is_library_name
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpucode import GpuCode
+from dataloader.verify.hashes import hash_file
 from dataloader.verify.installed import (
     BadRecord,
     Kind,
@@ -33,7 +35,6 @@ from dataloader.verify.installed import (
     normalise,
     parse_record,
 )
-from dataloader.verify.scan import hash_file, is_library_name
 from dataloader.verify.system import version_tuple
 from dataloader.verify.tables import load_tables
 

@@ -2,9 +2,9 @@
 
 Layout below the cache directory::
 
-    elf-1/ab/abcd....json     facts of the file with that SHA-256 (or of that inode, where its hash is not known)
-    elf-1/ab/abcd....sym      its dynamic symbols: four fields of NUL-separated names
-    prefix-1/....json         what the last run saw in one prefix: stat -> hash, and which symbol lookups succeeded
+    elf-2/ab/abcd....json     facts of the file with that SHA-256 (or of that inode, where its hash is not known)
+    elf-2/ab/abcd....sym      its dynamic symbols: four fields of NUL-separated names, the undefined ones first
+    prefix-2/....json         what the last run saw in one prefix: stat -> hash, and which symbol lookups succeeded
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
 renamed.
@@ -15,54 +15,31 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from dataloader.files import replace_file
 from dataloader.verify.elf import ElfFacts
-from dataloader.verify.elf_symbols import Symbols, VersionNeed
+from dataloader.verify.elf_symbols import VersionNeed
 from dataloader.verify.gpucode import GpuCode
+from dataloader.verify.symbols import Symbols
 
-_FIELD = b"\x01\0"
+_RECENT = 32 << 20
+"""Bytes of names that are kept in memory after they were written: the run that read them looks them up next."""
 
 
-class StatKey(NamedTuple):
-    """Identity and state of a file on this machine: it changes whenever the content may have changed.
-
-    A named tuple, because a verification makes one for each of some ten thousand files.
-    """
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @classmethod
-    def of(cls, stat: os.stat_result) -> StatKey:
-        """The key of a stat result."""
-        return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-
-    @classmethod
-    def none(cls) -> StatKey:
-        """The key of a file that cannot be read."""
-        return cls(0, 0, 0, 0, 0)
-
-    @property
-    def text(self) -> str:
-        """One line; also a key of the cache."""
-        return f"{self.device}-{self.inode}-{self.size}-{self.mtime_ns}-{self.ctime_ns}"
-
-    @property
-    def file_id(self) -> tuple[int, int]:
-        """What ld.so compares to know that two paths are one object."""
-        return (self.device, self.inode)
+_FACTS = tuple(each.name for each in fields(ElfFacts))
 
 
 def facts_to_dict(facts: ElfFacts) -> dict[str, Any]:
     """Plain JSON values."""
-    return asdict(facts)
+    values = {name: getattr(facts, name) for name in _FACTS}
+    values["version_needs"] = [
+        {"file": need.file, "version": need.version, "weak": need.weak} for need in facts.version_needs
+    ]
+    values["gpu"] = [{"kind": code.kind, "arch": code.arch, "count": code.count} for code in facts.gpu]
+    return values
 
 
 def facts_from_dict(data: dict[str, Any]) -> ElfFacts:
@@ -81,40 +58,27 @@ def facts_from_dict(data: dict[str, Any]) -> ElfFacts:
     return ElfFacts(**values)
 
 
-def symbols_to_bytes(symbols: Symbols) -> bytes:
-    """One blob; names of ELF symbols cannot hold NUL."""
-    # Without versions the two are one set, and a library may have 90,000 names.
-    base = () if symbols.base is symbols.plain else symbols.base
-    parts = (symbols.exact, symbols.plain, base, symbols.undefined)
-    return (b"=" if symbols.base is symbols.plain else b" ") + _FIELD.join(b"\0".join(part) for part in parts)
-
-
-def symbols_from_bytes(blob: bytes) -> Symbols:
-    """The inverse of :func:`symbols_to_bytes`.
-
-    Raises:
-        ValueError: ``blob`` is something else.
-    """
-    parts = blob[1:].split(_FIELD)
-    if len(parts) != 4:
-        raise ValueError("a symbols entry has four fields")
-    exact, plain, base, undefined = (frozenset(part.split(b"\0")) - {b""} for part in parts)
-    return Symbols(exact=exact, plain=plain, base=plain if blob[:1] == b"=" else base, undefined=undefined)
-
-
 @dataclass(slots=True)
 class PrefixState:
     """What the last run learnt of one prefix."""
 
     hashes: dict[str, str] = field(default_factory=dict)
-    """StatKey.text -> SHA-256."""
+    """As :mod:`dataloader.verify.hashes` keeps them."""
     sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
     """Both as in :class:`dataloader.verify.link_map.Memory`."""
     opened: dict[str, list[str]] = field(default_factory=dict)
     """Content and pattern -> names of libraries that the file opens at run time."""
-    memo: dict[str, Any] = field(default_factory=dict)
-    """The last report, and what it depends on."""
+    changed: bool = False
+    """There are hashes that are not kept yet, or kept ones that are of no use any more."""
+
+    @property
+    def amount(self) -> tuple[int, ...]:
+        """How much was learnt of lookups: it only ever grows."""
+        return (sum(map(len, self.sufficed.values())), len(self.missing), len(self.opened))
+
+    kept: tuple[int, ...] = ()
+    """``amount`` as it stands in the cache."""
 
 
 class FactsCache:
@@ -128,7 +92,7 @@ class FactsCache:
         if self.root is None:
             return None
         name = key if len(key) == 64 and key.isalnum() else hashlib.sha256(key.encode()).hexdigest()
-        return self.root / "elf-1" / name[:2] / (name + suffix)
+        return self.root / "elf-2" / name[:2] / (name + suffix)
 
     def has(self, key: str) -> bool:
         """Whether there is an entry under ``key``."""
@@ -152,23 +116,35 @@ class FactsCache:
         if recent is not None or path is None:
             return recent
         try:
-            return symbols_from_bytes(path.read_bytes())
+            return Symbols.from_bytes(path.read_bytes())
         except (OSError, ValueError):
+            return None
+
+    def load_undefined(self, key: str) -> frozenset[bytes] | None:
+        """Undefined symbols stored under ``key``."""
+        path = self._entry(key, ".sym")
+        try:
+            if path is None or key in self._recent:
+                return self._recent[key].undefined
+            with path.open("rb") as file:
+                return Symbols.undefined_in(file)
+        except (OSError, ValueError, KeyError):
             return None
 
     def store(self, key: str, facts: ElfFacts, symbols: Symbols) -> None:
         """Keep both; a full or read-only cache is no reason to fail."""
-        self._recent[key] = symbols
+        if sum(each.size for each in self._recent.values()) + symbols.size <= _RECENT:
+            self._recent[key] = symbols
         entry, blob = self._entry(key, ".json"), self._entry(key, ".sym")
         if entry is None or blob is None:
             return
-        _write(blob, symbols_to_bytes(symbols))
+        _write(blob, symbols.to_bytes())
         _write(entry, json.dumps(facts_to_dict(facts), sort_keys=True).encode())
 
     def _state_path(self, prefix: Path) -> Path | None:
         if self.root is None:
             return None
-        return self.root / "prefix-1" / (hashlib.sha256(os.fsencode(prefix)).hexdigest() + ".json")
+        return self.root / "prefix-2" / (hashlib.sha256(os.fsencode(prefix)).hexdigest() + ".json")
 
     def load_state(self, prefix: Path) -> PrefixState:
         """What the last run over ``prefix`` kept; empty when there was none."""
@@ -182,23 +158,23 @@ class FactsCache:
             missing = {
                 str(key): frozenset(os.fsencode(str(name)) for name in value) for key, value in data["missing"].items()
             }
-            memo = dict(data["memo"])
             opened = {str(key): [str(name) for name in value] for key, value in data["opened"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return PrefixState()
-        return PrefixState(hashes=hashes, sufficed=sufficed, missing=missing, opened=opened, memo=memo)
+        state = PrefixState(hashes=hashes, sufficed=sufficed, missing=missing, opened=opened)
+        state.kept = state.amount
+        return state
 
     def store_state(self, prefix: Path, state: PrefixState) -> None:
         """Keep what this run learnt."""
         path = self._state_path(prefix)
-        if path is not None:
+        if path is not None and (state.changed or state.amount != state.kept):
             missing = {key: [os.fsdecode(name) for name in sorted(names)] for key, names in state.missing.items()}
             document = {
                 "hashes": state.hashes,
                 "sufficed": state.sufficed,
                 "missing": missing,
                 "opened": state.opened,
-                "memo": state.memo,
             }
             _write(path, json.dumps(document).encode())
 
@@ -206,8 +182,6 @@ class FactsCache:
 def _write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(data)
-        Path(file.name).replace(path)
+        replace_file(path, data)
     except OSError:
         return  # the cache only saves time

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from dataloader.target import Target
 from dataloader.verify.demangle import demangle
 from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.frameworks import framework_of
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.link_map import Failure
 from dataloader.verify.loads import Judge, Verdict
@@ -73,7 +74,7 @@ def check_malformed(files: Sequence[ScannedFile], owners: dict[str, InstalledPac
             kind="malformed-elf",
             path=file.path,
             message=f"not a library that could be loaded: {problem}",
-            evidence=(f"{file.stat.size} bytes",),
+            evidence=(f"{file.size} bytes",),
             fix=f"dataloader install --reinstall {owner.name}=={owner.version}" if owner else None,
         )
 
@@ -281,25 +282,13 @@ def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
     return f"undefined symbol {readable[0]}{more}", evidence, fix
 
 
-_NAMESPACES = {
-    "c10": "torch",
-    "at": "torch",
-    "torch": "torch",
-    "caffe2": "torch",
-    "tensorflow": "tensorflow",
-    "tsl": "tensorflow",
-}
-"""C++ namespace -> distribution that defines it."""
-
-
 def frameworks_of(name: str, installed: Installed) -> Iterator[InstalledPackage]:
-    """The installed packages that define the C++ namespace of a mangled symbol."""
-    for namespace, project in _NAMESPACES.items():
-        if f"{len(namespace)}{namespace}" in name:
-            for package in installed.packages:
-                if package.name == project or (project == "torch" and package.name == "pytorch"):
-                    yield package
-                    return
+    """The installed packages that define a symbol, where its name says so."""
+    project = framework_of(name)
+    for package in installed.packages:
+        if project and (package.name == project or (project == "torch" and package.name == "pytorch")):
+            yield package
+            return
 
 
 def _malformed(failures: list[Failure], situation: Situation) -> _Explained:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dataloader.verify.files import Tree, is_library_name
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.installed import Installed, InstalledPackage, RecordedFile
-from dataloader.verify.scan import Tree, is_library_name
+from dataloader.verify.installed import Installed, InstalledPackage, RecordedFile, hex_digest
 
 _GROUP = 5
 """From this many missing files of one package on, one finding names them together."""
@@ -24,19 +24,22 @@ def check_records(installed: Installed) -> Iterator[Finding]:
 
 
 def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str]) -> Iterator[Finding]:
-    """Missing and changed files. ``digests`` has the SHA-256 of each file that was hashed."""
+    """Missing and changed files. ``digests`` has the SHA-256 of each file that was hashed, as RECORD writes it."""
     for package in installed.packages:
         missing: list[str] = []
         for file in package.files:
+            digest = digests.get(file.path)
+            if digest is not None and digest == file.recorded and tree.states[file.path][2] == file.size:
+                continue  # nearly all
             if file.path in tree.links or _is_bytecode(file.path) or _is_bookkeeping(file.path):
                 continue
-            stat = tree.stats.get(file.path)
-            if stat is None:
+            state = tree.states.get(file.path)
+            if state is None:
                 missing.append(file.path)
-            elif file.size is not None and file.recorded is not None and stat.st_size != file.size:
-                yield _changed(package, file, f"size {stat.st_size} instead of {file.size} bytes")
-            elif file.recorded is not None and file.path in digests and digests[file.path] != file.sha256:
-                yield _changed(package, file, f"sha256 {digests[file.path]} instead of {file.sha256}")
+            elif file.size is not None and file.recorded is not None and state[2] != file.size:
+                yield _changed(package, file, f"size {state[2]} instead of {file.size} bytes")
+            elif file.recorded is not None and digest is not None and hex_digest(digest) != file.sha256:
+                yield _changed(package, file, f"sha256 {hex_digest(digest)} instead of {file.sha256}")
         yield from _missing(package, missing)
 
 
@@ -112,9 +115,7 @@ def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: fr
     """Paths that two packages own with different content. ``notable``: file names of libraries that many share."""
     pairs: dict[tuple[str, str], list[str]] = {}
     details: dict[str, tuple[str, ...]] = {}
-    for path, claims in installed.owners().items():
-        if len(claims) < 2:
-            continue
+    for path, claims in installed.shared().items():
         hashes = {file.sha256 for _, file in claims}
         if len(hashes) < 2 or None in hashes or _is_bytecode(path) or _is_bookkeeping(path):
             continue
@@ -122,7 +123,8 @@ def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: fr
         if len(names) < 2:
             continue
         pairs.setdefault((names[0], names[-1]), []).append(path)
-        winner = [package.label for package, file in claims if file.sha256 == digests.get(path)]
+        on_disk = hex_digest(digests[path]) if path in digests else None
+        winner = [package.label for package, file in claims if file.sha256 == on_disk]
         details[path] = (f"on disk is the file of {winner[0] if winner else 'neither'}",)
     for (first, second), paths in sorted(pairs.items()):
         serious = [path for path in paths if path.rsplit("/", 1)[-1] in notable]

@@ -193,7 +193,7 @@ class Contradictions:
             )
 
     def _clobbered(self, finding: Finding) -> Iterator[Contradiction]:
-        claims = self._situation.installed.owners().get(finding.path, [])
+        claims = self._situation.installed.shared().get(finding.path, [])
         found = {self._artefacts[_identity(each)] for each, _ in claims if _identity(each) in self._artefacts}
         ordered = sorted(found, key=lambda each: (each.kind, each.name))
         for other in ordered[1:]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from dataloader.compat.model import Bound, Rule
 from dataloader.markers import marker_environment
 from dataloader.target import Target
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed, InstalledPackage, normalise
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
 
 def check_requires_dist(
@@ -38,7 +43,7 @@ def check_requires_dist(
                 requirement = Requirement(text)
             except InvalidRequirement:
                 continue  # legacy metadata; pip ignores it too
-            if requirement.marker and not requirement.marker.evaluate(environment):
+            if not _applies(requirement, environment):
                 continue
             have = present.get(normalise(requirement.name), [])
             if not have:
@@ -46,15 +51,24 @@ def check_requires_dist(
                 yield _unmet(
                     package, text, "is not installed", str(requirement), severity="error" if broken else "warning"
                 )
-            elif not any(_meets(other.version, requirement.specifier) for other in have):
+            elif not any(meets(other.version, requirement.specifier) for other in have):
                 yield _unmet(package, text, f"{have[0].label} is installed", str(requirement), severity="warning")
 
 
-def _meets(version: str, specifier: object) -> bool:
-    from packaging.specifiers import SpecifierSet
+def _applies(requirement: Requirement, environment: Mapping[str, str]) -> bool:
+    """Whether a requirement's marker holds; false where it compares what has no order."""
+    from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+
+    try:
+        return requirement.marker is None or requirement.marker.evaluate(dict(environment))
+    except (UndefinedComparison, UndefinedEnvironmentName):
+        return False
+
+
+def meets(version: str, specifier: SpecifierSet) -> bool:
+    """Whether a version fits; true where it is none that PyPI knows."""
     from packaging.version import InvalidVersion
 
-    assert isinstance(specifier, SpecifierSet)
     try:
         return specifier.contains(version, prereleases=True)
     except InvalidVersion:
@@ -71,27 +85,6 @@ def _unmet(package: InstalledPackage, text: str, fact: str, wanted: str, *, seve
         evidence=(fact,),
         fix=f"dataloader install '{wanted.split(';', 1)[0].strip()}'",
     )
-
-
-def check_conda_depends(installed: Installed, virtual: Mapping[str, str]) -> Iterator[Finding]:
-    """``depends`` of conda packages that no conda package of the prefix meets, by name."""
-    present = {package.name for package in installed.packages if package.kind == "conda"}
-    for package in installed.packages:
-        if package.kind != "conda":
-            continue
-        for text in package.requires:
-            name = text.split(" ", 1)[0].partition("::")[2] or text.split(" ", 1)[0]
-            known = name in virtual if name.startswith("__") else name in present
-            if known or " when=" in text or "[" in name:
-                continue
-            yield Finding(
-                severity="warning",
-                kind="unmet-requirement",
-                path=package.path,
-                message=f"{package.label} depends on {text}",
-                evidence=("the target does not have it" if name.startswith("__") else "it is not installed",),
-                fix=None if name.startswith("__") else f"dataloader install 'conda:{name}'",
-            )
 
 
 def check_rules(installed: Installed, rules: Iterable[Rule]) -> Iterator[Finding]:
@@ -130,4 +123,4 @@ def _within(package: InstalledPackage, bound: Bound) -> bool:
         return False
     if not bound.specifier or bound.package.startswith("conda:"):
         return True
-    return _meets(package.version, SpecifierSet(bound.specifier))
+    return meets(package.version, SpecifierSet(bound.specifier))

@@ -33,7 +33,6 @@ from dataloader.verify.elf_image import (
     read_segments,
 )
 from dataloader.verify.elf_symbols import (
-    Symbols,
     VersionNeed,
     read_symbols,
     read_version_definitions,
@@ -41,6 +40,7 @@ from dataloader.verify.elf_symbols import (
     relocated_symbols,
 )
 from dataloader.verify.gpucode import Bytes, GpuCode, read_gpu_code
+from dataloader.verify.symbols import Symbols
 
 _MAX_SEARCH: Final = 1 << 30
 
@@ -92,15 +92,13 @@ def _numpy_api(data: Bytes, rodata: tuple[int, int], symbols: Symbols) -> int | 
     NumPy 2's headers try ``numpy._core._multiarray_umath`` first and fall back to the old name; NumPy 1's know only
     the old one, and what they compiled cannot run on NumPy 2.
     """
-    if b"PyCapsule_GetPointer" not in symbols.undefined:
-        return None
     start, end = rodata[0], rodata[0] + min(rodata[1], _MAX_SEARCH)
+    if not symbols.needs(b"PyCapsule_GetPointer") or data.find(b"_ARRAY_API", start, end) < 0:
+        return None
     if data.find(b"numpy._core._multiarray_umath", start, end) >= 0:
         return 2
     old = (b"numpy.core._multiarray_umath\0", b"numpy.core.multiarray\0")
-    if any(data.find(name, start, end) >= 0 for name in old) and data.find(b"_ARRAY_API", start, end) >= 0:
-        return 1
-    return None
+    return 1 if any(data.find(name, start, end) >= 0 for name in old) else None
 
 
 def parse_elf(data: Bytes) -> tuple[ElfFacts, Symbols]:
@@ -158,7 +156,7 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, Symbols]:
 
 
 def _python_modules(symbols: Symbols) -> tuple[str, ...]:
-    names = (name for name in symbols.plain if name.startswith((b"PyInit_", b"PyInitU_")))
+    names = {*symbols.names(b"PyInit_"), *symbols.names(b"PyInitU_")}
     return tuple(sorted(os.fsdecode(name.split(b"_", 1)[1]) for name in names))
 
 
@@ -170,6 +168,9 @@ def read_elf(path: Path) -> tuple[ElfFacts, Symbols]:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
+        # Headers of GPU code are strewn over gigabytes: reading ahead of each would read most of them.
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
         return parse_elf(FileBytes(file.fileno()))
 
 

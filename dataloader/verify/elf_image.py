@@ -64,6 +64,7 @@ VER_FLG_WEAK: Final = 2
 
 _MAX_TABLE: Final = 256 << 20
 """No table of a real library comes near this; one that claims more is not read."""
+_PAGE: Final = 4096
 _PIECE: Final = 4 << 20
 _MAX_DYNAMIC: Final = 1 << 20
 
@@ -141,7 +142,7 @@ class Reader:
         if ident[4] not in (1, 2) or ident[5] not in (1, 2):
             raise MalformedElf("unknown ELF class or byte order")
         self.layout = _Layout("<" if ident[5] == 1 else ">", 32 * ident[4])
-        self.loads: list[tuple[int, int, int]] = []  # vaddr, offset, filesz
+        self.loads: list[tuple[int, int, int]] = []  # vaddr, offset, bytes that are mapped from the file
         self.dynamic: dict[int, int] = {}
         self.lists: dict[int, list[int]] = {DT_NEEDED: [], DT_FILTER: [], DT_AUXILIARY: []}
         self.strings = b""
@@ -229,7 +230,9 @@ def read_segments(reader: Reader, header: Header) -> Segments:
         else:
             kind, offset, vaddr, _, filesz, memsz, flags, _ = reader.unpack("IIIIIIII", at)
         if kind == PT_LOAD:
-            reader.loads.append((vaddr, offset, filesz))
+            # Whole pages are mapped: what patchelf put behind the end of a segment is there, unless zeros (.bss) are.
+            mapped = filesz if memsz > filesz else -(-(vaddr + filesz) // _PAGE) * _PAGE - vaddr
+            reader.loads.append((vaddr, offset, mapped))
             found.truncated |= offset + filesz > reader.size
         elif kind == PT_DYNAMIC and filesz:  # of size 0 in separate debug files
             found.dynamic = (offset, filesz)
@@ -256,7 +259,8 @@ def read_dynamic(reader: Reader, offset: int, size: int) -> None:
     if strtab is not None:
         wanted = reader.dynamic.get(DT_STRSZ, 0)
         strings = reader.view(reader.offset_of(strtab), min(wanted, reader.rest_of_segment(strtab)))
-        reader.strings = strings[: strings.rfind(b"\0") + 1]
+        # Not copied where it ends as it should: it may have 50 MB.
+        reader.strings = strings if strings.endswith(b"\0") else strings[: strings.rfind(b"\0") + 1]
 
 
 def read_words(reader: Reader, offset: int, size: int, code: str) -> array[int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from dataloader.verify.elf_image import (
     DT_GNU_HASH,
@@ -35,8 +35,11 @@ from dataloader.verify.elf_image import (
     Reader,
     read_words,
 )
+from dataloader.verify.symbols import Symbols
 
 _MAX_CHAIN: Final = 1 << 16
+_ROWS: Final = 1 << 13
+"""Rows of the table that are taken apart at a time: a library may have 300,000, and names of 180 bytes."""
 MAX_VERSIONS: Final = 1 << 16
 
 
@@ -47,23 +50,6 @@ class VersionNeed:
     file: str
     version: str
     weak: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Symbols:
-    """Dynamic symbols. A versioned name is ``name@version``.
-
-    What satisfies a reference follows ``check_match`` of glibc's dl-lookup.c; the three sets are its three answers.
-    """
-
-    exact: frozenset[bytes] = frozenset()
-    """``name@version`` of every definition that has a version, hidden ones (``@`` not ``@@``) too."""
-    plain: frozenset[bytes] = frozenset()
-    """Names that a reference without a version finds."""
-    base: frozenset[bytes] = frozenset()
-    """Names that a reference with any version finds: definitions without a version."""
-    undefined: frozenset[bytes] = frozenset()
-    """``name`` or ``name@version`` of undefined symbols that are not weak."""
 
 
 def read_version_needs(reader: Reader) -> tuple[tuple[VersionNeed, ...], dict[int, bytes]]:
@@ -187,42 +173,49 @@ def read_symbols(reader: Reader, header: Header, versions: dict[int, bytes]) -> 
     indexes = array("H", bytes(2 * count))
     if DT_VERSYM in reader.dynamic:
         indexes = read_words(reader, reader.offset_of(reader.dynamic[DT_VERSYM]), 2 * count, "H")
-    rows = zip(names, info, values, indexes, strict=False)
-    if DT_VERDEF in reader.dynamic:
-        return _versioned_symbols(reader.strings, rows, versions)
-    return _unversioned_symbols(reader.strings, rows, versions)
+    columns = (names, info, values, indexes)
+    take = _versioned_symbols if DT_VERDEF in reader.dynamic else _unversioned_symbols
+    found: tuple[list[bytes], ...] = ([], [], [], [])
+    for start in range(0, count, _ROWS):
+        rows = [column[start : start + _ROWS] for column in columns]
+        for pieces, piece in zip(found, take(reader.strings, rows, versions), strict=True):
+            if piece:
+                pieces.append(b"\0".join(piece))
+    exact, plain, base, undefined = found
+    return Symbols(exact=exact, plain=plain, base=base if DT_VERDEF in reader.dynamic else None, undefined=undefined)
 
 
-def _unversioned_symbols(
-    strings: bytes, rows: Iterable[tuple[int, int, int, int]], versions: dict[int, bytes]
-) -> Symbols:
-    """Of a file that defines no versions: any reference finds its definitions."""
+_Lists: TypeAlias = tuple[list[bytes], list[bytes], list[bytes], list[bytes]]
+"""Names as the fields of :class:`Symbols`."""
+
+
+def _unversioned_symbols(strings: bytes, columns: Sequence[array[int]], versions: dict[int, bytes]) -> _Lists:
+    """Of a file that defines no versions: any reference finds its definitions.
+
+    Section in the upper half of a word, then visibility, binding and type; binding 0 is local, section 0 undefined.
+    """
     find = strings.find
-    defined: list[bytes] = []
-    undefined: list[bytes] = []
-    for start, word, value, index in rows:
-        binding = word >> 4 & 15
-        if not start or not binding:  # the null symbol; local ones
-            continue
-        if word < 0x10000:  # section 0: undefined
-            if binding != STB_WEAK:
-                name = strings[start : find(b"\0", start)]
-                undefined.append(name + b"@" + versions[index] if index in versions else name)
-        elif value or word >> 16 == SHN_ABS or word & 15 == STT_TLS:
-            defined.append(strings[start : find(b"\0", start)])
-    everything = frozenset(defined)
-    return Symbols(plain=everything, base=everything, undefined=frozenset(undefined))
+    undefined = [
+        (strings[start : find(b"\0", start)], index)
+        for start, word, _, index in zip(*columns, strict=False)
+        if word < 0x10000 and word & 0xF0 and word & 0xF0 != STB_WEAK << 4 and start
+    ]
+    defined = [
+        strings[start : find(b"\0", start)]
+        for start, word, value, _ in zip(*columns, strict=False)
+        if word >= 0x10000 and word & 0xF0 and start and (value or word >> 16 == SHN_ABS or word & 15 == STT_TLS)
+    ]
+    named = [name + b"@" + versions[index] if index in versions else name for name, index in undefined]
+    return [], defined, [], named
 
 
-def _versioned_symbols(
-    strings: bytes, rows: Iterable[tuple[int, int, int, int]], versions: dict[int, bytes]
-) -> Symbols:
+def _versioned_symbols(strings: bytes, columns: Sequence[array[int]], versions: dict[int, bytes]) -> _Lists:
     find = strings.find
     exact: list[bytes] = []
     plain: list[bytes] = []
     base: list[bytes] = []
     undefined: list[bytes] = []
-    for start, word, value, index in rows:
+    for start, word, value, index in zip(*columns, strict=False):
         binding = word >> 4 & 15
         if not start or not binding:
             continue
@@ -238,4 +231,4 @@ def _versioned_symbols(
                 base.append(name)
             if index & 0x7FFF <= 2 or not index & 0x8000:
                 plain.append(name)
-    return Symbols(exact=frozenset(exact), plain=frozenset(plain), base=frozenset(base), undefined=frozenset(undefined))
+    return exact, plain, base, undefined

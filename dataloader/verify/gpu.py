@@ -98,7 +98,7 @@ def check_gpu_code(
         if capability is None:
             continue
         for path, files in sorted(by_package.items()):
-            files.sort(key=lambda file: (not file.path.rpartition("/")[2].startswith("lib"), -file.stat.size))
+            files.sort(key=lambda file: (not file.path.rpartition("/")[2].startswith("lib"), -file.size))
             package = owners[files[0].path]
             code = [each for file in files if file.facts for each in file.facts.gpu]
             usable = [each for each in code if runs_on(each, capability)]

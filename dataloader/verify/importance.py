@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from dataloader.verify.findings import Severity
+from dataloader.verify.frameworks import framework_of
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.loads import Verdict, called
@@ -39,6 +40,7 @@ class Importance:
             return "error"
         uses = sources.uses(module)
         optional = bool(uses) and (all(uses) or _lacks_cuda_only(verdict))
+        optional |= not uses and self._is_bridge_to_absent(verdict)
         return "warning" if optional or _has_alternatives(package, verdict.path) else "error"
 
     def _is_opened_by_import(self, package: InstalledPackage, verdict: Verdict) -> bool:
@@ -55,6 +57,16 @@ class Importance:
         return all(
             failure.kind in ("undefined-symbol", "version-not-provided")
             or (failure.kind == "missing-library" and failure.name in self._recorded_names())
+            for failure in verdict.failures
+        )
+
+    def _is_bridge_to_absent(self, verdict: Verdict) -> bool:
+        """Whether all that is missing are symbols of a framework that is not installed: a bridge to it."""
+        installed = {package.name for package in self._installed.packages}
+        return all(
+            failure.kind == "undefined-symbol"
+            and (project := framework_of(failure.name)) is not None
+            and installed.isdisjoint({project, "pytorch" if project == "torch" else project})
             for failure in verdict.failures
         )
 

@@ -10,11 +10,16 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from dataloader.verify.files import read_regular
 from dataloader.verify.installed import Installed, InstalledPackage, normalise
 
 _MAX_SOURCE = 4 << 20
 """Bytes; generated modules larger than this are not read."""
+
+_PATHFINDER: Final = "cuda.pathfinder.load_nvidia_dynamic_lib"
+"""Opens a library of NVIDIA's wheels by its name without ``lib``, wherever in site-packages it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ class Sources:
         return self._reached
 
     def _find_reached(self) -> frozenset[str]:
-        pending = [name for name in self._modules if "." not in name]
+        pending = [name for name, path in self._modules.items() if self._is_root(name, path)]
         found = set(pending)
         while pending:
             for each in self.text(pending.pop()).imports:
@@ -139,6 +144,14 @@ class Sources:
                         found.add(name)
                         pending.append(name)
         return frozenset(found)
+
+    def _is_root(self, name: str, path: str) -> bool:
+        """A top-level module, or a package in a namespace that several distributions share (``nvidia.libnvcomp``)."""
+        if "." not in name:
+            return True
+        parts = name.split(".")
+        above = (".".join(parts[:length]) for length in range(1, len(parts)))
+        return path.endswith("/__init__.py") and not any(each in self._modules for each in above)
 
     def uses(self, module: str) -> list[bool]:
         """For each import of ``module`` anywhere in the distribution, tests left out: whether it is guarded."""
@@ -175,6 +188,12 @@ class Sources:
         imports = (each for name in self.reached() for each in self.text(name).imports)
         return frozenset(each.module.partition(".")[0] for each in imports if not each.guarded)
 
+    def asks_pathfinder_for(self) -> frozenset[str]:
+        """Libraries as ``cuda.pathfinder`` calls them (``nvrtc``), where the package's import may ask for them."""
+        texts = [self.text(name) for name in self.reached()]
+        askers = (text for text in texts if any(each.module == _PATHFINDER for each in text.imports))
+        return frozenset().union(*(text.constants for text in askers))
+
     def constants(self) -> frozenset[str]:
         """String constants of what the package's import runs."""
         return frozenset().union(*(self.text(name).constants for name in self.reached()))
@@ -183,16 +202,14 @@ class Sources:
 def read_source(path: Path) -> str:
     """A source file; empty where it is gone, unreadable or too large to be read."""
     try:
-        if path.stat().st_size > _MAX_SOURCE:
-            return ""
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_regular(path, _MAX_SOURCE).decode("utf-8", "replace")
     except OSError:
         return ""  # reported as a missing file
 
 
 def _mentions(path: Path, needle: bytes) -> bool:
     try:
-        return needle in path.read_bytes()
+        return needle in read_regular(path)
     except OSError:
         return False  # reported as a missing file
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from dataloader.core_metadata import parse_headers
+from dataloader.verify.files import read_regular
 
 _URLSAFE = str.maketrans("-_", "+/")
 
@@ -35,9 +36,20 @@ class RecordedFile(NamedTuple):
     @property
     def sha256(self) -> str | None:
         """Hex digest of the file as installed; ``None`` where none was recorded."""
-        if self.recorded is None or not self.recorded.startswith("sha256="):
-            return self.recorded
-        return binascii.a2b_base64(self.recorded[7:].translate(_URLSAFE) + "=").hex()
+        return None if self.recorded is None else hex_digest(self.recorded)
+
+
+def hex_digest(recorded: str) -> str:
+    """SHA-256 in hex digits, of ``sha256=`` and base64 without padding, or of hex digits themselves."""
+    if not recorded.startswith("sha256="):
+        return recorded
+    return binascii.a2b_base64(recorded[7:].translate(_URLSAFE) + "=").hex()
+
+
+def record_digest(hexadecimal: str) -> str:
+    """The inverse: as RECORD writes it."""
+    text = binascii.b2a_base64(bytes.fromhex(hexadecimal), newline=False).decode()
+    return "sha256=" + text.rstrip("=").replace("+", "-").replace("/", "_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +85,18 @@ class Installed:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Path of a record -> why it cannot be read."""
 
-    def owners(self) -> dict[str, list[tuple[InstalledPackage, RecordedFile]]]:
-        """Path -> who recorded it."""
-        found: dict[str, list[tuple[InstalledPackage, RecordedFile]]] = {}
+    def shared(self) -> dict[str, list[tuple[InstalledPackage, RecordedFile]]]:
+        """Path -> who recorded it, of those that were recorded more than once."""
+        seen: set[str] = set()
+        twice: set[str] = set()
         for package in self.packages:
+            for path, _, _ in package.files:
+                (twice if path in seen else seen).add(path)
+        found: dict[str, list[tuple[InstalledPackage, RecordedFile]]] = {}
+        for package in self.packages if twice else ():
             for file in package.files:
-                found.setdefault(file.path, []).append((package, file))
+                if file.path in twice:
+                    found.setdefault(file.path, []).append((package, file))
         return found
 
 
@@ -154,7 +172,9 @@ def _record_hash(text: str) -> str | None:
 
 def parse_record(text: str, base: str) -> Iterator[RecordedFile]:
     """Rows of a RECORD file whose paths are relative to ``base`` (itself relative to the prefix)."""
-    for row in csv.reader(text.splitlines()):
+    lines = text.splitlines()
+    # A name with a comma or a quotation mark is quoted; nearly no RECORD has one.
+    for row in csv.reader(lines) if '"' in text else (line.rsplit(",", 2) for line in lines):
         if not row or not row[0]:
             continue
         digest = _record_hash(row[1]) if len(row) > 1 and row[1] else None
@@ -164,7 +184,7 @@ def parse_record(text: str, base: str) -> Iterator[RecordedFile]:
 
 def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
     where = info.relative_to(prefix).as_posix()
-    metadata = parse_headers((info / "METADATA").read_text(encoding="utf-8", errors="replace"))
+    metadata = parse_headers(read_regular(info / "METADATA").decode("utf-8", "replace"))
     names, versions = metadata.get("name"), metadata.get("version")
     if not names or not versions:
         raise BadRecord("METADATA has no Name or no Version")
@@ -172,7 +192,7 @@ def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
     files: tuple[RecordedFile, ...] = ()
     if record.exists():
         base = where.rpartition("/")[0]
-        files = tuple(parse_record(record.read_text(encoding="utf-8", errors="surrogateescape"), base))
+        files = tuple(parse_record(read_regular(record).decode("utf-8", "surrogateescape"), base))
     return InstalledPackage(
         kind="pypi",
         name=normalise(names[0]),
@@ -185,7 +205,7 @@ def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
 
 
 def _read_conda(prefix: Path, record: Path) -> InstalledPackage:
-    data = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
+    data = json.loads(read_regular(record).decode("utf-8", "surrogateescape"))
     if not isinstance(data, dict) or not isinstance(data.get("name"), str) or not isinstance(data.get("version"), str):
         raise BadRecord("no JSON object with name and version")
     return InstalledPackage(

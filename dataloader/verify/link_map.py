@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from dataloader.verify.elf import ElfFacts
-from dataloader.verify.elf_symbols import Symbols
+from dataloader.verify.symbols import Symbols
 from dataloader.verify.system import System
 
 FileId = tuple[int, int]

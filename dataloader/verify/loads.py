@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import InstalledPackage, normalise
-from dataloader.verify.link_map import Failure
+from dataloader.verify.link_map import Failure, Result
 from dataloader.verify.loader import Process
 from dataloader.verify.python import Interpreter, extension_tag
 from dataloader.verify.scan import ScannedFile
@@ -50,6 +50,8 @@ class Judge:
     sources: SourceIndex
     _contexts: dict[str, Process] = field(default_factory=dict)
     _widened: set[str] = field(default_factory=set)
+    _names: frozenset[str] | None = None
+    """File names of all libraries, once they were asked for."""
 
     def judge(self) -> list[Verdict]:
         """One verdict for each library that this target's loader would take, sorted by path."""
@@ -80,7 +82,7 @@ class Judge:
         package = self.owners.get(path)
         if not bare.loads and package is not None:
             result = self.context(package).open(full, keep=False)
-            if not result.loads and self._import_what_sources_name(package):
+            if self._may_lack_an_import(result) and self._import_what_sources_name(package):
                 result = self.context(package).open(full, keep=False)
         return Verdict(
             path=path,
@@ -91,6 +93,15 @@ class Judge:
             failures=tuple(result.failures),
             scope=tuple(each.path for each in result.scope if each.image),
             driver=tuple(each.path for each in result.scope if each.image is None and environment.assumed(each.path)),
+        )
+
+    def _may_lack_an_import(self, result: Result) -> bool:
+        """Whether what is missing is there, so that the import of another package may bring it."""
+        if self._names is None:
+            self._names = frozenset(path.rsplit("/", 1)[-1] for path in self.files)
+        return any(
+            failure.kind == "undefined-symbol" or (failure.kind == "missing-library" and failure.name in self._names)
+            for failure in result.failures
         )
 
     def context(self, package: InstalledPackage) -> Process:
@@ -150,17 +161,29 @@ class Judge:
         return order
 
     def _import(self, process: Process, package: InstalledPackage) -> None:
-        pending = [
-            file.path
-            for file in package.files
-            if file.path in self.files
-            and self.is_candidate(file.path, self.files[file.path])
-            and self.is_extension(file.path)
-        ]
-        failed = self._open_until_none_helps(process, pending)
+        present = [file.path for file in package.files if file.path in self.files]
+        candidates = [path for path in present if self.is_candidate(path, self.files[path])]
+        modules = [path for path in candidates if self.is_extension(path)]
+        failed = self._open_until_none_helps(process, modules)
+        if candidates and not modules:
+            # Of no use without its libraries: its own code opens them, or that of the packages that require it.
+            sources = self.sources.of(package)
+            for path in self._found_by_pathfinder(sources.asks_pathfinder_for()):
+                process.open(str(self.prefix / path))
+            named = sources.constants()
+            self._open_until_none_helps(process, [path for path in candidates if called(path) & named])
         for path in self._opened_by_name(package, failed):
             process.open(str(self.prefix / path))
         self._open_until_none_helps(process, failed)
+
+    def _found_by_pathfinder(self, names: Collection[str]) -> list[str]:
+        """Libraries of NVIDIA's wheels, by name without ``lib``."""
+        wanted = {f"lib{name}" for name in names}
+        return [
+            path
+            for path, file in self.files.items()
+            if wanted and path.rsplit("/", 1)[-1].partition(".so")[0] in wanted and self.is_candidate(path, file)
+        ]
 
     def _open_until_none_helps(self, process: Process, paths: Sequence[str]) -> list[str]:
         """Opens ``paths``, and again those that failed as long as another one's libraries may help them."""

@@ -2,79 +2,120 @@
 
 It depends on every file of the prefix (inode, size, times), on what was asked, on this program and its tables, and on
 every path outside the prefix that the loader's model looked at, whether something was there or not.
+
+Kept below the cache of facts as ``prefix-2/....memo.json``. Imports next to nothing, as :mod:`dataloader.verify.files`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from dataloader import __version__
-from dataloader.lockfile.model import Lockfile
-from dataloader.target import Target
-from dataloader.verify.cache import StatKey
-from dataloader.verify.findings import Finding
-from dataloader.verify.report import VerifyReport
-from dataloader.verify.scan import Tree
+from dataloader.verify.files import Tree, state_at, states_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dataloader.target import Target
+    from dataloader.verify.report import VerifyReport
 
 
-def fingerprint(tree: Tree, targets: Sequence[Target], lock: Lockfile | None, options: object) -> str:
-    """Stands for what was asked and for the state of every file of the prefix."""
+def question(
+    targets: Sequence[Target], lock: str, hashes: bool, library_path: Sequence[str], described: bool | None
+) -> str:
+    """Stands for what is asked and for this program.
+
+    Args:
+        lock: What stands for the lock: a digest of its bytes.
+        hashes: As the options of ``verify_prefix``; so are the others.
+    """
     from dataloader.compat.paths import matrix_dir
 
-    digest = hashlib.sha256(repr((__version__, targets, lock, options)).encode())
-    package = Path(__file__).parent
-    for path in (*sorted(package.glob("*.py")), *sorted(matrix_dir().rglob("*.jsonl"))):
-        digest.update(stat_text(str(path)).encode())
-    lines = [
-        f"{path}\0{stat.st_ino}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}"
-        for path, stat in sorted(tree.stats.items())
-    ]
-    digest.update(os.fsencode("\n".join([*lines, *sorted(tree.links)])))
+    asked = repr((__version__, tuple(targets), lock, hashes, tuple(library_path), described))
+    digest = hashlib.sha256(asked.encode("utf-8", "surrogateescape"))
+    for folder in (os.path.dirname(__file__), os.fspath(matrix_dir())):  # noqa: PTH120
+        digest.update(_program_state(folder).encode())
     return digest.hexdigest()
 
 
-def stat_text(path: str) -> str:
-    """The state of one path; ``""`` when nothing is there."""
+def _program_state(folder: str) -> str:
+    """Names and states of the modules and tables below a folder: a program that was changed may judge anew."""
+    found = []
+    for where, _, names in os.walk(folder):
+        paths = (f"{where}/{name}" for name in names if name.endswith((".py", ".jsonl")))
+        found += [f"{path}\0{state_at(path)}" for path in paths]
+    return "\n".join(sorted(found))
+
+
+def memo_path(cache: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> str:
+    """Where the memo of one prefix is kept."""
+    return f"{os.fspath(cache)}/prefix-2/{hashlib.sha256(os.fsencode(prefix)).hexdigest()}.memo.json"
+
+
+def recall(
+    cache: str | os.PathLike[str], prefix: str | os.PathLike[str], about: str, walk: Callable[[], Tree]
+) -> list[VerifyReport] | None:
+    """The last reports, if the question is the same and nothing has changed; else ``None``. They have no verdicts.
+
+    Args:
+        about: :func:`question`.
+        walk: Looks at the prefix; called only where the question is the same.
+    """
     try:
-        return StatKey.of(os.stat(path)).text  # noqa: PTH116 - thousands of times
-    except (OSError, ValueError):
-        return ""
+        with open(memo_path(cache, prefix), "rb") as file:
+            memo = json.load(file)
+        if memo["question"] != about or any(state_at(path) != state for path, state in memo["outside"].items()):
+            return None
+        return unpack(memo) if memo["tree"] == walk().digest else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
-def outside_state(paths: Iterable[str]) -> dict[str, str]:
-    """The state of each path."""
-    return {path: stat_text(path) for path in paths}
+def keep(
+    cache: Path, prefix: Path, about: str, tree: Tree, outside: Iterable[str], reports: Sequence[VerifyReport]
+) -> None:
+    """Remember the reports; a full or read-only cache is no reason to fail."""
+    from pathlib import Path
+
+    from dataloader.files import replace_file
+
+    path = Path(memo_path(cache, prefix))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps(pack(about, tree, states_at(outside), reports)).encode())
+    except OSError:
+        return
 
 
-def pack(key: str, outside: Mapping[str, str], reports: Sequence[VerifyReport]) -> dict[str, Any]:
+def pack(about: str, tree: Tree, outside: Mapping[str, str], reports: Sequence[VerifyReport]) -> dict[str, Any]:
     """Plain JSON values of what is to be remembered."""
+    from dataclasses import asdict
+
     rows = [
         {"findings": [asdict(finding) for finding in each.findings], "counts": dict(each.counts)} for each in reports
     ]
-    return {"key": key, "outside": dict(outside), "reports": rows}
+    return {"question": about, "tree": tree.digest, "outside": dict(outside), "reports": rows}
 
 
-def unpack(memo: Mapping[str, Any], key: str) -> list[VerifyReport] | None:
-    """The reports, if ``key`` and every path outside are what they were; ``None`` otherwise.
+def unpack(memo: Mapping[str, Any]) -> list[VerifyReport]:
+    """The reports of :func:`pack`.
 
-    They come without verdicts.
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: ``memo`` is something else.
     """
-    try:
-        if memo["key"] != key or any(stat_text(path) != state for path, state in memo["outside"].items()):
-            return None
-        return [
-            VerifyReport(
-                findings=tuple(
-                    Finding(**{**finding, "evidence": tuple(finding["evidence"])}) for finding in row["findings"]
-                ),
-                counts={str(name): int(count) for name, count in row["counts"].items()},
-            )
-            for row in memo["reports"]
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
+    from dataloader.verify.findings import Finding
+    from dataloader.verify.report import VerifyReport
+
+    return [
+        VerifyReport(
+            findings=tuple(
+                Finding(**{**finding, "evidence": tuple(finding["evidence"])}) for finding in row["findings"]
+            ),
+            counts={str(name): int(count) for name, count in row["counts"].items()},
+        )
+        for row in memo["reports"]
+    ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dataloader.lockfile.model import Lockfile
+from dataloader.verify.dependencies import meets
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed
 from dataloader.verify.link_map import Failure, Result
@@ -53,7 +54,7 @@ def _applies(opening: Opening, installed: Installed, lock: Lockfile | None) -> b
     from packaging.specifiers import SpecifierSet
 
     return any(
-        package.name == opening.project and SpecifierSet(opening.specifier).contains(package.version, prereleases=True)
+        package.name == opening.project and meets(package.version, SpecifierSet(opening.specifier))
         for package in installed.packages
     )
 

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataloader.verify.files import read_regular
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpreter:
@@ -57,8 +59,8 @@ def _version(prefix: Path) -> str | None:
             return found[1]
     for record in sorted((prefix / "conda-meta").glob("python-3*.json")):
         try:
-            version = json.loads(record.read_text(encoding="utf-8", errors="replace")).get("version")
-        except (ValueError, AttributeError, RecursionError):
+            version = json.loads(read_regular(record).decode("utf-8", "replace")).get("version")
+        except (OSError, ValueError, AttributeError, RecursionError):
             continue  # read_installed says that this record cannot be read
         if isinstance(version, str):
             return ".".join(version.split(".")[:2])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.loads import Verdict
+
+if TYPE_CHECKING:
+    from dataloader.verify.loads import Verdict
 
 _ORDER: Mapping[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 

@@ -13,31 +13,31 @@ from pathlib import Path
 from dataloader.errors import PrefixError
 from dataloader.lockfile.model import Lockfile
 from dataloader.target import Target
-from dataloader.verify.cache import FactsCache, PrefixState, StatKey
+from dataloader.verify.cache import FactsCache, PrefixState
 from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
+from dataloader.verify.conda import check_conda_depends
 from dataloader.verify.contents import check_clobbers, check_contents, check_records
-from dataloader.verify.dependencies import check_conda_depends, check_requires_dist, check_rules
+from dataloader.verify.dependencies import check_requires_dist, check_rules
 from dataloader.verify.drift import check_lock
+from dataloader.verify.files import Tree, walk
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import check_driver, check_gpu_code
+from dataloader.verify.hashes import cache_keys, hash_recorded, written_digests
 from dataloader.verify.importance import Importance
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage, read_installed
 from dataloader.verify.link_map import Failure, Memory
 from dataloader.verify.loads import Judge, Verdict
-from dataloader.verify.memo import fingerprint, outside_state, pack, unpack
+from dataloader.verify.memo import keep, question, recall
 from dataloader.verify.openings import check_openings
 from dataloader.verify.python import find_interpreter
 from dataloader.verify.report import VerifyReport, sort_findings
-from dataloader.verify.scan import ScannedFile, Tree, hash_file, scan, walk
+from dataloader.verify.scan import ScannedFile, scan
 from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
 from dataloader.verify.system import LD_CACHE
 from dataloader.verify.tables import load_tables
 from dataloader.verify.tree import TreeNode, build_tree
 from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
-
-_MAX_HASHED = 64 << 30
-"""Bytes; a larger file is no library, and a sparse one would be read for hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,8 @@ class VerifyOptions:
     """Processes that read files; ``None``: one for each core."""
     reuse: bool = False
     """Give the last report again, without verdicts, when nothing that it depends on has changed (needs ``cache``)."""
+    asked: str = ""
+    """What stands for the lock when the last report is looked for: its digest; else the lock itself does."""
     described: bool | None = None
     """Judge for the target's description instead of this machine's libraries; ``None``: when they differ."""
     fresh: bool = False
@@ -84,21 +86,23 @@ def verify_targets(
     options = options or VerifyOptions()
     with _cache(options) as cache:
         prefix = _checked(prefix)
-        tree, state = walk(prefix), cache.load_state(prefix)
-        key = fingerprint(tree, targets, lock, options) if options.reuse else ""
-        known = unpack(state.memo, key) if key else None
-        if known is not None:
-            return known
-        contents = _read(prefix, tree, state, options, cache)
+        tree, about = walk(prefix), ""
+        if options.reuse and options.cache is not None:
+            stands_for = options.asked or repr(lock)
+            about = question(targets, stands_for, options.hashes, options.library_path, options.described)
+            known = recall(options.cache, prefix, about, lambda: tree)
+            if known is not None:
+                return known
+        contents = _read(prefix, tree, cache.load_state(prefix), options, cache)
         reports = []
         for target in targets:
             view = _judge(contents, target, lock, options)
             findings = sort_findings(_findings(view))
             reports.append(VerifyReport(findings=findings, counts=_counts(contents), verdicts=tuple(view.verdicts)))
-        if key:
-            outside = contents.disk.looked_at_outside(prefix)
-            state.memo = pack(key, outside_state((*outside, LD_CACHE)), reports)
-        cache.store_state(prefix, state)
+        if about and options.cache is not None:
+            outside = contents.disk.looked_at_outside(prefix, tree.states)
+            keep(options.cache, prefix, about, tree, (*outside, LD_CACHE), reports)
+        cache.store_state(prefix, contents.state)
         return reports
 
 
@@ -197,8 +201,8 @@ def _read(prefix: Path, tree: Tree, state: PrefixState, options: VerifyOptions, 
     installed = read_installed(prefix)
     digests = hash_recorded(prefix, installed, tree, state) if options.hashes else {}
     if options.fresh:
-        digests = {**_written(installed, tree), **digests}
-    scanned = scan(prefix, tree, cache, _cache_keys(cache, installed, tree, digests), options.jobs)
+        digests = {**written_digests(installed, tree), **digests}
+    scanned = scan(prefix, tree, cache, cache_keys(cache, installed, tree, digests), options.jobs)
     return _Contents(
         prefix=prefix,
         installed=installed,
@@ -301,67 +305,9 @@ def _findings(view: _View) -> Iterator[Finding]:
 def _counts(contents: _Contents) -> dict[str, int]:
     return {
         "packages": len(contents.installed.packages),
-        "files": len(contents.tree.stats),
+        "files": len(contents.tree.states),
         "libraries": sum(1 for file in contents.scanned if file.facts),
     }
-
-
-def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixState) -> dict[str, str]:
-    """SHA-256 of each recorded file; those that have not changed since the last run are not read again."""
-    wanted = {file.path for package in installed.packages for file in package.files if file.recorded}
-    wanted = {path for path in wanted if path in tree.stats} | set(tree.elf)
-    wanted = {path for path in wanted if tree.stats[path].st_size <= _MAX_HASHED}
-    digests: dict[str, str] = {}
-    unknown: list[str] = []
-    for path in sorted(wanted):
-        known = state.hashes.get(StatKey.of(tree.stats[path]).text)
-        if known:
-            digests[path] = known
-        else:
-            unknown.append(path)
-    unknown.sort(key=lambda path: tree.stats[path].st_size, reverse=True)
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # hashing releases the interpreter lock
-        found = pool.map(lambda path: _try_hash(prefix / path), unknown)
-        digests |= {path: digest for path, digest in zip(unknown, found, strict=True) if digest is not None}
-    state.hashes = {StatKey.of(tree.stats[path]).text: digest for path, digest in digests.items()}
-    return digests
-
-
-def _try_hash(path: Path) -> str | None:
-    try:
-        return hash_file(str(path))
-    except OSError:
-        return None  # gone or unreadable: the walk saw it, so reading it as ELF says the same as a finding
-
-
-def _cache_keys(cache: FactsCache, installed: Installed, tree: Tree, digests: Mapping[str, str]) -> dict[str, str]:
-    """Cache entry of each ELF file: its hash where known, else its inode and times.
-
-    Without hashing, the recorded hash finds an entry (size compared), but only a hash that was computed may make one.
-    """
-    candidates = frozenset(tree.elf)
-    recorded = {
-        file.path: file.sha256
-        for package in installed.packages
-        for file in package.files
-        if file.path in candidates and file.sha256 and tree.stats[file.path].st_size == file.size
-    }
-    keys: dict[str, str] = {}
-    for path in tree.elf:
-        known = digests.get(path)
-        if known is None and path in recorded and cache.has(recorded[path]):
-            known = recorded[path]
-        keys[path] = known or StatKey.of(tree.stats[path]).text
-    return keys
-
-
-def _written(installed: Installed, tree: Tree) -> dict[str, str]:
-    """Hashes of the ELF files of wheels as their RECORD has them; conda's records are the packages' own words."""
-    files = (file for package in installed.packages if package.kind == "pypi" for file in package.files)
-    found = {file.path: file.sha256 for file in files if file.recorded}
-    return {path: digest for path in tree.elf if (digest := found.get(path))}
 
 
 def sole_owners(installed: Installed) -> dict[str, InstalledPackage]:

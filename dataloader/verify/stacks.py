@@ -80,7 +80,7 @@ def check_duplicates(scanned: Iterable[ScannedFile], tables: Tables) -> Iterator
     for file in scanned:
         soname = file.facts.soname if file.facts and file.facts.is_library else None
         if soname in tables.providers and file.facts and file.facts.machine in ("x86_64", "aarch64"):
-            copies.setdefault(f"{soname}", {})[file.stat.size] = file.path
+            copies.setdefault(f"{soname}", {})[file.size] = file.path
     for soname, paths in sorted(copies.items()):
         if len(paths) > 1:
             yield Finding(

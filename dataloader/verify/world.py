@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 import stat as stat_module
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from dataloader.target import Target
-from dataloader.verify.cache import FactsCache, StatKey
+from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import read_elf, read_relocated_names
 from dataloader.verify.elf_image import MalformedElf
-from dataloader.verify.elf_symbols import Symbols
+from dataloader.verify.files import state_of, text_of
 from dataloader.verify.link_map import LIB_TOKEN, Environment, FileId, Image, Memory, hwcaps_of
 from dataloader.verify.loader import Process
 from dataloader.verify.python import Interpreter
 from dataloader.verify.scan import ScannedFile, read_into_cache
+from dataloader.verify.symbols import Symbols
 from dataloader.verify.system import DescribedSystem, System, host_system, version_tuple
 from dataloader.verify.tables import load_tables
 
 _EXEC_STACK_REFUSED = (2, 41)
 """glibc 2.41 release notes: dlopen no longer makes the stack executable."""
+
+
+def _askable(undefined: frozenset[bytes]) -> set[bytes]:
+    """The names as they are looked up: with their versions, and without."""
+    return {*undefined, *(name.partition(b"@")[0] for name in undefined)}
 
 
 class Disk:
@@ -30,12 +36,14 @@ class Disk:
         self._cache = cache
         self._images: dict[FileId, Image] = {}
         self._by_path: dict[str, Image | None] = {}
-        self._symbols: dict[str, Symbols] = {}
+        self._symbols: dict[str, tuple[int, Symbols]] = {}
+        self._asked: set[bytes] = set()
+        self._generation = 0  # of _asked
         self._paths: dict[FileId, str] = {}
-        self._scanned = [file.stat.file_id for file in scanned if file.facts]
+        self._scanned = [file.file_id for file in scanned if file.facts]
         for file in scanned:
             path = str(prefix / file.path)
-            image = Image(file_id=file.stat.file_id, facts=file.facts, problem=file.problem, key=file.key)
+            image = Image(file_id=file.file_id, facts=file.facts, problem=file.problem, key=file.key)
             self._images[image.file_id] = image
             self._by_path[path] = image
             self._paths[image.file_id] = path
@@ -53,36 +61,58 @@ class Disk:
             return None
         if not stat_module.S_ISREG(status.st_mode):
             return None
-        key = StatKey.of(status)
-        known = self._images.get(key.file_id)
+        file_id, key = (status.st_dev, status.st_ino), text_of(state_of(status))
+        known = self._images.get(file_id)
         if known is None:
-            facts = self._cache.load_facts(key.text)
+            facts = self._cache.load_facts(key)
             problem = None
             if facts is None:
-                facts, problem = read_into_cache(self._cache, path, key.text)
+                facts, problem = read_into_cache(self._cache, path, key)
             if facts is None:
                 problem = problem or "invalid ELF header"
-            known = Image(file_id=key.file_id, facts=facts, problem=problem, key=key.text)
-            self._images[key.file_id] = known
-            self._paths[key.file_id] = path
+            known = Image(file_id=file_id, facts=facts, problem=problem, key=key)
+            self._images[file_id] = known
+            self._paths[file_id] = path
         return known
 
     def symbols(self, image: Image) -> Symbols:
-        """See :class:`dataloader.verify.link_map.Files`."""
-        if image.key not in self._symbols:
-            symbols = self._cache.load_symbols(image.key)
-            if symbols is None:
-                try:
-                    symbols = read_elf(Path(self._paths[image.file_id]))[1]
-                except (MalformedElf, OSError):
-                    symbols = Symbols()  # it was readable a moment ago; the next run says what happened to it
-            self._symbols[image.key] = symbols
-        return self._symbols[image.key]
+        """See :class:`dataloader.verify.link_map.Files`. Only names that some file of the prefix needs are kept."""
+        known = self._symbols.get(image.key)
+        if known is None or known[0] < self._generation:
+            symbols = self._cache.load_symbols(image.key) or self._read_symbols(image)
+            self._ask_for(symbols.undefined)
+            known = (self._generation, symbols.among(self._asked))
+            self._symbols[image.key] = known
+        return known[1]
 
-    def looked_at_outside(self, prefix: Path) -> list[str]:
-        """Every path outside ``prefix`` that was asked for, whether something was there or not."""
+    def _ask_for(self, undefined: frozenset[bytes]) -> None:
+        """Names that lookups may ask for from now on. What was kept before is read again where it is asked again."""
+        if not self._asked:
+            for image in [self._images[each] for each in self._scanned]:
+                self._asked |= _askable(self._cache.load_undefined(image.key) or self._read_symbols(image).undefined)
+        if not undefined <= self._asked:
+            self._asked |= _askable(undefined)
+            self._generation += 1
+
+    def _read_symbols(self, image: Image) -> Symbols:
+        try:
+            return read_elf(Path(self._paths[image.file_id]))[1]
+        except (MalformedElf, OSError):
+            return Symbols()  # it was readable a moment ago; the next run says what happened to it
+
+    def looked_at_outside(self, prefix: Path, walked: Container[str]) -> list[str]:
+        """Every path that was asked for and was not ``walked``, whether something was there or not.
+
+        A path below ``prefix`` where nothing is needs no watching: were something there, the walk would see it.
+        """
         inside = f"{prefix}/"
-        return [path for path in self._by_path if not os.path.normpath(path).startswith(inside)]
+        clean = {path: os.path.normpath(path) for path in self._by_path}
+        return [
+            path
+            for path, where in clean.items()
+            if not where.startswith(inside)
+            or (self._by_path[path] is not None and where.removeprefix(inside) not in walked)
+        ]
 
     def defines(self, names: set[bytes]) -> bool:
         """Whether the libraries of the prefix together define all these symbols."""
