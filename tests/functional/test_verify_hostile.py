@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from dataloader.core_metadata import parse_headers
 from dataloader.detect import detect_target
 from dataloader.verify import VerifyOptions, verify_prefix
-from dataloader.verify.cache import symbols_from_bytes
 from dataloader.verify.elf import parse_elf, read_relocated_names
 from dataloader.verify.elf_image import MalformedElf
 from dataloader.verify.gpucode import MAGIC, read_gpu_code
 from dataloader.verify.installed import BadRecord, conda_files, parse_record
+from dataloader.verify.symbols import Symbols
 from dataloader.verify.system import read_ld_cache
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import SITE, make_prefix, register
@@ -148,7 +148,7 @@ def test_any_text_as_metadata(text: str) -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_as_cached_symbols(blob: bytes) -> None:
     with suppress(ValueError):
-        symbols_from_bytes(blob)
+        Symbols.from_bytes(blob)
 
 
 @given(st.binary(max_size=300))
@@ -227,3 +227,36 @@ def test_endless_tables_are_cut() -> None:
     body = b"".join(struct.pack("<QQ", *tag) for tag in tags).ljust(4096, b"\x01")
 
     answers(header + fields + load + dynamic + body)
+
+
+@needs_gcc
+def test_pipes_in_place_of_records_are_not_waited_for(tmp_path: Path) -> None:
+    prefix = make_prefix(tmp_path / "env")
+    make_library(prefix / SITE / "pkg" / "_ext.abi3.so", "extern int gone(void); int f(void) { return gone(); }")
+    info = register(prefix, "pkg", "1.0", paths=["pkg/_ext.abi3.so"], files={"pkg/__init__.py": "from . import _ext"})
+    (prefix / SITE / "pkg" / "__init__.py").unlink()
+    os.mkfifo(prefix / SITE / "pkg" / "__init__.py")
+    other = register(prefix, "other", "1.0")
+    (other / "METADATA").unlink()
+    os.mkfifo(other / "METADATA")
+    (prefix / "conda-meta").mkdir()
+    os.mkfifo(prefix / "conda-meta" / "python-3.11-0.json")
+
+    started = time.monotonic()
+    report = verify_prefix(prefix, target=detect_target())
+
+    assert time.monotonic() - started < 30
+    kinds = {(finding.kind, finding.path.removeprefix(SITE + "/")) for finding in report.findings}
+    assert ("unreadable-record", other.name) in kinds
+    assert ("unreadable-record", "conda-meta/python-3.11-0.json") in kinds
+    assert ("file-missing", "pkg/__init__.py") in kinds
+    assert info.name not in {path for _, path in kinds}
+
+
+def test_marker_that_compares_what_has_no_order_does_not_apply(tmp_path: Path) -> None:
+    prefix = make_prefix(tmp_path / "env")
+    register(prefix, "pkg", "1.0", requires=["absent; sys_platform ~= 'x'", "gone; sys_platform == 'linux'"])
+
+    report = verify_prefix(prefix, target=detect_target())
+
+    assert [finding.message for finding in report.findings] == ["pkg 1.0 requires gone"]

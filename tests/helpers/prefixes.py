@@ -58,7 +58,16 @@ def register(
     return info
 
 
-def register_conda(prefix: Path, name: str, version: str, *, paths: Iterable[str], depends: Iterable[str] = ()) -> Path:
+def register_conda(
+    prefix: Path,
+    name: str,
+    version: str,
+    *,
+    paths: Iterable[str] = (),
+    depends: Iterable[str] = (),
+    constrains: Iterable[str] = (),
+    build: str = "0",
+) -> Path:
     """Record files of the prefix as a conda package's."""
     (prefix / "conda-meta").mkdir(exist_ok=True)
     rows = []
@@ -74,13 +83,14 @@ def register_conda(prefix: Path, name: str, version: str, *, paths: Iterable[str
                 "size_in_bytes": len(data),
             }
         )
-    record = prefix / "conda-meta" / f"{name}-{version}-0.json"
+    record = prefix / "conda-meta" / f"{name}-{version}-{build}.json"
     document = {
         "name": name,
         "version": version,
-        "build": "0",
+        "build": build,
         "build_number": 0,
         "depends": list(depends),
+        "constrains": list(constrains),
         "files": [row["_path"] for row in rows],
         "paths_data": {"paths_version": 1, "paths": rows},
     }

@@ -13,18 +13,17 @@ from dataloader.verify.cache import (
     FactsCache,
     facts_from_dict,
     facts_to_dict,
-    symbols_from_bytes,
-    symbols_to_bytes,
 )
 from dataloader.verify.elf import ElfFacts
-from dataloader.verify.elf_symbols import Symbols, VersionNeed
+from dataloader.verify.elf_symbols import VersionNeed
+from dataloader.verify.files import is_library_name
 from dataloader.verify.gpucode import GpuCode
 from dataloader.verify.imports import Import, module_name, parse_module
 from dataloader.verify.installed import BadRecord, inside, parse_record
 from dataloader.verify.link_map import hwcaps_of
 from dataloader.verify.loads import required_names
 from dataloader.verify.python import Interpreter, extension_tag
-from dataloader.verify.scan import is_library_name
+from dataloader.verify.symbols import Symbols
 from dataloader.verify.system import DescribedSystem, version_tuple
 from dataloader.verify.tables import install_command, load_tables
 
@@ -164,7 +163,7 @@ def test_facts_and_symbols_survive_the_cache(tmp_path: Path) -> None:
     assert again.load_symbols("0" * 64) == symbols
     assert facts_from_dict(facts_to_dict(replace(facts, version_definitions=None))).version_definitions is None
     shared = frozenset({b"x"})
-    assert symbols_from_bytes(symbols_to_bytes(Symbols(plain=shared, base=shared))).base == shared
+    assert Symbols.from_bytes(Symbols(plain=shared, base=None).to_bytes()).base == shared
 
 
 def test_cache_without_a_directory_keeps_nothing() -> None:

@@ -1,0 +1,167 @@
+"""A prefix that was verified before: the short way says the same as the long one, and never hides a change."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dataloader.cli.again import same_report
+from dataloader.detect import detect_target
+from dataloader.verify import VerifyOptions, verify_prefix
+from dataloader.verify.cache import FactsCache
+from dataloader.verify.files import walk
+from dataloader.verify.hashes import hash_recorded
+from dataloader.verify.installed import read_installed
+from tests.helpers.elf import make_library, needs_gcc
+from tests.helpers.prefixes import SITE, make_prefix, register
+
+pytestmark = needs_gcc
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """One package whose library needs what nobody has."""
+    prefix = make_prefix(tmp_path / "env")
+    gone = make_library(tmp_path / "libgone.so.1", soname="libgone.so.1")
+    make_library(prefix / SITE / "pkg" / "libpkg.so", needs=[gone])
+    register(prefix, "pkg", "1.0", paths=["pkg/libpkg.so"], files={"pkg/__init__.py": "NAME = 'libpkg.so'\n"})
+    return prefix
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.chdir(tmp_path)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DATALOADER_")}
+    return {**kept, "DATALOADER_CACHE_DIR": str(tmp_path / "cache")}
+
+
+def run(arguments: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dataloader", *arguments]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+def test_the_short_way_says_what_the_long_one_says(
+    prefix: Path, environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = ["verify", "-p", str(prefix)]
+    assert same_report(plain, environ) is None  # nothing is remembered yet
+    first = run(plain, environ)
+    assert (first.returncode, "libgone.so.1" in first.stdout) == (1, True)
+
+    for more in ([], ["--json"], ["--format=sarif"], ["--fail-on", "note"]):
+        arguments = ["verify", f"--prefix={prefix}", *more]
+        code = same_report(arguments, environ)
+        long = run([*arguments, "--color"], environ)  # an option that the short way does not know
+        assert (code, capsys.readouterr().out) == (long.returncode, long.stdout)
+
+
+@pytest.mark.parametrize(
+    ("more", "variables"),
+    [
+        (["--tree", "x"], {}),
+        (["--target", "x"], {}),
+        (["--format", "pdf"], {}),
+        (["elsewhere"], {}),
+        ([], {"DATALOADER_JSON": "1"}),
+        ([], {"CONDA_OVERRIDE_GLIBC": "2.17"}),
+    ],
+)
+def test_the_short_way_leaves_what_it_does_not_know(
+    prefix: Path, environ: dict[str, str], more: list[str], variables: dict[str, str]
+) -> None:
+    run(["verify", str(prefix)], environ)
+    assert same_report(["verify", str(prefix)], environ) == 1
+
+    assert same_report(["verify", str(prefix), *more], environ | variables) is None
+
+
+def test_every_change_ends_the_short_way(prefix: Path, environ: dict[str, str], tmp_path: Path) -> None:
+    init, link = prefix / SITE / "pkg" / "__init__.py", prefix / "link"
+    target = tmp_path / "target"
+    target.write_text("1")
+    link.symlink_to(target)
+    before = init.stat()
+
+    def replace_with_the_same_times() -> None:
+        init.write_text("NAME = 'libkpg.so'\n")
+        os.utime(init, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def lead_elsewhere() -> None:
+        link.unlink()
+        link.symlink_to(tmp_path / "nowhere")
+
+    changes: list[Callable[[], object]] = [
+        lambda: (prefix / "new").write_text(""),
+        lambda: target.write_text("22"),
+        lead_elsewhere,
+        replace_with_the_same_times,
+        (prefix / SITE / "pkg" / "libpkg.so").unlink,
+    ]
+    for change in changes:
+        run(["verify", str(prefix)], environ)
+        assert same_report(["verify", str(prefix)], environ) is not None
+        change()
+        assert same_report(["verify", str(prefix)], environ) is None
+
+
+def test_one_more_link_to_a_file_is_no_reason_to_read_it_again(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = prefix / SITE / "pkg" / "__init__.py"
+    cache = FactsCache(tmp_path / "cache")
+
+    def hashed() -> tuple[set[str], bool]:
+        """Digest of the file, and whether what the cache has of it had to change."""
+        state = cache.load_state(prefix)
+        digests = hash_recorded(prefix, read_installed(prefix), walk(prefix), state)
+        cache.store_state(prefix, state)
+        return {digests[f"{SITE}/pkg/__init__.py"]}, state.changed
+
+    first, _ = hashed()
+    before = init.stat()
+    os.link(init, tmp_path / "second")
+    monkeypatch.setattr("builtins.open", None)  # nothing may be read now
+    assert hashed()[0] == first
+    monkeypatch.undo()
+    assert hashed() == (first, False)
+
+    init.write_text("NAME = 'libkpg.so'\n")
+    os.utime(init, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size and time, same links, other content
+    assert hashed()[0] != first
+
+
+def test_names_in_memory_are_those_that_are_asked_for(tmp_path: Path) -> None:
+    """12 libraries with 20,000 long names each: 72 MB of names, of which one is used."""
+    prefix = make_prefix(tmp_path / "env")
+    names = (f"{'x' * 300}_{number}" for number in range(20_000))
+    labels = "".join(f'".globl {name}\\n{name}: .byte 0\\n"\n' for name in names)
+    source = f"__asm__({labels});"
+    first = make_library(prefix / SITE / "pkg" / "lib0.so", source)
+    data = first.read_bytes()
+    user = f"extern int {'x' * 300}_7(void); int use(void) {{ return {'x' * 300}_7(); }}"
+    make_library(prefix / SITE / "pkg" / "libuser.so", user, needs=[first], rpath="$ORIGIN")
+    for number in range(1, 12):
+        (first.with_name(f"lib{number}.so")).write_bytes(data + bytes([number]))
+    register(prefix, "pkg", "1.0", paths=[f"pkg/lib{number}.so" for number in range(12)])
+    program = (
+        "import resource, sys; from pathlib import Path; from dataloader.detect import detect_target;"
+        "from dataloader.verify import VerifyOptions, verify_prefix;"
+        "report = verify_prefix(Path(sys.argv[1]), target=detect_target(), options=VerifyOptions(jobs=1));"
+        "print(report.ok, report.counts['libraries'], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(prefix)], capture_output=True, text=True, check=True)
+
+    ok, libraries, megabytes = done.stdout.split()
+    assert (ok, libraries) == ("True", "13")
+    assert int(megabytes) < 125
+
+
+def test_a_report_that_was_not_asked_to_be_kept_is_not(prefix: Path, tmp_path: Path) -> None:
+    verify_prefix(prefix, target=detect_target(), options=VerifyOptions(cache=tmp_path / "cache"))
+
+    assert not list((tmp_path / "cache").rglob("*.memo.json"))

@@ -1,0 +1,91 @@
+"""Libraries that Python code opens before others need them, and files that only a look at whole pages explains."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from pathlib import Path
+
+import pytest
+
+from dataloader.detect import detect_target
+from dataloader.verify import verify_prefix
+from dataloader.verify.elf import read_elf
+from dataloader.verify.elf_image import DT_STRTAB, FileBytes, Reader, read_dynamic, read_header, read_segments
+from tests.helpers.elf import make_library, needs_gcc
+from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register
+
+pytestmark = needs_gcc
+
+_LOADER = """
+import ctypes, os
+def load_library():
+    return ctypes.CDLL(os.path.join(os.path.dirname(__file__), "lib64", "libfoo.so.1"))
+"""
+_PATHFINDER = """
+def load_library():
+    from cuda.pathfinder import load_nvidia_dynamic_lib
+    load_nvidia_dynamic_lib("foo")
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "modules", "loads"),
+    [
+        ("libfoo", {"libfoo/__init__.py": _LOADER}, True),
+        (
+            "shared/libfoo",
+            {"shared/libfoo/__init__.py": "from .load import load_library", "shared/libfoo/load.py": _LOADER},
+            True,
+        ),
+        ("libfoo", {"libfoo/__init__.py": "NAME = 'another'"}, False),
+        ("shared/foo", {"glue/__init__.py": _PATHFINDER}, True),
+        ("shared/foo", {"glue/__init__.py": "NAME = 'foo'"}, False),
+    ],
+    ids=["named", "in a namespace", "not named", "by cuda.pathfinder", "named, but nobody asks"],
+)
+def test_library_of_another_package_is_opened_by_its_code(
+    tmp_path: Path, folder: str, modules: dict[str, str], loads: bool
+) -> None:
+    prefix = make_prefix(tmp_path / "env")
+    site = prefix / SITE
+    foo = make_library(site / folder / "lib64" / "libfoo.so.1", "int answer(void) { return 1; }", soname="libfoo.so.1")
+    module = f"user/_ext{EXTENSION}"
+    source = "extern int answer(void); int PyInit__ext(void) { return answer(); }"
+    make_library(site / module, source, needs=[foo])
+    if "glue/__init__.py" in modules:
+        # A package of libraries alone, of which one is another package's.
+        make_library(site / "glue" / "libglue.so", "int glue;")
+        register(prefix, "glue", "1.0", paths=["glue/libglue.so"], files=modules, requires=["foo"])
+        register(prefix, "foo", "1.0", paths=[f"{folder}/lib64/libfoo.so.1"])
+    else:
+        register(prefix, "foo", "1.0", paths=[f"{folder}/lib64/libfoo.so.1"], files=modules)
+        register(prefix, "glue", "1.0", requires=["foo"])
+    register(prefix, "user", "1.0", paths=[module], files={"user/__init__.py": "from . import _ext"}, requires=["glue"])
+
+    report = verify_prefix(prefix, target=detect_target())
+
+    verdict = next(each for each in report.verdicts if each.path.endswith(module))
+    assert (verdict.bare, verdict.loads) == (False, loads)
+
+
+def test_what_lies_behind_the_end_of_a_segment_is_mapped_with_its_page(tmp_path: Path) -> None:
+    library = make_library(tmp_path / "libpage.so", "int answer(void) { return 42; }", soname="libpage.so")
+    data = bytearray(library.read_bytes())
+    with library.open("rb") as file:
+        reader = Reader(FileBytes(file.fileno()))
+        header = read_header(reader)
+        where = read_segments(reader, header).dynamic
+        assert where is not None
+        read_dynamic(reader, *where)
+    end = (
+        reader.offset_of(reader.dynamic[DT_STRTAB]) + 4
+    )  # the string table begins in the segment, and goes on behind it
+    assert end < 4096
+    struct.pack_into("<QQ", data, header.phoff + 32, end, end)  # p_filesz and p_memsz of the first segment
+    library.write_bytes(data)
+
+    facts, symbols = read_elf(library)
+
+    assert ctypes.CDLL(str(library)).answer() == 42
+    assert (facts.soname, b"answer" in symbols.plain) == ("libpage.so", True)
