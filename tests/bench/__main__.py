@@ -8,7 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.cases import CASES, Result
+from tests.bench.cases import CASES
+from tests.bench.results import Result
 from tests.bench.tools import World
 
 

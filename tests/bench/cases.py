@@ -7,54 +7,17 @@ import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
 
+from tests.bench import verify as verify_bench
+from tests.bench.results import Result, limit, ratio
 from tests.bench.tools import World, alternate, dataloader, peak_memory, timed, uv
 
 REQUIREMENTS = ("torch==2.1.0", "transformers==4.36.0", "accelerate==0.25.0")
 SAMPLE = Path(__file__).parents[1] / "data" / "channels"
 PYTHON = "3.11"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One comparison, as it is printed."""
-
-    name: str
-    ours: str
-    theirs: str
-    figure: str
-    bound: str
-    missed: bool
-
-
-def ratio(name: str, medians: list[float], bound: float, other: str) -> Result:
-    """Compare our seconds with those of another tool."""
-    ours, theirs = medians
-    return Result(
-        name=name,
-        ours=f"{ours:.3f} s",
-        theirs=f"{other} {theirs:.3f} s",
-        figure=f"{ours / theirs:.2f}x",
-        bound=f"at most {bound}x",
-        missed=ours / theirs > bound,
-    )
-
-
-def limit(name: str, medians: list[float], bound: float) -> Result:
-    """Compare our milliseconds with a fixed bound."""
-    (ours,) = medians
-    return Result(
-        name=name,
-        ours=f"{ours * 1000:.0f} ms",
-        theirs="",
-        figure=f"{ours * 1000:.0f} ms",
-        bound=f"at most {bound * 1000:.0f} ms",
-        missed=ours > bound,
-    )
 
 
 def lock(world: World) -> Iterator[Result]:
@@ -218,9 +181,15 @@ def _rattler(channels: tuple[str, ...], specs: tuple[str, ...]) -> Callable[[], 
     return run
 
 
+def verify(world: World) -> Iterator[Result]:
+    """Verify against ``ldd -r``."""
+    return verify_bench.verify(world, REQUIREMENTS, PYTHON)
+
+
 CASES: dict[str, Callable[[World], Iterator[Result]]] = {
     "start": start,
     "conda": conda,
     "lock": lock,
     "install": install,
+    "verify": verify,
 }

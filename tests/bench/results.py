@@ -1,0 +1,43 @@
+"""Comparisons as they are printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One comparison, as it is printed."""
+
+    name: str
+    ours: str
+    theirs: str
+    figure: str
+    bound: str
+    missed: bool
+
+
+def ratio(name: str, medians: list[float], bound: float, other: str) -> Result:
+    """Compare our seconds with those of another tool."""
+    ours, theirs = medians
+    return Result(
+        name=name,
+        ours=f"{ours:.3f} s",
+        theirs=f"{other} {theirs:.3f} s",
+        figure=f"{ours / theirs:.2f}x",
+        bound=f"at most {bound}x",
+        missed=ours / theirs > bound,
+    )
+
+
+def limit(name: str, medians: list[float], bound: float) -> Result:
+    """Compare our milliseconds with a fixed bound."""
+    (ours,) = medians
+    return Result(
+        name=name,
+        ours=f"{ours * 1000:.0f} ms",
+        theirs="",
+        figure=f"{ours * 1000:.0f} ms",
+        bound=f"at most {bound * 1000:.0f} ms",
+        missed=ours > bound,
+    )
