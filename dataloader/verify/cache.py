@@ -25,7 +25,7 @@ from dataloader.verify.elf_symbols import VersionNeed
 from dataloader.verify.gpucode import GpuCode
 from dataloader.verify.symbols import Symbols
 
-_RECENT = 32 << 20
+_RECENT = 16 << 20
 """Bytes of names that are kept in memory after they were written: the run that read them looks them up next."""
 
 
