@@ -2,8 +2,8 @@
 
 Layout below the cache directory::
 
-    elf-2/ab/abcd....json     facts of the file with that SHA-256 (or of that inode, where its hash is not known)
-    elf-2/ab/abcd....sym      its dynamic symbols: four fields of NUL-separated names, the undefined ones first
+    elf-3/ab/abcd....json     facts of the file with that SHA-256 (or of that inode, where its hash is not known)
+    elf-3/ab/abcd....sym      its dynamic symbols: four fields of NUL-separated names, the undefined ones first
     prefix-2/....json         what the last run saw in one prefix: stat -> hash, and which symbol lookups succeeded
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
@@ -92,7 +92,7 @@ class FactsCache:
         if self.root is None:
             return None
         name = key if len(key) == 64 and key.isalnum() else hashlib.sha256(key.encode()).hexdigest()
-        return self.root / "elf-2" / name[:2] / (name + suffix)
+        return self.root / "elf-3" / name[:2] / (name + suffix)
 
     def has(self, key: str) -> bool:
         """Whether there is an entry under ``key``."""

@@ -78,7 +78,8 @@ class ElfFacts:
     python_init: tuple[str, ...] = ()
     """Names of the Python extension modules in it (``PyInit_NAME``)."""
     numpy_api: int | None = None
-    """Major version of the NumPy headers it was compiled with, where it uses NumPy's C API."""
+    """Major version of the NumPy headers it was compiled with, where it uses NumPy's C API; 0: pybind11's headers of
+    NumPy 1's time instead."""
 
     @property
     def is_library(self) -> bool:
@@ -86,19 +87,26 @@ class ElfFacts:
         return self.type == ET_DYN and self.dynamic and not self.flags_1 & DF_1_PIE
 
 
+_ABI_CHECK: Final = b"compiled against ABI version"
+"""What ``import_array`` of NumPy 1 says when it refuses: NumPy's C API is in the file."""
+
+
 def _numpy_api(data: Bytes, rodata: tuple[int, int], symbols: Symbols) -> int | None:
-    """Which NumPy headers an extension was compiled with.
+    """Which NumPy an extension was compiled for.
 
     NumPy 2's headers try ``numpy._core._multiarray_umath`` first and fall back to the old name; NumPy 1's know only
-    the old one, and what they compiled cannot run on NumPy 2.
+    the old one, and what they compiled is refused by NumPy 2. pybind11 has headers of its own for NumPy's API, asks
+    for it when the first array passes, and refuses nothing; before 2.12 it finds an item size of 0 in NumPy 2's dtypes.
     """
     start, end = rodata[0], rodata[0] + min(rodata[1], _MAX_SEARCH)
     if not symbols.needs(b"PyCapsule_GetPointer") or data.find(b"_ARRAY_API", start, end) < 0:
         return None
-    if data.find(b"numpy._core._multiarray_umath", start, end) >= 0:
+    if data.find(b"numpy._core", start, end) >= 0:
         return 2
     old = (b"numpy.core._multiarray_umath\0", b"numpy.core.multiarray\0")
-    return 1 if any(data.find(name, start, end) >= 0 for name in old) else None
+    if not any(data.find(name, start, end) >= 0 for name in old):
+        return None
+    return 1 if data.find(_ABI_CHECK, start, end) >= 0 else 0
 
 
 def parse_elf(data: Bytes) -> tuple[ElfFacts, Symbols]:

@@ -99,23 +99,28 @@ def check_numpy(
     verdicts: Mapping[str, Verdict],
     importance: Callable[[Verdict], Severity],
 ) -> Iterator[Finding]:
-    """Extensions compiled with NumPy 1's headers beside NumPy 2, which refuses them."""
+    """Extensions compiled with NumPy 1's headers beside NumPy 2, which refuses them; with pybind11's of that time, it
+    does not, and the layout of its dtypes is another one.
+    """
     numpy = next((package for package in installed.packages if package.name == "numpy"), None)
     if numpy is None or not numpy.version.split(".", 1)[0].isdigit() or int(numpy.version.split(".", 1)[0]) < 2:
         return
-    old: dict[str, list[str]] = {}
+    old: dict[tuple[str, int], list[str]] = {}
     for file in scanned:
-        owner = owners.get(file.path)
-        if file.facts and file.facts.numpy_api == 1 and file.path in verdicts and owner and owner.name != "numpy":
-            old.setdefault(owner.path, []).append(file.path)
-    for paths in old.values():
+        owner, api = owners.get(file.path), file.facts.numpy_api if file.facts else None
+        if api in (0, 1) and file.path in verdicts and owner and owner.name != "numpy":
+            old.setdefault((owner.path, api), []).append(file.path)
+    for (_, api), paths in old.items():
         owner = owners[paths[0]]
         levels = [importance(verdicts[path]) if verdicts[path].extension else "error" for path in paths]
+        what = "was compiled with NumPy 1 and cannot use"
+        if api == 0:
+            levels, what = [], "passes arrays by a pybind11 older than 2.12, which misreads the dtypes of"
         yield Finding(
             severity="error" if "error" in levels else "warning",
             kind="numpy-abi",
             path=paths[0],
-            message=f"{owner.label} was compiled with NumPy 1 and cannot use the installed numpy {numpy.version}",
+            message=f"{owner.label} {what} the installed numpy {numpy.version}",
             evidence=tuple(sorted(paths)[:8]),
             fix="dataloader install 'numpy<2'",
         )

@@ -382,6 +382,21 @@ def test_numpy_1_extension_beside_numpy_2(prefix: Path, site: Path) -> None:
     assert verify(prefix).findings == ()
 
 
+def test_pybind11_of_numpy_1s_time_is_imported_by_numpy_2_and_misreads_it(prefix: Path, site: Path) -> None:
+    source = (
+        'const char *a = "numpy.core.multiarray", *b = "_ARRAY_API";\n'
+        "extern void *PyCapsule_GetPointer(void *, const char *);\n"
+        "void *PyInit__ext(void) { return PyCapsule_GetPointer((void *)a, b); }\n"
+    )
+    name = f"pkg/_ext{EXTENSION}"
+    library(site, name, source)
+    register(prefix, "pkg", "1.0", paths=[name], files={"pkg/__init__.py": "from . import _ext"})
+    register(prefix, "numpy", "2.1.0")
+
+    finding = one(verify(prefix), "numpy-abi")
+    assert (finding.severity, "pybind11" in finding.message) == ("warning", True)
+
+
 def test_cudnn_without_its_parts_cannot_open_them(prefix: Path, site: Path) -> None:
     parts = ["ops_infer", "ops_train", "cnn_infer", "cnn_train", "adv_infer", "adv_train"]
     folder = "nvidia/cudnn/lib"
