@@ -11,7 +11,17 @@ from urllib.parse import urlsplit
 import pytest
 
 _FOREIGN = ("PIP_", "CONDA_", "DATALOADER_", "UV_", "PIXI_", "MAMBA_", "XDG_")
-_ALSO = {"NO_COLOR", "FORCE_COLOR", "CI", "TERM", "VIRTUAL_ENV", "PYTHONPATH", "NETRC", "LD_LIBRARY_PATH"}
+_ALSO = {
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "CI",
+    "TERM",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "NETRC",
+    "LD_LIBRARY_PATH",
+    "PYTHONDONTWRITEBYTECODE",
+}
 # What a network needs to be reached at all (SSL_CERT_FILE, proxies) stays.
 
 
