@@ -162,7 +162,11 @@ def _uv_directories(environ: Mapping[str, str], home: Path | None) -> Iterator[P
 
 
 def _matching(directory: Path, name: re.Pattern[str]) -> list[Path]:
-    return [path for path in _children(directory) if name.match(path.name)]
+    try:
+        found = [entry for entry in os.listdir(directory) if name.match(entry)]  # noqa: PTH208  (/usr/bin has thousands)
+    except OSError:
+        return []
+    return [directory / entry for entry in sorted(found)]
 
 
 def _children(directory: Path) -> list[Path]:

@@ -58,6 +58,7 @@ class Tree:
         """Package to those of its paths where another package's file is preferred."""
         self.warnings: list[str] = []
         self._claimed: dict[str, list[NewFile]] = {}
+        self._contested: set[str] = set()
         self._folders = {""}
         self._made = {""}
 
@@ -82,6 +83,7 @@ class Tree:
         contested = self.owners.keys() & names
         self._claimed[owner] = files
         if contested:
+            self._contested |= contested
             for file in files:
                 if file.path in contested:
                     self._settle(file, owner, self.owners[file.path])
@@ -91,13 +93,15 @@ class Tree:
 
     def files_of(self, owner: str) -> list[NewFile]:
         """What ``owner`` will put into the tree: its claims, less what others have been preferred for."""
-        lost = self.lost.get(owner, set())
-        return [file for file in self._claimed[owner] if file.path not in lost and self.owners[file.path] == owner]
+        files = self._claimed[owner]
+        if not any(file.path in self._contested for file in files):
+            return files
+        return [file for file in files if self.owners[file.path] == owner]
 
     def recorded_by(self, owner: str) -> list[NewFile]:
         """What ``owner`` may list in its RECORD: also a file that another package brings with the same content."""
-        lost = self.lost.get(owner, set())
-        return [file for file in self._claimed[owner] if file.path not in lost]
+        lost = self.lost.get(owner)
+        return [file for file in self._claimed[owner] if file.path not in lost] if lost else self._claimed[owner]
 
     def write(self, path: str, content: bytes, *, executable: bool = False) -> None:
         """Write a file that we make ourselves."""

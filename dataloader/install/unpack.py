@@ -15,14 +15,15 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from dataloader.errors import IntegrityError
 from dataloader.install.hashing import encode, record_digest
+from dataloader.install.inflate import read_member
 from dataloader.install.recipe import Recipe
 from dataloader.install.wheel_source import UnpackedFile, make_recipe, malformed
 
-_BUFFER = 1 << 20
 _CHUNK = 32 << 20
 """Bytes (unpacked) of one piece of work: large wheels keep several threads busy, small ones stay whole."""
 
@@ -42,12 +43,13 @@ async def unpack_wheel(
     """
     loop = asyncio.get_running_loop()
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with archive.open("rb") as stream, zipfile.ZipFile(stream) as opened:
             infos = _members(opened, wheel_name)
             for folder in sorted({os.path.dirname(info.filename) for info in infos}):
                 os.makedirs(into / folder, exist_ok=True)
             members: dict[str, UnpackedFile] = {}
-            work = [loop.run_in_executor(pool, _write, opened, chunk, into) for chunk in _chunks(infos)]
+            write = partial(_write, opened, stream.fileno(), into)
+            work = [loop.run_in_executor(pool, write, chunk) for chunk in _chunks(infos)]
             try:
                 for done in asyncio.as_completed(work):
                     written = await done
@@ -98,15 +100,17 @@ def _chunks(infos: list[zipfile.ZipInfo]) -> Iterator[list[zipfile.ZipInfo]]:
         yield chunk
 
 
-def _write(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], into: Path) -> dict[str, UnpackedFile]:
+def _write(
+    archive: zipfile.ZipFile, descriptor: int, into: Path, infos: list[zipfile.ZipInfo]
+) -> dict[str, UnpackedFile]:
     written = {}
     root = os.fspath(into)
     for info in infos:
         target = f"{root}/{info.filename}"
         digest = hashlib.sha256()
         size = 0
-        with archive.open(info) as reading, open(target, "xb") as writing:
-            while block := reading.read(_BUFFER):
+        with open(target, "xb") as writing:
+            for block in read_member(archive, descriptor, info):
                 digest.update(block)
                 writing.write(block)
                 size += len(block)

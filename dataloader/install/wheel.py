@@ -55,7 +55,7 @@ def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool) -> None:
     files = [_script(point, tree.interpreter) for point in recipe.entry_points]
     for file in recipe.files:
         folder = tree.layout.folder(file.scheme, recipe.name)
-        path = f"{folder}/{file.path}" if folder else file.path
+        path = f"{folder}/{file.path}" if folder else _free_path(recipe, file.path)
         if file.has_python_shebang:
             files.append(_with_shebang(stored, file.source, path, tree.interpreter))
         else:
@@ -64,7 +64,6 @@ def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool) -> None:
     files.append(_generated(f"{info}/INSTALLER", f"{INSTALLER}\n".encode()))
     if requested:
         files.append(_generated(f"{info}/REQUESTED", b""))
-    _refuse_reserved(recipe, files)
     tree.claim(recipe.name, files)
     tree.commands.update(f"bin/{point.name}" for point in recipe.entry_points)
     tree.owners[f"{info}/RECORD"] = recipe.name
@@ -111,14 +110,12 @@ def write_record(tree: Tree, recipe: Recipe) -> None:
         (path[start:] if path.startswith(inside) else os.path.relpath(path, inside), digest, size)
         for path, digest, size, *_ in tree.recorded_by(recipe.name)
     ]
-    rows.sort()
     record = f"{recipe.dist_info}/RECORD"
-    if any('"' in path or "," in path or "\n" in path for path, _, _ in rows):
+    lines = "".join([f"{path},sha256={digest},{size}\n" for path, digest, size in rows])
+    if '"' in lines or lines.count(",") != 2 * len(rows) or lines.count("\n") != len(rows):  # csv has to quote some
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows((path, f"sha256={digest}", size) for path, digest, size in rows)
         lines = text.getvalue()
-    else:
-        lines = "".join([f"{path},sha256={digest},{size}\n" for path, digest, size in rows])
     tree.write(inside + record, f"{lines}{record},,\n".encode("utf-8", "surrogateescape"))
 
 
@@ -175,10 +172,11 @@ def _generated(path: str, content: bytes, *, executable: bool = False) -> NewFil
     return NewFile(path, digest, len(content), None, 0, content, executable)
 
 
-def _refuse_reserved(recipe: Recipe, files: list[NewFile]) -> None:
-    for path, *_ in files:
-        if path.startswith(_OURS):
-            raise IntegrityError(
-                f"The wheel of {recipe.name} {recipe.version} wants to write {path}, which is the environment's own.",
-                code="archive-escapes",
-            )
+def _free_path(recipe: Recipe, path: str) -> str:
+    """The path of a file that goes straight into the prefix, where only some places are not a package's."""
+    if path.startswith(_OURS):
+        raise IntegrityError(
+            f"The wheel of {recipe.name} {recipe.version} wants to write {path}, which is the environment's own.",
+            code="archive-escapes",
+        )
+    return path
