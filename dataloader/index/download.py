@@ -81,7 +81,7 @@ class _Part:
             self.hasher.update(chunk)
             self.size += len(chunk)
 
-    def append(self, data: bytes | bytearray) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         self.hasher.update(data)
         self.file.write(data)
         self.size += len(data)
@@ -217,23 +217,28 @@ class _Transfer:
         import httpx
 
         part, size = self._part, self._wanted.size
-        batch, told = bytearray(), time.monotonic()
+        # One buffer for all: each new one of this size would have to be faulted in, page by page.
+        buffer, held, told = memoryview(bytearray(_BATCH)), 0, time.monotonic()
         try:
             for chunk in response.iter_raw():
                 pause = self._throttle.wait_for(len(chunk))
                 if self._stopped.is_set() or (pause and self._stopped.wait(pause)):
                     return
-                batch += chunk
-                if len(batch) >= _BATCH or time.monotonic() - told > _TELL_EVERY:
-                    self._keep(batch)
-                    batch, told = bytearray(), time.monotonic()
-                if size is not None and part.size + len(batch) > size:
+                if held + len(chunk) > _BATCH or time.monotonic() - told > _TELL_EVERY:
+                    self._keep(buffer[:held])
+                    held, told = 0, time.monotonic()
+                if len(chunk) > _BATCH:
+                    self._keep(chunk)
+                else:
+                    buffer[held : held + len(chunk)] = chunk
+                    held += len(chunk)
+                if size is not None and part.size + held > size:
                     return
         except httpx.RemoteProtocolError as error:
-            message = f"The download of {redact(address)} broke off after {part.size + len(batch)} bytes."
+            message = f"The download of {redact(address)} broke off after {part.size + held} bytes."
             raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True) from error
         finally:
-            self._keep(batch)
+            self._keep(buffer[:held])
 
     def _copy(self, source: Path) -> None:
         """A file of this machine goes the way of the others, so that its hash judges it too."""
@@ -248,7 +253,7 @@ class _Transfer:
             while chunk := file.read(_BATCH):
                 self._keep(chunk)
 
-    def _keep(self, data: bytes | bytearray) -> None:
+    def _keep(self, data: bytes | memoryview) -> None:
         self._part.append(data)
         self._advance(len(data))
 
