@@ -1,4 +1,4 @@
-"""Run the comparisons and print medians and ratios; exit 1 when a bound of docs/benchmarks.md is missed."""
+"""Run the comparisons and print medians and ratios; exit 1 when a bound is missed."""
 
 from __future__ import annotations
 

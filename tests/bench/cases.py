@@ -1,4 +1,4 @@
-"""What is compared, and the bounds that the project holds itself to."""
+"""What is compared with uv and rattler."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import zstandard
 from tests.bench import verify as verify_bench
 from tests.bench.results import Result, limit, ratio
 from tests.bench.tools import World, alternate, dataloader, peak_memory, timed, uv
+from tests.bench.volumes import PYTHON, REQUIREMENTS, cold, disk, noop, pins
 
-REQUIREMENTS = ("torch==2.1.0", "transformers==4.36.0", "accelerate==0.25.0")
 SAMPLE = Path(__file__).parents[1] / "data" / "channels"
-PYTHON = "3.11"
 
 
 def lock(world: World) -> Iterator[Result]:
@@ -56,9 +55,9 @@ def install(world: World) -> Iterator[Result]:
     prefix = next(fresh)
     timed([dataloader(), "lock", f"--python={PYTHON}", "--cuda=12.1", *REQUIREMENTS], cwd=here, env=env)
     timed([dataloader(), "sync", "-p", str(prefix)], cwd=here, env=env)
-    pins = here / "requirements.txt"
+    requirements = here / "requirements.txt"
     lines = (here / "dataloader.lock").read_text().splitlines()
-    pins.write_text("\n".join(_pins(lines)) + "\n")
+    requirements.write_text("\n".join(pins(lines)) + "\n")
 
     # Each run makes an environment of its own: ext4 passes over inodes that were freed in the last seconds, so
     # removing one just before would be most of what is measured.
@@ -68,7 +67,7 @@ def install(world: World) -> Iterator[Result]:
     def theirs(*more: str) -> float:
         where = next(fresh)
         made = timed([uv(), "venv", "-q", "--python", PYTHON, str(where)], cwd=here, env=env)
-        into = ["-r", str(pins), "-p", str(where / "bin" / "python")]
+        into = ["-r", str(requirements), "-p", str(where / "bin" / "python")]
         return made + timed([uv(), "pip", "install", "-q", "--no-deps", *into, *more], cwd=here, env=env)
 
     def nothing() -> float:
@@ -80,15 +79,6 @@ def install(world: World) -> Iterator[Result]:
     yield limit("sync, nothing to do", alternate(4 * world.runs, nothing), 0.06)
     for left in here.glob("run-*"):
         shutil.rmtree(left)
-
-
-def _pins(lines: list[str]) -> Iterator[str]:
-    """Yield ``name==version`` of each wheel in the text of a lock."""
-    for position, line in enumerate(lines):
-        if line.startswith("- pypi:") and position + 2 < len(lines) and lines[position + 1].startswith("  name:"):
-            name = lines[position + 1].split(": ", 1)[1].strip('"')
-            version = lines[position + 2].split(": ", 1)[1].strip('"')
-            yield f"{name}=={version}"
 
 
 def start(world: World) -> Iterator[Result]:
@@ -192,4 +182,7 @@ CASES: dict[str, Callable[[World], Iterator[Result]]] = {
     "lock": lock,
     "install": install,
     "verify": verify,
+    "cold": cold,
+    "noop": noop,
+    "disk": disk,
 }

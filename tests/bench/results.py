@@ -31,13 +31,17 @@ def ratio(name: str, medians: list[float], bound: float, other: str) -> Result:
 
 
 def limit(name: str, medians: list[float], bound: float) -> Result:
-    """Compare our milliseconds with a fixed bound."""
+    """Compare our seconds with a fixed bound."""
     (ours,) = medians
     return Result(
         name=name,
-        ours=f"{ours * 1000:.0f} ms",
+        ours=_duration(ours),
         theirs="",
-        figure=f"{ours * 1000:.0f} ms",
-        bound=f"at most {bound * 1000:.0f} ms",
+        figure=_duration(ours),
+        bound=f"at most {_duration(bound)}",
         missed=ours > bound,
     )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
@@ -17,6 +16,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote
+
+from dataloader.install.hashing import hex_digest
 
 
 @contextmanager
@@ -34,8 +35,7 @@ def pages_of(folder: Path) -> dict[str, bytes]:
     """The index's page of each project, with the hashes of its files."""
     links: dict[str, list[str]] = defaultdict(list)
     for path in sorted(folder.glob("*.whl")):
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = hex_digest(path)
         project = re.sub(r"[-_.]+", "-", path.name.split("-")[0]).lower()
         links[project].append(f'<a href="/files/{quote(path.name)}#sha256={digest}">{path.name}</a>')
     return {
