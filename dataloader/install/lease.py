@@ -24,6 +24,9 @@ from dataloader.reporter import Reporter
 
 HEARTBEAT_SECONDS = 2.0
 STALE_SECONDS = 20.0
+_TELL_SECONDS = 30.0
+_SLOWEST = 2.0
+"""Seconds between two looks of a patient waiter: hundreds may wait, and each look is work for the volume."""
 
 
 class Lease:
@@ -39,24 +42,28 @@ class Lease:
         self._thread: threading.Thread | None = None
 
     async def __aenter__(self) -> Lease:  # noqa: PYI034  (Self came with Python 3.11)
-        deadline = time.monotonic() + self._wait_seconds
+        began = told = time.monotonic()
         watch = _Watch(self._path)
-        told, began = False, 0.0
+        waits = False
         while not self._create():
             if watch.holder_is_gone():
                 self._take_away(watch)
                 continue
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > self._wait_seconds:
                 raise PrefixBusy(
                     f"{self._what} is being changed by {watch.holder()} for over {self._wait_seconds:.0f} seconds now.",
                     suggestions=("Try again later.", f"If no such process exists, remove {self._path}."),
                 )
-            if not told:
-                self._reporter.info(f"Waiting for another process ({watch.holder()}) that is changing {self._what}.")
+            if not waits:
                 self._reporter.event("stage-started", stage="wait", holder=watch.holder(), what=self._what)
-                told, began = True, time.monotonic()
-            await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311  (spreads the waiters)
-        if told:
+            if not waits or time.monotonic() - told > _TELL_SECONDS:
+                still = f" ({waited:.0f} s so far)" if waits else ""
+                self._reporter.info(f"Waiting for {watch.holder()}, which is changing {self._what}{still}.")
+                waits, told = True, time.monotonic()
+            # Random, to spread the waiters; often at first, for most work is short.
+            await asyncio.sleep(random.uniform(0.2, 1) * min(max(waited / 10, 0.25), _SLOWEST))  # noqa: S311
+        if waits:
             self._reporter.event("stage-finished", stage="wait", seconds=round(time.monotonic() - began, 3), ok=True)
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._thread.start()

@@ -1,8 +1,9 @@
-"""Wait for a volume that shows what was written only after a while.
+"""Wait for a volume that writes back in the background, before a folder on it is renamed.
 
-Some network file systems write back in the background, and lose sight of a file for as long as its directory has been
-renamed meanwhile (rclone mounts: seconds). A small directory that goes the same way tells whether this volume is of
-that kind; if it is, the folder in question is renamed there and back until all of it can be read.
+An rclone mount uploads files some seconds after they are closed. A directory that is renamed before cannot be read for
+that time; one that is renamed while files of it are on their way loses these for good, for they arrive under the old
+name. Nothing on the mount tells how far it is. So small directories are written after the folder, and one after the
+other renamed: once one of them can be read at once, what was written before it is there, and the folder can follow.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Callable
@@ -19,52 +21,108 @@ from dataloader.errors import TryAgain
 from dataloader.reporter import Reporter
 
 _PATIENCE = 300.0
-"""Seconds. The write-back delay of the file systems in question is a few, and large files take their time."""
+"""Seconds without any progress. The delay of the file systems in question is a few; large files take their time."""
+
+_SCOUTS = 20
+"""Small directories written at once; tried after 1 s, 2.3 s, 3.8 s, ... the last one after six minutes."""
+
+_LARGE = 8 << 20
+"""Bytes of a file that may still be on its way when a small one that came later has arrived."""
 
 
 async def settle(folder: Path, reporter: Reporter) -> None:
     """Return when ``folder``, which is about to be renamed, will be whole under its new name.
 
     Raises:
-        TryAgain: it is not, for minutes (``volume-unsettled``).
+        TryAgain: it is not, and for minutes no more of it has come to light (``volume-unsettled``).
     """
-    if _probe(folder):
+    scout = await asyncio.to_thread(_send_scout, folder)
+    if await asyncio.to_thread(_has_arrived, scout):
         return
-    reporter.info(f"Waiting for the volume of {folder.parent} to write back.")
-    sizes = await asyncio.to_thread(_lengths, folder)
+    sizes = await asyncio.to_thread(_sizes, folder)
     aside = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}")
-    await _until(lambda: _moved(folder, aside), folder)
-    await _until(lambda: _lengths(aside) == sizes, folder)
-    await _until(lambda: _moved(aside, folder), folder)
-
-
-def _probe(folder: Path) -> bool:
-    """Whether a file beside ``folder`` can be read at once after its directory was renamed."""
-    token = uuid.uuid4().hex[:8]
-    # Named after the folder, so that whoever clears up after a killed process finds them.
-    written, renamed = folder.with_name(f"{folder.name}-{token}-a"), folder.with_name(f"{folder.name}-{token}-b")
-    written.mkdir()
+    task = f"settle {folder.name}"
+    reporter.start(task, f"Waiting for {folder.parent} to write back", len(sizes), "files")
     try:
-        (written / "file").write_text(token, encoding="ascii")
-        written.rename(renamed)
-        return (renamed / "file").read_text(encoding="ascii") == token
-    except OSError:
-        return False
+        await _written_back(folder, max(sizes.values(), default=0))
+        await _moved(folder, aside)
+        await _wait_for_all(aside, sizes, lambda amount: reporter.advance(task, amount))
+        await _moved(aside, folder)
     finally:
-        for path in (written, renamed):
-            shutil.rmtree(path, ignore_errors=True)
+        reporter.finish(task)
 
 
-async def _until(done: Callable[[], bool], folder: Path) -> None:
+async def _written_back(folder: Path, largest: int) -> None:
+    """Return when what was written before now has most likely arrived."""
+    began, pause = time.monotonic(), 1.0
+    scouts = [await asyncio.to_thread(_send_scout, folder) for _ in range(_SCOUTS)]
+    try:
+        while scouts:
+            await asyncio.sleep(pause)
+            pause *= 1.25
+            if await asyncio.to_thread(_has_arrived, scouts.pop()):
+                break
+        else:
+            raise _unsettled(folder)
+    finally:
+        for scout in scouts:
+            await asyncio.to_thread(shutil.rmtree, scout, ignore_errors=True)
+    if largest > _LARGE:
+        await asyncio.sleep(time.monotonic() - began)
+
+
+async def _wait_for_all(folder: Path, sizes: dict[str, int], advance: Callable[[int], None]) -> None:
+    """Poll for the files that cannot be read yet; the last look takes in all of them once more."""
+    waiting, since, pause = sizes, time.monotonic(), 0.05
+    while waiting:
+        hidden = await asyncio.to_thread(_unreadable, folder, waiting)
+        advance(len(waiting) - len(hidden))
+        if not hidden and waiting is not sizes:
+            hidden = await asyncio.to_thread(_unreadable, folder, sizes)
+            advance(-len(hidden))
+        if len(hidden) < len(waiting):
+            since, pause = time.monotonic(), 0.05
+        elif time.monotonic() - since > _PATIENCE:
+            raise _unsettled(folder)
+        waiting = hidden
+        if waiting:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+
+async def _moved(source: Path, target: Path) -> None:
+    """Rename, as soon as the volume lets us."""
     deadline, pause = time.monotonic() + _PATIENCE, 0.05
-    while not await asyncio.to_thread(done):
+    while not await asyncio.to_thread(_rename, source, target):
         if time.monotonic() > deadline:
-            raise TryAgain(f"{folder.parent} does not show what is written to it.", code="volume-unsettled")
+            raise _unsettled(source)
         await asyncio.sleep(pause)
         pause = min(2 * pause, 2.0)
 
 
-def _moved(source: Path, target: Path) -> bool:
+def _send_scout(folder: Path) -> Path:
+    """Write a small directory beside ``folder``."""
+    # Named after the folder, so that whoever clears up after a killed process finds it.
+    scout = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}")
+    scout.mkdir()
+    (scout / "file").write_text(scout.name, encoding="utf-8")
+    return scout
+
+
+def _has_arrived(scout: Path) -> bool:
+    """Whether its file can be read at once after the directory was renamed, which is the scout's end."""
+    renamed = scout.with_name(f"{scout.name}-b")
+    try:
+        scout.rename(renamed)
+        return (renamed / "file").read_text(encoding="utf-8") == scout.name
+    except OSError:
+        return False
+    finally:
+        for path in (scout, renamed):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _rename(source: Path, target: Path) -> bool:
     try:
         source.rename(target)
     except OSError:
@@ -72,22 +130,31 @@ def _moved(source: Path, target: Path) -> bool:
     return True
 
 
-def _lengths(folder: Path) -> dict[str, int]:
-    """Bytes that can be read of every file; -1 where it cannot be read now."""
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every regular file, as the volume knows them while nothing has been renamed."""
     found = {}
     for where, _, names in os.walk(folder):
         for name in names:
-            path = Path(where, name)
-            try:
-                found[str(path.relative_to(folder))] = -2 if path.is_symlink() else _length(path)
-            except OSError:
-                found[str(path.relative_to(folder))] = -1
+            status = os.lstat(os.path.join(where, name))  # noqa: PTH118  (ten thousands of them)
+            if stat.S_ISREG(status.st_mode):
+                found[os.path.relpath(os.path.join(where, name), folder)] = status.st_size  # noqa: PTH118
     return found
 
 
-def _length(path: Path) -> int:
-    length = 0
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            length += len(block)
-    return length
+def _unreadable(folder: Path, sizes: dict[str, int]) -> dict[str, int]:
+    """Those files that cannot be read to their end now."""
+    return {name: size for name, size in sizes.items() if not _ends_at(folder / name, size)}
+
+
+def _ends_at(path: Path, size: int) -> bool:
+    # The last byte stands for all: reading everything would bring gigabytes back over the network.
+    try:
+        with path.open("rb", buffering=0) as stream:
+            stream.seek(max(size - 1, 0))
+            return len(stream.read(2)) == min(size, 1)
+    except OSError:
+        return False
+
+
+def _unsettled(folder: Path) -> TryAgain:
+    return TryAgain(f"{folder.parent} does not show what is written to it.", code="volume-unsettled")
