@@ -65,13 +65,22 @@ def prune(
     keep: Annotated[
         int, own_option("--keep", metavar="N", about="How many earlier generations stay besides what is in use.")
     ] = 2,
+    keep_days: Annotated[
+        float,
+        own_option(
+            "--keep-days",
+            metavar="DAYS",
+            about="Keep what was current within this time too: at least as long as the longest job of any machine.",
+        ),
+    ] = 0.0,
 ) -> int:
     """Remove generations that are neither current nor in use."""
     from dataloader.cli.session import session
     from dataloader.install.generations import prune as remove_old
 
     with session(options) as one:
-        removed = asyncio.run(remove_old(root, name, one.reporter, keep=max(keep, 0)))
+        work = remove_old(root, name, one.reporter, keep=max(keep, 0), keep_seconds=keep_days * 86400)
+        removed = asyncio.run(work)
         one.write(
             {"status": "ok", "removed": [str(path) for path in removed]},
             "".join(f"- {path}\n" for path in removed) or "there is nothing to remove\n",

@@ -2,7 +2,7 @@
 
     root/train                                        a link to the current generation, switched by one rename
     root/.generations/train/4-0f3a9c2b7d10/           one environment: its number, and a digest of its lock
-    root/.generations/train/history                   the generations that were current, oldest first
+    root/.generations/train/history                   which were current, oldest first, and when each ceased to be
 
 What runs in a generation keeps its files until ``prune`` removes them. Files name the generation's own path, unless a
 target prefix says where the volume is mounted.
@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dataloader.errors import PrefixError
 from dataloader.install.builder import Builder
@@ -106,21 +107,24 @@ async def rollback(root: Path, name: str, reporter: Reporter, *, number: int | N
     return next(each for each in generations(root, name) if each.path == target)
 
 
-async def prune(root: Path, name: str, reporter: Reporter, *, keep: int = 2) -> tuple[Path, ...]:
+async def prune(
+    root: Path, name: str, reporter: Reporter, *, keep: int = 2, keep_seconds: float = 0.0
+) -> tuple[Path, ...]:
     """Remove old generations: not the current one, not those in use here, not the ``keep`` most recently current.
 
-    Returns what was removed.
+    What was current within the last ``keep_seconds`` stays too: jobs of other machines, which cannot be seen from
+    here, started in what was current then. Returns what was removed.
     """
     line = _Line(absolute(root), name)
     removed = []
     async with line.lease(reporter):
         line.sweep()
-        history = line.history()
-        rank = {entry: position for position, entry in enumerate(history)}
+        rank = {entry: position for position, entry in enumerate(line.history())}
+        since = time.time() - keep_seconds
         others = [each for each in generations(root, name) if not each.is_current]
         others.sort(key=lambda each: rank.get(each.path.name, -1))
         for generation in others[: max(len(others) - keep, 0)]:
-            if not generation.in_use:
+            if not generation.in_use and (keep_seconds <= 0 or line.left_at(generation.path.name) < since):
                 line.remove(generation.path)
                 removed.append(generation.path)
     return tuple(removed)
@@ -227,6 +231,10 @@ class _Line:
 
     def point_at(self, generation: Path, *, forget_later: bool = False) -> None:
         """Switch the link, by one rename, and note it down."""
+        before = self.current()
+        left = {entry: moment for entry, moment in self._left().items() if (self.folder / entry).is_dir()}
+        if before is not None:
+            left[before.name] = time.time()
         written = self.folder / f".link-{uuid.uuid4().hex[:12]}"
         written.symlink_to(Path(_FOLDER) / self.folder.name / generation.name)
         written.rename(self.link)
@@ -234,15 +242,30 @@ class _Line:
         if forget_later and generation.name in self.history():
             history = history[: self.history().index(generation.name)]
         noted = self.folder / f".history-{uuid.uuid4().hex[:12]}"
-        noted.write_text(json.dumps([*history, generation.name][-_KEPT_HISTORY:]), encoding="utf-8")
+        content = {"order": [*history, generation.name][-_KEPT_HISTORY:], "left": left}
+        noted.write_text(json.dumps(content), encoding="utf-8")
         noted.rename(self.folder / "history")
 
     def history(self) -> list[str]:
         """The names of generations in the order in which they last became current."""
+        return [str(entry) for entry in self._noted().get("order", ())]
+
+    def left_at(self, generation: str) -> float:
+        """When it ceased to be current, in seconds since the epoch; at the last switch, where that was not noted."""
+        moment = self._left().get(generation)
+        if moment is not None:
+            return moment
+        return self.link.lstat().st_mtime if self.link.is_symlink() else time.time()
+
+    def _left(self) -> dict[str, float]:
+        return {str(entry): float(moment) for entry, moment in self._noted().get("left", {}).items()}
+
+    def _noted(self) -> dict[str, Any]:
         try:
-            return [str(entry) for entry in json.loads((self.folder / "history").read_bytes())]
+            content = json.loads((self.folder / "history").read_bytes())
         except (OSError, ValueError):
-            return []  # it orders rollbacks; without it there is no going back, and nothing else is lost
+            content = {}  # it orders rollbacks; without it there is no going back, and nothing else is lost
+        return content if isinstance(content, dict) else {}
 
     def remove(self, generation: Path) -> None:
         """Remove one; under another name first, so that a half removed one is never taken for whole."""

@@ -118,8 +118,9 @@ class WheelStore:
 
     def sweep(self) -> None:
         """Remove what processes that died left half made."""
-        for path in (self._writable / "wheels").glob(f"??/{_TEMPORARY}*"):
-            if is_abandoned(path):
+        for path in (self._writable / "wheels").glob("??/.*"):
+            # What is not being made (``.new-``) is being removed, and anybody may finish that.
+            if not path.name.startswith(_TEMPORARY) or is_abandoned(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 

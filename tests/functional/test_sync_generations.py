@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import subprocess
@@ -138,6 +139,30 @@ def test_prune_keeps_what_is_in_use_and_what_was_current_last(tmp_path: Path) ->
     assert [path.name.split("-")[0] for path in removed] == ["2", "3"]
     assert numbers(tmp_path) == [1, 4, 5]
     assert [generation.is_current for generation in generations(tmp_path / "root", NAME)] == [False, False, True]
+
+
+def test_prune_keeps_what_was_current_within_a_time(tmp_path: Path) -> None:
+    """As jobs of other machines may run in it; also what was rolled back from."""
+    root = tmp_path / "root"
+    for release in "1234":
+        sync(lock_at(tmp_path, release), tmp_path)
+    asyncio.run(rollback(root, NAME, Reporter()))
+    noted = root / ".generations" / NAME / "history"
+    content = json.loads(noted.read_bytes())
+    entry = {number: next(name for name in content["left"] if name.startswith(f"{number}-")) for number in "124"}
+    content["left"][entry["1"]] -= 3 * 86400
+    content["left"][entry["2"]] -= 86400
+    noted.write_text(json.dumps(content))
+
+    assert asyncio.run(prune(root, NAME, Reporter(), keep=0, keep_seconds=4 * 86400)) == ()
+    removed = asyncio.run(prune(root, NAME, Reporter(), keep=0, keep_seconds=2 * 86400))
+
+    assert [path.name for path in removed] == [entry["1"]]
+    assert numbers(tmp_path) == [2, 3, 4]
+    noted.unlink()  # nothing is known: all may have been current until the last switch
+    assert asyncio.run(prune(root, NAME, Reporter(), keep=0, keep_seconds=60)) == ()
+    asyncio.run(prune(root, NAME, Reporter(), keep=0))
+    assert numbers(tmp_path) == [3]
 
 
 def test_generations_share_their_files(tmp_path: Path) -> None:
