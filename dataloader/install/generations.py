@@ -275,7 +275,7 @@ class _Line:
 
     def sweep(self) -> None:
         """Remove what dead processes left; the caller holds the lease."""
-        for path in self.folder.glob(".*"):
+        for path in (*self.folder.glob(".*"), *self.folder.glob("lease-*")):
             if path.is_dir() and not path.is_symlink():
                 remove_tree(path)
             else:

@@ -80,11 +80,9 @@ class Lease:
 
     def _create(self) -> bool:
         try:
-            handle = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            _put(self._path, {"token": self._token, "host": os.uname().nodename, "owner": identity()})
         except FileExistsError:
             return False
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump({"token": self._token, "host": os.uname().nodename, "owner": identity()}, stream)
         return True
 
     def _take_away(self, watch: _Watch) -> None:
@@ -94,14 +92,17 @@ class Lease:
             self._path.rename(aside)
         except FileNotFoundError:
             return
-        if _read(aside).get("token") != watch.token:
-            with suppress(OSError):
-                os.link(aside, self._path)
+        content = _read(aside)
+        if content.get("token") != watch.token:
+            with suppress(FileExistsError):
+                _put(self._path, content)  # not by a link or a rename: some volumes have no links, and renames replace
         aside.unlink(missing_ok=True)
         watch.reset()
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
+            if _read(self._path).get("token", self._token) != self._token:
+                return  # taken over while this process was stopped: the new holder must beat for itself
             with suppress(OSError):  # a volume that is away for a moment; the next beat comes soon
                 os.utime(self._path)
 
@@ -137,6 +138,13 @@ class _Watch:
             self._beat, self.token, self._since = beat, content.get("token"), time.monotonic()
         dead = is_dead(content.get("owner"))
         return dead if dead is not None else time.monotonic() - self._since > STALE_SECONDS
+
+
+def _put(path: Path, content: dict[str, object]) -> None:
+    """Create the file; FileExistsError where there is one."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        json.dump(content, stream)
 
 
 def _read(path: Path) -> dict[str, object]:

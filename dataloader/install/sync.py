@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dataloader.errors import ChangesNeeded, DataloaderError, DiskFull, PrefixError
+from dataloader.files import replace_file
 from dataloader.install.builder import Builder
 from dataloader.install.lease import Lease
 from dataloader.install.linking import Linker
@@ -153,13 +154,8 @@ def refresh_state(prefix: Path, options: SyncOptions) -> None:
     )
     if fresh == state:
         return
-    temporary = prefix / f"{STATE}.{os.getpid()}"
-    try:
-        temporary.write_bytes(fresh.to_bytes())
-        temporary.replace(prefix / STATE)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with suppress(OSError):  # read-only, or another process was quicker: it only costs time
+        replace_file(prefix / STATE, fresh.to_bytes())
 
 
 def from_os_error(error: OSError, prefix: Path) -> DataloaderError:

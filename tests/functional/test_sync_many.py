@@ -127,6 +127,49 @@ def test_torn_lease_file_is_taken_after_a_while(tmp_path: Path, monkeypatch: pyt
     assert acquire(tmp_path / "lease") < 3
 
 
+def test_lease_of_the_living_that_was_taken_by_mistake_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two waiters saw the dead holder; the slower one meets the quicker one's lease, where there are no links."""
+    from dataloader.errors import PrefixBusy
+
+    done = subprocess.Popen(["true"])
+    done.wait()
+    path = tmp_path / "lease"
+    hold(path, {**identity(), "pid": done.pid, "started": "1"})
+    quicker = {"token": "quicker", "host": "here", "owner": identity()}
+    rename = Path.rename
+
+    def after_the_quicker_one(self: Path, target: Path) -> Path:
+        if self == path and json.loads(path.read_bytes())["token"] == "theirs":
+            path.write_text(json.dumps(quicker))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", after_the_quicker_one)
+    monkeypatch.delattr(os, "link")
+
+    with pytest.raises(PrefixBusy):
+        acquire(path, wait_seconds=0.5)
+
+    assert json.loads(path.read_bytes()) == quicker
+    assert [each.name for each in tmp_path.iterdir()] == ["lease"]
+
+
+def test_lost_lease_is_not_kept_alive_for_its_new_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "HEARTBEAT_SECONDS", 0.05)
+
+    async def lose_it() -> None:
+        async with Lease(tmp_path / "lease", "it", Heard(), 5):
+            hold(tmp_path / "lease", {"boot": "another machine", "pid": 1})
+            os.utime(tmp_path / "lease", (1, 1))
+            await asyncio.sleep(0.3)
+
+    asyncio.run(lose_it())
+
+    assert (tmp_path / "lease").stat().st_mtime == 1
+    assert json.loads((tmp_path / "lease").read_bytes())["token"] == "theirs"
+
+
 def test_half_made_entries_of_the_living_are_left_alone(tmp_path: Path) -> None:
     from dataloader.install.owner import signed
     from dataloader.install.store import WheelStore
