@@ -25,24 +25,20 @@ def main() -> int:
     work = arguments.work or Path(tempfile.mkdtemp(prefix="dataloader-bench-"))
     work.mkdir(parents=True, exist_ok=True)
     try:
-        results = [
-            result
-            for name, case in CASES.items()
-            if not arguments.names or name in arguments.names
-            for result in case(World(work.resolve(), arguments.runs))
-        ]
+        chosen = [case for name, case in CASES.items() if not arguments.names or name in arguments.names]
+        results = [report(result) for case in chosen for result in case(World(work.resolve(), arguments.runs))]
     finally:
         if arguments.work is None:
             shutil.rmtree(work, ignore_errors=True)
-    report(results)
     return 1 if any(result.missed for result in results) else 0
 
 
-def report(results: list[Result]) -> None:
-    for one in results:
-        verdict = "missed" if one.missed else "ok"
-        row = f"{one.name:30} {one.ours:>10} {one.theirs:>18} {one.figure:>10} {one.bound:>16}  {verdict}\n"
-        sys.stdout.write(row)
+def report(one: Result) -> Result:
+    """Print a row as soon as it is known."""
+    verdict = "missed" if one.missed else "ok"
+    sys.stdout.write(f"{one.name:30} {one.ours:>10} {one.theirs:>18} {one.figure:>10} {one.bound:>16}  {verdict}\n")
+    sys.stdout.flush()
+    return one
 
 
 if __name__ == "__main__":

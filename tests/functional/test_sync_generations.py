@@ -171,7 +171,7 @@ def test_generations_share_their_files(tmp_path: Path) -> None:
     taken = {}
     for number in range(1, 21):
         sync(lock_of(big, make_wheel(tmp_path / "wheels", "small", f"{number}")), tmp_path)
-        command = ["du", "-sc", "--block-size=1", tmp_path / "root", tmp_path / "cache"]
+        command = ["du", "-sc", "--block-size=1", str(tmp_path / "root"), str(tmp_path / "cache")]
         taken[number] = int(subprocess.run(command, capture_output=True, text=True).stdout.split()[-2])
 
     assert numbers(tmp_path) == list(range(1, 21))
