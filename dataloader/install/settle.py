@@ -26,6 +26,9 @@ _PATIENCE = 300.0
 _SCOUTS = 20
 """Small directories written at once; tried after 1 s, 2.3 s, 3.8 s, ... the last one after six minutes."""
 
+_MARGIN = 2.0
+"""Seconds between a scout's arrival and the first rename."""
+
 _LARGE = 8 << 20
 """Bytes of a file that may still be on its way when a small one that came later has arrived."""
 
@@ -67,8 +70,8 @@ async def _written_back(folder: Path, largest: int) -> None:
     finally:
         for scout in scouts:
             await asyncio.to_thread(shutil.rmtree, scout, ignore_errors=True)
-    if largest > _LARGE:
-        await asyncio.sleep(time.monotonic() - began)
+    # Some are sent side by side: those that were begun before the scout may still be on their way.
+    await asyncio.sleep(time.monotonic() - began if largest > _LARGE else _MARGIN)
 
 
 async def _wait_for_all(folder: Path, sizes: dict[str, int], advance: Callable[[int], None]) -> None:
