@@ -33,15 +33,17 @@ _LARGE = 8 << 20
 """Bytes of a file that may still be on its way when a small one that came later has arrived."""
 
 
-async def settle(folder: Path, reporter: Reporter) -> None:
+async def settle(folder: Path, reporter: Reporter) -> dict[str, int]:
     """Return when ``folder``, which is about to be renamed, will be whole under its new name.
+
+    The answer is for ``wait_for_all``, once it has that name: its files and their sizes; empty on other volumes.
 
     Raises:
         TryAgain: it is not, and for minutes no more of it has come to light (``volume-unsettled``).
     """
     scout = await asyncio.to_thread(_send_scout, folder)
     if await asyncio.to_thread(_has_arrived, scout):
-        return
+        return {}
     sizes = await asyncio.to_thread(_sizes, folder)
     aside = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}")
     task = f"settle {folder.name}"
@@ -49,10 +51,11 @@ async def settle(folder: Path, reporter: Reporter) -> None:
     try:
         await _written_back(folder, max(sizes.values(), default=0))
         await _moved(folder, aside)
-        await _wait_for_all(aside, sizes, lambda amount: reporter.advance(task, amount))
+        await wait_for_all(aside, sizes, lambda amount: reporter.advance(task, amount))
         await _moved(aside, folder)
     finally:
         reporter.finish(task)
+    return sizes
 
 
 async def _written_back(folder: Path, largest: int) -> None:
@@ -74,7 +77,7 @@ async def _written_back(folder: Path, largest: int) -> None:
     await asyncio.sleep(time.monotonic() - began if largest > _LARGE else _MARGIN)
 
 
-async def _wait_for_all(folder: Path, sizes: dict[str, int], advance: Callable[[int], None]) -> None:
+async def wait_for_all(folder: Path, sizes: dict[str, int], advance: Callable[[int], None] = lambda _: None) -> None:
     """Poll for the files that cannot be read yet; the last look takes in all of them once more."""
     waiting, since, pause = sizes, time.monotonic(), 0.05
     while waiting:

@@ -20,7 +20,7 @@ from dataloader.errors import IntegrityError
 from dataloader.install.hashing import record_digest
 from dataloader.install.owner import is_abandoned, signed
 from dataloader.install.recipe import Recipe
-from dataloader.install.settle import settle
+from dataloader.install.settle import settle, wait_for_all
 from dataloader.reporter import Reporter
 
 _TEMPORARY = ".new-"
@@ -79,9 +79,10 @@ class WheelStore:
                 archive, wheel_name, files, pool, lambda amount: reporter.advance("unpack", amount)
             )
             (temporary / "recipe").write_bytes(recipe.to_bytes())
-            await settle(temporary, reporter)
+            sizes = await settle(temporary, reporter)
             try:
                 temporary.rename(final)
+                await wait_for_all(final, sizes)
             except OSError as error:
                 if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:  # else another process was quicker
                     raise
