@@ -147,19 +147,30 @@ def detect_archspec(machine: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return level
 
 
+_HEAD = 1 << 20
+"""Bytes of a library in which its .dynstr is looked for first: it comes before the code."""
+
+
 def detect_libstdcxx(machine: str) -> str | None:
     """Highest GLIBCXX version that the system's libstdc++ defines."""
     triplet = f"{machine}-linux-gnu"
     for directory in (f"/usr/lib/{triplet}", f"/lib/{triplet}", "/usr/lib64", "/lib64", "/usr/lib", "/lib"):
         library = Path(directory, "libstdc++.so.6")
         try:
-            data = library.read_bytes()
+            with library.open("rb") as file:
+                head = file.read(_HEAD)
+                # The names of version definitions lie together in .dynstr; a full ELF reading would take longer than
+                # all the rest, and so would a search of the code.
+                versions = _glibcxx(head) if head.rfind(b"\0GLIBCXX_") < _HEAD // 2 else []
+                versions = versions or _glibcxx(head + file.read())
         except OSError:
             continue
-        # The names of version definitions lie in .dynstr; a full ELF reading would take longer than all the rest.
-        versions = [int(number) for number in re.findall(rb"\0GLIBCXX_3\.4\.(\d+)(?=\0)", data)]
         return f"3.4.{max(versions)}" if versions else None
     return None
+
+
+def _glibcxx(data: bytes) -> list[int]:
+    return [int(number) for number in re.findall(rb"\0GLIBCXX_3\.4\.(\d+)(?=\0)", data)]
 
 
 def detect_gcc(environ: Mapping[str, str]) -> str | None:
