@@ -42,19 +42,10 @@ def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixS
     unknown: list[str] = []
     for path in wanted:
         now = tree.states[path]
-        identity = _identity(now)
-        known = state.hashes.get(identity, "")
-        if known.startswith(f"{now[4]} {now[5]} "):
-            digests[path] = known.rpartition(" ")[2]
-            hashes[identity] = known
-            continue
-        links, _, digest = known.partition(" ")[2].partition(" ")
-        # A time of change that differs alone: written, and the time of modification set back. But environments that are
-        # linked from one store share inodes, and each that is made or removed changes that time for all of them; the
-        # number of links tells.
-        if digest and links != str(now[5]):
+        digest = _recalled(now, state)
+        if digest:
             digests[path] = digest
-            hashes[identity] = f"{now[4]} {now[5]} {digest}"
+            hashes[_identity(now)] = f"{now[4]} {now[5]} {digest}"
         elif now[2] <= _MAX_HASHED:
             unknown.append(path)
     for path, found in _hash_all(prefix, sorted(unknown, key=lambda path: (-tree.size(path), path))):
@@ -64,6 +55,24 @@ def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixS
     state.changed |= hashes != state.hashes
     state.hashes = hashes
     return digests
+
+
+def recall_keys(tree: Tree, state: PrefixState) -> dict[str, str]:
+    """Cache entry of each file that may be a library and that has not changed since it was hashed."""
+    recalled = ((path, _recalled(tree.states[path], state)) for path in tree.elf)
+    return {path: hex_digest(digest) for path, digest in recalled if digest}
+
+
+def _recalled(now: State, state: PrefixState) -> str | None:
+    """The digest of a file as it was hashed, if it is still the same."""
+    known = state.hashes.get(_identity(now), "")
+    changed, _, rest = known.partition(" ")
+    links, _, digest = rest.partition(" ")
+    # A time of change that differs alone: written, and the time of modification set back. But environments that are
+    # linked from one store share inodes, and each that is made or removed changes that time for all of them; the
+    # number of links tells.
+    same = changed == str(now[4]) or links != str(now[5])
+    return digest if digest and same else None
 
 
 def _identity(state: State) -> str:

@@ -22,7 +22,7 @@ from dataloader.verify.drift import check_lock
 from dataloader.verify.files import Tree, walk
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import check_driver, check_gpu_code
-from dataloader.verify.hashes import cache_keys, hash_recorded, written_digests
+from dataloader.verify.hashes import cache_keys, hash_recorded, recall_keys, written_digests
 from dataloader.verify.importance import Importance
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage, read_installed
@@ -32,7 +32,7 @@ from dataloader.verify.memo import keep, question, recall
 from dataloader.verify.openings import check_openings
 from dataloader.verify.python import find_interpreter
 from dataloader.verify.report import VerifyReport, sort_findings
-from dataloader.verify.scan import ScannedFile, scan
+from dataloader.verify.scan import Reading, ScannedFile
 from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
 from dataloader.verify.system import LD_CACHE
 from dataloader.verify.tables import load_tables
@@ -198,11 +198,14 @@ def _checked(prefix: Path) -> Path:
 
 
 def _read(prefix: Path, tree: Tree, state: PrefixState, options: VerifyOptions, cache: FactsCache) -> _Contents:
-    installed = read_installed(prefix)
-    digests = hash_recorded(prefix, installed, tree, state) if options.hashes else {}
-    if options.fresh:
-        digests = {**written_digests(installed, tree), **digests}
-    scanned = scan(prefix, tree, cache, cache_keys(cache, installed, tree, digests), options.jobs)
+    with Reading(prefix, tree, cache, options.jobs) as reading:
+        if options.hashes:
+            reading.begin(recall_keys(tree, state))
+        installed = read_installed(prefix)
+        digests = hash_recorded(prefix, installed, tree, state) if options.hashes else {}
+        if options.fresh:
+            digests = {**written_digests(installed, tree), **digests}
+        scanned = reading.finish(cache_keys(cache, installed, tree, digests))
     return _Contents(
         prefix=prefix,
         installed=installed,

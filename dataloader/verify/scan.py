@@ -6,18 +6,24 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import ElfFacts, read_elf
 from dataloader.verify.elf_image import MalformedElf
 from dataloader.verify.files import State, Tree
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_AHEAD = 2
+"""Files that a helper has before it while it reads one: its answer is waited for in a thread that has little time."""
 _POOL_BYTES = 256 << 20
 """Less than this to read is done sooner here than by starting a process."""
 
@@ -68,92 +74,120 @@ def read_into_cache(cache: FactsCache, path: str, key: str) -> tuple[ElfFacts | 
     return facts, None
 
 
-def scan(
-    prefix: Path, tree: Tree, cache: FactsCache, keys: Mapping[str, str], jobs: int | None = None
-) -> list[ScannedFile]:
-    """Facts of every ELF file of the tree; ``keys`` gives the cache entry of each path. Sorted by path."""
-    known: dict[str, tuple[ElfFacts | None, str | None]] = {}
-    todo: list[str] = []
-    for path in tree.elf:
-        facts = cache.load_facts(keys[path])
-        if facts is None:
-            todo.append(path)
-        else:
-            known[path] = (facts, None)
-    todo.sort(key=tree.size, reverse=True)
-    if todo:
-        known |= _read_all(prefix, todo, cache, keys, _helpers(tree, todo, jobs))
-    return [
-        ScannedFile(
-            path=path,
-            state=tree.states[path],
-            key=keys[path],
-            facts=facts,
-            problem=problem,
-        )
-        for path, (facts, problem) in sorted(known.items())
-        if facts is not None or problem is not None
-    ]
+class Reading:
+    """Reads the ELF files of a tree, here and in other processes, and keeps their facts in the cache."""
 
+    def __init__(self, prefix: Path, tree: Tree, cache: FactsCache, jobs: int | None = None) -> None:
+        self._prefix, self._tree, self._cache, self._jobs = prefix, tree, cache, jobs
+        self._keys: dict[str, str] = {}
+        self._queue: deque[str] = deque()
+        self._found: dict[str, tuple[ElfFacts | None, str | None]] = {}
+        self._unread: list[str] = []
+        self._threads: list[threading.Thread] = []
 
-def _helpers(tree: Tree, todo: Sequence[str], jobs: int | None) -> int:
-    """How many processes to start beside this one."""
-    if sum(tree.size(path) for path in todo) < _POOL_BYTES:
-        return 0
-    return max(0, min(jobs or os.cpu_count() or 1, len(todo), 8) - 1)
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._queue.clear()
+        self._join()
 
-def _read_all(
-    prefix: Path, todo: Sequence[str], cache: FactsCache, keys: Mapping[str, str], helpers: int
-) -> dict[str, tuple[ElfFacts | None, str | None]]:
-    """Reads ``todo`` here and in ``helpers`` processes, each taking the next file when it is done with one."""
-    queue = deque(todo)
-    found: dict[str, tuple[ElfFacts | None, str | None]] = {}
-    unread: list[str] = []
+    def begin(self, keys: Mapping[str, str]) -> None:
+        """Let other processes read files whose cache entry is known already, while this one does something else."""
+        todo = self._take_on({path: key for path, key in keys.items() if not self._cache.has(key)})
+        self._start_helpers(todo)
 
-    import threading
+    def finish(self, keys: Mapping[str, str]) -> list[ScannedFile]:
+        """Facts of every ELF file of the tree; ``keys`` gives the cache entry of each path. Sorted by path."""
+        missing: dict[str, str] = {}
+        for path in self._tree.elf:
+            if self._keys.get(path) == keys[path]:
+                continue  # being read
+            facts = self._cache.load_facts(keys[path])
+            if facts is None:
+                missing[path] = keys[path]
+            else:
+                self._found[path] = (facts, None)
+        todo = self._take_on(missing)
+        if not self._threads:
+            self._start_helpers(todo)
+        for path in _take(self._queue):
+            self._read_here(path)
+        self._join()
+        for path in self._unread:
+            facts = self._cache.load_facts(self._keys[path])
+            if facts:
+                self._found[path] = (facts, None)
+            else:
+                self._read_here(path)
+        return [
+            ScannedFile(path=path, state=self._tree.states[path], key=keys[path], facts=facts, problem=problem)
+            for path, (facts, problem) in sorted(self._found.items())
+            if facts is not None or problem is not None
+        ]
 
-    def feed(worker: subprocess.Popen[str]) -> None:
+    def _take_on(self, keys: Mapping[str, str]) -> list[str]:
+        todo = sorted(keys, key=self._tree.size, reverse=True)
+        self._keys.update(keys)
+        self._queue.extend(todo)
+        return todo
+
+    def _read_here(self, path: str) -> None:
+        self._found[path] = read_into_cache(self._cache, f"{self._prefix}/{path}", self._keys[path])
+
+    def _start_helpers(self, todo: Sequence[str]) -> None:
+        if sum(map(self._tree.size, todo)) < _POOL_BYTES:
+            return
+        command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("worker.py")), str(self._cache.root)]
+        package_root = str(Path(__file__).parents[2])
+        for _ in range(min(self._jobs or os.cpu_count() or 1, len(todo), 8) - 1):
+            worker = subprocess.Popen(
+                [*command, package_root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            )
+            self._threads.append(threading.Thread(target=self._feed, args=(worker,)))
+            self._threads[-1].start()
+
+    def _feed(self, worker: subprocess.Popen[str]) -> None:
+        """Give a helper one file after the other, the next one before it is done with the last."""
+        given: deque[str] = deque()
         with worker:
-            for path in _take(queue):
-                answer = _ask(worker, str(prefix / path), keys[path])
-                if answer is None or answer == [None]:
-                    unread.append(path)
-                else:
-                    found[path] = (None, answer)
-                if answer is None:
-                    return
+            for path in _take(self._queue):
+                given.append(path)
+                if not _give(worker, f"{self._prefix}/{path}", self._keys[path]):
+                    break
+                if len(given) > _AHEAD and not self._hear(worker, given):
+                    break
+            while given and self._hear(worker, given):
+                pass
+        self._unread += given
 
-    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("worker.py")), str(cache.root)]
-    package_root = str(Path(__file__).parents[2])
-    workers = [
-        subprocess.Popen(
-            [*command, package_root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-        )
-        for _ in range(helpers)
-    ]
-    threads = [threading.Thread(target=feed, args=(worker,)) for worker in workers]
-    for thread in threads:
-        thread.start()
-    for path in _take(queue):
-        found[path] = read_into_cache(cache, str(prefix / path), keys[path])
-    for thread in threads:
-        thread.join()
-    for path in unread:
-        facts = cache.load_facts(keys[path])
-        found[path] = (facts, None) if facts else read_into_cache(cache, str(prefix / path), keys[path])
-    return found
+    def _hear(self, worker: subprocess.Popen[str], given: deque[str]) -> bool:
+        """Take a helper's answer; False when it is gone (it may have run out of memory)."""
+        assert worker.stdout is not None
+        try:
+            problem = json.loads(worker.stdout.readline())
+        except (OSError, ValueError):
+            return False
+        path = given.popleft()
+        if problem == [None]:
+            self._unread.append(path)
+        else:
+            self._found[path] = (None, problem)
+        return True
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
 
 
-def _ask(worker: subprocess.Popen[str], path: str, key: str) -> Any:
-    """What the other process answers; ``None`` when it is gone (it may have run out of memory)."""
+def _give(worker: subprocess.Popen[str], path: str, key: str) -> bool:
     assert worker.stdin is not None
-    assert worker.stdout is not None
     try:
         print(json.dumps([path, key]), file=worker.stdin, flush=True)
-        return json.loads(worker.stdout.readline())
-    except (OSError, ValueError):
-        return None
+    except OSError:
+        return False
+    return True
 
 
 def _take(queue: deque[str]) -> Iterator[str]:
