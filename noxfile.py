@@ -20,7 +20,7 @@ def install(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Unit, scenario and functional tests; those marked pypi are skipped where no index answers."""
     install(session)
-    session.run("pytest", "-m", "not e2e", "-n", "2", *session.posargs)
+    session.run("pytest", "-m", "not e2e", "-n", "3", *session.posargs)
 
 
 @nox.session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,20 +35,24 @@ class Contradicted(WouldNotLoad):
         )
 
 
-def prove(tree: Path, lock: Lockfile, targets: Sequence[Target], facts: Path, reporter: Reporter) -> None:
+def prove(tree: Path, lock: Lockfile, targets: Callable[[], Sequence[Target]], facts: Path, reporter: Reporter) -> None:
     """Look at a tree that was built from ``lock``.
 
     Args:
-        targets: The machines that it is meant for.
+        targets: Says which machines it is meant for; asked only where there is something to look at.
         facts: Directory of verify's facts cache.
         reporter: Is told what only the machine can mend.
 
     Raises:
         Contradicted: other packages could mend what is wrong with it.
     """
+    from dataloader.verify.files import walk
+
+    if not walk(tree).elf:
+        return  # Python alone: there is nothing that the loader could refuse
     reporter.start("verify", "verifying", None, "packages")
     try:
-        contradictions, rest = _judge(tree, lock, targets, facts)
+        contradictions, rest = _judge(tree, lock, targets(), facts)
     finally:
         reporter.finish("verify")
     if contradictions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -58,7 +58,8 @@ class Proof:
         def look(tree: Path) -> None:
             from dataloader.proving import prove
 
-            prove(tree, lock, _targets(self._one, request), self._one.cache / "facts", self._one.reporter)
+            targets = partial(_targets, self._one, request)
+            prove(tree, lock, targets, self._one.cache / "facts", self._one.reporter)
             proofs.add(key, self._one.reporter)
 
         return None if proofs.has(key) else look
