@@ -69,8 +69,10 @@ class PrefixState:
     """Both as in :class:`dataloader.verify.link_map.Memory`."""
     opened: dict[str, list[str]] = field(default_factory=dict)
     """Content and pattern -> names of libraries that the file opens at run time."""
+    libraries: list[str] = field(default_factory=list)
+    """Paths of what may be libraries: their reading may begin before the next walk comes to them."""
     changed: bool = False
-    """There are hashes that are not kept yet, or kept ones that are of no use any more."""
+    """There are hashes or libraries that are not kept yet, or kept ones that are of no use any more."""
 
     @property
     def amount(self) -> tuple[int, ...]:
@@ -159,9 +161,10 @@ class FactsCache:
                 str(key): frozenset(os.fsencode(str(name)) for name in value) for key, value in data["missing"].items()
             }
             opened = {str(key): [str(name) for name in value] for key, value in data["opened"].items()}
+            libraries = [str(path) for path in data.get("libraries", ())]
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return PrefixState()
-        state = PrefixState(hashes=hashes, sufficed=sufficed, missing=missing, opened=opened)
+        state = PrefixState(hashes=hashes, sufficed=sufficed, missing=missing, opened=opened, libraries=libraries)
         state.kept = state.amount
         return state
 
@@ -175,6 +178,7 @@ class FactsCache:
                 "sufficed": state.sufficed,
                 "missing": missing,
                 "opened": state.opened,
+                "libraries": state.libraries,
             }
             _write(path, json.dumps(document).encode())
 

@@ -55,6 +55,17 @@ def state_of(status: os.stat_result) -> State:
     )
 
 
+def states_of(prefix: str | os.PathLike[str], paths: Iterable[str]) -> dict[str, State]:
+    """The states of regular files of a prefix; those that are gone, or are something else, are left out."""
+    found: dict[str, State] = {}
+    for path in paths:
+        with suppress(OSError, ValueError):
+            status = os.lstat(f"{os.fspath(prefix)}/{path}")
+            if stat.S_ISREG(status.st_mode):
+                found[path] = state_of(status)
+    return found
+
+
 def text_of(state: State) -> str:
     """One line; also a key of the cache."""
     return "-".join(map(str, state))

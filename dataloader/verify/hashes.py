@@ -57,9 +57,9 @@ def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixS
     return digests
 
 
-def recall_keys(tree: Tree, state: PrefixState) -> dict[str, str]:
-    """Cache entry of each file that may be a library and that has not changed since it was hashed."""
-    recalled = ((path, _recalled(tree.states[path], state)) for path in tree.elf)
+def recall_keys(states: Mapping[str, State], state: PrefixState) -> dict[str, str]:
+    """Cache entry of each of these files that has not changed since it was hashed."""
+    recalled = ((path, _recalled(now, state)) for path, now in states.items())
     return {path: hex_digest(digest) for path, digest in recalled if digest}
 
 

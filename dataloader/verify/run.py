@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from dataloader.errors import PrefixError
@@ -19,7 +20,7 @@ from dataloader.verify.conda import check_conda_depends
 from dataloader.verify.contents import check_clobbers, check_contents, check_records
 from dataloader.verify.dependencies import check_requires_dist, check_rules
 from dataloader.verify.drift import check_lock
-from dataloader.verify.files import Tree, walk
+from dataloader.verify.files import Tree, states_of, walk
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import check_driver, check_gpu_code
 from dataloader.verify.hashes import cache_keys, hash_recorded, recall_keys, written_digests
@@ -86,22 +87,22 @@ def verify_targets(
     options = options or VerifyOptions()
     with _cache(options) as cache:
         prefix = _checked(prefix)
-        tree, about = walk(prefix), ""
+        about, walked = "", lru_cache(maxsize=1)(lambda: walk(prefix))
         if options.reuse and options.cache is not None:
             stands_for = options.asked or repr(lock)
             about = question(targets, stands_for, options.hashes, options.library_path, options.described)
-            known = recall(options.cache, prefix, about, lambda: tree)
+            known = recall(options.cache, prefix, about, walked)
             if known is not None:
                 return known
-        contents = _read(prefix, tree, cache.load_state(prefix), options, cache)
+        contents = _read(prefix, walked, cache.load_state(prefix), options, cache)
         reports = []
         for target in targets:
             view = _judge(contents, target, lock, options)
             findings = sort_findings(_findings(view))
             reports.append(VerifyReport(findings=findings, counts=_counts(contents), verdicts=tuple(view.verdicts)))
         if about and options.cache is not None:
-            outside = contents.disk.looked_at_outside(prefix, tree.states)
-            keep(options.cache, prefix, about, tree, (*outside, LD_CACHE), reports)
+            outside = contents.disk.looked_at_outside(prefix, contents.tree.states)
+            keep(options.cache, prefix, about, contents.tree, (*outside, LD_CACHE), reports)
         cache.store_state(prefix, contents.state)
         return reports
 
@@ -127,7 +128,7 @@ def inspect_prefix(
     options = options or VerifyOptions()
     with _cache(options) as cache:
         prefix = _checked(prefix)
-        contents = _read(prefix, walk(prefix), PrefixState(), options, cache)
+        contents = _read(prefix, lambda: walk(prefix), PrefixState(), options, cache)
         views = [_judge(contents, target, lock, options) for target in targets]
         return [
             Inspection(
@@ -154,7 +155,7 @@ def trace_file(
     options = options or VerifyOptions()
     with _cache(options) as cache:
         prefix = _checked(prefix)
-        contents = _read(prefix, walk(prefix), cache.load_state(prefix), options, cache)
+        contents = _read(prefix, lambda: walk(prefix), cache.load_state(prefix), options, cache)
         view = _judge(contents, target, None, options)
         verdict = next((each for each in view.verdicts if each.path == file), None)
         if verdict is None:
@@ -197,15 +198,21 @@ def _checked(prefix: Path) -> Path:
     return prefix.absolute()
 
 
-def _read(prefix: Path, tree: Tree, state: PrefixState, options: VerifyOptions, cache: FactsCache) -> _Contents:
-    with Reading(prefix, tree, cache, options.jobs) as reading:
+def _read(
+    prefix: Path, walked: Callable[[], Tree], state: PrefixState, options: VerifyOptions, cache: FactsCache
+) -> _Contents:
+    with Reading(prefix, cache, options.jobs) as reading:
         if options.hashes:
-            reading.begin(recall_keys(tree, state))
+            known = states_of(prefix, state.libraries)
+            reading.begin(recall_keys(known, state), known)
+        tree = walked()
+        state.changed |= state.libraries != [*tree.elf]
+        state.libraries = [*tree.elf]
         installed = read_installed(prefix)
         digests = hash_recorded(prefix, installed, tree, state) if options.hashes else {}
         if options.fresh:
             digests = {**written_digests(installed, tree), **digests}
-        scanned = reading.finish(cache_keys(cache, installed, tree, digests))
+        scanned = reading.finish(cache_keys(cache, installed, tree, digests), tree)
     return _Contents(
         prefix=prefix,
         installed=installed,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +77,8 @@ def read_into_cache(cache: FactsCache, path: str, key: str) -> tuple[ElfFacts | 
 class Reading:
     """Reads the ELF files of a tree, here and in other processes, and keeps their facts in the cache."""
 
-    def __init__(self, prefix: Path, tree: Tree, cache: FactsCache, jobs: int | None = None) -> None:
-        self._prefix, self._tree, self._cache, self._jobs = prefix, tree, cache, jobs
+    def __init__(self, prefix: Path, cache: FactsCache, jobs: int | None = None) -> None:
+        self._prefix, self._cache, self._jobs = prefix, cache, jobs
         self._keys: dict[str, str] = {}
         self._queue: deque[str] = deque()
         self._found: dict[str, tuple[ElfFacts | None, str | None]] = {}
@@ -92,15 +92,14 @@ class Reading:
         self._queue.clear()
         self._join()
 
-    def begin(self, keys: Mapping[str, str]) -> None:
+    def begin(self, keys: Mapping[str, str], states: Mapping[str, State]) -> None:
         """Let other processes read files whose cache entry is known already, while this one does something else."""
-        todo = self._take_on({path: key for path, key in keys.items() if not self._cache.has(key)})
-        self._start_helpers(todo)
+        self._take_on({path: key for path, key in keys.items() if not self._cache.has(key)}, states)
 
-    def finish(self, keys: Mapping[str, str]) -> list[ScannedFile]:
+    def finish(self, keys: Mapping[str, str], tree: Tree) -> list[ScannedFile]:
         """Facts of every ELF file of the tree; ``keys`` gives the cache entry of each path. Sorted by path."""
         missing: dict[str, str] = {}
-        for path in self._tree.elf:
+        for path in tree.elf:
             if self._keys.get(path) == keys[path]:
                 continue  # being read
             facts = self._cache.load_facts(keys[path])
@@ -108,9 +107,7 @@ class Reading:
                 missing[path] = keys[path]
             else:
                 self._found[path] = (facts, None)
-        todo = self._take_on(missing)
-        if not self._threads:
-            self._start_helpers(todo)
+        self._take_on(missing, tree.states)
         for path in _take(self._queue):
             self._read_here(path)
         self._join()
@@ -121,26 +118,25 @@ class Reading:
             else:
                 self._read_here(path)
         return [
-            ScannedFile(path=path, state=self._tree.states[path], key=keys[path], facts=facts, problem=problem)
+            ScannedFile(path=path, state=tree.states[path], key=keys[path], facts=facts, problem=problem)
             for path, (facts, problem) in sorted(self._found.items())
-            if facts is not None or problem is not None
+            if path in keys and (facts is not None or problem is not None)
         ]
 
-    def _take_on(self, keys: Mapping[str, str]) -> list[str]:
-        todo = sorted(keys, key=self._tree.size, reverse=True)
+    def _take_on(self, keys: Mapping[str, str], states: Mapping[str, State]) -> None:
+        todo = sorted(keys, key=lambda path: states[path][2], reverse=True)
         self._keys.update(keys)
         self._queue.extend(todo)
-        return todo
+        if not self._threads and sum(states[path][2] for path in todo) >= _POOL_BYTES:
+            self._start_helpers(min(self._jobs or os.cpu_count() or 1, len(todo), 8) - 1)
 
     def _read_here(self, path: str) -> None:
         self._found[path] = read_into_cache(self._cache, f"{self._prefix}/{path}", self._keys[path])
 
-    def _start_helpers(self, todo: Sequence[str]) -> None:
-        if sum(map(self._tree.size, todo)) < _POOL_BYTES:
-            return
+    def _start_helpers(self, count: int) -> None:
         command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("worker.py")), str(self._cache.root)]
         package_root = str(Path(__file__).parents[2])
-        for _ in range(min(self._jobs or os.cpu_count() or 1, len(todo), 8) - 1):
+        for _ in range(count):
             worker = subprocess.Popen(
                 [*command, package_root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
             )
