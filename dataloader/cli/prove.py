@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 ARCHIVES = (".whl", ".conda", ".tar.bz2")
 
 
-def verify(options: CommonOptions, path: Path | None, *, tree: str | None, form: str, fail_on: Severity) -> int:
+def verify(
+    options: CommonOptions, path: Path | None, *, tree: str | None, form: str, fail_on: Severity, rehash: bool
+) -> int:
     """Check a prefix or a package file; exit 1 on findings at least as bad as ``fail_on``."""
     from dataloader.machines import named_targets
     from dataloader.request import lock_path
@@ -39,7 +41,11 @@ def verify(options: CommonOptions, path: Path | None, *, tree: str | None, form:
             )
         lock = lock_held(prefix, lock_path(one.options, one.here))
         how = VerifyOptions(
-            cache=one.cache / "facts", library_path=activated_path(prefix), reuse=True, asked=digest_of(lock)
+            cache=one.cache / "facts",
+            library_path=activated_path(prefix),
+            reuse=not rehash,
+            asked=digest_of(lock),
+            rehash=rehash,
         )
         if tree is not None:
             return _tree(one, prefix, tree, targets[0], how)

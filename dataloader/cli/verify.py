@@ -34,8 +34,11 @@ def verify(
         Literal["error", "warning", "note"],
         own_option("--fail-on", metavar="SEVERITY", about="Exit with 1 on findings at least this bad."),
     ] = "error",
+    rehash: Annotated[
+        bool, own_option("--rehash", about="Read every file again, also those whose size and times are as they were.")
+    ] = False,
 ) -> int:
     """Check that what is installed can load, without running it."""
     from dataloader.cli import prove
 
-    return prove.verify(options, path, tree=tree, form=form, fail_on=fail_on)
+    return prove.verify(options, path, tree=tree, form=form, fail_on=fail_on, rehash=rehash)

@@ -49,6 +49,8 @@ class VerifyOptions:
     """Directory of the facts cache; ``None`` keeps nothing."""
     hashes: bool = True
     """Hash every file that changed since the last run; without, sizes alone are compared."""
+    rehash: bool = False
+    """Hash those too that seem not to have changed."""
     library_path: tuple[str, ...] = ()
     """LD_LIBRARY_PATH as it will be when the environment runs (absolute directories)."""
     jobs: int | None = None
@@ -201,6 +203,8 @@ def _checked(prefix: Path) -> Path:
 def _read(
     prefix: Path, walked: Callable[[], Tree], state: PrefixState, options: VerifyOptions, cache: FactsCache
 ) -> _Contents:
+    if options.rehash:
+        state.hashes, state.changed = {}, True
     with Reading(prefix, cache, options.jobs) as reading:
         if options.hashes:
             known = states_of(prefix, state.libraries)

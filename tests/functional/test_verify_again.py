@@ -132,6 +132,24 @@ def test_one_more_link_to_a_file_is_no_reason_to_read_it_again(prefix: Path, tmp
     assert hashed() == true
 
 
+def test_rehash_reads_what_was_made_to_look_unchanged(prefix: Path, tmp_path: Path) -> None:
+    init = prefix / SITE / "pkg" / "__init__.py"
+    cache = tmp_path / "cache"
+
+    def kinds(*, rehash: bool) -> list[str]:
+        options = VerifyOptions(cache=cache, rehash=rehash)
+        return [each.kind for each in verify_prefix(prefix, target=detect_target(), options=options).findings]
+
+    assert kinds(rehash=False) == []
+    before = init.stat()
+    init.write_text(init.read_text().swapcase())
+    os.utime(init, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.link(init, tmp_path / "second")
+
+    assert kinds(rehash=False) == []
+    assert kinds(rehash=True) == ["file-changed"]
+
+
 def test_names_in_memory_are_those_that_are_asked_for(tmp_path: Path) -> None:
     """20 libraries with 20,000 long names each: 120 MB of names, of which one is used."""
     prefix = make_prefix(tmp_path / "env")
