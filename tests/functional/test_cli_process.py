@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,9 +23,11 @@ def run(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.
 def test_version_is_said_in_a_tenth_of_a_second() -> None:
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = os.times()
         done = run("--version")
-        times.append(time.perf_counter() - began)
+        ended = os.times()
+        # Of the processor: the clock tells what else this machine is doing.
+        times.append(ended.children_user - began.children_user + ended.children_system - began.children_system)
 
     assert re.fullmatch(r"dataloader \d+\.\d+\.\d+\S*\n", done.stdout)
     assert min(times) < 0.1

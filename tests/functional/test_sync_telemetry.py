@@ -145,10 +145,12 @@ def test_telling_costs_little_when_there_is_nothing_to_do(desk: Desk) -> None:
     outlets = ["--events=events", "--status-file=status", "--metrics-file=metrics.prom"]
     times = []
     for _ in range(7):
-        began = time.perf_counter()
+        began = os.times()
         command = [sys.executable, "-m", "dataloader", "sync", "-p", "env", *outlets]
         subprocess.run(command, cwd=desk.here, env=environ, check=True, capture_output=True)
-        times.append(time.perf_counter() - began)
+        ended = os.times()
+        # Of the processor: the clock tells what else this machine is doing.
+        times.append(ended.children_user - began.children_user + ended.children_system - began.children_system)
 
     assert min(times) < 0.1
     imports = subprocess.run(
