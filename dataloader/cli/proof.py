@@ -104,7 +104,7 @@ class Proof:
                         raise
                     raise _no_other_choice(last, failure) from failure
             assert last is not None
-            last.suggestions = ("Run the command again to go on looking.", *last.suggestions)
+            last.suggestions = ("run the command again to go on looking", *last.suggestions)
             raise last
         except Contradicted:
             _restore(before)
@@ -135,7 +135,7 @@ def _restore(before: dict[Path, bytes | None]) -> None:
 
 def _no_other_choice(found: Contradicted, failure: ResolutionFailure) -> Contradicted:
     found.causes = (*found.causes, failure.message, *failure.causes)
-    found.suggestions = (*failure.suggestions, "Or take it as it is with --no-verify.")
+    found.suggestions = (*failure.suggestions, "install it as it is with --no-verify")
     return found
 
 

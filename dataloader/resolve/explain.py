@@ -178,7 +178,11 @@ def _passed_over(explanation: str, problem: Problem, catalogue: Catalogue) -> li
 def _took_part(explanation: str, rule: Rule, catalogue: Catalogue) -> bool:
     """Say whether a conflict names what triggers a rule and something that the rule bounds."""
     bounded = any(_names(explanation, catalogue.identity(bound.package)) for bound in rule.then)
-    return bounded and (rule.when is None or _names(explanation, catalogue.identity(rule.when.package)))
+    if rule.when is None or not bounded:
+        return bounded
+    version = rule.when.specifier.removeprefix("==")
+    of_it = not rule.when.sha256 or _names(explanation, version)  # each version may have its own: those named count
+    return of_it and _names(explanation, catalogue.identity(rule.when.package))
 
 
 def _names(explanation: str, package: str) -> bool:
