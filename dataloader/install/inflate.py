@@ -73,10 +73,13 @@ def _inflated(descriptor: int, position: int, info: zipfile.ZipInfo) -> Iterator
         if not packed:
             raise EOFError(f"{info.filename} is cut off")
         position += len(packed)
-        while packed and not inflater.eof:
+        while not inflater.eof:
             try:
                 block: bytes = inflater.decompress(packed, _UNPACKED)
             except _zlib.error as error:
                 raise zipfile.BadZipFile(f"{info.filename} is damaged: {error}") from error
             yield block
             packed = inflater.unconsumed_tail
+            # A full block may have left more inside, although all of the piece was taken in.
+            if not packed and len(block) < _UNPACKED:
+                break

@@ -42,6 +42,13 @@ def test_content_is_what_was_put_in(tmp_path: Path, compression: int) -> None:
     assert read_all(archive_of(tmp_path, members, compression)) == members
 
 
+@pytest.mark.parametrize("more", [-258, -1, 0, 1, 257, 258])
+def test_content_that_ends_near_a_full_block(tmp_path: Path, more: int) -> None:
+    members = {"once": bytes((4 << 20) + more), "twice": b"ab" * ((4 << 20) + more)}
+
+    assert read_all(archive_of(tmp_path, members)) == members
+
+
 def test_archive_behind_something_else(tmp_path: Path) -> None:
     path = archive_of(tmp_path, {"a": b"content" * 100})
     path.write_bytes(b"#!/bin/sh\n" + path.read_bytes())
