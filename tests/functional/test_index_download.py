@@ -23,7 +23,7 @@ from dataloader.settings import IndexSettings
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_wheel, sha256_of
 
-SETTINGS = IndexSettings(index_url=None, timeout=0.25, retries=2, backoff=0.01)
+SETTINGS = IndexSettings(index_url=None, timeout=0.35, retries=2, backoff=0.01)
 
 
 class Progress(Reporter):
