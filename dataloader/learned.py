@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dataloader.contradictions import Contradiction, from_dict, to_dict
-from dataloader.files import replace_file
+from dataloader.files import keep_file
 from dataloader.reporter import Reporter
 
 
@@ -45,22 +45,20 @@ class Learned:
 
     def add(self, new: Iterable[Contradiction]) -> tuple[Contradiction, ...]:
         """Remember contradictions; return those that were not known yet."""
-        fresh = [each for each in dict.fromkeys(new) if each not in set(self.contradictions())]
+        known = dict.fromkeys(self.contradictions())
+        fresh = [each for each in dict.fromkeys(new) if each not in known]
         self._here += fresh
+        lasting = [each for each in self.contradictions() if each.lasting] if fresh else []
         for sha256 in sorted({each.artefact.sha256 for each in fresh if each.lasting}):
-            name = f"contradictions/{sha256}.json"
-            known = [each for each in self.contradictions() if each.artefact.sha256 == sha256 and each.lasting]
-            self._write(name, json.dumps([to_dict(each) for each in known], indent=1).encode())
+            self._keep(sha256, [each for each in lasting if each.artefact.sha256 == sha256])
         return tuple(fresh)
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _keep(self, sha256: str, contradictions: Sequence[Contradiction]) -> None:
         if not self._places:
             return
-        path = self._places[0] / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, data)
-        except OSError as error:
+        path = self._places[0] / "contradictions" / f"{sha256}.json"
+        error = keep_file(path, json.dumps([to_dict(each) for each in contradictions], indent=1).encode())
+        if error:
             self._reporter.debug(f"{path} cannot be written, so this will be found out again: {error.strerror}")
 
 

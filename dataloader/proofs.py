@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.files import replace_file
+from dataloader.files import keep_file
 from dataloader.lockfile.model import Lockfile
 from dataloader.reporter import Reporter
 
@@ -36,10 +36,8 @@ class Proofs:
     def add(self, key: str, reporter: Reporter) -> None:
         """Note that the packages of this :func:`proof_key` load."""
         path = self._places[0] / key
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, b"")
-        except OSError as error:
+        error = keep_file(path, b"")
+        if error:
             reporter.debug(f"{path} cannot be written, so this will be looked at again: {error.strerror}")
 
 

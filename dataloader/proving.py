@@ -14,6 +14,7 @@ from dataloader.target import Target
 
 if TYPE_CHECKING:
     from dataloader.install.tree import PathClash
+    from dataloader.verify.files import Tree
     from dataloader.verify.findings import Finding
 
 _SHOWN = 3
@@ -48,11 +49,12 @@ def prove(tree: Path, lock: Lockfile, targets: Callable[[], Sequence[Target]], f
     """
     from dataloader.verify.files import walk
 
-    if not walk(tree).elf:
+    seen = walk(tree)
+    if not seen.elf:
         return  # Python alone: there is nothing that the loader could refuse
     reporter.start("verify", "verifying", None, "packages")
     try:
-        contradictions, rest = _judge(tree, lock, targets(), facts)
+        contradictions, rest = _judge(tree, seen, lock, targets(), facts)
     finally:
         reporter.finish("verify")
     if contradictions:
@@ -61,7 +63,7 @@ def prove(tree: Path, lock: Lockfile, targets: Callable[[], Sequence[Target]], f
 
 
 def _judge(
-    tree: Path, lock: Lockfile, targets: Sequence[Target], facts: Path
+    tree: Path, seen: Tree, lock: Lockfile, targets: Sequence[Target], facts: Path
 ) -> tuple[list[Contradiction], list[Finding]]:
     from dataloader.install.activate import activation
     from dataloader.verify.contradictions import Contradictions
@@ -70,7 +72,7 @@ def _judge(
     options = VerifyOptions(cache=facts, hashes=False, fresh=True, library_path=activation(tree).library_path)
     found: list[Contradiction] = []
     rest: list[Finding] = []
-    for inspection in inspect_prefix(tree, targets=targets, lock=lock, options=options):
+    for inspection in inspect_prefix(tree, seen, targets=targets, lock=lock, options=options):
         found += Contradictions(inspection, lock).find()
         rest += [finding for finding in inspection.findings if finding.severity == "error"]
     return list(dict.fromkeys(found)), list(dict.fromkeys(rest))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dataloader.cli.documents import count_text, lock_document, lock_text, sync_document, sync_text
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
+from dataloader.cli.remember import remember_agreement, remembered_lock, write_manifest
 from dataloader.cli.session import Session, session
 from dataloader.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
-from dataloader.inputs.model import CondaRequirement, Requirement
-from dataloader.lockfile.yaml import parse_lock, read_lock, write_lock
+from dataloader.lockfile.yaml import read_lock, write_lock
 from dataloader.request import Request, make_request
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Place:
 def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
     """Add what is asked for, lock, and make the prefix match."""
     with session(options, "install") as one:
-        remembered = _remembered(one)
+        remembered = remembered_lock(one)
         request = make_request(
             options,
             specs,
@@ -73,7 +72,7 @@ async def _install(one: Session, asked: Request, specs: tuple[str, ...], flags: 
         chosen.append(locked.lock)
         if one.options.dry_run:
             return await _sync(one, request, locked.lock, None, client, proof, check=False, place=place)
-        _add_to_manifest(one, asked, request, specs, flags)
+        write_manifest(one, asked, request, specs, flags)
         write_lock(locked.lock, request.lockfile)
         data = request.lockfile.read_bytes()
         return await _sync(one, request, locked.lock, data, client, proof, check=False, place=place)
@@ -114,7 +113,7 @@ async def _lock(one: Session, request: Request) -> int:
     async with _client(one, request) as client:
         asked, (request, locked) = request, await _solve(one, request, client, old, Proof(one))
     if not one.options.dry_run:
-        _add_to_manifest(one, asked, request, (), StackFlags())
+        write_manifest(one, asked, request, (), StackFlags())
     changed = False if one.options.dry_run else write_lock(locked.lock, request.lockfile)
     one.write(lock_document(locked.lock), lock_text(locked.lock, old))
     one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
@@ -150,7 +149,7 @@ async def _sync_command(
         result = await proof.until_it_loads(attempt, lambda: chosen[-1], [request.lockfile], again=may_solve)
     data = request.lockfile.read_bytes()
     if not (frozen or one.options.dry_run):
-        _remember_agreement(one, request, data)
+        remember_agreement(one, request, data)
     one.write(
         {"status": "ok", **sync_document(result, request.prefix), "left_out": proof.left_out},
         sync_text(result, request.prefix, dry_run=one.options.dry_run),
@@ -179,7 +178,7 @@ async def _current_lock(
     for reason in reasons:
         one.reporter.info(f"locking again: {reason}")
     solved, fresh = await _solve(one, request, client, old, proof)
-    _add_to_manifest(one, request, solved, (), StackFlags())
+    write_manifest(one, request, solved, (), StackFlags())
     write_lock(fresh.lock, request.lockfile)
     return fresh.lock
 
@@ -333,65 +332,6 @@ def _interpreter(one: Session, lock: Lockfile) -> Interpreter | None:
             "or lock again with a conda channel, which brings its own",
         ),
     )
-
-
-def _add_to_manifest(one: Session, asked: Request, solved: Request, specs: tuple[str, ...], flags: StackFlags) -> None:
-    """Write what was asked for into the manifest, and what a fix changed of it."""
-    manifest = solved.manifest
-    if manifest is None or not (specs or flags.asked() or asked is not solved):
-        return
-    from dataloader.files import replace_file
-    from dataloader.inputs.spec import parse_spec
-    from dataloader.manifest_edit import add_to_manifest
-
-    path = manifest.path
-    before, after = _by_title((*asked.pypi, *asked.conda)), _by_title((*solved.pypi, *solved.conda))
-    changed = {title: r for title, r in after.items() if r != before.get(title)}
-    typed = _by_title(parse_spec(spec, base=one.here) for spec in specs)
-    wanted = {title: r for title, r in {**typed, **changed}.items() if title in after or title not in before}
-    stack = {
-        axis: value for axis, value in solved.stack.items() if axis in flags.asked() or value != asked.stack.get(axis)
-    }
-    gone = [*(before.keys() - after.keys()), *(f"stack:{axis}" for axis in asked.stack.keys() - solved.stack.keys())]
-    text = path.read_text(encoding="utf-8")
-    added = add_to_manifest(text, path.name, wanted.values(), stack, gone=sorted(gone))
-    if added != text:
-        replace_file(path, added.encode())
-        one.reporter.info(f"{path} has them now")
-
-
-def _by_title(requirements: Iterable[Requirement]) -> dict[str, Requirement]:
-    """Return requirements by the name that the lock's ``requested`` has them under."""
-    return {f"conda:{r.name}" if isinstance(r, CondaRequirement) else r.name: r for r in requirements}
-
-
-def _remembered(one: Session) -> Lockfile | None:
-    """Return the lock that the prefix was made from, where no manifest says what was asked for: installs add up."""
-    from dataloader.install.status import fast_status
-    from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
-
-    if one.options.manifest or locate_manifest(str(one.here)):
-        return None
-    path = one.options.lockfile or one.here / LOCK_NAME
-    prefix = one.options.prefix or one.here / DEFAULT_PREFIX
-    if not path.is_file() or not fast_status(prefix, data := path.read_bytes()):
-        return None
-    return parse_lock(data, path)
-
-
-def _remember_agreement(one: Session, request: Request, lock: bytes) -> None:
-    """Note in the prefix what it agrees with, so that the next sync with nothing to do is quick."""
-    if request.manifest is None:
-        return
-    from dataloader.cli.fast import SEEN, agreement
-
-    path = request.prefix / SEEN
-    text = json.dumps(agreement(request.manifest.path, lock, one.environ))
-    try:
-        if not path.is_file() or path.read_text() != text:
-            path.write_text(text)
-    except OSError as error:
-        one.reporter.debug(f"{path} cannot be written, so every sync takes the long way: {error.strerror}")
 
 
 def _existing(path: Path) -> Lockfile | None:

@@ -109,7 +109,7 @@ def explain(options: CommonOptions, name: str) -> int:
         package = _known(name, packages)
         matrix = load_matrix(*([options.matrix] if options.matrix else []))
         found = Learned(one.cache).contradictions()
-        facts = {each.rule().id: each.rule() for each in found}
+        facts = {rule.id: rule for rule in (each.rule() for each in found)}
         rows = [
             (identifier, matrix.row(identifier) or facts.get(identifier)) for identifier in lock.rules.get(name, ())
         ]

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dataloader.files import replace_file
+from dataloader.files import keep_file
 from dataloader.verify.elf import ElfFacts
 from dataloader.verify.elf_symbols import VersionNeed
 from dataloader.verify.gpucode import GpuCode
@@ -140,8 +140,8 @@ class FactsCache:
         entry, blob = self._entry(key, ".json"), self._entry(key, ".sym")
         if entry is None or blob is None:
             return
-        _write(blob, symbols.to_bytes())
-        _write(entry, json.dumps(facts_to_dict(facts), sort_keys=True).encode())
+        keep_file(blob, symbols.to_bytes())
+        keep_file(entry, json.dumps(facts_to_dict(facts), sort_keys=True).encode())
 
     def _state_path(self, prefix: Path) -> Path | None:
         if self.root is None:
@@ -180,12 +180,4 @@ class FactsCache:
                 "opened": state.opened,
                 "libraries": state.libraries,
             }
-            _write(path, json.dumps(document).encode())
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, data)
-    except OSError:
-        return  # the cache only saves time
+            keep_file(path, json.dumps(document).encode())

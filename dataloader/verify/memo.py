@@ -81,14 +81,10 @@ def keep(
     """Remember the reports; a full or read-only cache is no reason to fail."""
     from pathlib import Path
 
-    from dataloader.files import replace_file
+    from dataloader.files import keep_file
 
     path = Path(memo_path(cache, prefix))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps(pack(about, tree, states_at(outside), reports)).encode())
-    except OSError:
-        return
+    keep_file(path, json.dumps(pack(about, tree, states_at(outside), reports)).encode())
 
 
 def pack(about: str, tree: Tree, outside: Mapping[str, str], reports: Sequence[VerifyReport]) -> dict[str, Any]:

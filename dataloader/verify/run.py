@@ -120,9 +120,16 @@ class Inspection:
 
 
 def inspect_prefix(
-    prefix: Path, *, targets: Sequence[Target], lock: Lockfile | None = None, options: VerifyOptions | None = None
+    prefix: Path,
+    tree: Tree,
+    *,
+    targets: Sequence[Target],
+    lock: Lockfile | None = None,
+    options: VerifyOptions | None = None,
 ) -> list[Inspection]:
     """As :func:`verify_targets`, for those who draw conclusions from the evidence; nothing is kept of the prefix.
+
+    ``tree`` is what a walk over the prefix saw.
 
     Raises:
         PrefixError: there is no such directory.
@@ -130,7 +137,7 @@ def inspect_prefix(
     options = options or VerifyOptions()
     with _cache(options) as cache:
         prefix = _checked(prefix)
-        contents = _read(prefix, lambda: walk(prefix), PrefixState(), options, cache)
+        contents = _read(prefix, lambda: tree, PrefixState(), options, cache)
         views = [_judge(contents, target, lock, options) for target in targets]
         return [
             Inspection(

@@ -1,0 +1,75 @@
+"""What a command leaves for the next one: the manifest's new words, the lock that an install adds to, the agreement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dataloader.cli.options import StackFlags
+from dataloader.inputs.model import CondaRequirement, Requirement
+from dataloader.lockfile.yaml import parse_lock
+
+if TYPE_CHECKING:
+    from dataloader.cli.session import Session
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.request import Request
+
+
+def write_manifest(one: Session, asked: Request, solved: Request, specs: tuple[str, ...], flags: StackFlags) -> None:
+    """Write what was asked for into the manifest, and what a fix changed of it."""
+    manifest = solved.manifest
+    if manifest is None or not (specs or flags.asked() or asked is not solved):
+        return
+    from dataloader.files import replace_file
+    from dataloader.inputs.spec import parse_spec
+    from dataloader.manifest_edit import add_to_manifest
+
+    path = manifest.path
+    before, after = _by_title((*asked.pypi, *asked.conda)), _by_title((*solved.pypi, *solved.conda))
+    changed = {title: r for title, r in after.items() if r != before.get(title)}
+    typed = _by_title(parse_spec(spec, base=one.here) for spec in specs)
+    wanted = {title: r for title, r in {**typed, **changed}.items() if title in after or title not in before}
+    stack = {
+        axis: value for axis, value in solved.stack.items() if axis in flags.asked() or value != asked.stack.get(axis)
+    }
+    gone = [*(before.keys() - after.keys()), *(f"stack:{axis}" for axis in asked.stack.keys() - solved.stack.keys())]
+    text = path.read_text(encoding="utf-8")
+    added = add_to_manifest(text, path.name, wanted.values(), stack, gone=sorted(gone))
+    if added != text:
+        replace_file(path, added.encode())
+        one.reporter.info(f"{path} has them now")
+
+
+def _by_title(requirements: Iterable[Requirement]) -> dict[str, Requirement]:
+    """Return requirements by the name that the lock's ``requested`` has them under."""
+    return {f"conda:{r.name}" if isinstance(r, CondaRequirement) else r.name: r for r in requirements}
+
+
+def remembered_lock(one: Session) -> Lockfile | None:
+    """Return the lock that the prefix was made from, where no manifest says what was asked for: installs add up."""
+    from dataloader.install.status import fast_status
+    from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
+
+    if one.options.manifest or locate_manifest(str(one.here)):
+        return None
+    path = one.options.lockfile or one.here / LOCK_NAME
+    prefix = one.options.prefix or one.here / DEFAULT_PREFIX
+    if not path.is_file() or not fast_status(prefix, data := path.read_bytes()):
+        return None
+    return parse_lock(data, path)
+
+
+def remember_agreement(one: Session, request: Request, lock: bytes) -> None:
+    """Note in the prefix what it agrees with, so that the next sync with nothing to do is quick."""
+    if request.manifest is None:
+        return
+    from dataloader.cli.fast import SEEN, agreement
+
+    path = request.prefix / SEEN
+    text = json.dumps(agreement(request.manifest.path, lock, one.environ))
+    try:
+        if not path.is_file() or path.read_text() != text:
+            path.write_text(text)
+    except OSError as error:
+        one.reporter.debug(f"{path} cannot be written, so every sync takes the long way: {error.strerror}")
