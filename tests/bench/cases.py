@@ -12,7 +12,7 @@ from pathlib import Path
 import zstandard
 
 from tests.bench import verify as verify_bench
-from tests.bench.results import Result, limit, ratio
+from tests.bench.results import Result, limit, memory, ratio
 from tests.bench.tools import World, alternate, dataloader, peak_memory, timed, uv
 from tests.bench.volumes import PYTHON, REQUIREMENTS, cold, disk, noop, pins
 
@@ -103,15 +103,7 @@ def conda(world: World) -> Iterator[Result]:
     env = world.environ(DATALOADER_CACHE_DIR=str(here / "cache"))
     command = [dataloader(), "lock", "--cuda=11.8", "--torch=2.1", "-c", channels[2], "peft", "datasets", "evaluate"]
     peak = peak_memory(command, cwd=here, env=env)
-    bound = 500 * 1024 * 1024
-    yield Result(
-        name="peak memory of a mixed lock",
-        ours=f"{peak / 1024**2:.0f} MiB",
-        theirs="",
-        figure=f"{peak / 1024**2:.0f} MiB",
-        bound="below 500 MiB",
-        missed=peak >= bound,
-    )
+    yield memory("peak memory of a mixed lock", peak, 500 << 20)
 
 
 def unpack_sample(target: Path) -> Path:

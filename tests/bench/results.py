@@ -43,5 +43,17 @@ def limit(name: str, medians: list[float], bound: float) -> Result:
     )
 
 
+def memory(name: str, peak: int, bound: int) -> Result:
+    """Compare our bytes with a fixed bound."""
+    return Result(
+        name=name,
+        ours=f"{peak / 1024**2:.0f} MiB",
+        theirs="",
+        figure=f"{peak / 1024**2:.0f} MiB",
+        bound=f"below {bound >> 20} MiB",
+        missed=peak >= bound,
+    )
+
+
 def _duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"

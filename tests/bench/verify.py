@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.results import Result, ratio
+from tests.bench.results import Result, memory, ratio
 from tests.bench.tools import World, alternate, dataloader, peak_memory, timed
 
 _MEMORY = 300 << 20
@@ -58,14 +58,7 @@ def verify(world: World, requirements: tuple[str, ...], python: str) -> Iterator
     yield _told("verify, first, with hashes", whole, ldd_s)
     forget(facts, everything=True)
     peak = peak_memory(command, cwd=here, env=env)
-    yield Result(
-        name="peak memory of verify",
-        ours=f"{peak / 1024**2:.0f} MiB",
-        theirs="",
-        figure=f"{peak / 1024**2:.0f} MiB",
-        bound="below 300 MiB",
-        missed=peak >= _MEMORY,
-    )
+    yield memory("peak memory of verify", peak, _MEMORY)
 
 
 def forget(facts: Path, *, everything: bool) -> None:
