@@ -23,6 +23,7 @@ from dataloader.index.local import local_path, read_find_links, read_metadata, r
 from dataloader.index.metadata import parse_metadata
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.pages import ACCEPT, Page, parse_page
+from dataloader.index.part import Sink
 from dataloader.index.ranges import fetch_metadata_text
 from dataloader.index.store import IndexStore, StoredPage
 from dataloader.index.web import Web
@@ -171,9 +172,17 @@ class IndexClient:
         return None
 
     async def download(
-        self, url: str, sha256: str | None, size: int | None, destination: Path, task: str | None = None
+        self,
+        url: str,
+        sha256: str | None,
+        size: int | None,
+        destination: Path,
+        task: str | None = None,
+        sink: Sink | None = None,
     ) -> None:
         """Bring a file to ``destination``; progress in bytes goes to the reporter under ``task``.
+
+        With a ``sink`` its bytes may go there alone, or, where the file is at hand already, to ``destination`` alone.
 
         Raises:
             IntegrityError: Nobody serves the bytes of that sha256 (``hash-mismatch``).
@@ -189,7 +198,7 @@ class IndexClient:
             destination.parent.mkdir(parents=True, exist_ok=True)
             await asyncio.to_thread(shutil.move, kept, destination)
         else:
-            await self._bring(wanted)
+            await self._bring(wanted, sink)
 
     # pages
 
@@ -329,11 +338,11 @@ class IndexClient:
 
         return await self._once(("whole", file.url), fetch)
 
-    async def _bring(self, wanted: Wanted) -> str:
+    async def _bring(self, wanted: Wanted, sink: Sink | None = None) -> str:
         if self.settings.offline and local_path(wanted.url) is None:
             raise _offline(f"{wanted.destination.name} is not in the cache")
         async with self._download_slots:
-            return await download(self._web, wanted, self._throttle, self._reporter)
+            return await download(self._web, wanted, self._throttle, self._reporter, sink)
 
     async def _once(self, key: tuple[str, ...], work: Callable[[], Coroutine[None, None, T]]) -> T:
         """The result of ``work``, done once for all who ask; a failure is not remembered."""

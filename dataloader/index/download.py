@@ -1,37 +1,41 @@
-"""Downloads of whole files: streamed, hashed on the way, resumed, and in place by one rename."""
+"""Downloads of whole files: streamed, hashed on the way, resumed, and in place by one rename or used as they come."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
-import hashlib
-import os
 import re
-import secrets
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.errors import DiskFull, IndexUnavailable, IntegrityError, UsageError
+from dataloader.index.body import pieces
 from dataloader.index.credentials import redact
 from dataloader.index.failures import Failed, NotFound
 from dataloader.index.local import local_path
+from dataloader.index.part import BATCH, Part, Sink, open_part
 from dataloader.index.web import Web
 from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
     import httpx
 
-_BATCH = 1 << 20
-"""Bytes that are hashed and written at a time."""
 _TELL_EVERY = 0.2
 """Seconds between signs of progress, at most."""
+
+_SOON = 60.0
+"""Seconds. Bytes that are used as they come are kept for a later run only while more than this is left to wait for:
+what comes quickly can come again, and writing it twice would take as long as receiving it."""
+_TELLING = 4 << 20
+"""Bytes after which the rate of a connection can be told."""
+_LARGE = 1 << 17
+"""Bytes of a piece that need not be collected with others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,39 +67,12 @@ class Throttle:
             return self._free - now
 
 
-@dataclass
-class _Part:
-    """The bytes so far, in a file beside the destination."""
-
-    path: Path
-    file: BinaryIO
-    hasher: hashlib._Hash = field(default_factory=hashlib.sha256)
-    size: int = 0
-    etag: str | None = None
-    """The version of the file that the bytes are of, if a server named it."""
-
-    def take_over(self) -> None:
-        """Hash what an earlier run left."""
-        self.file.seek(0)
-        while chunk := self.file.read(_BATCH):
-            self.hasher.update(chunk)
-            self.size += len(chunk)
-
-    def append(self, data: bytes | memoryview) -> None:
-        self.hasher.update(data)
-        self.file.write(data)
-        self.size += len(data)
-
-    def restart(self) -> None:
-        self.file.seek(0)
-        self.file.truncate()
-        self.hasher = hashlib.sha256()
-        self.size = 0
-        self.etag = None
-
-
-async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Reporter) -> str:
+async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Reporter, sink: Sink | None = None) -> str:
     """Bring ``wanted`` to its destination, from any mirror, and return its sha256.
+
+    Args:
+        sink: Takes the bytes as they come. Then the file is at its destination only if it was worth keeping; needs a
+            ``wanted`` with a hash, and the sink's own results are good only when this has returned.
 
     Raises:
         IntegrityError: Every address served other bytes than were promised (code ``hash-mismatch``).
@@ -105,7 +82,7 @@ async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Repor
     """
     with _disk_errors(wanted.destination):
         wanted.destination.parent.mkdir(parents=True, exist_ok=True)
-        with _open_part(wanted.destination) as part:
+        with open_part(wanted.destination, sink) as part:
             # Bytes of an earlier run are of use only if a hash will judge the whole.
             if wanted.sha256:
                 await asyncio.to_thread(part.take_over)
@@ -131,7 +108,7 @@ async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Repor
 class _Transfer:
     """Brings bytes into a part; what came before a failure stays there for the next attempt."""
 
-    def __init__(self, web: Web, wanted: Wanted, part: _Part, throttle: Throttle, reporter: Reporter) -> None:
+    def __init__(self, web: Web, wanted: Wanted, part: Part, throttle: Throttle, reporter: Reporter) -> None:
         self._web = web
         self._wanted = wanted
         self._part = part
@@ -197,8 +174,7 @@ class _Transfer:
                 # The fault may lie with the bytes from before, not with this address: it gets a clean try.
                 return self._run(address)
             raise
-        part.file.flush()
-        part.path.replace(self._wanted.destination)
+        part.place(self._wanted.destination)
         return part.hasher.hexdigest()
 
     def _begin(self, response: httpx.Response) -> None:
@@ -217,17 +193,22 @@ class _Transfer:
         import httpx
 
         part, size = self._part, self._wanted.size
+        pace = _Pace(part.size, size or part.size + int(response.headers.get("Content-Length", 0)), time.monotonic())
         # One buffer for all: each new one of this size would have to be faulted in, page by page.
-        buffer, held, told = memoryview(bytearray(_BATCH)), 0, time.monotonic()
+        buffer, held, told = memoryview(bytearray(BATCH)), 0, time.monotonic()
         try:
-            for chunk in response.iter_raw():
+            for chunk in pieces(response):
                 pause = self._throttle.wait_for(len(chunk))
                 if self._stopped.is_set() or (pause and self._stopped.wait(pause)):
-                    return
-                if held + len(chunk) > _BATCH or time.monotonic() - told > _TELL_EVERY:
+                    message = f"The download of {redact(address)} was stopped."
+                    raise Failed(IndexUnavailable(message, code="download-truncated"), retry=False)
+                is_large = len(chunk) >= _LARGE
+                if is_large or held + len(chunk) > BATCH or time.monotonic() - told > _TELL_EVERY:
                     self._keep(buffer[:held])
                     held, told = 0, time.monotonic()
-                if len(chunk) > _BATCH:
+                    if pace.is_quick(part.size, told):
+                        part.let_go()
+                if is_large:
                     self._keep(chunk)
                 else:
                     buffer[held : held + len(chunk)] = chunk
@@ -243,6 +224,7 @@ class _Transfer:
     def _copy(self, source: Path) -> None:
         """A file of this machine goes the way of the others, so that its hash judges it too."""
         self._restart()
+        self._part.let_go()
         try:
             file = source.open("rb")
         except OSError as error:
@@ -250,7 +232,7 @@ class _Transfer:
             missing = isinstance(error, FileNotFoundError)
             raise Failed(IndexUnavailable(message, code="index-unreachable"), retry=False, missing=missing) from error
         with file:
-            while chunk := file.read(_BATCH):
+            while chunk := file.read(BATCH):
                 self._keep(chunk)
 
     def _keep(self, data: bytes | memoryview) -> None:
@@ -267,7 +249,22 @@ class _Transfer:
         self._loop.call_soon_threadsafe(self._reporter.advance, self._wanted.task, amount)
 
 
-def _range_headers(wanted: Wanted, part: _Part) -> dict[str, str]:
+class _Pace(NamedTuple):
+    """How quickly one connection brings bytes."""
+
+    resumed_at: int
+    total: int
+    """Bytes of the whole file; no more than ``resumed_at`` if the server does not tell."""
+    began: float
+
+    def is_quick(self, size: int, now: float) -> bool:
+        """Whether the rest will be here soon."""
+        came = size - self.resumed_at
+        is_told = came >= _TELLING and self.total > self.resumed_at
+        return is_told and (self.total - size) * (now - self.began) < _SOON * came
+
+
+def _range_headers(wanted: Wanted, part: Part) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity"}
     if part.size and (wanted.sha256 or part.etag):
         headers["Range"] = f"bytes={part.size}-"
@@ -276,13 +273,13 @@ def _range_headers(wanted: Wanted, part: _Part) -> dict[str, str]:
     return headers
 
 
-def _is_whole(wanted: Wanted, part: _Part) -> bool:
+def _is_whole(wanted: Wanted, part: Part) -> bool:
     if part.size and wanted.sha256 == part.hasher.hexdigest():
         return True
     return wanted.size is not None and 0 < wanted.size <= part.size
 
 
-def _check(address: str, wanted: Wanted, part: _Part) -> None:
+def _check(address: str, wanted: Wanted, part: Part) -> None:
     if wanted.size is not None and part.size < wanted.size:
         message = f"{redact(address)} ended after {part.size} of {wanted.size} bytes."
         raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True)
@@ -301,44 +298,6 @@ def _check(address: str, wanted: Wanted, part: _Part) -> None:
             ),
             retry=False,
         )
-
-
-@contextmanager
-def _open_part(destination: Path) -> Iterator[_Part]:
-    """The partial file of ``destination``, this process's alone; kept only if it is worth resuming."""
-    path = destination.with_name(destination.name + ".part")
-    file = _open_locked(path)
-    if file is None:
-        # Another process downloads the same file (or the file system has no locks): do not share its bytes.
-        path = destination.with_name(f"{destination.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-        file = path.open("w+b")
-        private = True
-    else:
-        private = False
-    part = _Part(path=path, file=file)
-    with file:
-        try:
-            yield part
-        except OSError:
-            # A full disk is not helped by half a file.
-            path.unlink(missing_ok=True)
-            raise
-        finally:
-            if private or part.size == 0:
-                path.unlink(missing_ok=True)
-
-
-def _open_locked(path: Path) -> BinaryIO | None:
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Between open and lock the other process may have renamed this very file to its destination.
-        if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-            return file
-    except OSError:
-        pass
-    file.close()
-    return None
 
 
 @contextmanager

@@ -1,27 +1,29 @@
-"""Wheels into the store: downloads side by side, each unpacked while the next ones arrive."""
+"""Wheels into the store: downloads side by side, each unpacked while it arrives."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataloader.errors import IndexUnavailable, IntegrityError
 from dataloader.install.hashing import hex_digest
 from dataloader.install.lease import Lease
 from dataloader.install.model import Downloader, SyncOptions
+from dataloader.install.recipe import Recipe
 from dataloader.install.store import StoredWheel, WheelStore
 from dataloader.lockfile.model import Package, PypiPackage
 from dataloader.reporter import Reporter
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from dataloader.install.unpack import ArrivingWheel
 
-_UNPACKERS = 2
-"""Threads. Measured on 4.7 GB of wheels: a third one gains nothing, the disk is the bound."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +56,27 @@ class Archives:
         path = self.folder / f"{package.sha256}.lease"
         return Lease(path, package.file_name, self._reporter, self._options.wait_seconds)
 
-    async def bring(self, package: Package, archive: Path) -> None:
-        """Make ``archive`` the package's file. The caller holds its lease."""
+    def path(self, package: Package) -> Path:
+        """Where a wheel's archive lies, if it is written at all."""
+        return self.folder / f"{package.sha256}.whl"
+
+    async def bring(self, package: Package, archive: Path, arriving: ArrivingWheel | None = None) -> None:
+        """Make ``archive`` the package's file, or hand it to ``arriving`` as it comes. The caller holds its lease."""
         async with self._slots:
             began = time.monotonic()
             # A whole archive is there when another sync has fetched it, and died or is about to unpack it.
             if await asyncio.to_thread(_is_whole, archive, package.sha256 or ""):
                 self._done(package, "cache", archive.stat().st_size)
                 return
-            await self._download(package.url, package.sha256, package.size, archive, package.file_name)
-        size = archive.stat().st_size
-        self.downloaded_bytes += size
+            size = await self._fetch(package, archive, arriving)
         self._done(package, source_of(package), size, time.monotonic() - began)
+
+    async def bring_whole(self, package: Package, archive: Path) -> None:
+        """Make ``archive`` the file of a package that was brought, if it is not."""
+        async with self._slots:
+            if not archive.exists():
+                self._reporter.debug(f"{package.file_name} cannot be unpacked as it comes and is fetched whole.")
+                await self._fetch(package, archive, None)
 
     def was_there(self, package: Package) -> None:
         """Another sync has brought it into the cache meanwhile."""
@@ -81,6 +92,12 @@ class Archives:
             seconds = round(time.monotonic() - self._began, 3)
             self._reporter.event("stage-finished", stage=self._stage, seconds=seconds, ok=is_ok)
             self._stage = ""
+
+    async def _fetch(self, package: Package, archive: Path, arriving: ArrivingWheel | None) -> int:
+        await self._download(package.url, package.sha256, package.size, archive, package.file_name, arriving)
+        size = arriving.size if arriving and arriving.size else archive.stat().st_size
+        self.downloaded_bytes += size
+        return size
 
     def _done(self, package: Package, source: str, size: int | None = None, seconds: float = 0.0) -> None:
         tell_package(self._reporter, package, source, size, seconds)
@@ -126,18 +143,16 @@ async def fetch_wheels(
         return Fetched(wheels=wheels, downloaded_bytes=0)
     archives = Archives(options, reporter, download, "download", len(missing))
     reporter.start("unpack", "Unpacking wheels", None)
-    with ThreadPoolExecutor(_UNPACKERS, thread_name_prefix="unpack") as pool:
+    with ThreadPoolExecutor(options.downloads, thread_name_prefix="unpack") as pool:
 
         async def fetch(package: PypiPackage) -> StoredWheel:
             async with archives.lease(package):
                 if stored := store.find(package.sha256):
                     archives.was_there(package)
                     return stored  # another process has fetched it meanwhile
-                archive = archives.folder / f"{package.sha256}.whl"
-                await archives.bring(package, archive)
-                stored = await store.add(archive, package.file_name, package.sha256, pool, reporter)
+                stored = await store.add(package.sha256, partial(_unpack, package, archives, pool, reporter), reporter)
                 _check_identity(package, stored)
-                archive.unlink()
+                archives.path(package).unlink(missing_ok=True)
                 return stored
 
         try:
@@ -149,6 +164,26 @@ async def fetch_wheels(
             reporter.finish("unpack")
     wheels |= {package.name: stored for package, stored in zip(ordered, done, strict=True)}
     return Fetched(wheels=wheels, downloaded_bytes=archives.downloaded_bytes)
+
+
+async def _unpack(package: PypiPackage, archives: Archives, pool: Executor, reporter: Reporter, files: Path) -> Recipe:
+    """Fetch a wheel and unpack it into ``files``: while it comes, if that can be."""
+    from dataloader.install.unpack import ArrivingWheel, unpack_wheel
+
+    archive = archives.path(package)
+    arriving = ArrivingWheel(package.file_name, files, pool)
+    try:
+        await archives.bring(package, archive, arriving)
+        recipe = await asyncio.to_thread(arriving.recipe)  # it waits for the pool
+    finally:
+        arriving.close()
+    if recipe is not None:
+        reporter.advance("unpack", sum(file.size for file in recipe.files))
+        return recipe
+    await archives.bring_whole(package, archive)
+    return await unpack_wheel(
+        archive, package.file_name, files, pool, lambda amount: reporter.advance("unpack", amount)
+    )
 
 
 def source_of(package: Package) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     from rattler.networking.client import Client
 
+    from dataloader.index.part import Sink
     from dataloader.interpreters import Interpreter
 
 Kind: TypeAlias = Literal["conda", "pypi"]
@@ -18,8 +19,14 @@ Kind: TypeAlias = Literal["conda", "pypi"]
 class Downloader(Protocol):
     """Fetches one file, checked by hash, resumed where the server allows it (``IndexClient.download``)."""
 
-    async def __call__(self, url: str, sha256: str | None, size: int | None, destination: Path, task: str) -> None:
-        """Write ``url`` to ``destination``; report progress as ``task``; raise ``IntegrityError`` on a wrong hash."""
+    async def __call__(
+        self, url: str, sha256: str | None, size: int | None, destination: Path, task: str, sink: Sink | None = None
+    ) -> None:
+        """Write ``url`` to ``destination``, to ``sink``, or to both; report progress as ``task``.
+
+        Raises:
+            IntegrityError: on a wrong hash.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import Executor
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,13 +60,14 @@ class WheelStore:
             return StoredWheel(sha256=sha256, layer=layer, files=entry / "files", recipe=recipe)
         return None
 
-    async def add(self, archive: Path, wheel_name: str, sha256: str, pool: Executor, reporter: Reporter) -> StoredWheel:
-        """Unpack an archive whose hash has been checked; progress goes to the task ``unpack``.
+    async def add(self, sha256: str, unpack: Callable[[Path], Awaitable[Recipe]], reporter: Reporter) -> StoredWheel:
+        """Make the entry of an archive.
+
+        Args:
+            unpack: Unpacks an archive of that hash into an empty folder and returns what it installs.
 
         When another process was quicker, its entry is used.
         """
-        from dataloader.install.unpack import unpack_wheel
-
         final = _entry(self._writable, sha256)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.parent / signed(_TEMPORARY)
@@ -75,9 +75,7 @@ class WheelStore:
         try:
             files = temporary / "files"
             files.mkdir()
-            recipe = await unpack_wheel(
-                archive, wheel_name, files, pool, lambda amount: reporter.advance("unpack", amount)
-            )
+            recipe = await unpack(files)
             (temporary / "recipe").write_bytes(recipe.to_bytes())
             sizes = await settle(temporary, reporter)
             try:

@@ -1,28 +1,31 @@
 """Unpack a wheel: every member hashed while it is written, checked against RECORD, and kept inside its folder."""
 
-# ruff: noqa: PTH101, PTH103, PTH116, PTH120
+# ruff: noqa: PTH103, PTH120
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
 
 from __future__ import annotations
 
 import asyncio
 import csv
-import hashlib
 import io
 import os
-import stat
+import shutil
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from dataloader.errors import IntegrityError
-from dataloader.install.hashing import encode, record_digest
+from dataloader.install.hashing import record_digest
 from dataloader.install.inflate import read_member
+from dataloader.install.member import MemberFile, make_executable, reaches_outside
 from dataloader.install.recipe import Recipe
 from dataloader.install.wheel_source import UnpackedFile, make_recipe, malformed
+from dataloader.install.zip_stream import ZipStream
 
 _CHUNK = 32 << 20
 """Bytes (unpacked) of one piece of work: large wheels keep several threads busy, small ones stay whole."""
@@ -61,12 +64,73 @@ async def unpack_wheel(
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
         ordered = {info.filename: members[info.filename] for info in infos}
-        _check_record(into, ordered, wheel_name)
-        return await loop.run_in_executor(pool, make_recipe, wheel_name, into, ordered)
+        return await loop.run_in_executor(pool, checked_recipe, wheel_name, into, ordered)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, NotADirectoryError) as error:
         raise malformed(wheel_name, str(error) or type(error).__name__) from error
     except RuntimeError as error:  # zipfile's answer to an encrypted member
         raise malformed(wheel_name, str(error)) from error
+
+
+def checked_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]) -> Recipe:
+    """What an unpacked wheel installs, once its RECORD has been compared with it.
+
+    Raises:
+        IntegrityError: it differs from its own RECORD, or is not a wheel.
+    """
+    _check_record(root, members, wheel_name)
+    return make_recipe(wheel_name, root, members)
+
+
+class ArrivingWheel:
+    """Unpacks a wheel while it is downloaded: a sink for its bytes, which are not written themselves."""
+
+    def __init__(self, wheel_name: str, into: Path, pool: Executor) -> None:
+        self.size = 0
+        """Bytes that have come."""
+        self._name = wheel_name
+        self._into = into
+        self._pool = pool
+        self._stream = ZipStream(os.fspath(into), pool)
+        # One who stops a download does not wait long for its thread.
+        self._lock = threading.Lock()
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take the next bytes; OSError where they cannot be written."""
+        with self._lock:
+            self._stream.feed(data)
+            self.size += len(data)
+
+    def restart(self) -> None:
+        """The wheel comes again from its first byte."""
+        with self._lock:
+            self._stream.close()
+            _empty(self._into)
+            self._stream = ZipStream(os.fspath(self._into), self._pool)
+            self.size = 0
+
+    def recipe(self) -> Recipe | None:
+        """What the wheel installs; ``None``, and nothing unpacked, if it has to be unpacked from the whole archive.
+
+        Raises:
+            IntegrityError: as ``checked_recipe``.
+            OSError: something cannot be written.
+        """
+        members = self._stream.finish()
+        if members is None:
+            self._stream.close()
+            _empty(self._into)
+            return None
+        return checked_recipe(self._name, self._into, members)
+
+    def close(self) -> None:
+        """Write nothing any more."""
+        with self._lock:
+            self._stream.close()
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
 
 
 def _members(archive: zipfile.ZipFile, wheel_name: str) -> list[zipfile.ZipInfo]:
@@ -75,7 +139,7 @@ def _members(archive: zipfile.ZipFile, wheel_name: str) -> list[zipfile.ZipInfo]
     seen: set[str] = set()
     for info in infos:
         name = info.filename
-        if name.startswith("/") or "\\" in name or not all(part.strip(".") for part in name.split("/")):
+        if reaches_outside(name):
             raise IntegrityError(
                 f"{wheel_name} holds the path {name!r}, which reaches outside the environment.",
                 code="archive-escapes",
@@ -106,21 +170,11 @@ def _write(
     written = {}
     root = os.fspath(into)
     for info in infos:
-        target = f"{root}/{info.filename}"
-        digest = hashlib.sha256()
-        size = 0
-        with open(target, "xb") as writing:
+        with closing(MemberFile(root, info.filename)) as file:
+            file.open()
             for block in read_member(archive, descriptor, info):
-                digest.update(block)
-                writing.write(block)
-                size += len(block)
-        # Symbolic links do not exist in wheels: what claims to be one becomes a file that holds the text.
-        mode = info.external_attr >> 16
-        executable = bool(mode & 0o111) and stat.S_ISREG(mode)
-        status = os.stat(target)
-        if executable:
-            os.chmod(target, stat.S_IMODE(status.st_mode) | (status.st_mode & 0o444) >> 2)
-        written[info.filename] = UnpackedFile(encode(digest.digest()), size, status.st_mtime_ns, executable)
+                file.write(block)
+        written[info.filename] = file.unpacked()._replace(executable=make_executable(root, info))
     return written
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from dataloader.errors import DataloaderError, DiskFull, ExitCode, IndexUnavailable, IntegrityError, UsageError
 from dataloader.index import download as download_module
+from dataloader.index import part as part_module
 from dataloader.index.client import IndexClient
 from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
@@ -42,6 +43,21 @@ class Progress(Reporter):
         self.finished.append(task)
 
 
+class Collected:
+    """A sink that keeps what came."""
+
+    def __init__(self) -> None:
+        self.content = b""
+        self.restarts = 0
+
+    def feed(self, data: bytes | memoryview) -> None:
+        self.content += data
+
+    def restart(self) -> None:
+        self.content = b""
+        self.restarts += 1
+
+
 @dataclass
 class Case:
     """One wheel of 2.5 MiB on a server, and where it should go."""
@@ -59,11 +75,12 @@ class Case:
         sha256: str | None = None,
         size: int | None = None,
         destination: Path | None = None,
+        sink: Collected | None = None,
     ) -> None:
         async def work() -> None:
             async with IndexClient(settings, reporter, cache_dir=self.cache) as client:
                 url = self.server.file_url(self.wheel)
-                await client.download(url, sha256 or self.sha256, size, destination or self.destination)
+                await client.download(url, sha256 or self.sha256, size, destination or self.destination, sink=sink)
 
         asyncio.run(work())
 
@@ -320,7 +337,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(case: Case, monkeypatch: pytest.
     def full(part: object, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(download_module._Part, "append", full)
+    monkeypatch.setattr(part_module.Part, "append", full)
 
     with pytest.raises(DiskFull) as caught:
         case.get()
@@ -382,3 +399,81 @@ def test_servers_that_go_away_in_turn_are_all_tried(case: Case) -> None:
 
     case.assert_there()
     assert case.server.requests == []
+
+
+@pytest.fixture(params=["kept", "let go"])
+def telling(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether the rate of a connection is told before the wheel is over."""
+    if request.param == "let go":
+        monkeypatch.setattr(download_module, "_TELLING", 1 << 19)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("name", ["none", *PASSING])
+def test_a_sink_gets_the_bytes_whatever_happens_on_the_way(case: Case, telling: str, name: str) -> None:
+    sink, progress = Collected(), Progress()
+    if name != "none":
+        case.server.fault("/files/*", replace(FAULTS[name], times=2))
+
+    case.get(reporter=progress, sink=sink)
+
+    assert sink.content == case.wheel.read_bytes()
+    assert progress.done[case.wheel.name] == case.size
+    kept = [case.destination.name] if telling == "kept" else []
+    assert [path.name for path in case.destination.parent.iterdir()] == kept
+
+
+def test_a_sink_starts_again_after_wrong_bytes(case: Case, telling: str) -> None:
+    sink = Collected()
+    with IndexServer(case.server.folder) as mirror:
+        mirror.fault("*", Fault("corrupt"))
+        case.get(replace(SETTINGS, mirrors={case.server.url: (mirror.url, case.server.url)}), sink=sink)
+
+    assert sink.content == case.wheel.read_bytes()
+    assert sink.restarts > 0
+    assert telling
+
+
+def test_a_sink_gets_what_an_earlier_run_left(case: Case) -> None:
+    case.destination.parent.mkdir()
+    case.destination.with_name(case.destination.name + ".part").write_bytes(case.wheel.read_bytes()[:HALF])
+    sink = Collected()
+
+    case.get(sink=sink)
+
+    assert sink.content == case.wheel.read_bytes()
+    assert case.server.requests[-1].headers["range"] == f"bytes={HALF}-"
+
+
+def test_bytes_that_come_slowly_are_kept_for_a_later_run(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download_module, "_TELLING", 1 << 18)
+    monkeypatch.setattr(download_module, "_SOON", 1.0)
+    case.server.fault("/files/*", Fault("stall", after=HALF, times=1))
+    slow = replace(SETTINGS, timeout=60, limit_rate=1 << 19)
+
+    async def work() -> None:
+        async with IndexClient(slow, cache_dir=case.cache) as client:
+            url = case.server.file_url(case.wheel)
+            download = client.download(url, case.sha256, None, case.destination, sink=Collected())
+            await asyncio.wait_for(download, 2)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(work())
+    (part,) = case.destination.parent.iterdir()
+    assert part.stat().st_size > 1 << 18
+
+    sink = Collected()
+    case.get(sink=sink)
+    assert sink.content == case.wheel.read_bytes()
+    assert case.server.requests[-1].headers["range"].startswith("bytes=")
+
+
+def test_a_local_file_goes_to_a_sink_alone(case: Case) -> None:
+    async def work() -> bytes:
+        sink = Collected()
+        async with IndexClient(replace(SETTINGS, offline=True), cache_dir=case.cache) as client:
+            await client.download(case.wheel.as_uri(), case.sha256, None, case.destination, sink=sink)
+        return sink.content
+
+    assert asyncio.run(work()) == case.wheel.read_bytes()
+    assert list(case.destination.parent.iterdir()) == []

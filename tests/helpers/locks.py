@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from dataloader.errors import IndexUnavailable, IntegrityError
+from dataloader.index.part import Sink
 from dataloader.install.model import SyncOptions
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
 from dataloader.reporter import Reporter
@@ -55,14 +55,20 @@ class FolderDownloads:
     count: dict[str, int] = field(default_factory=dict)
     unplugged: bool = False
 
-    async def __call__(self, url: str, sha256: str | None, size: int | None, destination: Path, task: str) -> None:
+    async def __call__(
+        self, url: str, sha256: str | None, size: int | None, destination: Path, task: str, sink: Sink | None = None
+    ) -> None:
         if self.unplugged:
             raise IndexUnavailable(f"{url} was asked for, with the network unplugged.")
         source = Path("/" + unquote(urlsplit(url).path).lstrip("/"))
         self.count[source.name] = self.count.get(source.name, 0) + 1
-        shutil.copyfile(source, destination)
-        if sha256 and hashlib.sha256(destination.read_bytes()).hexdigest() != sha256:
-            destination.unlink()
+        content = source.read_bytes()
+        if sink is None:
+            destination.write_bytes(content)
+        else:
+            sink.feed(content)
+        if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+            destination.unlink(missing_ok=True)
             raise IntegrityError(f"{task} does not have the locked hash.", code="hash-mismatch")
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataloader.errors import DataloaderError
+from dataloader.index.part import Sink
 from dataloader.install.generations import sync_generation
 from dataloader.install.model import SyncOptions
 from dataloader.install.sync import sync_prefix
@@ -46,11 +47,13 @@ class LoggedDownloads(FolderDownloads):
 
     log: Path | None = field(default=None)
 
-    async def __call__(self, url: str, sha256: str | None, size: int | None, destination: Path, task: str) -> None:
+    async def __call__(
+        self, url: str, sha256: str | None, size: int | None, destination: Path, task: str, sink: Sink | None = None
+    ) -> None:
         if self.log is not None:
             with self.log.open("a") as stream:
                 stream.write(f"{task}\n")
-        await super().__call__(url, sha256, size, destination, task)
+        await super().__call__(url, sha256, size, destination, task, sink)
 
 
 def start(request: Request, folder: Path, *, wrapper: tuple[str, ...] = ()) -> subprocess.Popen[str]:

@@ -1,0 +1,66 @@
+"""One file of an archive while it is unpacked: hashed as it is written."""
+
+# ruff: noqa: PTH101, PTH116, SIM115
+# Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zipfile
+from typing import BinaryIO
+
+from dataloader.install.hashing import encode
+from dataloader.install.wheel_source import UnpackedFile
+
+
+class MemberFile:
+    """A new file under ``root``."""
+
+    def __init__(self, root: str, name: str) -> None:
+        self._path = f"{root}/{name}"
+        self._file: BinaryIO | None = None
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._mtime_ns = 0
+
+    def open(self) -> None:
+        """Make the file, whose folder must be there; FileExistsError if it is there itself."""
+        self._file = open(self._path, "xb")
+
+    def write(self, block: bytes) -> None:
+        """Append to it."""
+        assert self._file is not None
+        self._digest.update(block)
+        self._file.write(block)
+        self._size += len(block)
+
+    def close(self) -> None:
+        """Write nothing any more."""
+        if self._file is not None:
+            self._file.close()
+            self._mtime_ns = os.stat(self._path).st_mtime_ns
+
+    def unpacked(self) -> UnpackedFile:
+        """What was written, once the file is closed."""
+        return UnpackedFile(encode(self._digest.digest()), self._size, self._mtime_ns, executable=False)
+
+
+def reaches_outside(name: str) -> bool:
+    """Whether a member's path leads, or might lead, out of the folder that it is unpacked into."""
+    return name.startswith("/") or "\\" in name or not all(part.strip(".") for part in name.split("/"))
+
+
+def make_executable(root: str, info: zipfile.ZipInfo) -> bool:
+    """Let all who may read a member run it, if it is a program by the archive's directory; return whether it is.
+
+    Symbolic links do not exist in wheels: what claims to be one becomes a file that holds the text.
+    """
+    mode = info.external_attr >> 16
+    if not (mode & 0o111 and stat.S_ISREG(mode)):
+        return False
+    path = f"{root}/{info.filename}"
+    own = os.stat(path).st_mode
+    os.chmod(path, stat.S_IMODE(own) | (own & 0o444) >> 2)
+    return True

@@ -1,0 +1,84 @@
+"""Calls left to other threads: in order, not far behind, and no error lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+
+from dataloader.install.behind import Behind
+
+
+def test_calls_are_made_in_order() -> None:
+    done: list[int] = []
+    with ThreadPoolExecutor(4) as pool:
+        behind = Behind(pool)
+        for number in range(2_000):
+            behind.call(partial(done.append, number))
+        behind.finish()
+
+    assert done == list(range(2_000))
+
+
+def test_who_brings_more_than_fits_waits() -> None:
+    gate, brought = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        behind = Behind(pool)
+        behind.call(gate.wait, 6 << 20)
+
+        def bring() -> None:
+            behind.call(lambda: None, 6 << 20)
+            brought.set()
+
+        thread = threading.Thread(target=bring)
+        thread.start()
+        assert not brought.wait(0.1)
+        gate.set()
+        assert brought.wait(10)
+        thread.join()
+        behind.finish()
+
+
+def test_one_that_is_larger_than_what_fits_comes_through() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        behind = Behind(pool)
+        for _ in range(3):
+            behind.call(lambda: None, 1 << 30)
+        behind.finish()
+
+
+def test_an_error_comes_back_and_ends_the_rest() -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise OSError("no")
+
+    with ThreadPoolExecutor(1) as pool:
+        behind = Behind(pool)
+        behind.call(fail)
+
+        def go_on() -> None:
+            while True:
+                behind.call(partial(done.append, 1), 1 << 20)
+
+        with pytest.raises(OSError, match="no"):
+            go_on()
+        with pytest.raises(OSError, match="no"):
+            behind.finish()
+
+    assert len(done) < 9
+
+
+def test_what_is_dropped_is_not_called_any_more() -> None:
+    done: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        behind = Behind(pool)
+        behind.call(partial(time.sleep, 0.05))
+        behind.call(partial(done.append, 1))
+        behind.drop()
+        time.sleep(0.05)
+
+    assert done == []
