@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 from dataloader.cli.command import command
-from dataloader.cli.options import CommonOptions, own_option
+from dataloader.cli.options import CommonOptions, Operand, own_option
 
 
 @command(example="dataloader cache info", takes=("Environment", "Sources", "Output", "Report"))
@@ -15,11 +13,10 @@ def cache(
     options: CommonOptions,
     action: Annotated[
         Literal["info", "verify", "prune", "warm"],
-        typer.Argument(
-            metavar="ACTION",
-            help="info: what is there; verify: read every file, drop what is damaged; prune: drop what no environment "
+        Operand(
+            "ACTION",
+            "info: what is there; verify: read every file, drop what is damaged; prune: drop what no environment "
             "uses; warm: fetch all that the lock names.",
-            show_default=False,
         ),
     ],
     everything: Annotated[

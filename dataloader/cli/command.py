@@ -1,18 +1,16 @@
-"""Commands as typer sees them: the fields of CommonOptions and StackFlags become parameters, bare stack flags work."""
+"""Commands: a function, and what can be said to it; the fields of CommonOptions and StackFlags become parameters."""
 
 from __future__ import annotations
 
 import inspect
+import types
 import typing
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, fields
-from typing import Annotated, Any, TypeVar
-
-import typer
-from typer.core import TyperCommand
+from typing import Any, NamedTuple, TypeVar
 
 from dataloader.cli.console import ErrorHandler, Style
-from dataloader.cli.options import NEWEST, CommonOptions, Flag, StackFlags
+from dataloader.cli.options import NEWEST, CommonOptions, Flag, Operand, StackFlags
 from dataloader.errors import UsageError
 
 Options = TypeVar("Options", CommonOptions, StackFlags)
@@ -24,16 +22,39 @@ SOLVE: tuple[str, ...] = ("Environment", "Inputs", "Sources", "Solving", "Change
 VERIFY: tuple[str, ...] = ("Environment", "Solving", "Output")
 """Option groups of a command that judges a prefix, for a target."""
 
-CONTEXT = {"help_option_names": ["-h", "--help"]}
+REQUIRED = inspect.Parameter.empty
+"""Default of a parameter that has none."""
+
+
+class Parameter(NamedTuple):
+    """One option or operand of a command."""
+
+    name: str
+    said: Flag | Operand
+    kind: type
+    """What one value is: ``str``, ``Path``, ``int``, ``float``, ``bool`` or a ``Literal``."""
+    many: bool
+    """Whether it may be said several times; its value is a list then, or None."""
+    default: Any
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is an option that takes no value."""
+        return isinstance(self.said, Flag) and (self.kind is bool or self.said.counted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A function ready to be a typer command."""
+    """A function, and everything that can be said to it."""
 
-    run: Callable[..., int]
+    run: Callable[[Mapping[str, Any]], int]
+    """Takes a value for each parameter; says every failure itself and returns the exit code."""
+    name: str
+    about: str
+    parameters: tuple[Parameter, ...]
     example: str
     passes_rest: bool
+    """Whether everything behind the first operand belongs to what the command runs."""
 
 
 def command(
@@ -42,7 +63,7 @@ def command(
     """Make a function a command. It returns its exit code, or raises DataloaderError.
 
     A parameter annotated CommonOptions or StackFlags stands for those of its fields that ``takes`` names; the others
-    are typer's as usual.
+    are annotated with their type and a Flag or an Operand.
 
     Args:
         example: A command line that works, shown in the help.
@@ -54,10 +75,9 @@ def command(
         # Not get_type_hints: Python 3.10 wraps the Annotated of a parameter that defaults to None in an Optional.
         parameters = inspect.signature(function, eval_str=True).parameters
         sets = {name: p.annotation for name, p in parameters.items() if p.annotation in (CommonOptions, StackFlags)}
-        own = [p for p in parameters.values() if p.name not in sets]
-        shared = [parameter for kind in sets.values() for parameter in _parameters(kind, takes)]
+        own = [_own(p) for p in parameters.values() if p.name not in sets]
 
-        def run(**values: Any) -> int:
+        def run(values: Mapping[str, Any]) -> int:
             collected = {name: _collect(kind, values, takes) for name, kind in sets.items()}
             handler = ErrorHandler(Style.of(next(o for o in collected.values() if isinstance(o, CommonOptions))))
             with handler:
@@ -65,32 +85,41 @@ def command(
                 handler.code = function(**{p.name: values[p.name] for p in own}, **collected)
             return handler.code
 
-        run.__name__, run.__doc__ = function.__name__, function.__doc__
-        run.__annotations__ = {}
-        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *shared)]
-        run.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
-        return Command(run=run, example=example, passes_rest=passes_rest)
+        return Command(
+            run=run,
+            name=function.__name__,
+            about=function.__doc__ or "",
+            parameters=(*own, *(shared for kind in sets.values() for shared in _shared(kind, takes))),
+            example=example,
+            passes_rest=passes_rest,
+        )
 
     return make
 
 
-def build(name: str, made: Command) -> Any:
-    """The typer command, as a group's ``get_command`` returns it."""
-    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    settings: dict[str, Any] = dict(CONTEXT)
-    if made.passes_rest:
-        settings |= {"ignore_unknown_options": True, "allow_interspersed_args": False}
-    app.command(name, cls=StackCommand, epilog=f"Example: {made.example}", context_settings=settings)(made.run)
-    return typer.main.get_command(app)
+def _own(parameter: inspect.Parameter) -> Parameter:
+    annotation, said = typing.get_args(parameter.annotation)
+    kind, many = _kind(annotation)
+    return Parameter(parameter.name, said, kind, many, parameter.default)
 
 
-class StackCommand(TyperCommand):
-    """A command whose stack flags may stand alone: ``--torch`` is ``--torch=``."""
+def _shared(options: type[CommonOptions | StackFlags], takes: Collection[str]) -> Iterator[Parameter]:
+    for spec in fields(options):
+        if _is_taken(spec, takes):
+            kind, many = _kind(spec.type)
+            yield Parameter(spec.name, spec.metadata["flag"], kind, many, None if many else spec.default)
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Complete bare stack flags before they are parsed."""
-        known = {name for parameter in self.params for name in parameter.opts}
-        return super().parse_args(ctx, expand_bare_flags(args, STACK_NAMES & known))
+
+def _kind(annotation: Any) -> tuple[type, bool]:
+    """The type of one value, and whether there may be several: ``list[Path] | None`` -> ``(Path, True)``."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        annotation = next(each for each in typing.get_args(annotation) if each is not types.NoneType)
+    many = typing.get_origin(annotation) in {list, tuple}
+    return (typing.get_args(annotation)[0] if many else annotation), many
+
+
+def _is_taken(spec: Field[Any], takes: Collection[str]) -> bool:
+    return spec.name in takes or spec.metadata["flag"].group in {*takes, "Stack"}
 
 
 STACK_NAMES = frozenset(name for f in fields(StackFlags) for name in f.metadata["flag"].names)
@@ -119,44 +148,13 @@ def expand_bare_flags(arguments: list[str], names: Collection[str] = STACK_NAMES
 
 
 def _axis_mistake(axis: str, value: str) -> str | None:
-    from dataloader.inputs.spec import axis_mistake  # 20 ms, for those who name a stack only
+    from dataloader.inputs.spec import axis_mistake  # for those who name a stack only
 
     return axis_mistake(axis, value)
 
 
-def _parameters(kind: type[CommonOptions | StackFlags], takes: Collection[str]) -> Iterable[inspect.Parameter]:
-    hints = typing.get_type_hints(kind)
-    for spec in fields(kind):
-        flag: Flag = spec.metadata["flag"]
-        if not _is_taken(spec, takes):
-            continue
-        annotation, default = hints[spec.name], spec.default
-        if typing.get_origin(annotation) is tuple:
-            annotation, default = list[typing.get_args(annotation)[0]], None  # type: ignore[misc]
-        info = typer.Option(
-            *flag.names,
-            help=flag.about,
-            metavar=flag.metavar or ("" if flag.count or annotation in {bool, bool | None} else None),
-            envvar=flag.envvar,
-            count=flag.count,
-            rich_help_panel=flag.group,
-            show_default=False,
-            show_envvar=False,
-        )
-        yield inspect.Parameter(
-            spec.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=default,
-            annotation=Annotated[annotation | None if default is None else annotation, info],
-        )
-
-
-def _is_taken(spec: Field[Any], takes: Collection[str]) -> bool:
-    return spec.name in takes or spec.metadata["flag"].group in {*takes, "Stack"}
-
-
-def _collect(kind: type[Options], values: dict[str, Any], takes: Collection[str]) -> Options:
-    """The dataclass again, from the parameters that typer filled in."""
+def _collect(kind: type[Options], values: Mapping[str, Any], takes: Collection[str]) -> Options:
+    """The dataclass again, from the values of its parameters."""
     given = {f.name: values[f.name] for f in fields(kind) if _is_taken(f, takes)}
     for spec in fields(kind):
         if isinstance(spec.default, tuple) and spec.name in given:

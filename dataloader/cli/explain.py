@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from dataloader.cli.command import SOLVE, command
-from dataloader.cli.options import CommonOptions
+from dataloader.cli.options import CommonOptions, Operand
 
 
 @command(example="dataloader explain numpy", takes=SOLVE)
 def explain(
     options: CommonOptions,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A package of the lock.", show_default=False)],
+    name: Annotated[str, Operand("NAME", "A package of the lock.")],
 ) -> int:
     """Say why a package is there, in this version, and what bounds it."""
     from dataloader.cli import show

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from dataloader.cli.command import command
 from dataloader.cli.console import Style, make_reporter, write_result
-from dataloader.cli.options import CommonOptions, own_option
+from dataloader.cli.options import CommonOptions, Operand, own_option
 from dataloader.errors import UsageError
 
 DEFAULT_CHANNELS = ("conda-forge",)
@@ -18,9 +16,7 @@ DEFAULT_CHANNELS = ("conda-forge",)
 @command(example="dataloader init --from environment.yml", takes=("channels", "platform", "Output"))
 def init(
     options: CommonOptions,
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where to write it; else here.", show_default=False)
-    ] = Path(),
+    directory: Annotated[Path, Operand("DIR", "Where to write it; else here.")] = Path(),
     pixi: Annotated[bool, own_option("--pixi", about="Write a pixi.toml, ours under tool.dataloader.")] = False,
     sources: Annotated[
         list[Path] | None,

@@ -3,49 +3,48 @@
 
 A field made by :func:`option` describes its flag; ``dataloader.cli.command`` turns the fields into a command's
 parameters. Every flag has an environment variable: ``--index-url`` is ``DATALOADER_INDEX_URL``.
-"""
 
-from __future__ import annotations
+Annotations are values here (no ``from __future__ import annotations``): they say what a flag takes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
-
-import typer
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 Group: TypeAlias = Literal["Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Report", "Stack"]
 
 CondaMode: TypeAlias = Literal["auto", "always", "never"]
 PrereleaseMode: TypeAlias = Literal["allow", "if-necessary"]
 
-Specs: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="SPEC",
-        help="torch==2.1.0 (a Python distribution), conda:cudnn=8.7 (a match spec), pypi:numpy (from PyPI alone).",
-        show_default=False,
-    ),
-]
-
 NEWEST = ""
 """Value of a stack flag given without a version: the newest that fits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
-    """How one field is typed on the command line."""
+class Flag(NamedTuple):
+    """How one option is typed on the command line."""
 
     names: tuple[str, ...]
-    group: Group
+    """The first is the long one; ``--on/--off`` for a switch that can be turned off."""
     about: str
     metavar: str | None = None
-    count: bool = False
+    """What stands for its value in the help; a switch has none."""
+    group: Group | None = None
+    """None: an option that one command has for itself."""
+    counted: bool = False
+    """A switch that says how often it is there."""
 
     @property
     def envvar(self) -> str:
         """The environment variable that stands for the flag."""
         return envvar_of(self.names[0])
+
+
+class Operand(NamedTuple):
+    """What a command takes beside its options."""
+
+    metavar: str
+    about: str
 
 
 def envvar_of(name: str) -> str:
@@ -57,18 +56,24 @@ def envvar_of(name: str) -> str:
     return "DATALOADER_" + name.split("/", maxsplit=1)[0].lstrip("-").replace("-", "_").upper()
 
 
-def own_option(*names: str, about: str, metavar: str | None = "") -> Any:
-    """An option that one command has for itself; the first of ``names`` is the long one. A switch has no metavar."""
-    return typer.Option(
-        *names, help=about, envvar=envvar_of(names[0]), metavar=metavar, show_default=False, show_envvar=False
-    )
+Specs: TypeAlias = Annotated[
+    list[str] | None,
+    Operand(
+        "SPEC", "torch==2.1.0 (a Python distribution), conda:cudnn=8.7 (a match spec), pypi:numpy (from PyPI alone)."
+    ),
+]
+
+
+def own_option(*names: str, about: str, metavar: str | None = None) -> Flag:
+    """An option that one command has for itself; the first of ``names`` is the long one."""
+    return Flag(names=names, about=about, metavar=metavar)
 
 
 def option(
     default: object, *names: str, group: Group, about: str, metavar: str | None = None, count: bool = False
 ) -> Any:
     """Declare a field that is an option; the first of ``names`` is the long one."""
-    flag = Flag(names=names, group=group, about=about, metavar=metavar, count=count)
+    flag = Flag(names=names, about=about, metavar=metavar, group=group, counted=count)
     return field(default=default, metadata={"flag": flag})
 
 

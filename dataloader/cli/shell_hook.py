@@ -13,7 +13,7 @@ def shell_hook(
     options: CommonOptions,
     shell: Annotated[
         Literal["posix", "bash", "zsh"] | None,
-        own_option("--shell", "-s", metavar=None, about="Shell to write for; else $SHELL."),
+        own_option("--shell", "-s", about="Shell to write for; else $SHELL."),
     ] = None,
 ) -> int:
     """Print the shell code that activates the environment."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 from dataloader.cli.command import VERIFY, command
-from dataloader.cli.options import CommonOptions, own_option
+from dataloader.cli.options import CommonOptions, Operand, own_option
 
 
 @command(example="dataloader verify -p /opt/env", takes=VERIFY)
@@ -16,11 +14,7 @@ def verify(
     options: CommonOptions,
     path: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="PREFIX",
-            help="Environment to check, ours or not; or a wheel or conda package before it is installed.",
-            show_default=False,
-        ),
+        Operand("PREFIX", "Environment to check, ours or not; or a wheel or conda package before it is installed."),
     ] = None,
     tree: Annotated[
         str | None,

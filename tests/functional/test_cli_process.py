@@ -38,7 +38,7 @@ def test_version_is_said_in_a_tenth_of_a_second() -> None:
 def test_every_command_has_help_with_a_verb_phrase_and_an_example(name: str, flag: str) -> None:
     from typer.testing import CliRunner
 
-    from dataloader.cli.app import app
+    from dataloader.cli.grammar import app
 
     shown = CliRunner().invoke(app, [name, flag])
 
@@ -100,13 +100,26 @@ def test_json_after_two_dashes_is_not_ours(tmp_path: Path) -> None:
     assert done.returncode == 2
 
 
-def test_the_app_imports_none_of_the_heavy_libraries() -> None:
-    heavy = ("rattler", "httpx", "packaging", "elftools", "resolvelib", "rich", "tomlkit", "yaml", "installer")
-    script = f"import sys, dataloader.cli.app; print([m for m in {heavy} if m in sys.modules])"
+HEAVY = {"rattler", "httpx", "packaging", "elftools", "resolvelib", "rich", "tomlkit", "yaml", "installer"}
 
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
-    assert done.stdout == "[]\n"
+def imported(*arguments: str, cwd: Path | None = None) -> set[str]:
+    """The modules that a run of the command imports."""
+    command = [sys.executable, "-X", "importtime", "-m", "dataloader", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=True)
+    return {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+def test_the_help_imports_no_heavy_library_but_the_one_that_draws_it() -> None:
+    assert HEAVY & imported("plan", "--help") <= {"rich"}
+
+
+def test_a_plan_imports_no_more_than_it_needs(tmp_path: Path) -> None:
+    needless = {"typer", "asyncio", "urllib.request", "email", "ssl"}
+
+    modules = imported("plan", "--cuda=11.8", "--torch=2.1.0", cwd=tmp_path)
+
+    assert (HEAVY - {"resolvelib"} | needless) & modules == set()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

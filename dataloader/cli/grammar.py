@@ -1,0 +1,151 @@
+"""The whole command line as typer has it: the help, every way of saying something, and what is wrong with the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from dataloader import __version__
+from dataloader.cli.app import COMMANDS, load
+from dataloader.cli.command import REQUIRED, STACK_NAMES, Command, Parameter, expand_bare_flags
+from dataloader.cli.options import Operand
+from dataloader.errors import ExitCode, UsageError
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+# typer carries its own click or uses the installed one; either way this is what both raise for bad arguments.
+_PARSING_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
+class LazyGroup(TyperGroup):
+    """The commands of COMMANDS, each imported when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 -- typer's signature
+        """In the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 -- typer's signature
+        """The command, or ``None``."""
+        return build(cmd_name, load(cmd_name)) if cmd_name in COMMANDS else None
+
+
+class StackCommand(TyperCommand):
+    """A command whose stack flags may stand alone: ``--torch`` is ``--torch=``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Complete bare stack flags before they are parsed."""
+        known = {name for parameter in self.params for name in parameter.opts}
+        return super().parse_args(ctx, expand_bare_flags(args, STACK_NAMES & known))
+
+
+def build(name: str, made: Command) -> Any:
+    """The typer command, as a group's ``get_command`` returns it."""
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    settings: dict[str, Any] = dict(CONTEXT)
+    if made.passes_rest:
+        settings |= {"ignore_unknown_options": True, "allow_interspersed_args": False}
+    app.command(name, cls=StackCommand, epilog=f"Example: {made.example}", context_settings=settings)(as_function(made))
+    return typer.main.get_command(app)
+
+
+def as_function(made: Command) -> Any:
+    """A function with the signature that typer reads a command from."""
+
+    def run(**values: Any) -> int:
+        return made.run(values)
+
+    run.__name__, run.__doc__, run.__annotations__ = made.name, made.about, {}
+    run.__signature__ = inspect.Signature([_typed(p) for p in made.parameters])  # type: ignore[attr-defined]
+    return run
+
+
+def _typed(parameter: Parameter) -> inspect.Parameter:
+    name, said, kind, many, default = parameter
+    annotation: Any = list[kind] if many else kind  # type: ignore[valid-type]
+    if default is None:
+        annotation = annotation | None
+    if isinstance(said, Operand):
+        info = typer.Argument(metavar=said.metavar, help=said.about, show_default=False)
+    else:
+        info = typer.Option(
+            *said.names,
+            help=said.about,
+            metavar=said.metavar or ("" if parameter.is_switch else None),
+            envvar=said.envvar,
+            count=said.counted,
+            rich_help_panel=said.group,
+            show_default=False,
+            show_envvar=False,
+        )
+    kinds = inspect.Parameter
+    return kinds(
+        name,
+        kinds.KEYWORD_ONLY,
+        default=kinds.empty if default is REQUIRED else default,
+        annotation=Annotated[annotation, info],
+    )
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings=CONTEXT,
+    epilog="Example: dataloader install --cuda=11.8 --torch=2.1.0",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"dataloader {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 -- its callback acts
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, metavar="", help="Show the version.")
+    ] = False,
+) -> None:
+    """Resolve pip and conda packages jointly against CUDA, install them, and prove that they load.
+
+    Every option has an environment variable: --index-url is DATALOADER_INDEX_URL.
+    """
+    if context.invoked_subcommand is None:
+        with contextlib.redirect_stdout(sys.stderr):
+            typer.echo(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        code = app(args=list(arguments), prog_name="dataloader", standalone_mode=False)
+    except _PARSING_ERROR as error:
+        raise _usage(error) from error
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _usage(error: Any) -> UsageError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "dataloader"
+    suggestions: tuple[str, ...] = (f"`{path} --help` shows what is possible.",)
+    message = error.format_message()
+    if "No such command" in message and context:
+        import difflib
+
+        near = difflib.get_close_matches(message.split("'")[1], COMMANDS, n=1)
+        suggestions = (*(f"`dataloader {name}`" for name in near), *suggestions)
+    return UsageError(message, suggestions=suggestions)
