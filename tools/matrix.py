@@ -21,8 +21,8 @@ from typing import Any
 
 from dataloader.compat.coverage import FIRST, iter_coverage
 from dataloader.compat.matrix import load_matrix
-from dataloader.compat.model import Build
 from dataloader.compat.paths import matrix_dir
+from dataloader.compat.rows import Build
 from dataloader.compat.versions import admits, key
 
 INDEX = "https://pypi.org/simple"

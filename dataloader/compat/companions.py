@@ -7,7 +7,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.model import Bound, Build, Companion, Rule
+from dataloader.compat.model import Bound, Rule
+from dataloader.compat.rows import Build, Companion
 from dataloader.compat.versions import admits, key, major
 
 if TYPE_CHECKING:

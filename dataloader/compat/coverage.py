@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.model import Build
+from dataloader.compat.rows import Build
 from dataloader.compat.versions import admits, key, major
 from dataloader.errors import ResolutionFailure
 from dataloader.stack.model import CPU, StackRequest

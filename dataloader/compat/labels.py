@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.model import Bound, Build, Label, Rule, World
+from dataloader.compat.model import Bound, Rule
+from dataloader.compat.rows import Build, Label, World
 from dataloader.compat.versions import major, minor
 
 _ANY = {"cuda": r"(cpu|cu\d+)", "torch": r"\d+\.\d+", "pt": r"\d+", "abi": "(true|false)"}

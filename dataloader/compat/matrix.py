@@ -13,7 +13,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from dataloader.compat.model import (
+from dataloader.compat.paths import matrix_dir
+from dataloader.compat.rows import (
     Build,
     ChannelName,
     Companion,
@@ -28,7 +29,6 @@ from dataloader.compat.model import (
     Toolkit,
     WheelIndex,
 )
-from dataloader.compat.paths import matrix_dir
 from dataloader.compat.schema import TABLES, check_row
 from dataloader.compat.versions import admits, key
 from dataloader.errors import ManifestError

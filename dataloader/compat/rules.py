@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from dataloader.compat.companions import TORCH, companion_rules
 from dataloader.compat.labels import label_rules, places_of
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.model import Bound, Build, PackageRule, Rule, StackNeeds, World
+from dataloader.compat.model import Bound, Rule, StackNeeds
+from dataloader.compat.rows import Build, PackageRule, World
 from dataloader.compat.versions import admits, key, major, minor
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Protocol
 
-from dataloader.compat.model import Bound, Rule, World
+from dataloader.compat.model import Bound, Rule
+from dataloader.compat.rows import World
 from dataloader.resolve.projects import PYPI_BUILD_NUMBER, WHEEL_BUILD
 from dataloader.resolve.records import match_spec
 

@@ -8,7 +8,7 @@ from itertools import combinations, product
 
 from resolvelib import ResolutionImpossible
 
-from dataloader.compat.model import Build
+from dataloader.compat.rows import Build
 from dataloader.compat.rules import index_url
 from dataloader.compat.versions import admits, key, specifier_of
 from dataloader.errors import ResolutionFailure

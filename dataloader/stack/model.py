@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from dataloader.compat.model import Build
+from dataloader.compat.rows import Build
 
 CPU = "none"
 """The ``cuda`` axis of a stack whose builds need no GPU."""

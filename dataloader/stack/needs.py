@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.model import Build, Toolkit
+from dataloader.compat.rows import Build, Toolkit
 from dataloader.compat.versions import admits, key, major, minor, prefix_of, release, specifier_of
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.target import Gpu, Target

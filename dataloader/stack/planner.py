@@ -12,7 +12,7 @@ from types import MappingProxyType
 from resolvelib import BaseReporter, ResolutionImpossible, Resolver
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.model import Build
+from dataloader.compat.rows import Build
 from dataloader.compat.versions import is_wish, key, specifier_of
 from dataloader.errors import ResolutionFailure, UsageError
 from dataloader.stack.model import CPU, FrameworkBuild, Stack, StackRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dataloader.compat.model import Build
+from dataloader.compat.rows import Build
 from dataloader.compat.versions import key, major
 from dataloader.stack.model import AXES, CPU, FrameworkBuild, Reason
 from dataloader.stack.needs import Candidate, channel_title, cuda_range

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.model import Build
+from dataloader.compat.rows import Build
 from dataloader.compat.versions import key, minor
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import (

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from dataloader.compat.matrix import load_matrix
-from dataloader.compat.model import Build
 from dataloader.compat.paths import matrix_dir
+from dataloader.compat.rows import Build
 from dataloader.compat.schema import TABLES
 from dataloader.errors import ManifestError
 
