@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -43,16 +41,18 @@ _ASSUMED = {"glibc": "2.28", "kernel": "4.18"}
 _PROBE_SECONDS = 10.0
 
 
-def detect_target(platform: str | None = None, environ: Mapping[str, str] | None = None) -> Target:
+def detect_target(
+    platform: str | None = None, environ: Mapping[str, str] | None = None, *, compiler: bool = True
+) -> Target:
     """Describe this machine, or a usual machine of another ``platform`` (a conda subdir).
 
     ``CONDA_OVERRIDE_CUDA``, ``_GLIBC``, ``_ARCHSPEC`` and ``_LINUX`` replace what is detected; an empty value removes
-    it. Raises UsageError ``platform-unknown``.
+    it. Without ``compiler`` gcc is left out: asking it takes a process. Raises UsageError ``platform-unknown``.
     """
     environ = os.environ if environ is None else environ
     here = detect_platform()
     if platform is None or platform == here:
-        return _overridden(_detect_host(here, os.uname(), environ), environ)
+        return _overridden(_detect_host(here, os.uname(), environ, compiler=compiler), environ)
     machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
     if platform not in machines:
         raise UsageError(
@@ -90,7 +90,7 @@ def with_system_requirements(target: Target, system: SystemRequirements) -> Targ
     return replace(target, **changes, assumed=assumed)  # type: ignore[arg-type]
 
 
-def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, str]) -> Target:
+def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, str], *, compiler: bool) -> Target:
     linux = uname.sysname == "Linux"
     release = re.match(r"\d+(\.\d+)*", uname.release)
     glibc = detect_glibc() if linux else None
@@ -106,7 +106,7 @@ def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, st
         driver=driver,
         driver_cuda=driver_cuda,
         gpus=gpus,
-        gcc=detect_gcc(environ),
+        gcc=detect_gcc(environ) if compiler else None,
     )
 
 
@@ -175,7 +175,7 @@ def _glibcxx(data: bytes) -> list[int]:
 
 def detect_gcc(environ: Mapping[str, str]) -> str | None:
     """Version of the gcc on PATH."""
-    path = shutil.which("gcc", path=environ.get("PATH"))
+    path = _which("gcc", environ)
     text = _ask([path, "-dumpfullversion", "-dumpversion"], environ) if path else ""
     match = re.match(r"\d+(\.\d+)*", text.strip())
     return match[0] if match else None
@@ -201,10 +201,7 @@ def _has_nvidia(environ: Mapping[str, str]) -> bool:
     directories = [f"/usr/lib/{machine}-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/nvidia/lib64"]
     directories += [part for part in environ.get("LD_LIBRARY_PATH", "").split(":") if part]
     libraries = (os.path.join(directory, "libcuda.so.1") for directory in directories)  # noqa: PTH118 -- 10 us, not 10 ms
-    return (
-        any(map(os.path.exists, (*devices, *libraries)))
-        or shutil.which("nvidia-smi", path=environ.get("PATH")) is not None
-    )
+    return any(map(os.path.exists, (*devices, *libraries))) or _which("nvidia-smi", environ) is not None
 
 
 def _probe(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -224,7 +221,7 @@ def _kernel_module_version(path: Path = Path("/proc/driver/nvidia/version")) -> 
 
 
 def _ask_nvidia_smi(environ: Mapping[str, str]) -> dict[str, Any]:
-    if (path := shutil.which("nvidia-smi", path=environ.get("PATH"))) is None:
+    if (path := _which("nvidia-smi", environ)) is None:
         return {}
     answer: dict[str, Any] = {}
     banner = _ask([path], environ)
@@ -238,8 +235,16 @@ def _ask_nvidia_smi(environ: Mapping[str, str]) -> dict[str, Any]:
     return answer | {"gpus": gpus} if answer else {}
 
 
+def _which(program: str, environ: Mapping[str, str]) -> str | None:
+    """The path of a program, as shutil.which finds it: importing that takes longer than everything here."""
+    candidates = (os.path.join(directory, program) for directory in os.get_exec_path(environ))  # noqa: PTH118
+    return next((path for path in candidates if os.path.isfile(path) and os.access(path, os.X_OK)), None)  # noqa: PTH113
+
+
 def _ask(command: list[str], environ: Mapping[str, str], *, stderr: bool = False) -> str:
     """Output of a command; empty when it cannot run, fails to answer in time, or says nothing."""
+    import subprocess  # for those who have something to ask
+
     try:
         done = subprocess.run(
             command,

@@ -17,17 +17,24 @@ if TYPE_CHECKING:
     from dataloader.stack.model import Stack
 
 
-def make_targets(request: Request, matrix: Matrix, environ: Mapping[str, str]) -> tuple[Target, ...]:
-    """Return the machines to solve for: those of ``--target``, or this one as the manifest has it."""
+def make_targets(
+    request: Request, matrix: Matrix, environ: Mapping[str, str], *, compiler: bool = True
+) -> tuple[Target, ...]:
+    """Return the machines to solve for: those of ``--target``, or this one as the manifest has it.
+
+    This one's compiler is left out without ``compiler``: no stack depends on it.
+    """
     from dataloader.detect import detect_target, with_system_requirements
 
-    if request.target_file is None and not request.gpus:
-        return (with_system_requirements(detect_target(request.platform, environ), request.system),)
-    from dataloader.inputs.target_file import find_gpu, load_target
-
     if request.target_file is not None:
+        from dataloader.inputs.target_file import load_target
+
         return load_target(request.target_file, matrix.capabilities)
-    target = with_system_requirements(detect_target(request.platform, environ), request.system)
+    target = with_system_requirements(detect_target(request.platform, environ, compiler=compiler), request.system)
+    if not request.gpus:
+        return (target,)
+    from dataloader.inputs.target_file import find_gpu
+
     gpus = [find_gpu(name, matrix.capabilities) for name in request.gpus]
     known = tuple(gpu for gpu in gpus if gpu is not None)
     if len(known) < len(gpus):

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from dataloader.attestations import read_policy
 from dataloader.errors import ManifestError, UsageError
-from dataloader.inputs.model import Feature, PypiOptions, Requirement, SystemRequirements
+from dataloader.inputs.files import Feature, PypiOptions
+from dataloader.inputs.model import Requirement, SystemRequirements
 from dataloader.inputs.tables import read_feature, with_project
 from dataloader.inputs.toml import Document, Table
 from dataloader.locate import locate_manifest

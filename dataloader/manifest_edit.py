@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dataloader.errors import ManifestError, UsageError
-from dataloader.inputs.model import CondaRequirement, InputFile, PypiRequirement, Requirement
+from dataloader.inputs.files import InputFile
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
 
 
 def new_manifest(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from dataloader.compat.paths import matrix_dir
 
@@ -43,8 +43,7 @@ def pypi_names(conda: str) -> tuple[str, ...] | None:
     return names.other.get(conda)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Names:
+class _Names(NamedTuple):
     same: frozenset[str]
     """conda names that are exactly one project, of the same name."""
     absent: frozenset[str]

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.inputs.model import CondaRequirement, InputFile, PypiRequirement, Requirement, SystemRequirements
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
 from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
 from dataloader.names import normalized
 
 if TYPE_CHECKING:
     from dataloader.cli.options import CommonOptions, CondaMode, PrereleaseMode, StackFlags
     from dataloader.index.system import System
+    from dataloader.inputs.files import InputFile
     from dataloader.manifest import Environment, Manifest
     from dataloader.settings import IndexSettings
 
@@ -314,6 +314,8 @@ def _exclude_newer(options: CommonOptions, manifest: Manifest | None) -> str | N
     held = manifest.resolution.exclude_newer if manifest else None
     said = options.exclude_newer or held
     if said is not None:
+        from datetime import datetime, timezone
+
         from dataloader.dates import cutoff_of
 
         origin = "--exclude-newer" if said == options.exclude_newer or manifest is None else str(manifest.path)

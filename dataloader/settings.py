@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from dataloader.attestations import read_policy
 from dataloader.errors import UsageError
 from dataloader.index.credentials import redact
 from dataloader.index.pip_config import pip_environment, read_pip_files
@@ -103,8 +102,8 @@ def index_settings(
         retries=sources.get("retries", _count, 4),
         limit_rate=sources.get("limit_rate", parse_rate, None),
         attestations={
-            **read_policy(manifest.get("attestations") or {}),
-            **sources.get("attestations", read_policy, {}),
+            **_policy(manifest.get("attestations")),
+            **sources.get("attestations", _policy, {}),
         },
         trusted_root=sources.get("trusted_root", _one, None),
         offline=sources.get("offline", _flag, False),
@@ -209,6 +208,14 @@ def _flag(value: object) -> bool:
     if text in {"0", "false", "no", "off", "n", "f"}:
         return False
     raise ValueError("yes or no is expected")
+
+
+def _policy(value: object) -> Mapping[str, str]:
+    if not value:
+        return {}
+    from dataloader.attestations import read_policy
+
+    return read_policy(value)
 
 
 def _mirrors(value: object) -> Mapping[str, tuple[str, ...]]:

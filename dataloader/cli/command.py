@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, fields
 from typing import Any, NamedTuple, TypeVar
 
 from dataloader.cli.console import ErrorHandler, Style
@@ -43,8 +43,7 @@ class Parameter(NamedTuple):
         return isinstance(self.said, Flag) and (self.kind is bool or self.said.counted)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(NamedTuple):
     """A function, and everything that can be said to it."""
 
     run: Callable[[Mapping[str, Any]], int]

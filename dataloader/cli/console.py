@@ -107,7 +107,7 @@ class LineReporter(Reporter):
 
     def start(self, task: str, label: str, total: int | None, unit: str = "bytes") -> None:
         """Announce stages (counted in items) and large downloads."""
-        self._tasks[task] = _Task(label=label, total=total, unit=unit, began=time.monotonic())
+        self._tasks[task] = _Task(label, unit)
         if unit != "bytes":
             self.info(label)
         elif total is not None and total >= _LARGE:
@@ -143,13 +143,12 @@ class LineReporter(Reporter):
             self._stream.flush()
 
 
-@dataclass(slots=True, kw_only=True)
 class _Task:
-    label: str
-    total: int | None
-    unit: str
-    began: float
-    done: int = 0
+    def __init__(self, label: str, unit: str) -> None:
+        self.label = label
+        self.unit = unit
+        self.began = time.monotonic()
+        self.done = 0
 
     def amount(self) -> str:
         """What was done, as the beginning of a phrase."""

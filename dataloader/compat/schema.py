@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _VERSION = re.compile(r"\d+(\.\d+)*(\.?(post|rc|a|b|dev)\d+)*(\.post\d+)?", re.ASCII)
 _CUDA = re.compile(r"\d+(\.\d+)?", re.ASCII)
@@ -83,8 +82,7 @@ python = _matching(_PYTHON, "a Python minor such as 3.11")
 name = _matching(_NAME, "a normalised name")
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """The keys of one kind of row, each with its check; ``required`` ones must be there."""
 
     required: Mapping[str, Check]

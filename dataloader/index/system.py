@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 _WINDOWS = ("win32.whl", "win_amd64.whl", "win_arm64.whl")
 """How the names of wheels for Windows end (PEP 425)."""
@@ -12,8 +11,7 @@ _MACHINES = ("x86_64", "aarch64", "i686", "armv6l", "armv7l", "ppc64", "ppc64le"
 """Machines that Linux wheels are built for (PEP 600, 656), as ``uname -m`` has them."""
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(NamedTuple):
     """The kind of machine that wheels are wanted for."""
 
     machine: str

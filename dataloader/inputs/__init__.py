@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dataloader.inputs.model import InputFile
+    from dataloader.inputs.files import InputFile
 
 
 def read_input(path: Path) -> InputFile:

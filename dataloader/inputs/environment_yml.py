@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dataloader.errors import DataloaderError, ManifestError
-from dataloader.inputs.model import CondaRequirement, InputFile
+from dataloader.inputs.files import InputFile
+from dataloader.inputs.model import CondaRequirement
 from dataloader.inputs.requirements_txt import parse_requirement_lines
 from dataloader.inputs.spec import parse_conda
 

@@ -1,9 +1,8 @@
-"""Frozen values that every input is read into: requirements of both worlds, and what files say beside them."""
+"""Frozen values that every input is read into: requirements of both worlds, and of the system."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 
@@ -81,35 +80,6 @@ Requirement: TypeAlias = PypiRequirement | CondaRequirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputFile:
-    """What one requirements.txt or environment.yml says, its ``-r`` and ``-c`` files included."""
-
-    path: str
-    requirements: tuple[Requirement, ...] = ()
-    """In the order of the file."""
-    constraints: tuple[PypiRequirement, ...] = ()
-    """Limit a project if something else brings it in (``-c``)."""
-    name: str | None = None
-    """Name of the environment (environment.yml)."""
-    channels: tuple[str, ...] = ()
-    """Most preferred first."""
-    index_url: str | None = None
-    extra_index_urls: tuple[str, ...] = ()
-    find_links: tuple[str, ...] = ()
-    """URLs, or absolute paths."""
-    no_index: bool = False
-    prerelease: bool = False
-    """``--pre``."""
-    only_binary: tuple[str, ...] = ()
-    no_binary: tuple[str, ...] = ()
-    require_hashes: bool = False
-    variables: tuple[tuple[str, str], ...] = ()
-    """Environment variables that activation should set (environment.yml)."""
-    notes: tuple[str, ...] = ()
-    """What was read and has no effect here, to be said to the user."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemRequirements:
     """What the target must have at least; versions."""
 
@@ -119,35 +89,3 @@ class SystemRequirements:
     libc_family: str = "glibc"
     linux: str | None = None
     archspec: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PypiOptions:
-    """Where distributions come from, and which may be used."""
-
-    index_url: str | None = None
-    extra_index_urls: tuple[str, ...] = ()
-    find_links: tuple[str, ...] = ()
-    """URLs, or absolute paths."""
-    only_binary: tuple[str, ...] = ()
-    """Projects that are never built (pixi's ``no-build``); ``:all:`` for every project."""
-    no_binary: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feature:
-    """One set of tables; a manifest's top level is the feature ``default``."""
-
-    channels: tuple[tuple[str, int], ...] = ()
-    """``(channel, priority)``: higher first, then as written."""
-    platforms: tuple[str, ...] = ()
-    requirements: tuple[Requirement, ...] = ()
-    """As written, conda first."""
-    by_platform: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
-    """From [target.PLATFORM]: a subdir, or ``linux``, ``osx``, ``unix``, ``win``."""
-    system: SystemRequirements = SystemRequirements()
-    pypi: PypiOptions = PypiOptions()
-    stack: Mapping[str, str] = field(default_factory=dict)
-    """Axis -> version; the empty string means any version, ``none`` for cuda means CPU."""
-    gpus: tuple[str, ...] = ()
-    """GPU models or compute capabilities that must run it."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from dataloader.errors import DataloaderError, ManifestError
-from dataloader.inputs.model import InputFile, PypiRequirement
+from dataloader.inputs.files import InputFile
+from dataloader.inputs.model import PypiRequirement
 from dataloader.inputs.spec import parse_pypi
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")

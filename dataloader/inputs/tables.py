@@ -7,14 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from dataloader.errors import UsageError
-from dataloader.inputs.model import (
-    CondaRequirement,
-    Feature,
-    PypiOptions,
-    PypiRequirement,
-    Requirement,
-    SystemRequirements,
-)
+from dataloader.inputs.files import Feature, PypiOptions
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
 from dataloader.inputs.spec import axis_mistake, conda_version, parse_conda, parse_pypi, with_wheel
 from dataloader.inputs.toml import Table
 from dataloader.names import normalized

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ def by_typer(name: str, words: list[str]) -> dict[str, Any] | None:
         return 0
 
     try:
-        build(name, replace(load(name), run=keep))(args=list(words), prog_name="dataloader", standalone_mode=False)
+        build(name, load(name)._replace(run=keep))(args=list(words), prog_name="dataloader", standalone_mode=False)
     except _MISTAKE:
         return None
     return seen[0]

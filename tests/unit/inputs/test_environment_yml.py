@@ -8,7 +8,7 @@ import pytest
 
 from dataloader.errors import ManifestError
 from dataloader.inputs import read_input
-from dataloader.inputs.model import InputFile
+from dataloader.inputs.files import InputFile
 
 TEXT = """
 name: training

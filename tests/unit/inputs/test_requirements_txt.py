@@ -9,7 +9,7 @@ import pytest
 
 from dataloader.errors import ManifestError
 from dataloader.inputs import read_input, requirements_txt
-from dataloader.inputs.model import InputFile
+from dataloader.inputs.files import InputFile
 from dataloader.inputs.requirements_txt import read_requirements
 
 

@@ -1,0 +1,69 @@
+"""Frozen values that files are read into: what they say beside their requirements. A plan without files needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dataloader.inputs.model import PypiRequirement, Requirement, SystemRequirements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """What one requirements.txt or environment.yml says, its ``-r`` and ``-c`` files included."""
+
+    path: str
+    requirements: tuple[Requirement, ...] = ()
+    """In the order of the file."""
+    constraints: tuple[PypiRequirement, ...] = ()
+    """Limit a project if something else brings it in (``-c``)."""
+    name: str | None = None
+    """Name of the environment (environment.yml)."""
+    channels: tuple[str, ...] = ()
+    """Most preferred first."""
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    """URLs, or absolute paths."""
+    no_index: bool = False
+    prerelease: bool = False
+    """``--pre``."""
+    only_binary: tuple[str, ...] = ()
+    no_binary: tuple[str, ...] = ()
+    require_hashes: bool = False
+    variables: tuple[tuple[str, str], ...] = ()
+    """Environment variables that activation should set (environment.yml)."""
+    notes: tuple[str, ...] = ()
+    """What was read and has no effect here, to be said to the user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PypiOptions:
+    """Where distributions come from, and which may be used."""
+
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    """URLs, or absolute paths."""
+    only_binary: tuple[str, ...] = ()
+    """Projects that are never built (pixi's ``no-build``); ``:all:`` for every project."""
+    no_binary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One set of tables; a manifest's top level is the feature ``default``."""
+
+    channels: tuple[tuple[str, int], ...] = ()
+    """``(channel, priority)``: higher first, then as written."""
+    platforms: tuple[str, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    """As written, conda first."""
+    by_platform: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
+    """From [target.PLATFORM]: a subdir, or ``linux``, ``osx``, ``unix``, ``win``."""
+    system: SystemRequirements = field(default_factory=SystemRequirements)
+    pypi: PypiOptions = PypiOptions()
+    stack: Mapping[str, str] = field(default_factory=dict)
+    """Axis -> version; the empty string means any version, ``none`` for cuda means CPU."""
+    gpus: tuple[str, ...] = ()
+    """GPU models or compute capabilities that must run it."""
