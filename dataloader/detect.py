@@ -42,17 +42,18 @@ _PROBE_SECONDS = 10.0
 
 
 def detect_target(
-    platform: str | None = None, environ: Mapping[str, str] | None = None, *, compiler: bool = True
+    platform: str | None = None, environ: Mapping[str, str] | None = None, *, for_stack: bool = False
 ) -> Target:
     """Describe this machine, or a usual machine of another ``platform`` (a conda subdir).
 
     ``CONDA_OVERRIDE_CUDA``, ``_GLIBC``, ``_ARCHSPEC`` and ``_LINUX`` replace what is detected; an empty value removes
-    it. Without ``compiler`` gcc is left out: asking it takes a process. Raises UsageError ``platform-unknown``.
+    it. ``for_stack`` leaves out what no stack depends on: gcc, which takes a process to ask, and libstdc++, a megabyte
+    to read. Raises UsageError ``platform-unknown``.
     """
     environ = os.environ if environ is None else environ
     here = detect_platform()
     if platform is None or platform == here:
-        return _overridden(_detect_host(here, os.uname(), environ, compiler=compiler), environ)
+        return _overridden(_detect_host(here, os.uname(), environ, for_stack=for_stack), environ)
     machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
     if platform not in machines:
         raise UsageError(
@@ -90,7 +91,7 @@ def with_system_requirements(target: Target, system: SystemRequirements) -> Targ
     return replace(target, **changes, assumed=assumed)  # type: ignore[arg-type]
 
 
-def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, str], *, compiler: bool) -> Target:
+def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, str], *, for_stack: bool) -> Target:
     linux = uname.sysname == "Linux"
     release = re.match(r"\d+(\.\d+)*", uname.release)
     glibc = detect_glibc() if linux else None
@@ -100,13 +101,13 @@ def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, st
         arch=uname.machine,
         glibc=glibc,
         musl=detect_musl(environ) if linux and glibc is None else None,
-        libstdcxx=detect_libstdcxx(uname.machine) if linux else None,
+        libstdcxx=detect_libstdcxx(uname.machine) if linux and not for_stack else None,
         kernel=release[0] if release else None,
         archspec=detect_archspec(uname.machine),
         driver=driver,
         driver_cuda=driver_cuda,
         gpus=gpus,
-        gcc=detect_gcc(environ) if compiler else None,
+        gcc=None if for_stack else detect_gcc(environ),
     )
 
 

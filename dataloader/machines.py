@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def make_targets(
-    request: Request, matrix: Matrix, environ: Mapping[str, str], *, compiler: bool = True
+    request: Request, matrix: Matrix, environ: Mapping[str, str], *, for_stack: bool = False
 ) -> tuple[Target, ...]:
     """Return the machines to solve for: those of ``--target``, or this one as the manifest has it.
 
-    This one's compiler is left out without ``compiler``: no stack depends on it.
+    ``for_stack`` leaves out of this one what no stack depends on.
     """
     from dataloader.detect import detect_target, with_system_requirements
 
@@ -30,7 +30,7 @@ def make_targets(
         from dataloader.inputs.target_file import load_target
 
         return load_target(request.target_file, matrix.capabilities)
-    target = with_system_requirements(detect_target(request.platform, environ, compiler=compiler), request.system)
+    target = with_system_requirements(detect_target(request.platform, environ, for_stack=for_stack), request.system)
     if not request.gpus:
         return (target,)
     from dataloader.inputs.target_file import find_gpu

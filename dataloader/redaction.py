@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 
-_USER_INFO = re.compile(r"(\w://)[^/\s'\"]+@")
-_QUERY = re.compile(r"(\w://[^\s'\"<>?#]*)\?[^\s'\"<>)]+")
-_TOKENS = re.compile(
-    r"((?:token|password|passwd|secret|api[_-]?key|signature|credential)=|/t/)[^&/\s'\"]+", re.IGNORECASE
-)
-_HEADER = re.compile(
-    r"((?i:authorization)['\"]?\s*[:=]\s*['\"]?\w+|\b(?:Basic|Bearer))\s+(?=\S*[\d=_.])[A-Za-z0-9+/_.~=-]{8,}"
-)
+# Text, compiled when something is to be said: most runs end before.
+_USER_INFO = r"(\w://)[^/\s'\"]+@"
+_QUERY = r"(\w://[^\s'\"<>?#]*)\?[^\s'\"<>)]+"
+_TOKENS = r"(?i)((?:token|password|passwd|secret|api[_-]?key|signature|credential)=|/t/)[^&/\s'\"]+"
+_HEADER = r"((?i:authorization)['\"]?\s*[:=]\s*['\"]?\w+|\b(?:Basic|Bearer))\s+(?=\S*[\d=_.])[A-Za-z0-9+/_.~=-]{8,}"
 
 
 def redact_tokens(text: str) -> str:
     """Text without the values of telling names, and without conda's ``/t/TOKEN``."""
-    return _TOKENS.sub(r"\1****", text)
+    return re.sub(_TOKENS, r"\1****", text)
 
 
 def redact(text: str) -> str:
@@ -27,6 +24,6 @@ def redact(text: str) -> str:
     >>> redact("Authorization: Basic dXNlcjpzZWNyZXQ=")
     'Authorization: Basic ****'
     """
-    text = _USER_INFO.sub(r"\1****@", text)
-    text = _QUERY.sub(r"\1?****", text)
-    return _HEADER.sub(r"\1 ****", redact_tokens(text))
+    text = re.sub(_USER_INFO, r"\1****@", text)
+    text = re.sub(_QUERY, r"\1?****", text)
+    return re.sub(_HEADER, r"\1 ****", redact_tokens(text))

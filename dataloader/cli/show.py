@@ -28,7 +28,7 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
     with session(options) as one:
         request = make_request(options, (), flags, environ=os.environ, here=Path.cwd())
         matrix = load_matrix(*([request.matrix] if request.matrix else []))
-        targets = make_targets(request, matrix, os.environ, compiler=False)
+        targets = make_targets(request, matrix, os.environ, for_stack=True)
         worlds = frozenset({"pypi"} if request.conda_mode == "never" else {"conda", "pypi"})
         channels = request.channels if request.channels_said and "conda" in worlds else ()
         stack = next(stacks(matrix, stack_request(matrix, request, worlds, channels), targets))

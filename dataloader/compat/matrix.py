@@ -238,12 +238,13 @@ def _refuse(problems: Sequence[str]) -> None:
 
 def _rows(placed: _Placed, table: str, kind: type[_T]) -> list[_T]:
     rows = []
+    known = frozenset(kind._fields)
     for row, _ in placed.values():
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+        values = {key: tuple(value) if type(value) is list else value for key, value in row.items() if key in known}
         if table == "build":
             values.setdefault("package", row["framework"])
             values.setdefault("versions", f"=={row['version']}")
-        rows.append(kind(**{key: value for key, value in values.items() if key in kind._fields}))  # type: ignore[call-overload]
+        rows.append(kind(**values))  # type: ignore[call-overload]
     return rows
 
 

@@ -25,11 +25,12 @@ def _matching(pattern: re.Pattern[str], what: str) -> Check:
     sound: set[str] = set()  # rows repeat their channels, Pythons and dates a thousand times
 
     def check(value: Any) -> str | None:
-        if not isinstance(value, str):
-            return f"{value!r} is not {what}"
-        if value in sound or pattern.fullmatch(value):
-            sound.add(value)
-            return None
+        if isinstance(value, str):
+            if value in sound:
+                return None
+            if pattern.fullmatch(value):
+                sound.add(value)
+                return None
         return f"{value!r} is not {what}"
 
     return check
@@ -39,7 +40,10 @@ def _each(check: Check) -> Check:
     def check_all(value: Any) -> str | None:
         if not isinstance(value, list):
             return f"{value!r} is not a list"
-        return next((problem for item in value if (problem := check(item))), None)
+        for item in value:
+            if problem := check(item):
+                return problem
+        return None
 
     return check_all
 

@@ -11,12 +11,13 @@ from dataloader.errors import UsageError
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
 from dataloader.names import normalized
 
-_CONDA_NAME = re.compile(r"[a-z0-9_][a-z0-9_.\-]*")
-_CONDA_CLAUSE = re.compile(r"\s*\(*\s*(?:(?:==|!=|<=|>=|~=|=|<|>)?\s*[0-9A-Za-z_.*+!\-]+|\^.*\$)\s*\)*\s*")
+# Text, compiled when a conda spec is read: many runs have none.
+_CONDA_NAME = r"[a-z0-9_][a-z0-9_.\-]*"
+_CONDA_CLAUSE = r"\s*\(*\s*(?:(?:==|!=|<=|>=|~=|=|<|>)?\s*[0-9A-Za-z_.*+!\-]+|\^.*\$)\s*\)*\s*"
 # The split of version and build is conda's own (conda.models.match_spec).
-_CONDA_VERSION_BUILD = re.compile(r"((?:.+?)[^><!,|]?)(?:(?<![=!|,<>~])(?:[ =])([^-=,|<>~]+?))?")
-_CONDA_BRACKETS = re.compile(r"\[(?P<inside>[^\[\]]*)\]\s*$")
-_CONDA_FIELD = re.compile(r"""\s*(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,'"]*)\s*(?:,|$)""")
+_CONDA_VERSION_BUILD = r"((?:.+?)[^><!,|]?)(?:(?<![=!|,<>~])(?:[ =])([^-=,|<>~]+?))?"
+_CONDA_BRACKETS = r"\[(?P<inside>[^\[\]]*)\]\s*$"
+_CONDA_FIELD = r"""\s*(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,'"]*)\s*(?:,|$)"""
 _CONDA_FIELDS = ("version", "build", "build_number", "channel", "subdir", "md5", "sha256")
 
 
@@ -172,20 +173,20 @@ def parse_conda(text: str, *, origin: str = "the command line") -> CondaRequirem
     """
     original, text = text, text.split(" #", 1)[0].strip()
     given: dict[str, str | None] = {}
-    if brackets := _CONDA_BRACKETS.search(text):
+    if brackets := re.search(_CONDA_BRACKETS, text):
         given = _bracket_fields(brackets["inside"], original, origin)
         text = text[: brackets.start()].strip()
     channel, _, text = text.rpartition("::")
     channel, subdir = _split_subdir(channel)
     match = re.match(r"([^ =<>!~\[\]]+)\s*(.*)$", text)
-    if match is None or not _CONDA_NAME.fullmatch(match[1].lower()):
+    if match is None or not re.fullmatch(_CONDA_NAME, match[1].lower()):
         raise _not_match_spec(
             original, origin, "the package's name is missing or has a character that names cannot have"
         )
     version, build = _version_and_build(match[2].strip())
     fields = {"version": version, "build": build, "channel": channel or None, "subdir": subdir} | given
     version = fields["version"]
-    if version is not None and not all(_CONDA_CLAUSE.fullmatch(clause) for clause in re.split(r"[,|]", version)):
+    if version is not None and not all(re.fullmatch(_CONDA_CLAUSE, clause) for clause in re.split(r"[,|]", version)):
         raise _not_match_spec(original, origin, f"{version!r} is not a version spec")
     return CondaRequirement(name=match[1].lower(), origin=origin, **{k: fields.get(k) for k in _CONDA_FIELDS})
 
@@ -199,7 +200,7 @@ def conda_version(text: str) -> str | None:
 def _version_and_build(text: str) -> tuple[str | None, str | None]:
     if not text:
         return None, None
-    match = _CONDA_VERSION_BUILD.fullmatch(text)
+    match = re.fullmatch(_CONDA_VERSION_BUILD, text)
     version, build = (match[1], match[2]) if match else (text, None)
     if version.startswith("=") and not version.startswith("=="):
         version = version[1:].strip()
@@ -218,7 +219,7 @@ def _bracket_fields(inside: str, text: str, origin: str) -> dict[str, str | None
     fields: dict[str, str | None] = {}
     position = 0
     while position < len(inside):
-        match = _CONDA_FIELD.match(inside, position)
+        match = re.compile(_CONDA_FIELD).match(inside, position)
         if match is None or match[1] not in _CONDA_FIELDS:
             known = ", ".join(_CONDA_FIELDS)
             raise _not_match_spec(text, origin, f"inside the brackets only {known} are read")
