@@ -5,8 +5,9 @@ Precedence: what is typed, then ``DATALOADER_*`` (both arrive in the options), t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ class Request:
     gpus: tuple[str, ...] = ()
     target_file: Path | None = None
     platform: str | None = None
-    settings: IndexSettings
+    read_settings: Callable[[], IndexSettings] = field(repr=False, compare=False)
+    """Settings of the network edge: a plan reads none."""
     prerelease: PrereleaseMode = "if-necessary"
     exclude_newer: str | None = None
     """As said: a day, a time, a duration, or ``framework`` (``dataloader.dates``)."""
@@ -56,6 +58,15 @@ class Request:
     matrix: Path | None = None
     notes: tuple[str, ...] = ()
     """What was read and has no effect, to be said."""
+
+    @property
+    def settings(self) -> IndexSettings:
+        """How indexes are asked.
+
+        Raises:
+            UsageError: ``setting-invalid``; when they are read for the first time.
+        """
+        return self.read_settings()
 
     @property
     def requested(self) -> tuple[str, ...]:
@@ -111,7 +122,6 @@ def make_request(
     """
     from dataloader.detect import detect_platform
     from dataloader.inputs.spec import parse_spec
-    from dataloader.settings import index_settings
 
     manifest = find(options, here)
     name = options.environment or DEFAULT_ENVIRONMENT
@@ -147,10 +157,7 @@ def make_request(
         gpus=environment.gpus if environment else (),
         target_file=options.target,
         platform=options.platform,
-        settings=replace(
-            index_settings(_index_flags(options), _index_manifest(environment, files, manifest), environ),
-            system=_system(options),
-        ),
+        read_settings=cache(lambda: _settings(options, _index_manifest(environment, files, manifest), environ)),
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None),
         exclude_newer=_exclude_newer(options, manifest),
         no_binary=(*options.no_binary, *(n for f in files for n in f.no_binary)),
@@ -267,6 +274,12 @@ def _latest(requirements: list[PypiRequirement]) -> tuple[PypiRequirement, ...]:
 
 def _latest_conda(requirements: list[CondaRequirement]) -> tuple[CondaRequirement, ...]:
     return tuple({r.name: r for r in requirements}.values())
+
+
+def _settings(options: CommonOptions, held: Mapping[str, object], environ: Mapping[str, str]) -> IndexSettings:
+    from dataloader.settings import index_settings
+
+    return replace(index_settings(_index_flags(options), held, environ), system=_system(options))
 
 
 def _index_flags(options: CommonOptions) -> dict[str, object]:

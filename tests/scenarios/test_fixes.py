@@ -115,7 +115,7 @@ def test_the_first_repair_of_a_refused_problem_solves(path: Path, tmp_path: Path
         manifest=None,
         lockfile=tmp_path / "lock",
         prefix=tmp_path / "prefix",
-        settings=IndexSettings(),
+        read_settings=IndexSettings,
         pypi=tuple(parse_pypi(text) for text in scenario.get("requirements", ())),
         stack={"python": scenario["python"]} if "python" in scenario else {},
     )
@@ -158,7 +158,7 @@ def _request(scenario: Mapping[str, Any], folder: Path, channels: tuple[str, ...
         manifest=None,
         lockfile=folder / "lock",
         prefix=folder / "prefix",
-        settings=IndexSettings(),
+        read_settings=IndexSettings,
         conda_mode="auto" if conda else "never",
         channels=channels or tuple(said.get("channels", ())),
         stack=MappingProxyType({**axes, **said.get("frameworks", {})}),
