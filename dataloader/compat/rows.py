@@ -161,6 +161,23 @@ class WheelIndex(NamedTuple):
     date: str
     note: str = ""
 
+    def url_of(self, cuda: str | None) -> str:
+        """The Simple API URL of the wheels for one CUDA version; None: for the CPU."""
+        return self.url.format(variant=variant(cuda))
+
+    def local_of(self, cuda: str | None) -> str:
+        """The local version label of the wheels for one CUDA version."""
+        return self.local.format(variant=variant(cuda))
+
+
+def variant(cuda: str | None) -> str:
+    """Return how wheel indexes spell a CUDA version.
+
+    >>> variant("11.8"), variant(None)
+    ('cu118', 'cpu')
+    """
+    return "cpu" if cuda is None else "cu" + cuda.replace(".", "")
+
 
 class ChannelName(NamedTuple):
     """A conda channel that is known by its name wherever it is served from."""

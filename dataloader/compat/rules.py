@@ -10,7 +10,7 @@ from dataloader.compat.companions import TORCH, companion_rules
 from dataloader.compat.labels import label_rules, places_of
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule, StackNeeds
-from dataloader.compat.rows import Build, PackageRule, World
+from dataloader.compat.rows import Build, PackageRule, World, variant
 from dataloader.compat.versions import admits, key, major, minor
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _of_build(
     return StackNeeds(
         requirements=(Bound(package=package, specifier=build.specifier, world=world),),
         rules=tuple(rules),
-        indexes=(index_url(matrix, index),) if index else (),
+        indexes=(matrix.indexes[index.channel].url_of(index.cuda),) if index else (),
         index_only=matrix.indexes[index.channel].projects if index else (),
         replaced=(build.project,) if package != build.project else (),
         places={project: place for row in reversed(of_torch) for project, place in places_of(matrix, row).items()},
@@ -137,20 +137,6 @@ def _index_row(wheels: Sequence[Build]) -> Build | None:
     return wheels[0] if wheels else None
 
 
-def index_url(matrix: Matrix, row: Build) -> str:
-    """Return the Simple API URL of the index that carries a build."""
-    return matrix.indexes[row.channel].url.format(variant=variant(row.cuda))
-
-
-def variant(cuda: str | None) -> str:
-    """Return how wheel indexes spell a CUDA version.
-
-    >>> variant("11.8"), variant(None)
-    ('cu118', 'cpu')
-    """
-    return "cpu" if cuda is None else "cu" + cuda.replace(".", "")
-
-
 def _wheel_rules(matrix: Matrix, stack: Stack, build: FrameworkBuild, wheels: Sequence[Build]) -> Iterator[Rule]:
     """Which wheels are the wanted build, and the CUDA libraries that their metadata does not bring."""
     if not wheels:
@@ -159,7 +145,7 @@ def _wheel_rules(matrix: Matrix, stack: Stack, build: FrameworkBuild, wheels: Se
     when = Bound(package=_package(build, wheels), world="pypi")
     index = _index_row(wheels)
     if index:
-        local = matrix.indexes[index.channel].local.format(variant=variant(index.cuda))
+        local = matrix.indexes[index.channel].local_of(index.cuda)
         specifier = f"=={build.version}+{local}"
         why = f"{build.project} {build.version} for {_title(row)} is the wheel {build.version}+{local}"
         yield _limit(f"{row.id}-wheel", when, (Bound(package=when.package, specifier=specifier),), why, row)
@@ -183,7 +169,7 @@ def _wheel_rules(matrix: Matrix, stack: Stack, build: FrameworkBuild, wheels: Se
 def _other_locals(matrix: Matrix, build: FrameworkBuild) -> Iterator[str]:
     for row in matrix.builds[build.project]:
         if row.version == build.version and row.cuda != build.cuda and row.channel in matrix.indexes:
-            yield matrix.indexes[row.channel].local.format(variant=variant(row.cuda))
+            yield matrix.indexes[row.channel].local_of(row.cuda)
 
 
 def wheel_bounds(matrix: Matrix, row: Build, axes: Mapping[str, str]) -> Iterator[Bound]:

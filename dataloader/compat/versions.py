@@ -6,7 +6,9 @@ holds matrix rows to the plain subset, and what else a person may ask for (a pre
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 _PLAIN = re.compile(r"v?(\d+(?:\.\d+)*)(?:\.?post(\d+))?(?:\+[0-9A-Za-z.]+)?", re.ASCII)
@@ -71,26 +73,33 @@ def admits(specifier: str, version: str) -> bool:
 
 
 def _admits_clause(clause: str, version: str) -> bool:
+    compared, bound, star = _parsed(clause)
+    if star or compared == "~=":
+        prefix = release(bound) if star else release(bound)[:-1]
+        inside = _begins(version, prefix)
+        if compared == "~=":
+            return inside and key(version) >= key(bound)
+        return inside if compared == "==" else not inside
+    return _COMPARED[compared](key(version), key(bound))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(clause: str) -> tuple[str, str, bool]:
     found = _CLAUSE.fullmatch(clause)
     if not found:
         raise ValueError(f"{clause!r} is not a plain clause")
-    operator, bound, star = found[1], found[2], found[3]
-    if star or operator == "~=":
-        prefix = release(bound) if star else release(bound)[:-1]
-        inside = _begins(version, prefix)
-        if operator == "~=":
-            return inside and key(version) >= key(bound)
-        return inside if operator == "==" else not inside
-    mine, theirs = key(version), key(bound)
-    return {
-        "==": mine == theirs,
-        "!=": mine != theirs,
-        "<=": mine <= theirs,
-        ">=": mine >= theirs,
-        "<": mine < theirs,
-        # PEP 440: >V does not admit a post-release of V.
-        ">": mine > theirs and (mine[0] != theirs[0] or theirs[1] >= 0),
-    }[operator]
+    return found[1], found[2], bool(found[3])
+
+
+_COMPARED: Mapping[str, Callable[[Key, Key], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    # PEP 440: >V does not admit a post-release of V.
+    ">": lambda mine, theirs: mine > theirs and (mine[0] != theirs[0] or theirs[1] >= 0),
+}
 
 
 def _begins(version: str, prefix: tuple[int, ...]) -> bool:

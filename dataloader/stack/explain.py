@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
+from typing import NamedTuple
 
 from resolvelib import ResolutionImpossible
 
 from dataloader.compat.rows import Build
-from dataloader.compat.rules import index_url
 from dataloader.compat.versions import admits, key, specifier_of
 from dataloader.errors import ResolutionFailure
 from dataloader.stack.model import CPU, StackRequest
@@ -123,8 +122,7 @@ def _pool_causes(space: Space) -> Iterator[str]:
         yield f"each of {', '.join(good)} has a stack, but no one stack fits them all"
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
+class _Trial(NamedTuple):
     """One build held against everything that is fixed."""
 
     row: Build
@@ -279,7 +277,7 @@ def _places_sentence(space: Space, project: str, rows: Sequence[Build]) -> str:
     places = [
         channel_title(row.channel)
         if row.channel.startswith("conda:") or row.channel == "pypi"
-        else index_url(space.matrix, row)
+        else space.matrix.indexes[row.channel].url_of(row.cuda)
         for row in fitting or rows
     ]
     newest = max(fitting or rows, key=lambda row: key(row.version))

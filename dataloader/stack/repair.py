@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
 from types import MappingProxyType
+from typing import NamedTuple
 
 from dataloader.compat.versions import admits, key, major, minor, near, specifier_of
 from dataloader.stack.model import CPU, Stack, StackRequest
@@ -32,8 +33,7 @@ class Repair:
     stack: Stack
 
 
-@dataclass(frozen=True, slots=True)
-class _Edit:
+class _Edit(NamedTuple):
     axis: str
     value: str | None
     text: str

@@ -10,11 +10,12 @@ from weakref import WeakKeyDictionary
 
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
-from dataloader.compat.versions import key, minor
+from dataloader.compat.versions import key, minor, specifier_of
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import (
     Candidate,
     Need,
+    has_version,
     is_full,
     needs_of_build,
     needs_of_cuda,
@@ -120,9 +121,9 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
         matrix=matrix, request=request, pools=pools, candidates=candidates, wishes=tuple(needs_of_request(request))
     )
     candidates["cuda"] = tuple(candidate for candidate in candidates["cuda"] if space.is_viable(candidate))
-    for project in request.frameworks:
-        whole = _usable(matrix, request, project)
-        candidates[project] = tuple(candidate for candidate in whole if space.is_viable(candidate))
+    for project, wish in request.frameworks.items():
+        asked = _asked(matrix, request, project, wish)
+        candidates[project] = tuple(candidate for candidate in asked if space.is_viable(candidate))
     return space
 
 
@@ -131,12 +132,21 @@ def all_cudas(matrix: Matrix) -> list[Candidate]:
     return [Candidate(axis="cuda", value=value) for value in (*reversed(tuple(matrix.toolkits)), CPU)]
 
 
-def _usable(matrix: Matrix, request: StackRequest, project: str) -> tuple[Candidate, ...]:
-    def make() -> Iterator[Candidate]:
+def _asked(matrix: Matrix, request: StackRequest, project: str, wish: str) -> tuple[Candidate, ...]:
+    """The builds of a framework that the request may take and that speak for a version asked for, best first."""
+    specifier = specifier_of(wish)
+
+    def usable() -> Iterator[Candidate]:
         for row in usable_rows(matrix, request, project):
             yield Candidate(axis=project, value=row.version, row=row)
 
-    return _remembered(matrix, (project, request.worlds, request.channels, request.indexes), make)
+    def asked() -> Iterator[Candidate]:
+        for candidate in _remembered(matrix, offered, usable):
+            if candidate.row and has_version(candidate.row, specifier):
+                yield candidate
+
+    offered = (project, request.worlds, request.channels, request.indexes)
+    return _remembered(matrix, (*offered, specifier), asked)
 
 
 def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Build]:

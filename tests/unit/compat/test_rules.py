@@ -8,7 +8,8 @@ import pytest
 
 from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.compat.model import Bound, Rule, StackNeeds
-from dataloader.compat.rules import needs_of, parse_bound, variant
+from dataloader.compat.rows import variant
+from dataloader.compat.rules import needs_of, parse_bound
 from dataloader.stack import Stack, StackRequest, iter_stacks
 from dataloader.target import Gpu, Target
 
