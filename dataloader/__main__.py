@@ -11,7 +11,7 @@ import sys
 def main() -> None:
     """Run the command line of this process and end it with its exit code."""
     arguments = sys.argv[1:]
-    # typer alone takes 70 ms to import; these answers need none of it.
+    # The command line takes 40 ms to import; these answers need none of it.
     if arguments == ["--version"]:
         from dataloader import __version__
 
