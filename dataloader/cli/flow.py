@@ -185,6 +185,9 @@ async def _current_lock(
 
 # -- stages
 
+_UNDER_WAY = 0.01
+"""Seconds for requests to be sent, besides what the import of httpx takes."""
+
 
 async def _solve(
     one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
@@ -195,8 +198,10 @@ async def _solve(
     from dataloader.locking import preload
 
     one.reporter.start("solve", "solving", None, "packages")
-    # The first pages are on their way while the solver is imported.
+    # The first pages are on their way while the solver is imported; two threads that import at once hinder each other.
     ahead = [asyncio.create_task(client.project(r.name)) for r in request.pypi if not (r.url or r.index)]
+    if ahead:
+        await asyncio.wait(ahead, timeout=_UNDER_WAY)
     await asyncio.to_thread(preload)
     try:
         return request, await _lock_of(one, request, client, old, one.reporter, proof)

@@ -7,6 +7,7 @@ cached makes none.
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +35,15 @@ class Clients:
 
     def asynchronous(self, *, http2: bool) -> httpx.AsyncClient:
         """For many small requests: over HTTP/2 they share one connection a host."""
-        import httpx
-
         if http2 not in self._asynchronous:
+            options = self._options(self._settings.concurrency)
+            import httpx
+
             transports: dict[str, httpx.AsyncBaseTransport | None] = {
                 f"all://{host}": httpx.AsyncHTTPTransport(verify=False, http2=http2)
                 for host in self._settings.trusted_hosts
             }
-            self._asynchronous[http2] = httpx.AsyncClient(
-                http2=http2, mounts=transports or None, **self._options(self._settings.concurrency)
-            )
+            self._asynchronous[http2] = httpx.AsyncClient(http2=http2, mounts=transports or None, **options)
         return self._asynchronous[http2]
 
     def blocking(self) -> httpx.Client:
@@ -51,14 +51,15 @@ class Clients:
 
         A body comes in pieces of 16 KiB (a TLS record), and asyncio's share of each is most of the work.
         """
-        import httpx
-
         with self._lock:
             if self._blocking is None:
+                options = self._options(self._settings.downloads)
+                import httpx
+
                 transports: dict[str, httpx.BaseTransport | None] = {
                     f"all://{host}": httpx.HTTPTransport(verify=False) for host in self._settings.trusted_hosts
                 }
-                self._blocking = httpx.Client(mounts=transports or None, **self._options(self._settings.downloads))
+                self._blocking = httpx.Client(mounts=transports or None, **options)
             return self._blocking
 
     async def aclose(self) -> None:
@@ -69,13 +70,16 @@ class Clients:
             self._blocking.close()
 
     def _options(self, connections: int) -> dict[str, Any]:
-        import httpx
+        # OpenSSL reads certificates without Python's lock: on another processor while httpx is imported.
+        with ThreadPoolExecutor(1) as beside:
+            context = beside.submit(self._tls_context)
+            import httpx
 
         settings = self._settings
         return {
             "transport": self._transport,
             # httpx writes the protocols it wants into the context, so clients cannot share one.
-            "verify": self._tls_context(),
+            "verify": context.result(),
             "limits": httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             "proxy": settings.proxy,
             "follow_redirects": True,

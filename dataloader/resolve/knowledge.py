@@ -216,13 +216,15 @@ class Knowledge:
             for bound in companion_bounds(metadata, frozenset(self.settled))
         )
 
-    def likely(self, project: Project, specifier: str) -> Wheel | None:
-        """Return the newest candidate that ``specifier`` and those met so far admit, for reading ahead."""
+    def likely(self, project: Project, specifier: str, others: Iterable[str]) -> Wheel | None:
+        """Return the newest candidate that ``specifier`` admits, and ``others`` and those met so far if they can."""
         wanted = SpecifierSet(specifier)
         wheels = project.usable(prereleases=bool(wanted.prereleases), pinned=self.pinned[project.name])
         space = VersionSpace(w.text for w in wheels)
         admitted = self._agreed(space, project.name)
-        return self._newest(wheels, (admitted & space.admitted(specifier)) or admitted)
+        for each in (specifier, *others):
+            admitted = (admitted & space.admitted(each)) or admitted
+        return self._newest(wheels, admitted)
 
     def wants(self, wheel: Wheel, metadata: WheelMetadata) -> tuple[tuple[str, str], ...]:
         """Return what a wheel needs on the likely Python, for reading ahead."""

@@ -7,7 +7,8 @@ elsewhere, step by step, so the answer does not depend on which request came bac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
 from dataloader.errors import DataloaderError, IntegrityError
@@ -38,8 +39,8 @@ class Sorter(Protocol):
 class Guess(Protocol):
     """Says which requirements a wheel's METADATA will bring, and which candidate is likely."""
 
-    def likely(self, project: Project, specifier: str) -> Wheel | None:
-        """Return the candidate that a specifier makes likely."""
+    def likely(self, project: Project, specifier: str, others: Iterable[str]) -> Wheel | None:
+        """Return the candidate that a specifier makes likely, and those that ``others`` want of the project."""
         ...
 
     def wants(self, wheel: Wheel, metadata: WheelMetadata) -> tuple[tuple[str, str], ...]:
@@ -58,7 +59,8 @@ class Reader:
         self._projects: dict[str, asyncio.Task[Project]] = {}
         self._metadata: dict[str, asyncio.Task[WheelMetadata | None]] = {}
         self._warmers: set[asyncio.Task[None]] = set()
-        self._warmed: set[tuple[str, str]] = set()
+        self._warmed: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        """Project -> the specifiers that were met while reading ahead."""
 
     async def project(self, name: str) -> Project:
         """Return a project's candidates."""
@@ -75,8 +77,8 @@ class Reader:
 
     def warm(self, name: str, specifier: str) -> None:
         """Start reading a project and what its likely candidate needs. Failures wait until somebody asks in earnest."""
-        if (name, specifier) not in self._warmed:
-            self._warmed.add((name, specifier))
+        if specifier not in self._warmed[name]:
+            self._warmed[name][specifier] = None
             task = asyncio.create_task(self._warm(name, specifier))
             self._warmers.add(task)
             task.add_done_callback(self._warmed_up)
@@ -107,7 +109,8 @@ class Reader:
 
     async def _warm(self, name: str, specifier: str) -> None:
         try:
-            wheel = self._guess.likely(await self.project(name), specifier)
+            project = await self.project(name)  # meanwhile others may have said what they want of it
+            wheel = self._guess.likely(project, specifier, self._warmed[name])
             metadata = await self.metadata(wheel) if wheel else None
         except DataloaderError:
             return  # the same task is awaited again by whoever needs it, and raises there
