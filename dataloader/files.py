@@ -8,12 +8,14 @@ from pathlib import Path
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write ``data`` under another name and rename it into place; a failure leaves what was there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Processes of several machines may write to one volume: their numbers are not enough to tell them apart.
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
     try:
         temporary.write_bytes(data)
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def keep_file(path: Path, data: bytes) -> OSError | None:
@@ -22,8 +24,11 @@ def keep_file(path: Path, data: bytes) -> OSError | None:
     A full or read-only cache only costs time, so the error is returned, to be told or not.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, data)
+        try:
+            replace_file(path, data)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, data)
     except OSError as error:
         return error
     return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataloader.files import keep_file
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.reporter import Reporter
 
@@ -135,17 +135,8 @@ class IndexStore:
         if not self._writable:
             return
         line = json.dumps({**head, "version": _VERSION, "crc": zlib.crc32(body)})
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-            try:
-                with open(handle, "wb") as file:
-                    file.write(line.encode() + b"\n" + body)
-                Path(name).replace(path)
-            except OSError:
-                Path(name).unlink(missing_ok=True)
-                raise
-        except OSError as error:
+        error = keep_file(path, line.encode() + b"\n" + body)
+        if error is not None:
             self._writable = False
             self._reporter.debug(
                 f"The index cache {self._root} cannot be written ({error.strerror}); going on without."
