@@ -6,13 +6,11 @@ case and ``html.parser`` everything else; both give the same links.
 
 from __future__ import annotations
 
-import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from html.parser import HTMLParser
 from typing import TypeAlias
 from urllib.parse import unquote, urljoin
 
@@ -168,15 +166,7 @@ def plain_links(text: str) -> Iterator[Link]:
                 yanked = said
             elif name is None or name.startswith("data-"):
                 raise NotPlainError
-        yield href.strip(), _fragment_hash(fragment), requires, yanked, uploaded, dist_info if core is None else core
-
-
-def slow_links(text: str) -> tuple[str | None, list[Link]]:
-    """The page's base URL, if it has one, and its links, by ``html.parser``; for pages of any form."""
-    parser = _Links()
-    parser.feed(text)
-    parser.close()
-    return parser.base, parser.links
+        yield href.strip(), fragment_hash(fragment), requires, yanked, uploaded, dist_info if core is None else core
 
 
 @lru_cache(maxsize=256)
@@ -185,29 +175,11 @@ def _attribute_name(text: str) -> str | None:
     return None if match is None or match[1] == "href" else match[1]
 
 
-_unescape = lru_cache(maxsize=1024)(html.unescape)
+@lru_cache(maxsize=1024)
+def _unescape(text: str) -> str:
+    import html  # for the few pages with entities
 
-
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.base: str | None = None
-        self.links: list[Link] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found: dict[str, str] = {}
-        for name, value in attrs:
-            # Of a repeated attribute the first counts (HTML standard).
-            found.setdefault(name, value or "")
-        if "href" not in found:
-            return
-        if tag == "a":
-            href, _, fragment = found["href"].strip().partition("#")
-            requires, yanked, uploaded = map(found.get, ("data-requires-python", "data-yanked", "data-upload-time"))
-            core = found.get("data-core-metadata", found.get("data-dist-info-metadata"))
-            self.links.append((href.strip(), _fragment_hash(fragment), requires, yanked, uploaded, core))
-        elif tag == "base" and self.base is None:
-            self.base = found["href"]
+    return html.unescape(text)
 
 
 def _read_html(text: str, url: str, draft: _Draft) -> None:
@@ -218,6 +190,8 @@ def _read_html(text: str, url: str, draft: _Draft) -> None:
     except NotPlainError:
         draft.files.clear()
         draft.skipped.clear()
+        from dataloader.index.any_html import slow_links
+
         base, links = slow_links(text)
         _add_links(links, (_absolute(base, url) if base else None) or url, draft)
 
@@ -244,7 +218,7 @@ def _add_links(links: Iterable[Link], base: str, draft: _Draft) -> None:
         )
 
 
-def _fragment_hash(fragment: str) -> str | None:
+def fragment_hash(fragment: str) -> str | None:
     if len(fragment) == 71 and fragment.startswith("sha256="):
         return fragment[7:].lower()
     for part in fragment.split("&") if "&" in fragment else ():
@@ -313,13 +287,13 @@ def _string(value: object) -> str | None:
 
 
 def _json_announced(value: object) -> str | None:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return _sha256_of(value) or ""
     return "" if value else None
 
 
 def _sha256_of(hashes: object) -> str | None:
-    value = hashes.get("sha256") if isinstance(hashes, Mapping) else None
+    value = hashes.get("sha256") if isinstance(hashes, dict) else None
     return value.lower() if isinstance(value, str) and len(value) == 64 else None
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataloader.errors import IndexUnavailable
+from dataloader.index.any_html import slow_links
 from dataloader.index.model import IndexFile
-from dataloader.index.pages import NotPlainError, Page, parse_page, plain_links, slow_links
+from dataloader.index.pages import NotPlainError, Page, parse_page, plain_links
 from dataloader.index.system import System
 
 HASH = "a" * 64
