@@ -38,7 +38,7 @@ class MemberFile:
 
     def close(self) -> None:
         """Write nothing any more."""
-        if self._file is not None:
+        if self._file is not None and not self._file.closed:
             self._file.close()
             self._mtime_ns = os.stat(self._path).st_mtime_ns
 
