@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-_FAR = 8 << 20
+_FAR = 4 << 20
 """Bytes that wait to be worked on, at most; then who brings more waits too."""
 
 
