@@ -65,9 +65,12 @@ class Contradiction:
         return not self.gpu or any(gpu.capability == self.gpu for target in targets for gpu in target.gpus)
 
     def rule(self) -> Rule:
-        """As the solver is told."""
+        """As the solver is told. One file may contradict several others in the same way: the name tells them apart."""
+        import hashlib  # for those who have learnt something
+
+        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:8]
         return Rule(
-            id=f"learned-{self.artefact.name}-{self.artefact.version}-{self.kind}",
+            id=f"learned-{self.artefact.name}-{self.artefact.version}-{self.kind}-{digest}",
             when=self.artefact.bound(),
             then=self.then,
             requires=self.requires,

@@ -29,6 +29,12 @@ def test_a_pair_is_a_rule_on_the_first_file_that_excludes_the_second_version() -
     assert rule.then == (Bound(package="engine", specifier="!=1.0", world="pypi"),)
 
 
+def test_each_of_several_facts_of_one_file_has_a_name_of_its_own() -> None:
+    other = exclusion(FAST, replace(ENGINE, version="1.1"), "undefined-symbol", PAIR.why)
+
+    assert len({each.rule().id for each in (PAIR, other, from_dict(to_dict(PAIR)))}) == 2
+
+
 @pytest.mark.parametrize(("first", "second"), [(FAST, BLAS), (BLAS, FAST)])
 def test_of_two_worlds_the_rule_hangs_on_the_conda_build(first: Artefact, second: Artefact) -> None:
     rule = exclusion(first, second, "clobbered-path", "").rule()
