@@ -183,13 +183,13 @@ def _add(
         shutil.copyfileobj(stream, file, 1 << 20)
         file.flush()
         try:
-            facts, symbols = read_elf(Path(file.name))
+            facts, undefined = read_elf(Path(file.name))
         except MalformedElf as error:
             malformed[name] = str(error)
             return
         libraries[name] = facts
         # Under what the bytes are, not under what a record of the archive says they are.
-        cache.store(hash_file(file.name), facts, symbols)
+        cache.store(hash_file(file.name), facts, undefined)
 
 
 def _read_conda(path: Path, cache: FactsCache) -> ArchiveFacts:

@@ -2,8 +2,8 @@
 
 Layout below the cache directory::
 
-    elf-3/ab/abcd....json     facts of the file with that SHA-256 (or of that inode, where its hash is not known)
-    elf-3/ab/abcd....sym      its dynamic symbols: four fields of NUL-separated names, the undefined ones first
+    elf-4/ab/abcd....elf      facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
+                              line of JSON, then the names of its undefined symbols, separated by NUL
     prefix-2/....json         what the last run saw in one prefix: stat -> hash, and which symbol lookups succeeded
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
@@ -23,12 +23,8 @@ from dataloader.files import keep_file
 from dataloader.verify.elf import ElfFacts
 from dataloader.verify.elf_symbols import VersionNeed
 from dataloader.verify.gpucode import GpuCode
-from dataloader.verify.symbols import Symbols
 
-_RECENT = 16 << 20
-"""Bytes of names that are kept in memory after they were written: the run that read them looks them up next."""
-
-
+_MAX_LINE = 64 << 20
 _FACTS = tuple(each.name for each in fields(ElfFacts))
 
 
@@ -88,60 +84,48 @@ class FactsCache:
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
-        self._recent: dict[str, Symbols] = {}
 
-    def _entry(self, key: str, suffix: str) -> Path | None:
+    def _entry(self, key: str) -> Path | None:
         if self.root is None:
             return None
         name = key if len(key) == 64 and key.isalnum() else hashlib.sha256(key.encode()).hexdigest()
-        return self.root / "elf-3" / name[:2] / (name + suffix)
+        return self.root / "elf-4" / name[:2] / f"{name}.elf"
 
     def has(self, key: str) -> bool:
         """Whether there is an entry under ``key``."""
-        path = self._entry(key, ".json")
+        path = self._entry(key)
         return path is not None and path.exists()
 
     def load_facts(self, key: str) -> ElfFacts | None:
         """Facts stored under ``key``."""
-        path = self._entry(key, ".json")
+        path = self._entry(key)
         if path is None:
             return None
         try:
-            return facts_from_dict(json.loads(path.read_bytes()))
+            with path.open("rb") as file:
+                return facts_from_dict(json.loads(file.readline(_MAX_LINE)))
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
 
-    def load_symbols(self, key: str) -> Symbols | None:
-        """Symbols stored under ``key``."""
-        recent = self._recent.pop(key, None)
-        path = self._entry(key, ".sym")
-        if recent is not None or path is None:
-            return recent
-        try:
-            return Symbols.from_bytes(path.read_bytes())
-        except (OSError, ValueError):
-            return None
-
     def load_undefined(self, key: str) -> frozenset[bytes] | None:
-        """Undefined symbols stored under ``key``."""
-        path = self._entry(key, ".sym")
-        try:
-            if path is None or key in self._recent:
-                return self._recent[key].undefined
-            with path.open("rb") as file:
-                return Symbols.undefined_in(file)
-        except (OSError, ValueError, KeyError):
+        """Undefined symbols stored under ``key``, as :func:`~dataloader.verify.elf.read_elf` gives them."""
+        path = self._entry(key)
+        if path is None:
             return None
+        try:
+            _, newline, names = path.read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        if not newline:
+            return None
+        return frozenset(names.split(b"\0")) if names else frozenset()
 
-    def store(self, key: str, facts: ElfFacts, symbols: Symbols) -> None:
+    def store(self, key: str, facts: ElfFacts, undefined: frozenset[bytes]) -> None:
         """Keep both; a full or read-only cache is no reason to fail."""
-        if sum(each.size for each in self._recent.values()) + symbols.size <= _RECENT:
-            self._recent[key] = symbols
-        entry, blob = self._entry(key, ".json"), self._entry(key, ".sym")
-        if entry is None or blob is None:
-            return
-        keep_file(blob, symbols.to_bytes())
-        keep_file(entry, json.dumps(facts_to_dict(facts), sort_keys=True).encode())
+        path = self._entry(key)
+        if path is not None:
+            line = json.dumps(facts_to_dict(facts), sort_keys=True).encode()
+            keep_file(path, line + b"\n" + b"\0".join(sorted(undefined)))
 
     def _state_path(self, prefix: Path) -> Path | None:
         if self.root is None:

@@ -6,7 +6,9 @@ Hostile input raises :class:`MalformedElf`, with what is wrong, and nothing else
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -33,16 +35,18 @@ from dataloader.verify.elf_image import (
     read_segments,
 )
 from dataloader.verify.elf_symbols import (
+    SymbolTable,
     VersionNeed,
-    read_symbols,
     read_version_definitions,
     read_version_needs,
     relocated_symbols,
 )
 from dataloader.verify.gpucode import Bytes, GpuCode, read_gpu_code
-from dataloader.verify.symbols import Symbols
+from dataloader.verify.symbols import Asked, Definitions
 
 _MAX_SEARCH: Final = 1 << 30
+_MAX_MODULES: Final = 1 << 12
+_MODULE_INIT: Final = re.compile(rb"PyInitU?_[^\0]{1,255}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,7 @@ _ABI_CHECK: Final = b"compiled against ABI version"
 """What ``import_array`` of NumPy 1 says when it refuses: NumPy's C API is in the file."""
 
 
-def _numpy_api(data: Bytes, rodata: tuple[int, int], symbols: Symbols) -> int | None:
+def _numpy_api(data: Bytes, rodata: tuple[int, int], undefined: frozenset[bytes]) -> int | None:
     """Which NumPy an extension was compiled for.
 
     NumPy 2's headers try ``numpy._core._multiarray_umath`` first and fall back to the old name; NumPy 1's know only
@@ -99,7 +103,7 @@ def _numpy_api(data: Bytes, rodata: tuple[int, int], symbols: Symbols) -> int | 
     for it when the first array passes, and refuses nothing; before 2.12 it finds an item size of 0 in NumPy 2's dtypes.
     """
     start, end = rodata[0], rodata[0] + min(rodata[1], _MAX_SEARCH)
-    if not symbols.needs(b"PyCapsule_GetPointer") or data.find(b"_ARRAY_API", start, end) < 0:
+    if b"PyCapsule_GetPointer" not in undefined or data.find(b"_ARRAY_API", start, end) < 0:
         return None
     if data.find(b"numpy._core", start, end) >= 0:
         return 2
@@ -109,8 +113,8 @@ def _numpy_api(data: Bytes, rodata: tuple[int, int], symbols: Symbols) -> int | 
     return 1 if data.find(_ABI_CHECK, start, end) >= 0 else 0
 
 
-def parse_elf(data: Bytes) -> tuple[ElfFacts, Symbols]:
-    """Facts and dynamic symbols of an ELF image.
+def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
+    """Facts of an ELF image, and its undefined symbols that are not weak: ``name`` or ``name@version``.
 
     Raises:
         MalformedElf: it is no ELF file, or one whose tables cannot be followed.
@@ -130,11 +134,12 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, Symbols]:
             interpreter=segments.interpreter,
             truncated=segments.truncated,
         )
-        return facts, Symbols()
+        return facts, frozenset()
     read_dynamic(reader, *segments.dynamic)
     needs, names = read_version_needs(reader)
     definitions = read_version_definitions(reader, names)
-    symbols = read_symbols(reader, header, names)
+    symbols = SymbolTable(reader, header, names)
+    undefined = symbols.undefined()
     dynamic = reader.dynamic
     sections = read_sections(reader, header)
     rodata = sections.get(".rodata", (0, reader.size))
@@ -157,19 +162,20 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, Symbols]:
         version_needs=needs,
         version_definitions=definitions,
         gpu=read_gpu_code(data, sections),
-        python_init=_python_modules(symbols) if b"PyInit" in reader.strings else (),
-        numpy_api=_numpy_api(data, rodata, symbols),
+        python_init=_python_modules(reader.strings, symbols),
+        numpy_api=_numpy_api(data, rodata, undefined),
     )
-    return facts, symbols
+    return facts, undefined
 
 
-def _python_modules(symbols: Symbols) -> tuple[str, ...]:
-    names = {*symbols.names(b"PyInit_"), *symbols.names(b"PyInitU_")}
+def _python_modules(strings: bytes, symbols: SymbolTable) -> tuple[str, ...]:
+    candidates = {match.group() for match in islice(_MODULE_INIT.finditer(strings), _MAX_MODULES)}
+    names = symbols.definitions(Asked(candidates)).plain if candidates else ()
     return tuple(sorted(os.fsdecode(name.split(b"_", 1)[1]) for name in names))
 
 
-def read_elf(path: Path) -> tuple[ElfFacts, Symbols]:
-    """Facts and dynamic symbols of the ELF file at ``path``.
+def read_elf(path: Path) -> tuple[ElfFacts, frozenset[bytes]]:
+    """Facts of the ELF file at ``path``, and its undefined symbols as :func:`parse_elf` has them.
 
     Raises:
         MalformedElf: the file is none, or is broken.
@@ -180,6 +186,34 @@ def read_elf(path: Path) -> tuple[ElfFacts, Symbols]:
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
         return parse_elf(FileBytes(file.fileno()))
+
+
+def find_definitions(data: Bytes, asked: Asked) -> Definitions:
+    """What an ELF image defines of the names that are asked for.
+
+    Raises:
+        MalformedElf: it is no ELF file, or one whose tables cannot be followed.
+    """
+    reader = Reader(data)
+    header = read_header(reader)
+    where = read_segments(reader, header).dynamic
+    if where is None:
+        return Definitions()
+    read_dynamic(reader, *where)
+    _, versions = read_version_needs(reader)
+    read_version_definitions(reader, versions)
+    return SymbolTable(reader, header, versions).definitions(asked)
+
+
+def read_definitions(path: Path, asked: Asked) -> Definitions:
+    """:func:`find_definitions` in the ELF file at ``path``.
+
+    Raises:
+        MalformedElf: the file is none, or is broken.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return find_definitions(FileBytes(file.fileno()), asked)
 
 
 def read_relocated_names(path: Path) -> frozenset[bytes]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from itertools import compress
+from typing import Final
 
 from dataloader.verify.elf_image import (
     DT_GNU_HASH,
@@ -35,11 +35,11 @@ from dataloader.verify.elf_image import (
     Reader,
     read_words,
 )
-from dataloader.verify.symbols import Symbols
+from dataloader.verify.symbols import Asked, Definitions
 
 _MAX_CHAIN: Final = 1 << 16
-_ROWS: Final = 1 << 13
-"""Rows of the table that are taken apart at a time: a library may have 300,000, and names of 180 bytes."""
+_MAX_NAMES: Final = 256 << 20
+"""Bytes of names taken from one table: rows of a hostile file may all begin within one long string."""
 MAX_VERSIONS: Final = 1 << 16
 
 
@@ -116,25 +116,24 @@ def _symbol_count(reader: Reader, header: Header) -> int:
         return reader.unpack("II", reader.offset_of(reader.dynamic[DT_HASH]))[1]
     count = 0
     if DT_GNU_HASH in reader.dynamic:
-        count = _gnu_hash_count(reader)
+        first, chains = _gnu_hash_table(reader)
+        count = first + len(chains)
     return max(count, max(relocated_symbols(reader), default=0) + 1)
 
 
-def _gnu_hash_count(reader: Reader) -> int:
-    """One more than the highest symbol index in the GNU hash table."""
+def _gnu_hash_table(reader: Reader) -> tuple[int, array[int]]:
+    """The first symbol of the GNU hash table, and the hashes of it and all that follow, but for their lowest bits."""
     at = reader.offset_of(reader.dynamic[DT_GNU_HASH])
     buckets, first, bloom, _ = reader.unpack("IIII", at)
     table = at + 16 + bloom * (reader.layout.bits // 8)
-    word = struct.Struct(reader.layout.order + "I")
-    top = max((value for (value,) in word.iter_unpack(reader.view(table, 4 * buckets))), default=0)
-    if top < first:
-        return first
-    chain = table + 4 * buckets + 4 * (top - first)
+    chains = table + 4 * buckets
+    count = max(read_words(reader, table, 4 * buckets, "I"), default=0) + 1 - first
+    if count <= 0:
+        return first, array("I")
     for _ in range(_MAX_CHAIN):
-        if reader.unpack("I", chain)[0] & 1:
-            return top + 1
-        chain += 4
-        top += 1
+        if reader.unpack("I", chains + 4 * (count - 1))[0] & 1:
+            return first, read_words(reader, chains, 4 * count, "I")
+        count += 1
     raise MalformedElf("a chain of the hash table does not end")
 
 
@@ -159,76 +158,70 @@ def relocated_symbols(reader: Reader) -> set[int]:
     return found
 
 
-def read_symbols(reader: Reader, header: Header, versions: dict[int, bytes]) -> Symbols:
-    """All dynamic symbols. The columns of the table are sliced and zipped: a torch environment has 200,000 rows."""
-    if DT_SYMTAB not in reader.dynamic or not reader.strings:
-        return Symbols()
-    wide = reader.layout.bits == 64
-    width = 6 if wide else 4
-    count = _symbol_count(reader, header)
-    words = read_words(reader, reader.offset_of(reader.dynamic[DT_SYMTAB]), 4 * width * count, "I")
-    names, info = words[0::width], words[1 if wide else 3 :: width]
-    # The upper half of a 64-bit value cannot matter on its own: no symbol lies at a multiple of 4 GiB.
-    values = words[2 if wide else 1 :: width]
-    indexes = array("H", bytes(2 * count))
-    if DT_VERSYM in reader.dynamic:
-        indexes = read_words(reader, reader.offset_of(reader.dynamic[DT_VERSYM]), 2 * count, "H")
-    columns = (names, info, values, indexes)
-    take = _versioned_symbols if DT_VERDEF in reader.dynamic else _unversioned_symbols
-    found: tuple[list[bytes], ...] = ([], [], [], [])
-    for start in range(0, count, _ROWS):
-        rows = [column[start : start + _ROWS] for column in columns]
-        for pieces, piece in zip(found, take(reader.strings, rows, versions), strict=True):
-            if piece:
-                pieces.append(b"\0".join(piece))
-    exact, plain, base, undefined = found
-    return Symbols(exact=exact, plain=plain, base=base if DT_VERDEF in reader.dynamic else None, undefined=undefined)
+class SymbolTable:
+    """The dynamic symbols of an image, by columns: of 300,000 rows only those that matter are taken apart."""
 
+    def __init__(self, reader: Reader, header: Header, versions: Mapping[int, bytes]) -> None:
+        """``versions``: index -> name, of the needs and the definitions of the file."""
+        self._reader, self._versions = reader, versions
+        self._bytes_left = _MAX_NAMES
+        count = _symbol_count(reader, header) if DT_SYMTAB in reader.dynamic and reader.strings else 0
+        wide = reader.layout.bits == 64
+        width = 6 if wide else 4
+        at = reader.offset_of(reader.dynamic[DT_SYMTAB]) if count else 0
+        words = read_words(reader, at, 4 * width * count, "I")
+        self._names = words[0::width]
+        # Section in the upper half, then visibility, binding and type; binding 0 is local, section 0 undefined.
+        self._info = words[1 if wide else 3 :: width]
+        # The upper half of a 64-bit value cannot matter on its own: no symbol lies at a multiple of 4 GiB.
+        self._values = words[2 if wide else 1 :: width]
+        self._indexes = array("H", bytes(2 * count))
+        if count and DT_VERSYM in reader.dynamic:
+            self._indexes = read_words(reader, reader.offset_of(reader.dynamic[DT_VERSYM]), 2 * count, "H")
 
-_Lists: TypeAlias = tuple[list[bytes], list[bytes], list[bytes], list[bytes]]
-"""Names as the fields of :class:`Symbols`."""
+    def undefined(self) -> frozenset[bytes]:
+        """``name`` or ``name@version`` of undefined symbols that are not weak."""
+        weak = STB_WEAK << 4
+        rows = [row for row, word in enumerate(self._info) if word < 0x10000 and word & 0xF0 not in (0, weak)]
+        return frozenset(self._labelled(row) for row in rows if self._names[row])
 
+    def _labelled(self, row: int) -> bytes:
+        name, index = self._name(row), self._indexes[row]
+        label = self._versions.get(index & 0x7FFF) if index > 1 else None
+        return name + b"@" + label if label else name
 
-def _unversioned_symbols(strings: bytes, columns: Sequence[array[int]], versions: dict[int, bytes]) -> _Lists:
-    """Of a file that defines no versions: any reference finds its definitions.
+    def _name(self, row: int) -> bytes:
+        start = self._names[row]
+        name = self._reader.strings[start : self._reader.strings.find(b"\0", start)]
+        self._bytes_left -= len(name)
+        if self._bytes_left < 0:
+            raise MalformedElf("the names of its symbols overlap")
+        return name
 
-    Section in the upper half of a word, then visibility, binding and type; binding 0 is local, section 0 undefined.
-    """
-    find = strings.find
-    undefined = [
-        (strings[start : find(b"\0", start)], index)
-        for start, word, _, index in zip(*columns, strict=False)
-        if word < 0x10000 and word & 0xF0 and word & 0xF0 != STB_WEAK << 4 and start
-    ]
-    defined = [
-        strings[start : find(b"\0", start)]
-        for start, word, value, _ in zip(*columns, strict=False)
-        if word >= 0x10000 and word & 0xF0 and start and (value or word >> 16 == SHN_ABS or word & 15 == STT_TLS)
-    ]
-    named = [name + b"@" + versions[index] if index in versions else name for name, index in undefined]
-    return [], defined, [], named
+    def definitions(self, asked: Asked) -> Definitions:
+        """What the file defines of the names asked for."""
+        rows = filter(self._is_defined, self._candidates(asked))
+        found = [(name, self._indexes[row]) for row in rows if (name := self._name(row)) in asked.names]
+        if DT_VERDEF not in self._reader.dynamic:  # any reference finds them
+            names = frozenset(name for name, _ in found)
+            return Definitions(plain=names, base=names)
+        labels = [(name, index, self._versions.get(index & 0x7FFF)) for name, index in found]
+        return Definitions(
+            exact=frozenset(name + b"@" + label for name, _, label in labels if label),
+            plain=frozenset(name for name, index, _ in labels if index & 0x7FFF <= 2 or not index & 0x8000),
+            base=frozenset(name for name, index, label in labels if not label and not index & 0x8000),
+        )
 
+    def _candidates(self, asked: Asked) -> Iterable[int]:
+        """Rows whose hash is one of those asked for; all rows of a file that has no GNU hash table."""
+        rows = range(len(self._names))
+        if DT_GNU_HASH not in self._reader.dynamic:
+            return rows
+        first, chains = _gnu_hash_table(self._reader)
+        return compress(rows[first:], map(asked.hashes.__contains__, chains))
 
-def _versioned_symbols(strings: bytes, columns: Sequence[array[int]], versions: dict[int, bytes]) -> _Lists:
-    find = strings.find
-    exact: list[bytes] = []
-    plain: list[bytes] = []
-    base: list[bytes] = []
-    undefined: list[bytes] = []
-    for start, word, value, index in zip(*columns, strict=False):
-        binding = word >> 4 & 15
-        if not start or not binding:
-            continue
-        name = strings[start : find(b"\0", start)]
-        label = versions.get(index & 0x7FFF)
-        if word < 0x10000:
-            if binding != STB_WEAK:
-                undefined.append(name + b"@" + label if label and index > 1 else name)
-        elif value or word >> 16 == SHN_ABS or word & 15 == STT_TLS:
-            if label:
-                exact.append(name + b"@" + label)
-            elif not index & 0x8000:
-                base.append(name)
-            if index & 0x7FFF <= 2 or not index & 0x8000:
-                plain.append(name)
-    return exact, plain, base, undefined
+    def _is_defined(self, row: int) -> bool:
+        word = self._info[row]
+        if word < 0x10000 or not word & 0xF0 or not self._names[row]:
+            return False
+        return self._values[row] != 0 or word >> 16 == SHN_ABS or word & 15 == STT_TLS

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from dataloader.verify.elf import ElfFacts
-from dataloader.verify.symbols import Symbols
+from dataloader.verify.symbols import Definitions
 from dataloader.verify.system import System
 
 FileId = tuple[int, int]
@@ -31,8 +31,11 @@ class Files(Protocol):
     def image(self, path: str) -> Image | None:
         """What is at ``path``, links followed; ``None`` when nothing is (a dangling link too)."""
 
-    def symbols(self, image: Image) -> Symbols:
-        """The dynamic symbols of an image that has facts."""
+    def undefined(self, image: Image) -> frozenset[bytes]:
+        """``name`` or ``name@version`` of the undefined symbols of an image that has facts; weak ones left out."""
+
+    def definitions(self, image: Image) -> Definitions:
+        """What an image that has facts defines, of all names in what :meth:`undefined` gave so far."""
 
     def relocated(self, path: str) -> frozenset[bytes]:
         """Names of the symbols that relocations of the file refer to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dataloader.verify.link_map import Environment, Image, Loaded
+from dataloader.verify.symbols import bare
 
 
 class SymbolLookup:
@@ -39,27 +40,30 @@ class SymbolLookup:
     ) -> tuple[frozenset[bytes], tuple[str, ...]]:
         """Names not found, and the keys of the objects that had the others."""
         files = self._environment.files
-        missing = set(files.symbols(image).undefined)
+        for each in scope:
+            if each.image and each.image.facts:
+                files.undefined(each.image)  # most will be looked up next: definitions are read once for all of them
+        missing = set(files.undefined(image))
         if self._environment.musl:
-            missing = {name.split(b"@", 1)[0] for name in missing}
+            missing = set(map(bare, missing))
         used: set[str] = set()
         for each in scope:
             if missing and each.image and each.image.facts:
-                symbols = files.symbols(each.image)
+                symbols = files.definitions(each.image)
                 # Binary minus walks the smaller left side; names in ``plain`` carry no version.
                 rest = missing - symbols.exact - symbols.plain
                 if len(rest) < len(missing):
                     used.add(each.image.key)
                 missing = rest
-        versioned = {name: name.split(b"@", 1)[0] for name in missing if b"@" in name}
+        versioned = {name: bare(name) for name in missing if b"@" in name}
         for each in scope:
             if versioned and each.image and each.image.facts:
-                base = files.symbols(each.image).base
-                found = {name for name, bare in versioned.items() if bare in base}
+                base = files.definitions(each.image).base
+                found = {name for name, plain in versioned.items() if plain in base}
                 if found:
                     used.add(each.image.key)
                 missing -= found
-                versioned = {name: bare for name, bare in versioned.items() if name not in found}
+                versioned = {name: plain for name, plain in versioned.items() if name not in found}
         if missing:
             taken = set(self._taken_as_present(missing, scope))
             if taken:
@@ -70,7 +74,7 @@ class SymbolLookup:
 
     def _relocated(self, loaded: Loaded, missing: set[bytes]) -> set[bytes]:
         names = self._environment.files.relocated(loaded.path)
-        return {name for name in missing if name.split(b"@", 1)[0] in names}
+        return {name for name in missing if bare(name) in names}
 
     def _taken_as_present(self, missing: set[bytes], scope: Sequence[Loaded]) -> Iterator[bytes]:
         """Symbols of libraries that cannot be looked at: their versions were checked already.
@@ -86,7 +90,7 @@ class SymbolLookup:
             image = env.files.image(path) if path else None
             unknown |= image is None or image.facts is None
             if image and image.facts:
-                plain |= missing & env.files.symbols(image).plain
+                plain |= missing & env.files.definitions(image).plain
                 opaque += [name for name in image.facts.needed if name not in opaque]  # libc brings ld.so
         for name in missing:
             hidden = opaque and (unknown or b"@" in name or name in plain)

@@ -65,12 +65,12 @@ def read_into_cache(cache: FactsCache, path: str, key: str) -> tuple[ElfFacts | 
     A text file that is only named like a library gives (None, None).
     """
     try:
-        facts, symbols = read_elf(Path(path))
+        facts, undefined = read_elf(Path(path))
     except MalformedElf as error:
         return None, None if _is_text(path) else str(error)
     except OSError as error:
         return None, error.strerror or str(error)
-    cache.store(key, facts, symbols)
+    cache.store(key, facts, undefined)
     return facts, None
 
 

@@ -9,24 +9,19 @@ from pathlib import Path
 
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
-from dataloader.verify.elf import read_elf, read_relocated_names
+from dataloader.verify.elf import read_definitions, read_elf, read_relocated_names
 from dataloader.verify.elf_image import MalformedElf
 from dataloader.verify.files import state_of, text_of
 from dataloader.verify.link_map import LIB_TOKEN, Environment, FileId, Image, Memory, hwcaps_of
 from dataloader.verify.loader import Process
 from dataloader.verify.python import Interpreter
 from dataloader.verify.scan import ScannedFile, read_into_cache
-from dataloader.verify.symbols import Symbols
+from dataloader.verify.symbols import Asked, Definitions, bare
 from dataloader.verify.system import DescribedSystem, System, host_system, version_tuple
 from dataloader.verify.tables import load_tables
 
 _EXEC_STACK_REFUSED = (2, 41)
 """glibc 2.41 release notes: dlopen no longer makes the stack executable."""
-
-
-def _askable(undefined: frozenset[bytes]) -> set[bytes]:
-    """The names as they are looked up: with their versions, and without."""
-    return {*undefined, *(name.partition(b"@")[0] for name in undefined)}
 
 
 class Disk:
@@ -36,8 +31,9 @@ class Disk:
         self._cache = cache
         self._images: dict[FileId, Image] = {}
         self._by_path: dict[str, Image | None] = {}
-        self._symbols: dict[str, tuple[int, Symbols]] = {}
-        self._asked: set[bytes] = set()
+        self._undefined: dict[str, frozenset[bytes]] = {}
+        self._definitions: dict[str, tuple[int, Definitions]] = {}
+        self._asked = Asked()
         self._generation = 0  # of _asked
         self._paths: dict[FileId, str] = {}
         self._scanned = [file.file_id for file in scanned if file.facts]
@@ -75,30 +71,41 @@ class Disk:
             self._paths[file_id] = path
         return known
 
-    def symbols(self, image: Image) -> Symbols:
-        """See :class:`dataloader.verify.link_map.Files`. Only names that some file of the prefix needs are kept."""
-        known = self._symbols.get(image.key)
-        if known is None or known[0] < self._generation:
-            symbols = self._cache.load_symbols(image.key) or self._read_symbols(image)
-            self._ask_for(symbols.undefined)
-            known = (self._generation, symbols.among(self._asked))
-            self._symbols[image.key] = known
-        return known[1]
+    def undefined(self, image: Image) -> frozenset[bytes]:
+        """See :class:`dataloader.verify.link_map.Files`."""
+        if not self._undefined:
+            for each in self._scanned:  # all at once: whenever more is asked for, definitions are looked up again
+                self._ask_for(self._images[each])
+        return self._ask_for(image)
 
-    def _ask_for(self, undefined: frozenset[bytes]) -> None:
-        """Names that lookups may ask for from now on. What was kept before is read again where it is asked again."""
-        if not self._asked:
-            for image in [self._images[each] for each in self._scanned]:
-                self._asked |= _askable(self._cache.load_undefined(image.key) or self._read_symbols(image).undefined)
-        if not undefined <= self._asked:
-            self._asked |= _askable(undefined)
-            self._generation += 1
+    def _ask_for(self, image: Image) -> frozenset[bytes]:
+        """What an image needs; lookups may ask for it from now on."""
+        known = self._undefined.get(image.key)
+        if known is None:
+            known = self._cache.load_undefined(image.key)
+            known = self._undefined[image.key] = self._read_undefined(image) if known is None else known
+            self._generation += self._asked.add(map(bare, known))
+        return known
 
-    def _read_symbols(self, image: Image) -> Symbols:
+    def _read_undefined(self, image: Image) -> frozenset[bytes]:
         try:
             return read_elf(Path(self._paths[image.file_id]))[1]
         except (MalformedElf, OSError):
-            return Symbols()  # it was readable a moment ago; the next run says what happened to it
+            return frozenset()  # it was readable a moment ago; the next run says what happened to it
+
+    def definitions(self, image: Image) -> Definitions:
+        """See :class:`dataloader.verify.link_map.Files`."""
+        known = self._definitions.get(image.key)
+        if known is None or known[0] < self._generation:
+            known = (self._generation, self._read_definitions(image))
+            self._definitions[image.key] = known
+        return known[1]
+
+    def _read_definitions(self, image: Image) -> Definitions:
+        try:
+            return read_definitions(Path(self._paths[image.file_id]), self._asked)
+        except (MalformedElf, OSError):
+            return Definitions()  # as above
 
     def looked_at_outside(self, prefix: Path, walked: Container[str]) -> list[str]:
         """Every path that was asked for and was not ``walked``, whether something was there or not.
@@ -116,11 +123,11 @@ class Disk:
 
     def defines(self, names: set[bytes]) -> bool:
         """Whether the libraries of the prefix together define all these symbols."""
-        missing = {name.split(b"@", 1)[0] for name in names}
+        missing = set(map(bare, names))
         for key in self._scanned:
             if not missing:
                 break
-            missing = missing - self.symbols(self._images[key]).plain
+            missing = missing - self.definitions(self._images[key]).plain
         return not missing
 
     def relocated(self, path: str) -> frozenset[bytes]:

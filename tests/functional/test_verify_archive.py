@@ -114,7 +114,7 @@ def test_second_reading_comes_from_the_cache(archive: Path, tmp_path: Path) -> N
     first = facts_of_archive(archive, cache=cache)
 
     assert facts_of_archive(archive, cache=FactsCache(tmp_path / "cache")) == first
-    assert list((tmp_path / "cache").rglob("*.sym"))
+    assert list((tmp_path / "cache").rglob("*.elf"))
 
 
 def test_two_packages_with_one_path_and_other_bytes(tmp_path: Path, cuda_library: bytes) -> None:

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from dataloader.core_metadata import parse_headers
 from dataloader.detect import detect_target
 from dataloader.verify import VerifyOptions, verify_prefix
-from dataloader.verify.elf import parse_elf, read_relocated_names
+from dataloader.verify.cache import FactsCache
+from dataloader.verify.elf import find_definitions, parse_elf, read_relocated_names
 from dataloader.verify.elf_image import MalformedElf
 from dataloader.verify.gpucode import MAGIC, read_gpu_code
 from dataloader.verify.installed import BadRecord, conda_files, parse_record
-from dataloader.verify.symbols import Symbols
+from dataloader.verify.symbols import Asked
 from dataloader.verify.system import read_ld_cache
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import SITE, make_prefix, register
@@ -46,6 +47,8 @@ def answers(data: bytes) -> None:
     started = time.monotonic()
     with suppress(MalformedElf):
         parse_elf(data)
+    with suppress(MalformedElf):
+        find_definitions(data, Asked([b"show", b"shown", b"PyInit_x"]))
     assert time.monotonic() - started < _SECONDS
 
 
@@ -146,9 +149,17 @@ def test_any_text_as_metadata(text: str) -> None:
 
 @given(st.binary(max_size=300))
 @settings(max_examples=200, deadline=None)
-def test_any_bytes_as_cached_symbols(blob: bytes) -> None:
-    with suppress(ValueError):
-        Symbols.from_bytes(blob)
+def test_any_bytes_as_cached_facts(blob: bytes) -> None:
+    import tempfile
+
+    key = "0" * 64
+    with tempfile.TemporaryDirectory() as folder:
+        entry = Path(folder, "elf-4", "00", f"{key}.elf")
+        entry.parent.mkdir(parents=True)
+        entry.write_bytes(blob)
+        cache = FactsCache(Path(folder))
+        assert cache.load_facts(key) is None
+        assert (cache.load_undefined(key) is None) == (b"\n" not in blob)
 
 
 @given(st.binary(max_size=300))

@@ -10,8 +10,9 @@ import pytest
 
 from dataloader.detect import detect_target
 from dataloader.verify import verify_prefix
-from dataloader.verify.elf import read_elf
+from dataloader.verify.elf import read_definitions, read_elf
 from dataloader.verify.elf_image import DT_STRTAB, FileBytes, Reader, read_dynamic, read_header, read_segments
+from dataloader.verify.symbols import Asked
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register
 
@@ -85,7 +86,8 @@ def test_what_lies_behind_the_end_of_a_segment_is_mapped_with_its_page(tmp_path:
     struct.pack_into("<QQ", data, header.phoff + 32, end, end)  # p_filesz and p_memsz of the first segment
     library.write_bytes(data)
 
-    facts, symbols = read_elf(library)
+    facts, _ = read_elf(library)
+    definitions = read_definitions(library, Asked([b"answer"]))
 
     assert ctypes.CDLL(str(library)).answer() == 42
-    assert (facts.soname, b"answer" in symbols.plain) == ("libpage.so", True)
+    assert (facts.soname, b"answer" in definitions.plain) == ("libpage.so", True)

@@ -305,12 +305,12 @@ def test_second_run_hashes_nothing_and_says_the_same(prefix: Path, tmp_path: Pat
     cache = tmp_path / "cache"
     dependency.unlink()
     first = verify(prefix, cache=cache)
-    entries = {path: path.stat().st_mtime_ns for path in cache.rglob("*.sym")}
+    entries = {path: path.stat().st_mtime_ns for path in cache.rglob("*.elf")}
 
     second = verify(prefix, cache=cache)
 
     assert second.findings == first.findings
-    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.sym")} == entries
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.elf")} == entries
 
 
 def test_change_after_a_cached_run_is_seen(prefix: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from dataloader.verify.installed import BadRecord, inside, parse_record
 from dataloader.verify.link_map import hwcaps_of
 from dataloader.verify.loads import required_names
 from dataloader.verify.python import Interpreter, extension_tag
-from dataloader.verify.symbols import Symbols
+from dataloader.verify.symbols import Asked, gnu_hash
 from dataloader.verify.system import DescribedSystem, version_tuple
 from dataloader.verify.tables import install_command, load_tables
 
@@ -152,18 +152,35 @@ def test_facts_and_symbols_survive_the_cache(tmp_path: Path) -> None:
         gpu=(GpuCode("cubin", "90a", 3),),
         python_init=("_x",),
     )
-    symbols = Symbols(
-        exact=frozenset({b"a@V"}), plain=frozenset({b"a", b"b"}), base=frozenset({b"b"}), undefined=frozenset()
-    )
+    undefined = frozenset({b"a@V", b"b", b"\xc3\xa9"})
     cache = FactsCache(tmp_path)
-    cache.store("0" * 64, facts, symbols)
+    cache.store("0" * 64, facts, undefined)
+    cache.store("1" * 64, facts, frozenset())
 
     again = FactsCache(tmp_path)
     assert again.load_facts("0" * 64) == facts
-    assert again.load_symbols("0" * 64) == symbols
+    assert again.load_undefined("0" * 64) == undefined
+    assert again.load_undefined("1" * 64) == frozenset()
     assert facts_from_dict(facts_to_dict(replace(facts, version_definitions=None))).version_definitions is None
-    shared = frozenset({b"x"})
-    assert Symbols.from_bytes(Symbols(plain=shared, base=None).to_bytes()).base == shared
+
+
+def test_hash_is_that_of_the_gnu_hash_table() -> None:
+    # The known value of one name, and the loop of dl-new-hash.h: for long names, and for bytes that are not ASCII.
+    assert gnu_hash(b"printf") == 0x156B2BB8
+    assert gnu_hash(b"") == 5381
+    for name in (b"_Z" + b"x" * 100, b"y" * 5000, bytes(range(1, 256))):
+        value = 5381
+        for byte in name:
+            value = (value * 33 + byte) & 0xFFFFFFFF
+        assert gnu_hash(name) == value
+
+
+def test_only_new_names_are_asked_for() -> None:
+    asked = Asked([b"a"])
+
+    assert (asked.add([b"a"]), asked.add([b"a", b"b"])) == (False, True)
+    assert asked.names == {b"a", b"b"}
+    assert {gnu_hash(b"b") | 1, gnu_hash(b"b") & ~1} <= asked.hashes
 
 
 def test_cache_without_a_directory_keeps_nothing() -> None:
