@@ -42,16 +42,18 @@ def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixS
     unknown: list[str] = []
     for path in wanted:
         now = tree.states[path]
-        digest = _recalled(now, state)
+        identity = _identity(now)
+        known = state.hashes.get(identity, "")
+        digest = _recalled(now, known)
         if digest:
             digests[path] = digest
-            hashes[_identity(now)] = f"{now[4]} {now[5]} {digest}"
+            hashes[identity] = known if known.startswith(str(now[4])) else _entry(now, digest)
         elif now[2] <= _MAX_HASHED:
             unknown.append(path)
     for path, found in _hash_all(prefix, sorted(unknown, key=lambda path: (-tree.size(path), path))):
         now = tree.states[path]
         digests[path] = digest = record_digest(found)
-        hashes[_identity(now)] = f"{now[4]} {now[5]} {digest}"
+        hashes[_identity(now)] = _entry(now, digest)
     state.changed |= hashes != state.hashes
     state.hashes = hashes
     return digests
@@ -59,24 +61,28 @@ def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixS
 
 def recall_keys(states: Mapping[str, State], state: PrefixState) -> dict[str, str]:
     """Cache entry of each of these files that has not changed since it was hashed."""
-    recalled = ((path, _recalled(now, state)) for path, now in states.items())
+    recalled = ((path, _recalled(now, state.hashes.get(_identity(now), ""))) for path, now in states.items())
     return {path: hex_digest(digest) for path, digest in recalled if digest}
 
 
-def _recalled(now: State, state: PrefixState) -> str | None:
-    """The digest of a file as it was hashed, if it is still the same."""
-    known = state.hashes.get(_identity(now), "")
+def _entry(now: State, digest: str) -> str:
+    return f"{now[4]} {now[5]} {digest}"
+
+
+def _recalled(now: State, known: str) -> str:
+    """The digest of a file as it was hashed, if it is still the same; else ``""``."""
     changed, _, rest = known.partition(" ")
-    links, _, digest = rest.partition(" ")
+    if changed == str(now[4]):
+        return rest[rest.find(" ") + 1 :]
     # A time of change that differs alone: written, and the time of modification set back. But environments that are
     # linked from one store share inodes, and each that is made or removed changes that time for all of them; the
     # number of links tells.
-    same = changed == str(now[4]) or links != str(now[5])
-    return digest if digest and same else None
+    links, _, digest = rest.partition(" ")
+    return digest if links != str(now[5]) else ""
 
 
 def _identity(state: State) -> str:
-    return f"{state[0]}-{state[1]}-{state[2]}-{state[3]}"
+    return "%d-%d-%d-%d" % state[:4]
 
 
 def _hash_all(prefix: Path, paths: list[str]) -> Iterator[tuple[str, str]]:
