@@ -67,7 +67,8 @@ def _judge(
 ) -> tuple[list[Contradiction], list[Finding]]:
     from dataloader.install.activate import activation
     from dataloader.verify.contradictions import Contradictions
-    from dataloader.verify.run import VerifyOptions, inspect_prefix
+    from dataloader.verify.options import VerifyOptions
+    from dataloader.verify.run import inspect_prefix
 
     options = VerifyOptions(cache=facts, hashes=False, fresh=True, library_path=activation(tree).library_path)
     found: list[Contradiction] = []

@@ -1,6 +1,6 @@
-"""The answer to a verify of a prefix in which nothing has changed, before typer and the engine are imported.
+"""A plain ``verify`` of a prefix, before typer is imported: the last report again where nothing has changed.
 
-It gives the last report again or nothing; whenever anything is unusual the full command takes over and says what it is.
+Whatever is unusual about the command line is left to the full command.
 """
 
 # ruff: noqa: PTH109, PTH110, PTH112, PTH113, PTH118, PTH120
@@ -8,53 +8,131 @@ It gives the last report again or nothing; whenever anything is unusual the full
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
 
-from dataloader.install.status import STATE, lock_digest
 from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
+from dataloader.verify.files import WalkAhead, digest_of_tree
 
+TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from dataloader.lockfile.model import Lockfile
     from dataloader.verify.findings import Severity
+    from dataloader.verify.options import VerifyOptions
+    from dataloader.verify.report import VerifyReport
 
 _FORMS = {"text", "json", "sarif", "junit", "github", "markdown"}
 _SEVERITIES = {"error", "warning", "note"}
 _KNOWN_VARIABLES = {"DATALOADER_PREFIX", "DATALOADER_LOCKFILE", "DATALOADER_CACHE_DIR"}
 
 
-def same_report(arguments: Sequence[str], environ: Mapping[str, str]) -> int | None:
-    """Write the last report of a prefix again and return the exit code; ``None`` when the full command must look."""
+def plain_verify(
+    arguments: Sequence[str], environ: Mapping[str, str], prepare: Callable[[], object] = lambda: None
+) -> int | None:
+    """Verify as the arguments of the process say, write the report, and return the exit code.
+
+    Args:
+        arguments: With ``verify`` itself.
+        prepare: Called before much is done.
+
+    Returns:
+        ``None``, with nothing done, for all that is not plain.
+    """
     asked = _read(arguments, environ)
     if asked is None:
         return None
-    from dataloader.cache import cache_root
-    from dataloader.detect import detect_target
-    from dataloader.verify.files import walk
-    from dataloader.verify.memo import memo_path, question, recall
-
     root = os.path.dirname(locate_manifest(os.getcwd()) or "") or os.getcwd()
     prefix = os.path.join(os.getcwd(), asked["--prefix"] or os.path.join(root, DEFAULT_PREFIX))
-    cache = cache_root(environ) / "facts"
-    if not os.path.isdir(prefix) or not os.path.exists(memo_path(cache, prefix)):
+    if not os.path.isdir(prefix):
         return None
-    gc.disable()  # a great many long-lived values; the process ends here, or goes on as it was
+    walk = WalkAhead(prefix)
     try:
         lock = lock_held(prefix, asked["--lockfile"] or os.path.join(root, LOCK_NAME))
-        about = question([detect_target(None, environ)], digest_of(lock), True, activated_path(prefix), None)
-        reports = recall(cache, prefix, about, lambda: walk(prefix))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        reports = _same_reports(prefix, lock, environ, walk)
+        if reports is not None:
+            return _write(reports, asked)
+        prepare()
+        handler = _Handler(arguments)
+        with handler:
+            handler.code = _write(_new_reports(prefix, lock, environ, walk), asked)
+        return handler.code
     finally:
-        gc.enable()
-    if reports is None or len(reports) != 1:
+        walk.close()
+
+
+class _Handler:
+    """As the commands' handler of errors, which is imported where there is one: it takes 20 ms."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = arguments
+        self.code = 0
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        if error is None:
+            return False
+        from dataloader.cli.console import ErrorHandler, Style
+
+        handler = ErrorHandler(Style.before_parsing(self._arguments))
+        known = handler.__exit__(kind, error, at)
+        self.code = handler.code
+        return known
+
+
+def _same_reports(prefix: str, lock: str, environ: Mapping[str, str], walk: WalkAhead) -> Sequence[VerifyReport] | None:
+    """The last reports; ``None`` where anything has changed, or goes wrong on the way."""
+    from dataloader.errors import DataloaderError
+    from dataloader.verify.memo import memo_path, question, recall
+
+    try:
+        options = _options(prefix, lock, environ)
+        if options.cache is None or not os.path.exists(memo_path(options.cache, prefix)):
+            return None
+        from dataloader.detect import detect_target
+
+        target = detect_target(None, environ)
+        about = question([target], options.asked, options.hashes, options.library_path, options.described)
+        return recall(options.cache, prefix, about, lambda: digest_of_tree(walk.pack()))
+    except (DataloaderError, OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _new_reports(prefix: str, lock: str, environ: Mapping[str, str], walk: WalkAhead) -> Sequence[VerifyReport]:
+    from pathlib import Path
+
+    from dataloader.detect import detect_target
+    from dataloader.verify.run import verify_targets
+
+    options = _options(prefix, lock, environ)
+    targets = [detect_target(None, environ)]
+    return verify_targets(Path(prefix), targets=targets, lock=read_held(lock), options=options, walked=walk.tree)
+
+
+def _options(prefix: str, lock: str, environ: Mapping[str, str]) -> VerifyOptions:
+    """How ``verify`` looks where no option says otherwise."""
+    from dataloader.cache import cache_root
+    from dataloader.verify.options import VerifyOptions
+
+    return VerifyOptions(
+        cache=cache_root(environ) / "facts",
+        library_path=activated_path(prefix),
+        reuse=True,
+        asked=digest_of(lock),
+    )
+
+
+def _write(reports: Sequence[VerifyReport], asked: Mapping[str, str]) -> int:
     from dataloader.verify.output import FORMATS, fails
 
-    sys.stdout.write(FORMATS[asked["--format"]](reports[0]))
-    return int(fails(reports[0], cast("Severity", asked["--fail-on"])))
+    (report,) = reports
+    fail_on: Severity = asked["--fail-on"]  # type: ignore[assignment]  # it was looked at when it was read
+    sys.stdout.write(FORMATS[asked["--format"]](report))
+    return int(fails(report, fail_on))
 
 
 def _read(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str] | None:
@@ -73,6 +151,8 @@ def _read(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str
         name = "--prefix" if name == "-p" else name
         if name in values:
             values[name] = value if equals else next(rest, "")
+            if not values[name]:
+                return None
         elif word == "--json":
             values["--format"] = "json"
         elif word.startswith("-"):
@@ -86,13 +166,32 @@ def _read(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str
 
 def lock_held(prefix: str | os.PathLike[str], path: str | os.PathLike[str]) -> str:
     """The lock that ``prefix`` is held against: ``path``, if the prefix is one of ours; ``""`` where there is none."""
+    from dataloader.install.status import STATE
+
     return os.fspath(path) if os.path.isfile(os.path.join(prefix, STATE)) and os.path.isfile(path) else ""
+
+
+def read_held(lock: str) -> Lockfile | None:
+    """What :func:`lock_held` found.
+
+    Raises:
+        LockfileError: it is not a lock.
+    """
+    if not lock:
+        return None
+    from pathlib import Path
+
+    from dataloader.lockfile.yaml import read_lock
+
+    return read_lock(Path(lock))
 
 
 def digest_of(lock: str) -> str:
     """What stands for a lock file; ``none`` for no file."""
     if not lock:
         return "none"
+    from dataloader.install.status import lock_digest
+
     with open(lock, "rb") as stream:
         return lock_digest(stream.read())
 

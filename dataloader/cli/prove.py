@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.cli.again import activated_path, digest_of, lock_held
+from dataloader.cli.again import activated_path, digest_of, lock_held, read_held
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.session import Session, session
 from dataloader.cli.use import prefix_of
@@ -26,7 +26,8 @@ def verify(
     """Check a prefix or a package file; exit 1 on findings at least as bad as ``fail_on``."""
     from dataloader.machines import named_targets
     from dataloader.request import lock_path
-    from dataloader.verify.run import VerifyOptions, verify_prefix
+    from dataloader.verify.options import VerifyOptions
+    from dataloader.verify.run import verify_prefix
 
     with session(options) as one:
         targets = named_targets(one.options, one.environ)
@@ -50,8 +51,8 @@ def verify(
         if tree is not None:
             return _tree(one, prefix, tree, targets[0], how)
         if len(targets) > 1:
-            return _fleet(one, prefix, targets, _read(lock), how)
-        return _report(one, verify_prefix(prefix, target=targets[0], lock=_read(lock), options=how), form, fail_on)
+            return _fleet(one, prefix, targets, read_held(lock), how)
+        return _report(one, verify_prefix(prefix, target=targets[0], lock=read_held(lock), options=how), form, fail_on)
 
 
 def _report(one: Session, report: VerifyReport, form: str, fail_on: Severity) -> int:
@@ -88,9 +89,3 @@ def _tree(one: Session, prefix: Path, file: str, target: Target, how: VerifyOpti
     told = [f"{f.kind}: {f.name} ({f.path})" for f in failures]
     one.write({"status": "error" if told else "ok", "tree": lines, "failures": told}, "\n".join([*lines, *told]) + "\n")
     return ExitCode.NO if told else ExitCode.OK
-
-
-def _read(lock: str) -> Lockfile | None:
-    from dataloader.lockfile.yaml import read_lock
-
-    return read_lock(Path(lock)) if lock else None

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataloader.verify.findings import Finding, Severity
+    from dataloader.verify.options import VerifyOptions
     from dataloader.verify.report import VerifyReport
-    from dataloader.verify.run import VerifyOptions, verify_prefix
+    from dataloader.verify.run import verify_prefix
 
 __all__ = ["Finding", "Severity", "VerifyOptions", "VerifyReport", "verify_prefix"]
 
 _HOMES = {
     "Finding": "findings",
     "Severity": "findings",
-    "VerifyOptions": "run",
+    "VerifyOptions": "options",
     "VerifyReport": "report",
     "verify_prefix": "run",
 }

@@ -4,7 +4,8 @@ Layout below the cache directory::
 
     elf-4/ab/abcd....elf      facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
                               line of JSON, then the names of its undefined symbols, separated by NUL
-    prefix-2/....json         what the last run saw in one prefix: stat -> hash, and which symbol lookups succeeded
+    prefix-3/....json         what the last run saw in one prefix: its tree and hashes, which symbol lookups succeeded
+    prefix-3/....hashes.json  hashes by inode and times
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
 renamed.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -58,25 +60,38 @@ def facts_from_dict(data: dict[str, Any]) -> ElfFacts:
 class PrefixState:
     """What the last run learnt of one prefix."""
 
-    hashes: dict[str, str] = field(default_factory=dict)
-    """As :mod:`dataloader.verify.hashes` keeps them."""
+    tree: str = ""
+    """Digest of the tree that was hashed."""
+    digests: list[str] = field(default_factory=list)
+    """Of each file of that tree as RECORD writes it, in the order of the walk; empty for one that nobody recorded."""
+    libraries: dict[str, list[str]] = field(default_factory=dict)
+    """Path of each that may be a library -> its state as text, and SHA-256 in hex."""
+    earlier: Callable[[], dict[str, str]] = dict
+    """Hashes by inode, as :mod:`dataloader.verify.hashes` keeps them: read where the tree is another one."""
+    hashes: dict[str, str] | None = None
+    """The same, to be kept; ``None``: as they were."""
     sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
     """Both as in :class:`dataloader.verify.link_map.Memory`."""
     opened: dict[str, list[str]] = field(default_factory=dict)
     """Content and pattern -> names of libraries that the file opens at run time."""
-    libraries: list[str] = field(default_factory=list)
-    """Paths of what may be libraries: their reading may begin before the next walk comes to them."""
-    changed: bool = False
-    """There are hashes or libraries that are not kept yet, or kept ones that are of no use any more."""
+    kept: tuple[object, ...] = ()
+    """``contents`` as it stands in the cache."""
 
     @property
-    def amount(self) -> tuple[int, ...]:
-        """How much was learnt of lookups: it only ever grows."""
-        return (sum(map(len, self.sufficed.values())), len(self.missing), len(self.opened))
+    def contents(self) -> tuple[object, ...]:
+        """Tells whether there is something to keep: what was learnt of lookups only ever grows."""
+        return (
+            self.tree,
+            len(self.libraries),
+            sum(map(len, self.sufficed.values())),
+            len(self.missing),
+            len(self.opened),
+        )
 
-    kept: tuple[int, ...] = ()
-    """``amount`` as it stands in the cache."""
+    def forget_hashes(self) -> None:
+        """Nothing is known of any file's content any more."""
+        self.tree, self.libraries, self.earlier = "", {}, dict
 
 
 class FactsCache:
@@ -127,41 +142,55 @@ class FactsCache:
             line = json.dumps(facts_to_dict(facts), sort_keys=True).encode()
             keep_file(path, line + b"\n" + b"\0".join(sorted(undefined)))
 
-    def _state_path(self, prefix: Path) -> Path | None:
+    def _state_path(self, prefix: Path, suffix: str) -> Path | None:
         if self.root is None:
             return None
-        return self.root / "prefix-2" / (hashlib.sha256(os.fsencode(prefix)).hexdigest() + ".json")
+        return self.root / "prefix-3" / (hashlib.sha256(os.fsencode(prefix)).hexdigest() + suffix)
 
     def load_state(self, prefix: Path) -> PrefixState:
         """What the last run over ``prefix`` kept; empty when there was none."""
-        path = self._state_path(prefix)
+        path = self._state_path(prefix, ".json")
         if path is None:
             return PrefixState()
         try:
             data = json.loads(path.read_bytes())
-            hashes = {str(key): str(value) for key, value in data["hashes"].items()}
-            sufficed = {str(key): [tuple(map(str, one)) for one in value] for key, value in data["sufficed"].items()}
-            missing = {
-                str(key): frozenset(os.fsencode(str(name)) for name in value) for key, value in data["missing"].items()
-            }
-            opened = {str(key): [str(name) for name in value] for key, value in data["opened"].items()}
-            libraries = [str(path) for path in data.get("libraries", ())]
+            state = PrefixState(
+                tree=str(data["tree"]),
+                digests=list(map(str, data["digests"])),
+                libraries={str(path): [str(state), str(key)] for path, (state, key) in data["libraries"].items()},
+                earlier=lambda: self._load_hashes(prefix),
+                sufficed={str(key): [tuple(map(str, one)) for one in value] for key, value in data["sufficed"].items()},
+                missing={
+                    str(key): frozenset(os.fsencode(str(name)) for name in value)
+                    for key, value in data["missing"].items()
+                },
+                opened={str(key): [str(name) for name in value] for key, value in data["opened"].items()},
+            )
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return PrefixState()
-        state = PrefixState(hashes=hashes, sufficed=sufficed, missing=missing, opened=opened, libraries=libraries)
-        state.kept = state.amount
+        state.kept = state.contents
         return state
+
+    def _load_hashes(self, prefix: Path) -> dict[str, str]:
+        path = self._state_path(prefix, ".hashes.json")
+        try:
+            data = json.loads(path.read_bytes()) if path is not None else {}
+            return {str(key): str(value) for key, value in data.items()}
+        except (OSError, ValueError, AttributeError, RecursionError):
+            return {}
 
     def store_state(self, prefix: Path, state: PrefixState) -> None:
         """Keep what this run learnt."""
-        path = self._state_path(prefix)
-        if path is not None and (state.changed or state.amount != state.kept):
-            missing = {key: [os.fsdecode(name) for name in sorted(names)] for key, names in state.missing.items()}
+        path, hashes = self._state_path(prefix, ".json"), self._state_path(prefix, ".hashes.json")
+        if hashes is not None and state.hashes is not None:
+            keep_file(hashes, json.dumps(state.hashes).encode())
+        if path is not None and state.contents != state.kept:
             document = {
-                "hashes": state.hashes,
-                "sufficed": state.sufficed,
-                "missing": missing,
-                "opened": state.opened,
+                "tree": state.tree,
+                "digests": state.digests,
                 "libraries": state.libraries,
+                "sufficed": state.sufficed,
+                "missing": {key: [os.fsdecode(name) for name in sorted(names)] for key, names in state.missing.items()},
+                "opened": state.opened,
             }
             keep_file(path, json.dumps(document).encode())

@@ -6,13 +6,16 @@ Imports next to nothing: an unchanged prefix is recognised by this walk alone, b
 from __future__ import annotations
 
 import errno
-import hashlib
 import marshal
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Final, NamedTuple, TypeAlias
+import sys
+from operator import attrgetter
+
+TYPE_CHECKING = False  # typing takes 10 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Final, NoReturn, TypeAlias
 
 MAX_TEXT: Final = 128 << 20
 """Bytes; no record of a package comes near."""
@@ -22,47 +25,59 @@ State: TypeAlias = tuple[int, int, int, int, int, int]
 this machine, which changes whenever its content may have changed."""
 
 
-class Tree(NamedTuple):
+class Tree:
     """What one walk over a prefix saw. Paths are relative to the prefix, with ``/``."""
 
-    states: Mapping[str, State]
-    """Every regular file."""
-    links: Mapping[str, tuple[str, str]]
-    """Every symbolic link, to files and to directories -> where it leads, and the state of what is there."""
-    elf: tuple[str, ...]
-    """Those that may be ELF files: named like a library, or executable with the magic."""
+    __slots__ = ("_digest", "elf", "links", "states")
+
+    def __init__(self, states: dict[str, State], links: dict[str, tuple[str, str]], elf: tuple[str, ...] = ()) -> None:
+        self.states = states
+        """Every regular file."""
+        self.links = links
+        """Every symbolic link, to files and to directories -> where it leads, and the state of what is there."""
+        self.elf = elf
+        """Those that may be ELF files: named like a library, or executable with the magic."""
+        self._digest = ""
 
     def size(self, path: str) -> int:
         """Bytes."""
         return self.states[path][2]
 
+    def pack(self) -> bytes:
+        """All of it. A folder that lists its files in another order than last time may change it."""
+        # Also for digests: format 2 writes equal values alike, whoever else holds them.
+        return marshal.dumps((self.states, self.links, self.elf), 2)
+
     @property
     def digest(self) -> str:
-        """Stands for all of it. A folder that lists its files in another order than last time may change it."""
-        # Format 2 writes equal values alike, whoever else holds them.
-        return hashlib.sha256(marshal.dumps((*self.states.items(), *self.links.items()), 2)).hexdigest()
+        """Stands for all of it, as :meth:`pack` does."""
+        self._digest = self._digest or digest_of_tree(self.pack())
+        return self._digest
 
 
-def state_of(status: os.stat_result) -> State:
-    """The state of a file that was looked at."""
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_nlink,
-    )
+def digest_of_tree(packed: bytes) -> str:
+    """:attr:`Tree.digest`, of what :meth:`Tree.pack` gave."""
+    from hashlib import sha256
+
+    return sha256(packed).hexdigest()
+
+
+state_of: Final[Callable[[os.stat_result], State]] = attrgetter(
+    "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_nlink"
+)
+"""The state of a file that was looked at."""
 
 
 def states_of(prefix: str | os.PathLike[str], paths: Iterable[str]) -> dict[str, State]:
     """The states of regular files of a prefix; those that are gone, or are something else, are left out."""
     found: dict[str, State] = {}
     for path in paths:
-        with suppress(OSError, ValueError):
+        try:
             status = os.lstat(f"{os.fspath(prefix)}/{path}")
-            if stat.S_ISREG(status.st_mode):
-                found[path] = state_of(status)
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found[path] = state_of(status)
     return found
 
 
@@ -88,35 +103,91 @@ def walk(prefix: str | os.PathLike[str]) -> Tree:
     pending = [""]
     while pending:
         relative = pending.pop()
-        with suppress(OSError), _entries(f"{root}/{relative}") as entries:
-            # A folder that is unreadable or gone meanwhile is passed over: what is recorded in it is reported missing.
-            for entry in entries:
-                name = entry.name
-                path = relative + name
-                if entry.is_dir(follow_symlinks=False):
-                    if name != "__pycache__":
+        try:
+            # By its descriptor: looking each entry up by its whole path would cost half as much again.
+            descriptor = os.open(f"{root}/{relative}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            continue  # unreadable or gone meanwhile: what is recorded in it is reported missing
+        try:
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    name = entry.name
+                    path = relative + name
+                    if entry.is_file(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        states[path] = state_of(status)
+                        if (".so" in name and is_library_name(name)) or (
+                            status.st_mode & 0o111 and _has_magic(f"{root}/{path}")
+                        ):
+                            elf.append(path)
+                    elif entry.is_symlink():
+                        links[path] = (_read_link(f"{root}/{path}"), state_at(f"{root}/{path}"))
+                    elif name != "__pycache__" and entry.is_dir(follow_symlinks=False):
                         pending.append(path + "/")
-                elif entry.is_symlink():
-                    links[path] = (_read_link(f"{root}/{path}"), state_at(f"{root}/{path}"))
-                elif entry.is_file(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    states[path] = state_of(status)
-                    if (".so" in name and is_library_name(name)) or (
-                        status.st_mode & 0o111 and _has_magic(f"{root}/{path}")
-                    ):
-                        elf.append(path)
+        except OSError:
+            continue  # likewise
+        finally:
+            os.close(descriptor)
     return Tree(states, links, tuple(sorted(elf)))
 
 
-@contextmanager
-def _entries(folder: str) -> Iterator[Iterator[os.DirEntry[str]]]:
-    """The entries of a folder by its descriptor: looking each up by its whole path would cost half as much again."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+class WalkAhead:
+    """A walk that another process takes while this one does something else.
+
+    That process is a fork of this one, so begin before there are threads. Where there are any, or no process can be
+    had, the walk is taken here when it is asked for.
+    """
+
+    def __init__(self, prefix: str | os.PathLike[str]) -> None:
+        self._prefix = prefix
+        self._packed = b""
+        self._child = 0
+        if "threading" in sys.modules and sys.modules["threading"].active_count() > 1:
+            return
+        self._answer, writing = os.pipe()
+        try:
+            self._child = os.fork()
+        except OSError:
+            os.close(self._answer)
+            os.close(writing)
+            return
+        if not self._child:
+            _answer(prefix, writing)
+        os.close(writing)
+
+    def pack(self) -> bytes:
+        """:meth:`Tree.pack` of what was seen."""
+        if not self._packed:
+            self._packed = self._hear() or walk(self._prefix).pack()
+        return self._packed
+
+    def tree(self) -> Tree:
+        """What was seen."""
+        return Tree(*marshal.loads(self.pack()))  # noqa: S302 - packed by this program a moment ago
+
+    def _hear(self) -> bytes:
+        """The other process's answer; nothing where there is none, or it did not come to its end."""
+        if not self._child:
+            return b""
+        with open(self._answer, "rb") as stream:
+            packed = stream.read()
+        _, status = os.waitpid(self._child, 0)
+        self._child = 0
+        return packed if status == 0 else b""
+
+    def close(self) -> None:
+        """Let the other process end, whether it was heard or not."""
+        self._hear()
+
+
+def _answer(prefix: str | os.PathLike[str], writing: int) -> NoReturn:
+    status = 1
     try:
-        with os.scandir(descriptor) as entries:
-            yield entries
+        with open(writing, "wb") as stream:
+            stream.write(walk(prefix).pack())
+        status = 0
     finally:
-        os.close(descriptor)
+        os._exit(status)  # whatever happened: the process that asked will meet it again, and say so
 
 
 def is_library_name(name: str) -> bool:

@@ -9,8 +9,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 from dataloader.lockfile.model import Lockfile
 from dataloader.target import Target
+from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import VerifyReport
-from dataloader.verify.run import VerifyOptions, verify_targets
+from dataloader.verify.run import verify_targets
 
 Runs: TypeAlias = Literal["runs", "minor-version-compatibility", "cannot"]
 _ARCH: Final = {"x86_64": "amd64", "aarch64": "arm64"}

@@ -34,39 +34,38 @@ def hash_file(path: str | os.PathLike[str]) -> str:
 
 def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixState) -> dict[str, str]:
     """SHA-256 of each recorded file and of each that may be a library, as RECORD has it; ``state`` remembers."""
+    seen = tree.digest
+    if state.tree == seen and len(state.digests) == len(tree.states):
+        return {path: digest for path, digest in zip(tree.states, state.digests, strict=True) if digest}
     wanted = {file.path for package in installed.packages for file in package.files if file.recorded}
     wanted.intersection_update(tree.states)
     wanted.update(tree.elf)
     digests: dict[str, str] = {}
-    hashes: dict[str, str] = {}
     unknown: list[str] = []
+    earlier = state.earlier()
     for path in wanted:
         now = tree.states[path]
-        identity = _identity(now)
-        known = state.hashes.get(identity, "")
-        digest = _recalled(now, known)
+        digest = _recalled(now, earlier.get(_identity(now), ""))
         if digest:
             digests[path] = digest
-            hashes[identity] = known if known.startswith(str(now[4])) else _entry(now, digest)
         elif now[2] <= _MAX_HASHED:
             unknown.append(path)
     for path, found in _hash_all(prefix, sorted(unknown, key=lambda path: (-tree.size(path), path))):
+        digests[path] = record_digest(found)
+    state.tree, state.digests = seen, [digests.get(path, "") for path in tree.states]
+    state.libraries = {
+        path: [text_of(tree.states[path]), hex_digest(digests[path])] for path in tree.elf if path in digests
+    }
+    state.hashes = {}
+    for path, digest in digests.items():
         now = tree.states[path]
-        digests[path] = digest = record_digest(found)
-        hashes[_identity(now)] = _entry(now, digest)
-    state.changed |= hashes != state.hashes
-    state.hashes = hashes
+        state.hashes[_identity(now)] = f"{now[4]} {now[5]} {digest}"
     return digests
 
 
 def recall_keys(states: Mapping[str, State], state: PrefixState) -> dict[str, str]:
-    """Cache entry of each of these files that has not changed since it was hashed."""
-    recalled = ((path, _recalled(now, state.hashes.get(_identity(now), ""))) for path, now in states.items())
-    return {path: hex_digest(digest) for path, digest in recalled if digest}
-
-
-def _entry(now: State, digest: str) -> str:
-    return f"{now[4]} {now[5]} {digest}"
+    """Cache entry of each of these libraries that has not changed since it was hashed."""
+    return {path: state.libraries[path][1] for path, now in states.items() if state.libraries[path][0] == text_of(now)}
 
 
 def _recalled(now: State, known: str) -> str:
@@ -82,7 +81,7 @@ def _recalled(now: State, known: str) -> str:
 
 
 def _identity(state: State) -> str:
-    return "%d-%d-%d-%d" % state[:4]
+    return f"{state[0]}-{state[1]}-{state[2]}-{state[3]}"
 
 
 def _hash_all(prefix: Path, paths: list[str]) -> Iterator[tuple[str, str]]:

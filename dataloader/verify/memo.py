@@ -3,22 +3,23 @@
 It depends on every file of the prefix (inode, size, times), on what was asked, on this program and its tables, and on
 every path outside the prefix that the loader's model looked at, whether something was there or not.
 
-Kept below the cache of facts as ``prefix-2/....memo.json``. Imports next to nothing, as :mod:`dataloader.verify.files`.
+Kept below the cache of facts as ``prefix-3/....memo.json``. Imports next to nothing, as :mod:`dataloader.verify.files`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
 
 from dataloader import __version__
 from dataloader.verify.files import Tree, state_at, states_at
 
+TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
     from dataloader.target import Target
     from dataloader.verify.report import VerifyReport
@@ -36,7 +37,7 @@ def question(
     from dataloader.compat.paths import matrix_dir
 
     asked = repr((__version__, tuple(targets), lock, hashes, tuple(library_path), described))
-    digest = hashlib.sha256(asked.encode("utf-8", "surrogateescape"))
+    digest = sha256(asked.encode("utf-8", "surrogateescape"))
     for folder in (os.path.dirname(__file__), os.fspath(matrix_dir())):  # noqa: PTH120
         digest.update(_program_state(folder).encode())
     return digest.hexdigest()
@@ -53,24 +54,24 @@ def _program_state(folder: str) -> str:
 
 def memo_path(cache: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> str:
     """Where the memo of one prefix is kept."""
-    return f"{os.fspath(cache)}/prefix-2/{hashlib.sha256(os.fsencode(prefix)).hexdigest()}.memo.json"
+    return f"{os.fspath(cache)}/prefix-3/{sha256(os.fsencode(prefix)).hexdigest()}.memo.json"
 
 
 def recall(
-    cache: str | os.PathLike[str], prefix: str | os.PathLike[str], about: str, walk: Callable[[], Tree]
+    cache: str | os.PathLike[str], prefix: str | os.PathLike[str], about: str, digest: Callable[[], str]
 ) -> list[VerifyReport] | None:
     """The last reports, if the question is the same and nothing has changed; else ``None``. They have no verdicts.
 
     Args:
         about: :func:`question`.
-        walk: Looks at the prefix; called only where the question is the same.
+        digest: Gives that of the tree, as it is now; called only where the question is the same.
     """
     try:
         with open(memo_path(cache, prefix), "rb") as file:
             memo = json.load(file)
         if memo["question"] != about or any(state_at(path) != state for path, state in memo["outside"].items()):
             return None
-        return unpack(memo) if memo["tree"] == walk().digest else None
+        return unpack(memo) if memo["tree"] == digest() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

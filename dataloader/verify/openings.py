@@ -6,8 +6,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dataloader.lockfile.model import Lockfile
 from dataloader.verify.dependencies import meets
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed
@@ -15,7 +15,10 @@ from dataloader.verify.link_map import Failure, Result
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.tables import Opening, Tables, install_command
 
-_CHUNK = 8 << 20
+if TYPE_CHECKING:
+    from dataloader.lockfile.model import Lockfile
+
+_CHUNK = 1 << 20
 _OVERLAP = 256
 _MAX_SEARCH = 1 << 30
 
@@ -78,15 +81,27 @@ def _missing(judge: Judge, verdict: Verdict, opening: Opening, opened: dict[str,
 
 def _names_in(path: Path, pattern: str) -> list[str]:
     """Distinct matches of ``pattern`` in the bytes of a file."""
-    compiled = re.compile(pattern.encode())
+    compiled, begin = re.compile(pattern.encode()), _beginning(pattern)
     found: set[bytes] = set()
     rest = b""
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         while file.tell() < _MAX_SEARCH and (block := file.read(_CHUNK)):
             data = rest + block
-            found.update(match.group() for match in compiled.finditer(data) if match.end() < len(data))
+            if begin in data:  # three times as fast as a search for the pattern
+                found.update(match.group() for match in compiled.finditer(data) if match.end() < len(data))
             rest = data[-_OVERLAP:]
     return sorted(os.fsdecode(name) for name in found)
+
+
+def _beginning(pattern: str) -> bytes:
+    """What every match begins with, as far as the pattern says it letter by letter.
+
+    >>> _beginning(r"libx-y\\.so"), _beginning("libx?y"), _beginning("a|b")
+    (b'libx-y', b'lib', b'')
+    """
+    begin = re.match(r"[\w-]*", pattern)
+    text = begin.group() if begin and "|" not in pattern else ""
+    return (text[:-1] if pattern[len(text) : len(text) + 1] in ("?", "*", "{") else text).encode()
 
 
 def _finding(verdict: Verdict, opening: Opening, missing: Mapping[str, Failure], cuda_major: str | None) -> Finding:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -15,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.verify.cache import FactsCache
-from dataloader.verify.elf import ElfFacts, read_elf
-from dataloader.verify.elf_image import MalformedElf
+from dataloader.verify.elf import ElfFacts
 from dataloader.verify.files import State, Tree
+from dataloader.verify.helpers import Helper, read_into_cache, start_helper
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -50,28 +47,6 @@ class ScannedFile:
     def file_id(self) -> tuple[int, int]:
         """Device and inode: what ld.so compares to know that two paths are one object."""
         return self.state[:2]
-
-
-def _is_text(path: str) -> bool:
-    """A linker script or a stub: ``libx.so`` may be ``INPUT(-lx)``, which nobody loads."""
-    with open(path, "rb") as file:
-        head = file.read(512)
-    return bool(head) and all(byte >= 0x20 or byte in b"\t\r\n" for byte in head)
-
-
-def read_into_cache(cache: FactsCache, path: str, key: str) -> tuple[ElfFacts | None, str | None]:
-    """(facts, None) of one file, kept in the cache under ``key``; (None, why) otherwise.
-
-    A text file that is only named like a library gives (None, None).
-    """
-    try:
-        facts, undefined = read_elf(Path(path))
-    except MalformedElf as error:
-        return None, None if _is_text(path) else str(error)
-    except OSError as error:
-        return None, error.strerror or str(error)
-    cache.store(key, facts, undefined)
-    return facts, None
 
 
 class Reading:
@@ -134,34 +109,31 @@ class Reading:
         self._found[path] = read_into_cache(self._cache, f"{self._prefix}/{path}", self._keys[path])
 
     def _start_helpers(self, count: int) -> None:
-        command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("worker.py")), str(self._cache.root)]
-        package_root = str(Path(__file__).parents[2])
-        for _ in range(count):
-            worker = subprocess.Popen(
-                [*command, package_root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-            )
-            self._threads.append(threading.Thread(target=self._feed, args=(worker,)))
-            self._threads[-1].start()
+        helpers: list[Helper] = []
+        for _ in range(count):  # all before the first thread
+            helpers.append(start_helper(self._cache, helpers))
+        self._threads = [threading.Thread(target=self._feed, args=(helper,)) for helper in helpers]
+        for thread in self._threads:
+            thread.start()
 
-    def _feed(self, worker: subprocess.Popen[str]) -> None:
+    def _feed(self, helper: Helper) -> None:
         """Give a helper one file after the other, the next one before it is done with the last."""
         given: deque[str] = deque()
-        with worker:
+        with helper:
             for path in _take(self._queue):
                 given.append(path)
-                if not _give(worker, f"{self._prefix}/{path}", self._keys[path]):
+                if not helper.give(f"{self._prefix}/{path}", self._keys[path]):
                     break
-                if len(given) > _AHEAD and not self._hear(worker, given):
+                if len(given) > _AHEAD and not self._hear(helper, given):
                     break
-            while given and self._hear(worker, given):
+            while given and self._hear(helper, given):
                 pass
         self._unread += given
 
-    def _hear(self, worker: subprocess.Popen[str], given: deque[str]) -> bool:
+    def _hear(self, helper: Helper, given: deque[str]) -> bool:
         """Take a helper's answer; False when it is gone (it may have run out of memory)."""
-        assert worker.stdout is not None
         try:
-            problem = json.loads(worker.stdout.readline())
+            problem = helper.hear()
         except (OSError, ValueError):
             return False
         path = given.popleft()
@@ -175,15 +147,6 @@ class Reading:
         for thread in self._threads:
             thread.join()
         self._threads.clear()
-
-
-def _give(worker: subprocess.Popen[str], path: str, key: str) -> bool:
-    assert worker.stdin is not None
-    try:
-        print(json.dumps([path, key]), file=worker.stdin, flush=True)
-    except OSError:
-        return False
-    return True
 
 
 def _take(queue: deque[str]) -> Iterator[str]:

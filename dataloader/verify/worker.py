@@ -1,8 +1,7 @@
-"""One more process that reads ELF files: ``[path, key]`` lines in, ``[null]`` (kept in the cache) or a problem out."""
+"""A process of :mod:`dataloader.verify.helpers` that is no fork."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -10,14 +9,9 @@ from pathlib import Path
 def main(cache_root: str) -> None:
     """Serve until standard input ends."""
     from dataloader.verify.cache import FactsCache
-    from dataloader.verify.scan import read_into_cache
+    from dataloader.verify.helpers import serve
 
-    cache = FactsCache(Path(cache_root))
-    for line in sys.stdin:
-        path, key = json.loads(line)
-        facts, problem = read_into_cache(cache, path, key)
-        sys.stdout.write(json.dumps([None] if facts else problem) + "\n")
-        sys.stdout.flush()
+    serve(FactsCache(Path(cache_root)), sys.stdin, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from dataloader.detect import detect_target
 from dataloader.verify.imports import SourceIndex, module_name
 from dataloader.verify.installed import Installed, InstalledPackage, read_installed
 from dataloader.verify.loads import Verdict, required_names
-from dataloader.verify.run import VerifyOptions, verify_prefix
+from dataloader.verify.options import VerifyOptions
+from dataloader.verify.run import verify_prefix
 
 pytestmark = [pytest.mark.e2e, pytest.mark.pypi]
 

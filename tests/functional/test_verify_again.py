@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.cli.again import same_report
+from dataloader.cli.again import plain_verify
 from dataloader.detect import detect_target
 from dataloader.verify import VerifyOptions, verify_prefix
 from dataloader.verify.cache import FactsCache
@@ -43,6 +43,22 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def run(arguments: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dataloader", *arguments]
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+class _Anew(Exception):
+    """The short way ends."""
+
+
+def same_report(arguments: list[str], environ: dict[str, str]) -> int | None:
+    """The exit code where the last report is given again; ``None`` where more is to be done."""
+
+    def end() -> None:
+        raise _Anew
+
+    try:
+        return plain_verify(arguments, environ, end)
+    except _Anew:
+        return None
 
 
 def test_the_short_way_says_what_the_long_one_says(
@@ -121,8 +137,8 @@ def test_one_more_link_to_a_file_is_no_reason_to_read_it_again(prefix: Path, tmp
 
     true = hashed()
     state = cache.load_state(prefix)
-    state.hashes = {key: fact.replace(true, "remembered") for key, fact in state.hashes.items()}
-    state.changed = True
+    state.hashes = {key: fact.replace(true, "remembered") for key, fact in state.earlier().items()}
+    state.tree = "another"
     cache.store_state(prefix, state)
     assert hashed() == "remembered"
 

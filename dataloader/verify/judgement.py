@@ -1,0 +1,151 @@
+"""What one target makes of what is in a prefix: which libraries load there, and every check."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dataloader.target import Target
+from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
+from dataloader.verify.conda import check_conda_depends
+from dataloader.verify.contents import check_clobbers, check_contents, check_records
+from dataloader.verify.dependencies import check_requires_dist, check_rules
+from dataloader.verify.findings import Finding
+from dataloader.verify.gpu import check_driver, check_gpu_code
+from dataloader.verify.importance import Importance
+from dataloader.verify.imports import SourceIndex
+from dataloader.verify.installed import Installed, InstalledPackage
+from dataloader.verify.link_map import Memory
+from dataloader.verify.loads import Judge, Verdict
+from dataloader.verify.openings import check_openings
+from dataloader.verify.options import VerifyOptions
+from dataloader.verify.python import find_interpreter
+from dataloader.verify.reading import Contents
+from dataloader.verify.scan import ScannedFile
+from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
+from dataloader.verify.tables import load_tables
+from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
+
+if TYPE_CHECKING:
+    from dataloader.lockfile.model import Lockfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What one target makes of a prefix: all that was read and modelled, for the checks."""
+
+    contents: Contents
+    target: Target
+    lock: Lockfile | None
+    options: VerifyOptions
+    judge: Judge
+    verdicts: Sequence[Verdict]
+    situation: Situation
+
+
+def judge(contents: Contents, disk: Disk, target: Target, lock: Lockfile | None, options: VerifyOptions) -> View:
+    """Open every library in the model of ``target``."""
+    installed, state = contents.installed, contents.state
+    interpreter = find_interpreter(contents.prefix)
+    described = options.described if options.described is not None else not is_this_machine(target)
+    environment = build_environment(
+        disk,
+        target,
+        described=described,
+        library_path=options.library_path,
+        memory=Memory(state.sufficed, state.missing),
+    )
+    owners = sole_owners(installed)
+    sources = SourceIndex(contents.prefix, installed)
+    opened = Judge(
+        prefix=contents.prefix,
+        interpreter=interpreter,
+        process=start_python(environment, interpreter),
+        files={file.path: file for file in contents.scanned},
+        owners=owners,
+        packages={package.name: package for package in installed.packages if package.kind == "pypi"},
+        sources=sources,
+    )
+    situation = Situation(
+        prefix=str(contents.prefix),
+        target=target,
+        installed=installed,
+        provided=provided_names(contents.scanned),
+        owners=owners,
+        cuda_major=cuda_major(contents.scanned),
+        importance=Importance(installed, sources, opened.is_extension),
+        described=described,
+        has_symbols=lambda failures: disk.defines({os.fsencode(failure.name) for failure in failures}),
+    )
+    return View(
+        contents=contents,
+        target=target,
+        lock=lock,
+        options=options,
+        judge=opened,
+        verdicts=opened.judge(),
+        situation=situation,
+    )
+
+
+def findings(view: View) -> Iterator[Finding]:
+    """Every check, in the order of the data: files, packages, libraries, GPU."""
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.compat.rules import rule_of
+
+    contents, situation, judge, tables = view.contents, view.situation, view.judge, load_tables()
+    installed, verdicts, relative = contents.installed, view.verdicts, view.situation.relative
+    yield from check_records(installed)
+    yield from check_contents(installed, contents.tree, contents.digests)
+    yield from check_clobbers(installed, contents.digests, frozenset(tables.providers))
+    if view.lock is not None:
+        from dataloader.verify.drift import check_lock
+
+        yield from check_lock(installed, view.lock)
+    yield from check_requires_dist(installed, view.target, judge.interpreter.version, judge.sources.imports_project)
+    yield from check_rules(installed, map(rule_of, load_matrix().rules))
+    yield from check_conda_depends(installed, dict(each[:2] for each in view.target.virtual_packages()))
+    yield from check_malformed(contents.scanned, situation.owners)
+    yield from check_machine(contents.scanned, judge)
+    yield from check_loads(verdicts, situation)
+    yield from check_library_path(verdicts, situation, view.options.library_path)
+    yield from check_openings(
+        judge, verdicts, installed, tables, view.lock, situation.cuda_major, contents.state.opened
+    )
+    yield from check_cuda_stacks(verdicts, judge.files, tables, relative)
+    yield from check_openmp(verdicts, judge.files, tables, relative)
+    yield from check_duplicates(contents.scanned, tables)
+    by_path = {verdict.path: verdict for verdict in verdicts}
+    yield from check_numpy(installed, contents.scanned, situation.owners, by_path, situation.importance)
+    yield from check_driver(installed, view.target)
+    yield from check_gpu_code(contents.scanned, verdicts, situation.owners, view.target)
+
+
+def sole_owners(installed: Installed) -> dict[str, InstalledPackage]:
+    """Path -> the package that installed it; the last one where several claim it."""
+    return {file.path: package for package in installed.packages for file in package.files}
+
+
+def provided_names(scanned: Iterable[ScannedFile]) -> dict[str, list[str]]:
+    """soname and file name -> paths."""
+    found: dict[str, list[str]] = {}
+    for file in scanned:
+        if file.facts and file.facts.is_library:
+            for name in {file.facts.soname, file.path.rsplit("/", 1)[-1]} - {None}:
+                found.setdefault(str(name), []).append(file.path)
+    return found
+
+
+def cuda_major(scanned: Iterable[ScannedFile]) -> str | None:
+    """The CUDA major that most libraries of an environment ask for; sonames of several majors do not count."""
+    providers = load_tables().providers
+    votes: Counter[str] = Counter()
+    for file in scanned:
+        for name in file.facts.needed if file.facts else ():
+            provider = providers.get(name)
+            if provider and len(provider.cuda_majors) == 1:
+                votes[provider.cuda_majors[0]] += 1
+    return votes.most_common(1)[0][0] if votes else None

@@ -1,0 +1,30 @@
+"""How to verify."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOptions:
+    """How to verify."""
+
+    cache: Path | None = None
+    """Directory of the facts cache; ``None`` keeps nothing."""
+    hashes: bool = True
+    """Hash every file that changed since the last run; without, sizes alone are compared."""
+    rehash: bool = False
+    """Hash those too that seem not to have changed."""
+    library_path: tuple[str, ...] = ()
+    """LD_LIBRARY_PATH as it will be when the environment runs (absolute directories)."""
+    jobs: int | None = None
+    """Processes that read files; ``None``: one for each core."""
+    reuse: bool = False
+    """Give the last report again, without verdicts, when nothing that it depends on has changed (needs ``cache``)."""
+    asked: str = ""
+    """What stands for the lock when the last report is looked for: its digest; else the lock itself does."""
+    described: bool | None = None
+    """Judge for the target's description instead of this machine's libraries; ``None``: when they differ."""
+    fresh: bool = False
+    """The prefix was built just now, and each RECORD was written from hashes that were computed: they are taken."""
