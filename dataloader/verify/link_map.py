@@ -31,6 +31,9 @@ class Files(Protocol):
     def image(self, path: str) -> Image | None:
         """What is at ``path``, links followed; ``None`` when nothing is (a dangling link too)."""
 
+    def is_folder(self, path: str) -> bool:
+        """Whether a folder is at ``path``, links followed."""
+
     def undefined(self, image: Image) -> frozenset[bytes]:
         """``name`` or ``name@version`` of the undefined symbols of an image that has facts; weak ones left out."""
 

@@ -207,7 +207,8 @@ class Process:
 
     def _in_directory(self, directory: str, name: str) -> Iterator[str]:
         for capability in self.environment.hwcaps:
-            yield f"{directory}/{capability}/{name}"
+            if self.environment.files.is_folder(f"{directory}/{capability}"):
+                yield f"{directory}/{capability}/{name}"
         yield f"{directory}/{name}"
 
     def _directories(self, loader: Loaded) -> Iterator[tuple[str, str]]:

@@ -51,8 +51,9 @@ class Asked:
         """Ask for these too; say whether any of them is new."""
         new = set(names) - self.names
         self.names |= new
-        for value in map(gnu_hash, new):
-            self.hashes |= {value, value ^ 1}
+        hashes = set(map(gnu_hash, new))
+        self.hashes |= hashes
+        self.hashes.update([value ^ 1 for value in hashes])
         return bool(new)
 
 

@@ -32,6 +32,7 @@ class Disk:
         self._cache = cache
         self._images: dict[FileId, Image] = {}
         self._by_path: dict[str, Image | None] = {}
+        self._folders: dict[str, bool] = {}
         self._undefined: dict[str, frozenset[bytes]] = {}
         self._definitions: dict[str, tuple[int, Definitions]] = {}
         self._asked = Asked()
@@ -50,6 +51,12 @@ class Disk:
         if path not in self._by_path:
             self._by_path[path] = self._read(path)
         return self._by_path[path]
+
+    def is_folder(self, path: str) -> bool:
+        """See :class:`dataloader.verify.link_map.Files`."""
+        if path not in self._folders:
+            self._folders[path] = os.path.isdir(path)  # noqa: PTH112 - as below
+        return self._folders[path]
 
     def _read(self, path: str) -> Image | None:
         try:
@@ -114,12 +121,12 @@ class Disk:
         A path below ``prefix`` where nothing is needs no watching: were something there, the walk would see it.
         """
         inside = f"{prefix}/"
-        clean = {path: os.path.normpath(path) for path in self._by_path}
+        found = {**self._folders, **{path: image is not None for path, image in self._by_path.items()}}
+        clean = {path: os.path.normpath(path) for path in found}
         return [
             path
             for path, where in clean.items()
-            if not where.startswith(inside)
-            or (self._by_path[path] is not None and where.removeprefix(inside) not in walked)
+            if not where.startswith(inside) or (found[path] and where.removeprefix(inside) not in walked)
         ]
 
     def defines(self, names: set[bytes]) -> bool:
