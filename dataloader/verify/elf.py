@@ -31,6 +31,7 @@ from dataloader.verify.elf_image import (
     Reader,
     read_dynamic,
     read_header,
+    read_section_headers,
     read_sections,
     read_segments,
 )
@@ -138,10 +139,11 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
     read_dynamic(reader, *segments.dynamic)
     needs, names = read_version_needs(reader)
     definitions = read_version_definitions(reader, names)
-    symbols = SymbolTable(reader, header, names)
+    headers = read_section_headers(reader, header)
+    symbols = SymbolTable(reader, headers, names)
     undefined = symbols.undefined()
     dynamic = reader.dynamic
-    sections = read_sections(reader, header)
+    sections = read_sections(reader, header, headers)
     rodata = sections.get(".rodata", (0, reader.size))
     optional = {tag: reader.text(dynamic[tag]) for tag in (DT_SONAME, DT_RPATH, DT_RUNPATH) if tag in dynamic}
     facts = ElfFacts(
@@ -202,7 +204,7 @@ def find_definitions(data: Bytes, asked: Asked) -> Definitions:
     read_dynamic(reader, *where)
     _, versions = read_version_needs(reader)
     read_version_definitions(reader, versions)
-    return SymbolTable(reader, header, versions).definitions(asked)
+    return SymbolTable(reader, read_section_headers(reader, header), versions).definitions(asked)
 
 
 def read_definitions(path: Path, asked: Asked) -> Definitions:

@@ -9,7 +9,9 @@ import os
 import struct
 import sys
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from dataloader.verify.gpucode import Bytes
@@ -87,6 +89,11 @@ class MalformedElf(Exception):
     """The file is no ELF file that could be loaded; the message says why."""
 
 
+@cache
+def _struct(order: str, word: str, fields: str) -> struct.Struct:
+    return struct.Struct(order + fields.replace("P", word))
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """Field layouts of one ELF class and byte order."""
@@ -99,7 +106,7 @@ class _Layout:
         return "Q" if self.bits == 64 else "I"
 
     def struct(self, fields: str) -> struct.Struct:
-        return struct.Struct(self.order + fields.replace("P", self.word))
+        return _struct(self.order, self.word, fields)
 
 
 class FileBytes:
@@ -272,15 +279,20 @@ def read_words(reader: Reader, offset: int, size: int, code: str) -> array[int]:
     return words
 
 
-def read_sections(reader: Reader, header: Header) -> dict[str, tuple[int, int]]:
-    """Section name -> (offset, size); empty when the section headers are stripped or make no sense."""
+def read_section_headers(reader: Reader, header: Header) -> list[tuple[int, ...]]:
+    """The rows of the section header table that are in the file; none where it is stripped or makes no sense."""
     wide = reader.layout.bits == 64
-    fields = "IIQQQQIIQQ" if wide else "IIIIIIIIII"
-    size = 64 if wide else 40
-    end = header.shoff + header.shnum * size
-    if not header.shoff or header.shentsize != size or end > reader.size or header.shstrndx >= header.shnum:
+    row = reader.layout.struct("IIQQQQIIQQ" if wide else "IIIIIIIIII")
+    if not header.shoff or header.shentsize != row.size or header.shoff > reader.size:
+        return []
+    count = min(header.shnum, (reader.size - header.shoff) // row.size)
+    return list(row.iter_unpack(reader.view(header.shoff, count * row.size)))
+
+
+def read_sections(reader: Reader, header: Header, rows: Sequence[tuple[int, ...]]) -> dict[str, tuple[int, int]]:
+    """Section name -> (offset, size), of the rows of the section header table; empty unless it is whole."""
+    if len(rows) < header.shnum or header.shstrndx >= len(rows):
         return {}
-    rows = [reader.unpack(fields, header.shoff + index * size) for index in range(header.shnum)]
     names_offset, names_size = rows[header.shstrndx][4:6]
     if names_offset + names_size > reader.size:
         return {}

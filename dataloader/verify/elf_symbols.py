@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Final
@@ -30,7 +30,6 @@ from dataloader.verify.elf_image import (
     STT_TLS,
     VER_FLG_BASE,
     VER_FLG_WEAK,
-    Header,
     MalformedElf,
     Reader,
     read_words,
@@ -98,20 +97,12 @@ def read_version_definitions(reader: Reader, names: dict[int, bytes]) -> tuple[s
     return tuple(found)
 
 
-def _symbol_count(reader: Reader, header: Header) -> int:
+def _symbol_count(reader: Reader, sections: Sequence[tuple[int, ...]]) -> int:
     """Entries of the dynamic symbol table: by its section, else by its hash tables, else by what relocations name."""
-    symtab = reader.dynamic[DT_SYMTAB]
-    wide = reader.layout.bits == 64
-    entry = 24 if wide else 16
-    fields = "IIQQQQIIQQ" if wide else "IIIIIIIIII"
-    if header.shoff and header.shentsize == (64 if wide else 40):
-        for index in range(header.shnum):
-            at = header.shoff + index * header.shentsize
-            if at + header.shentsize > reader.size:
-                break
-            section = reader.unpack(fields, at)
-            if section[1] == SHT_DYNSYM and section[3] == symtab:
-                return section[5] // entry
+    entry = 24 if reader.layout.bits == 64 else 16
+    for section in sections:
+        if section[1] == SHT_DYNSYM and section[3] == reader.dynamic[DT_SYMTAB]:
+            return section[5] // entry
     if DT_HASH in reader.dynamic:
         return reader.unpack("II", reader.offset_of(reader.dynamic[DT_HASH]))[1]
     count = 0
@@ -161,11 +152,11 @@ def relocated_symbols(reader: Reader) -> set[int]:
 class SymbolTable:
     """The dynamic symbols of an image, by columns: of 300,000 rows only those that matter are taken apart."""
 
-    def __init__(self, reader: Reader, header: Header, versions: Mapping[int, bytes]) -> None:
-        """``versions``: index -> name, of the needs and the definitions of the file."""
+    def __init__(self, reader: Reader, sections: Sequence[tuple[int, ...]], versions: Mapping[int, bytes]) -> None:
+        """``sections``: the section header table; ``versions``: index -> name, of needs and definitions."""
         self._reader, self._versions = reader, versions
         self._bytes_left = _MAX_NAMES
-        count = _symbol_count(reader, header) if DT_SYMTAB in reader.dynamic and reader.strings else 0
+        count = _symbol_count(reader, sections) if DT_SYMTAB in reader.dynamic and reader.strings else 0
         wide = reader.layout.bits == 64
         width = 6 if wide else 4
         at = reader.offset_of(reader.dynamic[DT_SYMTAB]) if count else 0
