@@ -34,12 +34,9 @@ def question(
         lock: What stands for the lock: a digest of its bytes.
         hashes: As the options of ``verify_prefix``; so are the others.
     """
-    from dataclasses import replace
-
     from dataloader.compat.paths import matrix_dir
 
-    machines = tuple(replace(target, gcc=None) for target in targets)
-    asked = repr((__version__, machines, lock, hashes, tuple(library_path), described))
+    asked = repr((__version__, tuple(targets), lock, hashes, tuple(library_path), described))
     digest = sha256(asked.encode("utf-8", "surrogateescape"))
     for folder in (os.path.dirname(__file__), os.fspath(matrix_dir())):  # noqa: PTH120
         digest.update(_program_state(folder).encode())
