@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,19 +41,31 @@ _ASSUMED = {"glibc": "2.28", "kernel": "4.18"}
 _PROBE_SECONDS = 10.0
 
 
+EVERYTHING = frozenset({"libstdcxx", "gcc"})
+"""What it takes time to find out: a megabyte to read, and a process to ask."""
+
+FOR_VERDICTS = frozenset({"libstdcxx"})
+"""What a verdict on files depends on. A stack depends on neither."""
+
+
 def detect_target(
-    platform: str | None = None, environ: Mapping[str, str] | None = None, *, for_stack: bool = False
+    platform: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    ask: Collection[str] = EVERYTHING,
 ) -> Target:
     """Describe this machine, or a usual machine of another ``platform`` (a conda subdir).
 
     ``CONDA_OVERRIDE_CUDA``, ``_GLIBC``, ``_ARCHSPEC`` and ``_LINUX`` replace what is detected; an empty value removes
-    it. ``for_stack`` leaves out what no stack depends on: gcc, which takes a process to ask, and libstdc++, a megabyte
-    to read. Raises UsageError ``platform-unknown``.
+    it. What of EVERYTHING is not to be asked for is ``None``.
+
+    Raises:
+        UsageError: ``platform-unknown``.
     """
     environ = os.environ if environ is None else environ
     here = detect_platform()
     if platform is None or platform == here:
-        return _overridden(_detect_host(here, os.uname(), environ, for_stack=for_stack), environ)
+        return _overridden(_detect_host(here, os.uname(), environ, ask), environ)
     machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
     if platform not in machines:
         raise UsageError(
@@ -91,7 +103,7 @@ def with_system_requirements(target: Target, system: SystemRequirements) -> Targ
     return replace(target, **changes, assumed=assumed)  # type: ignore[arg-type]
 
 
-def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, str], *, for_stack: bool) -> Target:
+def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, str], ask: Collection[str]) -> Target:
     linux = uname.sysname == "Linux"
     release = re.match(r"\d+(\.\d+)*", uname.release)
     glibc = detect_glibc() if linux else None
@@ -101,13 +113,13 @@ def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, st
         arch=uname.machine,
         glibc=glibc,
         musl=detect_musl(environ) if linux and glibc is None else None,
-        libstdcxx=detect_libstdcxx(uname.machine) if linux and not for_stack else None,
+        libstdcxx=detect_libstdcxx(uname.machine) if linux and "libstdcxx" in ask else None,
         kernel=release[0] if release else None,
         archspec=detect_archspec(uname.machine),
         driver=driver,
         driver_cuda=driver_cuda,
         gpus=gpus,
-        gcc=None if for_stack else detect_gcc(environ),
+        gcc=detect_gcc(environ) if "gcc" in ask else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,14 @@ def make_targets(
 
     ``for_stack`` leaves out of this one what no stack depends on.
     """
-    from dataloader.detect import detect_target, with_system_requirements
+    from dataloader.detect import EVERYTHING, detect_target, with_system_requirements
 
     if request.target_file is not None:
         from dataloader.inputs.target_file import load_target
 
         return load_target(request.target_file, matrix.capabilities)
-    target = with_system_requirements(detect_target(request.platform, environ, for_stack=for_stack), request.system)
+    detected = detect_target(request.platform, environ, ask=() if for_stack else EVERYTHING)
+    target = with_system_requirements(detected, request.system)
     if not request.gpus:
         return (target,)
     from dataloader.inputs.target_file import find_gpu
@@ -43,12 +44,12 @@ def make_targets(
     return (replace(target, gpus=known) if known else target,)
 
 
-def named_targets(options: CommonOptions, environ: Mapping[str, str]) -> tuple[Target, ...]:
-    """Return the machines of ``--target``, else this one, for commands that solve nothing."""
+def named_targets(options: CommonOptions, environ: Mapping[str, str], ask: Collection[str]) -> tuple[Target, ...]:
+    """Return the machines of ``--target``, else what to ``ask`` of this one, for commands that solve nothing."""
     if options.target is None:
         from dataloader.detect import detect_target
 
-        return (detect_target(options.platform, environ),)
+        return (detect_target(options.platform, environ, ask=ask),)
     from dataloader.compat.matrix import load_matrix
     from dataloader.inputs.target_file import load_target
 

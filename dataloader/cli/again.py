@@ -93,9 +93,11 @@ def _same_reports(prefix: str, lock: str, environ: Mapping[str, str], walk: Walk
         options = _options(prefix, lock, environ)
         if options.cache is None or not os.path.exists(memo_path(options.cache, prefix)):
             return None
-        from dataloader.detect import detect_target
+        from dataloader.detect import FOR_VERDICTS, detect_target
 
-        target = detect_target(None, environ)
+        target = detect_target(None, environ, ask=FOR_VERDICTS)
+        import dataloader.verify.output  # noqa: F401 -- while the walk is under way
+
         about = question([target], options.asked, options.hashes, options.library_path, options.described)
         return recall(options.cache, prefix, about, lambda: digest_of_tree(walk.pack()))
     except (DataloaderError, OSError, ValueError, KeyError, TypeError):
@@ -105,11 +107,11 @@ def _same_reports(prefix: str, lock: str, environ: Mapping[str, str], walk: Walk
 def _new_reports(prefix: str, lock: str, environ: Mapping[str, str], walk: WalkAhead) -> Sequence[VerifyReport]:
     from pathlib import Path
 
-    from dataloader.detect import detect_target
+    from dataloader.detect import FOR_VERDICTS, detect_target
     from dataloader.verify.run import verify_targets
 
     options = _options(prefix, lock, environ)
-    targets = [detect_target(None, environ)]
+    targets = [detect_target(None, environ, ask=FOR_VERDICTS)]
     return verify_targets(Path(prefix), targets=targets, lock=read_held(lock), options=options, walked=walk.tree)
 
 
@@ -198,8 +200,12 @@ def digest_of(lock: str) -> str:
 
 def activated_path(prefix: str | os.PathLike[str]) -> tuple[str, ...]:
     """What activation puts on LD_LIBRARY_PATH: an environment of ours runs activated."""
+    from dataloader.install.status import ACTIVATION
+
+    if not os.path.isfile(os.path.join(prefix, ACTIVATION)):
+        return ()
     from pathlib import Path
 
-    from dataloader.install.activate import ACTIVATION, activation
+    from dataloader.install.activate import activation
 
-    return activation(Path(prefix)).library_path if os.path.isfile(os.path.join(prefix, ACTIVATION)) else ()
+    return activation(Path(prefix)).library_path

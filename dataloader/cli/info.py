@@ -20,11 +20,12 @@ from dataloader.target import Target
 def info(options: CommonOptions) -> int:
     """Show this machine: platform, driver, GPUs, compilers, virtual packages, Pythons, caches."""
     from dataloader.cache import cache_root
+    from dataloader.detect import EVERYTHING
     from dataloader.interpreters import find_interpreters
     from dataloader.machines import named_targets
     from dataloader.manifest import find_manifest
 
-    targets = named_targets(options, os.environ)
+    targets = named_targets(options, os.environ, EVERYTHING)
     cache = cache_root()
     pythons = find_interpreters(cache)
     manifest = options.manifest or find_manifest(Path.cwd())

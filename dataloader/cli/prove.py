@@ -24,13 +24,14 @@ def verify(
     options: CommonOptions, path: Path | None, *, tree: str | None, form: str, fail_on: Severity, rehash: bool
 ) -> int:
     """Check a prefix or a package file; exit 1 on findings at least as bad as ``fail_on``."""
+    from dataloader.detect import FOR_VERDICTS
     from dataloader.machines import named_targets
     from dataloader.request import lock_path
     from dataloader.verify.options import VerifyOptions
     from dataloader.verify.run import verify_prefix
 
     with session(options) as one:
-        targets = named_targets(one.options, one.environ)
+        targets = named_targets(one.options, one.environ, FOR_VERDICTS)
         if path is not None and path.name.endswith(ARCHIVES):
             return _report(one, _of_archive(one, path, targets[0]), form, fail_on)
         prefix = path or prefix_of(one)

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from dataloader.errors import PrefixError
-
-ACTIVATION = ".dataloader/activation.json"
-"""Relative to the prefix; written when the environment is built."""
+from dataloader.install.status import ACTIVATION
 
 Dialect: TypeAlias = Literal["posix", "fish", "csh"]
 

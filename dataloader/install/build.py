@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dataloader.errors import LockfileError, PrefixError
-from dataloader.install.activate import ACTIVATION
 from dataloader.install.layout import Layout, conda_layout, venv_layout
 from dataloader.install.linking import Linker
 from dataloader.install.model import SyncOptions
 from dataloader.install.prefix import State
 from dataloader.install.runtime import library_folders
-from dataloader.install.status import STATE, fingerprint
+from dataloader.install.status import ACTIVATION, STATE, fingerprint
 from dataloader.install.store import StoredWheel
 from dataloader.install.tree import ENVIRONMENT, Tree
 from dataloader.install.venv import library_name, resolve_interpreter, write_venv

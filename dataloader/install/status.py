@@ -12,6 +12,8 @@ import hashlib
 import json
 import os
 
+ACTIVATION = ".dataloader/activation.json"
+"""What running inside takes, written when the environment is built; relative to the prefix."""
 STATE = ".dataloader/state.json"
 """Relative to the prefix; its presence says that the environment is ours."""
 

@@ -17,10 +17,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from dataloader.install.activate import ACTIVATION
 from dataloader.install.linking import Linker
 from dataloader.install.place import OWN_FOLDER, Place
-from dataloader.install.status import STATE
+from dataloader.install.status import ACTIVATION, STATE
 
 _STAY = frozenset({OWN_FOLDER, "lost+found"})
 """Entries of a mounted prefix that are not exchanged: our own folder, and what fsck(8) keeps in a volume's root."""

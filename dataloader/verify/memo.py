@@ -71,7 +71,8 @@ def recall(
             memo = json.load(file)
         if memo["question"] != about or any(state_at(path) != state for path, state in memo["outside"].items()):
             return None
-        return unpack(memo) if memo["tree"] == digest() else None
+        reports = unpack(memo)  # first: the walk may still be under way
+        return reports if memo["tree"] == digest() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
