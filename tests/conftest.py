@@ -41,6 +41,11 @@ def clean_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     return home
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what mostly waits: at the end it would be waited for alone."""
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a package index where none can be reached."""
     if item.get_closest_marker("pypi") and (reason := _unreachable("https://pypi.org/simple/")):

@@ -239,6 +239,7 @@ def test_clones_serve_where_links_do_not(tmp_path: Path, mount: Mount, monkeypat
     assert heard.warnings == []
 
 
+@pytest.mark.waits
 def test_fuse_volume_without_links(tmp_path: Path) -> None:
     if not shutil.which("rclone") or not os.access("/dev/fuse", os.W_OK):
         pytest.skip("rclone or /dev/fuse is missing")
