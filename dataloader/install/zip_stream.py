@@ -126,17 +126,26 @@ class ZipStream:
         try:
             for writer in self._writers:
                 writer.finish()
-            with zipfile.ZipFile(_End(self._directory, self._start)) as archive:
-                infos = archive.infolist()
-        except (*_UNUSUAL, NotImplementedError, ValueError):
+        except _UNUSUAL:
             return None
-        if sorted(map(_named, infos), key=lambda each: each.offset) != self._found:
+        infos = self._listed()
+        if infos is None or sorted(map(_named, infos), key=lambda each: each.offset) != self._found:
             return None
         return {
             info.filename: self._files[info.filename].unpacked()._replace(executable=make_executable(self._root, info))
             for info in infos
             if not info.is_dir()
         }
+
+    def _listed(self) -> list[zipfile.ZipInfo] | None:
+        """The archive's directory; ``None`` if it cannot be read."""
+        try:
+            with zipfile.ZipFile(_End(self._directory, self._start)) as archive:
+                return archive.infolist()
+        # zipfile's words for damage, for a version it does not know and for a name in no encoding, and _End's for a
+        # place before the archive: no disk is involved.
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
+            return None
 
     def _archive(self) -> Steps:
         while True:

@@ -165,7 +165,15 @@ def _encrypted(archive: bytes) -> bytes:
     return bytes(found)
 
 
+def _of_a_version_to_come(archive: bytes) -> bytes:
+    found = bytearray(archive)
+    struct.pack_into("<H", found, found.index(b"PK\1\2") + 6, 200)
+    return bytes(found)
+
+
 UNUSUAL = {
+    "a directory longer than itself": packed(MEMBERS)[:-10] + b"\xff\xff\xff\x7f" + packed(MEMBERS)[-6:],
+    "a version to come": _of_a_version_to_come(packed(MEMBERS)),
     "something before it": b"#!/bin/sh\n" + packed(MEMBERS),
     "another name in its directory": _renamed_in_directory(packed(MEMBERS)),
     "a member that its directory does not name": _unlisted(packed(MEMBERS)),
