@@ -89,33 +89,50 @@ def find_interpreters(
     shim of a version that is not set) is left out. Answers are remembered in ``cache_dir``.
     """
     environ = os.environ if environ is None else environ
-    running = Path(sys.executable)
-    candidates = list(dict.fromkeys(path for path in (running, *_candidates(environ)) if _is_executable(path)))
-    memory = _Memory(cache_dir / "interpreters.json" if cache_dir else None)
-    answers = _ask_all(candidates, memory, environ)
-    memory.save()
+    answers = _remembered([Path(sys.executable), *_candidates(environ)], cache_dir, environ)
     found: dict[Path, Interpreter] = {}
     for interpreter in answers:
-        if interpreter.implementation == "cpython" and _number(interpreter.version) >= (3, 8):
+        if _is_usable(interpreter):
             found.setdefault(interpreter.path, interpreter)
     first = answers[0].path if answers else None
     return tuple(sorted(found.values(), key=lambda one: _preference(one, first)))
+
+
+def each_interpreter(cache_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> Iterator[Interpreter]:
+    """As :func:`find_interpreters`; the others are asked only when the running one was not enough."""
+    environ = os.environ if environ is None else environ
+    running = _remembered([Path(sys.executable)], cache_dir, environ)
+    yield from filter(_is_usable, running)
+    for interpreter in find_interpreters(cache_dir, environ):
+        if interpreter not in running:
+            yield interpreter
 
 
 def find_interpreter(
     minor: str, cache_dir: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Interpreter | None:
     """The most preferred Python of one ``major.minor`` version (a full version is matched exactly)."""
-    for interpreter in find_interpreters(cache_dir, environ):
-        if minor in {interpreter.minor, interpreter.version}:
-            return interpreter
-    return None
+    fitting = (one for one in each_interpreter(cache_dir, environ) if minor in {one.minor, one.version})
+    return next(fitting, None)
 
 
 def ask_interpreter(path: Path, environ: Mapping[str, str] | None = None) -> Interpreter | None:
     """Ask one executable what it is; ``None`` when it does not run or is no Python 3."""
     text = _ask(path, os.environ if environ is None else environ)
     return _from_json(text) if text else None
+
+
+def _remembered(paths: list[Path], cache_dir: Path | None, environ: Mapping[str, str]) -> list[Interpreter]:
+    """What those of ``paths`` that run say they are, by the memory in ``cache_dir`` where it knows."""
+    candidates = list(dict.fromkeys(path for path in paths if _is_executable(path)))
+    memory = _Memory(cache_dir / "interpreters.json" if cache_dir else None)
+    answers = _ask_all(candidates, memory, environ)
+    memory.save()
+    return answers
+
+
+def _is_usable(one: Interpreter) -> bool:
+    return one.implementation == "cpython" and _number(one.version) >= (3, 8)
 
 
 def _preference(one: Interpreter, running: Path | None) -> tuple[bool, bool, bool, tuple[int, ...]]:

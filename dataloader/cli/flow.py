@@ -324,9 +324,9 @@ def _interpreter(one: Session, lock: Lockfile) -> Interpreter | None:
     """Return this machine's Python for a lock that stands on one."""
     if lock.python.source != "host" or lock.python.version is None:
         return None
-    from dataloader.interpreters import find_interpreters
+    from dataloader.interpreters import each_interpreter
 
-    for found in find_interpreters(one.cache, one.environ):
+    for found in each_interpreter(one.cache, one.environ):
         if found.minor == lock.python.version and not (found.free_threaded or found.debug):
             return found
     raise PrefixError(

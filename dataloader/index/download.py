@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.errors import DiskFull, IndexUnavailable, IntegrityError, UsageError
-from dataloader.index.body import pieces
+from dataloader.index.body import Body
 from dataloader.index.credentials import redact
 from dataloader.index.failures import Failed, NotFound
 from dataloader.index.local import local_path
@@ -34,8 +34,6 @@ _SOON = 60.0
 what comes quickly can come again, and writing it twice would take as long as receiving it."""
 _TELLING = 4 << 20
 """Bytes after which the rate of a connection can be told."""
-_LARGE = 1 << 17
-"""Bytes of a piece that need not be collected with others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +118,8 @@ class _Transfer:
         self._address = wanted.url
         """The one that was tried last."""
         self._resumed = part.size
+        self._untold, self._told = 0, 0.0
+        """Bytes that the reporter has not heard of, and when it has last heard."""
 
     def tell(self, seconds: float) -> None:
         """Say that it is done."""
@@ -195,31 +195,27 @@ class _Transfer:
         part, size = self._part, self._wanted.size
         pace = _Pace(part.size, size or part.size + int(response.headers.get("Content-Length", 0)), time.monotonic())
         # One buffer for all: each new one of this size would have to be faulted in, page by page.
-        buffer, held, told = memoryview(bytearray(BATCH)), 0, time.monotonic()
+        body, buffer, held, told = Body(response), memoryview(bytearray(BATCH)), 0, time.monotonic()
         try:
-            for chunk in pieces(response):
-                pause = self._throttle.wait_for(len(chunk))
+            while amount := body.read_into(buffer[held:]):
+                held += amount
+                pause = self._throttle.wait_for(amount)
                 if self._stopped.is_set() or (pause and self._stopped.wait(pause)):
                     message = f"The download of {redact(address)} was stopped."
                     raise Failed(IndexUnavailable(message, code="download-truncated"), retry=False)
-                is_large = len(chunk) >= _LARGE
-                if is_large or held + len(chunk) > BATCH or time.monotonic() - told > _TELL_EVERY:
+                if size is not None and part.size + held > size:
+                    return
+                if held == BATCH or time.monotonic() - told > _TELL_EVERY:
                     self._keep(buffer[:held])
                     held, told = 0, time.monotonic()
                     if pace.is_quick(part.size, told):
                         part.let_go()
-                if is_large:
-                    self._keep(chunk)
-                else:
-                    buffer[held : held + len(chunk)] = chunk
-                    held += len(chunk)
-                if size is not None and part.size + held > size:
-                    return
         except httpx.RemoteProtocolError as error:
             message = f"The download of {redact(address)} broke off after {part.size + held} bytes."
             raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True) from error
         finally:
             self._keep(buffer[:held])
+            self._advance()
 
     def _copy(self, source: Path) -> None:
         """A file of this machine goes the way of the others, so that its hash judges it too."""
@@ -234,19 +230,24 @@ class _Transfer:
         with file:
             while chunk := file.read(BATCH):
                 self._keep(chunk)
+        self._advance()
 
     def _keep(self, data: bytes | memoryview) -> None:
         self._part.append(data)
-        self._advance(len(data))
+        self._untold += len(data)
+        if time.monotonic() - self._told > _TELL_EVERY:
+            self._advance()
 
     def _restart(self) -> None:
-        self._advance(-self._part.size)
+        self._untold -= self._part.size
+        self._advance()
         self._part.restart()
         self._resumed = 0
 
-    def _advance(self, amount: int) -> None:
-        # The reporter belongs to the event loop's thread.
-        self._loop.call_soon_threadsafe(self._reporter.advance, self._wanted.task, amount)
+    def _advance(self) -> None:
+        # The reporter belongs to the event loop's thread, and waking that takes a while.
+        self._loop.call_soon_threadsafe(self._reporter.advance, self._wanted.task, self._untold)
+        self._untold, self._told = 0, time.monotonic()
 
 
 class _Pace(NamedTuple):

@@ -1,25 +1,55 @@
-"""Work that one thread leaves to others, done in order and not far behind."""
+"""Work that one thread leaves to others where a processor is idle, done in order and not far behind."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 
 _FAR = 4 << 20
 """Bytes that wait to be worked on, at most; then who brings more waits too."""
 
 
-class Behind:
-    """A queue of calls that some thread of a pool makes, one after the other."""
+class Workers:
+    """How many there are who have a processor's work each."""
 
-    def __init__(self, pool: Executor) -> None:
+    def __init__(self, processors: int) -> None:
+        self._processors = processors
+        self._count = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """For as long as somebody works."""
+        with self._lock:
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count -= 1
+
+    def are_few(self) -> bool:
+        """Whether they leave processors idle, be it while they wait for their input."""
+        return self._count <= self._processors
+
+
+class Behind:
+    """Calls made one after the other: by a thread of a pool while workers are few, else by the caller's own.
+
+    To hand a call over costs two switches between threads, which only an idle processor is worth.
+    """
+
+    def __init__(self, pool: Executor, workers: Workers) -> None:
         self._pool = pool
+        self._workers = workers
         self._calls: deque[tuple[Callable[[], object], int]] = deque()
         self._waiting = 0
         """Bytes that the calls hold."""
         self._is_at_work = False
+        """Whether a thread of the pool makes the calls."""
         self._error: BaseException | None = None
         self._changed = threading.Condition()
 
@@ -27,8 +57,13 @@ class Behind:
         """Have ``function``, which holds ``size`` bytes, called after those before it.
 
         Raises:
-            Exception: what an earlier one raised; no more of them is called.
+            Exception: what it or an earlier one raised; no more of them is called.
         """
+        # Nobody else sets the flag, so what is not at work stays so.
+        if not self._is_at_work and not self._workers.are_few():
+            self._check()
+            function()
+            return
         with self._changed:
             self._changed.wait_for(lambda: self._waiting == 0 or self._waiting + size <= _FAR)
             self._check()

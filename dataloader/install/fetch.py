@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataloader.errors import IndexUnavailable, IntegrityError
+from dataloader.install.behind import Workers
 from dataloader.install.hashing import hex_digest
 from dataloader.install.lease import Lease
+from dataloader.install.memory import keep_freed
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.recipe import Recipe
 from dataloader.install.store import StoredWheel, WheelStore
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     from dataloader.install.unpack import ArrivingWheel
 
 T = TypeVar("T")
+
+_LOOK = 0.25
+"""Seconds after which it is seen whether more can be fetched at once."""
+_BUSY = 0.75
+"""Share of the processors' time from which on more downloads would only get into each other's way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +55,11 @@ class Archives:
         self._stage = stage
         self._began = time.monotonic()
         self._waiting = count
-        self._slots = asyncio.Semaphore(options.downloads)
+        processors = len(os.sched_getaffinity(0))
+        self.workers = Workers(processors)
+        """Of those who unpack."""
+        self._slots = asyncio.Semaphore(min(options.downloads, processors))
+        self._widening = asyncio.ensure_future(self._widen(max(0, options.downloads - processors), processors))
         self.folder.mkdir(parents=True, exist_ok=True)
         reporter.event("stage-started", stage=stage, total=count, unit="packages")
 
@@ -68,7 +80,8 @@ class Archives:
             if await asyncio.to_thread(_is_whole, archive, package.sha256 or ""):
                 self._done(package, "cache", archive.stat().st_size)
                 return
-            size = await self._fetch(package, archive, arriving)
+            with self.workers.one_more():
+                size = await self._fetch(package, archive, arriving)
         self._done(package, source_of(package), size, time.monotonic() - began)
 
     async def bring_whole(self, package: Package, archive: Path) -> None:
@@ -88,10 +101,24 @@ class Archives:
 
     def close(self, *, is_ok: bool = False) -> None:
         """End the stage, if it has not ended."""
+        self._widening.cancel()
         if self._stage:
             seconds = round(time.monotonic() - self._began, 3)
             self._reporter.event("stage-finished", stage=self._stage, seconds=seconds, ok=is_ok)
             self._stage = ""
+
+    async def _widen(self, slots: int, processors: int) -> None:
+        """Fetch ``slots`` more at once, one after the other, while the processors wait for the network.
+
+        Where they do not, the largest files share the processors among them first, and the small ones fill what is
+        left: with all at once, the largest one would be alone at the end.
+        """
+        while slots:
+            began, used = time.monotonic(), time.process_time()
+            await asyncio.sleep(_LOOK)
+            if time.process_time() - used < _BUSY * processors * (time.monotonic() - began):
+                self._slots.release()
+                slots -= 1
 
     async def _fetch(self, package: Package, archive: Path, arriving: ArrivingWheel | None) -> int:
         await self._download(package.url, package.sha256, package.size, archive, package.file_name, arriving)
@@ -142,6 +169,7 @@ async def fetch_wheels(
     if not missing:
         return Fetched(wheels=wheels, downloaded_bytes=0)
     archives = Archives(options, reporter, download, "download", len(missing))
+    keep_freed()
     reporter.start("unpack", "Unpacking wheels", None)
     with ThreadPoolExecutor(options.downloads, thread_name_prefix="unpack") as pool:
 
@@ -171,7 +199,7 @@ async def _unpack(package: PypiPackage, archives: Archives, pool: Executor, repo
     from dataloader.install.unpack import ArrivingWheel, unpack_wheel
 
     archive = archives.path(package)
-    arriving = ArrivingWheel(package.file_name, files, pool)
+    arriving = ArrivingWheel(package.file_name, files, pool, archives.workers)
     try:
         await archives.bring(package, archive, arriving)
         recipe = await asyncio.to_thread(arriving.recipe)  # it waits for the pool

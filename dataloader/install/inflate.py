@@ -18,8 +18,8 @@ HEADER = struct.Struct("<4s5H3L2H")
 ENCRYPTED, PATCHED, UTF8 = 0x1, 0x20, 0x800
 """Flags of a member (APPNOTE.TXT, section 4.4.4)."""
 
-PACKED = 1 << 18
-_UNPACKED = 4 << 20
+PACKED = 1 << 20
+_UNPACKED = 1 << 20
 """Bytes taken in and given out at a time, at most."""
 
 

@@ -1,6 +1,6 @@
 """One file of an archive while it is unpacked: hashed as it is written."""
 
-# ruff: noqa: PTH101, PTH116, SIM115
+# ruff: noqa: PTH101, PTH116
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
 
 from __future__ import annotations
@@ -9,41 +9,48 @@ import hashlib
 import os
 import stat
 import zipfile
-from typing import BinaryIO
 
 from dataloader.install.hashing import encode
 from dataloader.install.wheel_source import UnpackedFile
 
+_UNOPENED, _CLOSED = -1, -2
+
 
 class MemberFile:
-    """A new file under ``root``."""
+    """A new file under ``root``, in a folder that is there."""
 
     def __init__(self, root: str, name: str) -> None:
         self._path = f"{root}/{name}"
-        self._file: BinaryIO | None = None
+        self._descriptor = _UNOPENED
         self._digest = hashlib.sha256()
         self._size = 0
         self._mtime_ns = 0
 
-    def open(self) -> None:
-        """Make the file, whose folder must be there; FileExistsError if it is there itself."""
-        self._file = open(self._path, "xb")
-
     def write(self, block: bytes) -> None:
-        """Append to it."""
-        assert self._file is not None
+        """Append to the file, which is made by the first call; FileExistsError if it is there itself."""
+        if self._descriptor == _UNOPENED:
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         self._digest.update(block)
-        self._file.write(block)
         self._size += len(block)
+        written = os.write(self._descriptor, block)
+        while written < len(block):
+            written += os.write(self._descriptor, memoryview(block)[written:])
+
+    def finish(self, block: bytes) -> None:
+        """Append what is last."""
+        self.write(block)
+        self.close()
+        # Network file systems give a file its time when it is closed.
+        self._mtime_ns = os.stat(self._path).st_mtime_ns
 
     def close(self) -> None:
         """Write nothing any more."""
-        if self._file is not None and not self._file.closed:
-            self._file.close()
-            self._mtime_ns = os.stat(self._path).st_mtime_ns
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = _CLOSED
 
     def unpacked(self) -> UnpackedFile:
-        """What was written, once the file is closed."""
+        """What was written, once the file is finished."""
         return UnpackedFile(encode(self._digest.digest()), self._size, self._mtime_ns, executable=False)
 
 

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from dataloader.errors import IntegrityError
+from dataloader.install.behind import Workers
 from dataloader.install.hashing import record_digest
 from dataloader.install.inflate import read_member
 from dataloader.install.member import MemberFile, make_executable, reaches_outside
@@ -84,13 +85,14 @@ def checked_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFi
 class ArrivingWheel:
     """Unpacks a wheel while it is downloaded: a sink for its bytes, which are not written themselves."""
 
-    def __init__(self, wheel_name: str, into: Path, pool: Executor) -> None:
+    def __init__(self, wheel_name: str, into: Path, pool: Executor, workers: Workers) -> None:
         self.size = 0
         """Bytes that have come."""
         self._name = wheel_name
         self._into = into
         self._pool = pool
-        self._stream = ZipStream(os.fspath(into), pool)
+        self._workers = workers
+        self._stream = ZipStream(os.fspath(into), pool, workers)
         # One who stops a download does not wait long for its thread.
         self._lock = threading.Lock()
 
@@ -105,7 +107,7 @@ class ArrivingWheel:
         with self._lock:
             self._stream.close()
             _empty(self._into)
-            self._stream = ZipStream(os.fspath(self._into), self._pool)
+            self._stream = ZipStream(os.fspath(self._into), self._pool, self._workers)
             self.size = 0
 
     def recipe(self) -> Recipe | None:
@@ -171,9 +173,9 @@ def _write(
     root = os.fspath(into)
     for info in infos:
         with closing(MemberFile(root, info.filename)) as file:
-            file.open()
             for block in read_member(archive, descriptor, info):
                 file.write(block)
+            file.finish(b"")
         written[info.filename] = file.unpacked()._replace(executable=make_executable(root, info))
     return written
 

@@ -21,7 +21,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from dataloader.install.behind import Behind
+from dataloader.install.behind import Behind, Workers
 from dataloader.install.inflate import ENCRYPTED, HEADER, PACKED, PATCHED, UTF8, Inflater, checksum
 from dataloader.install.member import MemberFile, make_executable, reaches_outside
 from dataloader.install.wheel_source import UnpackedFile
@@ -39,10 +39,8 @@ _LONGEST_DIRECTORY = 64 << 20
 """Bytes; 100 for each member is usual."""
 _LONGEST_COMMENT = 1 << 17
 """Bytes that zipfile may look through for the end of a directory, which is 64 KiB of comment and a little."""
-_WRITERS = 2
-"""Threads that write one archive."""
 _PIECE = 1 << 14
-"""Bytes taken in at a time where the end is not known: what is too much of them is copied."""
+"""Bytes taken in first where the end is not known."""
 
 Steps: TypeAlias = Generator[None, None, None]
 _Write: TypeAlias = Callable[[Callable[[], object], int], None]
@@ -72,12 +70,14 @@ _UNUSUAL = (_NotPlain, zipfile.BadZipFile, UnicodeDecodeError, FileExistsError, 
 class ZipStream:
     """Takes an archive in pieces of any size and unpacks its members into ``root``, a new folder.
 
-    Its caller's thread inflates; threads of ``pool`` hash and write, which takes about as long.
+    Its caller's thread inflates; to hash and write takes about as long, and is left to threads of ``pool`` while
+    ``workers``, of which the caller is one, are few.
     """
 
-    def __init__(self, root: str, pool: Executor) -> None:
+    def __init__(self, root: str, pool: Executor, workers: Workers) -> None:
         self._root = root
-        self._writers = tuple(Behind(pool) for _ in range(_WRITERS))
+        # One writer: two that make files in one folder wait for each other.
+        self._writer = Behind(pool, workers)
         self._input = memoryview(b"")
         self._position = 0
         """In the input."""
@@ -110,8 +110,7 @@ class ZipStream:
     def close(self) -> None:
         """Write nothing any more."""
         self._gave_up = True
-        for writer in self._writers:
-            writer.drop()
+        self._writer.drop()
         for file in self._files.values():
             file.close()
 
@@ -124,8 +123,7 @@ class ZipStream:
         if self._gave_up:
             return None
         try:
-            for writer in self._writers:
-                writer.finish()
+            self._writer.finish()
         except _UNUSUAL:
             return None
         infos = self._listed()
@@ -182,13 +180,11 @@ class ZipStream:
             return
         if method == zipfile.ZIP_STORED and (is_open or packed != size):
             raise _NotPlain  # nothing tells where it ends
-        file, write = self._new(name), self._writers[len(self._files) % _WRITERS].call
-        write(file.open, 0)
+        file, write = self._new(name), self._writer.call
         if method == zipfile.ZIP_STORED:
             sums = yield from self._stored(file, write, size)
         else:
             sums = yield from self._inflated(file, write, Inflater(name), None if is_open else packed)
-        write(file.close, 0)
         if is_open:
             crc, packed, size = yield from self._descriptor(8 if is_large else 4)
         if sums != (crc, packed, size):
@@ -206,24 +202,31 @@ class ZipStream:
         return file
 
     def _stored(self, file: MemberFile, write: _Write, size: int) -> _Sums:
-        crc, left = 0, size
+        crc, left, last = 0, size, b""
         while left:
-            block = bytes((yield from self._some(min(left, PACKED))))
-            crc = checksum(block, crc)
-            write(partial(file.write, block), len(block))
-            left -= len(block)
+            if last:
+                write(partial(file.write, last), len(last))
+            last = bytes((yield from self._some(min(left, PACKED))))
+            crc = checksum(last, crc)
+            left -= len(last)
+        write(partial(file.finish, last), len(last))
         return crc, size, size
 
     def _inflated(self, file: MemberFile, write: _Write, inflater: Inflater, packed: int | None) -> _Sums:
         """Inflate ``packed`` bytes, or as many as it takes."""
         crc = used = size = 0
+        last = b""
         while not inflater.eof:
-            piece = yield from self._some(_PIECE if packed is None else min(PACKED, packed - used))
+            # Where the end is not known, what is too much of a piece is copied.
+            piece = yield from self._some(min(PACKED, max(_PIECE, used) if packed is None else packed - used))
             for block in inflater.blocks(piece):
+                if last:
+                    write(partial(file.write, last), len(last))
                 crc = checksum(block, crc)
                 size += len(block)
-                write(partial(file.write, block), len(block))
+                last = block
             used += len(piece)
+        write(partial(file.finish, last), len(last))
         rest = len(inflater.unused)
         self._position -= rest
         return crc, used - rest, size

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.interpreters import Interpreter, ask_interpreter, find_interpreter, find_interpreters
+from dataloader.interpreters import Interpreter, ask_interpreter, each_interpreter, find_interpreter, find_interpreters
 
 BASE = Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
 RUNNING = ".".join(map(str, sys.version_info[:3]))
@@ -147,3 +147,17 @@ def test_musl_is_told_by_the_build(tmp_path: Path) -> None:
 
     assert isinstance(answer, Interpreter)
     assert answer.musl
+
+
+def test_the_others_are_asked_only_where_the_running_one_does_not_do(tmp_path: Path) -> None:
+    other = fake_python(tmp_path / "bin" / "python3.99", "3.99.1")
+    environ, log = environ_with(tmp_path, tmp_path / "bin"), Path(f"{other}.log")
+
+    running = find_interpreter(f"{sys.version_info[0]}.{sys.version_info[1]}", environ=environ)
+
+    assert running is not None
+    assert running.path == BASE
+    assert not log.exists()
+    assert find_interpreter("3.99", environ=environ) is not None
+    assert log.exists()
+    assert tuple(each_interpreter(environ=environ)) == find_interpreters(environ=environ)

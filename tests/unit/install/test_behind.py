@@ -9,13 +9,16 @@ from functools import partial
 
 import pytest
 
-from dataloader.install.behind import Behind
+from dataloader.install.behind import Behind, Workers
+
+FEW, MANY = Workers(1), Workers(-1)
 
 
-def test_calls_are_made_in_order() -> None:
+@pytest.mark.parametrize("workers", [FEW, MANY])
+def test_calls_are_made_in_order(workers: Workers) -> None:
     done: list[int] = []
     with ThreadPoolExecutor(4) as pool:
-        behind = Behind(pool)
+        behind = Behind(pool, workers)
         for number in range(2_000):
             behind.call(partial(done.append, number))
         behind.finish()
@@ -26,7 +29,7 @@ def test_calls_are_made_in_order() -> None:
 def test_who_brings_more_than_fits_waits() -> None:
     gate, brought = threading.Event(), threading.Event()
     with ThreadPoolExecutor(2) as pool:
-        behind = Behind(pool)
+        behind = Behind(pool, FEW)
         behind.call(gate.wait, 3 << 20)
 
         def bring() -> None:
@@ -44,30 +47,32 @@ def test_who_brings_more_than_fits_waits() -> None:
 
 def test_one_that_is_larger_than_what_fits_comes_through() -> None:
     with ThreadPoolExecutor(1) as pool:
-        behind = Behind(pool)
+        behind = Behind(pool, FEW)
         for _ in range(3):
             behind.call(lambda: None, 1 << 30)
         behind.finish()
 
 
-def test_an_error_comes_back_and_ends_the_rest() -> None:
+@pytest.mark.parametrize("workers", [FEW, MANY])
+def test_an_error_comes_back_and_ends_the_rest(workers: Workers) -> None:
     done: list[int] = []
 
     def fail() -> None:
         raise OSError("no")
 
     with ThreadPoolExecutor(1) as pool:
-        behind = Behind(pool)
-        behind.call(fail)
+        behind = Behind(pool, workers)
 
         def go_on() -> None:
+            behind.call(fail)
             while True:
                 behind.call(partial(done.append, 1), 1 << 20)
 
         with pytest.raises(OSError, match="no"):
             go_on()
-        with pytest.raises(OSError, match="no"):
-            behind.finish()
+        if workers is FEW:
+            with pytest.raises(OSError, match="no"):
+                behind.finish()
 
     assert len(done) < 6
 
@@ -75,10 +80,34 @@ def test_an_error_comes_back_and_ends_the_rest() -> None:
 def test_what_is_dropped_is_not_called_any_more() -> None:
     done: list[int] = []
     with ThreadPoolExecutor(1) as pool:
-        behind = Behind(pool)
+        behind = Behind(pool, FEW)
         behind.call(partial(time.sleep, 0.05))
         behind.call(partial(done.append, 1))
         behind.drop()
         time.sleep(0.05)
 
     assert done == []
+
+
+def test_who_works_beside_many_makes_the_calls_itself_in_their_order() -> None:
+    threads: list[int] = []
+    workers = Workers(1)
+    gate = threading.Event()
+
+    def call() -> None:
+        threads.append(threading.get_ident())
+
+    with ThreadPoolExecutor(2) as pool, workers.one_more():
+        behind = Behind(pool, workers)
+        behind.call(gate.wait)
+        with workers.one_more():
+            behind.call(call)  # behind what waits for the gate: another's
+            assert threads == []
+            gate.set()
+            behind.finish()
+            behind.call(call)
+        behind.call(call)
+        behind.finish()
+
+    own = threading.get_ident()
+    assert [each == own for each in threads] == [False, True, False]

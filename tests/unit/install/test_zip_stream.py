@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.install.behind import Workers
 from dataloader.install.member import MemberFile
 from dataloader.install.zip_stream import ZipStream
 
@@ -59,7 +60,7 @@ def packed(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -
 
 def unpacked(archive: bytes, root: Path, pool: ThreadPoolExecutor, sizes: Callable[[], int]) -> dict[str, bytes] | None:
     root.mkdir()
-    stream = ZipStream(os.fspath(root), pool)
+    stream = ZipStream(os.fspath(root), pool, Workers(CHANCE.choice([1, -1])))  # left to the pool, or not
     position = 0
     while position < len(archive):
         size = sizes()
@@ -227,7 +228,7 @@ def test_a_full_disk_is_said(tmp_path: Path, pool: ThreadPoolExecutor, monkeypat
 
     monkeypatch.setattr(MemberFile, "write", full)
     (tmp_path / "x").mkdir()
-    stream = ZipStream(os.fspath(tmp_path / "x"), pool)
+    stream = ZipStream(os.fspath(tmp_path / "x"), pool, Workers(1))
 
     def take() -> None:
         stream.feed(packed(MEMBERS))
