@@ -195,5 +195,6 @@ def _claims(attestation: VerifiedAttestation) -> Claims:
 
 def _reasons(message: str) -> list[str]:
     """What rattler says, bundle by bundle, without what a URL may hold of secrets."""
-    lines = [re.sub(r"^- bundle \d+: ", "", line.strip()) for line in redact(message).splitlines()]
+    message = re.sub(r"^attestation sidecar at file:\S+ is", "it is", redact(message))
+    lines = [re.sub(r"^- bundle \d+: ", "", line.strip()) for line in message.splitlines()]
     return lines[1:] if lines[0].endswith("passed verification:") else lines

@@ -63,8 +63,11 @@ def conda_statement(archive: Path, channel: str, *, name: str | None = None) -> 
 class Sigstore:
     """An authority and two logs, with keys of their own."""
 
-    def __init__(self) -> None:
-        self._ca, self._ct, self._rekor = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    def __init__(self, keys: Mapping[str, ec.EllipticCurvePrivateKey] | None = None) -> None:
+        self._keys = {part: ec.generate_private_key(ec.SECP256R1()) for part in ("ca", "ct", "rekor")} | dict(
+            keys or {}
+        )
+        self._ca, self._ct, self._rekor = self._keys["ca"], self._keys["ct"], self._keys["rekor"]
         self._since = dt.datetime.now(dt.timezone.utc).replace(microsecond=0) - dt.timedelta(days=1)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An authority of a test")])
         self._root = (
@@ -75,13 +78,27 @@ class Sigstore:
             .sign(self._ca, hashes.SHA256())
         )
 
+    def but(self, part: str) -> Sigstore:
+        """The same instance with another key of its ``ca``, ``ct`` or ``rekor``."""
+        return Sigstore({name: key for name, key in self._keys.items() if name != part})
+
     def attest(
-        self, statement: Mapping[str, object], signer: Signer, *, late: dt.timedelta = dt.timedelta()
+        self,
+        statement: Mapping[str, object],
+        signer: Signer,
+        *,
+        late: dt.timedelta = dt.timedelta(),
+        is_promised: bool = True,
     ) -> dict[str, Any]:
-        """Sign a statement; the bundle. ``late``: how long after the certificate was made the log saw it."""
+        """Sign a statement; the bundle.
+
+        Args:
+            late: How long after the certificate was made the log saw the signature.
+            is_promised: Whether the certificate carries the CT log's timestamp.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0) - dt.timedelta(hours=2)
-        certificate = self._leaf(key, signer, now)
+        certificate = self._leaf(key, signer, now, is_promised=is_promised)
         payload = json.dumps(statement).encode()
         signed = b"DSSEv1 %d %s %d %s" % (len(_PAYLOAD), _PAYLOAD.encode(), len(payload), payload)
         signature = _b64(key.sign(signed, ec.ECDSA(hashes.SHA256())))
@@ -142,7 +159,9 @@ class Sigstore:
             issuer, subject, key.public_key(), x509.random_serial_number(), since, since + lifetime
         )
 
-    def _leaf(self, key: ec.EllipticCurvePrivateKey, signer: Signer, now: dt.datetime) -> x509.Certificate:
+    def _leaf(
+        self, key: ec.EllipticCurvePrivateKey, signer: Signer, now: dt.datetime, *, is_promised: bool
+    ) -> x509.Certificate:
         identity = signer.identity or signer.pipeline
         name = x509.RFC822Name(identity) if "://" not in identity else x509.UniformResourceIdentifier(identity)
         claims = {"8": signer.issuer, "9": identity}
@@ -158,8 +177,10 @@ class Sigstore:
         for number, claim in claims.items():
             oid = x509.ObjectIdentifier(_FULCIO + number)
             builder = builder.add_extension(x509.UnrecognizedExtension(oid, _der(0x0C, claim.encode())), critical=False)
-        before = builder.sign(self._ca, hashes.SHA256()).tbs_certificate_bytes
-        promise = x509.UnrecognizedExtension(_SCT_LIST, _der(0x04, self._timestamp(before, now)))
+        before = builder.sign(self._ca, hashes.SHA256())
+        if not is_promised:
+            return before
+        promise = x509.UnrecognizedExtension(_SCT_LIST, _der(0x04, self._timestamp(before.tbs_certificate_bytes, now)))
         return builder.add_extension(promise, critical=False).sign(self._ca, hashes.SHA256())
 
     def _timestamp(self, before: bytes, now: dt.datetime) -> bytes:
