@@ -407,6 +407,23 @@ def test_a_sidecar_with_other_bytes_than_promised_is_refused(desk: Desk) -> None
     assert "expected sha256" in desk.refuses("part=any")
 
 
+def test_a_mirror_with_other_bytes_is_passed_over(desk: Desk) -> None:
+    desk.publish_by(OURS)
+    (sidecar,) = desk.folder.rglob("*.sigs.*")
+    bad = desk.server.folder / "bad" / sidecar.relative_to(desk.folder)
+    bad.parent.mkdir(parents=True)
+    bad.write_bytes(b"[]")
+
+    assert desk.prove("part=github:our/repo", mirrors={desk.url: (f"{desk.server.url}/files/bad/",)})
+    assert desk.server.count("/files/bad/*") == desk.server.count("/files/channel/*") == 1
+
+
+def test_no_more_is_read_than_a_sidecar_may_have(desk: Desk) -> None:
+    desk.publish(text="[" + "0," * (3 << 20) + "0]")
+
+    assert f"{4 << 20} bytes" in desk.refuses("part=any")
+
+
 def test_a_sidecar_that_is_gone_is_missing(desk: Desk) -> None:
     desk.publish_by(OURS)
     (sidecar,) = desk.folder.rglob("*.sigs.*")
