@@ -1,7 +1,10 @@
-"""Who must have published which wheel ([attestations], --require-attestation): PEP 740's publishers. Values only.
+"""Who must have published which package ([attestations], --require-attestation): PEP 740's publishers. Values only.
 
-any                                the publisher that the index names, whoever that is
-none                               nobody: excepts a package from "*"
+A policy names packages: NAME is of either kind, conda:NAME a conda package, "*" every other wheel, "conda:*" every
+other conda package.
+
+any                                of a wheel whom the index names, of a conda package whoever signed it for its channel
+none                               nobody: excepts a package from "*" or "conda:*"
 github:OWNER/REPOSITORY[:FILE]     a GitHub workflow of that repository, the file release.yml say
 gitlab:GROUP/PROJECT[:FILE]        a GitLab pipeline of that project
 google:EMAIL                       a Google Cloud service account
@@ -18,6 +21,16 @@ from dataloader.names import normalized
 
 EVERY = "*"
 """Stands for every wheel that is not named itself."""
+CONDA = "conda:"
+"""Before a name: the conda package. Before EVERY: every conda package that is not named itself."""
+
+ISSUERS = {
+    "github": "https://token.actions.githubusercontent.com",
+    "gitlab": "https://gitlab.com",
+    "google": "https://accounts.google.com",
+    "circleci": "https://oidc.circleci.com",
+}
+"""Who vouches for the publishers of a kind."""
 
 _FORMS = {
     "github": re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?"),
@@ -39,6 +52,19 @@ class Publisher:
 
     def __str__(self) -> str:
         return ":".join(part for part in (self.kind, self.subject, self.workflow) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a certificate says of who signed (Fulcio's names); the empty text where it says nothing."""
+
+    issuer: str = ""
+    identity: str = ""
+    """Its subject: the workflow's URI, or an address."""
+    source_repository: str = ""
+    build_config: str = ""
+    """The file of the workflow, with a branch or a commit."""
+    build_signer: str = ""
 
 
 def parse_publisher(text: str) -> Publisher | None:
@@ -76,10 +102,54 @@ def read_policy(value: object) -> Mapping[str, str]:
         said = {name: publisher for name, _, publisher in pairs}
     for publisher in said.values():
         parse_publisher(publisher)
-    return {name if name == EVERY else normalized(name): publisher for name, publisher in said.items()}
+    return {_key(name): publisher for name, publisher in said.items()}
 
 
-def publisher_of(policy: Mapping[str, str], name: str) -> Publisher | None:
-    """Who must have published a project, if anybody."""
-    text = policy.get(name, policy.get(EVERY))
+def _key(name: str) -> str:
+    prefix = CONDA if name.startswith(CONDA) else ""
+    rest = name.removeprefix(prefix)
+    return prefix + (rest if rest == EVERY else normalized(rest))
+
+
+def publisher_of(policy: Mapping[str, str], name: str, *, conda: bool = False) -> Publisher | None:
+    """Who must have published a project, or a conda package, if anybody."""
+    name = normalized(name)
+    keys = (CONDA + name, name, CONDA + EVERY) if conda else (name, EVERY)
+    text = next((policy[key] for key in keys if key in policy), None)
     return parse_publisher(text) if text else None
+
+
+def check_claims(claims: Claims, publisher: Publisher) -> None:
+    """Return when a certificate is the publisher's.
+
+    Raises:
+        ValueError: it is somebody else's; the message says whose.
+    """
+    if publisher.kind == "any":
+        return
+    _same("issued by", claims.issuer, ISSUERS[publisher.kind])
+    if publisher.kind == "google":
+        _same("for", claims.identity, publisher.subject)
+    elif publisher.kind != "circleci":
+        _same("for", claims.source_repository, f"https://{publisher.kind}.com/{publisher.subject}")
+    check_build(claims, publisher)
+
+
+def check_build(claims: Claims, publisher: Publisher) -> None:
+    """As ``check_claims``, of the claims that end with a commit or a branch."""
+    if publisher.kind == "circleci":
+        _starts(claims.build_signer, f"https://circleci.com/api/v2/projects/{publisher.subject}/")
+    elif publisher.workflow:
+        inside = "/.github/workflows/" if publisher.kind == "github" else "//"
+        expected = f"https://{publisher.kind}.com/{publisher.subject}{inside}{publisher.workflow}@"
+        _starts(claims.build_config, expected)
+
+
+def _same(word: str, claim: str, expected: str) -> None:
+    if claim != expected:
+        raise ValueError(f"the certificate is {word} {claim or 'nobody of the kind'}, not {word} {expected}")
+
+
+def _starts(claim: str, expected: str) -> None:
+    if not claim.startswith(expected):
+        raise ValueError(f"the certificate is for {claim or 'nothing of the kind'}, not for {expected}")

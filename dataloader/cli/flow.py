@@ -272,7 +272,7 @@ async def _sync(
     if request.settings.attestations and not check:
         from dataloader.install.attest import require_attestations
 
-        await require_attestations(lock, request.settings, client.provenance, one.reporter)
+        await require_attestations(lock, request.settings, client.evidence, one.reporter)
     if not (check or one.options.dry_run):
         options = replace(options, prove=proof.prover(request, lock, python))
     if place.root is not None and place.name is not None:

@@ -155,7 +155,8 @@ class CommonOptions:
         "--require-attestation",
         group="Sources",
         metavar="NAME=PUBLISHER",
-        about="Refuse a wheel unless its publisher is proven: torch=github:pytorch/pytorch, *=any. May be repeated.",
+        about="Refuse a package unless its publisher is proven: torch=github:pytorch/pytorch, *=any, conda:*=any. "
+        "May be repeated.",
     )
     trusted_root: str | None = option(
         None, "--trusted-root", group="Sources", metavar="FILE", about="Trust anchors of another sigstore."

@@ -18,7 +18,8 @@ from dataloader.cache import cache_root
 from dataloader.errors import IndexUnavailable, IntegrityError, InternalError
 from dataloader.index.credentials import Credentials, check_url, public_channel, redact, without_credentials
 from dataloader.index.download import Throttle, Wanted, download
-from dataloader.index.failures import Forbidden, NotFound
+from dataloader.index.evidence import Evidence
+from dataloader.index.failures import Forbidden, NotFound, offline_missing
 from dataloader.index.local import local_path, read_find_links, read_metadata, read_project_page, sha256_of_file
 from dataloader.index.metadata import parse_metadata
 from dataloader.index.model import IndexFile, WheelMetadata
@@ -70,6 +71,8 @@ class IndexClient:
         }
         self._find_links = [without_credentials(location) for location in settings.find_links]
         self._web = Web(settings, self._credentials, self._reporter, transport)
+        self.evidence = Evidence(self._web, self._store, self.settings, self._indexes)
+        """What says who published a file."""
         self._throttle = Throttle(settings.limit_rate)
         self._download_slots = asyncio.Semaphore(settings.downloads)
         self.silent: set[str] = set()
@@ -142,35 +145,6 @@ class IndexClient:
             return file.sha256
         return await self._once(("digest", file.url), lambda: self._fetch_digest(file))
 
-    async def provenance(self, project: str, filename: str, sha256: str, index: str | None) -> bytes | None:
-        """The provenance document (PEP 740) of a file; ``None`` when no index has one.
-
-        ``index`` is where the lock has the file from; ``None``: any of the configured ones.
-
-        Raises:
-            IndexUnavailable, UsageError: As ``project``.
-        """
-        from dataloader.index.provenance import provenance_link
-
-        kept = None if self.settings.refresh else self._store.load_provenance(sha256)
-        if kept is not None:
-            return kept
-        for location in [index] if index else self._indexes:
-            if local_path(location) is not None:
-                continue
-            if self.settings.offline:
-                raise _offline(f"the provenance of {filename} is not in the cache")
-            try:
-                page = await self._web.get(f"{location.rstrip('/')}/{normalized(project)}/", {"Accept": ACCEPT})
-                link = provenance_link(page.body, page.headers.get("Content-Type", ""), page.url, filename)
-                document = (await self._web.get(link, {"Accept": "application/json"})).body if link else None
-            except NotFound:
-                continue
-            if document is not None:
-                self._store.save_provenance(sha256, document)
-                return document
-        return None
-
     async def download(
         self,
         url: str,
@@ -238,7 +212,7 @@ class IndexClient:
             if settings.offline or (fresh and not settings.refresh):
                 return stored.files
         if settings.offline:
-            raise _offline(f"the page {redact(url)} is not in the cache")
+            raise offline_missing(f"the page {redact(url)} is not in the cache")
         headers = {"Accept": ACCEPT}
         if stored is not None and stored.etag:
             headers["If-None-Match"] = stored.etag
@@ -296,7 +270,7 @@ class IndexClient:
             if path is not None:
                 text = await _now(read_metadata, path, file.name)
             elif self.settings.offline:
-                raise _offline(f"the METADATA of {file.filename} is not in the cache")
+                raise offline_missing(f"the METADATA of {file.filename} is not in the cache")
             else:
                 text = await fetch_metadata_text(self._web, file, lambda: self._whole(file))
             metadata = parse_metadata(text, project=file.name, version=file.version)
@@ -340,7 +314,7 @@ class IndexClient:
 
     async def _bring(self, wanted: Wanted, sink: Sink | None = None) -> str:
         if self.settings.offline and local_path(wanted.url) is None:
-            raise _offline(f"{wanted.destination.name} is not in the cache")
+            raise offline_missing(f"{wanted.destination.name} is not in the cache")
         async with self._download_slots:
             return await download(self._web, wanted, self._throttle, self._reporter, sink)
 
@@ -377,14 +351,6 @@ async def _is_intact(kept: Path, sha256: str | None) -> bool:
         return True
     kept.unlink(missing_ok=True)
     return False
-
-
-def _offline(what: str) -> IndexUnavailable:
-    return IndexUnavailable(
-        f"Offline, and {what}.",
-        code="offline-missing",
-        suggestions=("Run the command once without --offline.",),
-    )
 
 
 def _unreadable(file: IndexFile, error: OSError) -> IndexUnavailable:

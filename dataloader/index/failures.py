@@ -43,6 +43,15 @@ class Forbidden(UsageError):
     """A server said 403 to a request without credentials, which may mean anything."""
 
 
+def offline_missing(what: str) -> IndexUnavailable:
+    """What to raise where the network must not be asked for what the cache lacks."""
+    return IndexUnavailable(
+        f"Offline, and {what}.",
+        code="offline-missing",
+        suggestions=("Run the command once without --offline.",),
+    )
+
+
 @contextmanager
 def translated(address: str, timeout: float) -> Iterator[None]:
     """Turn httpx's exceptions into ``Failed``."""
@@ -79,6 +88,17 @@ def check_status(response: httpx.Response, address: str, credentials: Credential
     causes = (f"It asks to wait {retry_after:.0f} s.",) if retry_after else ()
     error = IndexUnavailable(message, code="index-unreachable", causes=causes)
     raise Failed(error, retry=retry, retry_after=retry_after)
+
+
+def check_sha256(body: bytes, sha256: str, address: str) -> None:
+    """Raise ``Failed`` for a body that is another one than was promised."""
+    import hashlib
+
+    found = hashlib.sha256(body).hexdigest()
+    if found != sha256:
+        causes = (f"expected sha256 {sha256}", f"received sha256 {found}, {len(body)} bytes")
+        message = f"{redact(address)} is not the file that was promised."
+        raise Failed(IntegrityError(message, code="hash-mismatch", causes=causes), retry=False)
 
 
 def combined(url: str, failures: list[Failed]) -> Exception:

@@ -102,7 +102,7 @@ class IndexStore:
         facts = {name: getattr(metadata, name) for name in WheelMetadata.__slots__}
         self._write(self._metadata_path(key), {}, json.dumps(facts, ensure_ascii=False).encode())
 
-    # provenance (PEP 740)
+    # provenance (PEP 740) by the wheel's hash, sidecars (CEP 50) by their own
 
     def load_provenance(self, sha256: str) -> bytes | None:
         entry = _read(self._root / "provenance" / sha256)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 
 from dataloader.index.clients import Clients
 from dataloader.index.credentials import Credentials, redact
-from dataloader.index.failures import Failed, check_status, combined, host_of, translated
+from dataloader.index.failures import Failed, check_sha256, check_status, combined, host_of, translated
 from dataloader.index.mirrors import Mirrors
 from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
@@ -66,15 +66,19 @@ class Web:
         self.threads.shutdown(wait=False, cancel_futures=True)
         await self._clients.aclose()
 
-    async def get(self, url: str, headers: Mapping[str, str], *, limit: int | None = None) -> Answer:
+    async def get(
+        self, url: str, headers: Mapping[str, str], *, limit: int | None = None, sha256: str | None = None
+    ) -> Answer:
         """Fetch a small thing whole, from wherever it can be had.
 
         Args:
             limit: Bytes of a body that a status of 200 may have; more is cut off. Ranges that a server ignores
                 would otherwise bring a whole wheel.
+            sha256: Of the body; an address that serves another is passed over.
 
         Raises:
             NotFound: Every address says that it has no such thing.
+            IntegrityError: Every address serves another body than that of ``sha256`` (code ``hash-mismatch``).
             IndexUnavailable: No address served it (codes ``index-unreachable``, ``redirect-loop``).
             UsageError: Credentials are missing or wrong (code ``index-auth``).
         """
@@ -88,6 +92,8 @@ class Web:
                 if limit is not None and len(body) == limit:
                     # httpcore leaves a stream that is not read to its end open, and streams are few.
                     self._cut_off.add(host_of(address))
+                if sha256 is not None:
+                    check_sha256(body, sha256, address)
                 found = self._mirrors.canonical(str(response.url))
                 return Answer(status=response.status_code, headers=response.headers, body=body, url=found)
 

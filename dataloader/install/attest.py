@@ -1,22 +1,23 @@
-"""Wheels whose publisher must be proven, before anything is fetched: the locked sha256 against signed attestations.
+"""Packages whose publisher must be proven, before anything is fetched: the locked sha256 against signed attestations.
 
-The verification is pypi-attestations' and sigstore's, imported only where a policy asks for it.
+Of wheels the verification is pypi-attestations' and sigstore's, of conda packages rattler's (``attest_conda.py``); each
+is imported only where a policy asks for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import quote
 
-from dataloader.attestations import EVERY, Publisher, publisher_of
+from dataloader.attestations import ISSUERS, Claims, Publisher, check_build, publisher_of
 from dataloader.errors import IntegrityError, UsageError
 from dataloader.install.fetch import gather_or_cancel
-from dataloader.lockfile.model import Lockfile, PypiPackage
+from dataloader.lockfile.model import Lockfile, Package, PypiPackage
 from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
 
@@ -25,61 +26,63 @@ if TYPE_CHECKING:
     from sigstore.verify import Verifier
     from sigstore.verify.policy import VerificationPolicy
 
+Tell: TypeAlias = Callable[[Package, str], None]
+"""Hears which package was published by whom."""
+
 _PRODUCTION = "https://tuf-repo-cdn.sigstore.dev"
 _PREDICATES = {"https://docs.pypi.org/attestations/publish/v1", "https://slsa.dev/provenance/v1"}
 """What PyPI takes (docs.pypi.org/attestations)."""
-_ISSUERS = {
-    "github": "https://token.actions.githubusercontent.com",
-    "gitlab": "https://gitlab.com",
-    "google": "https://accounts.google.com",
-    "circleci": "https://oidc.circleci.com",
-}
 _BUILD_SIGNER, _BUILD_CONFIG = "1.3.6.1.4.1.57264.1.9", "1.3.6.1.4.1.57264.1.18"
 """Claims in the certificate (Fulcio's OID list): who built, and the file of the workflow."""
 
 
-class Provenances(Protocol):
-    """Fetches the provenance document of a file (``IndexClient.provenance``); ``None`` when the index has none."""
+class Evidence(Protocol):
+    """Fetches what says who published a file (``IndexClient.evidence``); ``None`` when there is nothing."""
 
-    async def __call__(self, project: str, filename: str, sha256: str, index: str | None) -> bytes | None:
-        """As ``IndexClient.provenance``."""
+    async def provenance(self, project: str, filename: str, sha256: str, index: str | None) -> bytes | None:
+        """The provenance document of a wheel."""
+
+    async def sidecar(self, url: str, sha256: str) -> bytes | None:
+        """The attestations of a conda package."""
 
 
-async def require_attestations(lock: Lockfile, settings: IndexSettings, fetch: Provenances, reporter: Reporter) -> None:
-    """Return when every wheel that the policy of ``settings`` names was published by whom it says.
+async def require_attestations(lock: Lockfile, settings: IndexSettings, evidence: Evidence, reporter: Reporter) -> None:
+    """Return when every package that the policy of ``settings`` names was published by whom it says.
 
     Raises:
-        IntegrityError: a wheel has no attestation (``attestation-missing``), or none that holds
+        IntegrityError: a package has no attestation (``attestation-missing``), or none that holds
             (``attestation-invalid``).
-        IndexUnavailable: an index did not answer.
+        IndexUnavailable: an index or a channel did not answer.
         UsageError: the libraries are not installed (``attestations-unsupported``).
     """
     policy = settings.attestations
-    _refuse_conda(lock, policy)
-    wanted = {package: publisher for package in lock.pypi() if (publisher := publisher_of(policy, package.name))}
-    if not wanted:
+    wheels = {package: publisher for package in lock.pypi() if (publisher := publisher_of(policy, package.name))}
+    conda = {p: publisher for p in lock.conda() if (publisher := publisher_of(policy, p.name, conda=True))}
+    if not (wheels or conda):
         return
+
+    def tell(package: Package, publisher: str) -> None:
+        reporter.debug(f"{package.file_name} was published by {publisher}")
+        reporter.event("attested", package=package.name, package_version=package.version, publisher=publisher)
+
     with reporter.stage("attest"):
-        verifier = await asyncio.to_thread(_verifier, settings.trusted_root)
-        packages = list(wanted)
-        documents = await gather_or_cancel(
-            [fetch(package.name, package.file_name, package.sha256, package.index) for package in packages]
-        )
-        for package, document in zip(packages, documents, strict=True):
-            identity = await asyncio.to_thread(partial(_check, package, document, wanted[package], verifier))
-            reporter.debug(f"{package.file_name} was published by {identity}")
-            reporter.event("attested", package=package.name, package_version=package.version, publisher=identity)
+        if wheels:
+            await _require_wheels(wheels, settings, evidence, tell)
+        if conda:
+            from dataloader.install.attest_conda import require_conda
+
+            await require_conda(conda, settings, evidence, reporter, tell)
 
 
-def _refuse_conda(lock: Lockfile, policy: Mapping[str, str]) -> None:
-    named = [p for p in lock.conda() if p.name in policy and p.name != EVERY and publisher_of(policy, p.name)]
-    if named:
-        raise IntegrityError(
-            f"{named[0].name} comes from a conda channel, whose attestations are not looked at.",
-            code="attestation-missing",
-            causes=tuple(package.url for package in named),
-            suggestions=("Take it from PyPI (`pypi:NAME`), or take it out of the policy.",),
-        )
+async def _require_wheels(
+    wanted: Mapping[PypiPackage, Publisher], settings: IndexSettings, evidence: Evidence, tell: Tell
+) -> None:
+    verifier = await asyncio.to_thread(_verifier, settings.trusted_root)
+    documents = await gather_or_cancel(
+        [evidence.provenance(package.name, package.file_name, package.sha256, package.index) for package in wanted]
+    )
+    for (package, expected), document in zip(wanted.items(), documents, strict=True):
+        tell(package, await asyncio.to_thread(partial(_check, package, document, expected, verifier)))
 
 
 def _verifier(trusted_root: str | None) -> Verifier:
@@ -109,15 +112,11 @@ def _check(package: PypiPackage, document: bytes | None, expected: Publisher, ve
     from pypi_attestations import Provenance
 
     if document is None:
-        raise IntegrityError(
-            f"{package.file_name} has no attestation, and {expected} must have published it.",
-            code="attestation-missing",
-            suggestions=(f"Choose another version of {package.name}, or except it: {package.name}=none.",),
-        )
+        raise missing(package, expected)
     try:
         provenance = Provenance.model_validate_json(document)
     except ValueError as error:
-        raise _invalid(package, expected, ["its provenance is malformed"]) from error
+        raise invalid(package, expected, ["its provenance is malformed"]) from error
     reasons = []
     for publisher, attestation in _attestations(provenance):
         try:
@@ -127,10 +126,21 @@ def _check(package: PypiPackage, document: bytes | None, expected: Publisher, ve
             reasons.append(str(error))
         else:
             return str(publisher if expected.kind == "any" else expected)
-    raise _invalid(package, expected, reasons or ["its provenance holds no attestation"])
+    raise invalid(package, expected, reasons or ["its provenance holds no attestation"])
 
 
-def _invalid(package: PypiPackage, expected: Publisher, reasons: list[str]) -> IntegrityError:
+def missing(package: Package, expected: Publisher, *causes: str) -> IntegrityError:
+    """What to raise for a package that has no attestation."""
+    return IntegrityError(
+        f"{package.file_name} has no attestation, and {expected} must have published it.",
+        code="attestation-missing",
+        causes=causes,
+        suggestions=(f"Choose another version of {package.name}, or except it: {package.name}=none.",),
+    )
+
+
+def invalid(package: Package, expected: Publisher, reasons: list[str]) -> IntegrityError:
+    """What to raise for a package none of whose attestations holds."""
     return IntegrityError(
         f"It is not proven that {expected} published {package.file_name}.",
         code="attestation-invalid",
@@ -154,7 +164,7 @@ def _attestations(provenance: Provenance) -> list[tuple[Publisher, Attestation]]
 def _policy(publisher: Publisher) -> VerificationPolicy:
     from sigstore.verify import policy
 
-    issuer = _ISSUERS.get(publisher.kind)
+    issuer = ISSUERS.get(publisher.kind)
     if issuer is None:
         raise ValueError(f"publishers of kind {publisher.kind} are not known here")
     if publisher.kind == "google":
@@ -166,19 +176,10 @@ def _policy(publisher: Publisher) -> VerificationPolicy:
 
 
 def _check_claims(attestation: Attestation, publisher: Publisher) -> None:
-    """What no policy of the library can say, for the certificate's claim ends with a commit or a branch."""
-    claims = attestation.certificate_claims
-    if publisher.kind == "circleci":
-        _starts(claims.get(_BUILD_SIGNER, ""), f"https://circleci.com/api/v2/projects/{publisher.subject}/")
-    elif publisher.workflow:
-        inside = "/.github/workflows/" if publisher.kind == "github" else "//"
-        claim = claims.get(_BUILD_CONFIG, "")
-        _starts(claim, f"https://{publisher.kind}.com/{publisher.subject}{inside}{publisher.workflow}@")
-
-
-def _starts(claim: str, expected: str) -> None:
-    if not claim.startswith(expected):
-        raise ValueError(f"the certificate is for {claim or 'nothing of the kind'}, not for {expected}")
+    """What no policy of the library can say, for these claims end with a commit or a branch."""
+    said = attestation.certificate_claims
+    claims = Claims(build_config=said.get(_BUILD_CONFIG, ""), build_signer=said.get(_BUILD_SIGNER, ""))
+    check_build(claims, publisher)
 
 
 def _verify(package: PypiPackage, attestation: Attestation, policy: VerificationPolicy, verifier: Verifier) -> None:

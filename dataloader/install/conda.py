@@ -92,6 +92,7 @@ async def _install(
 ) -> None:
     import rattler
     from rattler.exceptions import InstallerError, IoError, LinkError
+    from rattler.networking import Client
 
     try:
         await rattler.install(
@@ -99,7 +100,7 @@ async def _install(
             target_prefix=tree,
             platform=rattler.Subdir(platform),
             execute_link_scripts=False,
-            client=options.conda_client,
+            client=options.conda_client or Client.default_client(),  # without one it knows no credentials
             reporter=progress,
             alternative_target_prefix=final,
             package_cache=cache,

@@ -22,6 +22,8 @@ class CondaPackage:
     sha256: str | None
     """Hex digest. ``None`` only where the channel gives none (then ``md5`` is checked)."""
     md5: str | None = None
+    attestations_sha256: str | None = None
+    """Hex digest of its attestations, where the channel has some (CEP 50)."""
     size: int | None = None
     """Bytes."""
     noarch: str | None = None

@@ -1,7 +1,8 @@
 """Lockfile <-> text: the format of pixi.lock (version 6), which rattler's LockFile reads, with our facts beside.
 
-What rattler's model has no place for (a wheel's size, index and extras; what the lock was made from) stands in keys of
-ours, which it skips. The same values give the same bytes: keys have a fixed order, packages are sorted.
+What rattler's model has no place for (a wheel's size, index and extras; a conda package's attestations, which it reads
+from version 7 of the format on; what the lock was made from) stands in keys of ours, which it skips. The same values
+give the same bytes: keys have a fixed order, packages are sorted.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ OURS = 1
 """Version of our own table in the lock."""
 
 _CONDA_FIELDS = (
-    "name version build build_number subdir noarch channel sha256 md5 depends constrains track_features license size "
-    "timestamp python_site_packages_path"
+    "name version build build_number subdir noarch channel sha256 md5 attestations_sha256 depends constrains "
+    "track_features license size timestamp python_site_packages_path"
 )
 _PYPI_FIELDS = "name version sha256 requires_dist requires_python size extras index"
 """In the order they are written."""
@@ -209,6 +210,7 @@ def _to_package(entry: Mapping[str, Any]) -> Package:
             channel=entry["channel"],
             sha256=entry.get("sha256"),
             md5=entry.get("md5"),
+            attestations_sha256=entry.get("attestations_sha256"),
             size=entry.get("size"),
             noarch=entry.get("noarch"),
             depends=tuple(entry.get("depends", ())),

@@ -87,10 +87,10 @@ class Gateways:
             )
         return self._gateway
 
-    def _client(self, mirrors: dict[str, list[str]]) -> Client | None:
-        """``None`` is rattler's default: retries, and its own store of credentials."""
+    def _client(self, mirrors: dict[str, list[str]]) -> Client:
+        """Rattler's default client where that will do; without a client a gateway uses no store of credentials."""
         if not (mirrors or self._own or self._headers):
-            return None
+            return Client.default_client()
         # A mirror gets one try; the next one is better than waiting.
         first: list[Any] = [MirrorMiddleware({**self._own, **mirrors}), RetryMiddleware(0 if mirrors else 3)]
         if self._headers:

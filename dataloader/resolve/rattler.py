@@ -256,6 +256,7 @@ def to_package(record: rattler.RepoDataRecord) -> CondaPackage:
         channel=public_channel(str(record.channel)),
         sha256=record.sha256.hex() if record.sha256 else None,
         md5=record.md5.hex() if record.md5 else None,
+        attestations_sha256=record.attestations_sha256.hex() if record.attestations_sha256 else None,
         size=record.size,
         noarch=kind,
         depends=tuple(record.depends),

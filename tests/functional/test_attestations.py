@@ -24,9 +24,7 @@ import pytest
 from dataloader.attestations import Publisher, parse_publisher, publisher_of, read_policy
 from dataloader.errors import IndexUnavailable
 from dataloader.index.client import IndexClient
-from dataloader.settings import IndexSettings, index_settings
-from tests.helpers.conda import index_channel, make_conda_package, read_record
-from tests.helpers.locks import Heard, lock_of
+from dataloader.settings import index_settings
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -239,23 +237,6 @@ def test_github_publishers(assets: Path, publisher: str, *, proven: bool) -> Non
     assert json.loads(payload)["subject"][0]["digest"]["sha256"] == digest
 
 
-def test_a_conda_package_cannot_be_proven(tmp_path: Path) -> None:
-    from dataloader.errors import IntegrityError
-    from dataloader.install.attest import require_attestations
-
-    make_conda_package(tmp_path / "channel", "part", "1", files={"share/part": "x"})
-    index_channel(tmp_path / "channel")
-    lock = lock_of(read_record(tmp_path / "channel", "part"))
-
-    async def nobody(project: str, filename: str, sha256: str, index: str | None) -> bytes | None:
-        raise AssertionError(project)
-
-    with pytest.raises(IntegrityError) as refusal:
-        asyncio.run(require_attestations(lock, IndexSettings(attestations={"part": "any"}), nobody, Heard()))
-    assert refusal.value.code == "attestation-missing"
-    asyncio.run(require_attestations(lock, IndexSettings(attestations={"*": "any"}), nobody, Heard()))
-
-
 @pytest.mark.parametrize(
     "text",
     ["", "github", "github:", "github:pytorch", "github:a/b/c", "gitlab:alone", "google:nobody", "somebody", "any:one"],
@@ -272,3 +253,18 @@ def test_a_policy_names_projects_as_people_write_them() -> None:
     assert publisher_of(policy, "other") == Publisher("any")
     assert publisher_of(policy, "mine") is None
     assert publisher_of({}, "other") is None
+
+
+def test_a_policy_names_conda_packages_by_their_name_or_as_conda() -> None:
+    policy = read_policy(["numpy=github:numpy/numpy", "conda:Num_Exp=any", "conda:*=github:our/repo", "mine=none"])
+
+    assert publisher_of(policy, "numpy", conda=True) == publisher_of(policy, "numpy")
+    assert publisher_of(policy, "num_exp", conda=True) == Publisher("any")
+    assert publisher_of(policy, "num-exp") is None
+    assert publisher_of(policy, "other", conda=True) == Publisher("github", "our/repo")
+    assert publisher_of(policy, "other") is None
+    assert publisher_of(policy, "mine", conda=True) is None
+    assert publisher_of({"*": "any"}, "other", conda=True) is None
+    both = read_policy({"numpy": "github:numpy/numpy", "conda:numpy": "github:conda-forge/numpy-feedstock"})
+    assert publisher_of(both, "numpy", conda=True) == Publisher("github", "conda-forge/numpy-feedstock")
+    assert publisher_of(both, "numpy") == Publisher("github", "numpy/numpy")

@@ -175,6 +175,7 @@ def read_record(channel: Path, name: str, version: str | None = None, *, url: st
                     channel=base,
                     sha256=row["sha256"],
                     md5=row.get("md5"),
+                    attestations_sha256=row.get("attestations_sha256"),
                     size=row["size"],
                     noarch=row.get("noarch"),
                     depends=tuple(row["depends"]),
