@@ -58,5 +58,5 @@ def test_more_are_fetched_at_once_while_the_processors_wait(tmp_path: Path, monk
 
 
 def test_no_more_than_processors_while_they_are_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch.time, "process_time", lambda: 2 * time.monotonic())
+    monkeypatch.setattr(time, "process_time", lambda: 2 * time.monotonic())
     assert most_at_once(tmp_path) == 2
