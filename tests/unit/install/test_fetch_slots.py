@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.index.part import Sink
 from dataloader.install import fetch
 from dataloader.install.fetch import Archives
 from dataloader.install.model import SyncOptions
@@ -23,12 +24,14 @@ def most_at_once(cache: Path) -> int:
     """The largest number of downloads under way together, each of which takes a second."""
     under_way = most = 0
 
-    async def download(url: str, sha256: str | None, size: int | None, to: Path, *_: object) -> None:
+    async def download(
+        url: str, sha256: str | None, size: int | None, destination: Path, task: str, sink: Sink | None = None
+    ) -> None:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
         await asyncio.sleep(1)
-        to.write_bytes(b"x")
+        destination.write_bytes(b"x")
         under_way -= 1
 
     async def run() -> None:
