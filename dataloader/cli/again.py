@@ -12,7 +12,7 @@ import os
 import sys
 
 from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
-from dataloader.verify.files import WalkAhead, digest_of_tree
+from dataloader.verify.files import WalkAhead
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _same_reports(prefix: str, lock: str, environ: Mapping[str, str], walk: Walk
         import dataloader.verify.output  # noqa: F401 -- while the walk is under way
 
         about = question([target], options.asked, options.hashes, options.library_path, options.described)
-        return recall(options.cache, prefix, about, lambda: digest_of_tree(walk.pack()))
+        return recall(options.cache, prefix, about, walk.digest)
     except (DataloaderError, OSError, ValueError, KeyError, TypeError):
         return None
 

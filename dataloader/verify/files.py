@@ -28,16 +28,35 @@ this machine, which changes whenever its content may have changed."""
 class Tree:
     """What one walk over a prefix saw. Paths are relative to the prefix, with ``/``."""
 
-    __slots__ = ("_digest", "elf", "links", "states")
+    __slots__ = ("_digest", "_names", "_numbers", "_states", "elf", "links")
 
-    def __init__(self, states: dict[str, State], links: dict[str, tuple[str, str]], elf: tuple[str, ...] = ()) -> None:
-        self.states = states
-        """Every regular file."""
+    def __init__(
+        self, names: list[str], numbers: list[int], links: dict[str, tuple[str, str]], elf: tuple[str, ...] = ()
+    ) -> None:
+        self._names = names
+        """Each folder, with ``/`` at its end, and the names of its files after it."""
+        self._numbers = numbers
+        """The states of the files, one after the other: a list of its own for each would take as long as the digest."""
+        self._states: dict[str, State] = {}
         self.links = links
         """Every symbolic link, to files and to directories -> where it leads, and the state of what is there."""
         self.elf = elf
         """Those that may be ELF files: named like a library, or executable with the magic."""
         self._digest = ""
+
+    @property
+    def states(self) -> dict[str, State]:
+        """Every regular file."""
+        if not self._states:
+            numbers = iter(self._numbers)
+            states = zip(numbers, numbers, numbers, numbers, numbers, numbers, strict=True)
+            folder = ""
+            for name in self._names:
+                if name[-1] == "/":
+                    folder = name if name != _ROOT else ""
+                else:
+                    self._states[folder + name] = next(states)
+        return self._states
 
     def size(self, path: str) -> int:
         """Bytes."""
@@ -46,17 +65,20 @@ class Tree:
     def pack(self) -> bytes:
         """All of it. A folder that lists its files in another order than last time may change it."""
         # Also for digests: format 2 writes equal values alike, whoever else holds them.
-        return marshal.dumps((self.states, self.links, self.elf), 2)
+        return marshal.dumps((self._names, self._numbers, self.links, self.elf), 2)
 
     @property
     def digest(self) -> str:
         """Stands for all of it, as :meth:`pack` does."""
-        self._digest = self._digest or digest_of_tree(self.pack())
+        self._digest = self._digest or _digest_of(self.pack())
         return self._digest
 
 
-def digest_of_tree(packed: bytes) -> str:
-    """:attr:`Tree.digest`, of what :meth:`Tree.pack` gave."""
+_ROOT: Final = "/"
+"""The prefix itself among the folders of a tree."""
+
+
+def _digest_of(packed: bytes) -> str:
     from hashlib import sha256
 
     return sha256(packed).hexdigest()
@@ -96,7 +118,8 @@ def state_at(path: str) -> str:
 
 def walk(prefix: str | os.PathLike[str]) -> Tree:
     """Every file of ``prefix``; directories that are links are not entered, ``__pycache__`` is left out."""
-    states: dict[str, State] = {}
+    names: list[str] = []
+    numbers: list[int] = []
     links: dict[str, tuple[str, str]] = {}
     elf: list[str] = []
     root = os.fspath(prefix)
@@ -108,27 +131,29 @@ def walk(prefix: str | os.PathLike[str]) -> Tree:
             descriptor = os.open(f"{root}/{relative}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             continue  # unreadable or gone meanwhile: what is recorded in it is reported missing
+        names.append(relative or _ROOT)
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
                     name = entry.name
-                    path = relative + name
                     if entry.is_file(follow_symlinks=False):
                         status = entry.stat(follow_symlinks=False)
-                        states[path] = state_of(status)
+                        numbers.extend(state_of(status))
+                        names.append(name)
                         if (".so" in name and is_library_name(name)) or (
-                            status.st_mode & 0o111 and _has_magic(f"{root}/{path}")
+                            status.st_mode & 0o111 and _has_magic(f"{root}/{relative}{name}")
                         ):
-                            elf.append(path)
+                            elf.append(relative + name)
                     elif entry.is_symlink():
+                        path = relative + name
                         links[path] = (_read_link(f"{root}/{path}"), state_at(f"{root}/{path}"))
                     elif name != "__pycache__" and entry.is_dir(follow_symlinks=False):
-                        pending.append(path + "/")
+                        pending.append(f"{relative}{name}/")
         except OSError:
             continue  # likewise
         finally:
             os.close(descriptor)
-    return Tree(states, links, tuple(sorted(elf)))
+    return Tree(names, numbers, links, tuple(sorted(elf)))
 
 
 class WalkAhead:
@@ -140,52 +165,74 @@ class WalkAhead:
 
     def __init__(self, prefix: str | os.PathLike[str]) -> None:
         self._prefix = prefix
-        self._packed = b""
+        self._digest = ""
+        self._tree: Tree | None = None
         self._child = 0
         if "threading" in sys.modules and sys.modules["threading"].active_count() > 1:
             return
-        self._answer, writing = os.pipe()
+        reading, writing = os.pipe()
         try:
             self._child = os.fork()
         except OSError:
-            os.close(self._answer)
+            os.close(reading)
             os.close(writing)
             return
         if not self._child:
+            os.close(reading)  # else it would be a reader of its own, and never learn that nobody listens
             _answer(prefix, writing)
         os.close(writing)
+        self._answer = open(reading, "rb")  # noqa: SIM115 - close() closes it
 
-    def pack(self) -> bytes:
-        """:meth:`Tree.pack` of what was seen."""
-        if not self._packed:
-            self._packed = self._hear() or walk(self._prefix).pack()
-        return self._packed
+    def digest(self) -> str:
+        """:attr:`Tree.digest` of what was seen. Where that is enough, the rest is not asked for."""
+        if not self._digest and self._child:
+            digest = self._answer.read(_DIGEST_LENGTH)
+            self._digest = digest.decode() if len(digest) == _DIGEST_LENGTH else ""
+        return self._digest or self.tree().digest
 
     def tree(self) -> Tree:
         """What was seen."""
-        return Tree(*marshal.loads(self.pack()))  # noqa: S302 - packed by this program a moment ago
+        if self._tree is None:
+            self._tree = self._hear() or walk(self._prefix)
+        return self._tree
 
-    def _hear(self) -> bytes:
+    def _hear(self) -> Tree | None:
         """The other process's answer; nothing where there is none, or it did not come to its end."""
         if not self._child:
-            return b""
-        with open(self._answer, "rb") as stream:
-            packed = stream.read()
+            return None
+        answer = self._answer.read()
+        if self._end() != 0:
+            return None
+        packed = answer if self._digest else answer[_DIGEST_LENGTH:]
+        return Tree(*marshal.loads(packed))  # noqa: S302 - packed by this program a moment ago
+
+    def _end(self) -> int:
+        self._answer.close()
         _, status = os.waitpid(self._child, 0)
         self._child = 0
-        return packed if status == 0 else b""
+        return status
 
     def close(self) -> None:
         """Let the other process end, whether it was heard or not."""
-        self._hear()
+        if self._child:
+            self._end()
+
+
+_DIGEST_LENGTH: Final = 64
 
 
 def _answer(prefix: str | os.PathLike[str], writing: int) -> NoReturn:
     status = 1
     try:
-        with open(writing, "wb") as stream:
-            stream.write(walk(prefix).pack())
+        packed = walk(prefix).pack()
+        with open(writing, "wb", buffering=0) as stream:
+            stream.write(_digest_of(packed).encode())
+            rest = memoryview(packed)
+            while rest:
+                rest = rest[stream.write(rest) :]
         status = 0
+    except BrokenPipeError:
+        pass  # the digest was enough
     finally:
         os._exit(status)  # whatever happened: the process that asked will meet it again, and say so
 
