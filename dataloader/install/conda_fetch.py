@@ -74,10 +74,13 @@ class CondaArchives:
 
     def tell_origin(self, tree: Path) -> None:
         """Put the true addresses into the records of an environment that was linked from our files."""
+        from urllib.parse import unquote
+
         for package in self.local:
             path = tree / "conda-meta" / f"{entry_name(package)}.json"
             record = json.loads(path.read_bytes())
-            record["url"] = package.url
+            # rattler took both from the address of our file, where the "!" of an epoch is quoted.
+            record["url"], record["fn"] = package.url, unquote(package.file_name)
             path.write_text(json.dumps(record, indent=2), encoding="utf-8")
 
     def unpacked(self) -> None:

@@ -30,6 +30,18 @@ def ratio(name: str, medians: list[float], bound: float, other: str) -> Result:
     )
 
 
+def told(name: str, ours: float, theirs: float, other: str) -> Result:
+    """Seconds of two tools, without a bound."""
+    return Result(
+        name=name,
+        ours=f"{ours:.3f} s",
+        theirs=f"{other} {theirs:.3f} s",
+        figure=f"{ours / theirs:.2f}x",
+        bound="",
+        missed=False,
+    )
+
+
 def limit(name: str, medians: list[float], bound: float) -> Result:
     """Compare our seconds with a fixed bound."""
     (ours,) = medians

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.results import Result, memory, ratio
+from tests.bench.results import Result, memory, ratio, told
 from tests.bench.tools import World, alternate, dataloader, peak_memory, timed
 
 _MEMORY = 300 << 20
@@ -54,8 +54,8 @@ def verify(world: World, requirements: tuple[str, ...], python: str) -> Iterator
     cold_s, anew_s, again_s, ldd_s = alternate(world.runs, cold, anew, again, ldd)
     yield ratio("verify, cold facts", [cold_s, ldd_s], 0.5, "ldd -r")
     yield ratio("verify again", [again_s, ldd_s], 0.1, "ldd -r")
-    yield _told("verify, judged anew", anew_s, ldd_s)
-    yield _told("verify, first, with hashes", whole, ldd_s)
+    yield told("verify, judged anew", anew_s, ldd_s, "ldd -r")
+    yield told("verify, first, with hashes", whole, ldd_s, "ldd -r")
     forget(facts, everything=True)
     peak = peak_memory(command, cwd=here, env=env)
     yield memory("peak memory of verify", peak, _MEMORY)
@@ -70,15 +70,3 @@ def forget(facts: Path, *, everything: bool) -> None:
             shutil.rmtree(folder)
         for state in facts.glob("prefix-*/*[!s].json"):  # not ....hashes.json
             state.write_text(json.dumps({**json.loads(state.read_text()), "sufficed": {}, "missing": {}, "opened": {}}))
-
-
-def _told(name: str, ours: float, theirs: float) -> Result:
-    """A figure without a bound."""
-    return Result(
-        name=name,
-        ours=f"{ours:.3f} s",
-        theirs=f"ldd -r {theirs:.3f} s",
-        figure=f"{ours / theirs:.2f}x",
-        bound="",
-        missed=False,
-    )

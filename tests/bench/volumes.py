@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.bench.results import Result, limit, ratio
+from dataloader.install.hashing import hex_digest
+from tests.bench.results import Result, limit, ratio, told
 from tests.bench.server import serving
 from tests.bench.tools import World, alternate, dataloader, timed, uv
 
@@ -26,7 +27,9 @@ PURE = (
 """Small pure packages; each environment of the disk case has three of its own besides what all share."""
 
 _COLD_RUNS = 3
-"""Each is a minute or two."""
+"""Each is half a minute."""
+_ROOM = 8 << 30
+"""Bytes that one of them may take."""
 
 
 def pins(lines: list[str]) -> Iterator[str]:
@@ -38,6 +41,13 @@ def pins(lines: list[str]) -> Iterator[str]:
             yield f"{name}=={version}"
 
 
+def _hashed_pins(wheels: Path) -> Iterator[str]:
+    """Yield ``name==version --hash=...`` of each wheel of a folder."""
+    for path in sorted(wheels.glob("*.whl")):
+        name, version = path.name.split("-")[:2]
+        yield f"{name}=={version} --hash=sha256:{hex_digest(path)}"
+
+
 def cold(world: World) -> Iterator[Result]:
     """Install with an empty cache from an index on this machine, against ``uv pip install --no-deps``."""
     here = world.directory("cold")
@@ -47,8 +57,13 @@ def cold(world: World) -> Iterator[Result]:
     (here / "requirements.txt").write_text("\n".join(pins(lock.splitlines())) + "\n")
     with serving(wheels) as url:
         (here / "dataloader.lock").write_text(re.sub(r"https://\S+/(\S+\.whl)", rf"{url}/files/\1", lock))
-        ours, theirs = _OursCold(world, here), _TheirsCold(world, here, url)
-        yield ratio("install, empty cache", alternate(min(world.runs, _COLD_RUNS), ours, theirs), 1.1, "uv")
+        (here / "hashed.txt").write_text("\n".join(_hashed_pins(wheels)) + "\n")
+        ours = _OursCold(world, here)
+        theirs = _TheirsCold(world, here, url, ["-r", "requirements.txt"])
+        hashed = _TheirsCold(world, here, url, ["-r", "hashed.txt", "--require-hashes"])
+        ours_s, theirs_s, hashed_s = alternate(min(world.runs, _COLD_RUNS), ours, theirs, hashed)
+        yield ratio("install, empty cache", [ours_s, theirs_s], 1.1, "uv")
+        yield told("both with hashes", ours_s, hashed_s, "uv")
     shutil.rmtree(here)
 
 
@@ -65,17 +80,20 @@ class _OursCold:
 
 
 class _TheirsCold:
-    def __init__(self, world: World, here: Path, url: str) -> None:
-        self._world, self._here, self._url, self._count = world, here, url, 0
+    _count = 0
+    """Of all, whatever their options: each run has a place of its own."""
+
+    def __init__(self, world: World, here: Path, url: str, options: list[str]) -> None:
+        self._world, self._here, self._url, self._options = world, here, url, options
 
     def __call__(self) -> float:
-        self._count += 1
+        _TheirsCold._count += 1
         cache, prefix = self._here / f"uv-cache-{self._count}", self._here / f"theirs-{self._count}"
         _calm(self._here)
         env = self._world.environ(UV_CACHE_DIR=str(cache))
         made = timed([uv(), "venv", "-q", "--python", PYTHON, str(prefix)], cwd=self._here, env=env)
         command = [uv(), "pip", "install", "-q", "--no-deps", "--index-url", f"{self._url}/simple/"]
-        command += ["-r", "requirements.txt", "-p", str(prefix / "bin" / "python")]
+        command += [*self._options, "-p", str(prefix / "bin" / "python")]
         return made + timed(command, cwd=self._here, env=env)
 
 
@@ -155,8 +173,10 @@ def _fetch_all(urls: list[str], into: Path) -> None:
 
 
 def _calm(here: Path) -> None:
-    """Remove what the run before made (five gigabytes), so that each side meets as many freed inodes as the other."""
-    for left in (*here.glob("*cache-[0-9]*"), *here.glob("ours-*"), *here.glob("theirs-*")):
-        shutil.rmtree(left)
+    """Wait until the disk is idle. What earlier runs made (five gigabytes each) is removed only where room is short:
+    ext4 passes over inodes that were freed in the last minutes, which would be a part of what is measured."""
+    if shutil.disk_usage(here).free < _ROOM:
+        for left in (*here.glob("*cache-[0-9]*"), *here.glob("ours-*"), *here.glob("theirs-*")):
+            shutil.rmtree(left)
     os.sync()
     time.sleep(6)

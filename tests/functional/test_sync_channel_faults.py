@@ -97,6 +97,21 @@ def test_mirrors_are_tried_in_order_and_the_channel_last(tmp_path: Path, server:
     assert (package["kind"], package["package"], package["source"]) == ("conda", "part", "network")
 
 
+def test_records_name_archive_and_address_as_the_channel_does(tmp_path: Path, server: str) -> None:
+    Channel.fault = "none"
+    archive = make_conda_package(Channel.folder, "part", "1!2.0", files={"share/part": "of an epoch"})
+    archive_of_old = Channel.folder / "linux-64" / "part-1-0.conda"
+    archive_of_old.unlink()
+    index_channel(Channel.folder)
+
+    sync(tmp_path, server)
+
+    (path,) = (tmp_path / "env/conda-meta").glob("part-*.json")
+    record = json.loads(path.read_bytes())
+    assert (archive.name, record["fn"]) == ("part-1!2.0-0.conda", "part-1!2.0-0.conda")
+    assert record["url"].replace("%21", "!") == f"{server}linux-64/part-1!2.0-0.conda"
+
+
 def test_archives_are_gone_when_they_are_unpacked(tmp_path: Path, server: str) -> None:
     Channel.fault = "none"
 
