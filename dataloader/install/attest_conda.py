@@ -160,7 +160,7 @@ def _bundles(document: bytes) -> list[bytes]:
     """Each bundle of a sidecar as a sidecar of its own; none, if it is no list."""
     try:
         found = json.loads(document)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return [json.dumps([bundle]).encode() for bundle in found] if isinstance(found, list) else []
 

@@ -392,7 +392,7 @@ def test_a_malformed_sidecar_is_refused(desk: Desk, text: str) -> None:
 
 
 def test_a_sidecar_that_is_no_list_is_refused(desk: Desk) -> None:
-    for body in (b"{}", b"[]", b"\xff"):
+    for body in (b"{}", b"[]", b"\xff", b"[" * 200_000):
         digest = sha256(body).hexdigest()
         desk.archive.with_name(f"{desk.archive.name}.sigs.{digest}").write_bytes(body)
         package = replace(desk.package, attestations_sha256=digest)
