@@ -206,15 +206,17 @@ class _Transfer:
                 if size is not None and part.size + held > size:
                     return
                 if held == BATCH or time.monotonic() - told > _TELL_EVERY:
-                    self._keep(buffer[:held])
-                    held, told = 0, time.monotonic()
+                    piece, held = buffer[:held], 0  # what cannot be kept is not tried twice
+                    self._keep(piece)
+                    told = time.monotonic()
                     if pace.is_quick(part.size, told):
                         part.let_go()
         except httpx.RemoteProtocolError as error:
             message = f"The download of {redact(address)} broke off after {part.size + held} bytes."
             raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True) from error
         finally:
-            self._keep(buffer[:held])
+            if held:
+                self._keep(buffer[:held])
             self._advance()
 
     def _copy(self, source: Path) -> None:

@@ -102,10 +102,12 @@ class ZipStream:
             return
         self._before += len(self._input)
         self._input, self._position = memoryview(data), 0
+        self._gave_up = True  # unless it goes well: no step follows one that failed
         try:
             next(self._steps)
         except _UNUSUAL:
-            self._gave_up = True
+            return
+        self._gave_up = False
 
     def close(self) -> None:
         """Write nothing any more."""

@@ -90,7 +90,8 @@ class Gateways:
     def _client(self, mirrors: dict[str, list[str]]) -> Client:
         """Rattler's default client where that will do; without a client a gateway uses no store of credentials."""
         if not (mirrors or self._own or self._headers):
-            return Client.default_client()
+            # Channels that nobody named may well be out of reach: rattler's three more tries take four seconds.
+            return Client.default_client(max_retries=0)
         # A mirror gets one try; the next one is better than waiting.
         first: list[Any] = [MirrorMiddleware({**self._own, **mirrors}), RetryMiddleware(0 if mirrors else 3)]
         if self._headers:

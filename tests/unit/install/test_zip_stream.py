@@ -222,13 +222,16 @@ def test_damage_anywhere_never_passes_for_something_else(tmp_path: Path, pool: T
     assert 250 < refused < 400
 
 
-def test_a_full_disk_is_said(tmp_path: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("processors", [1, -1])
+def test_a_full_disk_is_said(
+    tmp_path: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, processors: int
+) -> None:
     def full(self: MemberFile, block: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(MemberFile, "write", full)
     (tmp_path / "x").mkdir()
-    stream = ZipStream(os.fspath(tmp_path / "x"), pool, Workers(1))
+    stream = ZipStream(os.fspath(tmp_path / "x"), pool, Workers(processors))
 
     def take() -> None:
         stream.feed(packed(MEMBERS))
@@ -236,4 +239,7 @@ def test_a_full_disk_is_said(tmp_path: Path, pool: ThreadPoolExecutor, monkeypat
 
     with pytest.raises(OSError, match="No space left"):
         take()
+    stream.feed(b"what comes behind")  # a download hands on what it has, whatever became of the rest
+    if processors == -1:
+        assert stream.finish() is None
     stream.close()
