@@ -18,9 +18,9 @@ def install(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Unit, scenario and functional tests; those marked pypi are skipped where no index answers."""
+    """What a developer runs all day: all but the slow ones, which .ci/run has too; no index, no test marked pypi."""
     install(session)
-    session.run("pytest", "-m", "not e2e", "-n", "3", *session.posargs)
+    session.run("pytest", "-m", "not e2e and not slow", "-n", "3", *session.posargs)
 
 
 @nox.session

@@ -28,6 +28,8 @@ from dataloader.settings import index_settings
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
+pytestmark = pytest.mark.slow
+
 _SOURCE = "pypi_attestations-0.0.30.tar.gz"
 _SHA256 = "14ff13c76bbef02a483c2b77532da02bfd746b5141b881f355e06b9807434423"
 WHEEL = "circleci_sign_publish_example-0.0.1.dev137-py3-none-any.whl"

@@ -33,6 +33,8 @@ from tests.helpers.locks import Heard, lock_of
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.sigstore import Signer, Sigstore, conda_statement
 
+pytestmark = pytest.mark.slow
+
 OURS = Signer(repository="https://github.com/our/repo", workflow=".github/workflows/build.yml")
 THEIRS = Signer(repository="https://github.com/their/repo")
 MAIL = Signer(identity="me@example.org", issuer="https://accounts.google.com")

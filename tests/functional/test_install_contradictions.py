@@ -19,7 +19,7 @@ from tests.helpers.prefixes import EXTENSION, SITE
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
-pytestmark = needs_gcc
+pytestmark = [needs_gcc, pytest.mark.slow]
 
 TAG = "py3-none-manylinux_2_17_x86_64"
 RUNPATH = "$ORIGIN:$ORIGIN/../engine:$ORIGIN/../../.."

@@ -23,6 +23,8 @@ from tests.helpers.conda import index_channel, make_conda_package
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_wheel
 
+pytestmark = pytest.mark.slow
+
 URL, NETRC, VARIABLE, PROXY = "s3cret-url", "s3cret-netrc", "s3cret-variable", "s3cret-proxy"
 SIGNATURE, TOKEN = "s3cret-signature", "s3cret-token"
 SECRETS = (URL, NETRC, VARIABLE, PROXY, SIGNATURE, TOKEN)

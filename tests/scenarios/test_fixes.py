@@ -35,6 +35,8 @@ from tests.scenarios import test_plan, test_resolve
 from tests.scenarios.test_plan import _packages, _targets
 from tests.scenarios.test_resolve import DictIndex, make_problem, write_channel
 
+pytestmark = pytest.mark.slow
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
