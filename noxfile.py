@@ -18,7 +18,7 @@ def install(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """What a developer runs all day: all but the slow ones, which .ci/run has too; no index, no test marked pypi."""
+    """What a developer runs all day: all but the slow ones, which .ci/run has too. Marked pypi: skipped offline."""
     install(session)
     session.run("pytest", "-m", "not e2e and not slow", "-n", "3", *session.posargs)
 

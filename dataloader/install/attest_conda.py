@@ -21,6 +21,7 @@ from dataloader.attestations import ISSUERS, Claims, Publisher, check_claims
 from dataloader.errors import IndexUnavailable, IntegrityError, UsageError
 from dataloader.index.failures import offline_missing
 from dataloader.install.attest import Evidence, Tell, invalid, missing
+from dataloader.install.conda import package_record
 from dataloader.install.fetch import gather_or_cancel
 from dataloader.lockfile.model import CondaPackage
 from dataloader.redaction import redact
@@ -167,18 +168,10 @@ def _bundles(document: bytes) -> list[bytes]:
 
 def _record(package: CondaPackage, url: str, attestations_sha256: bytes) -> RepoDataRecord:
     """A package as rattler verifies it, with its attestations beside ``url``."""
-    from rattler import PackageRecord, RepoDataRecord
-    from rattler.package import BuildString
+    from rattler import RepoDataRecord
 
-    record = PackageRecord(
-        package.name,
-        package.version,
-        BuildString(package.build),
-        package.build_number,
-        package.subdir,
-        sha256=bytes.fromhex(package.sha256 or ""),
-        attestations_sha256=attestations_sha256,
-    )
+    record = package_record(package)
+    record.attestations_sha256 = attestations_sha256
     return RepoDataRecord(record, unquote(package.file_name), url, package.channel)
 
 

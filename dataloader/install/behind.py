@@ -62,7 +62,11 @@ class Behind:
         # Nobody else sets the flag, so what is not at work stays so.
         if not self._is_at_work and not self._workers.are_few():
             self._check()
-            function()
+            try:
+                function()
+            except BaseException as error:
+                self._error = error
+                raise
             return
         with self._changed:
             self._changed.wait_for(lambda: self._waiting == 0 or self._waiting + size <= _FAR)

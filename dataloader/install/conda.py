@@ -20,7 +20,7 @@ from dataloader.lockfile.model import CondaPackage
 from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
-    from rattler import RepoDataRecord
+    from rattler import PackageRecord, RepoDataRecord
     from rattler.package_cache import PackageCache
 
 
@@ -113,10 +113,17 @@ async def _install(
 
 def to_record(package: CondaPackage) -> RepoDataRecord:
     """A locked package as rattler installs it."""
-    from rattler import PackageRecord, RepoDataRecord
+    from rattler import RepoDataRecord
+
+    return RepoDataRecord(package_record(package), package.file_name, package.url, package.channel)
+
+
+def package_record(package: CondaPackage) -> PackageRecord:
+    """What the lock knows of a package, as rattler has it; where it lies apart."""
+    from rattler import PackageRecord
     from rattler.package import BuildString
 
-    record = PackageRecord(
+    return PackageRecord(
         package.name,
         package.version,
         BuildString(package.build),
@@ -131,7 +138,6 @@ def to_record(package: CondaPackage) -> RepoDataRecord:
         license=package.license,
         python_site_packages_path=package.python_site_packages_path,
     )
-    return RepoDataRecord(record, package.file_name, package.url, package.channel)
 
 
 def _check_local_archive(package: CondaPackage) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dataloader.install.hashing import hex_digest
-from tests.bench.results import Result, limit, ratio, told
+from tests.bench.results import Result, limit, ratio
 from tests.bench.server import serving
 from tests.bench.tools import World, alternate, dataloader, timed, uv
 
@@ -59,11 +59,11 @@ def cold(world: World) -> Iterator[Result]:
         (here / "dataloader.lock").write_text(re.sub(r"https://\S+/(\S+\.whl)", rf"{url}/files/\1", lock))
         (here / "hashed.txt").write_text("\n".join(_hashed_pins(wheels)) + "\n")
         ours = _OursCold(world, here)
-        theirs = _TheirsCold(world, here, url, ["-r", "requirements.txt"])
-        hashed = _TheirsCold(world, here, url, ["-r", "hashed.txt", "--require-hashes"])
+        theirs = _TheirsCold(world, here, url, "requirements")
+        hashed = _TheirsCold(world, here, url, "hashed", "--require-hashes")
         ours_s, theirs_s, hashed_s = alternate(min(world.runs, _COLD_RUNS), ours, theirs, hashed)
         yield ratio("install, empty cache", [ours_s, theirs_s], 1.1, "uv")
-        yield told("both with hashes", ours_s, hashed_s, "uv")
+        yield ratio("both with hashes", [ours_s, hashed_s], None, "uv")
     shutil.rmtree(here)
 
 
@@ -80,15 +80,14 @@ class _OursCold:
 
 
 class _TheirsCold:
-    _count = 0
-    """Of all, whatever their options: each run has a place of its own."""
-
-    def __init__(self, world: World, here: Path, url: str, options: list[str]) -> None:
-        self._world, self._here, self._url, self._options = world, here, url, options
+    def __init__(self, world: World, here: Path, url: str, name: str, *options: str) -> None:
+        self._world, self._here, self._url, self._count = world, here, url, 0
+        self._name, self._options = name, ("-r", f"{name}.txt", *options)
 
     def __call__(self) -> float:
-        _TheirsCold._count += 1
-        cache, prefix = self._here / f"uv-cache-{self._count}", self._here / f"theirs-{self._count}"
+        self._count += 1
+        place = f"{self._count}-{self._name}"
+        cache, prefix = self._here / f"uv-cache-{place}", self._here / f"theirs-{place}"
         _calm(self._here)
         env = self._world.environ(UV_CACHE_DIR=str(cache))
         made = timed([uv(), "venv", "-q", "--python", PYTHON, str(prefix)], cwd=self._here, env=env)

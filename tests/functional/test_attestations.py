@@ -5,7 +5,6 @@ pypi-attestations carries both in the tests of its source archive on PyPI, which
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
@@ -18,14 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from dataloader.attestations import Publisher, parse_publisher, publisher_of, read_policy
-from dataloader.errors import IndexUnavailable
-from dataloader.index.client import IndexClient
-from dataloader.settings import index_settings
 from tests.helpers.server import IndexServer
+from tests.helpers.sources import fetch_source
 from tests.helpers.wheels import make_wheel
 
 pytestmark = pytest.mark.slow
@@ -41,18 +37,7 @@ TRUE = "circleci:fdd9283f-e619-46af-8f9c-851f7d3e8b2b"
 def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with true files and their attestations."""
     folder = tmp_path_factory.mktemp("attestations")
-
-    async def fetch() -> None:
-        settings = index_settings({}, {}, os.environ)
-        async with IndexClient(settings, cache_dir=folder / "cache") as client:
-            (file,) = [f for f in await client.project("pypi-attestations") if f.filename == _SOURCE]
-            await client.download(file.url, _SHA256, file.size, folder / _SOURCE)
-
-    try:
-        asyncio.run(fetch())
-    except (IndexUnavailable, httpx.HTTPError) as error:
-        pytest.skip(f"no package index can be reached: {error}")
-    with tarfile.open(folder / _SOURCE) as archive:
+    with tarfile.open(fetch_source("pypi-attestations", _SOURCE, _SHA256, folder)) as archive:
         archive.extractall(folder, filter="data")
     return folder / _SOURCE.removesuffix(".tar.gz") / "test" / "assets"
 

@@ -18,7 +18,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from dataloader.errors import DataloaderError, IndexUnavailable, IntegrityError, UsageError
@@ -26,12 +25,13 @@ from dataloader.index.client import IndexClient
 from dataloader.install.attest import require_attestations
 from dataloader.lockfile.model import CondaPackage
 from dataloader.lockfile.yaml import dump_lock, read_lock
-from dataloader.settings import IndexSettings, index_settings
+from dataloader.settings import IndexSettings
 from tests.helpers.channel_server import Channel, serve
 from tests.helpers.conda import index_channel, make_conda_package, read_record
 from tests.helpers.locks import Heard, lock_of
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.sigstore import Signer, Sigstore, conda_statement
+from tests.helpers.sources import fetch_source
 
 pytestmark = pytest.mark.slow
 
@@ -537,17 +537,7 @@ _TRUE = "actionlint-1.7.12-h60d57d3_0.conda"
 @pytest.fixture(scope="module")
 def true_sidecar(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("source")
-
-    async def fetch() -> None:
-        async with IndexClient(index_settings({}, {}, os.environ), cache_dir=folder / "cache") as client:
-            (file,) = [f for f in await client.project("py-rattler") if f.filename == _SOURCE]
-            await client.download(file.url, _SHA256, file.size, folder / _SOURCE)
-
-    try:
-        asyncio.run(fetch())
-    except (IndexUnavailable, httpx.HTTPError) as error:
-        pytest.skip(f"no package index can be reached: {error}")
-    with tarfile.open(folder / _SOURCE) as archive:
+    with tarfile.open(fetch_source("py-rattler", _SOURCE, _SHA256, folder)) as archive:
         (name,) = [name for name in archive.getnames() if name.endswith(f"{_TRUE}.sigs")]
         member = archive.extractfile(name)
         assert member is not None

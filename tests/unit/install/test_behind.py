@@ -70,9 +70,8 @@ def test_an_error_comes_back_and_ends_the_rest(workers: Workers) -> None:
 
         with pytest.raises(OSError, match="no"):
             go_on()
-        if workers is FEW:
-            with pytest.raises(OSError, match="no"):
-                behind.finish()
+        with pytest.raises(OSError, match="no"):
+            behind.finish()
 
     assert len(done) < 6
 
