@@ -1,10 +1,17 @@
 """Where caches live on this machine. The layout below the root belongs to the parts that use it."""
 
+# ruff: noqa: PTH100, PTH103, PTH110, PTH111, PTH112, PTH118, PTH120
+# As dataloader.locate: the short ways of sync and verify ask, and importing pathlib would take longer than the answer.
+
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from pathlib import Path
+import stat
+
+TYPE_CHECKING = False  # typing takes 10 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 def cache_root(environ: Mapping[str, str] | None = None) -> Path:
@@ -14,31 +21,41 @@ def cache_root(environ: Mapping[str, str] | None = None) -> Path:
     Specification), whichever first can be written; else, as in a container without a home, a directory of this user's
     own below the system's temporary directory.
     """
-    environ = os.environ if environ is None else environ
+    from pathlib import Path
+
+    return Path(cache_folder(os.environ if environ is None else environ))
+
+
+def cache_folder(environ: Mapping[str, str]) -> str:
+    """:func:`cache_root` as a string."""
     if chosen := environ.get("DATALOADER_CACHE_DIR"):
-        return Path(chosen).expanduser().absolute()
+        return os.path.abspath(os.path.expanduser(chosen))
     for variable, below in (("XDG_CACHE_HOME", "dataloader"), ("HOME", ".cache/dataloader")):
         # The specification has relative paths ignored.
         base = environ.get(variable, "")
-        if base.startswith("/") and _can_be_written(Path(base) / below):
-            return Path(base) / below
-    return _temporary_root(environ)
+        if base.startswith("/") and _can_be_written(folder := os.path.join(base, below)):
+            return folder
+    return _temporary_folder(environ)
 
 
-def _temporary_root(environ: Mapping[str, str]) -> Path:
+def _temporary_folder(environ: Mapping[str, str]) -> str:
     """A directory that nobody else can write to: a foreign one of the same name is not used."""
     import tempfile
 
-    base = Path(environ.get("TMPDIR") or tempfile.gettempdir())
-    root = base / f"dataloader-cache-{os.getuid()}"
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    facts = root.lstat()
-    if facts.st_uid == os.getuid() and not facts.st_mode & 0o022 and not root.is_symlink():
+    base = environ.get("TMPDIR") or tempfile.gettempdir()
+    root = os.path.join(base, f"dataloader-cache-{os.getuid()}")
+    try:
+        os.makedirs(base, exist_ok=True)
+        os.mkdir(root, mode=0o700)  # noqa: PTH102
+    except FileExistsError:
+        pass  # whose it is, is seen below
+    facts = os.lstat(root)
+    if facts.st_uid == os.getuid() and stat.S_ISDIR(facts.st_mode) and not facts.st_mode & 0o022:
         return root
-    return Path(tempfile.mkdtemp(prefix="dataloader-cache-", dir=base))
+    return tempfile.mkdtemp(prefix="dataloader-cache-", dir=base)
 
 
-def _can_be_written(path: Path) -> bool:
-    while not path.exists():
-        path = path.parent
-    return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
+def _can_be_written(path: str) -> bool:
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)

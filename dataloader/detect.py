@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataloader.errors import UsageError
+from dataloader.machine import OVERRIDE, cpu_flags, has_nvidia, libstdcxx_paths, which
 from dataloader.target import Gpu, Target
 
 if TYPE_CHECKING:
@@ -146,12 +147,7 @@ def detect_archspec(machine: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """CPU level in archspec's terms: ``x86_64`` .. ``x86_64_v4``; other machines by their name."""
     if machine != "x86_64":
         return "m1" if machine == "arm64" else machine
-    try:
-        text = cpuinfo.read_text(errors="replace")
-    except OSError:
-        return machine
-    match = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    flags = set(match[1].split()) if match else set()
+    flags = set(cpu_flags(cpuinfo).split())
     level = machine
     for name, needed in _X86_LEVELS:
         if not needed <= flags:
@@ -166,11 +162,9 @@ _HEAD = 1 << 20
 
 def detect_libstdcxx(machine: str) -> str | None:
     """Highest GLIBCXX version that the system's libstdc++ defines."""
-    triplet = f"{machine}-linux-gnu"
-    for directory in (f"/usr/lib/{triplet}", f"/lib/{triplet}", "/usr/lib64", "/lib64", "/usr/lib", "/lib"):
-        library = Path(directory, "libstdc++.so.6")
+    for library in libstdcxx_paths(machine):
         try:
-            with library.open("rb") as file:
+            with open(library, "rb") as file:
                 head = file.read(_HEAD)
                 # The names of version definitions lie together in .dynstr; a full ELF reading would take longer than
                 # all the rest, and so would a search of the code.
@@ -188,7 +182,7 @@ def _glibcxx(data: bytes) -> list[int]:
 
 def detect_gcc(environ: Mapping[str, str]) -> str | None:
     """Version of the gcc on PATH."""
-    path = _which("gcc", environ)
+    path = which("gcc", environ)
     text = _ask([path, "-dumpfullversion", "-dumpversion"], environ) if path else ""
     match = re.match(r"\d+(\.\d+)*", text.strip())
     return match[0] if match else None
@@ -196,7 +190,7 @@ def detect_gcc(environ: Mapping[str, str]) -> str | None:
 
 def detect_nvidia(environ: Mapping[str, str]) -> tuple[str | None, str | None, tuple[Gpu, ...]]:
     """``(driver version, highest CUDA version, GPUs)``; libcuda and NVML first, nvidia-smi as the last resort."""
-    if not _has_nvidia(environ):
+    if not has_nvidia(environ):
         return None, None, ()
     answer = _probe(environ)
     driver = answer.get("driver") or _kernel_module_version()
@@ -205,16 +199,6 @@ def detect_nvidia(environ: Mapping[str, str]) -> tuple[str | None, str | None, t
     driver = driver or answer.get("driver")
     gpus = tuple(Gpu(name=name, capability=capability) for name, capability in answer.get("gpus", ()))
     return driver, answer.get("cuda"), gpus
-
-
-def _has_nvidia(environ: Mapping[str, str]) -> bool:
-    """Whether anything hints at a driver; without a hint no process is started."""
-    devices = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-ctrl", "/dev/nvgpu")
-    machine = os.uname().machine
-    directories = [f"/usr/lib/{machine}-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/nvidia/lib64"]
-    directories += [part for part in environ.get("LD_LIBRARY_PATH", "").split(":") if part]
-    libraries = (os.path.join(directory, "libcuda.so.1") for directory in directories)  # noqa: PTH118 -- 10 us, not 10 ms
-    return any(map(os.path.exists, (*devices, *libraries))) or _which("nvidia-smi", environ) is not None
 
 
 def _probe(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -234,7 +218,7 @@ def _kernel_module_version(path: Path = Path("/proc/driver/nvidia/version")) -> 
 
 
 def _ask_nvidia_smi(environ: Mapping[str, str]) -> dict[str, Any]:
-    if (path := _which("nvidia-smi", environ)) is None:
+    if (path := which("nvidia-smi", environ)) is None:
         return {}
     answer: dict[str, Any] = {}
     banner = _ask([path], environ)
@@ -246,12 +230,6 @@ def _ask_nvidia_smi(environ: Mapping[str, str]) -> dict[str, Any]:
     pairs = (row.rsplit(", ", 1) for row in rows)
     gpus = [pair for pair in pairs if len(pair) == 2 and re.fullmatch(r"\d+\.\d+", pair[1])]
     return answer | {"gpus": gpus} if answer else {}
-
-
-def _which(program: str, environ: Mapping[str, str]) -> str | None:
-    """The path of a program, as shutil.which finds it: importing that takes longer than everything here."""
-    candidates = (os.path.join(directory, program) for directory in os.get_exec_path(environ))  # noqa: PTH118
-    return next((path for path in candidates if os.path.isfile(path) and os.access(path, os.X_OK)), None)  # noqa: PTH113
 
 
 def _ask(command: list[str], environ: Mapping[str, str], *, stderr: bool = False) -> str:
@@ -276,14 +254,14 @@ def _ask(command: list[str], environ: Mapping[str, str], *, stderr: bool = False
 def _overridden(target: Target, environ: Mapping[str, str]) -> Target:
     """Apply ``CONDA_OVERRIDE_*``; the driver and GPUs behind an overridden CUDA version are no longer known."""
     changes: dict[str, Any] = {}
-    if (cuda := environ.get("CONDA_OVERRIDE_CUDA")) is not None and (cuda or None) != target.driver_cuda:
+    if (cuda := environ.get(f"{OVERRIDE}CUDA")) is not None and (cuda or None) != target.driver_cuda:
         changes |= {"driver_cuda": cuda.strip() or None, "driver": None}
         if not cuda.strip():
             changes["gpus"] = ()
     for variable, name in (("GLIBC", "glibc"), ("LINUX", "kernel")):
-        if (value := environ.get(f"CONDA_OVERRIDE_{variable}")) is not None:
+        if (value := environ.get(f"{OVERRIDE}{variable}")) is not None:
             changes[name] = value.strip() or None
-    if (archspec := environ.get("CONDA_OVERRIDE_ARCHSPEC")) is not None:
+    if (archspec := environ.get(f"{OVERRIDE}ARCHSPEC")) is not None:
         changes["archspec"] = _archspec(archspec.strip() or None)
     for variable, name in (("CUDA", "driver_cuda"), ("GLIBC", "glibc"), ("LINUX", "kernel")):
         value = changes.get(name)

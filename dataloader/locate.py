@@ -1,4 +1,4 @@
-"""Where things are without being told: the manifest, the lock, the prefix. Imports next to nothing.
+"""Where things are without being told: the manifest, the lock, the prefix, what is ours in it. Imports next to nothing.
 
 A sync with nothing to do asks these questions and no others, in a few milliseconds.
 """
@@ -17,6 +17,16 @@ LOCK_NAME = "dataloader.lock"
 
 DEFAULT_PREFIX = os.path.join(".dataloader", "envs", "default")
 """Relative to the directory of the manifest (or to the working directory)."""
+
+
+STATE = ".dataloader/state.json"
+"""Relative to the prefix; its presence says that the environment is ours."""
+
+ACTIVATION = ".dataloader/activation.json"
+"""What running inside takes, written when the environment is built; relative to the prefix."""
+
+JOURNAL = ".dataloader/journal"
+"""There while a mounted prefix is being switched, or when that was cut off; relative to the prefix."""
 
 
 def locate_manifest(start: str) -> str | None:

@@ -3,7 +3,7 @@
 Whatever is unusual about the command line is left to the full command.
 """
 
-# ruff: noqa: PTH109, PTH110, PTH112, PTH113, PTH118, PTH120
+# ruff: noqa: PTH109, PTH112, PTH113, PTH118, PTH120
 # As dataloader.cli.fast: importing pathlib would cost more than most of the answers here.
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import sys
 
-from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
-from dataloader.verify.files import WalkAhead
+from dataloader.cache import cache_folder
+from dataloader.locate import ACTIVATION, DEFAULT_PREFIX, LOCK_NAME, STATE, locate_manifest
+from dataloader.verify.ahead import CheckAhead, WalkAhead
+from dataloader.verify.answer import keep_answer, plain_question, read_answer
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from dataloader.lockfile.model import Lockfile
+    from dataloader.verify.files import Tree
     from dataloader.verify.findings import Severity
-    from dataloader.verify.options import VerifyOptions
     from dataloader.verify.report import VerifyReport
 
 _FORMS = {"text", "json", "sarif", "junit", "github", "markdown"}
@@ -48,17 +50,46 @@ def plain_verify(
     prefix = os.path.join(os.getcwd(), asked["--prefix"] or os.path.join(root, DEFAULT_PREFIX))
     if not os.path.isdir(prefix):
         return None
+    lock = lock_held(prefix, asked["--lockfile"] or os.path.join(root, LOCK_NAME))
+    handler = _Handler(arguments)
+    with handler:
+        facts = os.path.join(cache_folder(environ), "facts")
+        said = _say_again(facts, prefix, lock, environ, asked)
+        if said is not None:
+            return said
+    if not handler.code:
+        prepare()
+        with handler:
+            handler.code = _say_anew(facts, prefix, lock, environ, asked)
+    return handler.code
+
+
+def _say_again(facts: str, prefix: str, lock: str, environ: Mapping[str, str], asked: Mapping[str, str]) -> int | None:
+    """Write the last report, and return the exit code; ``None`` where anything has changed, or nothing was said yet."""
+    answer = read_answer(facts, prefix)
+    if answer is None:
+        return None
+    check = CheckAhead(prefix, answer.parts)
+    try:
+        question = plain_question(prefix, lock, environ)
+        if not question or not answer.stands(question) or not check.is_same():
+            return None
+    finally:
+        check.close()
+    sys.stdout.write(answer.forms[asked["--format"]])
+    return int(asked["--fail-on"] in answer.failing.split())
+
+
+def _say_anew(facts: str, prefix: str, lock: str, environ: Mapping[str, str], asked: Mapping[str, str]) -> int:
+    """Verify, write the report, and keep it with what it depends on. Returns the exit code."""
     walk = WalkAhead(prefix)
     try:
-        lock = lock_held(prefix, asked["--lockfile"] or os.path.join(root, LOCK_NAME))
-        reports = _same_reports(prefix, lock, environ, walk)
-        if reports is not None:
-            return _write(reports, asked)
-        prepare()
-        handler = _Handler(arguments)
-        with handler:
-            handler.code = _write(_new_reports(prefix, lock, environ, walk), asked)
-        return handler.code
+        question = plain_question(prefix, lock, environ)
+        report = _report(prefix, lock, environ, walk)
+        code = _write(report, asked)
+        if question:
+            _remember(facts, prefix, question, walk.tree(), report)
+        return code
     finally:
         walk.close()
 
@@ -84,57 +115,36 @@ class _Handler:
         return known
 
 
-def _same_reports(prefix: str, lock: str, environ: Mapping[str, str], walk: WalkAhead) -> Sequence[VerifyReport] | None:
-    """The last reports; ``None`` where anything has changed, or goes wrong on the way."""
-    from dataloader.errors import DataloaderError
-    from dataloader.verify.memo import memo_path, question, recall
-
-    try:
-        options = _options(prefix, lock, environ)
-        if options.cache is None or not os.path.exists(memo_path(options.cache, prefix)):
-            return None
-        from dataloader.detect import FOR_VERDICTS, detect_target
-
-        target = detect_target(None, environ, ask=FOR_VERDICTS)
-        import dataloader.verify.output  # noqa: F401 -- while the walk is under way
-
-        about = question([target], options.asked, options.hashes, options.library_path, options.described)
-        return recall(options.cache, prefix, about, walk.digest)
-    except (DataloaderError, OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _new_reports(prefix: str, lock: str, environ: Mapping[str, str], walk: WalkAhead) -> Sequence[VerifyReport]:
+def _report(prefix: str, lock: str, environ: Mapping[str, str], walk: WalkAhead) -> VerifyReport:
     from pathlib import Path
 
+    from dataloader.cache import cache_root
     from dataloader.detect import FOR_VERDICTS, detect_target
+    from dataloader.verify.options import VerifyOptions
     from dataloader.verify.run import verify_targets
 
-    options = _options(prefix, lock, environ)
-    targets = [detect_target(None, environ, ask=FOR_VERDICTS)]
-    return verify_targets(Path(prefix), targets=targets, lock=read_held(lock), options=options, walked=walk.tree)
-
-
-def _options(prefix: str, lock: str, environ: Mapping[str, str]) -> VerifyOptions:
-    """How ``verify`` looks where no option says otherwise."""
-    from dataloader.cache import cache_root
-    from dataloader.verify.options import VerifyOptions
-
-    return VerifyOptions(
-        cache=cache_root(environ) / "facts",
-        library_path=activated_path(prefix),
-        reuse=True,
-        asked=digest_of(lock),
+    options = VerifyOptions(
+        cache=cache_root(environ) / "facts", library_path=activated_path(prefix), reuse=True, asked=digest_of(lock)
     )
+    targets = [detect_target(None, environ, ask=FOR_VERDICTS)]
+    (report,) = verify_targets(Path(prefix), targets=targets, lock=read_held(lock), options=options, walked=walk.tree)
+    return report
 
 
-def _write(reports: Sequence[VerifyReport], asked: Mapping[str, str]) -> int:
+def _write(report: VerifyReport, asked: Mapping[str, str]) -> int:
     from dataloader.verify.output import FORMATS, fails
 
-    (report,) = reports
     fail_on: Severity = asked["--fail-on"]  # type: ignore[assignment]  # it was looked at when it was read
     sys.stdout.write(FORMATS[asked["--format"]](report))
     return int(fails(report, fail_on))
+
+
+def _remember(facts: str, prefix: str, question: str, tree: Tree, report: VerifyReport) -> None:
+    from dataloader.verify.memo import looked_at
+
+    outside = looked_at(facts, prefix, tree)
+    if outside is not None:
+        keep_answer(facts, prefix, question, outside, tree, report)
 
 
 def _read(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str] | None:
@@ -168,8 +178,6 @@ def _read(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str
 
 def lock_held(prefix: str | os.PathLike[str], path: str | os.PathLike[str]) -> str:
     """The lock that ``prefix`` is held against: ``path``, if the prefix is one of ours; ``""`` where there is none."""
-    from dataloader.install.status import STATE
-
     return os.fspath(path) if os.path.isfile(os.path.join(prefix, STATE)) and os.path.isfile(path) else ""
 
 
@@ -200,8 +208,6 @@ def digest_of(lock: str) -> str:
 
 def activated_path(prefix: str | os.PathLike[str]) -> tuple[str, ...]:
     """What activation puts on LD_LIBRARY_PATH: an environment of ours runs activated."""
-    from dataloader.install.status import ACTIVATION
-
     if not os.path.isfile(os.path.join(prefix, ACTIVATION)):
         return ()
     from pathlib import Path

@@ -1,14 +1,26 @@
 """Where the compatibility matrix lives: inside the installed wheel, else in the source tree."""
 
+# ruff: noqa: PTH112, PTH118, PTH120
+# As dataloader.locate: the short way of verify asks, and importing pathlib would take longer than its answer.
+
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
+import os
+
+TYPE_CHECKING = False  # typing takes 10 ms to import
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-@cache
+def matrix_folder() -> str:
+    """:func:`matrix_dir` as a string."""
+    package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    installed = os.path.join(package, "_compat_matrix")
+    return installed if os.path.isdir(installed) else os.path.join(os.path.dirname(package), "compat-matrix")
+
+
 def matrix_dir() -> Path:
     """Return the folder of the reviewed data files."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "_compat_matrix"
-    return installed if installed.is_dir() else package.parent / "compat-matrix"
+    from pathlib import Path
+
+    return Path(matrix_folder())

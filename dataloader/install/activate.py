@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from dataloader.errors import PrefixError
-from dataloader.install.status import ACTIVATION
+from dataloader.locate import ACTIVATION
 
 Dialect: TypeAlias = Literal["posix", "fish", "csh"]
 

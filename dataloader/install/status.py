@@ -12,13 +12,7 @@ import hashlib
 import json
 import os
 
-ACTIVATION = ".dataloader/activation.json"
-"""What running inside takes, written when the environment is built; relative to the prefix."""
-STATE = ".dataloader/state.json"
-"""Relative to the prefix; its presence says that the environment is ours."""
-
-JOURNAL = ".dataloader/journal"
-"""There while a mounted prefix is being switched, or when that was cut off."""
+from dataloader.locate import JOURNAL, STATE
 
 STATE_VERSION = 1
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dataloader.install.linking import Linker
 from dataloader.install.place import OWN_FOLDER, Place
-from dataloader.install.status import ACTIVATION, STATE
+from dataloader.locate import ACTIVATION, STATE
 
 _STAY = frozenset({OWN_FOLDER, "lost+found"})
 """Entries of a mounted prefix that are not exchanged: our own folder, and what fsck(8) keeps in a volume's root."""

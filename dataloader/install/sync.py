@@ -18,9 +18,10 @@ from dataloader.install.model import Downloader, InstallPlan, Inventory, SyncOpt
 from dataloader.install.place import Place, place_of
 from dataloader.install.plan import make_plan
 from dataloader.install.prefix import check_usable, owned_paths, read_inventory, read_state
-from dataloader.install.status import JOURNAL, STATE, fingerprint
+from dataloader.install.status import fingerprint
 from dataloader.install.switch import carry_over, recover, remove_tree, switch
 from dataloader.install.venv import resolve_interpreter
+from dataloader.locate import JOURNAL, STATE
 from dataloader.lockfile.model import Lockfile
 from dataloader.reporter import Reporter
 

@@ -9,13 +9,12 @@ import errno
 import marshal
 import os
 import stat
-import sys
 from operator import attrgetter
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Final, NoReturn, TypeAlias
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Final, TypeAlias
 
 MAX_TEXT: Final = 128 << 20
 """Bytes; no record of a package comes near."""
@@ -25,63 +24,136 @@ State: TypeAlias = tuple[int, int, int, int, int, int]
 this machine, which changes whenever its content may have changed."""
 
 
-class Tree:
-    """What one walk over a prefix saw. Paths are relative to the prefix, with ``/``."""
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-    __slots__ = ("_digest", "_names", "_numbers", "_states", "elf", "links")
 
-    def __init__(
-        self, names: list[str], numbers: list[int], links: dict[str, tuple[str, str]], elf: tuple[str, ...] = ()
-    ) -> None:
-        self._names = names
-        """Each folder, with ``/`` at its end, and the names of its files after it."""
-        self._numbers = numbers
+class Part:
+    """What was seen in some of the folders of a prefix."""
+
+    __slots__ = ("_packed", "elf", "links", "names", "numbers")
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        """Each folder, with ``/`` at its end; after it the names of its files, and of its folders with ``/`` before."""
+        self.numbers: list[int] = []
         """The states of the files, one after the other: a list of its own for each would take as long as the digest."""
+        self.links: dict[str, tuple[str, str]] = {}
+        """As :attr:`Tree.links`."""
+        self.elf: list[str] = []
+        """As :attr:`Tree.elf`, in the order of the walk."""
+        self._packed = b""
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Part:
+        """What :meth:`pack` made. Not for what another program may have written."""
+        part = cls()
+        part.names, part.numbers, part.links, part.elf = marshal.loads(packed)  # noqa: S302 - by this program, just now
+        part._packed = packed
+        return part
+
+    def pack(self) -> bytes:
+        """All of it. A folder that lists its files in another order than last time may change it."""
+        # Format 2 writes equal values alike, whoever else holds them.
+        self._packed = self._packed or marshal.dumps((self.names, self.numbers, self.links, self.elf), 2)
+        return self._packed
+
+    @property
+    def folders(self) -> list[str]:
+        """Those that were looked into."""
+        return [name for name in self.names if name[-1] == "/"]
+
+    def states(self) -> Iterator[tuple[str, State]]:
+        """Every regular file."""
+        numbers = iter(self.numbers)
+        states = zip(numbers, numbers, numbers, numbers, numbers, numbers, strict=True)
+        folder = ""
+        for name in self.names:
+            if name[-1] == "/":
+                folder = name if name != _ROOT else ""
+            elif name[0] != "/":
+                yield folder + name, next(states)
+
+    def look(self, root: str, folder: str) -> list[str]:
+        """Look into one folder, and return those in it; directories that are links are none."""
+        self.names.append(folder)
+        relative = folder if folder != _ROOT else ""
+        within: list[str] = []
+        try:
+            # By its descriptor: looking each entry up by its whole path would cost half as much again.
+            path = f"{root}/{relative[:-1]}"
+            descriptor = os.open(
+                path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | ((relative and os.O_NOFOLLOW) or 0)
+            )
+        except OSError:
+            return within  # unreadable or gone meanwhile: what is recorded in it is reported missing
+        try:
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if entry.is_file(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        self.numbers.extend(state_of(status))
+                        self.names.append(name)
+                        if (".so" in name and is_library_name(name)) or (
+                            status.st_mode & 0o111 and _has_magic(f"{root}/{relative}{name}")
+                        ):
+                            self.elf.append(relative + name)
+                    elif entry.is_symlink():
+                        path = relative + name
+                        self.links[path] = (_read_link(f"{root}/{path}"), state_at(f"{root}/{path}"))
+                    elif name != "__pycache__" and entry.is_dir(follow_symlinks=False):
+                        self.names.append(f"/{name}")
+                        within.append(f"{relative}{name}/")
+        except OSError:
+            pass  # likewise
+        finally:
+            os.close(descriptor)
+        return within
+
+
+class Tree:
+    """What one walk over a prefix saw. Paths are relative to the prefix, with ``/``.
+
+    It is in several parts, about equal, so that several processes can see whether it has changed.
+    """
+
+    __slots__ = ("_digest", "_states", "elf", "links", "parts")
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = parts
         self._states: dict[str, State] = {}
-        self.links = links
-        """Every symbolic link, to files and to directories -> where it leads, and the state of what is there."""
-        self.elf = elf
-        """Those that may be ELF files: named like a library, or executable with the magic."""
         self._digest = ""
+        self.links: dict[str, tuple[str, str]] = {}
+        """Every symbolic link, to files and to directories -> where it leads, and the state of what is there."""
+        for part in parts:
+            self.links.update(part.links)
+        self.elf = tuple(sorted(path for part in parts for path in part.elf))
+        """Those that may be ELF files: named like a library, or executable with the magic."""
 
     @property
     def states(self) -> dict[str, State]:
         """Every regular file."""
         if not self._states:
-            numbers = iter(self._numbers)
-            states = zip(numbers, numbers, numbers, numbers, numbers, numbers, strict=True)
-            folder = ""
-            for name in self._names:
-                if name[-1] == "/":
-                    folder = name if name != _ROOT else ""
-                else:
-                    self._states[folder + name] = next(states)
+            for part in self.parts:
+                self._states.update(part.states())
         return self._states
 
     def size(self, path: str) -> int:
         """Bytes."""
         return self.states[path][2]
 
-    def pack(self) -> bytes:
-        """All of it. A folder that lists its files in another order than last time may change it."""
-        # Also for digests: format 2 writes equal values alike, whoever else holds them.
-        return marshal.dumps((self._names, self._numbers, self.links, self.elf), 2)
-
     @property
     def digest(self) -> str:
-        """Stands for all of it, as :meth:`pack` does."""
-        self._digest = self._digest or _digest_of(self.pack())
+        """Stands for all of it."""
+        if not self._digest:
+            from hashlib import sha256
+
+            self._digest = "-".join(sha256(part.pack()).hexdigest() for part in self.parts)
         return self._digest
 
 
 _ROOT: Final = "/"
 """The prefix itself among the folders of a tree."""
-
-
-def _digest_of(packed: bytes) -> str:
-    from hashlib import sha256
-
-    return sha256(packed).hexdigest()
 
 
 state_of: Final[Callable[[os.stat_result], State]] = attrgetter(
@@ -116,125 +188,32 @@ def state_at(path: str) -> str:
         return ""
 
 
+_PARTS: Final = 2
+"""Processes that look whether a tree has changed. Most of that is one system call for each file."""
+
+
 def walk(prefix: str | os.PathLike[str]) -> Tree:
     """Every file of ``prefix``; directories that are links are not entered, ``__pycache__`` is left out."""
-    names: list[str] = []
-    numbers: list[int] = []
-    links: dict[str, tuple[str, str]] = {}
-    elf: list[str] = []
     root = os.fspath(prefix)
-    pending = [""]
+    parts = [Part() for _ in range(_PARTS)]
+    pending = [_ROOT]
     while pending:
-        relative = pending.pop()
-        try:
-            # By its descriptor: looking each entry up by its whole path would cost half as much again.
-            descriptor = os.open(f"{root}/{relative}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            continue  # unreadable or gone meanwhile: what is recorded in it is reported missing
-        names.append(relative or _ROOT)
-        try:
-            with os.scandir(descriptor) as entries:
-                for entry in entries:
-                    name = entry.name
-                    if entry.is_file(follow_symlinks=False):
-                        status = entry.stat(follow_symlinks=False)
-                        numbers.extend(state_of(status))
-                        names.append(name)
-                        if (".so" in name and is_library_name(name)) or (
-                            status.st_mode & 0o111 and _has_magic(f"{root}/{relative}{name}")
-                        ):
-                            elf.append(relative + name)
-                    elif entry.is_symlink():
-                        path = relative + name
-                        links[path] = (_read_link(f"{root}/{path}"), state_at(f"{root}/{path}"))
-                    elif name != "__pycache__" and entry.is_dir(follow_symlinks=False):
-                        pending.append(f"{relative}{name}/")
-        except OSError:
-            continue  # likewise
-        finally:
-            os.close(descriptor)
-    return Tree(names, numbers, links, tuple(sorted(elf)))
+        part = min(parts, key=lambda each: len(each.names))
+        pending += part.look(root, pending.pop())
+    return Tree(parts)
 
 
-class WalkAhead:
-    """A walk that another process takes while this one does something else.
+def is_same(prefix: str | os.PathLike[str], folders: Iterable[str], packed: bytes) -> bool:
+    """Whether a part of a tree is still what it was. As folders list those in them, a new one is seen, too.
 
-    That process is a fork of this one, so begin before there are threads. Where there are any, or no process can be
-    had, the walk is taken here when it is asked for.
+    Args:
+        folders: :attr:`Part.folders`.
+        packed: What :meth:`Part.pack` made.
     """
-
-    def __init__(self, prefix: str | os.PathLike[str]) -> None:
-        self._prefix = prefix
-        self._digest = ""
-        self._tree: Tree | None = None
-        self._child = 0
-        if "threading" in sys.modules and sys.modules["threading"].active_count() > 1:
-            return
-        reading, writing = os.pipe()
-        try:
-            self._child = os.fork()
-        except OSError:
-            os.close(reading)
-            os.close(writing)
-            return
-        if not self._child:
-            os.close(reading)  # else it would be a reader of its own, and never learn that nobody listens
-            _answer(prefix, writing)
-        os.close(writing)
-        self._answer = open(reading, "rb")  # noqa: SIM115 - close() closes it
-
-    def digest(self) -> str:
-        """:attr:`Tree.digest` of what was seen. Where that is enough, the rest is not asked for."""
-        if not self._digest and self._child:
-            digest = self._answer.read(_DIGEST_LENGTH)
-            self._digest = digest.decode() if len(digest) == _DIGEST_LENGTH else ""
-        return self._digest or self.tree().digest
-
-    def tree(self) -> Tree:
-        """What was seen."""
-        if self._tree is None:
-            self._tree = self._hear() or walk(self._prefix)
-        return self._tree
-
-    def _hear(self) -> Tree | None:
-        """The other process's answer; nothing where there is none, or it did not come to its end."""
-        if not self._child:
-            return None
-        answer = self._answer.read()
-        if self._end() != 0:
-            return None
-        packed = answer if self._digest else answer[_DIGEST_LENGTH:]
-        return Tree(*marshal.loads(packed))  # noqa: S302 - packed by this program a moment ago
-
-    def _end(self) -> int:
-        self._answer.close()
-        _, status = os.waitpid(self._child, 0)
-        self._child = 0
-        return status
-
-    def close(self) -> None:
-        """Let the other process end, whether it was heard or not."""
-        if self._child:
-            self._end()
-
-
-_DIGEST_LENGTH: Final = 64
-
-
-def _answer(prefix: str | os.PathLike[str], writing: int) -> NoReturn:
-    status = 1
-    try:
-        packed = walk(prefix).pack()
-        with open(writing, "wb", buffering=0) as stream:
-            stream.write(_digest_of(packed).encode())
-            rest = memoryview(packed)
-            while rest:
-                rest = rest[stream.write(rest) :]
-        status = 0
-    except BrokenPipeError:
-        pass  # the digest was enough
-    finally:
-        os._exit(status)  # whatever happened: the process that asked will meet it again, and say so
+    part = Part()
+    for folder in folders:
+        part.look(os.fspath(prefix), folder)
+    return part.pack() == packed
 
 
 def is_library_name(name: str) -> bool:

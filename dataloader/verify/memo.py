@@ -3,7 +3,7 @@
 It depends on every file of the prefix (inode, size, times), on what was asked, on this program and its tables, and on
 every path outside the prefix that the loader's model looked at, whether something was there or not.
 
-Kept below the cache of facts as ``prefix-3/....memo.json``. Imports next to nothing, as :mod:`dataloader.verify.files`.
+Kept below the cache of facts as ``prefix-3/....memo.json``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 from hashlib import sha256
 
 from dataloader import __version__
+from dataloader.verify.answer import program_state
 from dataloader.verify.files import Tree, state_at, states_at
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
@@ -34,22 +35,8 @@ def question(
         lock: What stands for the lock: a digest of its bytes.
         hashes: As the options of ``verify_prefix``; so are the others.
     """
-    from dataloader.compat.paths import matrix_dir
-
-    asked = repr((__version__, tuple(targets), lock, hashes, tuple(library_path), described))
-    digest = sha256(asked.encode("utf-8", "surrogateescape"))
-    for folder in (os.path.dirname(__file__), os.fspath(matrix_dir())):  # noqa: PTH120
-        digest.update(_program_state(folder).encode())
-    return digest.hexdigest()
-
-
-def _program_state(folder: str) -> str:
-    """Names and states of the modules and tables below a folder: a program that was changed may judge anew."""
-    found = []
-    for where, _, names in os.walk(folder):
-        paths = (f"{where}/{name}" for name in names if name.endswith((".py", ".jsonl")))
-        found += [f"{path}\0{state_at(path)}" for path in paths]
-    return "\n".join(sorted(found))
+    asked = (__version__, tuple(targets), lock, hashes, tuple(library_path), described, program_state())
+    return sha256(repr(asked).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def memo_path(cache: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> str:
@@ -73,6 +60,18 @@ def recall(
             return None
         reports = unpack(memo)  # first: the walk may still be under way
         return reports if memo["tree"] == digest() else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def looked_at(cache: str | os.PathLike[str], prefix: str | os.PathLike[str], tree: Tree) -> dict[str, str] | None:
+    """What the reports that are kept of just this tree depend on outside the prefix, and its states."""
+    try:
+        with open(memo_path(cache, prefix), "rb") as file:
+            memo = json.load(file)
+        return (
+            {str(path): str(state) for path, state in memo["outside"].items()} if memo["tree"] == tree.digest else None
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

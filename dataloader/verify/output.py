@@ -128,10 +128,13 @@ FORMATS: Final[Mapping[str, Callable[[VerifyReport], str]]] = {
 """Name of ``--format`` -> renderer."""
 
 
+SEVERITIES: Final[Sequence[Severity]] = ("error", "warning", "note")
+"""The worst first."""
+
+
 def fails(report: VerifyReport, fail_on: Severity) -> bool:
     """Whether the command should exit with 1: a finding at least as bad as ``fail_on``."""
-    order: Sequence[Severity] = ("error", "warning", "note")
-    return any(order.index(finding.severity) <= order.index(fail_on) for finding in report.findings)
+    return any(SEVERITIES.index(finding.severity) <= SEVERITIES.index(fail_on) for finding in report.findings)
 
 
 def _clean(finding: Finding) -> Finding:

@@ -63,8 +63,8 @@ def verify(world: World, requirements: tuple[str, ...], python: str) -> Iterator
 
 def forget(facts: Path, *, everything: bool) -> None:
     """Remove the last report; with ``everything`` all that is known of libraries too, but no hash of a file."""
-    for memo in facts.glob("prefix-*/*.memo.json"):
-        memo.unlink()
+    for said in (*facts.glob("prefix-*/*.memo.json"), *facts.glob("prefix-*/*.answer")):
+        said.unlink()
     if everything:
         for folder in facts.glob("elf-*"):
             shutil.rmtree(folder)

@@ -12,6 +12,7 @@ import pytest
 
 from dataloader.cli.again import plain_verify
 from dataloader.detect import detect_target
+from dataloader.machine import cpu_flags, machine_evidence
 from dataloader.verify import VerifyOptions, verify_prefix
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.files import walk
@@ -96,6 +97,31 @@ def test_the_short_way_leaves_what_it_does_not_know(
     assert same_report(["verify", str(prefix), *more], environ | variables) is None
 
 
+def test_a_driver_is_asked_each_time(prefix: Path, environ: dict[str, str], tmp_path: Path) -> None:
+    """Its file may stay the same where its GPUs do not."""
+    run(["verify", str(prefix)], environ)
+    make_library(tmp_path / "driver" / "libcuda.so.1", soname="libcuda.so.1")
+    before = os.environ["LD_LIBRARY_PATH"] + ":" if "LD_LIBRARY_PATH" in os.environ else ""
+    with_driver = environ | {"LD_LIBRARY_PATH": f"{before}{tmp_path / 'driver'}"}
+
+    assert same_report(["verify", str(prefix)], environ) == 1
+    assert run(["verify", str(prefix)], with_driver).returncode == 1
+    assert same_report(["verify", str(prefix)], with_driver) is None
+
+
+def test_a_machine_is_the_same_while_nothing_changes_its_description(environ: dict[str, str], tmp_path: Path) -> None:
+    evidence = machine_evidence(environ)
+    if evidence is None:
+        pytest.skip("what this machine has is asked for each time: a driver, or a C library that is not glibc")
+
+    assert machine_evidence(environ) == evidence
+    assert machine_evidence(environ | {"HOME": str(tmp_path)}) == evidence
+    for name in ("CUDA", "GLIBC", "LINUX", "ARCHSPEC"):
+        assert machine_evidence(environ | {f"CONDA_OVERRIDE_{name}": ""}) != evidence
+    assert cpu_flags() in evidence
+    assert any("libstdc++.so.6" in each for each in evidence)
+
+
 def test_every_change_ends_the_short_way(prefix: Path, environ: dict[str, str], tmp_path: Path) -> None:
     init, link = prefix / SITE / "pkg" / "__init__.py", prefix / "link"
     target = tmp_path / "target"
@@ -111,7 +137,15 @@ def test_every_change_ends_the_short_way(prefix: Path, environ: dict[str, str], 
         link.unlink()
         link.symlink_to(tmp_path / "nowhere")
 
+    def damage() -> None:
+        (answer,) = (tmp_path / "cache" / "facts").rglob("*.answer")
+        data = bytearray(answer.read_bytes())
+        data[len(data) // 2] ^= 1
+        answer.write_bytes(data)
+
     changes: list[Callable[[], object]] = [
+        damage,
+        (prefix / "folder").mkdir,
         lambda: (prefix / "new").write_text(""),
         lambda: target.write_text("22"),
         lead_elsewhere,

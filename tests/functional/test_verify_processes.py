@@ -14,9 +14,14 @@ from tests.helpers.elf import make_library, needs_gcc
 pytestmark = needs_gcc
 
 _WALK = """
-import os, signal, sys, threading
-from dataloader.verify.files import WalkAhead, walk
+import os, signal, sys, threading, time
+from dataloader.verify import ahead as module
+from dataloader.verify.ahead import WalkAhead
+from dataloader.verify.files import walk
 
+parent = os.getpid()
+if "killed" in sys.argv:
+    module.walk = lambda prefix: walk(prefix) if os.getpid() == parent else time.sleep(60)
 if "threads" in sys.argv:
     threading.Thread(target=threading.Event().wait, daemon=True).start()
 ahead = WalkAhead(sys.argv[1])
@@ -24,14 +29,49 @@ children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
 if "killed" in sys.argv:
     os.kill(int(children[0]), signal.SIGKILL)
 here = walk(sys.argv[1])
-asked_first = "digest" in sys.argv and ahead.digest()
-if "alone" in sys.argv:
-    ahead.close()
-    ahead.close()
 tree = ahead.tree()
-print(len(children), ahead.digest() == here.digest and asked_first in (False, here.digest), tree.digest == here.digest)
-print(tree.states == here.states, tree.links == here.links, tree.elf == here.elf)
 ahead.close()
+print(len(children), tree.digest == here.digest, tree.states == here.states, tree.links == here.links)
+print(*tree.elf)
+sys.stdout.flush()
+os._exit(0)
+"""
+
+_CHECK = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from dataloader.verify import ahead as module
+from dataloader.verify.ahead import CheckAhead
+from dataloader.verify.files import walk
+
+if "killed" in sys.argv:
+    module.is_same = lambda *_: time.sleep(60)
+prefix = Path(sys.argv[1])
+if "threads" in sys.argv:
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+known = [(part.folders, part.pack()) for part in walk(prefix).parts]
+match sys.argv[2]:
+    case "other content":
+        (prefix / "lib" / "script.so").write_text("INPUT(-lb)")
+    case "new file":
+        (prefix / "share" / "doc" / "file").touch()
+    case "new folder":
+        (prefix / "lib" / "new").mkdir()
+    case "folder gone":
+        (prefix / "share" / "doc").rmdir()
+    case "link for a folder":
+        (prefix / "share").rename(prefix.with_name("elsewhere"))
+        (prefix / "share").symlink_to(prefix.with_name("elsewhere"))
+    case "link elsewhere":
+        (prefix / "lib" / "link.so").unlink()
+        (prefix / "lib" / "link.so").symlink_to("libb.so")
+check = CheckAhead(sys.argv[1], known)
+children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
+if "killed" in sys.argv:
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+print(len(children), check.is_same())
+check.close()
 sys.stdout.flush()
 os._exit(0)
 """
@@ -74,21 +114,52 @@ def prefix(tmp_path: Path) -> Path:
     (prefix / "lib" / "broken.so").write_bytes(b"\x7fELF" + bytes(100))
     (prefix / "lib" / "script.so").write_text("INPUT(-la)\n")
     (prefix / "lib" / "link.so").symlink_to("liba.so")
+    (prefix / "share" / "doc").mkdir(parents=True)
     return prefix
 
 
-@pytest.mark.parametrize(("how", "processes"), [("", 1), ("digest", 1), ("alone", 1), ("killed", 1), ("threads", 0)])
+@pytest.mark.parametrize(("how", "processes"), [("", 1), ("killed", 1), ("threads", 0)])
 def test_a_walk_ahead_sees_what_a_walk_sees(prefix: Path, how: str, processes: int) -> None:
-    assert run(_WALK, str(prefix), how) == f"{processes} True True\nTrue True True\n"
+    libraries = "lib/broken.so lib/liba.so lib/libb.so lib/libc.so lib/libd.so lib/script.so"
+
+    assert run(_WALK, str(prefix), how) == f"{processes} True True True\n{libraries}\n"
+
+
+@pytest.mark.parametrize(("how", "said"), [("", "2 True"), ("threads", "0 True"), ("killed", "2 False")])
+def test_a_tree_that_has_not_changed_is_the_same(prefix: Path, how: str, said: str) -> None:
+    assert run(_CHECK, str(prefix), "nothing", how) == f"{said}\n"
+
+
+@pytest.mark.parametrize("how", ["", "threads"])
+@pytest.mark.parametrize(
+    "change",
+    ["other content", "new file", "new folder", "folder gone", "link for a folder", "link elsewhere"],
+)
+def test_a_change_is_seen_whichever_process_looks(prefix: Path, change: str, how: str) -> None:
+    assert run(_CHECK, str(prefix), change, how) == f"{0 if how else 2} False\n"
+
+
+def test_a_folder_that_could_not_be_read_is_a_change_when_it_can(prefix: Path) -> None:
+    (prefix / "shut").mkdir(mode=0)
+    program = (
+        "import os, sys; from dataloader.verify.ahead import CheckAhead; from dataloader.verify.files import walk;"
+        "os.chdir(sys.argv[1]);"  # nobody else may come there by its path
+        "uid = os.geteuid(); os.seteuid(uid or 65534);"  # root may read everything
+        "known = [(part.folders, part.pack()) for part in walk('.').parts];"
+        "shut = CheckAhead('.', known).is_same();"
+        "os.seteuid(uid); os.chmod('shut', 0o755); open('shut/file', 'w').close();"
+        "print(shut, CheckAhead('.', known).is_same())"
+    )
+
+    assert run(program, str(prefix)) == "True False\n"
 
 
 def test_a_walk_ahead_that_nobody_hears_ends(prefix: Path) -> None:
     for number in range(3_000):  # more than a pipe holds
         (prefix / f"file-with-a-long-name-{number}").touch()
-    program = "from dataloader.verify.files import WalkAhead; import sys; w = WalkAhead(sys.argv[1]); {}w.close()"
+    program = "from dataloader.verify.ahead import WalkAhead; import sys; w = WalkAhead(sys.argv[1]); w.close()"
 
-    assert run(program.format(""), str(prefix)) == ""
-    assert run(program.format("print(len(w.digest())); "), str(prefix)) == "64\n"
+    assert run(program, str(prefix)) == ""
 
 
 def test_helpers_read_what_one_process_reads(prefix: Path, tmp_path: Path) -> None:

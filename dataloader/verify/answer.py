@@ -1,0 +1,161 @@
+"""What a plain ``verify`` of a prefix said last, said again while nothing that it depends on has changed.
+
+It depends on every file of the prefix (inode, size, times), on the machine, the lock, this program and its tables, and
+on every path outside the prefix that the loader's model looked at, whether something was there or not.
+
+Kept below the cache of facts as ``prefix-3/DEVICE-INODE.answer``: bytes to be compared or shown, never code. Imports
+next to nothing, so that an answer takes as long as it takes to look at the files; whoever asks in another way is served
+by :mod:`dataloader.verify.memo`.
+"""
+
+# ruff: noqa: PTH116, PTH120
+# As dataloader.verify.files: importing pathlib would take longer than the rest.
+
+from __future__ import annotations
+
+import os
+from binascii import crc32
+
+from dataloader import __version__
+from dataloader.compat.paths import matrix_folder
+from dataloader.machine import machine_evidence
+from dataloader.verify.files import Tree, state_at
+
+TYPE_CHECKING = False  # typing takes 10 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dataloader.verify.report import VerifyReport
+
+_NUL = "\0"
+"""No path has it."""
+
+
+class Answer:
+    """What was said, and what it depends on."""
+
+    __slots__ = ("failing", "forms", "outside", "parts", "question")
+
+    def __init__(
+        self,
+        question: str,
+        outside: Mapping[str, str],
+        parts: Sequence[tuple[Sequence[str], bytes]],
+        failing: str,
+        forms: Mapping[str, str],
+    ) -> None:
+        self.question = question
+        self.outside = outside
+        """Paths outside the prefix that were looked at, and their states."""
+        self.parts = parts
+        """Folders of each part of the tree, and the part, packed."""
+        self.failing = failing
+        """Each ``--fail-on`` that fails."""
+        self.forms = forms
+        """Name of ``--format`` -> the report."""
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Answer:
+        """The inverse of :meth:`to_bytes`.
+
+        Raises:
+            ValueError: it is something else, or was damaged.
+        """
+        head, _, content = data.partition(b"\n")
+        checksum, *lengths = map(int, head.split())
+        if crc32(content) != checksum or sum(lengths) != len(content):
+            raise ValueError("damaged")
+        ends = [sum(lengths[: number + 1]) for number in range(len(lengths))]
+        question, outside, failing, forms, *tree = (content[e - n : e] for e, n in zip(ends, lengths, strict=True))
+        if not tree:
+            raise ValueError("no part of a tree")
+        folders, packed = iter(tree[::2]), iter(tree[1::2])
+        return cls(
+            _text(question),
+            _pairs(_text(outside)),
+            [(_text(each).split(_NUL), part) for each, part in zip(folders, packed, strict=True)],
+            _text(failing),
+            _pairs(_text(forms)),
+        )
+
+    def to_bytes(self) -> bytes:
+        """A line with a checksum and the lengths of the fields, and the fields."""
+        rows = (self.outside.items(), self.forms.items())
+        outside, forms = (_NUL.join(text for row in each for text in row) for each in rows)
+        fields = [_data(text) for text in (self.question, outside, self.failing, forms)]
+        for folders, packed in self.parts:
+            fields += [_data(_NUL.join(folders)), packed]
+        content = b"".join(fields)
+        return b"%s\n%s" % (" ".join(map(str, (crc32(content), *map(len, fields)))).encode(), content)
+
+    def stands(self, question: str) -> bool:
+        """Whether the question is the same and nothing outside the prefix has changed."""
+        return self.question == question and all(state_at(path) == state for path, state in self.outside.items())
+
+
+def plain_question(prefix: str, lock: str, environ: Mapping[str, str]) -> str:
+    """Stands for what is asked, for the machine and for this program; ``""`` where it takes longer to tell.
+
+    Args:
+        lock: Path of the lock, ``""`` for none.
+    """
+    machine = machine_evidence(environ)
+    if machine is None:
+        return ""
+    return repr((__version__, prefix, lock, lock and state_at(lock), machine, program_state()))
+
+
+def program_state() -> list[str]:
+    """Names and states of the modules and tables that judge: a program that was changed may judge anew."""
+    found = []
+    for folder in (os.path.dirname(__file__), matrix_folder()):
+        for where, _, names in os.walk(folder):
+            paths = (f"{where}/{name}" for name in names if name.endswith((".py", ".jsonl")))
+            found += [f"{path} {state_at(path)}" for path in paths]
+    return sorted(found)
+
+
+def read_answer(cache: str, prefix: str) -> Answer | None:
+    """The last answer about ``prefix``; one that cannot be read counts as none."""
+    try:
+        with open(_path(cache, prefix), "rb") as file:
+            return Answer.from_bytes(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def keep_answer(
+    cache: str, prefix: str, question: str, outside: Mapping[str, str], tree: Tree, report: VerifyReport
+) -> None:
+    """Keep a report in all its forms; a full or read-only cache is no reason to fail."""
+    from pathlib import Path
+
+    from dataloader.files import keep_file
+    from dataloader.verify.output import FORMATS, SEVERITIES, fails
+
+    answer = Answer(
+        question,
+        outside,
+        [(folders, part.pack()) for part in tree.parts if (folders := part.folders)],
+        " ".join(severity for severity in SEVERITIES if fails(report, severity)),
+        {name: render(report) for name, render in FORMATS.items()},
+    )
+    keep_file(Path(_path(cache, prefix)), answer.to_bytes())
+
+
+def _path(cache: str, prefix: str) -> str:
+    status = os.stat(prefix)
+    return f"{cache}/prefix-3/{status.st_dev}-{status.st_ino}.answer"
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _data(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _pairs(text: str) -> dict[str, str]:
+    texts = iter(text.split(_NUL) if text else ())
+    return dict(zip(texts, texts, strict=True))
