@@ -41,6 +41,13 @@ def machine_evidence(environ: Mapping[str, str]) -> tuple[str, ...] | None:
     return uname.sysname, uname.release, uname.machine, libc or "", cpu_flags(), *libraries, *overrides
 
 
+def available_processors() -> int:
+    """Those that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def cpu_flags(path: str | os.PathLike[str] = _CPUINFO) -> str:
     """What the first processor can do, as Linux names it; ``""`` where it does not say."""
     try:

@@ -13,7 +13,7 @@ import sys
 
 from dataloader.cache import cache_folder
 from dataloader.locate import ACTIVATION, DEFAULT_PREFIX, LOCK_NAME, STATE, locate_manifest
-from dataloader.verify.ahead import CheckAhead, WalkAhead
+from dataloader.verify.ahead import CheckAhead
 from dataloader.verify.answer import keep_answer, plain_question, read_answer
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
@@ -82,16 +82,19 @@ def _say_again(facts: str, prefix: str, lock: str, environ: Mapping[str, str], a
 
 def _say_anew(facts: str, prefix: str, lock: str, environ: Mapping[str, str], asked: Mapping[str, str]) -> int:
     """Verify, write the report, and keep it with what it depends on. Returns the exit code."""
-    walk = WalkAhead(prefix)
-    try:
+    from functools import cache
+
+    from dataloader.verify.beside import Beside
+    from dataloader.verify.files import Tree, walk
+
+    with Beside(lambda: walk(prefix).pack()) as packed:
+        walked = cache(lambda: Tree.unpack(packed.result()))
         question = plain_question(prefix, lock, environ)
-        report = _report(prefix, lock, environ, walk)
+        report = _report(prefix, lock, environ, walked)
         code = _write(report, asked)
         if question:
-            _remember(facts, prefix, question, walk.tree(), report)
+            _remember(facts, prefix, question, walked(), report)
         return code
-    finally:
-        walk.close()
 
 
 class _Handler:
@@ -115,7 +118,7 @@ class _Handler:
         return known
 
 
-def _report(prefix: str, lock: str, environ: Mapping[str, str], walk: WalkAhead) -> VerifyReport:
+def _report(prefix: str, lock: str, environ: Mapping[str, str], walked: Callable[[], Tree]) -> VerifyReport:
     from pathlib import Path
 
     from dataloader.cache import cache_root
@@ -127,7 +130,9 @@ def _report(prefix: str, lock: str, environ: Mapping[str, str], walk: WalkAhead)
         cache=cache_root(environ) / "facts", library_path=activated_path(prefix), reuse=True, asked=digest_of(lock)
     )
     targets = [detect_target(None, environ, ask=FOR_VERDICTS)]
-    (report,) = verify_targets(Path(prefix), targets=targets, lock=read_held(lock), options=options, walked=walk.tree)
+    (report,) = verify_targets(
+        Path(prefix), targets=targets, read_lock=lambda: read_held(lock), options=options, walked=walked
+    )
     return report
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.recipe import Recipe
 from dataloader.install.store import StoredWheel, WheelStore
 from dataloader.lockfile.model import Package, PypiPackage
+from dataloader.machine import available_processors
 from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Archives:
         self._stage = stage
         self._began = time.monotonic()
         self._waiting = count
-        processors = len(os.sched_getaffinity(0))
+        processors = available_processors()
         self.workers = Workers(processors)
         """Of those who unpack."""
         self._slots = asyncio.Semaphore(min(options.downloads, processors))

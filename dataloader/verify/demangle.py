@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from functools import cache
 
 
@@ -13,6 +11,9 @@ def demangle(name: str) -> str:
     mangled, _, version = name.partition("@")
     if not mangled.startswith("_Z"):
         return name
+    import shutil
+    import subprocess
+
     program = shutil.which("c++filt")
     if program is None:
         return name

@@ -172,27 +172,27 @@ class SymbolTable:
 
     def undefined(self) -> frozenset[bytes]:
         """``name`` or ``name@version`` of undefined symbols that are not weak."""
+        names, indexes, versions = self._names, self._indexes, self._versions
+        strings, left = self._reader.strings, self._bytes_left
         weak = STB_WEAK << 4
-        rows = [row for row, word in enumerate(self._info) if word < 0x10000 and word & 0xF0 not in (0, weak)]
-        return frozenset(self._labelled(row) for row in rows if self._names[row])
-
-    def _labelled(self, row: int) -> bytes:
-        name, index = self._name(row), self._indexes[row]
-        label = self._versions.get(index & 0x7FFF) if index > 1 else None
-        return name + b"@" + label if label else name
-
-    def _name(self, row: int) -> bytes:
-        start = self._names[row]
-        name = self._reader.strings[start : self._reader.strings.find(b"\0", start)]
-        self._bytes_left -= len(name)
-        if self._bytes_left < 0:
-            raise MalformedElf("the names of its symbols overlap")
-        return name
+        found: list[bytes] = []
+        for row in [row for row, word in enumerate(self._info) if word < 0x10000 and word & 0xF0 not in (0, weak)]:
+            start = names[row]
+            if not start:
+                continue
+            name = strings[start : strings.find(b"\0", start)]
+            left -= len(name)
+            if left < 0:
+                raise MalformedElf("the names of its symbols overlap")
+            index = indexes[row]
+            label = versions.get(index & 0x7FFF) if index > 1 else None
+            found.append(name + b"@" + label if label else name)
+        self._bytes_left = left
+        return frozenset(found)
 
     def definitions(self, asked: Asked) -> Definitions:
         """What the file defines of the names asked for."""
-        rows = filter(self._is_defined, self._candidates(asked))
-        found = [(name, self._indexes[row]) for row in rows if (name := self._name(row)) in asked.names]
+        found = self._found(asked)
         if DT_VERDEF not in self._reader.dynamic:  # any reference finds them
             names = frozenset(name for name, _ in found)
             return Definitions(plain=names, base=names)
@@ -211,8 +211,25 @@ class SymbolTable:
         first, chains = _gnu_hash_table(self._reader)
         return compress(rows[first:], map(asked.hashes.__contains__, chains))
 
-    def _is_defined(self, row: int) -> bool:
-        word = self._info[row]
-        if word < 0x10000 or not word & 0xF0 or not self._names[row]:
-            return False
-        return self._values[row] != 0 or word >> 16 == SHN_ABS or word & 15 == STT_TLS
+    def _found(self, asked: Asked) -> list[tuple[bytes, int]]:
+        """Name and version index of each row that defines a name asked for.
+
+        One loop over thousands of rows: calls would take as long again.
+        """
+        names, info, values, indexes = self._names, self._info, self._values, self._indexes
+        strings, wanted, left = self._reader.strings, asked.names, self._bytes_left
+        found: list[tuple[bytes, int]] = []
+        for row in self._candidates(asked):
+            word, start = info[row], names[row]
+            if word < 0x10000 or not word & 0xF0 or not start:
+                continue  # undefined, local, or without a name
+            if not values[row] and word >> 16 != SHN_ABS and word & 15 != STT_TLS:
+                continue  # at no address
+            name = strings[start : strings.find(b"\0", start)]
+            left -= len(name)
+            if left < 0:
+                raise MalformedElf("the names of its symbols overlap")
+            if name in wanted:
+                found.append((name, indexes[row]))
+        self._bytes_left = left
+        return found

@@ -130,6 +130,15 @@ class Tree:
         self.elf = tuple(sorted(path for part in parts for path in part.elf))
         """Those that may be ELF files: named like a library, or executable with the magic."""
 
+    def pack(self) -> list[bytes]:
+        """All of it."""
+        return [part.pack() for part in self.parts]
+
+    @classmethod
+    def unpack(cls, packed: Iterable[bytes]) -> Tree:
+        """What :meth:`pack` made, as :meth:`Part.unpack`."""
+        return cls([Part.unpack(part) for part in packed])
+
     @property
     def states(self) -> dict[str, State]:
         """Every regular file."""

@@ -110,19 +110,23 @@ def _walk_containers(data: Bytes, offset: int, end: int, found: dict[tuple[CodeK
 
 
 def _walk_entries(data: Bytes, offset: int, end: int, found: dict[tuple[CodeKind, str], int]) -> None:
+    least, unpack = _ENTRY.size, _ENTRY.unpack
     for _ in range(_MAX_ENTRIES):
-        if offset + _ENTRY.size > end:
+        if offset + least > end:
             return
-        piece = data[offset : offset + _ENTRY.size]
-        if len(piece) < _ENTRY.size:
+        piece = data[offset : offset + least]
+        if len(piece) < least:
             return
-        kind, _, header, size, _, _, _, _, arch, _, _, flags, _, _ = _ENTRY.unpack(piece)
+        kind, _, header, size, _, _, _, _, arch, _, _, flags, _, _ = unpack(piece)
         if kind in _KINDS and 10 <= arch < 10_000:
-            key = (_KINDS[kind], f"{arch}{_suffix(flags)}")
+            key = (_KINDS[kind], f"{arch}{_suffix(flags)}" if flags & _SUFFIXED else str(arch))
             found[key] = found.get(key, 0) + 1
-        if header < _ENTRY.size:
+        if header < least:
             return
         offset += header + size
+
+
+_SUFFIXED: Final = _ARCH_SPECIFIC | _FAMILY_SPECIFIC
 
 
 def _suffix(flags: int) -> str:

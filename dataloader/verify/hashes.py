@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dataloader.machine import available_processors
 from dataloader.verify.files import State, text_of
 from dataloader.verify.installed import hex_digest, record_digest
 
@@ -89,7 +90,7 @@ def _hash_all(prefix: Path, paths: list[str]) -> Iterator[tuple[str, str]]:
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # hashing releases the interpreter lock
+    with ThreadPoolExecutor(max_workers=available_processors()) as pool:  # hashing releases the interpreter lock
         found = pool.map(lambda path: _try_hash(f"{prefix}/{path}"), paths)
         yield from ((path, digest) for path, digest in zip(paths, found, strict=True) if digest is not None)
 

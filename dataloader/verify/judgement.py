@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataloader.target import Target
 from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
-from dataloader.verify.conda import check_conda_depends
-from dataloader.verify.contents import check_clobbers, check_contents, check_records
-from dataloader.verify.dependencies import check_requires_dist, check_rules
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import check_driver, check_gpu_code
 from dataloader.verify.importance import Importance
@@ -20,7 +17,7 @@ from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.link_map import Memory
 from dataloader.verify.loads import Judge, Verdict
-from dataloader.verify.openings import check_openings
+from dataloader.verify.openings import check_openings, openings_by_soname, read_opened
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.python import find_interpreter
 from dataloader.verify.reading import Contents
@@ -39,14 +36,13 @@ class View:
 
     contents: Contents
     target: Target
-    lock: Lockfile | None
     options: VerifyOptions
     judge: Judge
     verdicts: Sequence[Verdict]
     situation: Situation
 
 
-def judge(contents: Contents, disk: Disk, target: Target, lock: Lockfile | None, options: VerifyOptions) -> View:
+def judge(contents: Contents, disk: Disk, target: Target, options: VerifyOptions) -> View:
     """Open every library in the model of ``target``."""
     installed, state = contents.installed, contents.state
     interpreter = find_interpreter(contents.prefix)
@@ -83,7 +79,6 @@ def judge(contents: Contents, disk: Disk, target: Target, lock: Lockfile | None,
     return View(
         contents=contents,
         target=target,
-        lock=lock,
         options=options,
         judge=opened,
         verdicts=opened.judge(),
@@ -91,30 +86,60 @@ def judge(contents: Contents, disk: Disk, target: Target, lock: Lockfile | None,
     )
 
 
-def findings(view: View) -> Iterator[Finding]:
-    """Every check, in the order of the data: files, packages, libraries, GPU."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groundwork:
+    """What needs no library to be opened in the model."""
+
+    findings: tuple[Finding, ...]
+    """Of metadata, records and files."""
+    stack: Mapping[str, str]
+    """That of the lock; empty where there is none."""
+    opened: Mapping[str, list[str]]
+    """As :func:`dataloader.verify.openings.read_opened` gives it."""
+
+
+def lay_groundwork(contents: Contents, target: Target, lock: Lockfile | None) -> Groundwork:
+    """Make every check that asks no library, in the order of the data: files, packages."""
+    stack = lock.stack if lock is not None else {}
+    return Groundwork(
+        findings=tuple(_package_findings(contents, target, lock)),
+        stack=stack,
+        opened=read_opened(contents, load_tables(), stack),
+    )
+
+
+def _package_findings(contents: Contents, target: Target, lock: Lockfile | None) -> Iterator[Finding]:
+    # Imported where they are asked: mostly in another process.
     from dataloader.compat.matrix import load_matrix
     from dataloader.compat.rules import rule_of
+    from dataloader.verify.conda import check_conda_depends
+    from dataloader.verify.contents import check_clobbers, check_contents, check_records
+    from dataloader.verify.dependencies import check_requires_dist, check_rules
 
-    contents, situation, judge, tables = view.contents, view.situation, view.judge, load_tables()
-    installed, verdicts, relative = contents.installed, view.verdicts, view.situation.relative
+    installed = contents.installed
     yield from check_records(installed)
     yield from check_contents(installed, contents.tree, contents.digests)
-    yield from check_clobbers(installed, contents.digests, frozenset(tables.providers))
-    if view.lock is not None:
+    yield from check_clobbers(installed, contents.digests, frozenset(load_tables().providers))
+    if lock is not None:
         from dataloader.verify.drift import check_lock
 
-        yield from check_lock(installed, view.lock)
-    yield from check_requires_dist(installed, view.target, judge.interpreter.version, judge.sources.imports_project)
+        yield from check_lock(installed, lock)
+    python, sources = find_interpreter(contents.prefix).version, SourceIndex(contents.prefix, installed)
+    yield from check_requires_dist(installed, target, python, sources.imports_project)
     yield from check_rules(installed, map(rule_of, load_matrix().rules))
-    yield from check_conda_depends(installed, dict(each[:2] for each in view.target.virtual_packages()))
+    yield from check_conda_depends(installed, dict(each[:2] for each in target.virtual_packages()))
+
+
+def library_findings(view: View, groundwork: Groundwork) -> Iterator[Finding]:
+    """Every check of libraries and GPU code."""
+    contents, situation, judge, tables = view.contents, view.situation, view.judge, load_tables()
+    installed, verdicts, relative = contents.installed, view.verdicts, view.situation.relative
     yield from check_malformed(contents.scanned, situation.owners)
     yield from check_machine(contents.scanned, judge)
     yield from check_loads(verdicts, situation)
     yield from check_library_path(verdicts, situation, view.options.library_path)
-    yield from check_openings(
-        judge, verdicts, installed, tables, view.lock, situation.cuda_major, contents.state.opened
-    )
+    openings = openings_by_soname(installed, tables, groundwork.stack)
+    yield from check_openings(judge, verdicts, openings, situation.cuda_major, groundwork.opened)
     yield from check_cuda_stacks(verdicts, judge.files, tables, relative)
     yield from check_openmp(verdicts, judge.files, tables, relative)
     yield from check_duplicates(contents.scanned, tables)

@@ -6,51 +6,83 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dataloader.verify.dependencies import meets
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed
 from dataloader.verify.link_map import Failure, Result
 from dataloader.verify.loads import Judge, Verdict
+from dataloader.verify.reading import Contents
+from dataloader.verify.scan import ScannedFile
 from dataloader.verify.tables import Opening, Tables, install_command
-
-if TYPE_CHECKING:
-    from dataloader.lockfile.model import Lockfile
 
 _CHUNK = 1 << 20
 _OVERLAP = 256
 _MAX_SEARCH = 1 << 30
 
 
+def openings_by_soname(installed: Installed, tables: Tables, stack: Mapping[str, str]) -> dict[str, list[Opening]]:
+    """Soname of the library that opens -> what it opens here.
+
+    Args:
+        stack: What the lock was made for; empty without one.
+    """
+    found: dict[str, list[Opening]] = {}
+    for opening in tables.openings:
+        if _applies(opening, installed, stack):
+            found.setdefault(opening.by, []).append(opening)
+    return found
+
+
+def read_opened(contents: Contents, tables: Tables, stack: Mapping[str, str]) -> dict[str, list[str]]:
+    """Content and pattern of an opening -> names that are in the file. Hundreds of megabytes may be searched for them,
+    so what is known from the last run is taken."""
+    openings = openings_by_soname(contents.installed, tables, stack)
+    found: dict[str, list[str]] = {}
+    for file in contents.scanned:
+        for opening in openings.get((file.facts and file.facts.soname) or "", ()):
+            if not opening.pattern:
+                continue
+            key = _key(file, opening.pattern)
+            known = contents.state.opened.get(key)
+            try:
+                found[key] = _names_in(contents.prefix / file.path, opening.pattern) if known is None else known
+            except OSError:
+                found[key] = []  # it was readable a moment ago; the next run says what happened to it
+    return found
+
+
 def check_openings(
     judge: Judge,
     verdicts: Sequence[Verdict],
-    installed: Installed,
-    tables: Tables,
-    lock: Lockfile | None,
+    openings: Mapping[str, Sequence[Opening]],
     cuda_major: str | None,
-    opened: dict[str, list[str]],
+    opened: Mapping[str, Sequence[str]],
 ) -> Iterator[Finding]:
-    """One finding for each opening library. ``opened`` remembers the names that were read from files."""
-    by_soname: dict[str, list[Opening]] = {}
-    for opening in tables.openings:
-        if _applies(opening, installed, lock):
-            by_soname.setdefault(opening.by, []).append(opening)
+    """One finding for each opening library.
+
+    Args:
+        openings: As :func:`openings_by_soname` gives them.
+        opened: As :func:`read_opened` does.
+    """
     for verdict in verdicts:
         facts = judge.files[verdict.path].facts
         if not verdict.loads or facts is None:
             continue
-        for opening in by_soname.get(facts.soname or "", ()):
+        for opening in openings.get(facts.soname or "", ()):
             missing = _missing(judge, verdict, opening, opened)
             if missing:
                 yield _finding(verdict, opening, missing, cuda_major)
 
 
-def _applies(opening: Opening, installed: Installed, lock: Lockfile | None) -> bool:
+def _key(file: ScannedFile, pattern: str) -> str:
+    return f"{file.key}\n{pattern}"
+
+
+def _applies(opening: Opening, installed: Installed, stack: Mapping[str, str]) -> bool:
     if opening.needs == "optional":
         return False
-    if opening.needs == "stack" and (lock is None or lock.stack.get("cuda") in (None, "none")):
+    if opening.needs == "stack" and stack.get("cuda") in (None, "none"):
         return False
     if opening.project is None:
         return True
@@ -62,7 +94,9 @@ def _applies(opening: Opening, installed: Installed, lock: Lockfile | None) -> b
     )
 
 
-def _missing(judge: Judge, verdict: Verdict, opening: Opening, opened: dict[str, list[str]]) -> dict[str, Failure]:
+def _missing(
+    judge: Judge, verdict: Verdict, opening: Opening, opened: Mapping[str, Sequence[str]]
+) -> dict[str, Failure]:
     """Name -> why it cannot be opened, by the library once it is loaded as its users load it."""
     path = str(judge.prefix / verdict.path)
     process = (judge.process if verdict.bare or verdict.package is None else judge.context(verdict.package)).copy()
@@ -71,10 +105,7 @@ def _missing(judge: Judge, verdict: Verdict, opening: Opening, opened: dict[str,
         return {}
     names = list(opening.opens)
     if opening.pattern:
-        key = f"{judge.files[verdict.path].key}\n{opening.pattern}"
-        if key not in opened:
-            opened[key] = _names_in(Path(path), opening.pattern)
-        names += opened[key]
+        names += opened[_key(judge.files[verdict.path], opening.pattern)]
     tried: dict[str, Result] = {name: process.open_named(root, name) for name in names}
     return {name: result.failures[0] for name, result in tried.items() if not result.loads}
 

@@ -72,17 +72,17 @@ def to_sarif(report: VerifyReport) -> str:
 
 def to_junit(report: VerifyReport) -> str:
     """JUnit XML: one test case for each finding, a failure where it is an error; one that passes where all is well."""
-    from xml.sax.saxutils import escape, quoteattr
+    from html import escape
 
     cases: list[str] = []
     failures = skipped = 0
     for finding in map(_clean, report.findings):
-        name = quoteattr(f"{finding.kind}: {finding.path}")
+        name = _quoted(f"{finding.kind}: {finding.path}")
         detail = escape("\n".join([*finding.evidence, *([f"fix: {finding.fix}"] if finding.fix else [])]))
-        message = quoteattr(finding.message)
+        message = _quoted(finding.message)
         if finding.severity == "error":
             failures += 1
-            inner = f"<failure type={quoteattr(finding.kind)} message={message}>{detail}</failure>"
+            inner = f"<failure type={_quoted(finding.kind)} message={message}>{detail}</failure>"
         else:
             skipped += finding.severity == "warning"
             tag = "skipped" if finding.severity == "warning" else "system-out"
@@ -93,6 +93,13 @@ def to_junit(report: VerifyReport) -> str:
     head = f'  <testsuite name="dataloader verify" tests="{len(cases)}" failures="{failures}" skipped="{skipped}">'
     body = "\n".join([head, *cases, "  </testsuite>"])
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n{body}\n</testsuites>\n'
+
+
+def _quoted(text: str) -> str:
+    """The value of an XML attribute; it has no line ends."""
+    from html import escape
+
+    return f'"{escape(text)}"'
 
 
 def to_github(report: VerifyReport) -> str:

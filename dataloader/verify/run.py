@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.errors import PrefixError
 from dataloader.target import Target
+from dataloader.verify.beside import Beside
 from dataloader.verify.cache import FactsCache, PrefixState
 from dataloader.verify.files import Tree, walk
 from dataloader.verify.memo import keep, question, recall
 from dataloader.verify.options import VerifyOptions
-from dataloader.verify.reading import read_contents
+from dataloader.verify.reading import Contents, read_contents
 from dataloader.verify.report import VerifyReport, sort_findings
 from dataloader.verify.system import LD_CACHE
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
     from dataloader.verify.checks import Situation
     from dataloader.verify.findings import Finding
+    from dataloader.verify.judgement import Groundwork
     from dataloader.verify.link_map import Failure
     from dataloader.verify.loads import Verdict
     from dataloader.verify.scan import ScannedFile
@@ -39,20 +41,22 @@ def verify_prefix(
     Raises:
         PrefixError: there is no such directory.
     """
-    return verify_targets(prefix, targets=[target], lock=lock, options=options)[0]
+    return verify_targets(prefix, targets=[target], read_lock=lambda: lock, options=options)[0]
 
 
 def verify_targets(
     prefix: Path,
     *,
     targets: Sequence[Target],
-    lock: Lockfile | None = None,
+    read_lock: Callable[[], Lockfile | None] = lambda: None,
     options: VerifyOptions | None = None,
     walked: Callable[[], Tree] | None = None,
 ) -> list[VerifyReport]:
     """One report for each target, of one reading of the prefix.
 
-    ``walked`` gives what a walk over the prefix sees, where one is under way already.
+    Args:
+        read_lock: Gives the lock that the prefix is held against; another process may be who reads it.
+        walked: Gives what a walk over the prefix sees, where one is under way already.
 
     Raises:
         PrefixError: there is no such directory.
@@ -62,25 +66,34 @@ def verify_targets(
         prefix = _checked(prefix)
         about, walked = "", lru_cache(maxsize=1)(walked or (lambda: walk(prefix)))
         if options.reuse and options.cache is not None:
-            stands_for = options.asked or repr(lock)
+            stands_for = options.asked or repr(read_lock())
             about = question(targets, stands_for, options.hashes, options.library_path, options.described)
             known = recall(options.cache, prefix, about, lambda: walked().digest)
             if known is not None:
                 return known
         contents = read_contents(prefix, walked, cache.load_state(prefix), options, cache)
-        from dataloader.verify.judgement import findings, judge
+        from dataloader.verify.judgement import judge, library_findings
         from dataloader.verify.world import Disk
 
         disk, reports = Disk(prefix, contents.scanned, cache), []
         for target in targets:
-            view = judge(contents, disk, target, lock, options)
-            found = sort_findings(findings(view))
+            with Beside(partial(_lay_groundwork, contents, target, read_lock)) as beside:
+                view = judge(contents, disk, target, options)
+                groundwork = beside.result()
+            contents.state.opened.update(groundwork.opened)
+            found = sort_findings((*groundwork.findings, *library_findings(view, groundwork)))
             reports.append(VerifyReport(findings=found, counts=contents.counts, verdicts=tuple(view.verdicts)))
         if about and options.cache is not None:
             outside = disk.looked_at_outside(prefix, contents.tree.states)
             keep(options.cache, prefix, about, contents.tree, (*outside, LD_CACHE), reports)
         cache.store_state(prefix, contents.state)
         return reports
+
+
+def _lay_groundwork(contents: Contents, target: Target, read_lock: Callable[[], Lockfile | None]) -> Groundwork:
+    from dataloader.verify.judgement import lay_groundwork
+
+    return lay_groundwork(contents, target, read_lock())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,20 +125,17 @@ def inspect_prefix(
     with _cache(options) as cache:
         prefix = _checked(prefix)
         contents = read_contents(prefix, lambda: tree, PrefixState(), options, cache)
-        from dataloader.verify.judgement import findings, judge
+        from dataloader.verify.judgement import judge, lay_groundwork, library_findings
         from dataloader.verify.world import Disk
 
-        disk = Disk(prefix, contents.scanned, cache)
-        views = [judge(contents, disk, target, lock, options) for target in targets]
-        return [
-            Inspection(
-                findings=sort_findings(findings(view)),
-                verdicts=view.verdicts,
-                situation=view.situation,
-                scanned=contents.scanned,
+        disk, inspections = Disk(prefix, contents.scanned, cache), []
+        for target in targets:
+            view, groundwork = judge(contents, disk, target, options), lay_groundwork(contents, target, lock)
+            found = sort_findings((*groundwork.findings, *library_findings(view, groundwork)))
+            inspections.append(
+                Inspection(findings=found, verdicts=view.verdicts, situation=view.situation, scanned=contents.scanned)
             )
-            for view in views
-        ]
+        return inspections
 
 
 def trace_file(
@@ -147,7 +157,7 @@ def trace_file(
         from dataloader.verify.tree import build_tree
         from dataloader.verify.world import Disk
 
-        view = judge(contents, Disk(prefix, contents.scanned, cache), target, None, options)
+        view = judge(contents, Disk(prefix, contents.scanned, cache), target, options)
         verdict = next((each for each in view.verdicts if each.path == file), None)
         if verdict is None:
             raise PrefixError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.machine import available_processors
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import ElfFacts
 from dataloader.verify.files import State, Tree
@@ -103,7 +103,7 @@ class Reading:
         self._keys.update(keys)
         self._queue.extend(todo)
         if not self._threads and sum(states[path][2] for path in todo) >= _POOL_BYTES:
-            self._start_helpers(min(self._jobs or os.cpu_count() or 1, len(todo), 8) - 1)
+            self._start_helpers(min(self._jobs or available_processors(), len(todo), 8) - 1)
 
     def _read_here(self, path: str) -> None:
         self._found[path] = read_into_cache(self._cache, f"{self._prefix}/{path}", self._keys[path])

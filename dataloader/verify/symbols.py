@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 _DIGITS: Final = b"0123456789abcdefghijklmnopqrstuvw"
@@ -28,7 +29,13 @@ def gnu_hash(name: bytes) -> int:
             value = (value * 33 + byte) & 0xFFFFFFFF
         return value
     digits = int(name.translate(_LOW), 33) + 33 * int(name.translate(_HIGH), 33)
-    return (digits + 5381 * pow(33, len(name), 1 << 32)) & 0xFFFFFFFF
+    return (digits + _start(len(name))) & 0xFFFFFFFF
+
+
+@cache
+def _start(length: int) -> int:
+    """What the initial 5381 comes to after so many bytes."""
+    return 5381 * pow(33, length, 1 << 32)
 
 
 def bare(name: bytes) -> bytes:

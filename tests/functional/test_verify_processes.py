@@ -13,25 +13,30 @@ from tests.helpers.elf import make_library, needs_gcc
 
 pytestmark = needs_gcc
 
-_WALK = """
+_BESIDE = """
 import os, signal, sys, threading, time
-from dataloader.verify import ahead as module
-from dataloader.verify.ahead import WalkAhead
-from dataloader.verify.files import walk
+from dataloader.verify.beside import Beside
+from dataloader.verify.files import Tree, walk
 
 parent = os.getpid()
-if "killed" in sys.argv:
-    module.walk = lambda prefix: walk(prefix) if os.getpid() == parent else time.sleep(60)
 if "threads" in sys.argv:
     threading.Thread(target=threading.Event().wait, daemon=True).start()
-ahead = WalkAhead(sys.argv[1])
-children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
-if "killed" in sys.argv:
-    os.kill(int(children[0]), signal.SIGKILL)
-here = walk(sys.argv[1])
-tree = ahead.tree()
-ahead.close()
-print(len(children), tree.digest == here.digest, tree.states == here.states, tree.links == here.links)
+
+def job():
+    if os.getpid() != parent and "killed" in sys.argv:
+        time.sleep(60)
+    if os.getpid() != parent and "failing" in sys.argv:
+        raise OSError("not here")
+    return os.getpid(), walk(sys.argv[1]).pack()
+
+with Beside(job) as beside:
+    children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
+    if "killed" in sys.argv:
+        os.kill(int(children[0]), signal.SIGKILL)
+    here = walk(sys.argv[1])
+    who, packed = beside.result()
+    tree = Tree.unpack(packed)
+print(len(children), who != parent, tree.digest == here.digest, tree.states == here.states, tree.links == here.links)
 print(*tree.elf)
 sys.stdout.flush()
 os._exit(0)
@@ -118,11 +123,13 @@ def prefix(tmp_path: Path) -> Path:
     return prefix
 
 
-@pytest.mark.parametrize(("how", "processes"), [("", 1), ("killed", 1), ("threads", 0)])
-def test_a_walk_ahead_sees_what_a_walk_sees(prefix: Path, how: str, processes: int) -> None:
+@pytest.mark.parametrize(
+    ("how", "processes"), [("", "1 True"), ("killed", "1 False"), ("failing", "1 False"), ("threads", "0 False")]
+)
+def test_another_process_sees_what_this_one_sees(prefix: Path, how: str, processes: str) -> None:
     libraries = "lib/broken.so lib/liba.so lib/libb.so lib/libc.so lib/libd.so lib/script.so"
 
-    assert run(_WALK, str(prefix), how) == f"{processes} True True True\n{libraries}\n"
+    assert run(_BESIDE, str(prefix), how) == f"{processes} True True True\n{libraries}\n"
 
 
 @pytest.mark.parametrize(("how", "said"), [("", "2 True"), ("threads", "0 True"), ("killed", "2 False")])
@@ -154,12 +161,10 @@ def test_a_folder_that_could_not_be_read_is_a_change_when_it_can(prefix: Path) -
     assert run(program, str(prefix)) == "True False\n"
 
 
-def test_a_walk_ahead_that_nobody_hears_ends(prefix: Path) -> None:
-    for number in range(3_000):  # more than a pipe holds
-        (prefix / f"file-with-a-long-name-{number}").touch()
-    program = "from dataloader.verify.ahead import WalkAhead; import sys; w = WalkAhead(sys.argv[1]); w.close()"
+def test_a_process_that_nobody_hears_ends() -> None:
+    more_than_a_pipe_holds = "from dataloader.verify.beside import Beside\nwith Beside(lambda: bytes(1 << 20)): pass"
 
-    assert run(program, str(prefix)) == ""
+    assert run(more_than_a_pipe_holds) == ""
 
 
 def test_helpers_read_what_one_process_reads(prefix: Path, tmp_path: Path) -> None:
