@@ -23,7 +23,7 @@ from dataloader.verify.python import find_interpreter
 from dataloader.verify.reading import Contents
 from dataloader.verify.scan import ScannedFile
 from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
-from dataloader.verify.tables import load_tables
+from dataloader.verify.tables import Opening, load_tables
 from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
 
 if TYPE_CHECKING:
@@ -92,19 +92,19 @@ class Groundwork:
 
     findings: tuple[Finding, ...]
     """Of metadata, records and files."""
-    stack: Mapping[str, str]
-    """That of the lock; empty where there is none."""
+    openings: Mapping[str, Sequence[Opening]]
+    """As :func:`dataloader.verify.openings.openings_by_soname` gives them."""
     opened: Mapping[str, list[str]]
     """As :func:`dataloader.verify.openings.read_opened` gives it."""
 
 
 def lay_groundwork(contents: Contents, target: Target, lock: Lockfile | None) -> Groundwork:
     """Make every check that asks no library, in the order of the data: files, packages."""
-    stack = lock.stack if lock is not None else {}
+    openings = openings_by_soname(contents.installed, load_tables(), lock.stack if lock is not None else {})
     return Groundwork(
         findings=tuple(_package_findings(contents, target, lock)),
-        stack=stack,
-        opened=read_opened(contents, load_tables(), stack),
+        openings=openings,
+        opened=read_opened(contents, openings),
     )
 
 
@@ -138,8 +138,7 @@ def library_findings(view: View, groundwork: Groundwork) -> Iterator[Finding]:
     yield from check_machine(contents.scanned, judge)
     yield from check_loads(verdicts, situation)
     yield from check_library_path(verdicts, situation, view.options.library_path)
-    openings = openings_by_soname(installed, tables, groundwork.stack)
-    yield from check_openings(judge, verdicts, openings, situation.cuda_major, groundwork.opened)
+    yield from check_openings(judge, verdicts, groundwork.openings, situation.cuda_major, groundwork.opened)
     yield from check_cuda_stacks(verdicts, judge.files, tables, relative)
     yield from check_openmp(verdicts, judge.files, tables, relative)
     yield from check_duplicates(contents.scanned, tables)

@@ -34,10 +34,11 @@ def openings_by_soname(installed: Installed, tables: Tables, stack: Mapping[str,
     return found
 
 
-def read_opened(contents: Contents, tables: Tables, stack: Mapping[str, str]) -> dict[str, list[str]]:
-    """Content and pattern of an opening -> names that are in the file. Hundreds of megabytes may be searched for them,
-    so what is known from the last run is taken."""
-    openings = openings_by_soname(contents.installed, tables, stack)
+def read_opened(contents: Contents, openings: Mapping[str, Sequence[Opening]]) -> dict[str, list[str]]:
+    """Content and pattern of an opening -> names that are in the file.
+
+    Hundreds of megabytes may be searched for them, so what is known from the last run is taken.
+    """
     found: dict[str, list[str]] = {}
     for file in contents.scanned:
         for opening in openings.get((file.facts and file.facts.soname) or "", ()):
