@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
-from types import ModuleType
+from typing import Protocol
 
 HEADER = struct.Struct("<4s5H3L2H")
 """A member's local header (APPNOTE.TXT, section 4.3.7)."""
@@ -23,15 +24,50 @@ _UNPACKED = 1 << 20
 """Bytes taken in and given out at a time, at most."""
 
 
-_zlib: ModuleType
+class _Decompressor(Protocol):
+    """As the standard library has them for its newer formats (``bz2.BZ2Decompressor``)."""
+
+    eof: bool
+    unused_data: bytes
+    needs_input: bool
+
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes: ...
+
+
+class _ZlibDecompressor:
+    """One of zlib."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        self.eof = False
+        self.unused_data = b""
+        self.needs_input = True
+
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
+        block = self._stream.decompress(data or self._stream.unconsumed_tail, max_length)
+        self.eof, self.unused_data = self._stream.eof, self._stream.unused_data
+        # A full block may have left more inside, although all of the input was taken in.
+        self.needs_input = not self.eof and not self._stream.unconsumed_tail and len(block) < max_length
+        return block
+
+
+# checksum: CRC-32 of a block, continued from that of the blocks before it.
 try:
-    from isal import isal_zlib as _zlib
+    from isal import igzip_lib, isal_zlib
 except ImportError:  # there is no wheel of it for this machine
-    import zlib as _zlib
+    _Damaged: type[Exception] = zlib.error
+    checksum = zlib.crc32
 
+    def _decompressor() -> _Decompressor:
+        return _ZlibDecompressor()
 
-checksum = _zlib.crc32
-"""CRC-32 of a block, continued from that of the blocks before it."""
+else:
+    _Damaged = isal_zlib.error
+    checksum = isal_zlib.crc32
+
+    def _decompressor() -> _Decompressor:
+        made: _Decompressor = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE)
+        return made
 
 
 class Inflater:
@@ -39,29 +75,29 @@ class Inflater:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._stream = _zlib.decompressobj(-_zlib.MAX_WBITS)
+        self._stream = _decompressor()
 
     @property
     def eof(self) -> bool:
         """Whether its end was reached."""
-        return bool(self._stream.eof)
+        return self._stream.eof
 
     @property
     def unused(self) -> bytes:
         """What was given in behind its end."""
-        return bytes(self._stream.unused_data)
+        return self._stream.unused_data
 
     def blocks(self, packed: bytes | memoryview) -> Iterator[bytes]:
         """Yield what these next bytes unpack to; BadZipFile where they are damaged."""
-        while not self._stream.eof:
+        stream = self._stream
+        while not stream.eof:
             try:
-                block: bytes = self._stream.decompress(packed, _UNPACKED)
-            except _zlib.error as error:
+                block = stream.decompress(packed, _UNPACKED)
+            except _Damaged as error:
                 raise zipfile.BadZipFile(f"{self._name} is damaged: {error}") from error
             yield block
-            packed = self._stream.unconsumed_tail
-            # A full block may have left more inside, although all of the piece was taken in.
-            if not packed and len(block) < _UNPACKED:
+            packed = b""
+            if stream.needs_input:
                 break
 
 

@@ -17,7 +17,9 @@ from dataloader.install.inflate import read_member
 @pytest.fixture(params=["installed", "zlib"], autouse=True)
 def inflater(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "zlib":
-        monkeypatch.setattr(inflate, "_zlib", zlib)
+        monkeypatch.setattr(inflate, "_decompressor", inflate._ZlibDecompressor)
+        monkeypatch.setattr(inflate, "_Damaged", zlib.error)
+        monkeypatch.setattr(inflate, "checksum", zlib.crc32)
 
 
 def archive_of(folder: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
