@@ -62,7 +62,7 @@ except ImportError:  # there is no wheel of it for this machine
         return _ZlibDecompressor()
 
 else:
-    _Damaged = isal_zlib.error
+    _Damaged = isal_zlib.error  # type: ignore[assignment]  # its stub has an instance in place of the class
     checksum = isal_zlib.crc32
 
     def _decompressor() -> _Decompressor:
