@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,11 +30,8 @@ T = TypeVar("T")
 
 _LOOK = 0.25
 """Seconds after which it is seen whether more can be fetched at once."""
-_BUSY = 0.6
-"""Share of the processors' time from which on more downloads would only get into each other's way. What the kernel and
-the machine below take for writing back is not counted as ours."""
-_LARGE = 8 << 20
-"""Bytes of an archive that keeps a processor busy for a while; smaller ones are mostly waited for."""
+_BUSY = 0.75
+"""Share of the processors' time from which on more downloads would only get into each other's way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +58,8 @@ class Archives:
         processors = available_processors()
         self.workers = Workers(processors)
         """Of those who unpack."""
-        self._slots = asyncio.Semaphore(options.downloads)
-        at_first = min(options.downloads, processors + 1)  # one more, for each waits now and then
-        self._large_slots = asyncio.Semaphore(at_first)
-        self._widening = asyncio.ensure_future(self._widen(options.downloads - at_first, processors))
+        self._slots = asyncio.Semaphore(min(options.downloads, processors))
+        self._widening = asyncio.ensure_future(self._widen(max(0, options.downloads - processors), processors))
         self.folder.mkdir(parents=True, exist_ok=True)
         reporter.event("stage-started", stage=stage, total=count, unit="packages")
 
@@ -80,7 +74,7 @@ class Archives:
 
     async def bring(self, package: Package, archive: Path, arriving: ArrivingWheel | None = None) -> None:
         """Make ``archive`` the package's file, or hand it to ``arriving`` as it comes. The caller holds its lease."""
-        async with self._slot(package):
+        async with self._slots:
             began = time.monotonic()
             # A whole archive is there when another sync has fetched it, and died or is about to unpack it.
             if await asyncio.to_thread(_is_whole, archive, package.sha256 or ""):
@@ -92,7 +86,7 @@ class Archives:
 
     async def bring_whole(self, package: Package, archive: Path) -> None:
         """Make ``archive`` the file of a package that was brought, if it is not."""
-        async with self._slot(package):
+        async with self._slots:
             if not archive.exists():
                 self._reporter.debug(f"{package.file_name} cannot be unpacked as it comes and is fetched whole.")
                 await self._fetch(package, archive, None)
@@ -113,25 +107,17 @@ class Archives:
             self._reporter.event("stage-finished", stage=self._stage, seconds=seconds, ok=is_ok)
             self._stage = ""
 
-    @asynccontextmanager
-    async def _slot(self, package: Package) -> AsyncIterator[None]:
-        """The right to fetch an archive: a large one shares the processors with few others, and small ones fill in."""
-        async with AsyncExitStack() as stack:
-            if package.size is None or package.size >= _LARGE:
-                await stack.enter_async_context(self._large_slots)
-            await stack.enter_async_context(self._slots)
-            yield
-
     async def _widen(self, slots: int, processors: int) -> None:
-        """Fetch ``slots`` more large archives at once, one after the other, while the processors wait for the network.
+        """Fetch ``slots`` more at once, one after the other, while the processors wait for the network.
 
-        Where they do not, the largest ones come first: with all at once, the largest would be alone at the end.
+        Where they do not, the largest files share the processors among them first, and the small ones fill what is
+        left: with all at once, the largest one would be alone at the end.
         """
         while slots:
             began, used = time.monotonic(), time.process_time()
             await asyncio.sleep(_LOOK)
             if time.process_time() - used < _BUSY * processors * (time.monotonic() - began):
-                self._large_slots.release()
+                self._slots.release()
                 slots -= 1
 
     async def _fetch(self, package: Package, archive: Path, arriving: ArrivingWheel | None) -> int:

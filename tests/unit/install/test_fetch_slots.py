@@ -20,8 +20,8 @@ COUNT = 12
 MOST = 6
 
 
-def most_at_once(cache: Path, small: int = 0) -> int:
-    """The largest number of downloads under way together, each of which takes a second; the first are small."""
+def most_at_once(cache: Path) -> int:
+    """The largest number of downloads under way together, each of which takes a second."""
     under_way = most = 0
 
     async def download(
@@ -38,13 +38,7 @@ def most_at_once(cache: Path, small: int = 0) -> int:
         options = SyncOptions(cache_dir=cache, downloads=MOST)
         archives = Archives(options, Reporter(), download, "download", COUNT)
         packages = [
-            PypiPackage(
-                name=f"p{n}",
-                version="1",
-                url=f"https://example.org/p{n}-1-py3-none-any.whl",
-                sha256="0" * 64,
-                size=1 if n < small else None,
-            )
+            PypiPackage(name=f"p{n}", version="1", url=f"https://example.org/p{n}-1-py3-none-any.whl", sha256="0" * 64)
             for n in range(COUNT)
         ]
         try:
@@ -66,10 +60,6 @@ def test_more_are_fetched_at_once_while_the_processors_wait(tmp_path: Path, monk
     assert most_at_once(tmp_path) == MOST
 
 
-@pytest.mark.parametrize(("small", "most"), [(0, 3), (1, 4), (2, 5), (COUNT, MOST)])
-def test_large_ones_share_the_processors_while_they_are_busy_and_small_ones_fill_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int, most: int
-) -> None:
+def test_no_more_than_processors_while_they_are_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "process_time", lambda: 2 * time.monotonic())
-
-    assert most_at_once(tmp_path, small) == most
+    assert most_at_once(tmp_path) == 2
