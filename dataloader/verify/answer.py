@@ -140,7 +140,11 @@ def keep_answer(
         " ".join(severity for severity in SEVERITIES if fails(report, severity)),
         {name: render(report) for name, render in FORMATS.items()},
     )
-    keep_file(Path(_path(cache, prefix)), answer.to_bytes())
+    try:
+        path = Path(_path(cache, prefix))
+    except OSError:
+        return  # the prefix is gone meanwhile
+    keep_file(path, answer.to_bytes())
 
 
 def _path(cache: str, prefix: str) -> str:
