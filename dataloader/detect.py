@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataloader.errors import UsageError
-from dataloader.machine import OVERRIDE, cpu_flags, has_nvidia, libstdcxx_paths, which
+from dataloader.host import OVERRIDE, cpu_flags, has_nvidia, libstdcxx_paths, which
 from dataloader.target import Gpu, Target
 
 if TYPE_CHECKING:

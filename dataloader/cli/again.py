@@ -90,7 +90,7 @@ def _say_anew(facts: str, prefix: str, lock: str, environ: Mapping[str, str], as
     with Beside(lambda: walk(prefix).pack()) as packed:
         walked = cache(lambda: Tree.unpack(packed.result()))
         question = plain_question(prefix, lock, environ)
-        report = _report(prefix, lock, environ, walked)
+        report = _report(facts, prefix, lock, environ, walked)
         code = _write(report, asked)
         if question:
             _remember(facts, prefix, question, walked(), report)
@@ -118,17 +118,14 @@ class _Handler:
         return known
 
 
-def _report(prefix: str, lock: str, environ: Mapping[str, str], walked: Callable[[], Tree]) -> VerifyReport:
+def _report(facts: str, prefix: str, lock: str, environ: Mapping[str, str], walked: Callable[[], Tree]) -> VerifyReport:
     from pathlib import Path
 
-    from dataloader.cache import cache_root
     from dataloader.detect import FOR_VERDICTS, detect_target
     from dataloader.verify.options import VerifyOptions
     from dataloader.verify.run import verify_targets
 
-    options = VerifyOptions(
-        cache=cache_root(environ) / "facts", library_path=activated_path(prefix), reuse=True, asked=digest_of(lock)
-    )
+    options = VerifyOptions(cache=Path(facts), library_path=activated_path(prefix), reuse=True, asked=digest_of(lock))
     targets = [detect_target(None, environ, ask=FOR_VERDICTS)]
     (report,) = verify_targets(
         Path(prefix), targets=targets, read_lock=lambda: read_held(lock), options=options, walked=walked

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataloader.errors import IndexUnavailable, IntegrityError
+from dataloader.host import available_processors
 from dataloader.install.behind import Workers
 from dataloader.install.hashing import hex_digest
 from dataloader.install.lease import Lease
@@ -20,7 +21,6 @@ from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.recipe import Recipe
 from dataloader.install.store import StoredWheel, WheelStore
 from dataloader.lockfile.model import Package, PypiPackage
-from dataloader.machine import available_processors
 from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:

@@ -108,7 +108,7 @@ def read_member(archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo
         descriptor: The archive, open for reading.
 
     Raises:
-        BadZipFile, EOFError, zlib.error, RuntimeError (encrypted), NotImplementedError: it cannot be read whole.
+        BadZipFile, EOFError, zlib.error, RuntimeError (encrypted, or of an unknown method): it cannot be read whole.
     """
     if info.compress_type != zipfile.ZIP_DEFLATED or info.flag_bits & (ENCRYPTED | PATCHED):
         with archive.open(info) as stream:

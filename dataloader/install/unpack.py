@@ -66,10 +66,9 @@ async def unpack_wheel(
                 await asyncio.gather(*work, return_exceptions=True)
         ordered = {info.filename: members[info.filename] for info in infos}
         return await loop.run_in_executor(pool, checked_recipe, wheel_name, into, ordered)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, NotADirectoryError) as error:
+    # RuntimeError is zipfile's answer to a member that is encrypted, or of a method or version that it does not know.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotADirectoryError) as error:
         raise malformed(wheel_name, str(error) or type(error).__name__) from error
-    except RuntimeError as error:  # zipfile's answer to an encrypted member
-        raise malformed(wheel_name, str(error)) from error
 
 
 def checked_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]) -> Recipe:

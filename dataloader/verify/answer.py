@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import os
 from binascii import crc32
+from itertools import accumulate
 
 from dataloader import __version__
 from dataloader.compat.paths import matrix_folder
-from dataloader.machine import machine_evidence
+from dataloader.host import machine_evidence
 from dataloader.verify.files import Tree, state_at
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
@@ -65,8 +66,8 @@ class Answer:
         checksum, *lengths = map(int, head.split())
         if crc32(content) != checksum or sum(lengths) != len(content):
             raise ValueError("damaged")
-        ends = [sum(lengths[: number + 1]) for number in range(len(lengths))]
-        question, outside, failing, forms, *tree = (content[e - n : e] for e, n in zip(ends, lengths, strict=True))
+        fields = (content[end - length : end] for end, length in zip(accumulate(lengths), lengths, strict=True))
+        question, outside, failing, forms, *tree = fields
         if not tree:
             raise ValueError("no part of a tree")
         folders, packed = iter(tree[::2]), iter(tree[1::2])

@@ -115,8 +115,7 @@ def facts_of_archive(path: Path, *, cache: FactsCache | None = None) -> ArchiveF
         KeyError,
         ValueError,
         RecursionError,
-        NotImplementedError,
-        RuntimeError,
+        RuntimeError,  # of zipfile: a member is encrypted, or of a method or version that it does not know
     )
     try:
         return reader(path, cache or FactsCache(None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Final
@@ -172,27 +172,32 @@ class SymbolTable:
 
     def undefined(self) -> frozenset[bytes]:
         """``name`` or ``name@version`` of undefined symbols that are not weak."""
-        names, indexes, versions = self._names, self._indexes, self._versions
-        strings, left = self._reader.strings, self._bytes_left
-        weak = STB_WEAK << 4
+        indexes, versions, weak = self._indexes, self._versions, STB_WEAK << 4
+        rows = [row for row, word in enumerate(self._info) if word < 0x10000 and word & 0xF0 not in (0, weak)]
         found: list[bytes] = []
-        for row in [row for row, word in enumerate(self._info) if word < 0x10000 and word & 0xF0 not in (0, weak)]:
-            start = names[row]
-            if not start:
-                continue
-            name = strings[start : strings.find(b"\0", start)]
-            left -= len(name)
-            if left < 0:
-                raise MalformedElf("the names of its symbols overlap")
+        for row, name in self._named(rows):
             index = indexes[row]
             label = versions.get(index & 0x7FFF) if index > 1 else None
             found.append(name + b"@" + label if label else name)
-        self._bytes_left = left
         return frozenset(found)
+
+    def _named(self, rows: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+        """Those of the rows that have a name, and their names."""
+        names, strings, left = self._names, self._reader.strings, self._bytes_left
+        for row in rows:
+            start = names[row]
+            if start:
+                name = strings[start : strings.find(b"\0", start)]
+                left -= len(name)
+                if left < 0:
+                    raise MalformedElf("the names of its symbols overlap")
+                yield row, name
+        self._bytes_left = left
 
     def definitions(self, asked: Asked) -> Definitions:
         """What the file defines of the names asked for."""
-        found = self._found(asked)
+        rows = self._named(self._defined(self._candidates(asked)))
+        found = [(name, self._indexes[row]) for row, name in rows if name in asked.names]
         if DT_VERDEF not in self._reader.dynamic:  # any reference finds them
             names = frozenset(name for name, _ in found)
             return Definitions(plain=names, base=names)
@@ -211,25 +216,10 @@ class SymbolTable:
         first, chains = _gnu_hash_table(self._reader)
         return compress(rows[first:], map(asked.hashes.__contains__, chains))
 
-    def _found(self, asked: Asked) -> list[tuple[bytes, int]]:
-        """Name and version index of each row that defines a name asked for.
-
-        One loop over thousands of rows: calls would take as long again.
-        """
-        names, info, values, indexes = self._names, self._info, self._values, self._indexes
-        strings, wanted, left = self._reader.strings, asked.names, self._bytes_left
-        found: list[tuple[bytes, int]] = []
-        for row in self._candidates(asked):
-            word, start = info[row], names[row]
-            if word < 0x10000 or not word & 0xF0 or not start:
-                continue  # undefined, local, or without a name
-            if not values[row] and word >> 16 != SHN_ABS and word & 15 != STT_TLS:
-                continue  # at no address
-            name = strings[start : strings.find(b"\0", start)]
-            left -= len(name)
-            if left < 0:
-                raise MalformedElf("the names of its symbols overlap")
-            if name in wanted:
-                found.append((name, indexes[row]))
-        self._bytes_left = left
-        return found
+    def _defined(self, rows: Iterable[int]) -> Iterator[int]:
+        """Those of the rows that are neither undefined nor local, and lie somewhere."""
+        info, values = self._info, self._values
+        for row in rows:
+            word = info[row]
+            if word >= 0x10000 and word & 0xF0 and (values[row] or word >> 16 == SHN_ABS or word & 15 == STT_TLS):
+                yield row

@@ -79,11 +79,9 @@ class Part:
         relative = folder if folder != _ROOT else ""
         within: list[str] = []
         try:
-            # By its descriptor: looking each entry up by its whole path would cost half as much again.
-            path = f"{root}/{relative[:-1]}"
-            descriptor = os.open(
-                path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | ((relative and os.O_NOFOLLOW) or 0)
-            )
+            # By its descriptor: looking each entry up by its whole path would cost half as much again. The slash at the
+            # end of the prefix's own path has it followed, if it is a link.
+            descriptor = os.open(f"{root}/{relative[:-1]}", _FOLDER)
         except OSError:
             return within  # unreadable or gone meanwhile: what is recorded in it is reported missing
         try:

@@ -119,14 +119,11 @@ def _walk_entries(data: Bytes, offset: int, end: int, found: dict[tuple[CodeKind
             return
         kind, _, header, size, _, _, _, _, arch, _, _, flags, _, _ = unpack(piece)
         if kind in _KINDS and 10 <= arch < 10_000:
-            key = (_KINDS[kind], f"{arch}{_suffix(flags)}" if flags & _SUFFIXED else str(arch))
+            key = (_KINDS[kind], f"{arch}{_suffix(flags)}")
             found[key] = found.get(key, 0) + 1
         if header < least:
             return
         offset += header + size
-
-
-_SUFFIXED: Final = _ARCH_SPECIFIC | _FAMILY_SPECIFIC
 
 
 def _suffix(flags: int) -> str:

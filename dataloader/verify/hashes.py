@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from dataloader.machine import available_processors
+from dataloader.host import available_processors
 from dataloader.verify.files import State, text_of
 from dataloader.verify.installed import hex_digest, record_digest
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any
 
+from dataloader.verify.ahead import fork
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import ElfFacts, read_elf
 from dataloader.verify.elf_image import MalformedElf
@@ -82,40 +82,38 @@ def start_helper(cache: FactsCache, others: Sequence[Helper]) -> Helper:
     Args:
         others: Forked before; their pipes are none of the new one's business.
     """
-    if threading.active_count() > 1:
-        import subprocess
-
-        command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("worker.py"))]
-        worker = subprocess.Popen(
-            [*command, str(cache.root), str(Path(__file__).parents[2])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        return Helper(worker.stdin, worker.stdout, worker.wait)
     asked, asks = os.pipe()
     answers, answered = os.pipe()
-    child = os.fork()
-    if not child:
-        for each in others:
-            each.close()
-        _serve_and_exit(cache, asked, answered, (asks, answers))
+
+    def work() -> bool:
+        for helper in others:
+            helper.close()
+        os.close(asks)
+        os.close(answers)
+        with open(asked, encoding="utf-8") as stream, open(answered, "w", encoding="utf-8") as told:
+            serve(cache, stream, told)
+        return True
+
+    child = fork(work)
     os.close(asked)
     os.close(answered)
-    return Helper(open(asks, "w", encoding="utf-8"), open(answers, encoding="utf-8"), lambda: os.waitpid(child, 0))
+    if child:
+        return Helper(open(asks, "w", encoding="utf-8"), open(answers, encoding="utf-8"), lambda: os.waitpid(child, 0))
+    os.close(asks)
+    os.close(answers)
+    import subprocess
 
-
-def _serve_and_exit(cache: FactsCache, asked: int, answered: int, foreign: Iterable[int]) -> NoReturn:
-    try:
-        for each in foreign:
-            os.close(each)
-        with open(asked, encoding="utf-8") as asks, open(answered, "w", encoding="utf-8") as answers:
-            serve(cache, asks, answers)
-    finally:
-        os._exit(0)  # whatever happened: what was not answered is read by who asked
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("worker.py"))]
+    worker = subprocess.Popen(
+        [*command, str(cache.root), str(Path(__file__).parents[2])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    return Helper(worker.stdin, worker.stdout, worker.wait)
 
 
 def serve(cache: FactsCache, asks: IO[str], answers: IO[str]) -> None:

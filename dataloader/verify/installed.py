@@ -153,6 +153,8 @@ def inside(base: str, name: str) -> str:
         BadRecord: the path leaves the prefix.
     """
     path = f"{base}/{name}" if base else name
+    if ".." not in name and "//" not in path and "/." not in path and name[:1] not in "/." and "\0" not in name:
+        return path  # nearly all: normpath costs more than all the rest
     path = os.path.normpath(path)
     if name.startswith("/") or path.split("/", 1)[0] == ".." or "\0" in name:
         raise BadRecord(f"records a path outside the prefix: {name!r}")
@@ -168,28 +170,16 @@ def _record_hash(text: str) -> str | None:
     return text
 
 
-def parse_record(text: str, base: str) -> list[RecordedFile]:
-    """Rows of a RECORD file whose paths are relative to ``base`` (itself relative to the prefix).
-
-    Raises:
-        BadRecord: a path leaves the prefix, or a hash is none.
-    """
-    lines, start = text.splitlines(), f"{base}/" if base else ""
-    found: list[RecordedFile] = []
+def parse_record(text: str, base: str) -> Iterator[RecordedFile]:
+    """Rows of a RECORD file whose paths are relative to ``base`` (itself relative to the prefix)."""
+    lines = text.splitlines()
     # A name with a comma or a quotation mark is quoted; nearly no RECORD has one.
     for row in csv.reader(lines) if '"' in text else (line.rsplit(",", 2) for line in lines):
         if not row or not row[0]:
             continue
-        name, recorded, size = row if len(row) == 3 else (*row, "", "")[:3]
-        path = start + name
-        # Some ten thousand rows, nearly all of them clean: normpath and calls cost more than all the rest.
-        if ".." in name or "//" in path or "/." in path or name[0] in "/." or "\0" in name:
-            path = inside(base, name)
-        digest = recorded if len(recorded) == 50 and recorded[:7] == "sha256=" and recorded.isascii() else None
-        if digest is None and recorded:
-            digest = _record_hash(recorded)
-        found.append(RecordedFile(path, digest, int(size) if size.isdigit() and len(size) < 20 else None))
-    return found
+        digest = _record_hash(row[1]) if len(row) > 1 and row[1] else None
+        size = int(row[2]) if len(row) > 2 and row[2].isdigit() and len(row[2]) < 20 else None
+        yield RecordedFile(inside(base, row[0]), digest, size)
 
 
 def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from dataloader.verify.openings import check_openings, openings_by_soname, read_
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.python import find_interpreter
 from dataloader.verify.reading import Contents
+from dataloader.verify.report import sort_findings
 from dataloader.verify.scan import ScannedFile
 from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
 from dataloader.verify.tables import Opening, load_tables
@@ -98,8 +99,9 @@ class Groundwork:
     """As :func:`dataloader.verify.openings.read_opened` gives it."""
 
 
-def lay_groundwork(contents: Contents, target: Target, lock: Lockfile | None) -> Groundwork:
+def lay_groundwork(contents: Contents, target: Target, read_lock: Callable[[], Lockfile | None]) -> Groundwork:
     """Make every check that asks no library, in the order of the data: files, packages."""
+    lock = read_lock()
     openings = openings_by_soname(contents.installed, load_tables(), lock.stack if lock is not None else {})
     return Groundwork(
         findings=tuple(_package_findings(contents, target, lock)),
@@ -130,8 +132,12 @@ def _package_findings(contents: Contents, target: Target, lock: Lockfile | None)
     yield from check_conda_depends(installed, dict(each[:2] for each in target.virtual_packages()))
 
 
-def library_findings(view: View, groundwork: Groundwork) -> Iterator[Finding]:
-    """Every check of libraries and GPU code."""
+def findings(view: View, groundwork: Groundwork) -> tuple[Finding, ...]:
+    """What every check found, the worst first."""
+    return sort_findings((*groundwork.findings, *_library_findings(view, groundwork)))
+
+
+def _library_findings(view: View, groundwork: Groundwork) -> Iterator[Finding]:
     contents, situation, judge, tables = view.contents, view.situation, view.judge, load_tables()
     installed, verdicts, relative = contents.installed, view.verdicts, view.situation.relative
     yield from check_malformed(contents.scanned, situation.owners)

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dataloader import __version__
+from dataloader.files import keep_file
 from dataloader.verify.answer import program_state
 from dataloader.verify.files import Tree, state_at, states_at
+from dataloader.verify.findings import Finding
+from dataloader.verify.report import VerifyReport
 
-TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
-    from typing import Any
-
     from dataloader.target import Target
-    from dataloader.verify.report import VerifyReport
 
 
 def question(
@@ -53,45 +55,43 @@ def recall(
         about: :func:`question`.
         digest: Gives that of the tree, as it is now; called only where the question is the same.
     """
-    try:
-        with open(memo_path(cache, prefix), "rb") as file:
-            memo = json.load(file)
-        if memo["question"] != about or any(state_at(path) != state for path, state in memo["outside"].items()):
-            return None
-        reports = unpack(memo)  # first: the walk may still be under way
-        return reports if memo["tree"] == digest() else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
+    with _as_none():
+        memo = _read(cache, prefix)
+        if memo["question"] == about and all(state_at(path) == state for path, state in memo["outside"].items()):
+            reports = unpack(memo)  # first: the walk may still be under way
+            return reports if memo["tree"] == digest() else None
+    return None
 
 
 def looked_at(cache: str | os.PathLike[str], prefix: str | os.PathLike[str], tree: Tree) -> dict[str, str] | None:
     """What the reports that are kept of just this tree depend on outside the prefix, and its states."""
-    try:
-        with open(memo_path(cache, prefix), "rb") as file:
-            memo = json.load(file)
-        return (
-            {str(path): str(state) for path, state in memo["outside"].items()} if memo["tree"] == tree.digest else None
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
+    with _as_none():
+        memo = _read(cache, prefix)
+        if memo["tree"] == tree.digest:
+            return {str(path): str(state) for path, state in memo["outside"].items()}
+    return None
+
+
+def _read(cache: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> Any:
+    with open(memo_path(cache, prefix), "rb") as file:
+        return json.load(file)
+
+
+def _as_none() -> suppress:
+    """A memo that cannot be read counts as none."""
+    return suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def keep(
     cache: Path, prefix: Path, about: str, tree: Tree, outside: Iterable[str], reports: Sequence[VerifyReport]
 ) -> None:
     """Remember the reports; a full or read-only cache is no reason to fail."""
-    from pathlib import Path
-
-    from dataloader.files import keep_file
-
     path = Path(memo_path(cache, prefix))
     keep_file(path, json.dumps(pack(about, tree, states_at(outside), reports)).encode())
 
 
 def pack(about: str, tree: Tree, outside: Mapping[str, str], reports: Sequence[VerifyReport]) -> dict[str, Any]:
     """Plain JSON values of what is to be remembered."""
-    from dataclasses import asdict
-
     rows = [
         {"findings": [asdict(finding) for finding in each.findings], "counts": dict(each.counts)} for each in reports
     ]
@@ -104,9 +104,6 @@ def unpack(memo: Mapping[str, Any]) -> list[VerifyReport]:
     Raises:
         KeyError, TypeError, ValueError, AttributeError: ``memo`` is something else.
     """
-    from dataloader.verify.findings import Finding
-    from dataloader.verify.report import VerifyReport
-
     return [
         VerifyReport(
             findings=tuple(

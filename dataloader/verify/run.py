@@ -16,15 +16,14 @@ from dataloader.verify.cache import FactsCache, PrefixState
 from dataloader.verify.files import Tree, walk
 from dataloader.verify.memo import keep, question, recall
 from dataloader.verify.options import VerifyOptions
-from dataloader.verify.reading import Contents, read_contents
-from dataloader.verify.report import VerifyReport, sort_findings
+from dataloader.verify.reading import read_contents
+from dataloader.verify.report import VerifyReport
 from dataloader.verify.system import LD_CACHE
 
 if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
     from dataloader.verify.checks import Situation
     from dataloader.verify.findings import Finding
-    from dataloader.verify.judgement import Groundwork
     from dataloader.verify.link_map import Failure
     from dataloader.verify.loads import Verdict
     from dataloader.verify.scan import ScannedFile
@@ -72,28 +71,22 @@ def verify_targets(
             if known is not None:
                 return known
         contents = read_contents(prefix, walked, cache.load_state(prefix), options, cache)
-        from dataloader.verify.judgement import judge, library_findings
+        from dataloader.verify.judgement import findings, judge, lay_groundwork
         from dataloader.verify.world import Disk
 
         disk, reports = Disk(prefix, contents.scanned, cache), []
         for target in targets:
-            with Beside(partial(_lay_groundwork, contents, target, read_lock)) as beside:
+            with Beside(partial(lay_groundwork, contents, target, read_lock)) as beside:
                 view = judge(contents, disk, target, options)
                 groundwork = beside.result()
             contents.state.opened.update(groundwork.opened)
-            found = sort_findings((*groundwork.findings, *library_findings(view, groundwork)))
+            found = findings(view, groundwork)
             reports.append(VerifyReport(findings=found, counts=contents.counts, verdicts=tuple(view.verdicts)))
         if about and options.cache is not None:
             outside = disk.looked_at_outside(prefix, contents.tree.states)
             keep(options.cache, prefix, about, contents.tree, (*outside, LD_CACHE), reports)
         cache.store_state(prefix, contents.state)
         return reports
-
-
-def _lay_groundwork(contents: Contents, target: Target, read_lock: Callable[[], Lockfile | None]) -> Groundwork:
-    from dataloader.verify.judgement import lay_groundwork
-
-    return lay_groundwork(contents, target, read_lock())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,17 +118,23 @@ def inspect_prefix(
     with _cache(options) as cache:
         prefix = _checked(prefix)
         contents = read_contents(prefix, lambda: tree, PrefixState(), options, cache)
-        from dataloader.verify.judgement import judge, lay_groundwork, library_findings
+        from dataloader.verify.judgement import findings, judge, lay_groundwork
         from dataloader.verify.world import Disk
 
-        disk, inspections = Disk(prefix, contents.scanned, cache), []
-        for target in targets:
-            view, groundwork = judge(contents, disk, target, options), lay_groundwork(contents, target, lock)
-            found = sort_findings((*groundwork.findings, *library_findings(view, groundwork)))
-            inspections.append(
-                Inspection(findings=found, verdicts=view.verdicts, situation=view.situation, scanned=contents.scanned)
+        disk = Disk(prefix, contents.scanned, cache)
+        views = [
+            (judge(contents, disk, target, options), lay_groundwork(contents, target, lambda: lock))
+            for target in targets
+        ]
+        return [
+            Inspection(
+                findings=findings(view, groundwork),
+                verdicts=view.verdicts,
+                situation=view.situation,
+                scanned=contents.scanned,
             )
-        return inspections
+            for view, groundwork in views
+        ]
 
 
 def trace_file(

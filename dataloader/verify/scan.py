@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.machine import available_processors
+from dataloader.host import available_processors
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import ElfFacts
 from dataloader.verify.files import State, Tree

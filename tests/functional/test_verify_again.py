@@ -12,7 +12,7 @@ import pytest
 
 from dataloader.cli.again import plain_verify
 from dataloader.detect import detect_target
-from dataloader.machine import cpu_flags, machine_evidence
+from dataloader.host import cpu_flags, machine_evidence
 from dataloader.verify import VerifyOptions, verify_prefix
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.files import walk
