@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
     from dataloader.verify.files import Tree
     from dataloader.verify.findings import Severity
+    from dataloader.verify.memo import Verification
     from dataloader.verify.report import VerifyReport
 
 _FORMS = {"text", "json", "sarif", "junit", "github", "markdown"}
@@ -82,19 +83,16 @@ def _say_again(facts: str, prefix: str, lock: str, environ: Mapping[str, str], a
 
 def _say_anew(facts: str, prefix: str, lock: str, environ: Mapping[str, str], asked: Mapping[str, str]) -> int:
     """Verify, write the report, and keep it with what it depends on. Returns the exit code."""
-    from functools import cache
-
     from dataloader.verify.beside import Beside
-    from dataloader.verify.files import Tree, walk
+    from dataloader.verify.files import walk
 
-    with Beside(lambda: walk(prefix).pack()) as packed:
-        walked = cache(lambda: Tree.unpack(packed.result()))
+    with Beside(lambda: walk(prefix)) as tree:
         question = plain_question(prefix, lock, environ)
-        report = _report(facts, prefix, lock, environ, walked)
-        code = _write(report, asked)
-        if question:
-            _remember(facts, prefix, question, walked(), report)
-        return code
+        said = _verify(facts, prefix, lock, environ, tree.result)
+    code = _write(said.reports[0], asked)
+    if question:
+        keep_answer(facts, prefix, question, said.outside, said.tree, said.reports[0])
+    return code
 
 
 class _Handler:
@@ -118,7 +116,7 @@ class _Handler:
         return known
 
 
-def _report(facts: str, prefix: str, lock: str, environ: Mapping[str, str], walked: Callable[[], Tree]) -> VerifyReport:
+def _verify(facts: str, prefix: str, lock: str, environ: Mapping[str, str], walked: Callable[[], Tree]) -> Verification:
     from pathlib import Path
 
     from dataloader.detect import FOR_VERDICTS, detect_target
@@ -127,10 +125,9 @@ def _report(facts: str, prefix: str, lock: str, environ: Mapping[str, str], walk
 
     options = VerifyOptions(cache=Path(facts), library_path=activated_path(prefix), reuse=True, asked=digest_of(lock))
     targets = [detect_target(None, environ, ask=FOR_VERDICTS)]
-    (report,) = verify_targets(
+    return verify_targets(
         Path(prefix), targets=targets, read_lock=lambda: read_held(lock), options=options, walked=walked
     )
-    return report
 
 
 def _write(report: VerifyReport, asked: Mapping[str, str]) -> int:
@@ -139,14 +136,6 @@ def _write(report: VerifyReport, asked: Mapping[str, str]) -> int:
     fail_on: Severity = asked["--fail-on"]  # type: ignore[assignment]  # it was looked at when it was read
     sys.stdout.write(FORMATS[asked["--format"]](report))
     return int(fails(report, fail_on))
-
-
-def _remember(facts: str, prefix: str, question: str, tree: Tree, report: VerifyReport) -> None:
-    from dataloader.verify.memo import looked_at
-
-    outside = looked_at(facts, prefix, tree)
-    if outside is not None:
-        keep_answer(facts, prefix, question, outside, tree, report)
 
 
 def _read(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str] | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from dataloader.verify.ahead import fork
 
@@ -23,15 +24,17 @@ class Beside(Generic[T]):
 
     Args:
         job: Must be fit to be done twice; what it changes in memory is not seen here.
+        niceness: How far it stands back while this process and its others have work to do, as nice(2) has it.
     """
 
-    def __init__(self, job: Callable[[], T]) -> None:
+    def __init__(self, job: Callable[[], T], *, niceness: int = 0) -> None:
         self._job = job
         reading, writing = os.pipe()
 
         def answer() -> bool:
             os.close(reading)  # else it would be a reader of its own, and never learn that nobody listens
-            return _write(writing, pickle.dumps(job(), pickle.HIGHEST_PROTOCOL))
+            os.nice(niceness)
+            return _write(writing, _framed(pickle.dumps(job(), pickle.HIGHEST_PROTOCOL)))
 
         self._child = fork(answer)
         os.close(writing)
@@ -44,18 +47,29 @@ class Beside(Generic[T]):
         self._end()
 
     def result(self) -> T:
-        """The value, waited for; to be asked for once."""
+        """The value, waited for; to be asked for once, here or by a fork of this process."""
         answer = self._answer.read() if self._child else b""
-        if self._child and self._end() == 0:
-            value: T = pickle.loads(answer)  # noqa: S301 - by this program, just now
+        self._end()
+        if int.from_bytes(answer[:_LENGTH], "little") == len(answer) - _LENGTH:
+            value: T = pickle.loads(memoryview(answer)[_LENGTH:])  # noqa: S301 - by this program, just now
             return value
         return self._job()
 
-    def _end(self) -> int:
-        """Wait for the other process's end, which comes at once where it is not heard. Returns its status."""
+    def _end(self) -> None:
+        """Wait for the other process's end, which comes at once where it is not heard."""
         self._answer.close()
         child, self._child = self._child, 0
-        return os.waitpid(child, 0)[1] if child else 0
+        if child:
+            with suppress(ChildProcessError):  # a fork of this process asked, whose child it is not
+                os.waitpid(child, 0)
+
+
+_LENGTH: Final = 8
+"""Bytes before an answer that say how long it is: what a process that was lost wrote of it is none."""
+
+
+def _framed(answer: bytes) -> bytes:
+    return len(answer).to_bytes(_LENGTH, "little") + answer
 
 
 def _write(descriptor: int, data: bytes) -> bool:

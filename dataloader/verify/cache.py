@@ -4,8 +4,8 @@ Layout below the cache directory::
 
     elf-4/ab/abcd....elf      facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
                               line of JSON, then the names of its undefined symbols, separated by NUL
-    prefix-3/....json         what the last run saw in one prefix: its tree and hashes, which symbol lookups succeeded
-    prefix-3/....hashes.json  hashes by inode and times
+    prefix-4/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
+    prefix-4/....hashes       see :mod:`dataloader.verify.hashes`
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
 renamed.
@@ -16,12 +16,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from dataloader.files import keep_file
+from dataloader.verify.answer import FOLDER
 from dataloader.verify.elf import ElfFacts
 from dataloader.verify.elf_symbols import VersionNeed
 from dataloader.verify.gpucode import GpuCode
@@ -57,41 +57,24 @@ def facts_from_dict(data: dict[str, Any]) -> ElfFacts:
 
 
 @dataclass(slots=True)
-class PrefixState:
-    """What the last run learnt of one prefix."""
+class Learnt:
+    """What the last runs learnt of the libraries of one prefix: by their content, so it stays true when others come."""
 
-    tree: str = ""
-    """Digest of the tree that was hashed."""
-    digests: list[str] = field(default_factory=list)
-    """Of each file of that tree as RECORD writes it, in the order of the walk; empty for one that nobody recorded."""
     libraries: dict[str, list[str]] = field(default_factory=dict)
-    """Path of each that may be a library -> its state as text, and SHA-256 in hex."""
-    earlier: Callable[[], dict[str, str]] = dict
-    """Hashes by inode, as :mod:`dataloader.verify.hashes` keeps them: read where the tree is another one."""
-    hashes: dict[str, str] | None = None
-    """The same, to be kept; ``None``: as they were."""
+    """Path of each whose content was hashed -> its state as text, and SHA-256 in hex."""
     sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
     """Both as in :class:`dataloader.verify.link_map.Memory`."""
     opened: dict[str, list[str]] = field(default_factory=dict)
-    """Content and pattern -> names of libraries that the file opens at run time."""
-    kept: tuple[object, ...] = ()
-    """``contents`` as it stands in the cache."""
+    """As :func:`dataloader.verify.opened.read_opened` gives it."""
+    kept: object = None
+    """:attr:`extent` as it stands in the cache."""
 
     @property
-    def contents(self) -> tuple[object, ...]:
+    def extent(self) -> object:
         """Tells whether there is something to keep: what was learnt of lookups only ever grows."""
-        return (
-            self.tree,
-            len(self.libraries),
-            sum(map(len, self.sufficed.values())),
-            len(self.missing),
-            len(self.opened),
-        )
-
-    def forget_hashes(self) -> None:
-        """Nothing is known of any file's content any more."""
-        self.tree, self.libraries, self.earlier = "", {}, dict
+        lookups = (sum(map(len, self.sufficed.values())), len(self.missing), len(self.opened))
+        return lookups, {path: tuple(row) for path, row in self.libraries.items()}
 
 
 class FactsCache:
@@ -142,23 +125,21 @@ class FactsCache:
             line = json.dumps(facts_to_dict(facts), sort_keys=True).encode()
             keep_file(path, line + b"\n" + b"\0".join(sorted(undefined)))
 
-    def _state_path(self, prefix: Path, suffix: str) -> Path | None:
+    def path_of(self, prefix: Path, suffix: str) -> Path | None:
+        """Where something is kept of one prefix."""
         if self.root is None:
             return None
-        return self.root / "prefix-3" / (hashlib.sha256(os.fsencode(prefix)).hexdigest() + suffix)
+        return self.root / FOLDER / (hashlib.sha256(os.fsencode(prefix)).hexdigest() + suffix)
 
-    def load_state(self, prefix: Path) -> PrefixState:
+    def load_learnt(self, prefix: Path) -> Learnt:
         """What the last run over ``prefix`` kept; empty when there was none."""
-        path = self._state_path(prefix, ".json")
+        path = self.path_of(prefix, ".json")
         if path is None:
-            return PrefixState()
+            return Learnt()
         try:
             data = json.loads(path.read_bytes())
-            state = PrefixState(
-                tree=str(data["tree"]),
-                digests=list(map(str, data["digests"])),
+            learnt = Learnt(
                 libraries={str(path): [str(state), str(key)] for path, (state, key) in data["libraries"].items()},
-                earlier=lambda: self._load_hashes(prefix),
                 sufficed={str(key): [tuple(map(str, one)) for one in value] for key, value in data["sufficed"].items()},
                 missing={
                     str(key): frozenset(os.fsencode(str(name)) for name in value)
@@ -167,30 +148,19 @@ class FactsCache:
                 opened={str(key): [str(name) for name in value] for key, value in data["opened"].items()},
             )
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return PrefixState()
-        state.kept = state.contents
-        return state
+            return Learnt()
+        learnt.kept = learnt.extent
+        return learnt
 
-    def _load_hashes(self, prefix: Path) -> dict[str, str]:
-        path = self._state_path(prefix, ".hashes.json")
-        try:
-            data = json.loads(path.read_bytes()) if path is not None else {}
-            return {str(key): str(value) for key, value in data.items()}
-        except (OSError, ValueError, AttributeError, RecursionError):
-            return {}
-
-    def store_state(self, prefix: Path, state: PrefixState) -> None:
+    def store_learnt(self, prefix: Path, learnt: Learnt) -> None:
         """Keep what this run learnt."""
-        path, hashes = self._state_path(prefix, ".json"), self._state_path(prefix, ".hashes.json")
-        if hashes is not None and state.hashes is not None:
-            keep_file(hashes, json.dumps(state.hashes).encode())
-        if path is not None and state.contents != state.kept:
+        path = self.path_of(prefix, ".json")
+        if path is not None and learnt.extent != learnt.kept:
+            names = {key: [os.fsdecode(name) for name in sorted(names)] for key, names in learnt.missing.items()}
             document = {
-                "tree": state.tree,
-                "digests": state.digests,
-                "libraries": state.libraries,
-                "sufficed": state.sufficed,
-                "missing": {key: [os.fsdecode(name) for name in sorted(names)] for key, names in state.missing.items()},
-                "opened": state.opened,
+                "libraries": learnt.libraries,
+                "sufficed": learnt.sufficed,
+                "missing": names,
+                "opened": learnt.opened,
             }
             keep_file(path, json.dumps(document).encode())

@@ -12,8 +12,9 @@ from dataloader.verify.demangle import demangle
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.frameworks import framework_of
 from dataloader.verify.installed import Installed, InstalledPackage
+from dataloader.verify.libraries import BareLoads
 from dataloader.verify.link_map import Failure
-from dataloader.verify.loads import Judge, Verdict
+from dataloader.verify.loads import Verdict
 from dataloader.verify.python import extension_tag
 from dataloader.verify.scan import ScannedFile
 from dataloader.verify.system import version_tuple
@@ -79,12 +80,12 @@ def check_malformed(files: Sequence[ScannedFile], owners: dict[str, InstalledPac
         )
 
 
-def check_machine(files: Sequence[ScannedFile], judge: Judge) -> Iterator[Finding]:
+def check_machine(files: Sequence[ScannedFile], bare: BareLoads) -> Iterator[Finding]:
     """Extension modules named for this Python that were built for another machine."""
-    environment = judge.process.environment
+    environment = bare.process.environment
     for file in files:
         name = file.path.rsplit("/", 1)[-1]
-        if file.facts is None or extension_tag(name) is None or not judge.interpreter.takes_extension(name):
+        if file.facts is None or extension_tag(name) is None or not bare.interpreter.takes_extension(name):
             continue
         if (file.facts.machine, file.facts.bits) != (environment.machine, environment.bits):
             yield Finding(

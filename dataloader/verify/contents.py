@@ -25,20 +25,22 @@ def check_records(installed: Installed) -> Iterator[Finding]:
 
 def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str]) -> Iterator[Finding]:
     """Missing and changed files. ``digests`` has the SHA-256 of each file that was hashed, as RECORD writes it."""
+    states = tree.states
     for package in installed.packages:
         missing: list[str] = []
         for file in package.files:
-            digest = digests.get(file.path)
-            if digest is not None and digest == file.recorded and tree.states[file.path][2] == file.size:
+            path, recorded, size = file
+            digest = digests.get(path)
+            if digest is not None and digest == recorded and states[path][2] == size:
                 continue  # nearly all
-            if file.path in tree.links or _is_bytecode(file.path) or _is_bookkeeping(file.path):
+            if path in tree.links or _is_bytecode(path) or _is_bookkeeping(path):
                 continue
-            state = tree.states.get(file.path)
+            state = states.get(path)
             if state is None:
-                missing.append(file.path)
-            elif file.size is not None and file.recorded is not None and state[2] != file.size:
-                yield _changed(package, file, f"size {state[2]} instead of {file.size} bytes")
-            elif file.recorded is not None and digest is not None and hex_digest(digest) != file.sha256:
+                missing.append(path)
+            elif size is not None and recorded is not None and state[2] != size:
+                yield _changed(package, file, f"size {state[2]} instead of {size} bytes")
+            elif recorded is not None and digest is not None and hex_digest(digest) != file.sha256:
                 yield _changed(package, file, f"sha256 {hex_digest(digest)} instead of {file.sha256}")
         yield from _missing(package, missing)
 

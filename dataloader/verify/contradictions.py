@@ -18,9 +18,9 @@ from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import describe, parse_capability
 from dataloader.verify.gpucode import runs_on
 from dataloader.verify.installed import InstalledPackage
+from dataloader.verify.judgement import Inspection
 from dataloader.verify.link_map import Failure
 from dataloader.verify.loads import Verdict
-from dataloader.verify.run import Inspection
 from dataloader.verify.tables import load_tables
 
 _SELF_MADE = frozenset({"malformed-elf", "wrong-machine", "not-a-library", "executable-stack"})

@@ -58,6 +58,7 @@ DF_1_PIE: Final = 0x08000000
 DF_1_NOOPEN: Final = 0x40
 
 SHT_DYNSYM: Final = 11
+STB_LOCAL: Final = 0
 STB_WEAK: Final = 2
 STT_TLS: Final = 6
 SHN_ABS: Final = 0xFFF1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from dataloader.verify.elf_image import (
     DT_VERSYM,
     SHN_ABS,
     SHT_DYNSYM,
+    STB_LOCAL,
     STB_WEAK,
     STT_TLS,
     VER_FLG_BASE,
@@ -40,6 +42,7 @@ _MAX_CHAIN: Final = 1 << 16
 _MAX_NAMES: Final = 256 << 20
 """Bytes of names taken from one table: rows of a hostile file may all begin within one long string."""
 MAX_VERSIONS: Final = 1 << 16
+_ZEROS: Final = re.compile(rb"\0+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,42 +153,39 @@ def relocated_symbols(reader: Reader) -> set[int]:
 
 
 class SymbolTable:
-    """The dynamic symbols of an image, by columns: of 300,000 rows only those that matter are taken apart."""
+    """The dynamic symbols of an image: of 300,000 rows only those that matter are taken apart."""
 
     def __init__(self, reader: Reader, sections: Sequence[tuple[int, ...]], versions: Mapping[int, bytes]) -> None:
         """``sections``: the section header table; ``versions``: index -> name, of needs and definitions."""
         self._reader, self._versions = reader, versions
         self._bytes_left = _MAX_NAMES
-        count = _symbol_count(reader, sections) if DT_SYMTAB in reader.dynamic and reader.strings else 0
-        wide = reader.layout.bits == 64
-        width = 6 if wide else 4
-        at = reader.offset_of(reader.dynamic[DT_SYMTAB]) if count else 0
-        words = read_words(reader, at, 4 * width * count, "I")
-        self._names = words[0::width]
-        # Section in the upper half, then visibility, binding and type; binding 0 is local, section 0 undefined.
-        self._info = words[1 if wide else 3 :: width]
-        # The upper half of a 64-bit value cannot matter on its own: no symbol lies at a multiple of 4 GiB.
-        self._values = words[2 if wide else 1 :: width]
-        self._indexes = array("H", bytes(2 * count))
-        if count and DT_VERSYM in reader.dynamic:
-            self._indexes = read_words(reader, reader.offset_of(reader.dynamic[DT_VERSYM]), 2 * count, "H")
+        self._count = _symbol_count(reader, sections) if DT_SYMTAB in reader.dynamic and reader.strings else 0
+        self._layout = _RowLayout(reader)
+        at = reader.offset_of(reader.dynamic[DT_SYMTAB]) if self._count else 0
+        self._rows = reader.view(at, self._layout.size * self._count)
+        self._indexes = array("H", bytes(2 * self._count))
+        if self._count and DT_VERSYM in reader.dynamic:
+            self._indexes = read_words(reader, reader.offset_of(reader.dynamic[DT_VERSYM]), 2 * self._count, "H")
 
     def undefined(self) -> frozenset[bytes]:
         """``name`` or ``name@version`` of undefined symbols that are not weak."""
-        indexes, versions, weak = self._indexes, self._versions, STB_WEAK << 4
-        rows = [row for row, word in enumerate(self._info) if word < 0x10000 and word & 0xF0 not in (0, weak)]
-        found: list[bytes] = []
-        for row, name in self._named(rows):
-            index = indexes[row]
-            label = versions.get(index & 0x7FFF) if index > 1 else None
-            found.append(name + b"@" + label if label else name)
-        return frozenset(found)
+        suffixes = {index: b"@" + name for index, name in self._versions.items() if name and index > 1}
+        indexes, without = self._indexes, b""
+        rows = self._named(self._undefined())
+        return frozenset(name + suffixes.get(indexes[row] & 0x7FFF, without) for row, name in rows)
 
-    def _named(self, rows: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    def _undefined(self) -> Iterator[tuple[int, int]]:
+        """Row, and position of the name, of each symbol without a section that is neither local nor weak."""
+        lower = self._rows[self._layout.section :: self._layout.size]
+        for run in _ZEROS.finditer(lower):
+            for row, (name, info, section, _) in enumerate(self._layout.unpack(self._rows, *run.span()), run.start()):
+                if not section and info >> 4 not in (STB_LOCAL, STB_WEAK):
+                    yield row, name
+
+    def _named(self, rows: Iterable[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
         """Those of the rows that have a name, and their names."""
-        names, strings, left = self._names, self._reader.strings, self._bytes_left
-        for row in rows:
-            start = names[row]
+        strings, left = self._reader.strings, self._bytes_left
+        for row, start in rows:
             if start:
                 name = strings[start : strings.find(b"\0", start)]
                 left -= len(name)
@@ -210,16 +210,43 @@ class SymbolTable:
 
     def _candidates(self, asked: Asked) -> Iterable[int]:
         """Rows whose hash is one of those asked for; all rows of a file that has no GNU hash table."""
-        rows = range(len(self._names))
+        rows = range(self._count)
         if DT_GNU_HASH not in self._reader.dynamic:
             return rows
         first, chains = _gnu_hash_table(self._reader)
         return compress(rows[first:], map(asked.hashes.__contains__, chains))
 
-    def _defined(self, rows: Iterable[int]) -> Iterator[int]:
-        """Those of the rows that are neither undefined nor local, and lie somewhere."""
-        info, values = self._info, self._values
+    def _defined(self, rows: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Row, and position of the name, of those that are neither undefined nor local, and lie somewhere."""
+        row_at = self._layout.row
         for row in rows:
-            word = info[row]
-            if word >= 0x10000 and word & 0xF0 and (values[row] or word >> 16 == SHN_ABS or word & 15 == STT_TLS):
-                yield row
+            name, info, section, value = row_at(self._rows, row)
+            if section and info >> 4 != STB_LOCAL and (value or section == SHN_ABS or info & 15 == STT_TLS):
+                yield row, name
+
+
+class _RowLayout:
+    """How one row of a symbol table is laid out, of each class."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._wide = reader.layout.bits == 64
+        self._struct = reader.layout.struct("IBxHQ8x" if self._wide else "II4xBxH")
+        self.size = self._struct.size
+        self.section = (6 if self._wide else 14) + (reader.layout.order == ">")
+        """Position of the lower byte of the section's number."""
+
+    def row(self, rows: bytes, row: int) -> tuple[int, ...]:
+        """Name, binding and type, section, and value of one row."""
+        fields = self._struct.unpack_from(rows, row * self.size)
+        return fields if self._wide else _reordered(fields)
+
+    def unpack(self, rows: bytes, start: int, stop: int) -> Iterable[tuple[int, ...]]:
+        """The same of several rows."""
+        fields = self._struct.iter_unpack(rows[start * self.size : stop * self.size])
+        return fields if self._wide else map(_reordered, fields)
+
+
+def _reordered(fields: tuple[int, ...]) -> tuple[int, ...]:
+    """A row of 32 bits, in the order of those of 64."""
+    name, value, info, section = fields
+    return name, info, section, value

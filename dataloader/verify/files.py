@@ -57,6 +57,9 @@ class Part:
         self._packed = self._packed or marshal.dumps((self.names, self.numbers, self.links, self.elf), 2)
         return self._packed
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return Part.unpack, (self.pack(),)
+
     @property
     def folders(self) -> list[str]:
         """Those that were looked into."""
@@ -128,14 +131,8 @@ class Tree:
         self.elf = tuple(sorted(path for part in parts for path in part.elf))
         """Those that may be ELF files: named like a library, or executable with the magic."""
 
-    def pack(self) -> list[bytes]:
-        """All of it."""
-        return [part.pack() for part in self.parts]
-
-    @classmethod
-    def unpack(cls, packed: Iterable[bytes]) -> Tree:
-        """What :meth:`pack` made, as :meth:`Part.unpack`."""
-        return cls([Part.unpack(part) for part in packed])
+    def __reduce__(self) -> tuple[object, ...]:
+        return Tree, (self.parts,)
 
     @property
     def states(self) -> dict[str, State]:
@@ -144,6 +141,11 @@ class Tree:
             for part in self.parts:
                 self._states.update(part.states())
         return self._states
+
+    @property
+    def count(self) -> int:
+        """How many regular files."""
+        return sum(sum(name[0] != "/" and name[-1] != "/" for name in part.names) for part in self.parts)
 
     def size(self, path: str) -> int:
         """Bytes."""

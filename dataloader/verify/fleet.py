@@ -49,7 +49,7 @@ def verify_fleet(
     Raises:
         PrefixError: there is no such directory.
     """
-    reports = verify_targets(prefix, targets=targets, read_lock=lambda: lock, options=options)
+    reports = verify_targets(prefix, targets=targets, read_lock=lambda: lock, options=options).reports
     return tuple(judge_pool(target, report) for target, report in zip(targets, reports, strict=True))
 
 

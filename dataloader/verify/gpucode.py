@@ -7,6 +7,7 @@ that of ``fatbinary_section.h`` of the CUDA toolkit (the container) and of the e
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
@@ -14,8 +15,9 @@ from typing import Final, Literal, Protocol, TypeAlias
 MAGIC: Final = 0xBA55ED50
 _CONTAINER: Final = struct.Struct("<IHHQ")
 """magic, version, header size, size of the entries that follow."""
-_ENTRY: Final = struct.Struct("<HHIQIIHHIIIQQQ")
-"""kind, version, header size, payload size, compressed size, options, minor, major, arch, name, its size, flags, ..."""
+_ENTRY: Final = struct.Struct("<H2xIQ12xI8xQ16x")
+"""kind, (version), header size, payload size, (compressed size, options, minor, major), arch, (name, its size), flags,
+(...)."""
 _KINDS: Final[Mapping[int, CodeKind]] = {1: "ptx", 2: "cubin"}
 _ARCH_SPECIFIC: Final = 1 << 20
 _FAMILY_SPECIFIC: Final = 1 << 21
@@ -40,6 +42,8 @@ class Bytes(Protocol):
 
 
 CodeKind: TypeAlias = Literal["ptx", "cubin"]
+_Entry: TypeAlias = tuple[int, int, int]
+"""kind, arch, flags: as they stand in the file."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,15 +87,19 @@ def read_gpu_code(data: Bytes, sections: Mapping[str, tuple[int, int]]) -> tuple
 
     Where relocatable code was linked, the linked result is what the driver is given, and the parts do not count.
     """
-    found: dict[tuple[CodeKind, str], int] = {}
+    found: Counter[tuple[CodeKind, str]] = Counter()
     for name in SECTIONS:
         if name in sections and not found:
             offset, size = sections[name]
-            _walk_containers(data, offset, min(offset + size, len(data)), found)
+            entries: dict[_Entry, int] = {}
+            _walk_containers(data, offset, min(offset + size, len(data)), entries)
+            for (kind, arch, flags), count in entries.items():
+                if kind in _KINDS and 10 <= arch < 10_000:
+                    found[_KINDS[kind], f"{arch}{_suffix(flags)}"] += count
     return tuple(sorted(GpuCode(kind, arch, count) for (kind, arch), count in found.items()))
 
 
-def _walk_containers(data: Bytes, offset: int, end: int, found: dict[tuple[CodeKind, str], int]) -> None:
+def _walk_containers(data: Bytes, offset: int, end: int, found: dict[_Entry, int]) -> None:
     magic = struct.pack("<I", MAGIC)
     end = min(end, len(data))
     for _ in range(_MAX_CONTAINERS):
@@ -109,7 +117,7 @@ def _walk_containers(data: Bytes, offset: int, end: int, found: dict[tuple[CodeK
         offset = max(-(-stop // 8) * 8, offset + _CONTAINER.size)
 
 
-def _walk_entries(data: Bytes, offset: int, end: int, found: dict[tuple[CodeKind, str], int]) -> None:
+def _walk_entries(data: Bytes, offset: int, end: int, found: dict[_Entry, int]) -> None:
     least, unpack = _ENTRY.size, _ENTRY.unpack
     for _ in range(_MAX_ENTRIES):
         if offset + least > end:
@@ -117,10 +125,9 @@ def _walk_entries(data: Bytes, offset: int, end: int, found: dict[tuple[CodeKind
         piece = data[offset : offset + least]
         if len(piece) < least:
             return
-        kind, _, header, size, _, _, _, _, arch, _, _, flags, _, _ = unpack(piece)
-        if kind in _KINDS and 10 <= arch < 10_000:
-            key = (_KINDS[kind], f"{arch}{_suffix(flags)}")
-            found[key] = found.get(key, 0) + 1
+        kind, header, size, arch, flags = unpack(piece)
+        entry = (kind, arch, flags)
+        found[entry] = found.get(entry, 0) + 1
         if header < least:
             return
         offset += header + size

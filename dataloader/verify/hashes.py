@@ -1,19 +1,26 @@
-"""SHA-256 of the files of a prefix: what has not changed since it was hashed is not read again."""
+"""SHA-256 of the files of a prefix: what has not changed since it was hashed is not read again.
+
+Kept in the cache of facts as ``prefix-4/....hashes``: a line with a checksum and the digest of the tree, the hash of
+each of its files in the order of the walk, and what stands for each inode with its times.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
+from dataloader.files import keep_file
 from dataloader.host import available_processors
 from dataloader.verify.files import State, text_of
 from dataloader.verify.installed import hex_digest, record_digest
 
 if TYPE_CHECKING:
-    from dataloader.verify.cache import FactsCache, PrefixState
+    from dataloader.verify.cache import FactsCache
     from dataloader.verify.files import Tree
     from dataloader.verify.installed import Installed
 
@@ -33,19 +40,55 @@ def hash_file(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixState) -> dict[str, str]:
-    """SHA-256 of each recorded file and of each that may be a library, as RECORD has it; ``state`` remembers."""
-    seen = tree.digest
-    if state.tree == seen and len(state.digests) == len(tree.states):
-        return {path: digest for path, digest in zip(tree.states, state.digests, strict=True) if digest}
+@dataclass(frozen=True, slots=True)
+class FileHashes:
+    """What is known of the content of the files of one prefix."""
+
+    tree: str = ""
+    """Digest of the tree that was hashed."""
+    digests: list[str] = field(default_factory=list)
+    """Of each file of that tree as RECORD writes it, in the order of the walk; empty for one that nobody recorded."""
+    earlier: Callable[[], dict[str, str]] = dict
+    """Hashes by inode: looked at where the tree is another one."""
+
+    @classmethod
+    def load(cls, cache: FactsCache, prefix: Path) -> FileHashes:
+        """What the last run over ``prefix`` kept; nothing when there was none, or it was damaged."""
+        path = cache.path_of(prefix, ".hashes")
+        try:
+            data = path.read_bytes() if path is not None else b""
+        except OSError:
+            return cls()
+        checksum, _, content = data.partition(b"\n")
+        if checksum.decode("ascii", "replace") != str(crc32(content)):
+            return cls()
+        tree, digests, inodes = content.decode().split("\0")
+        return cls(tree, digests.split("\n"), lambda: dict(row.split("=", 1) for row in inodes.splitlines()))
+
+    def store(self, cache: FactsCache, prefix: Path) -> None:
+        """Keep what this run hashed; a full or read-only cache is no reason to fail."""
+        path = cache.path_of(prefix, ".hashes")
+        if path is not None:
+            inodes = "\n".join(f"{inode}={known}" for inode, known in self.earlier().items())
+            content = "\0".join((self.tree, "\n".join(self.digests), inodes)).encode()
+            keep_file(path, b"%d\n%s" % (crc32(content), content))
+
+
+def hash_recorded(
+    prefix: Path, installed: Installed, tree: Tree, known: FileHashes
+) -> tuple[dict[str, str], FileHashes]:
+    """SHA-256 of each recorded file and of each that may be a library, as RECORD has it; and what is known now."""
+    states = tree.states
+    if known.tree == tree.digest and len(known.digests) == len(states):
+        return {path: digest for path, digest in zip(states, known.digests, strict=True) if digest}, known
     wanted = {file.path for package in installed.packages for file in package.files if file.recorded}
-    wanted.intersection_update(tree.states)
+    wanted.intersection_update(states)
     wanted.update(tree.elf)
     digests: dict[str, str] = {}
     unknown: list[str] = []
-    earlier = state.earlier()
+    earlier = known.earlier()
     for path in wanted:
-        now = tree.states[path]
+        now = states[path]
         digest = _recalled(now, earlier.get(_identity(now), ""))
         if digest:
             digests[path] = digest
@@ -53,20 +96,19 @@ def hash_recorded(prefix: Path, installed: Installed, tree: Tree, state: PrefixS
             unknown.append(path)
     for path, found in _hash_all(prefix, sorted(unknown, key=lambda path: (-tree.size(path), path))):
         digests[path] = record_digest(found)
-    state.tree, state.digests = seen, [digests.get(path, "") for path in tree.states]
-    state.libraries = {
-        path: [text_of(tree.states[path]), hex_digest(digests[path])] for path in tree.elf if path in digests
+    inodes = {
+        _identity(now): f"{now[4]} {now[5]} {digest}" for path, digest in digests.items() for now in (states[path],)
     }
-    state.hashes = {}
-    for path, digest in digests.items():
-        now = tree.states[path]
-        state.hashes[_identity(now)] = f"{now[4]} {now[5]} {digest}"
-    return digests
+    return digests, FileHashes(tree.digest, [digests.get(path, "") for path in states], lambda: inodes)
 
 
-def recall_keys(states: Mapping[str, State], state: PrefixState) -> dict[str, str]:
-    """Cache entry of each of these libraries that has not changed since it was hashed."""
-    return {path: state.libraries[path][1] for path, now in states.items() if state.libraries[path][0] == text_of(now)}
+def recall_keys(states: Mapping[str, State], libraries: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Cache entry of each of these libraries that has not changed since it was hashed.
+
+    Args:
+        libraries: As :class:`dataloader.verify.cache.Learnt` has them.
+    """
+    return {path: libraries[path][1] for path, now in states.items() if libraries[path][0] == text_of(now)}
 
 
 def _recalled(now: State, known: str) -> str:

@@ -1,18 +1,16 @@
-"""Which files of a prefix load: each opened in a fresh Python, and again after the import of its package."""
+"""Which libraries of a prefix load, after the import of their package where it takes that."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import InstalledPackage, normalise
+from dataloader.verify.libraries import BareLoads
 from dataloader.verify.link_map import Failure, Result
 from dataloader.verify.loader import Process
-from dataloader.verify.python import Interpreter, extension_tag
-from dataloader.verify.scan import ScannedFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +35,9 @@ class Verdict:
 
 @dataclass(slots=True)
 class Judge:
-    """Opens every library of a prefix in the model."""
+    """Opens every library of a prefix in the model, after the import of its package where it takes that."""
 
-    prefix: Path
-    interpreter: Interpreter
-    process: Process
-    """Python, with nothing imported."""
-    files: Mapping[str, ScannedFile]
+    bare: BareLoads
     owners: Mapping[str, InstalledPackage]
     packages: Mapping[str, InstalledPackage]
     """Normalised name of a distribution -> package."""
@@ -55,50 +49,38 @@ class Judge:
 
     def judge(self) -> list[Verdict]:
         """One verdict for each library that this target's loader would take, sorted by path."""
-        return [self._verdict(path) for path, file in sorted(self.files.items()) if self.is_candidate(path, file)]
+        return [self._verdict(path, bare) for path, bare in self.bare.results.items()]
 
-    def is_candidate(self, path: str, file: ScannedFile) -> bool:
-        """Whether the file is a library for this machine and, as an extension, for this Python."""
-        facts, environment = file.facts, self.process.environment
-        if facts is None or not facts.is_library:
-            return False
-        if (facts.machine, facts.bits) != (environment.machine, environment.bits):
-            return False
-        return self.interpreter.takes_extension(path.rsplit("/", 1)[-1])
-
-    def is_extension(self, path: str) -> bool:
-        """Whether an import of this Python would load the file."""
-        facts = self.files[path].facts if path in self.files else None
-        name = path.rsplit("/", 1)[-1]
-        if extension_tag(name) is not None:
-            return self.interpreter.takes_extension(name)
-        return facts is not None and name.split(".", 1)[0] in facts.python_init
-
-    def _verdict(self, path: str) -> Verdict:
-        full = str(self.prefix / path)
-        environment = self.process.environment
-        bare = self.process.open(full, keep=False)
+    def _verdict(self, path: str, bare: Result) -> Verdict:
         result = bare
         package = self.owners.get(path)
         if not bare.loads and package is not None:
+            full = str(self.bare.prefix / path)
             result = self.context(package).open(full, keep=False)
             if self._may_lack_an_import(result) and self._import_what_sources_name(package):
                 result = self.context(package).open(full, keep=False)
+        assumed = self.bare.process.environment.assumed
         return Verdict(
             path=path,
             package=package,
-            extension=self.is_extension(path),
+            extension=self.bare.is_extension(path),
             bare=bare.loads,
             loads=result.loads,
             failures=tuple(result.failures),
             scope=tuple(each.path for each in result.scope if each.image),
-            driver=tuple(each.path for each in result.scope if each.image is None and environment.assumed(each.path)),
+            driver=tuple(each.path for each in result.scope if each.image is None and assumed(each.path)),
         )
+
+    def process_of(self, verdict: Verdict) -> Process:
+        """Python as it is when the library is opened as its users open it."""
+        if verdict.bare or verdict.package is None:
+            return self.bare.process
+        return self.context(verdict.package)
 
     def _may_lack_an_import(self, result: Result) -> bool:
         """Whether what is missing is there, so that the import of another package may bring it."""
         if self._names is None:
-            self._names = frozenset(path.rsplit("/", 1)[-1] for path in self.files)
+            self._names = frozenset(path.rsplit("/", 1)[-1] for path in self.bare.files)
         return any(
             failure.kind == "undefined-symbol" or (failure.kind == "missing-library" and failure.name in self._names)
             for failure in result.failures
@@ -112,7 +94,7 @@ class Judge:
         """
         known = self._contexts.get(package.path)
         if known is None:
-            known = self.process.copy()
+            known = self.bare.process.copy()
             for each in self._import_order(package):
                 self._import(known, each)
             self._contexts[package.path] = known
@@ -134,7 +116,7 @@ class Judge:
         ]
         if not more:
             return False
-        known = self.process.copy()
+        known = self.bare.process.copy()
         for each in self._import_order(package, more):
             self._import(known, each)
         self._contexts[package.path] = known
@@ -161,19 +143,19 @@ class Judge:
         return order
 
     def _import(self, process: Process, package: InstalledPackage) -> None:
-        present = [file.path for file in package.files if file.path in self.files]
-        candidates = [path for path in present if self.is_candidate(path, self.files[path])]
-        modules = [path for path in candidates if self.is_extension(path)]
+        present = [file.path for file in package.files if file.path in self.bare.files]
+        candidates = [path for path in present if self.bare.is_candidate(path)]
+        modules = [path for path in candidates if self.bare.is_extension(path)]
         failed = self._open_until_none_helps(process, modules)
         if candidates and not modules:
             # Of no use without its libraries: its own code opens them, or that of the packages that require it.
             sources = self.sources.of(package)
             for path in self._found_by_pathfinder(sources.asks_pathfinder_for()):
-                process.open(str(self.prefix / path))
+                process.open(str(self.bare.prefix / path))
             named = sources.constants()
             self._open_until_none_helps(process, [path for path in candidates if called(path) & named])
         for path in self._opened_by_name(package, failed):
-            process.open(str(self.prefix / path))
+            process.open(str(self.bare.prefix / path))
         self._open_until_none_helps(process, failed)
 
     def _found_by_pathfinder(self, names: Collection[str]) -> list[str]:
@@ -181,15 +163,15 @@ class Judge:
         wanted = {f"lib{name}" for name in names}
         return [
             path
-            for path, file in self.files.items()
-            if wanted and path.rsplit("/", 1)[-1].partition(".so")[0] in wanted and self.is_candidate(path, file)
+            for path in self.bare.files
+            if wanted and path.rsplit("/", 1)[-1].partition(".so")[0] in wanted and self.bare.is_candidate(path)
         ]
 
     def _open_until_none_helps(self, process: Process, paths: Sequence[str]) -> list[str]:
         """Opens ``paths``, and again those that failed as long as another one's libraries may help them."""
         pending = list(paths)
         while pending:
-            failed = [path for path in pending if not process.open(str(self.prefix / path)).loads]
+            failed = [path for path in pending if not process.open(str(self.bare.prefix / path)).loads]
             if len(failed) == len(pending):
                 return failed
             pending = failed
@@ -202,10 +184,8 @@ class Judge:
             module = self.sources.module(path)
             if module is not None:
                 named |= self.sources.of(package).named_by_importers(module)
-        libraries = [
-            file.path for file in package.files if file.path in self.files and not self.is_extension(file.path)
-        ]
-        return [path for path in libraries if called(path) & named]
+        present = (file.path for file in package.files if file.path in self.bare.files)
+        return [path for path in present if not self.bare.is_extension(path) and called(path) & named]
 
 
 def called(path: str) -> set[str]:

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.errors import PrefixError
 from dataloader.target import Target
-from dataloader.verify.beside import Beside
-from dataloader.verify.cache import FactsCache, PrefixState
-from dataloader.verify.files import Tree, walk
-from dataloader.verify.memo import keep, question, recall
+from dataloader.verify.cache import FactsCache
+from dataloader.verify.files import Tree, states_at, walk
+from dataloader.verify.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions
-from dataloader.verify.reading import read_contents
 from dataloader.verify.report import VerifyReport
+from dataloader.verify.survey import survey
 from dataloader.verify.system import LD_CACHE
 
 if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
-    from dataloader.verify.checks import Situation
-    from dataloader.verify.findings import Finding
+    from dataloader.verify.judgement import Inspection
     from dataloader.verify.link_map import Failure
-    from dataloader.verify.loads import Verdict
-    from dataloader.verify.scan import ScannedFile
     from dataloader.verify.tree import TreeNode
 
 
@@ -40,7 +35,7 @@ def verify_prefix(
     Raises:
         PrefixError: there is no such directory.
     """
-    return verify_targets(prefix, targets=[target], read_lock=lambda: lock, options=options)[0]
+    return verify_targets(prefix, targets=[target], read_lock=lambda: lock, options=options).reports[0]
 
 
 def verify_targets(
@@ -50,7 +45,7 @@ def verify_targets(
     read_lock: Callable[[], Lockfile | None] = lambda: None,
     options: VerifyOptions | None = None,
     walked: Callable[[], Tree] | None = None,
-) -> list[VerifyReport]:
+) -> Verification:
     """One report for each target, of one reading of the prefix.
 
     Args:
@@ -67,36 +62,25 @@ def verify_targets(
         if options.reuse and options.cache is not None:
             stands_for = options.asked or repr(read_lock())
             about = question(targets, stands_for, options.hashes, options.library_path, options.described)
-            known = recall(options.cache, prefix, about, lambda: walked().digest)
+            known = recall(options.cache, prefix, about, walked)
             if known is not None:
                 return known
-        contents = read_contents(prefix, walked, cache.load_state(prefix), options, cache)
-        from dataloader.verify.judgement import findings, judge, lay_groundwork
-        from dataloader.verify.world import Disk
-
-        disk, reports = Disk(prefix, contents.scanned, cache), []
-        for target in targets:
-            with Beside(partial(lay_groundwork, contents, target, read_lock)) as beside:
-                view = judge(contents, disk, target, options)
-                groundwork = beside.result()
-            contents.state.opened.update(groundwork.opened)
-            found = findings(view, groundwork)
-            reports.append(VerifyReport(findings=found, counts=contents.counts, verdicts=tuple(view.verdicts)))
+        learnt = cache.load_learnt(prefix)
+        seen = survey(
+            prefix, targets=targets, options=options, cache=cache, walked=walked, read_lock=read_lock, learnt=learnt
+        )
+        cache.store_learnt(prefix, learnt)
+        said = Verification(
+            reports=[
+                VerifyReport(findings=each.findings, counts=seen.counts, verdicts=tuple(each.verdicts))
+                for each in seen.inspections
+            ],
+            tree=seen.groundwork.tree,
+            outside=states_at([*seen.disk.looked_at_beside(prefix, seen.groundwork.states), LD_CACHE]),
+        )
         if about and options.cache is not None:
-            outside = disk.looked_at_outside(prefix, contents.tree.states)
-            keep(options.cache, prefix, about, contents.tree, (*outside, LD_CACHE), reports)
-        cache.store_state(prefix, contents.state)
-        return reports
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """What one target makes of a prefix: the findings, and what they were made from."""
-
-    findings: tuple[Finding, ...]
-    verdicts: Sequence[Verdict]
-    situation: Situation
-    scanned: Sequence[ScannedFile]
+            keep(options.cache, prefix, about, said)
+        return said
 
 
 def inspect_prefix(
@@ -106,7 +90,7 @@ def inspect_prefix(
     targets: Sequence[Target],
     lock: Lockfile | None = None,
     options: VerifyOptions | None = None,
-) -> list[Inspection]:
+) -> Sequence[Inspection]:
     """As :func:`verify_targets`, for those who draw conclusions from the evidence; nothing is kept of the prefix.
 
     ``tree`` is what a walk over the prefix saw.
@@ -116,25 +100,14 @@ def inspect_prefix(
     """
     options = options or VerifyOptions()
     with _cache(options) as cache:
-        prefix = _checked(prefix)
-        contents = read_contents(prefix, lambda: tree, PrefixState(), options, cache)
-        from dataloader.verify.judgement import findings, judge, lay_groundwork
-        from dataloader.verify.world import Disk
-
-        disk = Disk(prefix, contents.scanned, cache)
-        views = [
-            (judge(contents, disk, target, options), lay_groundwork(contents, target, lambda: lock))
-            for target in targets
-        ]
-        return [
-            Inspection(
-                findings=findings(view, groundwork),
-                verdicts=view.verdicts,
-                situation=view.situation,
-                scanned=contents.scanned,
-            )
-            for view, groundwork in views
-        ]
+        return survey(
+            _checked(prefix),
+            targets=targets,
+            options=options,
+            cache=cache,
+            walked=lambda: tree,
+            read_lock=lambda: lock,
+        ).inspections
 
 
 def trace_file(
@@ -151,22 +124,24 @@ def trace_file(
     options = options or VerifyOptions()
     with _cache(options) as cache:
         prefix = _checked(prefix)
-        contents = read_contents(prefix, lambda: walk(prefix), cache.load_state(prefix), options, cache)
-        from dataloader.verify.judgement import judge
+        (inspection,) = survey(
+            prefix,
+            targets=[target],
+            options=options,
+            cache=cache,
+            walked=lambda: walk(prefix),
+            learnt=cache.load_learnt(prefix),
+        ).inspections
         from dataloader.verify.tree import build_tree
-        from dataloader.verify.world import Disk
 
-        view = judge(contents, Disk(prefix, contents.scanned, cache), target, options)
-        verdict = next((each for each in view.verdicts if each.path == file), None)
+        verdict = next((each for each in inspection.verdicts if each.path == file), None)
         if verdict is None:
             raise PrefixError(
                 f"{file} is no library of {prefix} that this target could load",
                 code="no-such-library",
                 suggestions=("name it relative to the prefix, as findings do",),
             )
-        bare = verdict.bare or verdict.package is None
-        process = view.judge.process if bare or verdict.package is None else view.judge.context(verdict.package)
-        return build_tree(process, str(contents.prefix / file))
+        return build_tree(inspection.judge.process_of(verdict), str(prefix / file))
 
 
 @contextmanager

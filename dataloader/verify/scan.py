@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dataloader.host import available_processors
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import ElfFacts
-from dataloader.verify.files import State, Tree
+from dataloader.verify.files import State
 from dataloader.verify.helpers import Helper, read_into_cache, start_helper
 
 if TYPE_CHECKING:
@@ -71,18 +71,23 @@ class Reading:
         """Let other processes read files whose cache entry is known already, while this one does something else."""
         self._take_on({path: key for path, key in keys.items() if not self._cache.has(key)}, states)
 
-    def finish(self, keys: Mapping[str, str], tree: Tree) -> list[ScannedFile]:
-        """Facts of every ELF file of the tree; ``keys`` gives the cache entry of each path. Sorted by path."""
+    def finish(self, keys: Mapping[str, str], states: Mapping[str, State]) -> list[ScannedFile]:
+        """Facts of these files, sorted by path. What was read already is not read again.
+
+        Args:
+            keys: Path -> cache entry.
+            states: Of at least these.
+        """
         missing: dict[str, str] = {}
-        for path in tree.elf:
-            if self._keys.get(path) == keys[path]:
-                continue  # being read
-            facts = self._cache.load_facts(keys[path])
+        for path, key in keys.items():
+            if self._keys.get(path) == key:
+                continue  # being read, or was
+            facts = self._cache.load_facts(key)
             if facts is None:
-                missing[path] = keys[path]
+                missing[path] = key
             else:
-                self._found[path] = (facts, None)
-        self._take_on(missing, tree.states)
+                self._keys[path], self._found[path] = key, (facts, None)
+        self._take_on(missing, states)
         for path in _take(self._queue):
             self._read_here(path)
         self._join()
@@ -92,8 +97,9 @@ class Reading:
                 self._found[path] = (facts, None)
             else:
                 self._read_here(path)
+        self._unread.clear()
         return [
-            ScannedFile(path=path, state=tree.states[path], key=keys[path], facts=facts, problem=problem)
+            ScannedFile(path=path, state=states[path], key=keys[path], facts=facts, problem=problem)
             for path, (facts, problem) in sorted(self._found.items())
             if path in keys and (facts is not None or problem is not None)
         ]

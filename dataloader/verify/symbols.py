@@ -46,17 +46,20 @@ def bare(name: bytes) -> bytes:
 class Asked:
     """Names, without versions, that lookups ask for: of 300,000 definitions some hundred are looked at."""
 
-    __slots__ = ("hashes", "names")
+    __slots__ = ("_labelled", "hashes", "names")
 
     def __init__(self, names: Iterable[bytes] = ()) -> None:
         self.names: set[bytes] = set()
         self.hashes: set[int] = set()
         """Of all names, with the lowest bit set and without: in a hash table it marks the end of a chain."""
+        self._labelled: set[bytes] = set()
         self.add(names)
 
     def add(self, names: Iterable[bytes]) -> bool:
-        """Ask for these too; say whether any of them is new."""
-        new = set(names) - self.names
+        """Ask for these too, ``name`` or ``name@version``; say whether any of them is new."""
+        labelled = set(names) - self._labelled
+        self._labelled |= labelled
+        new = {name.partition(b"@")[0] for name in labelled} - self.names
         self.names |= new
         hashes = set(map(gnu_hash, new))
         self.hashes |= hashes

@@ -92,7 +92,7 @@ class Disk:
         if known is None:
             known = self._cache.load_undefined(image.key)
             known = self._undefined[image.key] = self._read_undefined(image) if known is None else known
-            self._generation += self._asked.add(map(bare, known))
+            self._generation += self._asked.add(known)
         return known
 
     def _read_undefined(self, image: Image) -> frozenset[bytes]:
@@ -115,8 +115,8 @@ class Disk:
         except (MalformedElf, OSError):
             return Definitions()  # as above
 
-    def looked_at_outside(self, prefix: Path, walked: Container[str]) -> list[str]:
-        """Every path that was asked for and was not ``walked``, whether something was there or not.
+    def looked_at_beside(self, prefix: Path, known: Container[str]) -> list[str]:
+        """Every path that was asked for and is not ``known``, whether something was there or not.
 
         A path below ``prefix`` where nothing is needs no watching: were something there, the walk would see it.
         """
@@ -126,7 +126,7 @@ class Disk:
         return [
             path
             for path, where in clean.items()
-            if not where.startswith(inside) or (found[path] and where.removeprefix(inside) not in walked)
+            if not where.startswith(inside) or (found[path] and where.removeprefix(inside) not in known)
         ]
 
     def defines(self, names: set[bytes]) -> bool:

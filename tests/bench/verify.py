@@ -68,5 +68,5 @@ def forget(facts: Path, *, everything: bool) -> None:
     if everything:
         for folder in facts.glob("elf-*"):
             shutil.rmtree(folder)
-        for state in facts.glob("prefix-*/*[!s].json"):  # not ....hashes.json
+        for state in facts.glob("prefix-*/*.json"):
             state.write_text(json.dumps({**json.loads(state.read_text()), "sufficed": {}, "missing": {}, "opened": {}}))

@@ -16,7 +16,7 @@ from dataloader.host import cpu_flags, machine_evidence
 from dataloader.verify import VerifyOptions, verify_prefix
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.files import walk
-from dataloader.verify.hashes import hash_recorded
+from dataloader.verify.hashes import FileHashes, hash_recorded
 from dataloader.verify.installed import read_installed
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import SITE, make_prefix, register
@@ -164,16 +164,14 @@ def test_one_more_link_to_a_file_is_no_reason_to_read_it_again(prefix: Path, tmp
     cache = FactsCache(tmp_path / "cache")
 
     def hashed() -> str:
-        state = cache.load_state(prefix)
-        digests = hash_recorded(prefix, read_installed(prefix), walk(prefix), state)
-        cache.store_state(prefix, state)
+        known = FileHashes.load(cache, prefix)
+        digests, now = hash_recorded(prefix, read_installed(prefix), walk(prefix), known)
+        now.store(cache, prefix)
         return digests[f"{SITE}/pkg/__init__.py"]
 
     true = hashed()
-    state = cache.load_state(prefix)
-    state.hashes = {key: fact.replace(true, "remembered") for key, fact in state.earlier().items()}
-    state.tree = "another"
-    cache.store_state(prefix, state)
+    inodes = {key: fact.replace(true, "remembered") for key, fact in FileHashes.load(cache, prefix).earlier().items()}
+    FileHashes("another", [], lambda: inodes).store(cache, prefix)
     assert hashed() == "remembered"
 
     os.link(init, tmp_path / "second")

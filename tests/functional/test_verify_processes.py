@@ -16,7 +16,7 @@ pytestmark = needs_gcc
 _BESIDE = """
 import os, signal, sys, threading, time
 from dataloader.verify.beside import Beside
-from dataloader.verify.files import Tree, walk
+from dataloader.verify.files import walk
 
 parent = os.getpid()
 if "threads" in sys.argv:
@@ -27,15 +27,14 @@ def job():
         time.sleep(60)
     if os.getpid() != parent and "failing" in sys.argv:
         raise OSError("not here")
-    return os.getpid(), walk(sys.argv[1]).pack()
+    return os.getpid(), walk(sys.argv[1])
 
 with Beside(job) as beside:
     children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
     if "killed" in sys.argv:
         os.kill(int(children[0]), signal.SIGKILL)
     here = walk(sys.argv[1])
-    who, packed = beside.result()
-    tree = Tree.unpack(packed)
+    who, tree = beside.result()
 print(len(children), who != parent, tree.digest == here.digest, tree.states == here.states, tree.links == here.links)
 print(*tree.elf)
 sys.stdout.flush()
@@ -94,7 +93,7 @@ if "threads" in sys.argv:
 prefix, cache = Path(sys.argv[1]), FactsCache(Path(sys.argv[2]))
 tree = walk(prefix)
 with scan.Reading(prefix, cache, jobs=int(sys.argv[3])) as reading:
-    found = reading.finish({path: path for path in tree.elf}, tree)
+    found = reading.finish({path: path for path in tree.elf}, tree.states)
 for each in found:
     kept = cache.load_facts(each.path)
     undefined = cache.load_undefined(each.path)

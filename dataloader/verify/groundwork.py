@@ -1,0 +1,139 @@
+"""What is known of a prefix before any of its libraries is looked into: records, files, and every check of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.target import Target
+from dataloader.verify.cache import FactsCache
+from dataloader.verify.files import State, Tree, text_of
+from dataloader.verify.hashes import FileHashes, cache_keys, hash_recorded, written_digests
+from dataloader.verify.installed import Installed, hex_digest, read_installed
+from dataloader.verify.options import VerifyOptions
+
+if TYPE_CHECKING:
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.verify.findings import Finding
+    from dataloader.verify.tables import Opening
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """What packages recorded, and what there is."""
+
+    installed: Installed
+    tree: Tree
+    digests: Mapping[str, str]
+    """SHA-256 of each file that was hashed, as RECORD writes it."""
+    keys: Mapping[str, str]
+    """Path of each file that may be a library -> its entry in the cache of facts."""
+
+
+def read_records(
+    prefix: Path, walked: Callable[[], Tree], options: VerifyOptions, cache: FactsCache, *, remember: bool
+) -> Records:
+    """Read what packages recorded, and hash what has changed.
+
+    Args:
+        walked: Gives what a walk over the prefix sees.
+        remember: Take hashes from the last run over the prefix, and keep them for the next.
+    """
+    installed, tree = read_installed(prefix), walked()
+    digests: Mapping[str, str] = {}
+    if options.hashes:
+        known = FileHashes.load(cache, prefix) if remember and not options.rehash else FileHashes()
+        digests, now = hash_recorded(prefix, installed, tree, known)
+        if remember and now is not known:
+            now.store(cache, prefix)
+    if options.fresh:
+        digests = {**written_digests(installed, tree), **digests}
+    return Records(installed=installed, tree=tree, digests=digests, keys=cache_keys(cache, installed, tree, digests))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groundwork:
+    """What needs no library to be opened in the model."""
+
+    installed: Installed
+    tree: Tree
+    keys: Mapping[str, str]
+    """As :attr:`Records.keys`."""
+    states: Mapping[str, State]
+    """Of the same files."""
+    libraries: dict[str, list[str]]
+    """As :attr:`dataloader.verify.cache.Learnt.libraries`."""
+    findings: Mapping[Target, tuple[Finding, ...]]
+    """Of metadata, records and files."""
+    openings: Mapping[str, Sequence[Opening]]
+    """As :func:`dataloader.verify.opened.openings_by_soname` gives them."""
+    opened: Mapping[str, list[str]]
+    """As :func:`dataloader.verify.opened.read_opened` gives it, of files that are named like the library looked for."""
+
+
+def lay_groundwork(
+    prefix: Path,
+    records: Callable[[], Records],
+    targets: Sequence[Target],
+    read_lock: Callable[[], Lockfile | None],
+    opened: Mapping[str, list[str]],
+) -> Groundwork:
+    """Make every check that asks no library.
+
+    Args:
+        records: Gives those of the prefix.
+        opened: As :class:`Groundwork` has it, of the last run.
+    """
+    # Imported where they are asked: mostly in another process.
+    from dataloader.verify.opened import openings_by_soname, read_opened
+    from dataloader.verify.tables import load_tables
+
+    read, lock = records(), read_lock()
+    tree, digests = read.tree, read.digests
+    states = {path: tree.states[path] for path in tree.elf}
+    openings = openings_by_soname(read.installed, load_tables(), lock.stack if lock is not None else {})
+    named = ((path, key, path.rsplit("/", 1)[-1]) for path, key in read.keys.items())
+    common = tuple(_common_findings(read, lock))
+    return Groundwork(
+        installed=read.installed,
+        tree=tree,
+        keys=read.keys,
+        states=states,
+        libraries={
+            path: [text_of(state), hex_digest(digests[path])] for path, state in states.items() if path in digests
+        },
+        findings={target: (*common, *_target_findings(prefix, read.installed, target)) for target in targets},
+        openings=openings,
+        opened=read_opened(prefix, named, openings, opened),
+    )
+
+
+def _common_findings(read: Records, lock: Lockfile | None) -> Iterator[Finding]:
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.compat.rules import rule_of
+    from dataloader.verify.contents import check_clobbers, check_contents, check_records
+    from dataloader.verify.dependencies import check_rules
+    from dataloader.verify.tables import load_tables
+
+    installed = read.installed
+    yield from check_records(installed)
+    yield from check_contents(installed, read.tree, read.digests)
+    yield from check_clobbers(installed, read.digests, frozenset(load_tables().providers))
+    if lock is not None:
+        from dataloader.verify.drift import check_lock
+
+        yield from check_lock(installed, lock)
+    yield from check_rules(installed, map(rule_of, load_matrix().rules))
+
+
+def _target_findings(prefix: Path, installed: Installed, target: Target) -> Iterator[Finding]:
+    from dataloader.verify.conda import check_conda_depends
+    from dataloader.verify.dependencies import check_requires_dist
+    from dataloader.verify.imports import SourceIndex
+    from dataloader.verify.python import find_interpreter
+
+    python, sources = find_interpreter(prefix).version, SourceIndex(prefix, installed)
+    yield from check_requires_dist(installed, target, python, sources.imports_project)
+    yield from check_conda_depends(installed, dict(each[:2] for each in target.virtual_packages()))

@@ -1,0 +1,103 @@
+"""The libraries of a prefix, each opened on its own: no package needs to be known for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataloader.target import Target
+from dataloader.verify.cache import FactsCache, Learnt
+from dataloader.verify.link_map import Memory, Result
+from dataloader.verify.loader import Process
+from dataloader.verify.options import VerifyOptions
+from dataloader.verify.python import Interpreter, extension_tag, find_interpreter
+from dataloader.verify.scan import ScannedFile
+from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BareLoads:
+    """Every library of a prefix, opened in a Python that has imported nothing."""
+
+    prefix: Path
+    target: Target
+    described: bool
+    """The target is judged by its description, and not by this machine's libraries."""
+    interpreter: Interpreter
+    process: Process
+    """Python, with nothing imported."""
+    files: Mapping[str, ScannedFile]
+    """By path, in its order."""
+    results: Mapping[str, Result]
+    """Of each library that this target's loader would take."""
+
+    def is_candidate(self, path: str) -> bool:
+        """Whether the file is a library for this machine and, as an extension, for this Python."""
+        return is_candidate(self.files[path], self.process, self.interpreter)
+
+    def is_extension(self, path: str) -> bool:
+        """Whether an import of this Python would load the file."""
+        facts = self.files[path].facts if path in self.files else None
+        name = path.rsplit("/", 1)[-1]
+        if extension_tag(name) is not None:
+            return self.interpreter.takes_extension(name)
+        return facts is not None and name.split(".", 1)[0] in facts.python_init
+
+
+def is_candidate(file: ScannedFile, process: Process, interpreter: Interpreter) -> bool:
+    """As :meth:`BareLoads.is_candidate`."""
+    facts, environment = file.facts, process.environment
+    if facts is None or not facts.is_library:
+        return False
+    if (facts.machine, facts.bits) != (environment.machine, environment.bits):
+        return False
+    return interpreter.takes_extension(file.path.rsplit("/", 1)[-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Libraries:
+    """The libraries of a prefix as every target's loader sees them."""
+
+    disk: Disk
+    bare: Sequence[BareLoads]
+    """For each target."""
+
+
+def open_libraries(
+    prefix: Path,
+    scanned: Sequence[ScannedFile],
+    targets: Sequence[Target],
+    options: VerifyOptions,
+    cache: FactsCache,
+    learnt: Learnt,
+) -> Libraries:
+    """Open each library of ``prefix`` on its own, for each target.
+
+    Args:
+        learnt: Of symbol lookups; added to.
+    """
+    disk, memory = Disk(prefix, scanned, cache), Memory(learnt.sufficed, learnt.missing)
+    return Libraries(disk=disk, bare=[_open_all(prefix, scanned, target, options, disk, memory) for target in targets])
+
+
+def _open_all(
+    prefix: Path, scanned: Sequence[ScannedFile], target: Target, options: VerifyOptions, disk: Disk, memory: Memory
+) -> BareLoads:
+    interpreter = find_interpreter(prefix)
+    described = options.described if options.described is not None else not is_this_machine(target)
+    environment = build_environment(disk, target, described=described, library_path=options.library_path, memory=memory)
+    process = start_python(environment, interpreter)
+    return BareLoads(
+        prefix=prefix,
+        target=target,
+        described=described,
+        interpreter=interpreter,
+        process=process,
+        files={file.path: file for file in scanned},
+        results={
+            file.path: process.open(str(prefix / file.path), keep=False)
+            for file in scanned
+            if is_candidate(file, process, interpreter)
+        },
+    )

@@ -1,0 +1,102 @@
+"""Libraries that others open by name at run time: which are to be looked for, and the names that are in files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from dataloader.verify.dependencies import meets
+from dataloader.verify.installed import Installed
+from dataloader.verify.tables import Opening, Tables
+
+_CHUNK = 1 << 20
+_OVERLAP = 256
+_MAX_SEARCH = 1 << 30
+
+
+def openings_by_soname(installed: Installed, tables: Tables, stack: Mapping[str, str]) -> dict[str, list[Opening]]:
+    """Soname of the library that opens -> what it opens here.
+
+    Args:
+        stack: What the lock was made for; empty without one.
+    """
+    found: dict[str, list[Opening]] = {}
+    for opening in tables.openings:
+        if _applies(opening, installed, stack):
+            found.setdefault(opening.by, []).append(opening)
+    return found
+
+
+def read_opened(
+    prefix: Path,
+    files: Iterable[tuple[str, str, str]],
+    openings: Mapping[str, Sequence[Opening]],
+    known: Mapping[str, list[str]],
+) -> dict[str, list[str]]:
+    """Content and pattern of an opening -> names that are in the file.
+
+    Hundreds of megabytes may be searched for them, so what is known already is taken.
+
+    Args:
+        files: Path, cache entry and soname of each.
+        openings: As :func:`openings_by_soname` gives them.
+        known: What this gave before.
+    """
+    found: dict[str, list[str]] = {}
+    for path, key, soname in files:
+        for opening in openings.get(soname, ()):
+            if not opening.pattern:
+                continue
+            which = opened_by(key, opening.pattern)
+            try:
+                found[which] = known[which] if which in known else _names_in(prefix / path, opening.pattern)
+            except OSError:
+                found[which] = []  # it was readable a moment ago; the next run says what happened to it
+    return found
+
+
+def opened_by(key: str, pattern: str) -> str:
+    """Stands for a file's content, given its cache entry, and the pattern that is looked for in it."""
+    return f"{key}\n{pattern}"
+
+
+def _applies(opening: Opening, installed: Installed, stack: Mapping[str, str]) -> bool:
+    if opening.needs == "optional":
+        return False
+    if opening.needs == "stack" and stack.get("cuda") in (None, "none"):
+        return False
+    if opening.project is None:
+        return True
+    from packaging.specifiers import SpecifierSet
+
+    return any(
+        package.name == opening.project and meets(package.version, SpecifierSet(opening.specifier))
+        for package in installed.packages
+    )
+
+
+def _names_in(path: Path, pattern: str) -> list[str]:
+    """Distinct matches of ``pattern`` in the bytes of a file."""
+    compiled, begin = re.compile(pattern.encode()), _beginning(pattern)
+    found: set[bytes] = set()
+    rest = b""
+    with path.open("rb", buffering=0) as file:
+        while file.tell() < _MAX_SEARCH and (block := file.read(_CHUNK)):
+            data = rest + block
+            if begin in data:  # three times as fast as a search for the pattern
+                found.update(match.group() for match in compiled.finditer(data) if match.end() < len(data))
+            rest = data[-_OVERLAP:]
+    return sorted(os.fsdecode(name) for name in found)
+
+
+def _beginning(pattern: str) -> bytes:
+    """What every match begins with, as far as the pattern says it letter by letter.
+
+    >>> _beginning(r"libx-y\\.so"), _beginning("libx?y"), _beginning("a|b")
+    (b'libx-y', b'lib', b'')
+    """
+    begin = re.match(r"[\w-]*", pattern)
+    text = begin.group() if begin and "|" not in pattern else ""
+    return (text[:-1] if pattern[len(text) : len(text) + 1] in ("?", "*", "{") else text).encode()

@@ -1,0 +1,96 @@
+"""One look at a prefix: its records and its libraries, each read while the other is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from dataloader.target import Target
+from dataloader.verify.beside import Beside
+from dataloader.verify.cache import FactsCache, Learnt
+from dataloader.verify.files import Tree, states_of
+from dataloader.verify.groundwork import Groundwork, lay_groundwork, read_records
+from dataloader.verify.hashes import recall_keys
+from dataloader.verify.options import VerifyOptions
+from dataloader.verify.scan import Reading, ScannedFile
+
+if TYPE_CHECKING:
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.verify.judgement import Inspection
+    from dataloader.verify.world import Disk
+
+
+_NICENESS: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What is in a prefix, and what each target makes of it."""
+
+    groundwork: Groundwork
+    scanned: Sequence[ScannedFile]
+    disk: Disk
+    inspections: Sequence[Inspection]
+    """For each target."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many packages, files and libraries there are."""
+        return {
+            "packages": len(self.groundwork.installed.packages),
+            "files": self.groundwork.tree.count,
+            "libraries": sum(1 for file in self.scanned if file.facts),
+        }
+
+
+def survey(
+    prefix: Path,
+    *,
+    targets: Sequence[Target],
+    options: VerifyOptions,
+    cache: FactsCache,
+    walked: Callable[[], Tree],
+    read_lock: Callable[[], Lockfile | None] = lambda: None,
+    learnt: Learnt | None = None,
+) -> Survey:
+    """Read a prefix, and judge for each target.
+
+    The groundwork is laid by another process. Libraries that have not changed since they were hashed are opened
+    meanwhile; should there be others, all are opened again.
+
+    Args:
+        walked: Gives what a walk over the prefix sees.
+        read_lock: Gives the lock that the prefix is held against.
+        learnt: What the last run learnt; added to. ``None`` takes nothing from it, and keeps nothing of the prefix.
+    """
+    remember, learnt = learnt is not None, learnt or Learnt()
+    records = partial(read_records, prefix, walked, options, cache, remember=remember)
+    groundwork_of = partial(lay_groundwork, prefix, records, targets, read_lock, learnt.opened)
+    states = states_of(prefix, learnt.libraries) if options.hashes and not options.rehash else {}
+    keys = recall_keys(states, learnt.libraries)
+    with (
+        # Libraries take longer, and the groundwork is asked for when they are done.
+        Beside(groundwork_of, niceness=_NICENESS if keys else 0) as beside,
+        Reading(prefix, cache, options.jobs) as reading,
+    ):
+        reading.begin(keys, states)
+        # Other processes are starting, and reading: what judges is imported meanwhile.
+        from dataloader.verify.judgement import inspect
+        from dataloader.verify.libraries import open_libraries
+        from dataloader.verify.opened import read_opened
+
+        scanned = reading.finish(keys, states)
+        libraries = open_libraries(prefix, scanned, targets, options, cache, learnt)
+        groundwork = beside.result()
+        now = reading.finish(groundwork.keys, groundwork.states)
+        if now != scanned:
+            libraries = open_libraries(prefix, now, targets, options, cache, learnt)
+    by_soname = ((file.path, file.key, file.facts.soname or "") for file in now if file.facts)
+    learnt.opened.update(read_opened(prefix, by_soname, groundwork.openings, {**learnt.opened, **groundwork.opened}))
+    if options.hashes:
+        learnt.libraries = groundwork.libraries
+    inspections = [inspect(each, libraries.disk, groundwork, learnt.opened, options) for each in libraries.bare]
+    return Survey(groundwork=groundwork, scanned=now, disk=libraries.disk, inspections=inspections)
