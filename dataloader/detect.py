@@ -10,7 +10,6 @@ import os
 import re
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +75,7 @@ def detect_target(
         )
     assumed = _ASSUMED if platform.startswith("linux-") else {}
     target = Target(platform=platform, arch=machines[platform], assumed=tuple(sorted(assumed)))
-    return _overridden(replace(target, glibc=assumed.get("glibc"), kernel=assumed.get("kernel")), environ)
+    return _overridden(target._replace(glibc=assumed.get("glibc"), kernel=assumed.get("kernel")), environ)
 
 
 def detect_platform() -> str:
@@ -101,7 +100,7 @@ def with_system_requirements(target: Target, system: SystemRequirements) -> Targ
         changes["driver"] = None
     if "musl" in changes:
         changes["glibc"] = None
-    return replace(target, **changes, assumed=assumed)  # type: ignore[arg-type]
+    return target._replace(**changes, assumed=assumed)  # type: ignore[arg-type]
 
 
 def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, str], ask: Collection[str]) -> Target:
@@ -271,7 +270,7 @@ def _overridden(target: Target, environ: Mapping[str, str]) -> Target:
                 code="override-invalid",
                 suggestions=("Give a version such as 12.4, or an empty value for none.",),
             )
-    return replace(target, **changes) if changes else target
+    return target._replace(**changes)
 
 
 def _archspec(name: str | None) -> str | None:

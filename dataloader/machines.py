@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataloader.errors import UsageError
@@ -41,7 +40,7 @@ def make_targets(
     if len(known) < len(gpus):
         unknown = [name for name, gpu in zip(request.gpus, gpus, strict=True) if gpu is None]
         raise UsageError(f"no GPU is known as {', '.join(unknown)}", code="gpu-unknown")
-    return (replace(target, gpus=known) if known else target,)
+    return (target._replace(gpus=known) if known else target,)
 
 
 def named_targets(options: CommonOptions, environ: Mapping[str, str], ask: Collection[str]) -> tuple[Target, ...]:
@@ -67,8 +66,7 @@ def common_target(targets: tuple[Target, ...]) -> Target:
     glibcs = [t.glibc for t in targets if t.glibc]
     cudas = [t.driver_cuda for t in targets if t.driver_cuda]
     levels = {t.archspec for t in targets}
-    return replace(
-        first,
+    return first._replace(
         glibc=min(glibcs, key=key) if len(glibcs) == len(targets) else None,
         driver_cuda=min(cudas, key=key) if cudas else None,
         archspec=first.archspec if len(levels) == 1 else first.arch,
@@ -80,7 +78,7 @@ def with_sufficient_driver(target: Target, stack: Stack) -> Target:
     cuda = stack.axes.get("cuda")
     if target.driver_cuda or not cuda or cuda == "none":
         return target
-    return replace(target, driver_cuda=cuda, assumed=(*target.assumed, "driver_cuda"))
+    return target._replace(driver_cuda=cuda, assumed=(*target.assumed, "driver_cuda"))
 
 
 def say_target(target: Target, request: Request, reporter: Reporter) -> None:

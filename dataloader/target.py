@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
+class Gpu(NamedTuple):
     """One GPU model of a target."""
 
     name: str
@@ -14,8 +13,7 @@ class Gpu:
     """Compute capability, ``"8.0"``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(NamedTuple):
     """What is known of a machine; ``None`` means unknown or absent, as the field says."""
 
     platform: str = "linux-64"
@@ -37,7 +35,7 @@ class Target:
     gpus: tuple[Gpu, ...] = ()
     gcc: str | None = None
     """Version of the host's gcc, for those who compile."""
-    assumed: tuple[str, ...] = field(default=())
+    assumed: tuple[str, ...] = ()
     """Names of fields that were assumed (not detected), to be said to the user."""
     name: str | None = None
     """Name of the node pool this target describes, if it came from a file."""

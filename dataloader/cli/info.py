@@ -43,7 +43,7 @@ def info(options: CommonOptions) -> int:
 
 
 def _target_document(target: Target) -> dict[str, object]:
-    values = asdict(target)
+    values = target._asdict() | {"gpus": [gpu._asdict() for gpu in target.gpus]}
     packages = [
         {"name": name, "version": version, "build": build} for name, version, build in target.virtual_packages()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -103,7 +103,7 @@ def _remembered(matrix: Matrix, name: Hashable, make: Callable[[], Iterable[T]])
 
 def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -> Space:
     """Lay out the candidates of every axis."""
-    pools = tuple(replace(target, glibc=request.glibc) if request.glibc else target for target in targets)
+    pools = tuple(target._replace(glibc=request.glibc) if request.glibc else target for target in targets)
     candidates: dict[str, tuple[Candidate, ...]] = {
         axis: (Candidate(axis=axis, value="", pools=pools),) for axis in MACHINE_AXES
     }

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +26,15 @@ from dataloader.verify.elf_symbols import VersionNeed
 from dataloader.verify.gpucode import GpuCode
 
 _MAX_LINE = 64 << 20
-_FACTS = tuple(each.name for each in fields(ElfFacts))
 
 
 def facts_to_dict(facts: ElfFacts) -> dict[str, Any]:
     """Plain JSON values."""
-    values = {name: getattr(facts, name) for name in _FACTS}
+    values = facts._asdict()
     values["version_needs"] = [
         {"file": need.file, "version": need.version, "weak": need.weak} for need in facts.version_needs
     ]
-    values["gpu"] = [{"kind": code.kind, "arch": code.arch, "count": code.count} for code in facts.gpu]
+    values["gpu"] = [{"kind": code.kind, "arch": code.arch, "entries": code.entries} for code in facts.gpu]
     return values
 
 
@@ -56,21 +54,24 @@ def facts_from_dict(data: dict[str, Any]) -> ElfFacts:
     return ElfFacts(**values)
 
 
-@dataclass(slots=True)
 class Learnt:
     """What the last runs learnt of the libraries of one prefix: by their content, so it stays true when others come."""
 
-    libraries: dict[str, list[str]] = field(default_factory=dict)
-    """Path of each whose content was hashed -> its state as text, and SHA-256 in hex."""
-    sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
-    missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
-    """Both as in :class:`dataloader.verify.link_map.Memory`."""
-    opened: dict[str, list[str]] = field(default_factory=dict)
-    """As :func:`dataloader.verify.opened.read_opened` gives it."""
-    kept: object = None
-    """:attr:`extent` as it stands in the cache."""
+    def __init__(
+        self,
+        libraries: dict[str, list[str]] | None = None,
+        sufficed: dict[str, list[tuple[str, ...]]] | None = None,
+        missing: dict[str, frozenset[bytes]] | None = None,
+        opened: dict[str, list[str]] | None = None,
+    ) -> None:
+        self.libraries = libraries or {}
+        """Path of each whose content was hashed -> its state as text, and SHA-256 in hex."""
+        self.sufficed, self.missing = sufficed or {}, missing or {}
+        """Both as in :class:`dataloader.verify.link_map.Memory`."""
+        self.opened = opened or {}
+        """As :func:`dataloader.verify.opened.read_opened` gives it."""
+        self.kept = self.extent()
 
-    @property
     def extent(self) -> object:
         """Tells whether there is something to keep: what was learnt of lookups only ever grows."""
         lookups = (sum(map(len, self.sufficed.values())), len(self.missing), len(self.opened))
@@ -138,7 +139,7 @@ class FactsCache:
             return Learnt()
         try:
             data = json.loads(path.read_bytes())
-            learnt = Learnt(
+            return Learnt(
                 libraries={str(path): [str(state), str(key)] for path, (state, key) in data["libraries"].items()},
                 sufficed={str(key): [tuple(map(str, one)) for one in value] for key, value in data["sufficed"].items()},
                 missing={
@@ -149,13 +150,11 @@ class FactsCache:
             )
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return Learnt()
-        learnt.kept = learnt.extent
-        return learnt
 
     def store_learnt(self, prefix: Path, learnt: Learnt) -> None:
         """Keep what this run learnt."""
         path = self.path_of(prefix, ".json")
-        if path is not None and learnt.extent != learnt.kept:
+        if path is not None and learnt.extent() != learnt.kept:
             names = {key: [os.fsdecode(name) for name in sorted(names)] for key, names in learnt.missing.items()}
             document = {
                 "libraries": learnt.libraries,

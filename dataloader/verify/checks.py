@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from dataloader.target import Target
 from dataloader.verify.demangle import demangle
@@ -28,8 +28,7 @@ _SHOWN = 8
 """Names listed of one kind in one finding."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(NamedTuple):
     """What the judgement needs to know beside the verdicts."""
 
     prefix: str
@@ -176,8 +175,7 @@ def _grouped(findings: Sequence[tuple[Finding, str]], situation: Situation) -> I
             message += f": {', '.join(_highest({name for _, name in group}))} not provided"
         lines = [f"{PurePosixPath(finding.path).name} {finding.message}" for finding, _ in group]
         fixes = list(dict.fromkeys(finding.fix for finding, _ in group if finding.fix))
-        yield replace(
-            group[0][0],
+        yield group[0][0]._replace(
             path=paths[0],
             message=message,
             evidence=(*lines[:_LISTED], *([f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])),

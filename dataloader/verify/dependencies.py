@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from dataloader.compat.model import Bound, Rule
 from dataloader.markers import marker_environment
 from dataloader.target import Target
 from dataloader.verify.findings import Finding, Severity
@@ -15,6 +14,8 @@ from dataloader.verify.installed import Installed, InstalledPackage, normalise
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
+
+    from dataloader.compat.model import Bound, Rule
 
 
 def check_requires_dist(

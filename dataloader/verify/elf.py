@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from dataloader.verify.elf_image import (
     DF_1_PIE,
@@ -51,8 +50,7 @@ _MODULE_PREFIX: Final = b"PyInit"
 _MODULE_INIT: Final = re.compile(rb"PyInitU?_[^\0]{1,255}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ElfFacts:
+class ElfFacts(NamedTuple):
     """What one ELF file says of itself."""
 
     machine: str

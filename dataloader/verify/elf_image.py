@@ -10,9 +10,8 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from dataloader.verify.gpucode import Bytes
 
@@ -95,8 +94,7 @@ def _struct(order: str, word: str, fields: str) -> struct.Struct:
     return struct.Struct(order + fields.replace("P", word))
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
+class _Layout(NamedTuple):
     """Field layouts of one ELF class and byte order."""
 
     order: str
@@ -195,8 +193,7 @@ class Reader:
         return self.strings[index:end]
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     type: int
     machine: int
     phoff: int
@@ -214,15 +211,17 @@ def read_header(reader: Reader) -> Header:
     return Header(kind, machine, phoff, shoff, phentsize, phnum, shentsize, shnum, shstrndx)
 
 
-@dataclass(slots=True)
 class Segments:
-    interpreter: str | None = None
-    dynamic: tuple[int, int] | None = None
-    """Offset and size."""
-    # Without PT_GNU_STACK the kernel's default applies, and on x86-64 that is a stack without execution.
-    exec_stack: bool = False
-    truncated: bool = False
-    tls_size: int = 0
+    __slots__ = ("dynamic", "exec_stack", "interpreter", "tls_size", "truncated")
+
+    def __init__(self) -> None:
+        self.interpreter: str | None = None
+        self.dynamic: tuple[int, int] | None = None
+        """Offset and size."""
+        # Without PT_GNU_STACK the kernel's default applies, and on x86-64 that is a stack without execution.
+        self.exec_stack = False
+        self.truncated = False
+        self.tls_size = 0
 
 
 def read_segments(reader: Reader, header: Header) -> Segments:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import compress
-from typing import Final
+from typing import Final, NamedTuple
 
 from dataloader.verify.elf_image import (
     DT_GNU_HASH,
@@ -45,8 +44,7 @@ MAX_VERSIONS: Final = 1 << 16
 _ZEROS: Final = re.compile(rb"\0+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionNeed:
+class VersionNeed(NamedTuple):
     """One entry of ``.gnu.version_r``: ``version`` of the library that was linked as ``file``."""
 
     file: str

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """One result of verify.
 
     error: breaks importing a package or one of its extension modules, or a part that the stack asked for.
@@ -22,6 +20,6 @@ class Finding:
     path: str
     """Relative to the prefix, with ``/``."""
     message: str
-    evidence: tuple[str, ...] = field(default=())
+    evidence: tuple[str, ...] = ()
     fix: str | None = None
     """A command, where there is one."""

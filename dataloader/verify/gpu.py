@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dataloader.target import Target
 from dataloader.verify.findings import Finding
@@ -15,8 +15,7 @@ from dataloader.verify.scan import ScannedFile
 from dataloader.verify.tables import load_tables
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
+class Runtime(NamedTuple):
     """One CUDA runtime in a prefix."""
 
     package: InstalledPackage

@@ -9,8 +9,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 MAGIC: Final = 0xBA55ED50
 _CONTAINER: Final = struct.Struct("<IHHQ")
@@ -46,14 +45,13 @@ _Entry: TypeAlias = tuple[int, int, int]
 """kind, arch, flags: as they stand in the file."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class GpuCode:
+class GpuCode(NamedTuple):
     """Code for one architecture."""
 
     kind: CodeKind
     arch: str
     """``"80"``, ``"90a"``: what follows ``sm_`` or ``compute_``."""
-    count: int = 1
+    entries: int = 1
     """How many fat binary entries carry it."""
 
     @property

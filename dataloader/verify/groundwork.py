@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from dataloader.verify.tables import Opening
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Records:
+class Records(NamedTuple):
     """What packages recorded, and what there is."""
 
     installed: Installed
@@ -53,8 +51,7 @@ def read_records(
     return Records(installed=installed, tree=tree, digests=digests, keys=cache_keys(cache, installed, tree, digests))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Groundwork:
+class Groundwork(NamedTuple):
     """What needs no library to be opened in the model."""
 
     installed: Installed

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 from dataloader.files import keep_file
@@ -40,13 +39,12 @@ def hash_file(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class FileHashes:
+class FileHashes(NamedTuple):
     """What is known of the content of the files of one prefix."""
 
     tree: str = ""
     """Digest of the tree that was hashed."""
-    digests: list[str] = field(default_factory=list)
+    digests: Sequence[str] = ()
     """Of each file of that tree as RECORD writes it, in the order of the walk; empty for one that nobody recorded."""
     earlier: Callable[[], dict[str, str]] = dict
     """Hashes by inode: looked at where the tree is another one."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from dataloader.verify.files import read_regular
 from dataloader.verify.installed import Installed, InstalledPackage, normalise
@@ -22,8 +21,7 @@ _PATHFINDER: Final = "cuda.pathfinder.load_nvidia_dynamic_lib"
 """Opens a library of NVIDIA's wheels by its name without ``lib``, wherever in site-packages it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(NamedTuple):
     """One import statement's target."""
 
     module: str
@@ -49,8 +47,7 @@ def module_name(path: str, site_packages: str) -> str | None:
     return ".".join(parts) if parts and all(part.isidentifier() for part in parts) else None
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleText:
+class ModuleText(NamedTuple):
     """What one module's source says."""
 
     imports: tuple[Import, ...] = ()

@@ -12,7 +12,6 @@ import marshal
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -53,17 +52,16 @@ def record_digest(hexadecimal: str) -> str:
     return "sha256=" + text.rstrip("=").replace("+", "-").replace("/", "_")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledPackage:
+class InstalledPackage(NamedTuple):
     """One installed distribution or conda package."""
 
     kind: Kind
     name: str
     """Normalised for ``pypi``."""
     version: str
-    build: str | None = None
     path: str
     """Its record, relative to the prefix."""
+    build: str | None = None
     files: tuple[RecordedFile, ...] = ()
     requires: tuple[str, ...] = ()
     """Requires-Dist, or conda's ``depends``."""
@@ -77,7 +75,7 @@ class InstalledPackage:
 
     def __reduce__(self) -> tuple[object, ...]:
         """For another process of this program. Files go in columns: as objects they would take ten times as long."""
-        about = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "files"}
+        about = {name: value for name, value in self._asdict().items() if name != "files"}
         return _package, (about, marshal.dumps(tuple(zip(*self.files, strict=True)), 2))
 
 
@@ -86,14 +84,13 @@ def _package(about: Mapping[str, Any], columns: bytes) -> InstalledPackage:
     return InstalledPackage(files=tuple(map(RecordedFile._make, rows)), **about)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
+class Installed(NamedTuple):
     """All packages of a prefix, and what could not be read of their records."""
 
     packages: tuple[InstalledPackage, ...]
     site_packages: tuple[str, ...]
     """Relative to the prefix, with ``/``; ``""`` is the prefix itself."""
-    unreadable: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Mapping[str, str]
     """Path of a record -> why it cannot be read."""
 
     def shared(self) -> dict[str, list[tuple[InstalledPackage, RecordedFile]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
 from dataloader.verify.findings import Finding
@@ -25,8 +25,7 @@ from dataloader.verify.tables import load_tables
 from dataloader.verify.world import Disk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
+class Inspection(NamedTuple):
     """What one target makes of a prefix: the findings, and what they were made from."""
 
     findings: tuple[Finding, ...]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache, Learnt
@@ -16,8 +16,7 @@ from dataloader.verify.scan import ScannedFile
 from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BareLoads:
+class BareLoads(NamedTuple):
     """Every library of a prefix, opened in a Python that has imported nothing."""
 
     prefix: Path
@@ -55,8 +54,7 @@ def is_candidate(file: ScannedFile, process: Process, interpreter: Interpreter) 
     return interpreter.takes_extension(file.path.rsplit("/", 1)[-1])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Libraries:
+class Libraries(NamedTuple):
     """The libraries of a prefix as every target's loader sees them."""
 
     disk: Disk

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from dataloader.verify.elf import ElfFacts
 from dataloader.verify.symbols import Definitions
@@ -13,8 +12,7 @@ from dataloader.verify.system import System
 FileId = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(NamedTuple):
     """What a path holds."""
 
     file_id: FileId
@@ -44,8 +42,7 @@ class Files(Protocol):
         """Names of the symbols that relocations of the file refer to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(NamedTuple):
     """One reason for which a file does not load."""
 
     kind: str
@@ -60,18 +57,20 @@ class Failure:
     """Where it was looked for, in order."""
 
 
-@dataclass(slots=True, eq=False)
 class Loaded:
     """One object in a process (glibc's link map)."""
 
-    path: str
-    image: Image | None
-    """``None``: provided by a machine that is only described, or by the driver."""
-    loader: Loaded | None
-    names: set[str]
-    why: str = ""
-    """What led the loader to it: ``RUNPATH``, ``ld.so.cache``, ..."""
-    needed: list[Loaded] = field(default_factory=list)
+    __slots__ = ("image", "loader", "names", "needed", "path", "why")
+
+    def __init__(self, path: str, image: Image | None, loader: Loaded | None, names: set[str], why: str) -> None:
+        self.path = path
+        self.image = image
+        """``None``: provided by a machine that is only described, or by the driver."""
+        self.loader = loader
+        self.names = names
+        self.why = why
+        """What led the loader to it: ``RUNPATH``, ``ld.so.cache``, ..."""
+        self.needed: list[Loaded] = []
 
     @property
     def facts(self) -> ElfFacts | None:
@@ -87,22 +86,21 @@ class Loaded:
         return facts.rpath if facts and facts.runpath is None else None
 
 
-@dataclass(slots=True)
-class Memory:
-    """What symbol lookups came to, by content: an image's key stands for its bytes."""
+class Memory(NamedTuple):
+    """What symbol lookups came to, by content: an image's key stands for its bytes. Lookups add to it."""
 
-    sufficed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    sufficed: dict[str, list[tuple[str, ...]]]
     """Image -> sets of images that together had all it needs."""
-    missing: dict[str, frozenset[bytes]] = field(default_factory=dict)
+    missing: dict[str, frozenset[bytes]]
     """Image and its whole scope -> names not found."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Environment(NamedTuple):
     """What stays the same for all loads of one verification."""
 
     files: Files
     system: System
+    memory: Memory
     machine: str = "x86_64"
     bits: int = 64
     library_path: tuple[str, ...] = ()
@@ -118,15 +116,13 @@ class Environment:
     exec_stack_allowed: bool = True
     musl: bool = False
     """The loader is musl's (ldso/dynlink.c): one search path for RPATH and RUNPATH, inherited; no symbol versions."""
-    memory: Memory = field(default_factory=Memory)
 
 
 STATIC_TLS_SURPLUS: Final = 1664
 """Bytes; glibc's default (elf/dl-tls.c: 4 namespaces, and rtld.optional_static_tls = 512)."""
 
 
-@dataclass(slots=True)
-class Result:
+class Result(NamedTuple):
     """What one dlopen came to."""
 
     root: Loaded | None

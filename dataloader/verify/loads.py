@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import InstalledPackage, normalise
@@ -13,8 +13,7 @@ from dataloader.verify.link_map import Failure, Result
 from dataloader.verify.loader import Process
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What dlopen of one file comes to."""
 
     path: str
@@ -33,19 +32,25 @@ class Verdict:
     """Libraries of the NVIDIA driver that it needs: it loads where the driver is."""
 
 
-@dataclass(slots=True)
 class Judge:
-    """Opens every library of a prefix in the model, after the import of its package where it takes that."""
+    """Opens every library of a prefix in the model, after the import of its package where it takes that.
 
-    bare: BareLoads
-    owners: Mapping[str, InstalledPackage]
-    packages: Mapping[str, InstalledPackage]
-    """Normalised name of a distribution -> package."""
-    sources: SourceIndex
-    _contexts: dict[str, Process] = field(default_factory=dict)
-    _widened: set[str] = field(default_factory=set)
-    _names: frozenset[str] | None = None
-    """File names of all libraries, once they were asked for."""
+    Args:
+        packages: Normalised name of a distribution -> package.
+    """
+
+    def __init__(
+        self,
+        bare: BareLoads,
+        owners: Mapping[str, InstalledPackage],
+        packages: Mapping[str, InstalledPackage],
+        sources: SourceIndex,
+    ) -> None:
+        self.bare, self._owners, self._packages, self._sources = bare, owners, packages, sources
+        self._contexts: dict[str, Process] = {}
+        self._widened: set[str] = set()
+        self._names: frozenset[str] | None = None
+        """File names of all libraries, once they were asked for."""
 
     def judge(self) -> list[Verdict]:
         """One verdict for each library that this target's loader would take, sorted by path."""
@@ -53,7 +58,7 @@ class Judge:
 
     def _verdict(self, path: str, bare: Result) -> Verdict:
         result = bare
-        package = self.owners.get(path)
+        package = self._owners.get(path)
         if not bare.loads and package is not None:
             full = str(self.bare.prefix / path)
             result = self.context(package).open(full, keep=False)
@@ -111,8 +116,8 @@ class Judge:
         required = {each.path for each in self._import_order(package)}
         more = [
             owner
-            for path in self.sources.imported_files(package)
-            if (owner := self.owners.get(path)) is not None and owner.path not in required
+            for path in self._sources.imported_files(package)
+            if (owner := self._owners.get(path)) is not None and owner.path not in required
         ]
         if not more:
             return False
@@ -132,7 +137,7 @@ class Judge:
                 return
             seen.add(each.path)
             for name in required_names(each.requires):
-                other = self.packages.get(name)
+                other = self._packages.get(name)
                 if other is not None:
                     visit(other)
             order.append(each)
@@ -149,7 +154,7 @@ class Judge:
         failed = self._open_until_none_helps(process, modules)
         if candidates and not modules:
             # Of no use without its libraries: its own code opens them, or that of the packages that require it.
-            sources = self.sources.of(package)
+            sources = self._sources.of(package)
             for path in self._found_by_pathfinder(sources.asks_pathfinder_for()):
                 process.open(str(self.bare.prefix / path))
             named = sources.constants()
@@ -181,9 +186,9 @@ class Judge:
         """Libraries of ``package`` that its Python code opens before ``modules`` (ctypes, torch.ops.load_library)."""
         named: set[str] = set()
         for path in modules:
-            module = self.sources.module(path)
+            module = self._sources.module(path)
             if module is not None:
-                named |= self.sources.of(package).named_by_importers(module)
+                named |= self._sources.of(package).named_by_importers(module)
         present = (file.path for file in package.files if file.path in self.bare.files)
         return [path for path in present if not self.bare.is_extension(path) and called(path) & named]
 

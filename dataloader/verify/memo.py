@@ -12,10 +12,9 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataloader import __version__
 from dataloader.files import keep_file
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from dataloader.target import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(NamedTuple):
     """What was said of one prefix, and what it depends on."""
 
     reports: Sequence[VerifyReport]
@@ -84,7 +82,7 @@ def keep(cache: Path, prefix: Path, about: str, verification: Verification) -> N
 def pack(about: str, known: Verification) -> dict[str, Any]:
     """Plain JSON values of what is to be remembered."""
     rows = [
-        {"findings": [asdict(finding) for finding in each.findings], "counts": dict(each.counts)}
+        {"findings": [finding._asdict() for finding in each.findings], "counts": dict(each.counts)}
         for each in known.reports
     ]
     return {"question": about, "tree": known.tree.digest, "outside": dict(known.outside), "reports": rows}

@@ -146,10 +146,7 @@ def fails(report: VerifyReport, fail_on: Severity) -> bool:
 
 def _clean(finding: Finding) -> Finding:
     """Names come from untrusted files: no control characters reach a terminal or a document."""
-    from dataclasses import replace
-
-    return replace(
-        finding,
+    return finding._replace(
         path=printable(finding.path).replace("\n", " "),
         message=printable(finding.message).replace("\n", " "),
         evidence=tuple(printable(line).replace("\n", " ") for line in finding.evidence),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataloader.verify.findings import Finding, Severity
 
@@ -14,14 +13,13 @@ if TYPE_CHECKING:
 _ORDER: Mapping[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyReport:
+class VerifyReport(NamedTuple):
     """What verify found, worst first."""
 
     findings: tuple[Finding, ...]
     counts: Mapping[str, int]
     """``files``, ``libraries``, ``packages``, ``symbols``... that were looked at."""
-    verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -6,9 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.host import available_processors
 from dataloader.verify.cache import FactsCache
@@ -25,8 +24,7 @@ _POOL_BYTES = 256 << 20
 """Less than this to read is done sooner here than by starting a process."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScannedFile:
+class ScannedFile(NamedTuple):
     """One ELF file, or one that calls itself a library and is none."""
 
     path: str

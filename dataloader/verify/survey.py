@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dataloader.target import Target
 from dataloader.verify.beside import Beside
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 _NICENESS: Final = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Survey(NamedTuple):
     """What is in a prefix, and what each target makes of it."""
 
     groundwork: Groundwork

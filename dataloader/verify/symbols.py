@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 _DIGITS: Final = b"0123456789abcdefghijklmnopqrstuvw"
 _LOW: Final = bytes(_DIGITS[byte % 33] for byte in range(256))
@@ -67,8 +66,7 @@ class Asked:
         return bool(new)
 
 
-@dataclass(frozen=True, slots=True)
-class Definitions:
+class Definitions(NamedTuple):
     """What one file defines, of the names that were asked for.
 
     What satisfies a reference follows ``check_match`` of glibc's dl-lookup.c; the three sets are its answers.

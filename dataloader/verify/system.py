@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from dataloader.target import Target
 
@@ -39,8 +38,7 @@ class System(Protocol):
         """A file on this machine whose symbols stand for those of a described library."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostSystem:
+class HostSystem(NamedTuple):
     """The machine at hand."""
 
     cache: Mapping[str, str]
@@ -65,14 +63,13 @@ class HostSystem:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DescribedSystem:
+class DescribedSystem(NamedTuple):
     """A machine known by its target: libraries that every such machine has, at the versions that the target says."""
 
     target: Target
     core: frozenset[str]
     """Sonames of the C and C++ runtimes, which every machine of this kind has."""
-    usual: frozenset[str] = field(default=frozenset())
+    usual: frozenset[str] = frozenset()
     """Sonames that wheels may take from the system, but that minimal images often lack."""
     libc_stems: frozenset[str] = frozenset()
     """Names up to the first dot that musl's loader takes for itself (``libm`` of ``libm.so.6``)."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataloader.errors import ManifestError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
+class Provider(NamedTuple):
     """Packages that hold a library of one soname."""
 
     soname: str
@@ -27,8 +25,7 @@ class Provider:
     """Comes with the NVIDIA driver, never from a package."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class Opening(NamedTuple):
     """Libraries that one library opens by name at run time, where no DT_NEEDED tells."""
 
     id: str
@@ -46,8 +43,7 @@ class Opening:
     specifier: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tables:
+class Tables(NamedTuple):
     """The tables, checked."""
 
     providers: Mapping[str, Provider]

@@ -198,7 +198,7 @@ def build_environment(
         assumed=driver.__contains__,
         musl=target.glibc is None and target.musl is not None,
         exec_stack_allowed=glibc < _EXEC_STACK_REFUSED,
-        memory=memory or Memory(),
+        memory=memory or Memory({}, {}),
     )
 
 

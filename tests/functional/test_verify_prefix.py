@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -453,7 +452,7 @@ def test_driver_older_than_the_runtime(prefix: Path) -> None:
     here = detect_target()
 
     def kinds(cuda: str) -> list[tuple[str, str]]:
-        report = verify_prefix(prefix, target=replace(here, driver_cuda=cuda))
+        report = verify_prefix(prefix, target=here._replace(driver_cuda=cuda))
         return [(each.severity, each.kind) for each in report.findings]
 
     assert kinds("11.8") == [("error", "driver-too-old")]

@@ -30,7 +30,7 @@ def package(
 
 
 def said(*packages: InstalledPackage) -> list[tuple[str, str]]:
-    installed = Installed(packages=packages, site_packages=())
+    installed = Installed(packages=packages, site_packages=(), unreadable={})
     return [(each.message, each.evidence[0]) for each in check_conda_depends(installed, _VIRTUAL)]
 
 

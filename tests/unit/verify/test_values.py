@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,7 +160,7 @@ def test_facts_and_symbols_survive_the_cache(tmp_path: Path) -> None:
     assert again.load_facts("0" * 64) == facts
     assert again.load_undefined("0" * 64) == undefined
     assert again.load_undefined("1" * 64) == frozenset()
-    assert facts_from_dict(facts_to_dict(replace(facts, version_definitions=None))).version_definitions is None
+    assert facts_from_dict(facts_to_dict(facts._replace(version_definitions=None))).version_definitions is None
 
 
 def test_hash_is_that_of_the_gnu_hash_table() -> None:
