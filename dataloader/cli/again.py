@@ -83,10 +83,10 @@ def _say_again(facts: str, prefix: str, lock: str, environ: Mapping[str, str], a
 
 def _say_anew(facts: str, prefix: str, lock: str, environ: Mapping[str, str], asked: Mapping[str, str]) -> int:
     """Verify, write the report, and keep it with what it depends on. Returns the exit code."""
-    from dataloader.verify.beside import Beside
+    from dataloader.verify.beside import BEHIND, Beside
     from dataloader.verify.files import walk
 
-    with Beside(lambda: walk(prefix)) as tree:
+    with Beside(lambda: walk(prefix), niceness=BEHIND) as tree:
         question = plain_question(prefix, lock, environ)
         said = _verify(facts, prefix, lock, environ, tree.result)
     code = _write(said.reports[0], asked)

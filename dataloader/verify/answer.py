@@ -20,7 +20,7 @@ from itertools import accumulate
 from dataloader import __version__
 from dataloader.compat.paths import matrix_folder
 from dataloader.host import machine_evidence
-from dataloader.verify.files import Tree, state_at
+from dataloader.verify.files import SealedTree, state_at
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def read_answer(cache: str, prefix: str) -> Answer | None:
 
 
 def keep_answer(
-    cache: str, prefix: str, question: str, outside: Mapping[str, str], tree: Tree, report: VerifyReport
+    cache: str, prefix: str, question: str, outside: Mapping[str, str], tree: SealedTree, report: VerifyReport
 ) -> None:
     """Keep a report in all its forms; a full or read-only cache is no reason to fail."""
     from pathlib import Path
@@ -139,7 +139,7 @@ def keep_answer(
     answer = Answer(
         question,
         outside,
-        [(folders, part.pack()) for part in tree.parts if (folders := part.folders)],
+        [(folders, packed) for folders, packed in tree.parts if folders],
         " ".join(severity for severity in SEVERITIES if fails(report, severity)),
         {name: render(report) for name, render in FORMATS.items()},
     )

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+BEHIND: Final = 10
+"""Niceness of what is asked for last: it gets what the rest leaves."""
+
+
 class Beside(Generic[T]):
     """A value that a fork of this process computes.
 

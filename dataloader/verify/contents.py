@@ -25,21 +25,21 @@ def check_records(installed: Installed) -> Iterator[Finding]:
 
 def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str]) -> Iterator[Finding]:
     """Missing and changed files. ``digests`` has the SHA-256 of each file that was hashed, as RECORD writes it."""
-    states = tree.states
+    sizes = tree.sizes
     for package in installed.packages:
         missing: list[str] = []
         for file in package.files:
             path, recorded, size = file
             digest = digests.get(path)
-            if digest is not None and digest == recorded and states[path][2] == size:
+            if digest is not None and digest == recorded and sizes[path] == size:
                 continue  # nearly all
             if path in tree.links or _is_bytecode(path) or _is_bookkeeping(path):
                 continue
-            state = states.get(path)
-            if state is None:
+            found = sizes.get(path)
+            if found is None:
                 missing.append(path)
-            elif size is not None and recorded is not None and state[2] != size:
-                yield _changed(package, file, f"size {state[2]} instead of {size} bytes")
+            elif size is not None and recorded is not None and found != size:
+                yield _changed(package, file, f"size {found} instead of {size} bytes")
             elif recorded is not None and digest is not None and hex_digest(digest) != file.sha256:
                 yield _changed(package, file, f"sha256 {hex_digest(digest)} instead of {file.sha256}")
         yield from _missing(package, missing)

@@ -65,16 +65,21 @@ class Part:
         """Those that were looked into."""
         return [name for name in self.names if name[-1] == "/"]
 
-    def states(self) -> Iterator[tuple[str, State]]:
-        """Every regular file."""
-        numbers = iter(self.numbers)
-        states = zip(numbers, numbers, numbers, numbers, numbers, numbers, strict=True)
+    def paths(self) -> list[str]:
+        """Every regular file, relative to the prefix."""
+        found: list[str] = []
         folder = ""
         for name in self.names:
             if name[-1] == "/":
                 folder = name if name != _ROOT else ""
             elif name[0] != "/":
-                yield folder + name, next(states)
+                found.append(folder + name)
+        return found
+
+    def states(self) -> Iterator[State]:
+        """Of every regular file, in the same order."""
+        numbers = iter(self.numbers)
+        return zip(numbers, numbers, numbers, numbers, numbers, numbers, strict=True)
 
     def look(self, root: str, folder: str) -> list[str]:
         """Look into one folder, and return those in it; directories that are links are none."""
@@ -118,12 +123,13 @@ class Tree:
     It is in several parts, about equal, so that several processes can see whether it has changed.
     """
 
-    __slots__ = ("_digest", "_states", "elf", "links", "parts")
+    __slots__ = ("_digest", "_sizes", "_states", "elf", "links", "parts")
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = parts
-        self._states: dict[str, State] = {}
         self._digest = ""
+        self._sizes: dict[str, int] = {}
+        self._states: dict[str, State] = {}
         self.links: dict[str, tuple[str, str]] = {}
         """Every symbolic link, to files and to directories -> where it leads, and the state of what is there."""
         for part in parts:
@@ -135,21 +141,26 @@ class Tree:
         return Tree, (self.parts,)
 
     @property
-    def states(self) -> dict[str, State]:
-        """Every regular file."""
-        if not self._states:
+    def sizes(self) -> dict[str, int]:
+        """Every regular file, in the order of the walk -> bytes. Takes a third of the time of :attr:`states`."""
+        if not self._sizes:
             for part in self.parts:
-                self._states.update(part.states())
-        return self._states
+                self._sizes.update(zip(part.paths(), part.numbers[2::6], strict=True))
+        return self._sizes
 
     @property
-    def count(self) -> int:
-        """How many regular files."""
-        return sum(sum(name[0] != "/" and name[-1] != "/" for name in part.names) for part in self.parts)
+    def states(self) -> dict[str, State]:
+        """Every regular file, in the order of the walk."""
+        if not self._states:
+            for part in self.parts:
+                self._states.update(zip(part.paths(), part.states(), strict=True))
+        return self._states
 
-    def size(self, path: str) -> int:
-        """Bytes."""
-        return self.states[path][2]
+    def elf_states(self) -> dict[str, State]:
+        """Those of :attr:`elf`."""
+        wanted = set(self.elf)
+        found = (pair for part in self.parts for pair in zip(part.paths(), part.states(), strict=True))
+        return {path: state for path, state in found if path in wanted}
 
     @property
     def digest(self) -> str:
@@ -159,6 +170,25 @@ class Tree:
 
             self._digest = "-".join(sha256(part.pack()).hexdigest() for part in self.parts)
         return self._digest
+
+    def seal(self) -> SealedTree:
+        """What it takes to tell later whether the prefix is still the same."""
+        return SealedTree(self.digest, len(self.sizes), [(part.folders, part.pack()) for part in self.parts])
+
+
+class SealedTree:
+    """A tree, packed: to be compared with another, whatever is in it.
+
+    Args:
+        digest: As :attr:`Tree.digest`.
+        count: Of regular files.
+        parts: Folders of each part, and the part, packed.
+    """
+
+    __slots__ = ("count", "digest", "parts")
+
+    def __init__(self, digest: str, count: int, parts: Sequence[tuple[list[str], bytes]]) -> None:
+        self.digest, self.count, self.parts = digest, count, parts
 
 
 _ROOT: Final = "/"

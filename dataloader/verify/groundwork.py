@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
-from dataloader.verify.files import State, Tree, text_of
+from dataloader.verify.files import SealedTree, State, Tree, text_of
 from dataloader.verify.hashes import FileHashes, cache_keys, hash_recorded, written_digests
 from dataloader.verify.installed import Installed, hex_digest, read_installed
 from dataloader.verify.options import VerifyOptions
@@ -55,7 +55,7 @@ class Groundwork(NamedTuple):
     """What needs no library to be opened in the model."""
 
     installed: Installed
-    tree: Tree
+    tree: SealedTree
     keys: Mapping[str, str]
     """As :attr:`Records.keys`."""
     states: Mapping[str, State]
@@ -89,13 +89,13 @@ def lay_groundwork(
 
     read, lock = records(), read_lock()
     tree, digests = read.tree, read.digests
-    states = {path: tree.states[path] for path in tree.elf}
+    states = tree.elf_states()
     openings = openings_by_soname(read.installed, load_tables(), lock.stack if lock is not None else {})
     named = ((path, key, path.rsplit("/", 1)[-1]) for path, key in read.keys.items())
     common = tuple(_common_findings(read, lock))
     return Groundwork(
         installed=read.installed,
-        tree=tree,
+        tree=tree.seal(),
         keys=read.keys,
         states=states,
         libraries={

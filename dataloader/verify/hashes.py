@@ -1,7 +1,7 @@
 """SHA-256 of the files of a prefix: what has not changed since it was hashed is not read again.
 
-Kept in the cache of facts as ``prefix-4/....hashes``: a line with a checksum and the digest of the tree, the hash of
-each of its files in the order of the walk, and what stands for each inode with its times.
+Kept in the cache of facts as ``prefix-4/....hashes``: the digest of the tree, and the hash of each of its files in the
+order of the walk; and as ``prefix-4/....inodes`` for when the tree is another one. Each begins with a checksum.
 """
 
 from __future__ import annotations
@@ -52,33 +52,51 @@ class FileHashes(NamedTuple):
     @classmethod
     def load(cls, cache: FactsCache, prefix: Path) -> FileHashes:
         """What the last run over ``prefix`` kept; nothing when there was none, or it was damaged."""
-        path = cache.path_of(prefix, ".hashes")
-        try:
-            data = path.read_bytes() if path is not None else b""
-        except OSError:
-            return cls()
-        checksum, _, content = data.partition(b"\n")
-        if checksum.decode("ascii", "replace") != str(crc32(content)):
-            return cls()
-        tree, digests, inodes = content.decode().split("\0")
-        return cls(tree, digests.split("\n"), lambda: dict(row.split("=", 1) for row in inodes.splitlines()))
+
+        def by_inode() -> dict[str, str]:
+            return dict(row.split("=", 1) for row in _read(cache.path_of(prefix, ".inodes")).splitlines())
+
+        tree, *digests = _read(cache.path_of(prefix, ".hashes")).split("\n")
+        return cls(tree, digests, by_inode)
 
     def store(self, cache: FactsCache, prefix: Path) -> None:
         """Keep what this run hashed; a full or read-only cache is no reason to fail."""
-        path = cache.path_of(prefix, ".hashes")
-        if path is not None:
-            inodes = "\n".join(f"{inode}={known}" for inode, known in self.earlier().items())
-            content = "\0".join((self.tree, "\n".join(self.digests), inodes)).encode()
-            keep_file(path, b"%d\n%s" % (crc32(content), content))
+        _keep(
+            cache.path_of(prefix, ".inodes"), "\n".join(f"{inode}={known}" for inode, known in self.earlier().items())
+        )
+        _keep(cache.path_of(prefix, ".hashes"), "\n".join((self.tree, *self.digests)))
+
+
+def _read(path: Path | None) -> str:
+    """What :func:`_keep` kept; nothing where it was damaged."""
+    try:
+        data = path.read_bytes() if path is not None else b""
+    except OSError:
+        return ""
+    checksum, content = data[:_CHECKSUM], memoryview(data)[_CHECKSUM:]
+    return str(content, "utf-8") if checksum == _checksum(content) else ""
+
+
+def _keep(path: Path | None, text: str) -> None:
+    if path is not None:
+        content = text.encode()
+        keep_file(path, _checksum(content) + content)
+
+
+def _checksum(content: bytes | memoryview) -> bytes:
+    return b"%08x\n" % crc32(content)
+
+
+_CHECKSUM: Final = len(_checksum(b""))
 
 
 def hash_recorded(
     prefix: Path, installed: Installed, tree: Tree, known: FileHashes
 ) -> tuple[dict[str, str], FileHashes]:
     """SHA-256 of each recorded file and of each that may be a library, as RECORD has it; and what is known now."""
+    if known.tree == tree.digest and len(known.digests) == len(tree.sizes):
+        return {path: digest for path, digest in zip(tree.sizes, known.digests, strict=True) if digest}, known
     states = tree.states
-    if known.tree == tree.digest and len(known.digests) == len(states):
-        return {path: digest for path, digest in zip(states, known.digests, strict=True) if digest}, known
     wanted = {file.path for package in installed.packages for file in package.files if file.recorded}
     wanted.intersection_update(states)
     wanted.update(tree.elf)
@@ -92,7 +110,7 @@ def hash_recorded(
             digests[path] = digest
         elif now[2] <= _MAX_HASHED:
             unknown.append(path)
-    for path, found in _hash_all(prefix, sorted(unknown, key=lambda path: (-tree.size(path), path))):
+    for path, found in _hash_all(prefix, sorted(unknown, key=lambda path: (-tree.sizes[path], path))):
         digests[path] = record_digest(found)
     inodes = {
         _identity(now): f"{now[4]} {now[5]} {digest}" for path, digest in digests.items() for now in (states[path],)
@@ -161,7 +179,7 @@ def cache_keys(cache: FactsCache, installed: Installed, tree: Tree, digests: Map
             file.path: file.sha256
             for package in installed.packages
             for file in package.files
-            if file.path in unhashed and file.sha256 and tree.size(file.path) == file.size
+            if file.path in unhashed and file.sha256 and tree.sizes[file.path] == file.size
         }
     keys: dict[str, str] = {}
     for path in tree.elf:

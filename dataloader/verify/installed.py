@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from dataloader.core_metadata import parse_headers
 from dataloader.verify.files import read_regular
@@ -170,6 +170,27 @@ def inside(base: str, name: str) -> str:
     return path
 
 
+_PLAIN_ROWS: Final = re.compile(r"^([^,\"\n]+),(sha256=[A-Za-z0-9_=-]{43})?,([0-9]{0,19})$", re.MULTILINE)
+"""Rows of RECORD as nearly all are: a name without comma or quotation mark, SHA-256 or none, a size or none."""
+
+
+def parse_record(text: str, base: str) -> Iterator[RecordedFile]:
+    """Rows of a RECORD file whose paths are relative to ``base`` (itself relative to the prefix)."""
+    lines = text.splitlines()
+    rows = _PLAIN_ROWS.findall(text)
+    if len(rows) == len(lines):
+        for name, digest, size in rows:
+            yield RecordedFile(inside(base, name), digest or None, int(size) if size else None)
+        return
+    # A name with a comma or a quotation mark is quoted, where it is done right.
+    for row in csv.reader(lines) if '"' in text else (line.rsplit(",", 2) for line in lines):
+        if not row or not row[0]:
+            continue
+        recorded = _record_hash(row[1]) if len(row) > 1 and row[1] else None
+        length = int(row[2]) if len(row) > 2 and row[2].isdigit() and len(row[2]) < 20 else None
+        yield RecordedFile(inside(base, row[0]), recorded, length)
+
+
 def _record_hash(text: str) -> str | None:
     """A RECORD hash field, where it is SHA-256: 43 characters of urlsafe base64 without padding."""
     if not text.startswith("sha256="):
@@ -177,18 +198,6 @@ def _record_hash(text: str) -> str | None:
     if len(text) != 50 or not text.isascii():
         raise BadRecord(f"a hash that is none: {text[:80]!r}")
     return text
-
-
-def parse_record(text: str, base: str) -> Iterator[RecordedFile]:
-    """Rows of a RECORD file whose paths are relative to ``base`` (itself relative to the prefix)."""
-    lines = text.splitlines()
-    # A name with a comma or a quotation mark is quoted; nearly no RECORD has one.
-    for row in csv.reader(lines) if '"' in text else (line.rsplit(",", 2) for line in lines):
-        if not row or not row[0]:
-            continue
-        digest = _record_hash(row[1]) if len(row) > 1 and row[1] else None
-        size = int(row[2]) if len(row) > 2 and row[2].isdigit() and len(row[2]) < 20 else None
-        yield RecordedFile(inside(base, row[0]), digest, size)
 
 
 def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:

@@ -60,7 +60,7 @@ class Failure(NamedTuple):
 class Loaded:
     """One object in a process (glibc's link map)."""
 
-    __slots__ = ("image", "loader", "names", "needed", "path", "why")
+    __slots__ = ("directories", "image", "loader", "names", "needed", "path", "why")
 
     def __init__(self, path: str, image: Image | None, loader: Loaded | None, names: set[str], why: str) -> None:
         self.path = path
@@ -71,6 +71,8 @@ class Loaded:
         self.why = why
         """What led the loader to it: ``RUNPATH``, ``ld.so.cache``, ..."""
         self.needed: list[Loaded] = []
+        self.directories: list[tuple[str, str]] | None = None
+        """Where its own needs are searched for, and why there, once that was asked: what brought it never changes."""
 
     @property
     def facts(self) -> ElfFacts | None:

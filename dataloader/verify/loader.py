@@ -193,7 +193,9 @@ class Process:
             yield self._expand(loader, name), "path"
             return
         env = self.environment
-        for directory, why in self._directories(loader):
+        if loader.directories is None:
+            loader.directories = list(self._directories(loader))
+        for directory, why in loader.directories:
             searched.append(directory)
             yield from ((path, why) for path in self._in_directory(directory, name))
         no_default = bool(loader.facts and loader.facts.flags_1 & DF_1_NODEFLIB)

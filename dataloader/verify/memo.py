@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dataloader import __version__
 from dataloader.files import keep_file
 from dataloader.verify.answer import FOLDER, program_state
-from dataloader.verify.files import Tree, state_at
+from dataloader.verify.files import SealedTree, Tree, state_at
 from dataloader.verify.findings import Finding
 from dataloader.verify.report import VerifyReport
 
@@ -32,7 +32,7 @@ class Verification(NamedTuple):
 
     reports: Sequence[VerifyReport]
     """For each target."""
-    tree: Tree
+    tree: SealedTree
     """What the prefix was."""
     outside: Mapping[str, str]
     """The state of each path that was looked at beside, whether something was there or not."""
@@ -69,7 +69,7 @@ def recall(cache: Path, prefix: Path, about: str, walked: Callable[[], Tree]) ->
         outside = {str(path): str(state) for path, state in memo["outside"].items()}
         if memo["question"] == about and all(state_at(path) == state for path, state in outside.items()):
             reports = unpack(memo)  # first: the walk may still be under way
-            tree = walked()
+            tree = walked().seal()
             return Verification(reports, tree, outside) if memo["tree"] == tree.digest else None
     return None
 

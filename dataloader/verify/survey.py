@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.target import Target
-from dataloader.verify.beside import Beside
+from dataloader.verify.beside import BEHIND, Beside
 from dataloader.verify.cache import FactsCache, Learnt
 from dataloader.verify.files import Tree, states_of
 from dataloader.verify.groundwork import Groundwork, lay_groundwork, read_records
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
     from dataloader.verify.judgement import Inspection
     from dataloader.verify.world import Disk
-
-
-_NICENESS: Final = 10
 
 
 class Survey(NamedTuple):
@@ -71,7 +68,7 @@ def survey(
     keys = recall_keys(states, learnt.libraries)
     with (
         # Libraries take longer, and the groundwork is asked for when they are done.
-        Beside(groundwork_of, niceness=_NICENESS if keys else 0) as beside,
+        Beside(groundwork_of, niceness=BEHIND if keys else 0) as beside,
         Reading(prefix, cache, options.jobs) as reading,
     ):
         reading.begin(keys, states)
