@@ -11,9 +11,10 @@ import json
 import marshal
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from dataloader.core_metadata import parse_headers
 from dataloader.verify.files import read_regular
@@ -37,6 +38,13 @@ class RecordedFile(NamedTuple):
     def sha256(self) -> str | None:
         """Hex digest of the file as installed; ``None`` where none was recorded."""
         return None if self.recorded is None else hex_digest(self.recorded)
+
+
+def recorded_files(
+    paths: Iterable[str], recorded: Iterable[str | None], sizes: Iterable[int | None]
+) -> tuple[RecordedFile, ...]:
+    """Files of which the columns are known, in half the time that one call for each would take."""
+    return tuple(map(partial(tuple.__new__, RecordedFile), zip(paths, recorded, sizes, strict=True)))
 
 
 def hex_digest(recorded: str) -> str:
@@ -80,8 +88,8 @@ class InstalledPackage(NamedTuple):
 
 
 def _package(about: Mapping[str, Any], columns: bytes) -> InstalledPackage:
-    rows = zip(*marshal.loads(columns), strict=True)  # noqa: S302 - by this program, just now
-    return InstalledPackage(files=tuple(map(RecordedFile._make, rows)), **about)
+    paths, recorded, sizes = marshal.loads(columns) or ((), (), ())  # noqa: S302 - by this program, just now
+    return InstalledPackage(files=recorded_files(paths, recorded, sizes), **about)
 
 
 class Installed(NamedTuple):
@@ -170,25 +178,21 @@ def inside(base: str, name: str) -> str:
     return path
 
 
-_PLAIN_ROWS: Final = re.compile(r"^([^,\"\n]+),(sha256=[A-Za-z0-9_=-]{43})?,([0-9]{0,19})$", re.MULTILINE)
-"""Rows of RECORD as nearly all are: a name without comma or quotation mark, SHA-256 or none, a size or none."""
+def parse_record(text: str, base: str) -> tuple[RecordedFile, ...]:
+    """Rows of a RECORD file whose paths are relative to ``base`` (itself relative to the prefix).
 
-
-def parse_record(text: str, base: str) -> Iterator[RecordedFile]:
-    """Rows of a RECORD file whose paths are relative to ``base`` (itself relative to the prefix)."""
+    Raises:
+        BadRecord: a path leaves the prefix, or a hash is none.
+    """
     lines = text.splitlines()
-    rows = _PLAIN_ROWS.findall(text)
-    if len(rows) == len(lines):
-        for name, digest, size in rows:
-            yield RecordedFile(inside(base, name), digest or None, int(size) if size else None)
-        return
-    # A name with a comma or a quotation mark is quoted, where it is done right.
-    for row in csv.reader(lines) if '"' in text else (line.rsplit(",", 2) for line in lines):
-        if not row or not row[0]:
-            continue
-        recorded = _record_hash(row[1]) if len(row) > 1 and row[1] else None
-        length = int(row[2]) if len(row) > 2 and row[2].isdigit() and len(row[2]) < 20 else None
-        yield RecordedFile(inside(base, row[0]), recorded, length)
+    # A name with a comma or a quotation mark is quoted; nearly no RECORD has one.
+    rows = list(csv.reader(lines)) if '"' in text else [line.rsplit(",", 2) for line in lines]
+    rows = [row if len(row) == 3 else [*row, "", ""] for row in rows if row and row[0]]
+    return recorded_files(
+        [inside(base, row[0]) for row in rows],
+        [_record_hash(row[1]) if row[1] else None for row in rows],
+        [int(row[2]) if row[2].isdigit() and len(row[2]) < 20 else None for row in rows],
+    )
 
 
 def _record_hash(text: str) -> str | None:
@@ -210,7 +214,7 @@ def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
     files: tuple[RecordedFile, ...] = ()
     if record.exists():
         base = where.rpartition("/")[0]
-        files = tuple(parse_record(read_regular(record).decode("utf-8", "surrogateescape"), base))
+        files = parse_record(read_regular(record).decode("utf-8", "surrogateescape"), base)
     return InstalledPackage(
         kind="pypi",
         name=normalise(names[0]),
