@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.contradictions import Contradiction, artefact_of, exclusion
 from dataloader.errors import WouldNotLoad
@@ -14,7 +15,6 @@ from dataloader.target import Target
 
 if TYPE_CHECKING:
     from dataloader.install.tree import PathClash
-    from dataloader.verify.files import Tree
     from dataloader.verify.findings import Finding
 
 _SHOWN = 3
@@ -36,47 +36,84 @@ class Contradicted(WouldNotLoad):
         )
 
 
-def prove(tree: Path, lock: Lockfile, targets: Callable[[], Sequence[Target]], facts: Path, reporter: Reporter) -> None:
-    """Look at a tree that was built from ``lock``.
+class Question(NamedTuple):
+    """A tree that was built from a lock: would it load?"""
+
+    tree: Path
+    lock: Lockfile
+    targets: Sequence[Target]
+    """The machines it is meant for."""
+    facts: Path
+    """Directory of verify's facts cache."""
+    libraries: Mapping[str, str]
+    """Path, relative to the tree, of what is named like a library -> SHA-256 in hex, where it is known."""
+
+
+class Judgement(NamedTuple):
+    """What is wrong with a tree."""
+
+    contradictions: tuple[Contradiction, ...]
+    """What other packages could mend."""
+    rest: tuple[Finding, ...]
+    """What only the machine can."""
+
+
+def prove(question: Question, judge: Callable[[Question], Judgement], reporter: Reporter) -> None:
+    """Look at a tree, and tell what only the machine can mend.
 
     Args:
-        targets: Says which machines it is meant for; asked only where there is something to look at.
-        facts: Directory of verify's facts cache.
-        reporter: Is told what only the machine can mend.
+        judge: :func:`judge_tree`, here or elsewhere.
 
     Raises:
         Contradicted: other packages could mend what is wrong with it.
     """
-    from dataloader.verify.files import walk
-
-    seen = walk(tree)
-    if not seen.elf:
-        return  # Python alone: there is nothing that the loader could refuse
     reporter.start("verify", "verifying", None, "packages")
     try:
-        contradictions, rest = _judge(tree, seen, lock, targets(), facts)
+        found = judge(question)
     finally:
         reporter.finish("verify")
-    if contradictions:
-        raise Contradicted(contradictions)
-    _tell(rest, reporter)
+    if found.contradictions:
+        raise Contradicted(found.contradictions)
+    _tell(found.rest, reporter)
 
 
-def _judge(
-    tree: Path, seen: Tree, lock: Lockfile, targets: Sequence[Target], facts: Path
-) -> tuple[list[Contradiction], list[Finding]]:
+def judge_tree(question: Question) -> Judgement:
+    """Say what is wrong with a tree."""
     from dataloader.install.activate import activation
+    from dataloader.verify.beside import Beside
     from dataloader.verify.contradictions import Contradictions
+    from dataloader.verify.files import walk
     from dataloader.verify.options import VerifyOptions
     from dataloader.verify.run import inspect_prefix
 
+    tree, lock, targets, facts, libraries = question
     options = VerifyOptions(cache=facts, hashes=False, fresh=True, library_path=activation(tree).library_path)
     found: list[Contradiction] = []
     rest: list[Finding] = []
-    for inspection in inspect_prefix(tree, seen, targets=targets, lock=lock, options=options):
-        found += Contradictions(inspection, lock).find()
-        rest += [finding for finding in inspection.findings if finding.severity == "error"]
-    return list(dict.fromkeys(found)), list(dict.fromkeys(rest))
+    with Beside(partial(walk, tree)) as walking:
+        inspections = inspect_prefix(
+            tree, walking.result, targets=targets, lock=lock, options=options, libraries=libraries
+        )
+        for inspection in inspections:
+            found += Contradictions(inspection, lock).find()
+            rest += [finding for finding in inspection.findings if finding.severity == "error"]
+    return Judgement(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(rest)))
+
+
+def read_ahead(libraries: Mapping[str, str], facts: Path) -> None:
+    """Read what a tree will hold into the facts cache.
+
+    Args:
+        libraries: Absolute path -> SHA-256 in hex.
+    """
+    from dataloader.verify.cache import FactsCache
+    from dataloader.verify.files import states_of
+    from dataloader.verify.scan import Reading
+
+    root, keys = Path("/"), {path.lstrip("/"): digest for path, digest in libraries.items()}
+    states = states_of(root, keys)
+    with Reading(root, FactsCache(facts)) as reading:
+        reading.finish({path: keys[path] for path in states}, states)
 
 
 def _tell(findings: Sequence[Finding], reporter: Reporter) -> None:

@@ -274,7 +274,7 @@ async def _sync(
 
         await require_attestations(lock, request.settings, client.evidence, one.reporter)
     if not (check or one.options.dry_run):
-        options = replace(options, prove=proof.prover(request, lock, python))
+        options = replace(options, prover=proof.prover(request, lock, python))
     if place.root is not None and place.name is not None:
         return await sync_generation(lock, place.root, place.name, options, one.reporter, client.download)
     return await sync_prefix(lock, request.prefix, options, one.reporter, client.download)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import cached_property, partial
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,9 +13,11 @@ from dataloader.files import replace_file
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
+    from dataloader.install.model import Prover
     from dataloader.interpreters import Interpreter
     from dataloader.learned import Learned
     from dataloader.lockfile.model import Lockfile
+    from dataloader.prover import Judge
     from dataloader.proving import Contradicted
     from dataloader.request import Request
     from dataloader.target import Target
@@ -47,7 +50,9 @@ class Proof:
         # A sync of what is known to load asks for nothing that was learnt, and does not import it.
         return list(self.learned.found_here) if "learned" in vars(self) else []
 
-    def prover(self, request: Request, lock: Lockfile, python: Interpreter | None) -> Callable[[Path], None] | None:
+    def prover(
+        self, request: Request, lock: Lockfile, python: Interpreter | None
+    ) -> Callable[[], AbstractContextManager[Prover]] | None:
         """Return what judges the tree of a lock before it is switched to; ``None`` where that is not needed."""
         from dataloader.proofs import Proofs, proof_key
 
@@ -55,14 +60,14 @@ class Proof:
             return None
         proofs, key = Proofs(self._one.cache, self._layers), proof_key(lock, python, _machines(request))
 
-        def look(tree: Path) -> None:
-            from dataloader.proving import prove
+        @contextmanager
+        def ready() -> Iterator[Prover]:
+            from dataloader.prover import prepared
 
-            targets = partial(_targets, self._one, request)
-            prove(tree, lock, targets, self._one.cache / "facts", self._one.reporter)
-            proofs.add(key, self._one.reporter)
+            with prepared(lock) as judge:
+                yield _Prover(self._one, request, lock, judge, lambda: proofs.add(key, self._one.reporter))
 
-        return None if proofs.has(key) else look
+        return None if proofs.has(key) else ready
 
     async def until_it_loads(
         self,
@@ -122,6 +127,24 @@ class Proof:
             if found is None:
                 raise
             raise found from clash
+
+
+class _Prover:
+    """Proves trees of one lock, and notes that it did."""
+
+    def __init__(self, one: Session, request: Request, lock: Lockfile, judge: Judge, note: Callable[[], None]) -> None:
+        self._one, self._request, self._lock, self._judge, self._note = one, request, lock, judge, note
+        self._facts = one.cache / "facts"
+
+    def foresee(self, libraries: Mapping[str, str]) -> None:
+        self._judge.foresee(libraries, self._facts)
+
+    def prove(self, tree: Path, libraries: Mapping[str, str]) -> None:
+        from dataloader.proving import Question, prove
+
+        targets = _targets(self._one, self._request)
+        prove(Question(tree, self._lock, targets, self._facts, libraries), self._judge.judge, self._one.reporter)
+        self._note()
 
 
 def _restore(before: dict[Path, bytes | None]) -> None:

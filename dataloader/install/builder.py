@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from dataloader.errors import IntegrityError
 from dataloader.install.build import build_tree, compile_modules, host_python, layout_of, write_state
 from dataloader.install.durable import flush_volume
 from dataloader.install.fetch import fetch_wheels
-from dataloader.install.model import Downloader, SyncOptions
+from dataloader.install.model import Downloader, Prover, SyncOptions
 from dataloader.install.settle import settle
 from dataloader.install.store import WheelStore
 from dataloader.install.switch import remove_tree
@@ -42,16 +43,27 @@ class Builder:
 
         What is left of the folder afterwards is removed.
         """
+        prover = self._options.prover
+        with prover() if prover is not None else nullcontext() as proving:
+            await self._run(new_folder, final, install, proving)
+
+    async def _run(
+        self,
+        new_folder: Callable[[], Path],
+        final: str,
+        install: Callable[[Path], None],
+        prover: Prover | None,
+    ) -> None:
         python = host_python(self._lock, self._options)
         self._store.sweep()
         for attempt in range(_ATTEMPTS):
             folder = new_folder()
             try:
-                tree = await self._build(folder, final, python)
+                tree = await self._build(folder, final, python, prover)
                 await settle(folder, self._reporter)
-                if self._options.prove is not None:
+                if prover is not None:
                     with self._reporter.stage("verify"):
-                        await asyncio.to_thread(self._options.prove, folder)
+                        await asyncio.to_thread(prover.prove, folder, tree.libraries())
                 if self._options.durable:
                     with self._reporter.stage("flush"):
                         await asyncio.to_thread(flush_volume, folder)
@@ -67,7 +79,7 @@ class Builder:
         for warning in tree.warnings:
             self._reporter.warn(warning)
 
-    async def _build(self, folder: Path, final: str, python: Interpreter | None) -> Tree:
+    async def _build(self, folder: Path, final: str, python: Interpreter | None, prover: Prover | None) -> Tree:
         # Both worlds at once: wheels arrive and are unpacked while rattler fetches and links.
         fetching = asyncio.ensure_future(
             fetch_wheels(self._lock.pypi(), self._store, self._options, self._reporter, self._download)
@@ -80,6 +92,8 @@ class Builder:
                 work.cancel()
             await asyncio.gather(fetching, linking, return_exceptions=True)
         self.downloaded_bytes += fetched.downloaded_bytes + linked
+        if prover is not None:
+            prover.foresee({path: digest for each in fetched.wheels.values() for path, digest in each.libraries()})
         tree = Tree(os.fspath(folder), final, layout_of(self._lock, python))
         build_tree(tree, self._lock, fetched.wheels, python, self._reporter)
         if self._options.compile_bytecode:

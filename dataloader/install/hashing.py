@@ -24,6 +24,11 @@ def encode(digest: bytes) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
+def hexadecimal(digest: str) -> str:
+    """A sha256 as RECORD has it, in hexadecimal."""
+    return base64.urlsafe_b64decode(f"{digest}=").hex()
+
+
 def _hash(path: str | Path, algorithm: str) -> bytes:
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as stream:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
@@ -29,6 +30,24 @@ class Downloader(Protocol):
         """
 
 
+class Prover(Protocol):
+    """Looks at a tree before anything is switched to it."""
+
+    def foresee(self, libraries: Mapping[str, str]) -> None:
+        """Get to know what the tree will hold. Returns at once.
+
+        Args:
+            libraries: Absolute path of what is named like a library -> SHA-256 in hex.
+        """
+
+    def prove(self, tree: Path, libraries: Mapping[str, str]) -> None:
+        """Look at the finished tree; raises where it must not be. To be called in a thread.
+
+        Args:
+            libraries: As above, but paths are relative to the tree.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
     """How a prefix is made to match a lock."""
@@ -41,8 +60,8 @@ class SyncOptions:
     """The Python of this machine to build on, for a lock whose Python is ``host``."""
     target_prefix: Path | None = None
     """The path written into files where the environment will be mounted elsewhere; ``None``: the prefix itself."""
-    prove: Callable[[Path], None] | None = None
-    """Looks at the finished tree before anything is switched to it; raises where it must not be. Runs in a thread."""
+    prover: Callable[[], AbstractContextManager[Prover]] | None = None
+    """Entered when a tree is begun."""
     lock_digest: str | None = None
     """sha256 of the lock file's bytes (``status.lock_digest``), to see at once next time that nothing changed."""
     conda_client: Client | None = None

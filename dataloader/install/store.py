@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.errors import IntegrityError
-from dataloader.install.hashing import record_digest
+from dataloader.install.hashing import hexadecimal, record_digest
 from dataloader.install.owner import is_abandoned, signed
 from dataloader.install.recipe import Recipe
 from dataloader.install.settle import settle, wait_for_all
 from dataloader.reporter import Reporter
+from dataloader.verify.files import is_library_name
 
 _TEMPORARY = ".new-"
 
@@ -35,6 +36,16 @@ class StoredWheel:
     files: Path
     """The folder of its members."""
     recipe: Recipe
+
+    def libraries(self) -> Iterator[tuple[str, str]]:
+        """Absolute path of what is named like a library, and SHA-256 in hex; not of what was changed since."""
+        for file in self.recipe.files:
+            if is_library_name(file.source.rpartition("/")[2]):
+                path = self.files / file.source
+                with suppress(FileNotFoundError):  # whoever installs it says so
+                    status = path.stat()
+                    if (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns):
+                        yield str(path), hexadecimal(file.digest)
 
 
 class WheelStore:

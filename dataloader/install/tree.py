@@ -11,8 +11,9 @@ from itertools import repeat
 from typing import NamedTuple
 
 from dataloader.errors import IntegrityError, PrefixError
-from dataloader.install.hashing import record_digest
+from dataloader.install.hashing import hexadecimal, record_digest
 from dataloader.install.layout import Layout
+from dataloader.verify.files import is_library_name
 
 ENVIRONMENT = "the environment"
 """Owner of the paths that no package brings."""
@@ -102,6 +103,15 @@ class Tree:
         """What ``owner`` may list in its RECORD: also a file that another package brings with the same content."""
         lost = self.lost.get(owner)
         return [file for file in self._claimed[owner] if file.path not in lost] if lost else self._claimed[owner]
+
+    def libraries(self) -> dict[str, str]:
+        """What of wheels is named like a library -> SHA-256 in hex."""
+        return {
+            file.path: hexadecimal(file.digest)
+            for owner in self._claimed
+            for file in self.files_of(owner)
+            if is_library_name(file.path.rpartition("/")[2])
+        }
 
     def write(self, path: str, content: bytes, *, executable: bool = False) -> None:
         """Write a file that we make ourselves."""

@@ -162,9 +162,9 @@ def _try_hash(path: str) -> str | None:
 
 def written_digests(installed: Installed, tree: Tree) -> dict[str, str]:
     """Hashes of the ELF files of wheels as their RECORD has them; conda's records are the packages' own words."""
-    wanted = frozenset(tree.elf).intersection(tree.states)
-    files = (file for package in installed.packages if package.kind == "pypi" for file in package.files)
-    return {file.path: file.recorded for file in files if file.recorded and file.path in wanted}
+    wanted = frozenset(tree.elf)
+    wheels = (package.files for package in installed.packages if package.kind == "pypi")
+    return {path: recorded for files in wheels for path, recorded, _ in files if path in wanted and recorded}
 
 
 def cache_keys(cache: FactsCache, installed: Installed, tree: Tree, digests: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache, Learnt
@@ -14,6 +14,8 @@ from dataloader.verify.options import VerifyOptions
 from dataloader.verify.python import Interpreter, extension_tag, find_interpreter
 from dataloader.verify.scan import ScannedFile
 from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
+
+T = TypeVar("T")
 
 
 class BareLoads(NamedTuple):
@@ -27,7 +29,7 @@ class BareLoads(NamedTuple):
     process: Process
     """Python, with nothing imported."""
     files: Mapping[str, ScannedFile]
-    """By path, in its order."""
+    """By path, in that order."""
     results: Mapping[str, Result]
     """Of each library that this target's loader would take."""
 
@@ -76,26 +78,39 @@ def open_libraries(
         learnt: Of symbol lookups; added to.
     """
     disk, memory = Disk(prefix, scanned, cache), Memory(learnt.sufficed, learnt.missing)
-    return Libraries(disk=disk, bare=[_open_all(prefix, scanned, target, options, disk, memory) for target in targets])
+    fresh = [_fresh_python(prefix, target, options, disk, memory) for target in targets]
+    return Libraries(disk=disk, bare=[_opened(each, scanned) for each in fresh])
 
 
-def _open_all(
-    prefix: Path, scanned: Sequence[ScannedFile], target: Target, options: VerifyOptions, disk: Disk, memory: Memory
-) -> BareLoads:
+def open_more(prefix: Path, libraries: Libraries, scanned: Sequence[ScannedFile]) -> Libraries:
+    """Open more libraries of the same prefix: what the others came to does not hang on them."""
+    libraries.disk.add(prefix, scanned)
+    return Libraries(disk=libraries.disk, bare=[_opened(each, scanned) for each in libraries.bare])
+
+
+def _fresh_python(prefix: Path, target: Target, options: VerifyOptions, disk: Disk, memory: Memory) -> BareLoads:
     interpreter = find_interpreter(prefix)
     described = options.described if options.described is not None else not is_this_machine(target)
     environment = build_environment(disk, target, described=described, library_path=options.library_path, memory=memory)
-    process = start_python(environment, interpreter)
     return BareLoads(
         prefix=prefix,
         target=target,
         described=described,
         interpreter=interpreter,
-        process=process,
-        files={file.path: file for file in scanned},
-        results={
-            file.path: process.open(str(prefix / file.path), keep=False)
-            for file in scanned
-            if is_candidate(file, process, interpreter)
-        },
+        process=start_python(environment, interpreter),
+        files={},
+        results={},
     )
+
+
+def _opened(bare: BareLoads, scanned: Sequence[ScannedFile]) -> BareLoads:
+    """The same with these libraries too."""
+    process, interpreter = bare.process, bare.interpreter
+    candidates = [file.path for file in scanned if is_candidate(file, process, interpreter)]
+    results = {path: process.open(str(bare.prefix / path), keep=False) for path in candidates}
+    files = {file.path: file for file in scanned}
+    return bare._replace(files=_by_path(bare.files, files), results=_by_path(bare.results, results))
+
+
+def _by_path(known: Mapping[str, T], more: Mapping[str, T]) -> dict[str, T]:
+    return dict(sorted({**known, **more}.items()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -85,15 +85,18 @@ def verify_targets(
 
 def inspect_prefix(
     prefix: Path,
-    tree: Tree,
+    walked: Callable[[], Tree],
     *,
     targets: Sequence[Target],
     lock: Lockfile | None = None,
     options: VerifyOptions | None = None,
+    libraries: Mapping[str, str] | None = None,
 ) -> Sequence[Inspection]:
     """As :func:`verify_targets`, for those who draw conclusions from the evidence; nothing is kept of the prefix.
 
-    ``tree`` is what a walk over the prefix saw.
+    Args:
+        walked: Gives what a walk over the prefix sees.
+        libraries: SHA-256 in hex of those whose content is known.
 
     Raises:
         PrefixError: there is no such directory.
@@ -105,8 +108,9 @@ def inspect_prefix(
             targets=targets,
             options=options,
             cache=cache,
-            walked=lambda: tree,
+            walked=walked,
             read_lock=lambda: lock,
+            libraries=libraries or {},
         ).inspections
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.target import Target
 from dataloader.verify.beside import BEHIND, Beside
 from dataloader.verify.cache import FactsCache, Learnt
 from dataloader.verify.files import Tree, states_of
-from dataloader.verify.groundwork import Groundwork, lay_groundwork, read_records
+from dataloader.verify.groundwork import Groundwork, Records, lay_groundwork, read_records
 from dataloader.verify.hashes import recall_keys
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.scan import Reading, ScannedFile
@@ -50,42 +51,50 @@ def survey(
     walked: Callable[[], Tree],
     read_lock: Callable[[], Lockfile | None] = lambda: None,
     learnt: Learnt | None = None,
+    libraries: Mapping[str, str] = MappingProxyType({}),
 ) -> Survey:
     """Read a prefix, and judge for each target.
 
-    The groundwork is laid by another process. Libraries that have not changed since they were hashed are opened
-    meanwhile; should there be others, all are opened again.
+    Every check of records is made by another process meanwhile. Where something is known of the libraries, it reads the
+    records too: those that have not changed since they were hashed are opened at once, and again only if others came.
 
     Args:
         walked: Gives what a walk over the prefix sees.
         read_lock: Gives the lock that the prefix is held against.
         learnt: What the last run learnt; added to. ``None`` takes nothing from it, and keeps nothing of the prefix.
+        libraries: SHA-256 in hex of those whose content is known; most likely they were read already.
     """
     remember, learnt = learnt is not None, learnt or Learnt()
-    records = partial(read_records, prefix, walked, options, cache, remember=remember)
-    groundwork_of = partial(lay_groundwork, prefix, records, targets, read_lock, learnt.opened)
+    records: Callable[[], Records] = partial(read_records, prefix, walked, options, cache, remember=remember)
     states = states_of(prefix, learnt.libraries) if options.hashes and not options.rehash else {}
-    keys = recall_keys(states, learnt.libraries)
-    with (
-        # Libraries take longer, and the groundwork is asked for when they are done.
-        Beside(groundwork_of, niceness=BEHIND if keys else 0) as beside,
-        Reading(prefix, cache, options.jobs) as reading,
-    ):
+    keys: Mapping[str, str] = recall_keys(states, learnt.libraries)
+    niceness = BEHIND  # to read libraries and to open them takes longer, and the groundwork is asked for after that
+    if libraries:
+        states = states_of(prefix, libraries)
+        keys, niceness = {path: libraries[path] for path in states}, 0  # they were read
+    if not keys:
+        read = records()
+        records, keys, states = (lambda: read), read.keys, read.tree.elf_states()
+    groundwork_of = partial(lay_groundwork, prefix, records, targets, read_lock, learnt.opened)
+    with Beside(groundwork_of, niceness=niceness) as beside, Reading(prefix, cache, options.jobs) as reading:
         reading.begin(keys, states)
         # Other processes are starting, and reading: what judges is imported meanwhile.
         from dataloader.verify.judgement import inspect
-        from dataloader.verify.libraries import open_libraries
+        from dataloader.verify.libraries import open_libraries, open_more
         from dataloader.verify.opened import read_opened
 
         scanned = reading.finish(keys, states)
-        libraries = open_libraries(prefix, scanned, targets, options, cache, learnt)
+        opened = open_libraries(prefix, scanned, targets, options, cache, learnt)
         groundwork = beside.result()
         now = reading.finish(groundwork.keys, groundwork.states)
-        if now != scanned:
-            libraries = open_libraries(prefix, now, targets, options, cache, learnt)
+        others = [file for file in now if file not in scanned]
+        if len(now) - len(others) < len(scanned):  # some are gone, or are not what they were
+            opened = open_libraries(prefix, now, targets, options, cache, learnt)
+        elif others:
+            opened = open_more(prefix, opened, others)
     by_soname = ((file.path, file.key, file.facts.soname or "") for file in now if file.facts)
     learnt.opened.update(read_opened(prefix, by_soname, groundwork.openings, {**learnt.opened, **groundwork.opened}))
     if options.hashes:
         learnt.libraries = groundwork.libraries
-    inspections = [inspect(each, libraries.disk, groundwork, learnt.opened, options) for each in libraries.bare]
-    return Survey(groundwork=groundwork, scanned=now, disk=libraries.disk, inspections=inspections)
+    inspections = [inspect(each, opened.disk, groundwork, learnt.opened, options) for each in opened.bare]
+    return Survey(groundwork=groundwork, scanned=now, disk=opened.disk, inspections=inspections)

@@ -38,13 +38,17 @@ class Disk:
         self._asked = Asked()
         self._generation = 0  # of _asked
         self._paths: dict[FileId, str] = {}
-        self._scanned = [file.file_id for file in scanned if file.facts]
+        self._scanned: list[FileId] = []
+        self.add(prefix, scanned)
+
+    def add(self, prefix: Path, scanned: Sequence[ScannedFile]) -> None:
+        """Take these for files of the prefix, too."""
+        self._scanned += [file.file_id for file in scanned if file.facts]
         for file in scanned:
             path = str(prefix / file.path)
             image = Image(file_id=file.file_id, facts=file.facts, problem=file.problem, key=file.key)
-            self._images[image.file_id] = image
-            self._by_path[path] = image
-            self._paths[image.file_id] = path
+            self._by_path[path] = self._images.setdefault(file.file_id, image)
+            self._paths[file.file_id] = path
 
     def image(self, path: str) -> Image | None:
         """See :class:`dataloader.verify.link_map.Files`."""
