@@ -180,6 +180,50 @@ def test_one_more_link_to_a_file_is_no_reason_to_read_it_again(prefix: Path, tmp
     assert hashed() == true
 
 
+def test_hashes_that_were_damaged_are_made_again(prefix: Path, tmp_path: Path) -> None:
+    cache = FactsCache(tmp_path / "cache")
+    installed, tree = read_installed(prefix), walk(prefix)
+    digests, known = hash_recorded(prefix, installed, tree, FileHashes())
+    known.store(cache, prefix)
+    assert FileHashes.load(cache, prefix).digests == known.digests
+    assert FileHashes.load(cache, prefix).earlier() == known.earlier() != {}
+
+    for suffix in (".hashes", ".inodes"):
+        path = cache.path_of(prefix, suffix)
+        assert path is not None
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+    damaged = FileHashes.load(cache, prefix)
+    assert (damaged.tree, damaged.earlier()) == ("", {})
+    assert hash_recorded(prefix, installed, tree, damaged)[0] == digests
+
+
+@pytest.mark.parametrize("change", ["one more", "another", "one less"])
+def test_libraries_that_came_since_are_judged(prefix: Path, tmp_path: Path, change: str) -> None:
+    first, second = prefix / SITE / "pkg" / "libpkg.so", prefix / SITE / "pkg" / "libsecond.so"
+    make_library(second)
+    options = VerifyOptions(cache=tmp_path / "cache")
+
+    def missing() -> dict[str, bool]:
+        verdicts = verify_prefix(prefix, target=detect_target(), options=options).verdicts
+        return {verdict.path.rpartition("/")[2]: verdict.loads for verdict in verdicts}
+
+    assert missing() == {"libpkg.so": False, "libsecond.so": True}
+    gone = make_library(tmp_path / "libgone.so.2", soname="libgone.so.2")
+    match change:
+        case "one more":
+            make_library(prefix / SITE / "pkg" / "libnew.so", needs=[gone])
+            assert missing() == {"libnew.so": False, "libpkg.so": False, "libsecond.so": True}
+        case "another":
+            make_library(second, needs=[gone])
+            assert missing() == {"libpkg.so": False, "libsecond.so": False}
+        case "one less":
+            first.unlink()
+            assert missing() == {"libsecond.so": True}
+
+
 def test_rehash_reads_what_was_made_to_look_unchanged(prefix: Path, tmp_path: Path) -> None:
     init = prefix / SITE / "pkg" / "__init__.py"
     cache = tmp_path / "cache"

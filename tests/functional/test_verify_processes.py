@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from dataloader.verify.files import walk
+from dataloader.verify.installed import read_installed
 from tests.helpers.elf import make_library, needs_gcc
+from tests.helpers.prefixes import SITE, register
 
 pytestmark = needs_gcc
 
@@ -164,6 +167,39 @@ def test_a_process_that_nobody_hears_ends() -> None:
     more_than_a_pipe_holds = "from dataloader.verify.beside import Beside\nwith Beside(lambda: bytes(1 << 20)): pass"
 
     assert run(more_than_a_pipe_holds) == ""
+
+
+def test_a_fork_may_ask_for_what_its_parent_began(prefix: Path) -> None:
+    program = (
+        "import os, sys; from dataloader.verify.beside import Beside; from dataloader.verify.files import walk;"
+        "tree = Beside(lambda: (os.getpid(), walk(sys.argv[1])));"
+        "inner = Beside(lambda: (os.getpid(), tree.result()));"
+        "who, (first, seen) = inner.result(); tree.__exit__();"
+        "print(len({os.getpid(), who, first}), seen.digest == walk(sys.argv[1]).digest)"
+    )
+
+    assert run(program, str(prefix)) == "3 True\n"
+
+
+def test_what_is_asked_for_last_stands_back() -> None:
+    program = (
+        "import os; from dataloader.verify.beside import BEHIND, Beside;"
+        "base = os.nice(0); behind = Beside(lambda: os.nice(0), niceness=BEHIND); even = Beside(lambda: os.nice(0));"
+        "print(behind.result() - base == BEHIND, even.result() - base)"
+    )
+
+    assert run(program) == "True 0\n"
+
+
+def test_packages_reach_another_process_as_they_are(prefix: Path) -> None:
+    (prefix / SITE).mkdir(parents=True)
+    odd = 'odd, "name".py'
+    register(prefix, "one", "1.0", files={"one/__init__.py": "", odd: ""}, requires=["two>=1"])
+    register(prefix, "none", "2.0")
+    installed = read_installed(prefix)
+
+    assert pickle.loads(pickle.dumps(installed)) == installed
+    assert [len(package.files) for package in installed.packages] == [2, 4]
 
 
 def test_helpers_read_what_one_process_reads(prefix: Path, tmp_path: Path) -> None:
