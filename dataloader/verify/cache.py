@@ -71,6 +71,7 @@ class Learnt:
         self.opened = opened or {}
         """As :func:`dataloader.verify.opened.read_opened` gives it."""
         self.kept = self.extent()
+        """As it stands in the cache."""
 
     def extent(self) -> object:
         """Tells whether there is something to keep: what was learnt of lookups only ever grows."""

@@ -21,6 +21,7 @@ _KINDS: Final[Mapping[int, CodeKind]] = {1: "ptx", 2: "cubin"}
 _ARCH_SPECIFIC: Final = 1 << 20
 _FAMILY_SPECIFIC: Final = 1 << 21
 """Bits of the entry's flags, as nvcc 13.0 writes them for ``-arch sm_90a`` and ``sm_100f``."""
+_SPECIFIC: Final = _ARCH_SPECIFIC | _FAMILY_SPECIFIC
 SECTIONS: Final = (".nv_fatbin", "__nv_relfatbin")
 _MAX_ENTRIES: Final = 1 << 18
 _MAX_CONTAINERS: Final = 1 << 18
@@ -42,7 +43,7 @@ class Bytes(Protocol):
 
 CodeKind: TypeAlias = Literal["ptx", "cubin"]
 _Entry: TypeAlias = tuple[int, int, int]
-"""kind, arch, flags: as they stand in the file."""
+"""kind, arch, and those of the flags that tell for what it is specific: as they stand in the file."""
 
 
 class GpuCode(NamedTuple):
@@ -92,8 +93,7 @@ def read_gpu_code(data: Bytes, sections: Mapping[str, tuple[int, int]]) -> tuple
             entries: dict[_Entry, int] = {}
             _walk_containers(data, offset, min(offset + size, len(data)), entries)
             for (kind, arch, flags), count in entries.items():
-                if kind in _KINDS and 10 <= arch < 10_000:
-                    found[_KINDS[kind], f"{arch}{_suffix(flags)}"] += count
+                found[_KINDS[kind], f"{arch}{_suffix(flags)}"] += count
     return tuple(sorted(GpuCode(kind, arch, count) for (kind, arch), count in found.items()))
 
 
@@ -124,8 +124,9 @@ def _walk_entries(data: Bytes, offset: int, end: int, found: dict[_Entry, int]) 
         if len(piece) < least:
             return
         kind, header, size, arch, flags = unpack(piece)
-        entry = (kind, arch, flags)
-        found[entry] = found.get(entry, 0) + 1
+        if kind in _KINDS and 10 <= arch < 10_000:
+            entry = (kind, arch, flags & _SPECIFIC)
+            found[entry] = found.get(entry, 0) + 1
         if header < least:
             return
         offset += header + size

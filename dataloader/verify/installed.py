@@ -11,8 +11,7 @@ import json
 import marshal
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -38,13 +37,6 @@ class RecordedFile(NamedTuple):
     def sha256(self) -> str | None:
         """Hex digest of the file as installed; ``None`` where none was recorded."""
         return None if self.recorded is None else hex_digest(self.recorded)
-
-
-def recorded_files(
-    paths: Iterable[str], recorded: Iterable[str | None], sizes: Iterable[int | None]
-) -> tuple[RecordedFile, ...]:
-    """Files of which the columns are known, in half the time that one call for each would take."""
-    return tuple(map(partial(tuple.__new__, RecordedFile), zip(paths, recorded, sizes, strict=True)))
 
 
 def hex_digest(recorded: str) -> str:
@@ -89,7 +81,7 @@ class InstalledPackage(NamedTuple):
 
 def _package(about: Mapping[str, Any], columns: bytes) -> InstalledPackage:
     paths, recorded, sizes = marshal.loads(columns) or ((), (), ())  # noqa: S302 - by this program, just now
-    return InstalledPackage(files=recorded_files(paths, recorded, sizes), **about)
+    return InstalledPackage(files=tuple(map(RecordedFile, paths, recorded, sizes)), **about)
 
 
 class Installed(NamedTuple):
@@ -188,11 +180,10 @@ def parse_record(text: str, base: str) -> tuple[RecordedFile, ...]:
     # A name with a comma or a quotation mark is quoted; nearly no RECORD has one.
     rows = list(csv.reader(lines)) if '"' in text else [line.rsplit(",", 2) for line in lines]
     rows = [row if len(row) == 3 else [*row, "", ""] for row in rows if row and row[0]]
-    return recorded_files(
-        [inside(base, row[0]) for row in rows],
-        [_record_hash(row[1]) if row[1] else None for row in rows],
-        [int(row[2]) if row[2].isdigit() and len(row[2]) < 20 else None for row in rows],
-    )
+    paths = [inside(base, row[0]) for row in rows]
+    recorded = [_record_hash(row[1]) if row[1] else None for row in rows]
+    sizes = [int(row[2]) if row[2].isdigit() and len(row[2]) < 20 else None for row in rows]
+    return tuple(map(RecordedFile, paths, recorded, sizes))
 
 
 def _record_hash(text: str) -> str | None:

@@ -87,7 +87,8 @@ def survey(
         opened = open_libraries(prefix, scanned, targets, options, cache, learnt)
         groundwork = beside.result()
         now = reading.finish(groundwork.keys, groundwork.states)
-        others = [file for file in now if file not in scanned]
+        known = {file.path: file for file in scanned}
+        others = [file for file in now if known.get(file.path) != file]
         if len(now) - len(others) < len(scanned):  # some are gone, or are not what they were
             opened = open_libraries(prefix, now, targets, options, cache, learnt)
         elif others:

@@ -1,0 +1,44 @@
+"""What a stored wheel says of its libraries before they are linked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dataloader.install.hashing import hex_digest, record_digest
+from dataloader.install.recipe import Recipe, StoredFile
+from dataloader.install.store import StoredWheel
+
+
+def stored(folder: Path, *names: str) -> StoredWheel:
+    """A wheel of these files, each of which holds its own name."""
+    files = []
+    for name in names:
+        path = folder / "files" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        status = path.stat()
+        digest = record_digest(path)
+        files.append(StoredFile("platlib", name, name, digest, status.st_size, status.st_mtime_ns, False))
+    recipe = Recipe(
+        name="pkg", version="1.0", dist_info="d", root_scheme="platlib", files=tuple(files), entry_points=()
+    )
+    return StoredWheel(sha256="0" * 64, layer=folder, files=folder / "files", recipe=recipe)
+
+
+def test_libraries_are_named_with_their_hashes(tmp_path: Path) -> None:
+    wheel = stored(tmp_path, "pkg/_x.abi3.so", "pkg.libs/libx-1.so.2.3", "pkg/__init__.py", "pkg/x.so.txt")
+
+    assert dict(wheel.libraries()) == {
+        str(path): hex_digest(path) for path in (wheel.files / "pkg/_x.abi3.so", wheel.files / "pkg.libs/libx-1.so.2.3")
+    }
+
+
+def test_nothing_is_said_of_what_was_changed_or_is_gone(tmp_path: Path) -> None:
+    wheel = stored(tmp_path, "same.so", "longer.so", "later.so", "gone.so")
+    (wheel.files / "longer.so").write_text("longer than it was")
+    before = (wheel.files / "later.so").stat()
+    os.utime(wheel.files / "later.so", ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))
+    (wheel.files / "gone.so").unlink()
+
+    assert [Path(path).name for path, _ in wheel.libraries()] == ["same.so"]
