@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-BEHIND: Final = 5
-"""Niceness of what is asked for last. It gets a quarter of what others get, who may be none of ours."""
+BEHIND: Final = 10
+"""Niceness of what is asked for last: it gets a tenth of what others get."""
 
 
 class Beside(Generic[T]):

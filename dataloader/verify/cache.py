@@ -125,7 +125,7 @@ class FactsCache:
         path = self._entry(key)
         if path is not None:
             line = json.dumps(facts_to_dict(facts), sort_keys=True).encode()
-            keep_file(path, line + b"\n" + b"\0".join(sorted(undefined)))
+            keep_file(path, line + b"\n" + b"\0".join(undefined))
 
     def path_of(self, prefix: Path, suffix: str) -> Path | None:
         """Where something is kept of one prefix."""
