@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from dataloader.lockfile.model import CondaPackage, Lockfile
 from dataloader.proving import Judgement, Question, judge_tree, read_ahead
+from dataloader.subprogram import command_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -87,13 +88,9 @@ def _is_pure(lock: Lockfile) -> bool:
 def _start() -> Judge:
     import subprocess
 
-    # Without site, which takes 10 ms: it is told where modules are.
-    options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
-    program = "import sys; sys.path[:] = sys.argv[1:]; from dataloader.prover import main; main()"
-    command = [sys.executable, *options, "-c", program, *(path or os.getcwd() for path in sys.path)]  # noqa: PTH109
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     try:
-        return _Aside(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing))
+        return _Aside(subprocess.Popen(command_of(__name__), stdin=pipe, stdout=pipe, stderr=nothing))
     except OSError:
         return Judge()
 

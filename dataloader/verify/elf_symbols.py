@@ -168,9 +168,8 @@ class SymbolTable:
     def undefined(self) -> frozenset[bytes]:
         """``name`` or ``name@version`` of undefined symbols that are not weak."""
         suffixes = {index: b"@" + name for index, name in self._versions.items() if name and index > 1}
-        indexes, without = self._indexes, b""
-        rows = self._named(self._undefined())
-        return frozenset(name + suffixes.get(indexes[row] & 0x7FFF, without) for row, name in rows)
+        indexes, rows = self._indexes, self._named(self._undefined())
+        return frozenset(name + suffixes.get(indexes[row] & 0x7FFF, b"") for row, name in rows)
 
     def _undefined(self) -> Iterator[tuple[int, int]]:
         """Row, and position of the name, of each symbol without a section that is neither local nor weak."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from dataloader.subprogram import command_of
 from dataloader.verify.ahead import fork
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import ElfFacts, read_elf
@@ -103,9 +103,8 @@ def start_helper(cache: FactsCache, others: Sequence[Helper]) -> Helper:
     os.close(answers)
     import subprocess
 
-    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("worker.py"))]
     worker = subprocess.Popen(
-        [*command, str(cache.root), str(Path(__file__).parents[2])],
+        command_of("dataloader.verify.worker", str(cache.root)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -5,7 +5,6 @@ Reads any prefix: a virtual environment, a conda or pixi environment, a director
 
 from __future__ import annotations
 
-import binascii
 import csv
 import json
 import marshal
@@ -16,9 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from dataloader.core_metadata import parse_headers
+from dataloader.install.hashing import encode, hexadecimal
 from dataloader.verify.files import read_regular
-
-_URLSAFE = str.maketrans("-_", "+/")
 
 Kind: TypeAlias = Literal["pypi", "conda"]
 
@@ -43,13 +41,12 @@ def hex_digest(recorded: str) -> str:
     """SHA-256 in hex digits, of ``sha256=`` and base64 without padding, or of hex digits themselves."""
     if not recorded.startswith("sha256="):
         return recorded
-    return binascii.a2b_base64(recorded[7:].translate(_URLSAFE) + "=").hex()
+    return hexadecimal(recorded[7:])
 
 
-def record_digest(hexadecimal: str) -> str:
+def record_digest(digits: str) -> str:
     """The inverse: as RECORD writes it."""
-    text = binascii.b2a_base64(bytes.fromhex(hexadecimal), newline=False).decode()
-    return "sha256=" + text.rstrip("=").replace("+", "-").replace("/", "_")
+    return "sha256=" + encode(bytes.fromhex(digits))
 
 
 class InstalledPackage(NamedTuple):
@@ -74,7 +71,7 @@ class InstalledPackage(NamedTuple):
         return f"{self.name} {self.version}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For another process of this program. Files go in columns: as objects they would take ten times as long."""
+        """For another process of this program. Files go in columns: as objects they would take four times as long."""
         about = {name: value for name, value in self._asdict().items() if name != "files"}
         return _package, (about, marshal.dumps(tuple(zip(*self.files, strict=True)), 2))
 

@@ -66,12 +66,15 @@ def survey(
     """
     remember, learnt = learnt is not None, learnt or Learnt()
     records: Callable[[], Records] = partial(read_records, prefix, walked, options, cache, remember=remember)
-    states = states_of(prefix, learnt.libraries) if options.hashes and not options.rehash else {}
-    keys: Mapping[str, str] = recall_keys(states, learnt.libraries)
-    niceness = BEHIND  # to read libraries and to open them takes longer, and the groundwork is asked for after that
+    keys: Mapping[str, str]
     if libraries:
         states = states_of(prefix, libraries)
-        keys, niceness = {path: libraries[path] for path in states}, 0  # they were read
+        keys = {path: libraries[path] for path in states}
+    else:
+        states = states_of(prefix, learnt.libraries) if options.hashes and not options.rehash else {}
+        keys = recall_keys(states, learnt.libraries)
+    # To read libraries and to open them takes longer, and the groundwork is asked for after that.
+    niceness = 0 if libraries else BEHIND
     if not keys:
         read = records()
         records, keys, states = (lambda: read), read.keys, read.tree.elf_states()

@@ -12,8 +12,3 @@ def main(cache_root: str) -> None:
     from dataloader.verify.helpers import serve
 
     serve(FactsCache(Path(cache_root)), sys.stdin, sys.stdout)
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, sys.argv[2])
-    main(sys.argv[1])
