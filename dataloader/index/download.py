@@ -32,8 +32,8 @@ _TELL_EVERY = 0.2
 _SOON = 60.0
 """Seconds. Bytes that are used as they come are kept for a later run only while more than this is left to wait for:
 what comes quickly can come again, and writing it twice would take as long as receiving it."""
-_TELLING = 4 << 20
-"""Bytes after which the rate of a connection can be told."""
+_TELLING, _TELLING_SECONDS = 4 << 20, 2.0
+"""Bytes, and seconds, after which the rate of a connection can be told; what is here before never was in a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,8 +209,11 @@ class _Transfer:
                     piece, held = buffer[:held], 0  # what cannot be kept is not tried twice
                     self._keep(piece)
                     told = time.monotonic()
-                    if pace.is_quick(part.size, told):
-                        part.let_go()
+                    match pace.is_quick(part.size, told):
+                        case True:
+                            part.let_go()
+                        case False:
+                            part.keep()
         except httpx.RemoteProtocolError as error:
             message = f"The download of {redact(address)} broke off after {part.size + held} bytes."
             raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True) from error
@@ -260,11 +263,14 @@ class _Pace(NamedTuple):
     """Bytes of the whole file; no more than ``resumed_at`` if the server does not tell."""
     began: float
 
-    def is_quick(self, size: int, now: float) -> bool:
-        """Whether the rest will be here soon."""
-        came = size - self.resumed_at
-        is_told = came >= _TELLING and self.total > self.resumed_at
-        return is_told and (self.total - size) * (now - self.began) < _SOON * came
+    def is_quick(self, size: int, now: float) -> bool | None:
+        """Whether the rest will be here soon; ``None`` while that cannot be told."""
+        came, seconds = size - self.resumed_at, now - self.began
+        if self.total <= self.resumed_at:
+            return False
+        if came < _TELLING and seconds < _TELLING_SECONDS:
+            return None
+        return (self.total - size) * seconds < _SOON * came
 
 
 def _range_headers(wanted: Wanted, part: Part) -> dict[str, str]:

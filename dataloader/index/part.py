@@ -7,7 +7,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -38,17 +38,22 @@ class Part:
     etag: str | None = None
     """The version of the file that the bytes are of, if a server named it."""
     is_kept: bool = True
-    """Whether the file has all bytes; else only the sink got them."""
+    """Whether the file, or the memory, has all bytes; else only the sink got them."""
+    in_memory: list[bytes] | None = None
+    """The bytes so far where there is a sink and it is not clear yet whether a file of them is worth its while."""
 
     def take_over(self) -> None:
         """Hash what an earlier run left."""
         self.file.seek(0)
         while chunk := self.file.read(BATCH):
             self._pass_on(chunk)
+        self._begin()
 
     def append(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
-        if self.is_kept:
+        if self.in_memory is not None:
+            self.in_memory.append(bytes(data))
+        elif self.is_kept:
             self.file.write(data)
         self._pass_on(data)
 
@@ -59,20 +64,34 @@ class Part:
         self.size = 0
         self.etag = None
         self.is_kept = True
+        self._begin()
         if self.sink is not None:
             self.sink.restart()
+
+    def keep(self) -> None:
+        """Write the bytes to the file, these and all that come."""
+        if self.in_memory is not None:
+            self.file.writelines(self.in_memory)
+            self.in_memory = None
 
     def let_go(self) -> None:
         """Leave the bytes to the sink alone."""
         if self.is_kept and self.sink is not None:
-            self._empty()
+            if self.in_memory is None:
+                self._empty()
+            self.in_memory = None
             self.is_kept = False
 
     def place(self, destination: Path) -> None:
         """Give the file its name, if it has the bytes."""
+        if self.in_memory is not None:
+            self.let_go()  # it was here before a file was worth its while
         if self.is_kept:
             self.file.flush()
             self.path.replace(destination)
+
+    def _begin(self) -> None:
+        self.in_memory = [] if self.sink is not None and not self.size else None
 
     def _pass_on(self, data: bytes | memoryview) -> None:
         self.hasher.update(data)
@@ -104,6 +123,10 @@ def open_part(destination: Path, sink: Sink | None) -> Iterator[Part]:
         except OSError:
             # A full disk is not helped by half a file.
             path.unlink(missing_ok=True)
+            raise
+        except BaseException:
+            with suppress(OSError):  # then less is resumed; what went wrong first is what counts
+                part.keep()
             raise
         finally:
             if private or part.size == 0 or not part.is_kept:

@@ -84,7 +84,7 @@ def prune_cache(cache_dir: Path, *, everything: bool = False) -> Removed:
             shutil.rmtree(path, ignore_errors=True)
     for path in sorted((cache_dir / "downloads").glob("*")):
         if path.suffix != ".lease" and (everything or is_abandoned(path)):
-            size += path.stat().st_size
+            size += path.lstat().st_size
             path.unlink()
             names.append(path.name)
     return Removed(names=tuple(names), size=size)

@@ -1,6 +1,7 @@
-"""One at a time: a lease file with a heartbeat, which works where ``flock`` is missing or faked (network file systems).
+"""One at a time: a lease with a heartbeat, which works where ``flock`` is missing or faked (network file systems).
 
-The holder creates the file exclusively and touches it every few seconds. A waiter takes over when the holder is known
+The holder makes a symbolic link (or, where there are none, a file) that nobody else has made, and touches it every few
+seconds. A waiter takes over when the holder is known
 to be dead, or when the file's time has stood still for long enough by the waiter's own clock. The lease saves work and
 protects half-made trees; that an environment is whole never depends on it.
 """
@@ -8,18 +9,16 @@ protects half-made trees; that an environment is whole never depends on it.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import threading
 import time
-import uuid
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from dataloader.errors import PrefixBusy
-from dataloader.install.owner import identity, is_dead
+from dataloader.install.owner import is_dead, pid_of, signed
 from dataloader.reporter import Reporter
 
 HEARTBEAT_SECONDS = 2.0
@@ -37,7 +36,7 @@ class Lease:
         self._what = what
         self._reporter = reporter
         self._wait_seconds = wait_seconds
-        self._token = uuid.uuid4().hex
+        self._token = signed("")
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -75,25 +74,25 @@ class Lease:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        if _read(self._path).get("token") == self._token:
+        if _token(_read(self._path)) == self._token:
             self._path.unlink(missing_ok=True)
 
     def _create(self) -> bool:
         try:
-            _put(self._path, {"token": self._token, "host": os.uname().nodename, "owner": identity()})
+            _put(self._path, f"{self._token}@{os.uname().nodename}")
         except FileExistsError:
             return False
         return True
 
     def _take_away(self, watch: _Watch) -> None:
-        """Remove a dead holder's file. The rename lets one waiter win; a file that is not the dead one's goes back."""
+        """Remove a dead holder's lease. The rename lets one waiter win; one that is not the dead one's goes back."""
         aside = self._path.with_name(f"{self._path.name}-{self._token}")
         try:
             self._path.rename(aside)
         except FileNotFoundError:
             return
         content = _read(aside)
-        if content.get("token") != watch.token:
+        if _token(content) != watch.token:
             with suppress(FileExistsError):
                 _put(self._path, content)  # not by a link or a rename: some volumes have no links, and renames replace
         aside.unlink(missing_ok=True)
@@ -101,10 +100,10 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            if _read(self._path).get("token", self._token) != self._token:
+            if _token(_read(self._path)) not in {self._token, ""}:
                 return  # taken over while this process was stopped: the new holder must beat for itself
             with suppress(OSError):  # a volume that is away for a moment; the next beat comes soon
-                os.utime(self._path)
+                os.utime(self._path, follow_symlinks=False)
 
 
 class _Watch:
@@ -112,7 +111,7 @@ class _Watch:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.token: object = None
+        self.token = ""
         self.reset()
 
     def reset(self) -> None:
@@ -122,34 +121,61 @@ class _Watch:
 
     def holder(self) -> str:
         """Who it is, for people."""
-        content = _read(self._path)
-        owner = content.get("owner")
-        pid = owner.get("pid", "?") if isinstance(owner, dict) else "?"
-        return f"process {pid} on {content.get('host', 'an unknown machine')}"
+        token, _, host = _read(self._path).partition("@")
+        return f"process {pid_of(token) or '?'} on {host or 'an unknown machine'}"
 
     def holder_is_gone(self) -> bool:
         """Whether the holder has died, as far as can be told from here."""
-        content = _read(self._path)
+        token = _token(_read(self._path))
         try:
-            beat = self._path.stat().st_mtime_ns
+            beat = self._path.lstat().st_mtime_ns
         except OSError:
             return False
-        if beat != self._beat or content.get("token") != self.token:
-            self._beat, self.token, self._since = beat, content.get("token"), time.monotonic()
-        dead = is_dead(content.get("owner"))
+        if beat != self._beat or token != self.token:
+            self._beat, self.token, self._since = beat, token, time.monotonic()
+        dead = is_dead(token)
         return dead if dead is not None else time.monotonic() - self._since > STALE_SECONDS
 
 
-def _put(path: Path, content: dict[str, object]) -> None:
-    """Create the file; FileExistsError where there is one."""
+def _put(path: Path, content: str) -> None:
+    """Make the lease; FileExistsError where there is one.
+
+    A link has its content from the first moment, and one that is short no block of its own: to remove it never waits
+    for the disk (ext4 that is mounted with ``discard`` and without a journal waits for each block that is given back).
+    """
+    try:
+        path.symlink_to(content)
+    except FileExistsError:
+        raise
+    except OSError:  # there are volumes without
+        _write(path, content)
+        return
+    try:
+        os.utime(path, follow_symlinks=False)
+    except OSError:  # it could not be touched
+        path.unlink()
+        _write(path, content)
+
+
+def _write(path: Path, content: str) -> None:
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump(content, stream)
+        stream.write(content)
 
 
-def _read(path: Path) -> dict[str, object]:
+def _read(path: Path) -> str:
+    """Token and host of the holder; empty if it is gone, or not yet written."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}  # gone, or not yet written
-    return content if isinstance(content, dict) else {}
+        return str(path.readlink())
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        pass  # a file
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _token(content: str) -> str:
+    return content.partition("@")[0]

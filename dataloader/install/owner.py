@@ -15,18 +15,21 @@ _PATIENCE = 24 * 3600.0
 _SIGNATURE = re.compile(r"\.(\d+)-(\d+)-([0-9a-f]{8})")
 
 
-def identity() -> dict[str, str | int]:
-    """This process. A process id alone means nothing in another boot or pid namespace, or once it is reused."""
-    return {"boot": _boot(), "namespace": _namespace(), "pid": os.getpid(), "started": _started(os.getpid()) or ""}
+def is_dead(signature: str) -> bool | None:
+    """Whether who signed it (``signed``) has ended; ``None`` where this machine cannot tell.
+
+    A process id alone means nothing in another boot or pid namespace, or once it is reused.
+    """
+    found = _SIGNATURE.search(signature)
+    if found is None or found[3] != _machine():
+        return None
+    return _started(int(found[1])) != found[2]
 
 
-def is_dead(owner: object) -> bool | None:
-    """Whether that process has ended; ``None`` where this machine cannot tell."""
-    if not isinstance(owner, dict) or not isinstance(owner.get("pid"), int):
-        return None
-    if owner.get("boot") != _boot() or owner.get("namespace") != _namespace():
-        return None
-    return _started(owner["pid"]) != owner.get("started")
+def pid_of(signature: str) -> int | None:
+    """The id of the process that signed it, by its own count."""
+    found = _SIGNATURE.search(signature)
+    return int(found[1]) if found else None
 
 
 def signed(name: str) -> str:
@@ -37,9 +40,9 @@ def signed(name: str) -> str:
 
 def is_abandoned(path: Path) -> bool:
     """Whether nobody is at work on something of a signed name any more."""
-    found = _SIGNATURE.search(path.name)
-    if found and found[3] == _machine():
-        return _started(int(found[1])) != found[2]
+    dead = is_dead(path.name)
+    if dead is not None:
+        return dead
     try:
         return time.time() - path.stat().st_mtime > _PATIENCE
     except OSError:

@@ -8,12 +8,12 @@ beside   .env.dataloader-lease    inside   env/.dataloader/lease     who is at w
 from __future__ import annotations
 
 import os
-import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.errors import PrefixError
+from dataloader.install.mounts import mounts
 
 OWN_FOLDER = ".dataloader"
 """The folder of an environment that belongs to us."""
@@ -57,8 +57,8 @@ def place_of(prefix: Path) -> Place:
     """
     real = Path(os.path.realpath(prefix)) if prefix.is_symlink() else prefix.parent.resolve() / prefix.name
     real.parent.mkdir(parents=True, exist_ok=True)
-    mounts = _mount_points()
-    below = sorted(path for path in mounts if path.startswith(f"{real}/"))
+    mounted = mounts()
+    below = sorted(path for path in mounted if path.startswith(f"{real}/"))
     if below:
         raise PrefixError(
             f"{real} has other volumes mounted inside it.",
@@ -66,16 +66,7 @@ def place_of(prefix: Path) -> Place:
             causes=tuple(below),
             suggestions=("Unmount them while the environment is changed, or mount them elsewhere.",),
         )
-    inside = real.is_dir() and (str(real) in mounts or not os.access(real.parent, os.W_OK | os.X_OK))
+    inside = real.is_dir() and (str(real) in mounted or not os.access(real.parent, os.W_OK | os.X_OK))
     if inside:
         (real / OWN_FOLDER).mkdir(exist_ok=True)
     return Place(prefix=real, inside=inside)
-
-
-def _mount_points() -> set[str]:
-    """Where volumes are mounted (proc_pid_mountinfo(5)); bind mounts of one file system are told by nothing else."""
-    try:
-        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return set()
-    return {re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[4]) for line in lines}

@@ -30,9 +30,10 @@ def library_folders(root: str, paths: Iterable[str], versions: Mapping[str, str]
     """
     libraries: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        name = posixpath.basename(path)
-        if ".so" in name:
-            libraries[name].append(path)
+        if ".so" in path:
+            name = posixpath.basename(path)
+            if ".so" in name:
+                libraries[name].append(path)
     folders: dict[str, None] = {}
     for opening in _openings():
         if opening["by"] not in libraries or not _applies(opening, versions):

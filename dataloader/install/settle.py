@@ -2,7 +2,8 @@
 
 An rclone mount uploads files some seconds after they are closed. A directory that is renamed before cannot be read for
 that time; one that is renamed while files of it are on their way loses these for good, for they arrive under the old
-name. Nothing on the mount tells how far it is. So small directories are written after the folder, and one after the
+name. Nothing on the mount tells how far it is. So, but for file systems that are known to write to the file and not to
+its path, small directories are written after the folder, and one after the
 other renamed: once one of them can be read at once, what was written before it is there, and the folder can follow.
 """
 
@@ -18,7 +19,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dataloader.errors import TryAgain
+from dataloader.install.mounts import file_system
 from dataloader.reporter import Reporter
+
+_BY_FILE = frozenset(
+    ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "nfs", "nfs4", "overlay", "tmpfs", "xfs", "zfs")
+)
+"""File systems of the kernel that write a file's bytes to that file, whatever it is called meanwhile. A scout there is
+for nothing, and not for free: ext4 that is mounted with ``discard`` and without a journal waits for the disk, seconds
+where that is busy, when a directory is removed."""
 
 _PATIENCE = 300.0
 """Seconds without any progress. The delay of the file systems in question is a few; large files take their time."""
@@ -41,8 +50,7 @@ async def settle(folder: Path, reporter: Reporter) -> dict[str, int]:
     Raises:
         TryAgain: it is not, and for minutes no more of it has come to light (``volume-unsettled``).
     """
-    scout = await asyncio.to_thread(_send_scout, folder)
-    if await asyncio.to_thread(_has_arrived, scout):
+    if await asyncio.to_thread(_follows_renames, folder):
         return {}
     sizes = await asyncio.to_thread(_sizes, folder)
     aside = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}")
@@ -104,6 +112,11 @@ async def _moved(source: Path, target: Path) -> None:
             raise _unsettled(source)
         await asyncio.sleep(pause)
         pause = min(2 * pause, 2.0)
+
+
+def _follows_renames(folder: Path) -> bool:
+    """Whether what is written to ``folder``'s volume can be renamed at once."""
+    return file_system(folder) in _BY_FILE or _has_arrived(_send_scout(folder))
 
 
 def _send_scout(folder: Path) -> Path:

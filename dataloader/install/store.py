@@ -40,7 +40,7 @@ class StoredWheel:
     def libraries(self) -> Iterator[tuple[str, str]]:
         """Absolute path of what is named like a library, and SHA-256 in hex; not of what was changed since."""
         for file in self.recipe.files:
-            if is_library_name(file.source.rpartition("/")[2]):
+            if is_library_name(file.source):
                 path = self.files / file.source
                 with suppress(FileNotFoundError):  # whoever installs it says so
                     status = path.stat()
@@ -91,16 +91,18 @@ class WheelStore:
             sizes = await settle(temporary, reporter)
             try:
                 temporary.rename(final)
-                await wait_for_all(final, sizes)
             except OSError as error:
                 if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:  # else another process was quicker
                     raise
+            else:
+                await wait_for_all(final, sizes)
+                return StoredWheel(sha256=sha256, layer=self._writable, files=final / "files", recipe=recipe)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         stored = self.find(sha256)
         if stored is None:
             raise IntegrityError(
-                f"The wheel store under {self._writable} does not hold what was just written to it.",
+                f"The wheel store under {self._writable} does not hold what another process just wrote to it.",
                 code="cache-damaged",
                 suggestions=(f"Check the volume, then remove {final} and try again.",),
             )

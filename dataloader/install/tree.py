@@ -95,7 +95,7 @@ class Tree:
     def files_of(self, owner: str) -> list[NewFile]:
         """What ``owner`` will put into the tree: its claims, less what others have been preferred for."""
         files = self._claimed[owner]
-        if not any(file.path in self._contested for file in files):
+        if not self._contested:
             return files
         return [file for file in files if self.owners[file.path] == owner]
 
@@ -110,7 +110,7 @@ class Tree:
             file.path: hexadecimal(file.digest)
             for owner in self._claimed
             for file in self.files_of(owner)
-            if is_library_name(file.path.rpartition("/")[2])
+            if is_library_name(file.path)
         }
 
     def write(self, path: str, content: bytes, *, executable: bool = False) -> None:

@@ -104,6 +104,8 @@ class ArrivingWheel:
     def restart(self) -> None:
         """The wheel comes again from its first byte."""
         with self._lock:
+            if not self.size:
+                return
             self._stream.close()
             _empty(self._into)
             self._stream = ZipStream(os.fspath(self._into), self._pool, self._workers)

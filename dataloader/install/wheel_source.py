@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal, NamedTuple, cast
 import installer
 from installer.destinations import WheelDestination
 from installer.exceptions import InstallerError
-from installer.records import Hash, RecordEntry
+from installer.records import RecordEntry
 from installer.scripts import Script
 from installer.sources import WheelContentElement, WheelSource
 from installer.utils import Scheme, parse_metadata_file
@@ -22,6 +22,10 @@ from dataloader.install.recipe import EntryPoint, Recipe, StoredFile
 
 _WRITTEN_BY_INSTALLERS = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
 """Files of dist-info that say how this installation came about; a wheel's own are not taken."""
+
+
+_RECORDED = RecordEntry("", None, None)
+"""What installer would put into RECORD, which is written later."""
 
 
 class UnpackedFile(NamedTuple):
@@ -113,12 +117,12 @@ class _UnpackedWheel(WheelSource):
         info = f"{self.dist_info_dir}/"
         for path, member in self._members.items():
             # Bytecode in a wheel is a way to hide code: installer would warn of it and skip it too.
-            if "/__pycache__/" in f"/{path}":
+            if "__pycache__/" in path and "/__pycache__/" in f"/{path}":
                 continue
             if path.startswith(info) and path.removeprefix(info) in _WRITTEN_BY_INSTALLERS:
                 continue
-            # The destination wants the archive path only; it comes in the stream's place.
-            yield (path, f"sha256={member.digest}", str(member.size)), cast("BinaryIO", path), member.executable
+            # The destination wants the archive path only; it comes in the stream's place. It knows hash and size.
+            yield (path, "", ""), cast("BinaryIO", path), member.executable
 
 
 class _Recorder(WheelDestination):
@@ -137,14 +141,14 @@ class _Recorder(WheelDestination):
         # On POSIX a gui script is a console script.
         _, content = Script(name, module, attr, "console").generate("python", "posix")
         self.entry_points.append(EntryPoint(name, content.partition(b"\n")[2].decode()))
-        return RecordEntry(name, None, None)
+        return _RECORDED
 
     def write_file(self, scheme: Scheme, path: object, stream: BinaryIO, is_executable: bool) -> RecordEntry:
-        source, target = cast("str", stream), str(path)
+        source = cast("str", stream)
         member = self._members[source]
         shebang = scheme == "scripts" and _starts_with_python_shebang(self._root / source)
-        self.files.append(StoredFile(str(scheme), target, source, member.digest, member.size, member.mtime_ns, shebang))
-        return RecordEntry(target, Hash("sha256", member.digest), member.size)
+        self.files.append(StoredFile(scheme, str(path), source, member.digest, member.size, member.mtime_ns, shebang))
+        return _RECORDED
 
     def finalize_installation(
         self, scheme: Scheme, record_file_path: str, records: Iterable[tuple[Scheme, RecordEntry]]

@@ -137,7 +137,7 @@ def _read_wheel(path: Path, cache: FactsCache) -> ArchiveFacts:
         libraries: dict[str, ElfFacts] = {}
         malformed: dict[str, str] = {}
         for info in archive.infolist():
-            if info.is_dir() or not is_library_name(info.filename.rsplit("/", 1)[-1]):
+            if info.is_dir() or not is_library_name(info.filename):
                 continue
 
             @contextmanager
@@ -203,7 +203,7 @@ def _read_conda(path: Path, cache: FactsCache) -> ArchiveFacts:
         index, files, hashes = _conda_info(texts)
         libraries: dict[str, ElfFacts] = {}
         malformed: dict[str, str] = {}
-        wanted = [file.path for file in files if is_library_name(file.path.rsplit("/", 1)[-1])]
+        wanted = [file.path for file in files if is_library_name(file.path)]
         if not all(cache.has(hashes[name]) for name in wanted if hashes.get(name)):
             with _tar_zst(archive, package) as members:
                 _add_members(members, hashes, cache, libraries, malformed)
@@ -264,7 +264,7 @@ def _add_members(
     malformed: dict[str, str],
 ) -> None:
     for member in members:
-        if not member.isfile() or not is_library_name(member.name.rsplit("/", 1)[-1]):
+        if not member.isfile() or not is_library_name(member.name):
             continue
 
         @contextmanager
@@ -335,7 +335,7 @@ def _clashes(facts: ArchiveFacts, other: ArchiveFacts) -> list[Finding]:
     theirs = {file.path: file.sha256 for file in other.files}
     return [
         Finding(
-            severity="error" if is_library_name(file.path.rsplit("/", 1)[-1]) else "warning",
+            severity="error" if is_library_name(file.path) else "warning",
             kind="clobbered-path",
             path=file.path,
             message=f"{facts.name} and {other.name} both own this path with different content",

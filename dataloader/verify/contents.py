@@ -67,11 +67,11 @@ def _is_code(path: str) -> bool:
     folders = path.split("/")[:-1]
     if "tests" in folders or "test" in folders:
         return False
-    return path.endswith(".py") or is_library_name(path.rsplit("/", 1)[-1])
+    return path.endswith(".py") or is_library_name(path)
 
 
 def _changed(package: InstalledPackage, file: RecordedFile, evidence: str) -> Finding:
-    library = is_library_name(file.path.rsplit("/", 1)[-1])
+    library = is_library_name(file.path)
     return Finding(
         severity="error" if library else "warning",
         kind="file-changed",

@@ -257,9 +257,9 @@ def is_same(prefix: str | os.PathLike[str], folders: Iterable[str], packed: byte
     return part.pack() == packed
 
 
-def is_library_name(name: str) -> bool:
-    """``libx.so``, ``libx.so.1.2``, ``_x.abi3.so``."""
-    return name.endswith(".so") or (".so." in name and name.rsplit(".so.", 1)[1].replace(".", "").isdigit())
+def is_library_name(path: str) -> bool:
+    """``libx.so``, ``libx.so.1.2``, ``_x.abi3.so``, in any folder."""
+    return path.endswith(".so") or (".so." in path and path.rsplit(".so.", 1)[1].replace(".", "").isdigit())
 
 
 def _read_link(path: str) -> str:

@@ -401,11 +401,13 @@ def test_servers_that_go_away_in_turn_are_all_tried(case: Case) -> None:
     assert case.server.requests == []
 
 
-@pytest.fixture(params=["kept", "let go"])
+@pytest.fixture(params=["kept", "let go", "over before"])
 def telling(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether the rate of a connection is told before the wheel is over."""
-    if request.param == "let go":
+    """What is made of the rate of a connection, if it is told before the wheel is over."""
+    if request.param != "over before":
         monkeypatch.setattr(download_module, "_TELLING", 1 << 19)
+    if request.param == "kept":
+        monkeypatch.setattr(download_module, "_SOON", 0.0)
     return str(request.param)
 
 
@@ -466,6 +468,14 @@ def test_bytes_that_come_slowly_are_kept_for_a_later_run(case: Case, monkeypatch
     case.get(sink=sink)
     assert sink.content == case.wheel.read_bytes()
     assert case.server.requests[-1].headers["range"].startswith("bytes=")
+
+
+def test_what_came_too_early_to_be_judged_is_kept_when_it_breaks_off(case: Case) -> None:
+    case.server.fault("/files/*", Fault("truncate", after=HALF))
+    with pytest.raises(IndexUnavailable):
+        case.get(replace(SETTINGS, retries=0), sink=Collected())
+    (part,) = case.destination.parent.iterdir()
+    assert part.read_bytes() == case.wheel.read_bytes()[:HALF]
 
 
 def test_a_local_file_goes_to_a_sink_alone(case: Case) -> None:

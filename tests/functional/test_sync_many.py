@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import errno
 import os
 import subprocess
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dataloader.install import lease as lease_module
 from dataloader.install.lease import Lease
-from dataloader.install.owner import identity
+from dataloader.install.owner import signed
 from tests.helpers.locks import Heard, lock_of, options_for
 from tests.helpers.sync_process import Request, start
 from tests.helpers.wheels import make_wheel
@@ -76,8 +77,39 @@ def test_processes_that_cannot_see_each_other(tmp_path: Path) -> None:
     assert set(downloads(tmp_path / "log").values()) == {1}
 
 
-def hold(path: Path, owner: object) -> None:
-    path.write_text(json.dumps({"token": "theirs", "host": "elsewhere", "owner": owner}))
+ELSEWHERE = f"theirs.1-1-{'0' * 8}"
+"""Who signed on another machine."""
+
+
+def of_the_dead() -> str:
+    """The signature of a process of this machine that has ended."""
+    done = subprocess.Popen(["true"])
+    done.wait()
+    return signed("theirs").replace(f".{os.getpid()}-", f".{done.pid}-")
+
+
+@pytest.fixture(params=["link", "file"])
+def lease(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a lease may be, on a volume with and without symbolic links."""
+    if request.param == "file":
+
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "symlink", refuse)
+    return tmp_path / "lease"
+
+
+def hold(path: Path, token: str) -> None:
+    path.unlink(missing_ok=True)
+    try:
+        path.symlink_to(f"{token}@elsewhere")
+    except PermissionError:
+        path.write_text(f"{token}@elsewhere")
+
+
+def holder(path: Path) -> str:
+    return str(path.readlink()) if path.is_symlink() else path.read_text()
 
 
 def acquire(path: Path, wait_seconds: float = 5) -> float:
@@ -89,35 +121,69 @@ def acquire(path: Path, wait_seconds: float = 5) -> float:
     return asyncio.run(take())
 
 
-def test_lease_of_a_dead_process_is_taken_at_once(tmp_path: Path) -> None:
-    done = subprocess.Popen(["true"])
-    done.wait()
-    hold(tmp_path / "lease", {**identity(), "pid": done.pid, "started": "1"})
+def test_a_lease_says_who_holds_it(lease: Path) -> None:
+    async def take() -> None:
+        async with Lease(lease, "it", Heard(), 5):
+            assert f".{os.getpid()}-" in holder(lease)
+            assert holder(lease).endswith(f"@{os.uname().nodename}")
+            assert [each.name for each in lease.parent.iterdir()] == ["lease"]
 
-    assert acquire(tmp_path / "lease") < 1
+    asyncio.run(take())
+
+    assert not list(lease.parent.iterdir())
+
+
+def test_a_link_that_cannot_be_touched_is_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others would take it for a dead one's."""
+    utime = os.utime
+
+    def only_files(path: Path, **options: Any) -> None:
+        if path.is_symlink():
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        utime(path, **options)
+
+    monkeypatch.setattr(os, "utime", only_files)
+    monkeypatch.setattr(lease_module, "HEARTBEAT_SECONDS", 0.05)
+
+    async def take() -> None:
+        async with Lease(tmp_path / "lease", "it", Heard(), 5):
+            assert not (tmp_path / "lease").is_symlink()
+            before = (tmp_path / "lease").stat().st_mtime_ns
+            await asyncio.sleep(0.3)
+            assert (tmp_path / "lease").stat().st_mtime_ns > before
+
+    asyncio.run(take())
+
     assert not list(tmp_path.iterdir())
 
 
-def test_lease_whose_heart_has_stopped_is_taken_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lease_of_a_dead_process_is_taken_at_once(lease: Path) -> None:
+    hold(lease, of_the_dead())
+
+    assert acquire(lease) < 1
+    assert not list(lease.parent.iterdir())
+
+
+def test_lease_whose_heart_has_stopped_is_taken_after_a_while(lease: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "STALE_SECONDS", 0.6)
-    hold(tmp_path / "lease", {"boot": "another machine", "pid": 1})
+    hold(lease, ELSEWHERE)
 
-    assert 0.5 < acquire(tmp_path / "lease") < 3
+    assert 0.5 < acquire(lease) < 3
 
 
-def test_lease_that_beats_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lease_that_beats_is_not_taken(lease: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataloader.errors import PrefixBusy
 
     monkeypatch.setattr(lease_module, "STALE_SECONDS", 0.6)
-    hold(tmp_path / "lease", {"boot": "another machine", "pid": 1})
-    beat = subprocess.Popen(["sh", "-c", f"while true; do touch {tmp_path}/lease; sleep 0.1; done"])
+    hold(lease, ELSEWHERE)
+    beat = subprocess.Popen(["sh", "-c", f"while true; do touch -h {lease}; sleep 0.1; done"])
     try:
-        with pytest.raises(PrefixBusy):
-            acquire(tmp_path / "lease", wait_seconds=1.5)
+        with pytest.raises(PrefixBusy, match="process 1 on elsewhere"):
+            acquire(lease, wait_seconds=1.5)
     finally:
         beat.kill()
         beat.wait()
-    assert (tmp_path / "lease").exists()
+    assert holder(lease) == f"{ELSEWHERE}@elsewhere"
 
 
 def test_torn_lease_file_is_taken_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,50 +194,46 @@ def test_torn_lease_file_is_taken_after_a_while(tmp_path: Path, monkeypatch: pyt
 
 
 def test_lease_of_the_living_that_was_taken_by_mistake_is_put_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lease: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two waiters saw the dead holder; the slower one meets the quicker one's lease, where there are no links."""
     from dataloader.errors import PrefixBusy
 
-    done = subprocess.Popen(["true"])
-    done.wait()
-    path = tmp_path / "lease"
-    hold(path, {**identity(), "pid": done.pid, "started": "1"})
-    quicker = {"token": "quicker", "host": "here", "owner": identity()}
+    dead, quicker = of_the_dead(), signed("quicker")
+    hold(lease, dead)
     rename = Path.rename
 
     def after_the_quicker_one(self: Path, target: Path) -> Path:
-        if self == path and json.loads(path.read_bytes())["token"] == "theirs":
-            path.write_text(json.dumps(quicker))
+        if self == lease and holder(lease).startswith(dead):
+            hold(lease, quicker)
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", after_the_quicker_one)
     monkeypatch.delattr(os, "link")
 
     with pytest.raises(PrefixBusy):
-        acquire(path, wait_seconds=0.5)
+        acquire(lease, wait_seconds=0.5)
 
-    assert json.loads(path.read_bytes()) == quicker
-    assert [each.name for each in tmp_path.iterdir()] == ["lease"]
+    assert holder(lease) == f"{quicker}@elsewhere"
+    assert [each.name for each in lease.parent.iterdir()] == ["lease"]
 
 
-def test_lost_lease_is_not_kept_alive_for_its_new_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_lease_is_not_kept_alive_for_its_new_holder(lease: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "HEARTBEAT_SECONDS", 0.05)
 
     async def lose_it() -> None:
-        async with Lease(tmp_path / "lease", "it", Heard(), 5):
-            hold(tmp_path / "lease", {"boot": "another machine", "pid": 1})
-            os.utime(tmp_path / "lease", (1, 1))
+        async with Lease(lease, "it", Heard(), 5):
+            hold(lease, ELSEWHERE)
+            os.utime(lease, (1, 1), follow_symlinks=False)
             await asyncio.sleep(0.3)
 
     asyncio.run(lose_it())
 
-    assert (tmp_path / "lease").stat().st_mtime == 1
-    assert json.loads((tmp_path / "lease").read_bytes())["token"] == "theirs"
+    assert lease.lstat().st_mtime == 1
+    assert holder(lease) == f"{ELSEWHERE}@elsewhere"
 
 
 def test_half_made_entries_of_the_living_are_left_alone(tmp_path: Path) -> None:
-    from dataloader.install.owner import signed
     from dataloader.install.store import WheelStore
 
     done = subprocess.Popen(["true"])
