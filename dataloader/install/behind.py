@@ -11,6 +11,9 @@ from contextlib import contextmanager
 _FAR = 4 << 20
 """Bytes that wait to be worked on, at most; then who brings more waits too."""
 
+_WORTH_IT = 128 << 10
+"""Bytes of a call from which on it is left to another thread."""
+
 
 class Workers:
     """How many there are who have a processor's work each."""
@@ -60,7 +63,7 @@ class Behind:
             Exception: what it or an earlier one raised; no more of them is called.
         """
         # Nobody else sets the flag, so what is not at work stays so.
-        if not self._is_at_work and not self._workers.are_few():
+        if not self._is_at_work and (size < _WORTH_IT or not self._workers.are_few()):
             self._check()
             try:
                 function()
