@@ -46,7 +46,7 @@ class Question(NamedTuple):
     facts: Path
     """Directory of verify's facts cache."""
     libraries: Mapping[str, str]
-    """Path, relative to the tree, of what is named like a library -> SHA-256 in hex, where it is known."""
+    """Path, relative to the tree, of what is named like a library -> key of its facts, where it is known."""
 
 
 class Judgement(NamedTuple):
@@ -87,7 +87,7 @@ def judge_tree(question: Question) -> Judgement:
     from dataloader.verify.run import inspect_prefix
 
     tree, lock, targets, facts, libraries = question
-    options = VerifyOptions(cache=facts, hashes=False, fresh=True, library_path=activation(tree).library_path)
+    options = VerifyOptions(cache=facts, hashes=False, library_path=activation(tree).library_path)
     found: list[Contradiction] = []
     rest: list[Finding] = []
     with Beside(partial(walk, tree)) as walking:
@@ -104,13 +104,13 @@ def read_ahead(libraries: Mapping[str, str], facts: Path) -> None:
     """Read what a tree will hold into the facts cache.
 
     Args:
-        libraries: Absolute path -> SHA-256 in hex.
+        libraries: Absolute path -> key of its facts.
     """
     from dataloader.verify.cache import FactsCache
     from dataloader.verify.files import states_of
     from dataloader.verify.scan import Reading
 
-    root, keys = Path("/"), {path.lstrip("/"): digest for path, digest in libraries.items()}
+    root, keys = Path("/"), {path.lstrip("/"): key for path, key in libraries.items()}
     states = states_of(root, keys)
     with Reading(root, FactsCache(facts)) as reading:
         reading.finish({path: keys[path] for path in states}, states)

@@ -93,7 +93,7 @@ class Builder:
             await asyncio.gather(fetching, linking, return_exceptions=True)
         self.downloaded_bytes += fetched.downloaded_bytes + linked
         if prover is not None:
-            prover.foresee({path: digest for each in fetched.wheels.values() for path, digest in each.libraries()})
+            prover.foresee({path: key for each in fetched.wheels.values() for path, key in each.libraries()})
         tree = Tree(os.fspath(folder), final, layout_of(self._lock, python))
         build_tree(tree, self._lock, fetched.wheels, python, self._reporter)
         if self._options.compile_bytecode:

@@ -1,4 +1,4 @@
-"""One file of an archive while it is unpacked: hashed as it is written."""
+"""One file of an archive while it is unpacked: hashed as it is written, unless it is large."""
 
 # ruff: noqa: PTH101, PTH116
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
@@ -9,11 +9,21 @@ import hashlib
 import os
 import stat
 import zipfile
+from typing import NamedTuple
 
-from dataloader.install.hashing import encode
-from dataloader.install.wheel_source import UnpackedFile
+from dataloader.install.hashing import LARGE, encode
 
 _UNOPENED, _CLOSED = -1, -2
+
+
+class UnpackedFile(NamedTuple):
+    """One archive member as it was written."""
+
+    digest: str
+    """sha256 as RECORD has it; empty if it was not hashed."""
+    size: int
+    mtime_ns: int
+    executable: bool
 
 
 class MemberFile:
@@ -22,7 +32,7 @@ class MemberFile:
     def __init__(self, root: str, name: str) -> None:
         self._path = f"{root}/{name}"
         self._descriptor = _UNOPENED
-        self._digest = hashlib.sha256()
+        self._digest: hashlib._Hash | None = hashlib.sha256()
         self._size = 0
         self._mtime_ns = 0
 
@@ -30,8 +40,11 @@ class MemberFile:
         """Append to the file, which is made by the first call; FileExistsError if it is there itself."""
         if self._descriptor == _UNOPENED:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self._digest.update(block)
         self._size += len(block)
+        if self._size > LARGE:
+            self._digest = None
+        elif self._digest is not None:
+            self._digest.update(block)
         written = os.write(self._descriptor, block)
         while written < len(block):
             written += os.write(self._descriptor, memoryview(block)[written:])
@@ -51,7 +64,8 @@ class MemberFile:
 
     def unpacked(self) -> UnpackedFile:
         """What was written, once the file is finished."""
-        return UnpackedFile(encode(self._digest.digest()), self._size, self._mtime_ns, executable=False)
+        digest = encode(self._digest.digest()) if self._digest is not None else ""
+        return UnpackedFile(digest, self._size, self._mtime_ns, executable=False)
 
 
 def reaches_outside(name: str) -> bool:

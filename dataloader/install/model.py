@@ -37,7 +37,8 @@ class Prover(Protocol):
         """Get to know what the tree will hold. Returns at once.
 
         Args:
-            libraries: Absolute path of what is named like a library -> SHA-256 in hex.
+            libraries: Absolute path of what is named like a library -> key of its facts, which
+                stands for its content.
         """
 
     def prove(self, tree: Path, libraries: Mapping[str, str]) -> None:

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dataloader.errors import IntegrityError
+
 RECIPE_VERSION = 1
 
 
@@ -82,3 +84,12 @@ class Recipe:
             files=tuple(StoredFile._make(row) for row in content["files"]),
             entry_points=tuple(EntryPoint._make(row) for row in content["entry_points"]),
         )
+
+
+def malformed(wheel_name: str, fact: str) -> IntegrityError:
+    """The error for an archive that is not the wheel it should be."""
+    return IntegrityError(
+        f"{wheel_name} is not a well-formed wheel: {fact}.",
+        code="wheel-malformed",
+        suggestions=("Report it to the publisher, and lock another version with `dataloader install`.",),
+    )

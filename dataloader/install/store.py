@@ -9,6 +9,7 @@ An entry is made in a folder of its own beside the others and renamed into place
 from __future__ import annotations
 
 import errno
+import hashlib
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -16,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.errors import IntegrityError
-from dataloader.install.hashing import hexadecimal, record_digest
+from dataloader.install.hashing import LARGE, hexadecimal, record_digest
 from dataloader.install.owner import is_abandoned, signed
-from dataloader.install.recipe import Recipe
+from dataloader.install.recipe import Recipe, StoredFile
 from dataloader.install.settle import settle, wait_for_all
 from dataloader.reporter import Reporter
 from dataloader.verify.files import is_library_name
@@ -38,14 +39,24 @@ class StoredWheel:
     recipe: Recipe
 
     def libraries(self) -> Iterator[tuple[str, str]]:
-        """Absolute path of what is named like a library, and SHA-256 in hex; not of what was changed since."""
+        """Absolute path of what is named like a library, and its key; not of what was changed since."""
         for file in self.recipe.files:
             if is_library_name(file.source):
                 path = self.files / file.source
                 with suppress(FileNotFoundError):  # whoever installs it says so
                     status = path.stat()
                     if (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns):
-                        yield str(path), hexadecimal(file.digest)
+                        yield str(path), self.key_of(file)
+
+    def key_of(self, file: StoredFile) -> str:
+        """What a library's facts are kept under: 64 hexadecimal digits that stand for its content.
+
+        SHA-256 of it, if it was computed. Else of where it comes from, which is as exact: a digest that RECORD alone
+        vouches for must not speak for another package's library.
+        """
+        if file.size <= LARGE:
+            return hexadecimal(file.digest)
+        return hashlib.sha256(f"{self.sha256}/{file.source}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class WheelStore:

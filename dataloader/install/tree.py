@@ -11,9 +11,8 @@ from itertools import repeat
 from typing import NamedTuple
 
 from dataloader.errors import IntegrityError, PrefixError
-from dataloader.install.hashing import hexadecimal, record_digest
+from dataloader.install.hashing import record_digest
 from dataloader.install.layout import Layout
-from dataloader.verify.files import is_library_name
 
 ENVIRONMENT = "the environment"
 """Owner of the paths that no package brings."""
@@ -40,6 +39,8 @@ class NewFile(NamedTuple):
     """Of a generated file."""
     executable: bool = False
     """Of a generated file."""
+    library_key: str = ""
+    """What its facts are kept under, if it is named like a library (``StoredWheel.key_of``)."""
 
 
 class Tree:
@@ -105,12 +106,9 @@ class Tree:
         return [file for file in self._claimed[owner] if file.path not in lost] if lost else self._claimed[owner]
 
     def libraries(self) -> dict[str, str]:
-        """What of wheels is named like a library -> SHA-256 in hex."""
+        """What of wheels is named like a library -> what its facts are kept under."""
         return {
-            file.path: hexadecimal(file.digest)
-            for owner in self._claimed
-            for file in self.files_of(owner)
-            if is_library_name(file.path)
+            file.path: file.library_key for owner in self._claimed for file in self.files_of(owner) if file.library_key
         }
 
     def write(self, path: str, content: bytes, *, executable: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Unpack a wheel: every member hashed while it is written, checked against RECORD, and kept inside its folder."""
+"""Unpack a wheel: every member checked against RECORD, and kept inside its folder."""
 
 # ruff: noqa: PTH103, PTH120
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
@@ -21,11 +21,10 @@ from pathlib import Path
 
 from dataloader.errors import IntegrityError
 from dataloader.install.behind import Workers
-from dataloader.install.hashing import record_digest
+from dataloader.install.hashing import is_sha256, record_digest
 from dataloader.install.inflate import read_member
-from dataloader.install.member import MemberFile, make_executable, reaches_outside
-from dataloader.install.recipe import Recipe
-from dataloader.install.wheel_source import UnpackedFile, make_recipe, malformed
+from dataloader.install.member import MemberFile, UnpackedFile, make_executable, reaches_outside
+from dataloader.install.recipe import Recipe, malformed
 from dataloader.install.zip_stream import ZipStream
 
 _CHUNK = 32 << 20
@@ -77,8 +76,9 @@ def checked_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFi
     Raises:
         IntegrityError: it differs from its own RECORD, or is not a wheel.
     """
-    _check_record(root, members, wheel_name)
-    return make_recipe(wheel_name, root, members)
+    from dataloader.install.wheel_source import make_recipe  # what that takes is imported while wheels come
+
+    return make_recipe(wheel_name, root, _with_digests(root, members, wheel_name))
 
 
 class ArrivingWheel:
@@ -181,23 +181,39 @@ def _write(
     return written
 
 
-def _check_record(root: Path, members: Mapping[str, UnpackedFile], wheel_name: str) -> None:
-    """Compare every member with RECORD. Members that RECORD forgets are let pass: many published wheels have some."""
+def _with_digests(root: Path, members: Mapping[str, UnpackedFile], wheel_name: str) -> dict[str, UnpackedFile]:
+    """Compare every member with RECORD, whose word is taken for the digest of what was not hashed.
+
+    Members that RECORD forgets are let pass: many published wheels have some.
+    """
     records = [path for path in members if path.endswith(".dist-info/RECORD") and path.count("/") == 1]
     if len(records) != 1:
         raise malformed(wheel_name, "it has no RECORD")
     text = (root / records[0]).read_text(encoding="utf-8", errors="surrogateescape")
+    complete = dict(members)
     for row in csv.reader(io.StringIO(text)):
         if len(row) < 2 or not row[1] or row[0] not in members:
             continue
+        path, member = row[0], members[row[0]]
         algorithm, _, expected = row[1].partition("=")
-        actual = members[row[0]].digest if algorithm == "sha256" else _digest(root / row[0], algorithm, wheel_name)
-        if actual != expected.rstrip("="):
+        expected = expected.rstrip("=")
+        if algorithm != "sha256":
+            actual = _digest(root / path, algorithm, wheel_name)
+        elif member.digest:
+            actual = member.digest
+        elif is_sha256(expected) and row[2:3] in ([], [""], [str(member.size)]):
+            complete[path] = member._replace(digest=expected)
+            continue
+        else:
+            actual = record_digest(root / path)
+        if actual != expected:
             raise IntegrityError(
-                f"{wheel_name}: {row[0]} does not have the hash that the wheel's own RECORD gives.",
+                f"{wheel_name}: {path} does not have the hash that the wheel's own RECORD gives.",
                 code="wheel-record-mismatch",
                 suggestions=("Report it to the publisher, and lock another version with `dataloader install`.",),
             )
+    unknown = [path for path, member in complete.items() if not member.digest]
+    return complete | {path: complete[path]._replace(digest=record_digest(root / path)) for path in unknown}
 
 
 def _digest(path: Path, algorithm: str, wheel_name: str) -> str:

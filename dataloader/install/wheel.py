@@ -19,6 +19,7 @@ from dataloader.install.plan import INSTALLER
 from dataloader.install.recipe import EntryPoint, Recipe
 from dataloader.install.store import StoredWheel
 from dataloader.install.tree import NewFile, Tree
+from dataloader.verify.files import is_library_name
 
 _SHEBANG_LIMIT = 127
 """Bytes of a first line that every Linux kernel reads (BINPRM_BUF_SIZE was 128 before 5.1)."""
@@ -59,7 +60,8 @@ def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool) -> None:
         if file.has_python_shebang:
             files.append(_with_shebang(stored, file.source, path, tree.interpreter))
         else:
-            files.append(NewFile(path, file.digest, file.size, file.source, file.mtime_ns))
+            key = stored.key_of(file) if is_library_name(path) else ""
+            files.append(NewFile(path, file.digest, file.size, file.source, file.mtime_ns, library_key=key))
     info = f"{tree.layout.site_packages}/{recipe.dist_info}"
     files.append(_generated(f"{info}/INSTALLER", f"{INSTALLER}\n".encode()))
     if requested:
@@ -135,7 +137,7 @@ def _chunks(files: list[NewFile]) -> Iterator[list[NewFile]]:
 def _link(tree: Tree, stored: StoredWheel, linker: Linker, files: list[NewFile]) -> int:
     root, store = tree.root, os.fspath(stored.files)
     with Folders() as folders:
-        for path, digest, size, source, mtime_ns, content, executable in files:
+        for path, digest, size, source, mtime_ns, content, executable, _ in files:
             if source is None:
                 tree.write(path, content, executable=executable)
                 continue

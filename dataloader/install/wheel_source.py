@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, cast
+from typing import BinaryIO, Literal, cast
 
 import installer
 from installer.destinations import WheelDestination
@@ -17,8 +17,8 @@ from installer.scripts import Script
 from installer.sources import WheelContentElement, WheelSource
 from installer.utils import Scheme, parse_metadata_file
 
-from dataloader.errors import IntegrityError
-from dataloader.install.recipe import EntryPoint, Recipe, StoredFile
+from dataloader.install.member import UnpackedFile
+from dataloader.install.recipe import EntryPoint, Recipe, StoredFile, malformed
 
 _WRITTEN_BY_INSTALLERS = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
 """Files of dist-info that say how this installation came about; a wheel's own are not taken."""
@@ -28,22 +28,13 @@ _RECORDED = RecordEntry("", None, None)
 """What installer would put into RECORD, which is written later."""
 
 
-class UnpackedFile(NamedTuple):
-    """One archive member as it was written."""
-
-    digest: str
-    size: int
-    mtime_ns: int
-    executable: bool
-
-
 def make_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]) -> Recipe:
     """Work out what an unpacked wheel installs.
 
     Args:
         wheel_name: The archive's file name, for messages.
         root: Where it is unpacked.
-        members: Archive path to what was written.
+        members: Archive path to what was written, each with its digest.
 
     Raises:
         IntegrityError: it is not a wheel by the binary distribution format.
@@ -65,15 +56,6 @@ def make_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]
         root_scheme=destination.root_scheme,
         files=tuple(destination.files),
         entry_points=tuple(destination.entry_points),
-    )
-
-
-def malformed(wheel_name: str, fact: str) -> IntegrityError:
-    """The error for an archive that is not the wheel it should be."""
-    return IntegrityError(
-        f"{wheel_name} is not a well-formed wheel: {fact}.",
-        code="wheel-malformed",
-        suggestions=("Report it to the publisher, and lock another version with `dataloader install`.",),
     )
 
 

@@ -125,9 +125,11 @@ def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: fr
         if len(names) < 2:
             continue
         pairs.setdefault((names[0], names[-1]), []).append(path)
-        on_disk = hex_digest(digests[path]) if path in digests else None
-        winner = [package.label for package, file in claims if file.sha256 == on_disk]
-        details[path] = (f"on disk is the file of {winner[0] if winner else 'neither'}",)
+        details[path] = ()
+        if path in digests:
+            on_disk = hex_digest(digests[path])
+            winner = [package.label for package, file in claims if file.sha256 == on_disk]
+            details[path] = (f"on disk is the file of {winner[0] if winner else 'neither'}",)
     for (first, second), paths in sorted(pairs.items()):
         serious = [path for path in paths if path.rsplit("/", 1)[-1] in notable]
         shown = serious or paths

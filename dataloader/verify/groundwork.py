@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.files import SealedTree, State, Tree, text_of
-from dataloader.verify.hashes import FileHashes, cache_keys, hash_recorded, written_digests
+from dataloader.verify.hashes import FileHashes, cache_keys, hash_recorded
 from dataloader.verify.installed import Installed, hex_digest, read_installed
 from dataloader.verify.options import VerifyOptions
 
@@ -31,12 +31,19 @@ class Records(NamedTuple):
 
 
 def read_records(
-    prefix: Path, walked: Callable[[], Tree], options: VerifyOptions, cache: FactsCache, *, remember: bool
+    prefix: Path,
+    walked: Callable[[], Tree],
+    options: VerifyOptions,
+    cache: FactsCache,
+    known_keys: Mapping[str, str],
+    *,
+    remember: bool,
 ) -> Records:
     """Read what packages recorded, and hash what has changed.
 
     Args:
         walked: Gives what a walk over the prefix sees.
+        known_keys: Path of each file whose content is known -> its entry in the cache of facts.
         remember: Take hashes from the last run over the prefix, and keep them for the next.
     """
     installed, tree = read_installed(prefix), walked()
@@ -46,9 +53,8 @@ def read_records(
         digests, now = hash_recorded(prefix, installed, tree, known)
         if remember and now is not known:
             now.store(cache, prefix)
-    if options.fresh:
-        digests = {**written_digests(installed, tree), **digests}
-    return Records(installed=installed, tree=tree, digests=digests, keys=cache_keys(cache, installed, tree, digests))
+    keys = cache_keys(cache, installed, tree, digests, known_keys)
+    return Records(installed=installed, tree=tree, digests=digests, keys=keys)
 
 
 class Groundwork(NamedTuple):

@@ -160,19 +160,14 @@ def _try_hash(path: str) -> str | None:
         return None  # gone or unreadable: the walk saw it, so reading it as ELF says the same as a finding
 
 
-def written_digests(installed: Installed, tree: Tree) -> dict[str, str]:
-    """Hashes of the ELF files of wheels as their RECORD has them; conda's records are the packages' own words."""
-    wanted = frozenset(tree.elf)
-    wheels = (package.files for package in installed.packages if package.kind == "pypi")
-    return {path: recorded for files in wheels for path, recorded, _ in files if path in wanted and recorded}
-
-
-def cache_keys(cache: FactsCache, installed: Installed, tree: Tree, digests: Mapping[str, str]) -> dict[str, str]:
-    """Cache entry of each ELF file: its hash where known, else its inode and times.
+def cache_keys(
+    cache: FactsCache, installed: Installed, tree: Tree, digests: Mapping[str, str], known_keys: Mapping[str, str]
+) -> dict[str, str]:
+    """Cache entry of each ELF file: the one it is known to have, its hash, or else its inode and times.
 
     Without hashing, the recorded hash finds an entry (size compared), but only a hash that was computed may make one.
     """
-    unhashed = set(tree.elf).difference(digests)
+    unhashed = set(tree.elf).difference(digests, known_keys)
     recorded: dict[str, str] = {}
     if unhashed:
         recorded = {
@@ -183,7 +178,7 @@ def cache_keys(cache: FactsCache, installed: Installed, tree: Tree, digests: Map
         }
     keys: dict[str, str] = {}
     for path in tree.elf:
-        known = hex_digest(digests[path]) if path in digests else None
+        known = known_keys.get(path) or (hex_digest(digests[path]) if path in digests else None)
         if known is None and path in recorded and cache.has(recorded[path]):
             known = recorded[path]
         keys[path] = known or text_of(tree.states[path])

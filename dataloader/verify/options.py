@@ -25,5 +25,3 @@ class VerifyOptions(NamedTuple):
     """What stands for the lock when the last report is looked for: its digest; else the lock itself does."""
     described: bool | None = None
     """Judge for the target's description instead of this machine's libraries; ``None``: when they differ."""
-    fresh: bool = False
-    """The prefix was built just now, and each RECORD was written from hashes that were computed: they are taken."""

@@ -96,7 +96,7 @@ def inspect_prefix(
 
     Args:
         walked: Gives what a walk over the prefix sees.
-        libraries: SHA-256 in hex of those whose content is known.
+        libraries: Key of the facts of those whose content is known.
 
     Raises:
         PrefixError: there is no such directory.

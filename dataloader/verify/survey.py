@@ -62,10 +62,10 @@ def survey(
         walked: Gives what a walk over the prefix sees.
         read_lock: Gives the lock that the prefix is held against.
         learnt: What the last run learnt; added to. ``None`` takes nothing from it, and keeps nothing of the prefix.
-        libraries: SHA-256 in hex of those whose content is known; most likely they were read already.
+        libraries: Key of the facts of those whose content is known; most likely they were read already.
     """
     remember, learnt = learnt is not None, learnt or Learnt()
-    records: Callable[[], Records] = partial(read_records, prefix, walked, options, cache, remember=remember)
+    records: Callable[[], Records] = partial(read_records, prefix, walked, options, cache, libraries, remember=remember)
     keys: Mapping[str, str]
     if libraries:
         states = states_of(prefix, libraries)

@@ -12,6 +12,8 @@ import pytest
 from dataloader.install.behind import Behind, Workers
 
 FEW, MANY = Workers(1), Workers(-1)
+WORTH_IT = 1 << 17
+"""Bytes of a call that is left to others."""
 
 
 @pytest.mark.parametrize("workers", [FEW, MANY])
@@ -20,7 +22,7 @@ def test_calls_are_made_in_order(workers: Workers) -> None:
     with ThreadPoolExecutor(4) as pool:
         behind = Behind(pool, workers)
         for number in range(2_000):
-            behind.call(partial(done.append, number))
+            behind.call(partial(done.append, number), WORTH_IT if number % 3 else 1)
         behind.finish()
 
     assert done == list(range(2_000))
@@ -64,7 +66,7 @@ def test_an_error_comes_back_and_ends_the_rest(workers: Workers) -> None:
         behind = Behind(pool, workers)
 
         def go_on() -> None:
-            behind.call(fail)
+            behind.call(fail, WORTH_IT)
             while True:
                 behind.call(partial(done.append, 1), 1 << 20)
 
@@ -80,7 +82,7 @@ def test_what_is_dropped_is_not_called_any_more() -> None:
     done: list[int] = []
     with ThreadPoolExecutor(1) as pool:
         behind = Behind(pool, FEW)
-        behind.call(partial(time.sleep, 0.05))
+        behind.call(partial(time.sleep, 0.05), WORTH_IT)
         behind.call(partial(done.append, 1))
         behind.drop()
         time.sleep(0.05)
@@ -98,15 +100,34 @@ def test_who_works_beside_many_makes_the_calls_itself_in_their_order() -> None:
 
     with ThreadPoolExecutor(2) as pool, workers.one_more():
         behind = Behind(pool, workers)
-        behind.call(gate.wait)
+        behind.call(gate.wait, WORTH_IT)
         with workers.one_more():
-            behind.call(call)  # behind what waits for the gate: another's
+            behind.call(call, WORTH_IT)  # behind what waits for the gate: another's
             assert threads == []
             gate.set()
             behind.finish()
-            behind.call(call)
-        behind.call(call)
+            behind.call(call, WORTH_IT)
+        behind.call(call, WORTH_IT)
         behind.finish()
 
     own = threading.get_ident()
     assert [each == own for each in threads] == [False, True, False]
+
+
+def test_a_small_call_is_left_to_nobody_but_who_is_at_work_already() -> None:
+    threads: list[int] = []
+    gate = threading.Event()
+
+    def call() -> None:
+        threads.append(threading.get_ident())
+
+    with ThreadPoolExecutor(2) as pool:
+        behind = Behind(pool, FEW)
+        behind.call(call, 1)
+        behind.call(gate.wait, WORTH_IT)
+        behind.call(call, 1)
+        gate.set()
+        behind.finish()
+
+    own = threading.get_ident()
+    assert [each == own for each in threads] == [True, False]
