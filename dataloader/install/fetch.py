@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 _LOOK = 0.25
 """Seconds after which it is seen whether more can be fetched at once."""
+_TURN = 0.0005
+"""Seconds for which a thread may keep the interpreter from others. Those who unpack are back from inflating and writing
+every few milliseconds, and a processor idles for as long as one of them waits."""
 _BUSY = 0.75
 """Share of the processors' time from which on more downloads would only get into each other's way."""
 
@@ -170,6 +174,7 @@ async def fetch_wheels(
         return Fetched(wheels=wheels, downloaded_bytes=0)
     archives = Archives(options, reporter, download, "download", len(missing))
     keep_freed()
+    sys.setswitchinterval(_TURN)
     reporter.start("unpack", "Unpacking wheels", None)
     with ThreadPoolExecutor(options.downloads, thread_name_prefix="unpack") as pool:
 
