@@ -2,9 +2,9 @@
 
 An rclone mount uploads files some seconds after they are closed. A directory that is renamed before cannot be read for
 that time; one that is renamed while files of it are on their way loses these for good, for they arrive under the old
-name. Nothing on the mount tells how far it is. So, but for file systems that are known to write to the file and not to
-its path, small directories are written after the folder, and one after the
-other renamed: once one of them can be read at once, what was written before it is there, and the folder can follow.
+name. Nothing on the mount tells how far it is. So, but for file systems that are known to write to a file and not
+to its path, small directories are written after the folder, and one after the other renamed: once one of them can be
+read at once, what was written before it is there, and the folder can follow.
 """
 
 from __future__ import annotations

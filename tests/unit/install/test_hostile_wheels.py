@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from dataloader.detect import detect_target
 from dataloader.errors import DataloaderError, IntegrityError, PrefixError
+from dataloader.install.hashing import LARGE, encode
 from dataloader.install.sync import sync_prefix
+from dataloader.verify.run import verify_prefix
 from tests.helpers.locks import FolderDownloads, Heard, lock_of, options_for
 from tests.helpers.wheels import data_folder, make_wheel
 
@@ -97,6 +102,52 @@ def test_content_that_differs_from_record_is_refused(tmp_path: Path) -> None:
     rewritten(wheel, drop="torn/__init__.py", add={"torn/__init__.py": b"changed"})
 
     assert refusal(tmp_path, wheel).code == "wheel-record-mismatch"
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A wheel with a member of which the archive's hash is proof enough."""
+    return make_wheel(tmp_path / "w", "large", "1", files={"large/data.bin": b"a" * (LARGE + 1)})
+
+
+def with_record(wheel: Path, pattern: str, replacement: str) -> Path:
+    """The same wheel with another RECORD."""
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read("large-1.dist-info/RECORD").decode()
+    changed, count = re.subn(pattern, replacement, text)
+    assert count == 1
+    return rewritten(wheel, drop=".dist-info/RECORD", add={"large-1.dist-info/RECORD": changed.encode()})
+
+
+def test_a_large_member_that_differs_from_record_is_found_by_verify(tmp_path: Path, large: Path) -> None:
+    sync(tmp_path, rewritten(large, drop="data.bin", add={"large/data.bin": b"b" * (LARGE + 1)}))
+
+    report = verify_prefix(tmp_path / "env", target=detect_target())
+
+    (found,) = [finding for finding in report.findings if finding.path.endswith("large/data.bin")]
+    assert (found.severity, found.kind) == ("warning", "file-changed")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement"),
+    [
+        (r"(data\.bin,sha256=).{43},\d+", rf"\1{'x' * 43},7"),
+        (r"(data\.bin,sha256=).{9}", r"\1"),
+        (r"(data\.bin,)sha256=[^,]*", rf"\1sha512={'x' * 86}"),
+    ],
+)
+def test_a_large_member_of_which_record_says_the_impossible_is_refused(
+    tmp_path: Path, large: Path, pattern: str, replacement: str
+) -> None:
+    assert refusal(tmp_path, with_record(large, pattern, replacement)).code == "wheel-record-mismatch"
+
+
+def test_a_large_member_that_record_forgets_is_hashed(tmp_path: Path, large: Path) -> None:
+    sync(tmp_path, with_record(large, r"large/data\.bin,.*\n", ""))
+
+    (record,) = tmp_path.glob("env/lib/*/site-packages/large-1.dist-info/RECORD")
+    digest = encode(hashlib.sha256(b"a" * (LARGE + 1)).digest())
+    assert f"large/data.bin,sha256={digest},{LARGE + 1}" in record.read_text().splitlines()
 
 
 @pytest.mark.parametrize("part", [".dist-info/RECORD", ".dist-info/WHEEL", ".dist-info/METADATA"])

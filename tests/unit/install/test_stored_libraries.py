@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from dataloader.install.hashing import hex_digest, record_digest
+from dataloader.install.hashing import LARGE, hex_digest, record_digest
 from dataloader.install.recipe import Recipe, StoredFile
 from dataloader.install.store import StoredWheel
 
@@ -42,3 +43,16 @@ def test_nothing_is_said_of_what_was_changed_or_is_gone(tmp_path: Path) -> None:
     (wheel.files / "gone.so").unlink()
 
     assert [Path(path).name for path, _ in wheel.libraries()] == ["same.so"]
+
+
+def test_what_only_record_vouches_for_speaks_for_no_other_package(tmp_path: Path) -> None:
+    """RECORD may give a large library the digest of another one."""
+    wheel = stored(tmp_path, "pkg/libx.so")
+    (file,) = wheel.recipe.files
+    other = replace(wheel, sha256="1" * 64)
+    large = file._replace(size=LARGE + 1)
+
+    assert wheel.key_of(file) == other.key_of(file) == hex_digest(wheel.files / "pkg/libx.so")
+    keys = {wheel.key_of(large), other.key_of(large), other.key_of(large._replace(source="pkg/liby.so"))}
+    assert len({*keys, wheel.key_of(file)}) == 4
+    assert all(len(key) == 64 for key in keys)
