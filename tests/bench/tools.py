@@ -71,6 +71,12 @@ def alternate(runs: int, *candidates: Callable[[], float]) -> list[float]:
     return [statistics.median(taken) for taken in samples]
 
 
+def calm() -> None:
+    """Wait until what was written is on the disk: for gigabytes the kernel takes a processor for most of a minute."""
+    os.sync()
+    time.sleep(6)
+
+
 def peak_memory(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> int:
     """Run a command in a child of its own and return its peak resident memory in bytes."""
     program = (

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.results import Result, memory, ratio
-from tests.bench.tools import World, alternate, dataloader, peak_memory, timed
+from tests.bench.tools import World, alternate, calm, dataloader, peak_memory, timed
 
 _MEMORY = 300 << 20
 
@@ -26,6 +26,7 @@ def verify(world: World, requirements: tuple[str, ...], python: str) -> Iterator
     env = world.environ(DATALOADER_CACHE_DIR=str(here / "cache"))
     timed([dataloader(), "lock", f"--python={python}", "--cuda=12.1", *requirements], cwd=here, env=env)
     timed([dataloader(), "sync", "-p", str(prefix)], cwd=here, env=env)
+    calm()
     command = [dataloader(), "verify", "-p", str(prefix)]
     libraries = [str(path) for path in prefix.rglob("*.so*") if path.is_file() and not path.is_symlink()]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from dataloader.install.hashing import hex_digest
 from tests.bench.results import Result, limit, ratio
 from tests.bench.server import serving
-from tests.bench.tools import World, alternate, dataloader, timed, uv
+from tests.bench.tools import World, alternate, calm, dataloader, timed, uv
 
 REQUIREMENTS = ("torch==2.1.0", "transformers==4.36.0", "accelerate==0.25.0")
 PYTHON = "3.11"
@@ -177,5 +177,4 @@ def _calm(here: Path) -> None:
     if shutil.disk_usage(here).free < _ROOM:
         for left in (*here.glob("*cache-[0-9]*"), *here.glob("ours-*"), *here.glob("theirs-*")):
             shutil.rmtree(left)
-    os.sync()
-    time.sleep(6)
+    calm()
