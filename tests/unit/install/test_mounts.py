@@ -1,0 +1,49 @@
+"""What kind of file system a folder lies on, and who is asked whether it writes back late."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from dataloader.install import settle as settle_module
+from dataloader.install.mounts import file_system, mounts
+from dataloader.install.settle import settle
+from dataloader.reporter import Reporter
+
+
+def test_the_nearest_mount_tells(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/proc/self")
+
+    assert file_system(Path("/proc/self")) == file_system(tmp_path / "link") == mounts()["/proc"] == "proc"
+    assert file_system(Path("/")) == mounts()["/"]
+
+
+def test_names_are_read_as_the_kernel_escapes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = r"36 35 98:0 / /mnt/a\040b\134c rw,noatime master:1 - fuse.rclone remote:\040x rw"
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"{line} - x\n")
+
+    assert mounts() == {"/mnt/a b\\c": "fuse.rclone"}
+    assert file_system(Path("/mnt/a b\\c/d/e")) == "fuse.rclone"
+    assert file_system(Path("/mnt/a")) is None
+
+
+@pytest.mark.parametrize(("kind", "scouts"), [("ext4", 0), ("fuse.rclone", 1), (None, 1)])
+def test_only_a_volume_that_may_write_back_late_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str | None, scouts: int
+) -> None:
+    sent: list[Path] = []
+    send = settle_module._send_scout
+
+    def note(folder: Path) -> Path:
+        sent.append(folder)
+        return send(folder)
+
+    monkeypatch.setattr(settle_module, "file_system", lambda _: kind)
+    monkeypatch.setattr(settle_module, "_send_scout", note)
+    (tmp_path / "folder").mkdir()
+
+    assert asyncio.run(settle(tmp_path / "folder", Reporter())) == {}
+    assert len(sent) == scouts
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
