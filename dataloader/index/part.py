@@ -77,8 +77,7 @@ class Part:
     def let_go(self) -> None:
         """Leave the bytes to the sink alone."""
         if self.is_kept and self.sink is not None:
-            if self.in_memory is None:
-                self._empty()
+            self._empty()
             self.in_memory = None
             self.is_kept = False
 

@@ -31,11 +31,11 @@ T = TypeVar("T")
 
 _LOOK = 0.25
 """Seconds after which it is seen whether more can be fetched at once."""
+_BUSY = 0.75
+"""Share of the processors' time from which on more downloads would only get into each other's way."""
 _TURN = 0.0005
 """Seconds for which a thread may keep the interpreter from others. Those who unpack are back from inflating and writing
 every few milliseconds, and a processor idles for as long as one of them waits."""
-_BUSY = 0.75
-"""Share of the processors' time from which on more downloads would only get into each other's way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """One at a time: a lease with a heartbeat, which works where ``flock`` is missing or faked (network file systems).
 
 The holder makes a symbolic link (or, where there are none, a file) that nobody else has made, and touches it every few
-seconds. A waiter takes over when the holder is known
-to be dead, or when the file's time has stood still for long enough by the waiter's own clock. The lease saves work and
-protects half-made trees; that an environment is whole never depends on it.
+seconds. A waiter takes over when the holder is known to be dead, or when the lease's time has stood still for long
+enough by the waiter's own clock. The lease saves work and protects half-made trees; that an environment is whole never
+depends on it.
 """
 
 from __future__ import annotations

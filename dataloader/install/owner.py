@@ -44,7 +44,7 @@ def is_abandoned(path: Path) -> bool:
     if dead is not None:
         return dead
     try:
-        return time.time() - path.stat().st_mtime > _PATIENCE
+        return time.time() - path.lstat().st_mtime > _PATIENCE
     except OSError:
         return False
 

@@ -30,10 +30,9 @@ def library_folders(root: str, paths: Iterable[str], versions: Mapping[str, str]
     """
     libraries: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        if ".so" in path:
-            name = posixpath.basename(path)
-            if ".so" in name:
-                libraries[name].append(path)
+        name = path.rpartition("/")[2]
+        if ".so" in name:
+            libraries[name].append(path)
     folders: dict[str, None] = {}
     for opening in _openings():
         if opening["by"] not in libraries or not _applies(opening, versions):

@@ -197,15 +197,10 @@ def _with_digests(root: Path, members: Mapping[str, UnpackedFile], wheel_name: s
         path, member = row[0], members[row[0]]
         algorithm, _, expected = row[1].partition("=")
         expected = expected.rstrip("=")
-        if algorithm != "sha256":
-            actual = _digest(root / path, algorithm, wheel_name)
-        elif member.digest:
-            actual = member.digest
-        elif is_sha256(expected) and row[2:3] in ([], [""], [str(member.size)]):
-            complete[path] = member._replace(digest=expected)
-            continue
-        else:
-            actual = record_digest(root / path)
+        if algorithm == "sha256" and not member.digest:
+            is_credible = is_sha256(expected) and row[2:3] in ([], [""], [str(member.size)])
+            member = complete[path] = member._replace(digest=expected if is_credible else record_digest(root / path))
+        actual = member.digest if algorithm == "sha256" else _digest(root / path, algorithm, wheel_name)
         if actual != expected:
             raise IntegrityError(
                 f"{wheel_name}: {path} does not have the hash that the wheel's own RECORD gives.",

@@ -125,7 +125,6 @@ def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: fr
         if len(names) < 2:
             continue
         pairs.setdefault((names[0], names[-1]), []).append(path)
-        details[path] = ()
         if path in digests:
             on_disk = hex_digest(digests[path])
             winner = [package.label for package, file in claims if file.sha256 == on_disk]
@@ -138,7 +137,7 @@ def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: fr
             kind="clobbered-path",
             path=shown[0],
             message=f"{first} and {second} both own {_count(paths)} with different content",
-            evidence=(*details[shown[0]], *shown[1:10]),
+            evidence=(*details.get(shown[0], ()), *shown[1:10]),
             fix=f"dataloader remove {first.split(' ')[0]}  # or {second.split(' ')[0]}",
         )
 

@@ -9,11 +9,11 @@ from functools import partial
 
 import pytest
 
+from dataloader.install import behind as behind_module
 from dataloader.install.behind import Behind, Workers
 
 FEW, MANY = Workers(1), Workers(-1)
-WORTH_IT = 1 << 17
-"""Bytes of a call that is left to others."""
+WORTH_IT = behind_module._WORTH_IT
 
 
 @pytest.mark.parametrize("workers", [FEW, MANY])
