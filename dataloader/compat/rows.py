@@ -94,6 +94,8 @@ class Toolkit(NamedTuple):
     clang_max: str | None = None
     sm: tuple[str, ...] = ()
     """Compute capabilities that it can compile for."""
+    ptx_isa: str | None = None
+    """Version of the PTX that it writes, and the highest that a driver of this CUDA compiles."""
     note: str = ""
 
 

@@ -138,6 +138,7 @@ TABLES: dict[str, Table] = {
             "gcc_min": version,
             "clang_max": version,
             "sm": _each(capability),
+            "ptx_isa": version,
             "note": _text,
         },
     ),

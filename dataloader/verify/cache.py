@@ -2,7 +2,7 @@
 
 Layout below the cache directory::
 
-    elf-4/ab/abcd....elf      facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
+    elf-5/ab/abcd....elf      facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
                               line of JSON, then the names of its undefined symbols, separated by NUL
     prefix-4/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
     prefix-4/....hashes, ....inodes  see :mod:`dataloader.verify.hashes`
@@ -34,7 +34,7 @@ def facts_to_dict(facts: ElfFacts) -> dict[str, Any]:
     values["version_needs"] = [
         {"file": need.file, "version": need.version, "weak": need.weak} for need in facts.version_needs
     ]
-    values["gpu"] = [{"kind": code.kind, "arch": code.arch, "entries": code.entries} for code in facts.gpu]
+    values["gpu"] = [code._asdict() for code in facts.gpu]
     return values
 
 
@@ -46,7 +46,7 @@ def facts_from_dict(data: dict[str, Any]) -> ElfFacts:
     """
     values = dict(data)
     values["version_needs"] = tuple(VersionNeed(**need) for need in values["version_needs"])
-    values["gpu"] = tuple(GpuCode(**code) for code in values["gpu"])
+    values["gpu"] = tuple(GpuCode(**{**code, "isa": tuple(code["isa"])}) for code in values["gpu"])
     for name in ("needed", "filters", "auxiliary", "python_init"):
         values[name] = tuple(values[name])
     if values["version_definitions"] is not None:
@@ -89,7 +89,7 @@ class FactsCache:
         if self.root is None:
             return None
         name = key if len(key) == 64 and key.isalnum() else hashlib.sha256(key.encode()).hexdigest()
-        return self.root / "elf-4" / name[:2] / f"{name}.elf"
+        return self.root / "elf-5" / name[:2] / f"{name}.elf"
 
     def has(self, key: str) -> bool:
         """Whether there is an entry under ``key``."""

@@ -274,7 +274,9 @@ def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
     evidence = tuple(readable[1:])
     fix = None
     frameworks = sorted({each.label for name in names[:_JUDGED] for each in frameworks_of(name, situation.installed)})
-    if frameworks:
+    if frameworks and situation.has_symbols(failures):
+        evidence = (*evidence, f"{' and '.join(frameworks)} has them, for those who open its libraries first")
+    elif frameworks:
         evidence = (*evidence, f"built for another {' or '.join(frameworks)} than the one installed")
         if owner:
             fix = f"dataloader install {owner.name}  # a build for {', '.join(frameworks)}"

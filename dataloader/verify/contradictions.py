@@ -15,8 +15,7 @@ from dataloader.lockfile.model import Lockfile
 from dataloader.verify.checks import causes_of, frameworks_of
 from dataloader.verify.demangle import demangle
 from dataloader.verify.findings import Finding
-from dataloader.verify.gpu import describe, parse_capability
-from dataloader.verify.gpucode import runs_on
+from dataloader.verify.gpu import describe, devices_of
 from dataloader.verify.installed import InstalledPackage
 from dataloader.verify.judgement import Inspection
 from dataloader.verify.link_map import Failure
@@ -65,7 +64,7 @@ class Contradictions:
             yield from self._clobbered(finding)
         elif finding.kind == "malformed-elf":
             yield from self._malformed(finding)
-        elif finding.kind == "no-gpu-code":
+        elif finding.kind in ("no-gpu-code", "ptx-too-new"):
             yield from self._gpu(finding)
 
     # -- what does not load
@@ -209,12 +208,18 @@ class Contradictions:
         artefact, owner = self._owner(finding.path), self._situation.owners.get(finding.path)
         files = [file for file in self._files.values() if self._situation.owners.get(file.path) == owner and file.facts]
         code = [each for file in files if file.facts for each in file.facts.gpu]
-        for gpu in self._situation.target.gpus:
-            capability = parse_capability(gpu.capability)
-            if artefact and capability and not any(runs_on(each, capability) for each in code):
-                why = f"{artefact.label} has no code for {gpu.name} ({gpu.capability}), only {describe(code)}"
+        for device in devices_of(self._situation.target):
+            if artefact and not any(device.runs(each) for each in code):
+                why = f"{artefact.label} has no code for {device.name} ({device.number}), only {describe(code)}"
+                # Which PTX can be compiled is the driver's affair, and another machine may have another.
+                lasting = not any(device.refuses(each) for each in code)
                 yield Contradiction(
-                    artefact=artefact, then=(artefact.excluded(),), gpu=gpu.capability, kind=finding.kind, why=why
+                    artefact=artefact,
+                    then=(artefact.excluded(),),
+                    gpu=device.number,
+                    lasting=lasting,
+                    kind=finding.kind,
+                    why=why if lasting else f"{why}, which is too new for the driver",
                 )
 
     # -- whose

@@ -68,6 +68,7 @@ _MAX_TABLE: Final = 256 << 20
 """No table of a real library comes near this; one that claims more is not read."""
 _PAGE: Final = 4096
 _PIECE: Final = 4 << 20
+_LEAST_PIECE: Final = 1 << 12
 _MAX_DYNAMIC: Final = 1 << 20
 
 MACHINES: Final = {
@@ -126,11 +127,13 @@ class FileBytes:
         return os.pread(self._descriptor, part.stop - part.start, part.start)
 
     def find(self, wanted: bytes, start: int, end: int) -> int:
-        """Like ``bytes.find``, a piece at a time."""
-        for at in range(start, end, _PIECE):
-            found = self[at : min(at + _PIECE + len(wanted), end)].find(wanted)
+        """Like ``bytes.find``, a piece at a time: small ones first, as what is looked for mostly is near."""
+        at, size = start, _LEAST_PIECE
+        while at < end:
+            found = self[at : min(at + size + len(wanted), end)].find(wanted)
             if found >= 0:
                 return at + found
+            at, size = at + size, min(4 * size, _PIECE)
         return -1
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dataloader.target import Target
-from dataloader.verify.findings import Finding
+from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.gpucode import GpuCode, runs_on
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.loads import Verdict
 from dataloader.verify.scan import ScannedFile
-from dataloader.verify.tables import load_tables
+from dataloader.verify.tables import load_tables, ptx_of_cuda
 
 
 class Runtime(NamedTuple):
@@ -24,7 +24,7 @@ class Runtime(NamedTuple):
     @property
     def text(self) -> str:
         """``"12.1"``."""
-        return f"{self.version[0]}.{self.version[1]}"
+        return _dotted(self.version)
 
 
 def find_runtimes(installed: Installed) -> list[Runtime]:
@@ -75,6 +75,48 @@ def check_driver(installed: Installed, target: Target) -> Iterator[Finding]:
             )
 
 
+class Device(NamedTuple):
+    """One GPU of the target, and the CUDA of the driver that serves it."""
+
+    name: str
+    capability: tuple[int, int]
+    driver_cuda: tuple[int, int] | None
+    """``None``: not known, one that suffices is assumed."""
+
+    @property
+    def number(self) -> str:
+        """``9.0``."""
+        return _dotted(self.capability)
+
+    @property
+    def title(self) -> str:
+        """``NVIDIA H200 (compute capability 9.0)``."""
+        return f"{self.name} (compute capability {self.number})"
+
+    def runs(self, code: GpuCode) -> bool:
+        """Whether it executes ``code``, which its driver compiles first where it is PTX."""
+        return runs_on(code, self.capability) and not self.refuses(code)
+
+    def refuses(self, code: GpuCode) -> bool:
+        """Whether ``code`` is PTX for it, of a newer version than its driver compiles.
+
+        That is cudaErrorUnsupportedPtxVersion. A toolkit writes the newest version that drivers of its CUDA know, and
+        minor-version compatibility does not cover it (docs.nvidia.com/deploy/cuda-compatibility).
+        """
+        limit = self.driver_cuda
+        if not code.isa or limit is None or not runs_on(code, self.capability):
+            return False
+        return any(cuda >= limit and known < code.isa for cuda, known in ptx_of_cuda().items())
+
+
+def devices_of(target: Target) -> Iterator[Device]:
+    """The GPUs of a target whose compute capability is known."""
+    for gpu in target.gpus:
+        capability = parse_capability(gpu.capability)
+        if capability is not None:
+            yield Device(gpu.name, capability, parse_capability(target.driver_cuda or ""))
+
+
 def check_gpu_code(
     scanned: Sequence[ScannedFile],
     verdicts: Sequence[Verdict],
@@ -92,46 +134,73 @@ def check_gpu_code(
         owner = owners.get(file.path)
         if file.facts and file.facts.gpu and owner:
             by_package.setdefault(owner.path, []).append(file)
-    for gpu in target.gpus:
-        capability = parse_capability(gpu.capability)
-        if capability is None:
-            continue
+    for device in devices_of(target):
         for path, files in sorted(by_package.items()):
             files.sort(key=lambda file: (not file.path.rpartition("/")[2].startswith("lib"), -file.size))
-            package = owners[files[0].path]
-            code = [each for file in files if file.facts for each in file.facts.gpu]
-            usable = [each for each in code if runs_on(each, capability)]
-            where = f"{gpu.name} (compute capability {gpu.capability})"
-            if not usable:
-                yield Finding(
-                    severity="error" if path in frameworks else "warning",
-                    kind="no-gpu-code",
-                    path=files[0].path,
-                    message=f"{package.label} has no code that runs on {where}",
-                    evidence=(f"it has {describe(code)}",),
-                )
-            elif all(each.kind == "ptx" for each in usable):
-                yield Finding(
-                    severity="note",
-                    kind="ptx-only",
-                    path=files[0].path,
-                    message=f"{package.label} is compiled from PTX when it first runs on {where}",
-                    evidence=(f"it has {describe(code)}", "the driver must be as new as the CUDA that made the PTX"),
-                )
-            else:
-                yield from _without_code(package, files, capability, where)
+            yield from _check_package(owners[files[0].path], files, device, needed=path in frameworks)
 
 
-def _without_code(
-    package: InstalledPackage, files: Sequence[ScannedFile], capability: tuple[int, int], where: str
+def _check_package(
+    package: InstalledPackage, files: Sequence[ScannedFile], device: Device, *, needed: bool
 ) -> Iterator[Finding]:
-    lacking = [file for file in files if file.facts and not any(runs_on(each, capability) for each in file.facts.gpu)]
+    code = [each for file in files if file.facts for each in file.facts.gpu]
+    usable = [each for each in code if device.runs(each)]
+    severity: Severity = "error" if needed else "warning"
+    path, has = files[0].path, f"it has {describe(code)}"
+    if not usable:
+        refused = [each for each in code if device.refuses(each)]
+        if refused:
+            yield _too_new(package, path, refused, device, severity)
+        else:
+            yield Finding(
+                severity=severity,
+                kind="no-gpu-code",
+                path=path,
+                message=f"{package.label} has no code that runs on {device.title}",
+                evidence=(has,),
+            )
+    elif all(each.kind == "ptx" for each in usable):
+        certain = device.driver_cuda and all(each.isa for each in usable)
+        yield Finding(
+            severity="note",
+            kind="ptx-only",
+            path=path,
+            message=f"{package.label} is compiled from PTX when it first runs on {device.title}",
+            evidence=(has,) if certain else (has, "the driver must be as new as the CUDA that made the PTX"),
+        )
+    else:
+        yield from _without_code(package, files, device)
+
+
+def _too_new(
+    package: InstalledPackage, path: str, refused: Sequence[GpuCode], device: Device, severity: Severity
+) -> Finding:
+    isa = min(each.isa for each in refused)
+    enough = [cuda for cuda, known in ptx_of_cuda().items() if known >= isa]
+    takes = f"a driver for CUDA {_dotted(min(enough))}" if enough else "a newer driver"
+    return Finding(
+        severity=severity,
+        kind="ptx-too-new",
+        path=path,
+        message=f"{package.label} has only PTX for {device.title}, which a driver for CUDA"
+        f" {_dotted(device.driver_cuda or ())} does not compile",
+        evidence=(f"it is PTX {_dotted(isa)}, which takes {takes}", "minor-version compatibility does not cover PTX"),
+    )
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))
+
+
+def _without_code(package: InstalledPackage, files: Sequence[ScannedFile], device: Device) -> Iterator[Finding]:
+    lacking = [file for file in files if file.facts and not any(device.runs(each) for each in file.facts.gpu)]
     if lacking:
         yield Finding(
             severity="note",
             kind="no-gpu-code",
             path=lacking[0].path,
-            message=f"{len(lacking)} of {len(files)} libraries with GPU code of {package.label} have none for {where}",
+            message=f"{len(lacking)} of {len(files)} libraries with GPU code of {package.label} have none for"
+            f" {device.title}",
             evidence=tuple(f"{file.path}: {describe(file.facts.gpu)}" for file in lacking[:8] if file.facts),
         )
 

@@ -14,15 +14,19 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 MAGIC: Final = 0xBA55ED50
 _CONTAINER: Final = struct.Struct("<IHHQ")
 """magic, version, header size, size of the entries that follow."""
-_ENTRY: Final = struct.Struct("<H2xIQ12xI8xQ16x")
-"""kind, (version), header size, payload size, (compressed size, options, minor, major), arch, (name, its size), flags,
-(...)."""
+_ENTRY: Final = struct.Struct("<H2xIQ8xII8xQ16x")
+"""kind, (version), header size, payload size, (compressed size, options), version of the code (minor in the low half,
+major in the high one), arch, (name, its size), flags, (...). The version of PTX is that of its ISA."""
 _KINDS: Final[Mapping[int, CodeKind]] = {1: "ptx", 2: "cubin"}
 _ARCH_SPECIFIC: Final = 1 << 20
 _FAMILY_SPECIFIC: Final = 1 << 21
 """Bits of the entry's flags, as nvcc 13.0 writes them for ``-arch sm_90a`` and ``sm_100f``."""
 _SPECIFIC: Final = _ARCH_SPECIFIC | _FAMILY_SPECIFIC
-SECTIONS: Final = (".nv_fatbin", "__nv_relfatbin")
+_LINKED: Final = ".nv_fatbin"
+_RELOCATABLE: Final = "__nv_relfatbin"
+_EMBEDDED: Final = ".ldata"
+"""cuFFT 12 keeps what it loads by itself among its large data (SHF_X86_64_LARGE), and next to nothing in .nv_fatbin."""
+SECTIONS: Final = (_LINKED, _RELOCATABLE, _EMBEDDED)
 _MAX_ENTRIES: Final = 1 << 18
 _MAX_CONTAINERS: Final = 1 << 18
 """Libraries of 1 GB have some thousand of each."""
@@ -42,8 +46,8 @@ class Bytes(Protocol):
 
 
 CodeKind: TypeAlias = Literal["ptx", "cubin"]
-_Entry: TypeAlias = tuple[int, int, int]
-"""kind, arch, and those of the flags that tell for what it is specific: as they stand in the file."""
+_Entry: TypeAlias = tuple[int, int, int, int]
+"""kind, arch, those of the flags that tell for what it is specific, version of PTX: as they stand in the file."""
 
 
 class GpuCode(NamedTuple):
@@ -54,6 +58,8 @@ class GpuCode(NamedTuple):
     """``"80"``, ``"90a"``: what follows ``sm_`` or ``compute_``."""
     entries: int = 1
     """How many fat binary entries carry it."""
+    isa: tuple[int, ...] = ()
+    """Version of the PTX ISA it is written in, ``(9, 0)``; empty for a cubin, and where it is not known."""
 
     @property
     def number(self) -> tuple[int, int]:
@@ -84,17 +90,23 @@ def runs_on(code: GpuCode, capability: tuple[int, int]) -> bool:
 def read_gpu_code(data: Bytes, sections: Mapping[str, tuple[int, int]]) -> tuple[GpuCode, ...]:
     """What GPU code the sections (name -> offset, size) carry, sorted.
 
-    Where relocatable code was linked, the linked result is what the driver is given, and the parts do not count.
+    Of relocatable code that nvcc linked, the driver is given the linked cubins; where none of them fits, it compiles
+    and links the PTX of the parts. Their cubins count only in a library that was never linked.
     """
-    found: Counter[tuple[CodeKind, str]] = Counter()
+    found: Counter[_Entry] = Counter()
     for name in SECTIONS:
-        if name in sections and not found:
+        if name in sections:
             offset, size = sections[name]
             entries: dict[_Entry, int] = {}
             _walk_containers(data, offset, min(offset + size, len(data)), entries)
-            for (kind, arch, flags), count in entries.items():
-                found[_KINDS[kind], f"{arch}{_suffix(flags)}"] += count
-    return tuple(sorted(GpuCode(kind, arch, count) for (kind, arch), count in found.items()))
+            parts = name == _RELOCATABLE and _LINKED in sections
+            found.update({each: count for each, count in entries.items() if not parts or _KINDS[each[0]] == "ptx"})
+    return tuple(sorted(_code(entry, count) for entry, count in found.items()))
+
+
+def _code(entry: _Entry, count: int) -> GpuCode:
+    kind, arch, flags, version = entry
+    return GpuCode(_KINDS[kind], f"{arch}{_suffix(flags)}", count, _isa(version))
 
 
 def _walk_containers(data: Bytes, offset: int, end: int, found: dict[_Entry, int]) -> None:
@@ -123,9 +135,9 @@ def _walk_entries(data: Bytes, offset: int, end: int, found: dict[_Entry, int]) 
         piece = data[offset : offset + least]
         if len(piece) < least:
             return
-        kind, header, size, arch, flags = unpack(piece)
+        kind, header, size, version, arch, flags = unpack(piece)
         if kind in _KINDS and 10 <= arch < 10_000:
-            entry = (kind, arch, flags & _SPECIFIC)
+            entry = (kind, arch, flags & _SPECIFIC, version if _KINDS[kind] == "ptx" else 0)
             found[entry] = found.get(entry, 0) + 1
         if header < least:
             return
@@ -136,3 +148,8 @@ def _suffix(flags: int) -> str:
     if flags & _ARCH_SPECIFIC:
         return "a"
     return "f" if flags & _FAMILY_SPECIFIC else ""
+
+
+def _isa(version: int) -> tuple[int, ...]:
+    major, minor = version >> 16, version & 0xFFFF
+    return (major, minor) if 0 < major < 100 and minor < 100 else ()

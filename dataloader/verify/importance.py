@@ -6,24 +6,25 @@ Popular wheels are full of parts that load only on some machines: numba's tbbpoo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from dataloader.verify.findings import Severity
 from dataloader.verify.frameworks import framework_of
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage
-from dataloader.verify.loads import Verdict, called
+from dataloader.verify.libraries import BareLoads
+from dataloader.verify.loads import Verdict, called, required_names
+from dataloader.verify.python import extension_tag
 from dataloader.verify.tables import load_tables
 
 
 class Importance:
     """Severity of a library that cannot load, judged by the Python sources of its package."""
 
-    def __init__(self, installed: Installed, sources: SourceIndex, is_extension: Callable[[str], bool]) -> None:
+    def __init__(self, installed: Installed, sources: SourceIndex, bare: BareLoads) -> None:
         self._installed = installed
         self._names: frozenset[str] | None = None
         self._sources = sources
-        self._is_extension = is_extension
+        self._bare = bare
 
     def __call__(self, verdict: Verdict) -> Severity:
         """``error`` for what breaks an import, ``warning`` for an optional part."""
@@ -40,8 +41,9 @@ class Importance:
             return "error"
         uses = sources.uses(module)
         optional = bool(uses) and (all(uses) or _lacks_cuda_only(verdict))
-        optional |= not uses and self._is_bridge_to_absent(verdict)
-        return "warning" if optional or _has_alternatives(package, verdict.path) else "error"
+        optional |= not uses and self._is_bridge(package, verdict)
+        optional |= _differs_in_a_number(package, verdict.path) or self._another_serves(package, verdict.path)
+        return "warning" if optional else "error"
 
     def _is_opened_by_import(self, package: InstalledPackage, verdict: Verdict) -> bool:
         """Whether the package's import names this library, to open it (ctypes, cffi, torch.ops.load_library).
@@ -52,7 +54,7 @@ class Importance:
         """
         if not called(verdict.path) & self._sources.of(package).constants():
             return False
-        if not any(self._is_extension(file.path) for file in package.files):
+        if not any(self._bare.is_extension(file.path) for file in package.files):
             return True
         return all(
             failure.kind in ("undefined-symbol", "version-not-provided")
@@ -60,15 +62,33 @@ class Importance:
             for failure in verdict.failures
         )
 
-    def _is_bridge_to_absent(self, verdict: Verdict) -> bool:
-        """Whether all that is missing are symbols of a framework that is not installed: a bridge to it."""
-        installed = {package.name for package in self._installed.packages}
-        return all(
-            failure.kind == "undefined-symbol"
-            and (project := framework_of(failure.name)) is not None
-            and installed.isdisjoint({project, "pytorch" if project == "torch" else project})
-            for failure in verdict.failures
-        )
+    def _is_bridge(self, package: InstalledPackage, verdict: Verdict) -> bool:
+        """Whether all that is missing are symbols of a framework that the package does without: a bridge to it.
+
+        Either the framework is not installed, or the package neither requires nor imports it, and opens its libraries
+        for this module when it is asked to (cuda.core's tensors of torch).
+        """
+        installed = {each.name for each in self._installed.packages}
+        required = set(required_names(package.requires))
+        for failure in verdict.failures:
+            project = framework_of(failure.name) if failure.kind == "undefined-symbol" else None
+            if project is None:
+                return False
+            names = {project, "pytorch" if project == "torch" else project}
+            absent = installed.isdisjoint(names)
+            if not absent and (not required.isdisjoint(names) or self._sources.imports_project(package, project)):
+                return False
+        return True
+
+    def _another_serves(self, package: InstalledPackage, path: str) -> bool:
+        """Whether the package picks one of several files for the module, and can take another one.
+
+        Python itself would import none of them (``MPI.mpich.cpython-312-x86_64-linux-gnu.so``).
+        """
+        kin = _variants(path)
+        others = (file.path for file in package.files if kin and file.path != path and kin.fullmatch(file.path))
+        results = self._bare.results
+        return any(other in results and results[other].loads for other in others)
 
     def _recorded_names(self) -> frozenset[str]:
         if self._names is None:
@@ -77,7 +97,16 @@ class Importance:
         return self._names
 
 
-def _has_alternatives(package: InstalledPackage, path: str) -> bool:
+def _variants(path: str) -> re.Pattern[str] | None:
+    """What the files match of which a package's own finder picks one for a module: they differ before the tag."""
+    folder, _, name = path.rpartition("/")
+    parts = name.split(".")
+    if len(parts) != 4 or extension_tag(name) or extension_tag(".".join((parts[0], *parts[2:]))) is None:
+        return None
+    return re.compile(re.escape(f"{folder}/{parts[0]}.") + r"[^./]+" + re.escape("." + ".".join(parts[2:])))
+
+
+def _differs_in_a_number(package: InstalledPackage, path: str) -> bool:
     """Whether the module is one of several that differ in a number (``_ffmpeg4.so``, ``_ffmpeg5.so``)."""
     folder, _, name = path.rpartition("/")
     stem, _, rest = name.partition(".")

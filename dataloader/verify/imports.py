@@ -154,16 +154,20 @@ class Sources:
         """For each import of ``module`` anywhere in the distribution, tests left out: whether it is guarded."""
         return [
             each.guarded
-            for name in self._mentioning(module)
+            for name in self._mentioning(_last(module))
             for each in self.text(name).imports
             if each.module == module
         ]
 
-    def _mentioning(self, module: str) -> Iterator[str]:
-        last = module.rsplit(".", 1)[-1].encode()
+    def _mentioning(self, text: str) -> Iterator[str]:
         for name, path in self._modules.items():
-            if path.endswith(".py") and "/tests/" not in path and _mentions(self._prefix / path, last):
+            if path.endswith(".py") and "/tests/" not in path and _mentions(self._prefix / path, text.encode()):
                 yield name
+
+    def constants_about(self, text: str) -> frozenset[str]:
+        """String constants that hold ``text``, anywhere in the distribution, tests left out."""
+        found = (self.text(name).constants for name in self._mentioning(text))
+        return frozenset(each for constants in found for each in constants if text in each)
 
     def named_by_importers(self, module: str) -> frozenset[str]:
         """String constants of what the package's import runs, and of the modules that import ``module``."""
@@ -173,7 +177,9 @@ class Sources:
     def importers(self, module: str) -> frozenset[str]:
         """The modules that import ``module``, tests left out."""
         return frozenset(
-            name for name in self._mentioning(module) if any(each.module == module for each in self.text(name).imports)
+            name
+            for name in self._mentioning(_last(module))
+            if any(each.module == module for each in self.text(name).imports)
         )
 
     def imports(self, top_level: str) -> bool:
@@ -202,6 +208,10 @@ def read_source(path: Path) -> str:
         return read_regular(path, _MAX_SOURCE).decode("utf-8", "replace")
     except OSError:
         return ""  # reported as a missing file
+
+
+def _last(module: str) -> str:
+    return module.rsplit(".", 1)[-1]
 
 
 def _mentions(path: Path, needle: bytes) -> bool:

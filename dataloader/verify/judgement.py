@@ -59,7 +59,7 @@ def inspect(
         provided=provided_names(scanned),
         owners=owners,
         cuda_major=cuda_major(scanned),
-        importance=Importance(installed, sources, bare.is_extension),
+        importance=Importance(installed, sources, bare),
         described=bare.described,
         has_symbols=lambda failures: disk.defines({os.fsencode(failure.name) for failure in failures}),
     )

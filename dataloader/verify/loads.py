@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dataloader.verify.imports import SourceIndex
@@ -81,6 +82,27 @@ class Judge:
         if verdict.bare or verdict.package is None:
             return self.bare.process
         return self.context(verdict.package)
+
+    def after_users_of(self, package: InstalledPackage, name: str) -> Iterator[Process]:
+        """Python with each package that requires ``package`` imported, and the libraries that it calls ``name`` open.
+
+        Those that require the least come first: the others import them.
+        """
+        orders = sorted(map(self._import_order, self._packages.values()), key=len)
+        for *required, user in orders:
+            named = self._named_by(user, name) if package in required else []
+            if named:
+                process = self.context(user).copy()
+                for path in named:
+                    process.open(str(self.bare.prefix / path))
+                yield process
+
+    def _named_by(self, package: InstalledPackage, name: str) -> list[str]:
+        """Libraries called ``name`` that the sources of ``package`` name too, as they are or by a glob pattern."""
+        found = [path for path in self.bare.files if path.endswith(f"/{name}") and self.bare.is_candidate(path)]
+        constants = self._sources.of(package).constants_about(name.partition(".so")[0]) if found else frozenset()
+        named = constants & called(name) or any(fnmatch.fnmatchcase(name, each) for each in constants)
+        return found if named else []
 
     def _may_lack_an_import(self, result: Result) -> bool:
         """Whether what is missing is there, so that the import of another package may bring it."""

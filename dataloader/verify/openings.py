@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.link_map import Failure, Result
+from dataloader.verify.loader import Process
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.opened import opened_by
 from dataloader.verify.tables import Opening, install_command
@@ -38,14 +39,24 @@ def _missing(
     judge: Judge, verdict: Verdict, opening: Opening, opened: Mapping[str, Sequence[str]]
 ) -> dict[str, Failure]:
     """Name -> why it cannot be opened, by the library once it is loaded as its users load it."""
-    path = str(judge.bare.prefix / verdict.path)
-    process = judge.process_of(verdict).copy()
-    root = process.open(path).root
-    if root is None:
-        return {}
     names = list(opening.opens)
     if opening.pattern:
         names += opened[opened_by(judge.bare.files[verdict.path].key, opening.pattern)]
+    path, package = str(judge.bare.prefix / verdict.path), verdict.package
+    missing = _refused(judge.process_of(verdict), path, names)
+    # What was opened before is found by its name alone: torch opens NVRTC's builtins, whatever NVRTC's RUNPATH.
+    return {
+        name: failure
+        for name, failure in missing.items()
+        if package is None or all(_refused(each, path, [name]) for each in judge.after_users_of(package, name))
+    }
+
+
+def _refused(process: Process, path: str, names: Sequence[str]) -> dict[str, Failure]:
+    process = process.copy()
+    root = process.open(path).root
+    if root is None:
+        return {}
     tried: dict[str, Result] = {name: process.open_named(root, name) for name in names}
     return {name: result.failures[0] for name, result in tried.items() if not result.loads}
 

@@ -119,6 +119,21 @@ def load_tables() -> Tables:
     return Tables(providers=providers, openings=openings, system=system, openmp=openmp)
 
 
+@cache
+def ptx_of_cuda() -> Mapping[tuple[int, int], tuple[int, int]]:
+    """CUDA version -> the version of the PTX ISA that it writes, and that drivers of it compile.
+
+    Raises:
+        ManifestError: ``matrix-invalid``, with every row that is wrong.
+    """
+    return {_version(row["cuda"]): _version(row["ptx_isa"]) for row in _rows("toolkit.jsonl") if row.get("ptx_isa")}
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, minor = text.split(".")
+    return int(major), int(minor)
+
+
 def install_command(soname: str, cuda_major: str | None, *, conda: bool) -> str | None:
     """The command that brings a library, chosen for the environment's CUDA major and world."""
     provider = load_tables().providers.get(soname)

@@ -136,6 +136,8 @@ class Disk:
     def defines(self, names: set[bytes]) -> bool:
         """Whether the libraries of the prefix together define all these symbols."""
         missing = set(map(bare, names))
+        # What a memo answers was never looked up in this run.
+        self._generation += self._asked.add(missing)
         for key in self._scanned:
             if not missing:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import subprocess
@@ -9,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.target import Gpu, Target
+from dataloader.verify import Finding, verify_prefix
 from dataloader.verify.elf import read_elf
 from dataloader.verify.gpucode import MAGIC, GpuCode, read_gpu_code, runs_on
+from dataloader.verify.tables import ptx_of_cuda
+from tests.helpers.elf import make_library, needs_gcc
+from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register
 
 needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
 
@@ -55,6 +61,45 @@ def test_list_is_what_nvcc_was_asked_for(tmp_path: Path, name: str, how: str) ->
     assert {(code.kind, code.arch) for code in facts.gpu} == expected
 
 
+@needs_nvcc
+@pytest.mark.parametrize(
+    ("gencode", "expected"),
+    [
+        (["arch=compute_80,code=sm_80", "arch=compute_90,code=compute_90"], {("cubin", "80"), ("ptx", "90")}),
+        # The runtime for devices is linked in, with PTX of its own.
+        (["arch=compute_80,code=compute_80"], {("ptx", "80"), ("ptx", "121")}),
+    ],
+    ids=["linked", "left to the driver"],
+)
+def test_of_relocatable_parts_only_their_ptx_counts_once_they_are_linked(
+    tmp_path: Path, gencode: list[str], expected: set[tuple[str, str]]
+) -> None:
+    (tmp_path / "k.cu").write_text(_KERNEL + "int main() { run(nullptr); }")
+    command = ["nvcc", "-rdc=true", "-o", "program", "k.cu", *(part for each in gencode for part in ("-gencode", each))]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    facts, _ = read_elf(tmp_path / "program")
+
+    assert {(code.kind, code.arch) for code in facts.gpu} == expected
+
+
+@needs_nvcc
+def test_version_of_ptx_is_that_which_nvcc_wrote(tmp_path: Path) -> None:
+    (tmp_path / "k.cu").write_text(_KERNEL)
+    subprocess.run(["nvcc", "-ptx", "-arch=compute_80", "k.cu"], cwd=tmp_path, check=True, capture_output=True)
+    said = re.search(r"^\.version (\d+)\.(\d+)$", (tmp_path / "k.ptx").read_text(), re.MULTILINE)
+    assert said
+    options = ["-Xcompiler", "-fPIC", "-shared", "--cudart=none", "-gencode", "arch=compute_80,code=compute_80"]
+    subprocess.run(["nvcc", *options, "-o", "k.so", "k.cu"], cwd=tmp_path, check=True, capture_output=True)
+    listed = subprocess.run(["nvcc", "--version"], check=True, capture_output=True, text=True).stdout
+    release = re.search(r"release (\d+)\.(\d+)", listed)
+    assert release
+
+    (code,) = read_elf(tmp_path / "k.so")[0].gpu
+
+    assert code.isa == (int(said[1]), int(said[2])) == ptx_of_cuda()[int(release[1]), int(release[2])]
+
+
 @pytest.mark.parametrize(
     ("kind", "arch", "capability", "expected"),
     [
@@ -77,8 +122,11 @@ def test_binary_compatibility_within_a_major_and_ptx_forward(
     assert runs_on(GpuCode(kind, arch), capability) is expected  # type: ignore[arg-type]
 
 
-def entry(kind: int, arch: int, *, header: int = 64, size: int = 8, flags: int = 0) -> bytes:
-    fixed = struct.pack("<HHIQIIHHIIIQ", kind, 0x101, header, size, 0, 0, 8, 1, arch, 0, 0, flags)
+def entry(
+    kind: int, arch: int, *, header: int = 64, size: int = 8, flags: int = 0, version: tuple[int, int] = (1, 8)
+) -> bytes:
+    major, minor = version
+    fixed = struct.pack("<HHIQIIHHIIIQ", kind, 0x101, header, size, 0, 0, minor, major, arch, 0, 0, flags)
     return fixed.ljust(header, b"\0") + b"\0" * size
 
 
@@ -105,3 +153,86 @@ def test_containers_that_lie_are_read_as_far_as_they_go(data: bytes, expected: s
     found = read_gpu_code(data, {".nv_fatbin": (0, len(data))})
 
     assert {(code.kind, code.arch) for code in found} == expected
+
+
+def ptx(arch: int, version: tuple[int, int] = (9, 0)) -> bytes:
+    return entry(1, arch, version=version)
+
+
+def cubin(arch: int) -> bytes:
+    return entry(2, arch)
+
+
+def install(prefix: Path, *entries: bytes, section: str = ".nv_fatbin", extension: bool = True) -> None:
+    """A package whose one library carries these."""
+    path = f"pkg/_ext{EXTENSION}" if extension else "pkg/libpkg.so"
+    data = ",".join(map(str, container(*entries)))
+    source = f'__attribute__((section("{section}"), aligned(8))) unsigned char fat[] = {{{data}}};'
+    make_library(prefix / SITE / path, f"{source} int PyInit__ext(void) {{ return fat[0]; }}")
+    register(prefix, "pkg", "1.0", paths=[path], files={"pkg/__init__.py": ""})
+
+
+def findings_on(prefix: Path, capability: str, cuda: str | None) -> list[Finding]:
+    target = Target(glibc="2.39", driver_cuda=cuda, gpus=(Gpu(name="a GPU", capability=capability),))
+    return [each for each in verify_prefix(prefix, target=target).findings if each.kind != "missing-library"]
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    ("entries", "capability", "cuda", "expected"),
+    [
+        ([cubin(90)], "9.0", "13.0", []),
+        ([cubin(80)], "9.0", "13.0", ["error no-gpu-code"]),
+        ([cubin(80), ptx(80)], "9.0", "13.0", ["note ptx-only"]),
+        ([cubin(80), ptx(80)], "8.6", "11.8", []),
+        ([ptx(80)], "9.0", "12.9", ["error ptx-too-new"]),
+        ([ptx(80)], "9.0", None, ["note ptx-only"]),
+        ([ptx(100)], "9.0", "12.9", ["error no-gpu-code"]),
+        ([ptx(80, (8, 5))], "9.0", "12.5", ["note ptx-only"]),
+        ([ptx(80, (8, 5))], "9.0", "12.4", ["error ptx-too-new"]),
+        # 12.7 has no toolkit of its own: what its driver compiles beyond 12.6 is not known, so nothing is said.
+        ([ptx(80, (8, 7))], "9.0", "12.7", ["note ptx-only"]),
+        ([ptx(80, (8, 8))], "9.0", "12.7", ["error ptx-too-new"]),
+        ([ptx(80, (99, 0))], "9.0", "13.5", ["error ptx-too-new"]),
+        ([ptx(80, (99, 0))], "9.0", "99.0", ["note ptx-only"]),
+        ([ptx(80, (0, 0))], "9.0", "12.0", ["note ptx-only"]),
+        ([ptx(80, (3, 2))], "9.0", "9.0", ["note ptx-only"]),
+    ],
+)
+def test_code_and_ptx_against_gpu_and_driver(
+    tmp_path: Path, entries: list[bytes], capability: str, cuda: str | None, expected: list[str]
+) -> None:
+    prefix = make_prefix(tmp_path / "env")
+    install(prefix, *entries)
+
+    found = findings_on(prefix, capability, cuda)
+
+    assert [f"{each.severity} {each.kind}" for each in found] == expected
+
+
+@needs_gcc
+def test_ptx_that_is_too_new_names_the_driver_that_it_takes(tmp_path: Path) -> None:
+    prefix = make_prefix(tmp_path / "env")
+    install(prefix, ptx(80, (8, 5)))
+
+    (finding,) = findings_on(prefix, "9.0", "12.4")
+
+    assert "a driver for CUDA 12.4 does not compile" in finding.message
+    assert finding.evidence[0] == "it is PTX 8.5, which takes a driver for CUDA 12.5"
+
+
+@needs_gcc
+def test_library_without_extension_module_is_worth_a_warning(tmp_path: Path) -> None:
+    prefix = make_prefix(tmp_path / "env")
+    install(prefix, cubin(80), extension=False)
+
+    assert [each.severity for each in findings_on(prefix, "9.0", "13.0")] == ["warning"]
+
+
+@needs_gcc
+def test_code_among_large_data_counts(tmp_path: Path) -> None:
+    # libcufft.so.12 loads its kernels itself.
+    prefix = make_prefix(tmp_path / "env")
+    install(prefix, cubin(90), section=".ldata")
+
+    assert findings_on(prefix, "9.0", "13.0") == []

@@ -1,98 +1,98 @@
-"""What the driver says of programs that nvcc made for one architecture each, against our verdict. Needs a GPU."""
+"""What the driver says of programs that nvcc made for known architectures, against our verdict. Needs a GPU."""
 
 from __future__ import annotations
 
-import re
+import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from dataloader.cli.app import main
 from dataloader.detect import detect_target
 from dataloader.verify.elf import read_elf
-from dataloader.verify.gpu import parse_capability
-from dataloader.verify.gpucode import runs_on
+from dataloader.verify.gpu import Device, describe, devices_of
+from dataloader.verify.gpucode import GpuCode
+from tests.helpers.gpu_programs import CODE, HOW, compile_program, gencode
+from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register
 
-_PROGRAM = """
-#include <cstdio>
-__global__ void answer(int *x) { *x = 42; }
-int main() {
-  int *x = nullptr, found = 0;
-  cudaError_t error = cudaMalloc(&x, sizeof(int));
-  if (error == cudaSuccess) { answer<<<1, 1>>>(x); error = cudaGetLastError(); }
-  if (error == cudaSuccess) error = cudaMemcpy(&found, x, sizeof(int), cudaMemcpyDeviceToHost);
-  printf("%s %d\\n", cudaGetErrorName(error), found);
-  return 0;
-}
-"""
-_RUNS = "cudaSuccess 42"
-_REFUSED = ("cudaErrorNoKernelImageForDevice 0", "cudaErrorInvalidDeviceFunction 0")
-_PTX_TOO_NEW = "cudaErrorUnsupportedPtxVersion 0"
-_CASES = (
-    "an older major",
-    "an older minor",
-    "its own",
-    "PTX of its own",
-    "PTX of an older major",
-    "PTX of a newer one",
+pytestmark = pytest.mark.gpu
+_RUNS = ("cudaSuccess 42",)
+_NO_CODE = (
+    "cudaErrorNoKernelImageForDevice 0",
+    "cudaErrorInvalidDeviceFunction 0",
+    "cudaErrorSymbolNotFound 0",  # of code that was linked for others
 )
+_PTX_TOO_NEW = ("cudaErrorUnsupportedPtxVersion 0",)
+_MADE_ELSEWHERE = sorted(Path(os.environ.get("GPU_PROGRAMS") or "/nonexistent").glob("*"))
 
 
-def capability_of(case: str, own: tuple[int, int], known: list[tuple[int, int]]) -> tuple[int, int] | None:
-    """The architecture to compile for; ``None`` where this nvcc knows none such."""
-    if case in ("its own", "PTX of its own"):
-        return own if own in known else None
-    fitting = {
-        "an older major": [each for each in known if each[0] < own[0]],
-        "an older minor": [each for each in known if each[0] == own[0] and each[1] < own[1]],
-        "PTX of an older major": [each for each in known if each[0] < own[0]],
-        "PTX of a newer one": [each for each in known if each > own],
-    }[case]
-    return fitting[-1] if fitting else None
+@pytest.fixture
+def device() -> Device:
+    found = next(devices_of(detect_target()), None)
+    if found is None:
+        pytest.skip("needs a GPU and its driver")
+    assert found.driver_cuda is not None
+    return found
 
 
-def compile_for(folder: Path, capability: tuple[int, int], *, ptx: bool) -> Path:
-    """A program with code for one architecture alone."""
-    (folder / "answer.cu").write_text(_PROGRAM)
-    arch = f"{capability[0]}{capability[1]}"
-    gencode = f"arch=compute_{arch},code={'compute' if ptx else 'sm'}_{arch}"
-    command = ["nvcc", "-gencode", gencode, "-Wno-deprecated-gpu-targets", "-o", "answer", "answer.cu"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / "answer"
-
-
-def nvcc_says(*arguments: str) -> str:
-    return subprocess.run(["nvcc", *arguments], capture_output=True, text=True, check=True).stdout
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("case", _CASES)
-def test_the_driver_agrees_with_the_verdict(case: str, tmp_path: Path) -> None:
+def architectures(name: str, device: Device) -> list[str]:
+    """The options of nvcc for a case."""
     if shutil.which("nvcc") is None:
         pytest.skip("needs nvcc")
-    target = detect_target()
-    if not target.gpus:
-        pytest.skip("needs a GPU and its driver")
-    own = parse_capability(target.gpus[0].capability)
-    assert own is not None
-    known = sorted(
-        (int(n[:-1]), int(n[-1])) for n in re.findall(r"compute_(\d+)\s", nvcc_says("--list-gpu-arch") + "\n")
-    )
-    asked = capability_of(case, own, known)
-    if asked is None:
-        pytest.skip(f"this nvcc knows no architecture that is {case} of a GPU with {own}")
-    program = compile_for(tmp_path, asked, ptx=case.startswith("PTX"))
+    options = gencode(CODE[name], device.capability, "nvcc")
+    if options is None:
+        pytest.skip(f"this nvcc compiles nothing that is {name} to compute capability {device.number}")
+    return options
 
-    (code,) = read_elf(program)[0].gpu
+
+def expected(device: Device, code: tuple[GpuCode, ...]) -> tuple[str, ...]:
+    """What a program with this code may print."""
+    if any(device.runs(each) for each in code):
+        return _RUNS
+    return _PTX_TOO_NEW if any(device.refuses(each) for each in code) else _NO_CODE
+
+
+def check(program: Path, device: Device) -> None:
+    code = read_elf(program)[0].gpu
     said = subprocess.run([program], capture_output=True, text=True, check=True, timeout=120).stdout.strip()
 
-    if code.kind == "ptx" and said == _PTX_TOO_NEW:
-        # Our note says so: the driver must be as new as the CUDA that made the PTX.
-        toolkit = parse_capability(re.findall(r"release (\d+\.\d+)", nvcc_says("--version"))[0])
-        assert (toolkit or ()) > (parse_capability(target.driver_cuda or "") or ())
-    elif runs_on(code, own):
-        assert said == _RUNS
-    else:
-        assert said in _REFUSED
+    assert said in expected(device, code), describe(code)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("name", CODE)
+def test_the_driver_agrees_with_the_verdict(name: str, how: str, device: Device, tmp_path: Path) -> None:
+    compile_program(tmp_path / "answer", [*architectures(name, device), *HOW[how]])
+
+    check(tmp_path / "answer", device)
+
+
+@pytest.mark.skipif(
+    not _MADE_ELSEWHERE, reason="GPU_PROGRAMS names no folder of programs: tests/helpers/gpu_programs.py"
+)
+@pytest.mark.parametrize("program", _MADE_ELSEWHERE, ids=lambda path: path.name)
+def test_the_driver_agrees_on_programs_of_another_toolkit(program: Path, device: Device) -> None:
+    check(program, device)
+
+
+@pytest.mark.parametrize("name", ["own", "older major", "newer", "PTX of older major", "PTX of newer"])
+def test_verify_fails_where_an_extension_finds_no_code(
+    name: str, device: Device, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefix = make_prefix(tmp_path / "prefix")
+    path = f"pkg/_ext{EXTENSION}"
+    (prefix / SITE / "pkg").mkdir()
+    compile_program(prefix / SITE / path, architectures(name, device), extension=True)
+    register(prefix, "pkg", "1.0", paths=[path], files={"pkg/__init__.py": ""})
+
+    code = main(["verify", f"--prefix={prefix}", "--format=json"])
+    kinds = {each["kind"] for each in json.loads(capsys.readouterr().out)["findings"] if each["severity"] == "error"}
+
+    asked = f"import ctypes; f = ctypes.CDLL({str(prefix / SITE / path)!r}).driver_says; f.restype = ctypes.c_char_p"
+    command = [sys.executable, "-c", f"{asked}; print(f().decode())"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+    assert (code, kinds) == ((0, set()) if said == "cudaSuccess" else (1, {"no-gpu-code"})), said
