@@ -66,7 +66,13 @@ def check(program: Path, device: Device) -> None:
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("name", CODE)
 def test_the_driver_agrees_with_the_verdict(name: str, how: str, device: Device, tmp_path: Path) -> None:
-    compile_program(tmp_path / "answer", [*architectures(name, device), *HOW[how]])
+    options = architectures(name, device)
+    try:
+        compile_program(tmp_path / "answer", [*options, *HOW[how]])
+    except subprocess.CalledProcessError as error:
+        if "nvlink fatal   : specified arch exceeds buffer length" not in error.stderr:
+            raise
+        pytest.skip("nvlink 13.0 does not link PTX alone of an architecture with three digits; 13.5's does")
 
     check(tmp_path / "answer", device)
 

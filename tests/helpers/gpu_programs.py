@@ -88,14 +88,17 @@ def gencode(code: tuple[str, ...], own: Capability, nvcc: str) -> list[str] | No
 
 
 def compile_program(path: Path, options: list[str], nvcc: str = "nvcc", *, extension: bool = False) -> None:
-    """Write an executable, or an extension module with ``driver_says``, at ``path``."""
+    """Write an executable, or an extension module with ``driver_says``, at ``path``.
+
+    Raises:
+        CalledProcessError: nvcc failed; ``stderr`` says why.
+    """
     source = path.parent / f"{path.name.partition('.')[0]}.cu"
     source.write_text(_KERNEL + (_EXTENSION if extension else _MAIN))
     form = ["-shared", "-Xcompiler", "-fPIC"] if extension else []
     command = [nvcc, *options, *form, "-Wno-deprecated-gpu-targets", "-Xlinker", "-s", "-o", str(path), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    subprocess.run(command, capture_output=True, text=True, check=True)
     source.unlink()
-    assert done.returncode == 0, done.stderr
 
 
 def _build_all(folder: Path, own: Capability, nvcc: str) -> None:
