@@ -4,8 +4,8 @@ Layout below the cache directory::
 
     elf-5/ab/abcd....elf      facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
                               line of JSON, then the names of its undefined symbols, separated by NUL
-    prefix-4/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
-    prefix-4/....hashes, ....inodes  see :mod:`dataloader.verify.hashes`
+    prefix-5/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
+    prefix-5/....hashes, ....inodes  see :mod:`dataloader.verify.hashes`
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
 renamed.

@@ -42,7 +42,7 @@ class Importance:
         uses = sources.uses(module)
         optional = bool(uses) and (all(uses) or _lacks_cuda_only(verdict))
         optional |= not uses and self._is_bridge(package, verdict)
-        optional |= _differs_in_a_number(package, verdict.path) or self._another_serves(package, verdict.path)
+        optional |= _differs_in_a_number(package, verdict.path) or self._one_of_kin_serves(package, verdict.path)
         return "warning" if optional else "error"
 
     def _is_opened_by_import(self, package: InstalledPackage, verdict: Verdict) -> bool:
@@ -80,15 +80,19 @@ class Importance:
                 return False
         return True
 
-    def _another_serves(self, package: InstalledPackage, path: str) -> bool:
-        """Whether the package picks one of several files for the module, and can take another one.
+    def _one_of_kin_serves(self, package: InstalledPackage, path: str) -> bool:
+        """Whether the package picks one of several files for the module, and can take one of them.
 
-        Python itself would import none of them (``MPI.mpich.cpython-312-x86_64-linux-gnu.so``).
+        Python itself would import none of them (``MPI.mpich.cpython-312-x86_64-linux-gnu.so``), so whoever picks one
+        may open what it needs before, wherever in the environment that is.
         """
         kin = _variants(path)
-        others = (file.path for file in package.files if kin and file.path != path and kin.fullmatch(file.path))
-        results = self._bare.results
-        return any(other in results and results[other].loads for other in others)
+        files = (file.path for file in package.files if kin and kin.fullmatch(file.path))
+        results = (self._bare.results[each] for each in files if each in self._bare.results)
+        return any(
+            all(each.kind == "missing-library" and each.name in self._recorded_names() for each in result.failures)
+            for result in results
+        )
 
     def _recorded_names(self) -> frozenset[str]:
         if self._names is None:

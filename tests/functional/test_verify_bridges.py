@@ -80,23 +80,29 @@ def test_what_was_looked_up_before_does_not_change_what_is_said(
 
 
 @pytest.mark.parametrize(
-    ("there", "expected"),
-    [(("one",), ["warning"]), (("one", "two"), []), ((), ["error", "error"])],
-    ids=["one of them", "both", "none"],
+    ("there", "folder", "expected"),
+    [
+        (("one",), "mpi", ["warning"]),
+        (("one", "two"), "mpi", []),
+        ((), "mpi", ["error", "error"]),
+        (("one",), "elsewhere", ["warning"]),
+    ],
+    ids=["one of them", "both", "none", "one of them, where its finder looks"],
 )
 def test_of_several_files_for_one_module_one_suffices(
-    tmp_path: Path, there: tuple[str, ...], expected: list[str]
+    tmp_path: Path, there: tuple[str, ...], folder: str, expected: list[str]
 ) -> None:
     prefix = make_prefix(tmp_path / "env")
     site = prefix / SITE
     paths = []
     for name in ("one", "two"):
-        backend = make_library(site / "mpi" / f"lib{name}.so.1", "int go(void) { return 1; }", soname=f"lib{name}.so.1")
+        soname = f"lib{name}.so.1"
+        backend = make_library(site / folder / soname, "int go(void) { return 1; }", soname=soname)
         paths.append(f"mpi/MPI.{name}{EXTENSION}")
         source = "extern int go(void); int PyInit_MPI(void) { return go(); }"
         make_library(site / paths[-1], source, needs=[backend], runpath="$ORIGIN")
         if name in there:
-            paths.append(f"mpi/lib{name}.so.1")
+            paths.append(f"{folder}/{soname}")
         else:
             backend.unlink()
     register(prefix, "mpi", "1.0", paths=paths, files={"mpi/__init__.py": ""})
