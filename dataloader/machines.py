@@ -28,7 +28,7 @@ def make_targets(
     if request.target_file is not None:
         from dataloader.inputs.target_file import load_target
 
-        return load_target(request.target_file, matrix.capabilities)
+        return load_target(request.target_file, matrix.capabilities, matrix.cuda_of_driver)
     detected = detect_target(request.platform, environ, ask=() if for_stack else EVERYTHING)
     target = with_system_requirements(detected, request.system)
     if not request.gpus:
@@ -53,7 +53,7 @@ def named_targets(options: CommonOptions, environ: Mapping[str, str], ask: Colle
     from dataloader.inputs.target_file import load_target
 
     matrix = load_matrix(*([options.matrix] if options.matrix else []))
-    return load_target(options.target, matrix.capabilities)
+    return load_target(options.target, matrix.capabilities, matrix.cuda_of_driver)
 
 
 def common_target(targets: tuple[Target, ...]) -> Target:

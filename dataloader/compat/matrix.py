@@ -102,6 +102,13 @@ class Matrix:
         """GPU model to its compute capability."""
         return {row.gpu: row.capability for row in self.gpus.values()}
 
+    def cuda_of_driver(self, driver: str) -> str | None:
+        """The highest CUDA of a Linux driver, by its branch; ``None`` for a branch that no toolkit known here is of."""
+        branch = int(driver.partition(".")[0])
+        branches = {int(row.driver.partition(".")[0]): row.cuda for row in self.toolkits.values() if row.driver}
+        below = [each for each in branches if each <= branch]
+        return branches[max(below)] if below and branch <= max(branches) else None
+
     @cached_property
     def channels(self) -> frozenset[str]:
         """Names of conda channels that stand for themselves, from whichever server."""

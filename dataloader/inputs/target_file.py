@@ -7,14 +7,14 @@ The file holds the keys of one machine at its top level, or a list of them under
     platform = "linux-64"
     glibc = "2.31"
     driver = "535.104.05"
-    cuda = "12.2"          # highest CUDA version of the driver
+    cuda = "12.2"          # highest CUDA version of the driver; not said, that of its branch
     gpus = ["A100", "8.6"] # models, or compute capabilities
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dataloader.detect import PLATFORMS
@@ -27,12 +27,15 @@ _VERSIONS = ("glibc", "musl", "libstdcxx", "kernel", "driver", "cuda", "gcc")
 _NOISE = re.compile(r"\b(nvidia|geforce|tesla|quadro|gpu)\b|[\s_\-]+")
 
 
-def load_target(path: Path, capabilities: Mapping[str, str]) -> tuple[Target, ...]:
+def load_target(
+    path: Path, capabilities: Mapping[str, str], cuda_of_driver: Callable[[str], str | None]
+) -> tuple[Target, ...]:
     """Read the machines that a target file describes, in its order.
 
     Args:
         path: A ``.toml`` or ``.json`` file.
         capabilities: GPU model -> compute capability (``{"A100": "8.0"}``), from the compatibility matrix.
+        cuda_of_driver: Gives the highest CUDA of a driver, where the file does not.
 
     Raises ManifestError ``target-invalid`` with every mistake.
     """
@@ -47,7 +50,7 @@ def load_target(path: Path, capabilities: Mapping[str, str]) -> tuple[Target, ..
     pools = root.tables("pool")
     if pools:
         root.only({"pool"})
-    targets = tuple(_target(table, capabilities) for table in pools or (root,))
+    targets = tuple(_target(table, capabilities, cuda_of_driver) for table in pools or (root,))
     document.check()
     return targets
 
@@ -72,7 +75,7 @@ def _plain(name: str) -> str:
     return _NOISE.sub("", name.lower())
 
 
-def _target(table: Table, capabilities: Mapping[str, str]) -> Target:
+def _target(table: Table, capabilities: Mapping[str, str], cuda_of_driver: Callable[[str], str | None]) -> Target:
     table.only(_KEYS)
     machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
     platform = table.choice("platform", machines) or "linux-64"
@@ -80,6 +83,9 @@ def _target(table: Table, capabilities: Mapping[str, str]) -> Target:
     for key, version in versions.items():
         if version is not None and not re.fullmatch(r"\d+(\.\d+)*", version):
             table.mistake(key, f"{version!r} is not a version")
+            versions[key] = None
+    if versions["driver"] and not versions["cuda"]:
+        versions["cuda"] = cuda_of_driver(versions["driver"])
     gpus = []
     for name in table.strings("gpus"):
         if gpu := find_gpu(name, capabilities):

@@ -15,6 +15,7 @@ import pytest
 
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.elf import make_library, needs_gcc
+from tests.helpers.fatbin import cubin, fatbin_source, ptx
 from tests.helpers.prefixes import EXTENSION, SITE
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -233,6 +234,30 @@ def test_a_cuda_runtime_of_another_major_than_the_stack(bench: Bench) -> None:
 
     bench.run("install", "kernels", "-p", "other", "--lockfile", "other.lock")
     assert '"version": "2.0"' in bench.run("list", "-p", "other", "--json").stdout
+
+
+def test_gpus_and_drivers_of_the_machines_asked_for(bench: Bench) -> None:
+    codes = {"1.0": cubin(90), "2.0": ptx(80, (8, 5)), "3.0": cubin(80)}
+    for version, code in codes.items():
+        source = f"{fatbin_source(code)} int PyInit__ext(void) {{ return fat[0]; }}"
+        module = make_library(bench.parts / f"kernels-{version}" / f"_ext{EXTENSION}", source)
+        files: dict[str, str | bytes] = {
+            "kernels/__init__.py": "from kernels import _ext\n",
+            f"kernels/_ext{EXTENSION}": module.read_bytes(),
+        }
+        make_wheel(bench.shelf, "kernels", version, files=files, tag=TAG)
+    pool = 'glibc = "2.35"\ndriver = "{}"\ngpus = ["H100"]\n'
+    for cuda, driver in (("12.4", "550.54.14"), ("12.5", "555.42.02")):
+        (bench.here / f"{cuda}.toml").write_text(pool.format(driver))
+
+    _, said = bench.install("kernels", "--target=12.4.toml")
+    assert bench.versions()["kernels"] == "1.0"
+    assert "kernels 3.0 has no code for H100 (9.0), only sm_80" in said
+    assert "kernels 2.0 has no code for H100 (9.0), only PTX 80, which is too new for the driver" in said
+
+    # What a driver does not compile is true of the machines that have it, and not told to others.
+    document, _ = bench.install("kernels", "--target=12.5.toml")
+    assert bench.versions()["kernels"] == "2.0", document
 
 
 def test_a_library_of_the_stack_that_nothing_brings_is_required(bench: Bench) -> None:

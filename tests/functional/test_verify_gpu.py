@@ -16,6 +16,7 @@ from dataloader.verify.elf import read_elf
 from dataloader.verify.gpucode import MAGIC, GpuCode, read_gpu_code, runs_on
 from dataloader.verify.tables import ptx_of_cuda
 from tests.helpers.elf import make_library, needs_gcc
+from tests.helpers.fatbin import container, cubin, entry, fatbin_source, ptx
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register
 
 needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
@@ -122,19 +123,6 @@ def test_binary_compatibility_within_a_major_and_ptx_forward(
     assert runs_on(GpuCode(kind, arch), capability) is expected  # type: ignore[arg-type]
 
 
-def entry(
-    kind: int, arch: int, *, header: int = 64, size: int = 8, flags: int = 0, version: tuple[int, int] = (1, 8)
-) -> bytes:
-    major, minor = version
-    fixed = struct.pack("<HHIQIIHHIIIQ", kind, 0x101, header, size, 0, 0, minor, major, arch, 0, 0, flags)
-    return fixed.ljust(header, b"\0") + b"\0" * size
-
-
-def container(*entries: bytes, size: int | None = None) -> bytes:
-    body = b"".join(entries)
-    return struct.pack("<IHHQ", MAGIC, 1, 16, len(body) if size is None else size) + body
-
-
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
@@ -155,19 +143,10 @@ def test_containers_that_lie_are_read_as_far_as_they_go(data: bytes, expected: s
     assert {(code.kind, code.arch) for code in found} == expected
 
 
-def ptx(arch: int, version: tuple[int, int] = (9, 0)) -> bytes:
-    return entry(1, arch, version=version)
-
-
-def cubin(arch: int) -> bytes:
-    return entry(2, arch)
-
-
 def install(prefix: Path, *entries: bytes, section: str = ".nv_fatbin", extension: bool = True) -> None:
     """A package whose one library carries these."""
     path = f"pkg/_ext{EXTENSION}" if extension else "pkg/libpkg.so"
-    data = ",".join(map(str, container(*entries)))
-    source = f'__attribute__((section("{section}"), aligned(8))) unsigned char fat[] = {{{data}}};'
+    source = fatbin_source(*entries, section=section)
     make_library(prefix / SITE / path, f"{source} int PyInit__ext(void) {{ return fat[0]; }}")
     register(prefix, "pkg", "1.0", paths=[path], files={"pkg/__init__.py": ""})
 

@@ -69,7 +69,7 @@ def test_the_target_file_of_the_documentation_is_one(tmp_path: Path) -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", (DOCS / "targets.md").read_text(), re.DOTALL)
     (tmp_path / "target.toml").write_text(block)
 
-    pools = load_target(tmp_path / "target.toml", {name: row.capability for name, row in load_matrix().gpus.items()})
+    pools = load_target(tmp_path / "target.toml", load_matrix().capabilities, load_matrix().cuda_of_driver)
 
     assert [pool.name for pool in pools] == ["training", "inference"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.compat.matrix import load_matrix
 from dataloader.errors import ManifestError
 from dataloader.inputs.target_file import find_gpu, load_target
 
@@ -33,6 +34,9 @@ platform = "linux-aarch64"
 """
 
 
+cuda_of_driver = load_matrix().cuda_of_driver
+
+
 def write(tmp_path: Path, text: str, name: str = "target.toml") -> Path:
     path = tmp_path / name
     path.write_text(text)
@@ -40,7 +44,7 @@ def write(tmp_path: Path, text: str, name: str = "target.toml") -> Path:
 
 
 def test_several_pools(tmp_path: Path) -> None:
-    training, arm = load_target(write(tmp_path, POOLS), GPUS)
+    training, arm = load_target(write(tmp_path, POOLS), GPUS, cuda_of_driver)
 
     assert (training.name, training.platform, training.driver, training.driver_cuda) == (
         "training",
@@ -52,8 +56,28 @@ def test_several_pools(tmp_path: Path) -> None:
     assert (arm.platform, arm.arch, arm.glibc) == ("linux-aarch64", "aarch64", None)
 
 
+@pytest.mark.parametrize(
+    ("driver", "cuda"),
+    [
+        ("535.104.05", "12.2"),
+        ("535.54", "12.2"),
+        ("550.40.07", "12.4"),  # before the release of its branch
+        ("565.57.01", "12.6"),  # no toolkit has this branch: what the one before knows, it knows
+        ("580.159.04", "13.0"),
+        ("999.1", None),
+        ("390.48", None),
+    ],
+)
+def test_driver_implies_the_cuda_of_its_branch(tmp_path: Path, driver: str, cuda: str | None) -> None:
+    (target,) = load_target(write(tmp_path, f'driver = "{driver}"'), GPUS, cuda_of_driver)
+
+    assert (target.driver, target.driver_cuda) == (driver, cuda)
+
+
 def test_one_machine_needs_no_list_and_json_serves_too(tmp_path: Path) -> None:
-    (target,) = load_target(write(tmp_path, json.dumps({"glibc": "2.28", "gpus": ["V100"]}), "t.json"), GPUS)
+    (target,) = load_target(
+        write(tmp_path, json.dumps({"glibc": "2.28", "gpus": ["V100"]}), "t.json"), GPUS, cuda_of_driver
+    )
 
     assert (target.glibc, target.gpus[0].capability) == ("2.28", "7.0")
 
@@ -82,7 +106,7 @@ def test_all_mistakes_are_reported_with_their_lines(tmp_path: Path) -> None:
     text = '[[pool]]\nglibc = "2.31"\n[[pool]]\nglibc = "new"\ngpu = ["A100"]\ngpus = ["Voodoo 2"]\nplatform = "dos"\n'
 
     with pytest.raises(ManifestError) as caught:
-        load_target(write(tmp_path, text), GPUS)
+        load_target(write(tmp_path, text), GPUS, cuda_of_driver)
 
     assert caught.value.code == "target-invalid"
     assert [cause.split(":")[1] for cause in caught.value.causes] == ["4", "5", "6", "7"]
@@ -92,9 +116,9 @@ def test_all_mistakes_are_reported_with_their_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[pool", "pool = 3", "pool = [1]"])
 def test_what_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ManifestError):
-        load_target(write(tmp_path, text), GPUS)
+        load_target(write(tmp_path, text), GPUS, cuda_of_driver)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"no\.toml cannot be read: No such file"):
-        load_target(tmp_path / "no.toml", GPUS)
+        load_target(tmp_path / "no.toml", GPUS, cuda_of_driver)
