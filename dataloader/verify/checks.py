@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ class Situation(NamedTuple):
     installed: Installed
     provided: dict[str, list[str]]
     """soname or file name -> paths of the prefix that have it."""
-    owners: dict[str, InstalledPackage]
+    owners: Mapping[str, InstalledPackage]
     cuda_major: str | None
     """The CUDA major that most of the environment is built for."""
     importance: Callable[[Verdict], Severity]
@@ -62,7 +62,7 @@ class Situation(NamedTuple):
         return clean.removeprefix(self.prefix + "/")
 
 
-def check_malformed(files: Sequence[ScannedFile], owners: dict[str, InstalledPackage]) -> Iterator[Finding]:
+def check_malformed(files: Sequence[ScannedFile], owners: Mapping[str, InstalledPackage]) -> Iterator[Finding]:
     """Files that are named like libraries and cannot be read as ELF."""
     for file in files:
         problem = file.problem or ("a segment reaches past its end" if file.facts and file.facts.truncated else None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dataloader.verify.files import Tree, is_library_name
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.installed import Installed, InstalledPackage, RecordedFile, hex_digest
+from dataloader.verify.installed import Installed, InstalledPackage, hex_digest
 
 _GROUP = 5
 """From this many missing files of one package on, one finding names them together."""
@@ -28,8 +28,7 @@ def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str])
     sizes = tree.sizes
     for package in installed.packages:
         missing: list[str] = []
-        for file in package.files:
-            path, recorded, size = file
+        for path, recorded, size in zip(*package.files.columns, strict=True):
             digest = digests.get(path)
             if digest is not None and digest == recorded and sizes[path] == size:
                 continue  # nearly all
@@ -39,9 +38,9 @@ def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str])
             if found is None:
                 missing.append(path)
             elif size is not None and recorded is not None and found != size:
-                yield _changed(package, file, f"size {found} instead of {size} bytes")
-            elif recorded is not None and digest is not None and hex_digest(digest) != file.sha256:
-                yield _changed(package, file, f"sha256 {hex_digest(digest)} instead of {file.sha256}")
+                yield _changed(package, path, f"size {found} instead of {size} bytes")
+            elif recorded is not None and digest is not None and hex_digest(digest) != hex_digest(recorded):
+                yield _changed(package, path, f"sha256 {hex_digest(digest)} instead of {hex_digest(recorded)}")
         yield from _missing(package, missing)
 
 
@@ -70,12 +69,12 @@ def _is_code(path: str) -> bool:
     return path.endswith(".py") or is_library_name(path)
 
 
-def _changed(package: InstalledPackage, file: RecordedFile, evidence: str) -> Finding:
-    library = is_library_name(file.path)
+def _changed(package: InstalledPackage, path: str, evidence: str) -> Finding:
+    library = is_library_name(path)
     return Finding(
         severity="error" if library else "warning",
         kind="file-changed",
-        path=file.path,
+        path=path,
         message=f"not the file that {package.label} installed",
         evidence=(evidence, f"recorded in {package.path}"),
         fix=reinstall(package),

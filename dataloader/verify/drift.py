@@ -56,10 +56,10 @@ def check_lock(installed: Installed, lock: Lockfile) -> Iterator[Finding]:
 
 def _in_conda(installed: Installed, path: str) -> bool:
     return any(
-        file.path.startswith(path + "/")
+        file.startswith(path + "/")
         for package in installed.packages
         if package.kind == "conda"
-        for file in package.files
+        for file in package.files.columns[0]
     )
 
 

@@ -10,7 +10,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Final, NamedTuple
 
 from dataloader.verify.gpucode import Bytes
@@ -117,14 +117,15 @@ class FileBytes:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.pread = partial(os.pread, descriptor)
+        """Reads so many bytes from an offset on."""
         self._size = os.fstat(descriptor).st_size
 
     def __len__(self) -> int:
         return self._size
 
     def __getitem__(self, part: slice) -> bytes:
-        return os.pread(self._descriptor, part.stop - part.start, part.start)
+        return self.pread(part.stop - part.start, part.start)
 
     def find(self, wanted: bytes, start: int, end: int) -> int:
         """Like ``bytes.find``, a piece at a time: small ones first, as what is looked for mostly is near."""

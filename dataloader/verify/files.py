@@ -83,6 +83,11 @@ class Part:
         numbers = iter(self.numbers)
         return zip(numbers, numbers, numbers, numbers, numbers, numbers, strict=True)
 
+    def state_of_file(self, position: int) -> State:
+        """Of the regular file at that position of :meth:`paths`."""
+        device, inode, size, modified, changed, links = self.numbers[6 * position : 6 * position + 6]
+        return device, inode, size, modified, changed, links
+
     def look(self, root: str, folder: str) -> list[str]:
         """Look into one folder, and return those in it; directories that are links are none."""
         self.names.append(folder)
@@ -161,8 +166,8 @@ class Tree:
     def elf_states(self) -> dict[str, State]:
         """Those of :attr:`elf`."""
         wanted = set(self.elf)
-        found = (pair for part in self.parts for pair in zip(part.paths(), part.states(), strict=True))
-        return {path: state for path, state in found if path in wanted}
+        places = ((part, at, path) for part in self.parts for at, path in enumerate(part.paths()) if path in wanted)
+        return {path: part.state_of_file(at) for part, at, path in places}
 
     @property
     def digest(self) -> str:

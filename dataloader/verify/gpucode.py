@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 MAGIC: Final = 0xBA55ED50
@@ -17,7 +17,9 @@ _CONTAINER: Final = struct.Struct("<IHHQ")
 _ENTRY: Final = struct.Struct("<H2xIQ8xII8xQ16x")
 """kind, (version), header size, payload size, (compressed size, options), version of the code (minor in the low half,
 major in the high one), arch, (name, its size), flags, (...). The version of PTX is that of its ISA."""
-_KINDS: Final[Mapping[int, CodeKind]] = {1: "ptx", 2: "cubin"}
+_BOTH: Final = _CONTAINER.size + _ENTRY.size
+_PTX: Final = 1
+_KINDS: Final[Mapping[int, CodeKind]] = {_PTX: "ptx", 2: "cubin"}
 _ARCH_SPECIFIC: Final = 1 << 20
 _FAMILY_SPECIFIC: Final = 1 << 21
 """Bits of the entry's flags, as nvcc 13.0 writes them for ``-arch sm_90a`` and ``sm_100f``."""
@@ -98,9 +100,9 @@ def read_gpu_code(data: Bytes, sections: Mapping[str, tuple[int, int]]) -> tuple
         if name in sections:
             offset, size = sections[name]
             entries: dict[_Entry, int] = {}
-            _walk_containers(data, offset, min(offset + size, len(data)), entries)
+            _Walk(data, entries).containers(offset, min(offset + size, len(data)))
             parts = name == _RELOCATABLE and _LINKED in sections
-            found.update({each: count for each, count in entries.items() if not parts or _KINDS[each[0]] == "ptx"})
+            found.update({each: count for each, count in entries.items() if not parts or each[0] == _PTX})
     return tuple(sorted(_code(entry, count) for entry, count in found.items()))
 
 
@@ -109,39 +111,52 @@ def _code(entry: _Entry, count: int) -> GpuCode:
     return GpuCode(_KINDS[kind], f"{arch}{_suffix(flags)}", count, _isa(version))
 
 
-def _walk_containers(data: Bytes, offset: int, end: int, found: dict[_Entry, int]) -> None:
-    magic = struct.pack("<I", MAGIC)
-    end = min(end, len(data))
-    for _ in range(_MAX_CONTAINERS):
-        piece = data[offset : min(offset + _CONTAINER.size, end)]
-        if len(piece) < _CONTAINER.size:
-            return
-        word, _, header, size = _CONTAINER.unpack(piece)
-        if word != MAGIC:
-            offset = data.find(magic, offset + 1, end)
-            if offset < 0:
+class _Walk:
+    """Counts the entries of fat binaries. Each reading takes as long as all the rest, so there are few."""
+
+    def __init__(self, data: Bytes, found: dict[_Entry, int]) -> None:
+        self._data, self._found = data, found
+        # Of a file without the detour of a slice.
+        self._read: Callable[[int, int], bytes] = getattr(data, "pread", self._slice)
+
+    def _slice(self, size: int, offset: int) -> bytes:
+        return self._data[offset : offset + size]
+
+    def containers(self, offset: int, end: int) -> None:
+        """All between two positions of the file."""
+        magic = struct.pack("<I", MAGIC)
+        for _ in range(_MAX_CONTAINERS):
+            # With the first entry, which mostly follows at once.
+            piece = self._read(min(_BOTH, end - offset), offset) if offset < end else b""
+            if len(piece) < _CONTAINER.size:
                 return
-            continue
-        stop = min(offset + header + size, end)
-        _walk_entries(data, offset + header, stop, found)
-        offset = max(-(-stop // 8) * 8, offset + _CONTAINER.size)
+            word, _, header, size = _CONTAINER.unpack_from(piece)
+            if word != MAGIC:
+                offset = self._data.find(magic, offset + 1, end)
+                if offset < 0:
+                    return
+                continue
+            stop = min(offset + header + size, end)
+            self._entries(offset + header, stop, piece[header:] if header else b"")
+            offset = max(-(-stop // 8) * 8, offset + _CONTAINER.size)
 
-
-def _walk_entries(data: Bytes, offset: int, end: int, found: dict[_Entry, int]) -> None:
-    least, unpack = _ENTRY.size, _ENTRY.unpack
-    for _ in range(_MAX_ENTRIES):
-        if offset + least > end:
-            return
-        piece = data[offset : offset + least]
-        if len(piece) < least:
-            return
-        kind, header, size, version, arch, flags = unpack(piece)
-        if kind in _KINDS and 10 <= arch < 10_000:
-            entry = (kind, arch, flags & _SPECIFIC, version if _KINDS[kind] == "ptx" else 0)
-            found[entry] = found.get(entry, 0) + 1
-        if header < least:
-            return
-        offset += header + size
+    def _entries(self, offset: int, end: int, piece: bytes) -> None:
+        """``piece``: what was read already from ``offset`` on."""
+        least, unpack, read, found = _ENTRY.size, _ENTRY.unpack_from, self._read, self._found
+        for _ in range(_MAX_ENTRIES):
+            if offset + least > end:
+                return
+            if len(piece) < least:
+                piece = read(least, offset)
+            if len(piece) < least:
+                return
+            kind, header, size, version, arch, flags = unpack(piece)
+            if kind in _KINDS and 10 <= arch < 10_000:
+                entry = (kind, arch, flags & _SPECIFIC, version if kind == _PTX else 0)
+                found[entry] = found.get(entry, 0) + 1
+            if header < least:
+                return
+            offset, piece = offset + header + size, b""
 
 
 def _suffix(flags: int) -> str:

@@ -10,7 +10,7 @@ from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.files import SealedTree, State, Tree, text_of
 from dataloader.verify.hashes import FileHashes, cache_keys, hash_recorded
-from dataloader.verify.installed import Installed, hex_digest, read_installed
+from dataloader.verify.installed import Installed, Owners, hex_digest, read_installed
 from dataloader.verify.options import VerifyOptions
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Groundwork(NamedTuple):
     tree: SealedTree
     keys: Mapping[str, str]
     """As :attr:`Records.keys`."""
+    recorded: Sequence[Sequence[str]]
+    """Which of the same files each package recorded."""
     states: Mapping[str, State]
     """Of the same files."""
     libraries: dict[str, list[str]]
@@ -103,6 +105,7 @@ def lay_groundwork(
         installed=read.installed,
         tree=tree.seal(),
         keys=read.keys,
+        recorded=Owners.recorded(read.installed.packages, read.keys),
         states=states,
         libraries={
             path: [text_of(state), hex_digest(digests[path])] for path, state in states.items() if path in digests

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
@@ -97,7 +98,8 @@ def hash_recorded(
     if known.tree == tree.digest and len(known.digests) == len(tree.sizes):
         return {path: digest for path, digest in zip(tree.sizes, known.digests, strict=True) if digest}, known
     states = tree.states
-    wanted = {file.path for package in installed.packages for file in package.files if file.recorded}
+    columns = (package.files.columns[:2] for package in installed.packages)
+    wanted = {path for paths, recorded in columns for path in compress(paths, recorded)}
     wanted.intersection_update(states)
     wanted.update(tree.elf)
     digests: dict[str, str] = {}

@@ -54,7 +54,7 @@ class Importance:
         """
         if not called(verdict.path) & self._sources.of(package).constants():
             return False
-        if not any(self._bare.is_extension(file.path) for file in package.files):
+        if not any(self._bare.is_extension(path) for path in package.files.columns[0]):
             return True
         return all(
             failure.kind in ("undefined-symbol", "version-not-provided")
@@ -87,7 +87,7 @@ class Importance:
         may open what it needs before, wherever in the environment that is.
         """
         kin = _variants(path)
-        files = (file.path for file in package.files if kin and kin.fullmatch(file.path))
+        files = (path for path in package.files.columns[0] if kin and kin.fullmatch(path))
         results = (self._bare.results[each] for each in files if each in self._bare.results)
         return any(
             all(each.kind == "missing-library" and each.name in self._recorded_names() for each in result.failures)
@@ -96,7 +96,7 @@ class Importance:
 
     def _recorded_names(self) -> frozenset[str]:
         if self._names is None:
-            files = (file.path for package in self._installed.packages for file in package.files)
+            files = (path for package in self._installed.packages for path in package.files.columns[0])
             self._names = frozenset(path.rsplit("/", 1)[-1] for path in files)
         return self._names
 
@@ -117,7 +117,7 @@ def _differs_in_a_number(package: InstalledPackage, path: str) -> bool:
     if not stem[-1:].isdigit():
         return False
     family = re.compile(re.escape(f"{folder}/{stem.rstrip('0123456789')}") + r"\d+" + re.escape(f".{rest}"))
-    return sum(1 for file in package.files if family.fullmatch(file.path)) > 1
+    return sum(1 for path in package.files.columns[0] if family.fullmatch(path)) > 1
 
 
 def _lacks_cuda_only(verdict: Verdict) -> bool:

@@ -237,7 +237,7 @@ class SourceIndex:
     def of(self, package: InstalledPackage) -> Sources:
         """The modules of one package."""
         if package.path not in self._sources:
-            named = ((self.module(file.path), file.path) for file in package.files)
+            named = ((self.module(path), path) for path in package.files.columns[0])
             self._sources[package.path] = Sources(self._prefix, {name: path for name, path in named if name})
         return self._sources[package.path]
 

@@ -5,14 +5,13 @@ Reads any prefix: a virtual environment, a conda or pixi environment, a director
 
 from __future__ import annotations
 
-import csv
 import json
 import marshal
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, overload
 
 from dataloader.core_metadata import parse_headers
 from dataloader.install.hashing import encode, hexadecimal
@@ -49,6 +48,71 @@ def record_digest(digits: str) -> str:
     return "sha256=" + encode(bytes.fromhex(digits))
 
 
+Columns: TypeAlias = tuple[list[str], list[str | None], list[int | None]]
+"""Of :class:`RecordedFile`."""
+_NOTHING: Final[Columns] = ([], [], [])
+
+
+class RecordedFiles(Sequence[RecordedFile]):
+    """The files of one package, in three columns. Sent to another process they stay packed until they are asked for.
+
+    As objects, those of a torch environment would take 30 ms to hand over, and most are of no interest there.
+    """
+
+    __slots__ = ("_columns", "_packed")
+
+    def __init__(self, rows: Iterable[RecordedFile] = ()) -> None:
+        self._columns: Columns | None = tuple(map(list, zip(*rows, strict=True))) or _NOTHING  # type: ignore[assignment]
+        self._packed = b""
+
+    @classmethod
+    def of(cls, paths: list[str], recorded: list[str | None], sizes: list[int | None]) -> RecordedFiles:
+        """Of columns, each as :class:`RecordedFile` has them."""
+        files = cls()
+        files._columns = (paths, recorded, sizes)
+        return files
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> RecordedFiles:
+        """What :meth:`__reduce__` packed. Not for what another program may have written."""
+        files = cls()
+        files._columns, files._packed = None, packed
+        return files
+
+    @property
+    def columns(self) -> Columns:
+        """Paths, hashes and sizes."""
+        if self._columns is None:
+            self._columns = marshal.loads(self._packed)  # noqa: S302 - by this program, just now
+        return self._columns
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return RecordedFiles.unpack, (self._packed or marshal.dumps(self.columns, 2),)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RecordedFiles) and self.columns == other.columns
+
+    def __hash__(self) -> int:
+        return len(self)
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def __iter__(self) -> Iterator[RecordedFile]:
+        return map(RecordedFile, *self.columns)
+
+    @overload
+    def __getitem__(self, index: int) -> RecordedFile: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[RecordedFile]: ...
+    def __getitem__(self, index: int | slice) -> RecordedFile | Sequence[RecordedFile]:
+        """As of a tuple."""
+        return tuple(self)[index]
+
+
+_NO_FILES: Final = RecordedFiles()
+
+
 class InstalledPackage(NamedTuple):
     """One installed distribution or conda package."""
 
@@ -59,7 +123,7 @@ class InstalledPackage(NamedTuple):
     path: str
     """Its record, relative to the prefix."""
     build: str | None = None
-    files: tuple[RecordedFile, ...] = ()
+    files: RecordedFiles = _NO_FILES
     requires: tuple[str, ...] = ()
     """Requires-Dist, or conda's ``depends``."""
     constrains: tuple[str, ...] = ()
@@ -69,16 +133,6 @@ class InstalledPackage(NamedTuple):
     def label(self) -> str:
         """``name version``, as messages say it."""
         return f"{self.name} {self.version}"
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """For another process of this program. Files go in columns: as objects they would take four times as long."""
-        about = {name: value for name, value in self._asdict().items() if name != "files"}
-        return _package, (about, marshal.dumps(tuple(zip(*self.files, strict=True)), 2))
-
-
-def _package(about: Mapping[str, Any], columns: bytes) -> InstalledPackage:
-    paths, recorded, sizes = marshal.loads(columns) or ((), (), ())  # noqa: S302 - by this program, just now
-    return InstalledPackage(files=tuple(map(RecordedFile, paths, recorded, sizes)), **about)
 
 
 class Installed(NamedTuple):
@@ -95,15 +149,56 @@ class Installed(NamedTuple):
         seen: set[str] = set()
         twice: set[str] = set()
         for package in self.packages:
-            paths = {path for path, _, _ in package.files}
-            twice |= seen & paths
-            seen |= paths
+            paths = package.files.columns[0]
+            twice |= seen.intersection(paths)
+            seen.update(paths)
         found: dict[str, list[tuple[InstalledPackage, RecordedFile]]] = {}
-        for package in self.packages if twice else ():
-            for file in package.files:
-                if file.path in twice:
-                    found.setdefault(file.path, []).append((package, file))
+        for package in self.packages:
+            if not twice.isdisjoint(package.files.columns[0]):
+                for file in package.files:
+                    if file.path in twice:
+                        found.setdefault(file.path, []).append((package, file))
         return found
+
+
+class Owners(Mapping[str, InstalledPackage]):
+    """Path -> the package that installed it; the last one where several claim it.
+
+    Args:
+        asked: Files that are most likely asked for: those that may be libraries.
+        recorded: Which of them each package recorded, in its order. For others the records of all files are unpacked.
+    """
+
+    def __init__(
+        self, packages: Sequence[InstalledPackage], asked: Container[str], recorded: Sequence[Sequence[str]]
+    ) -> None:
+        self._packages, self._asked = packages, asked
+        self._recorded = {each.path: paths for each, paths in zip(packages, recorded, strict=True)}
+        self._known = {path: each for each in packages for path in self._recorded[each.path]}
+        self._all: dict[str, InstalledPackage] = {}
+
+    @staticmethod
+    def recorded(packages: Iterable[InstalledPackage], asked: Container[str]) -> list[list[str]]:
+        """Which of the files ``asked`` each package recorded."""
+        return [[path for path in package.files.columns[0] if path in asked] for package in packages]
+
+    def recorded_by(self, package: InstalledPackage) -> Sequence[str]:
+        """Which of the files that are most likely asked for the package recorded."""
+        return self._recorded[package.path]
+
+    def __getitem__(self, path: str) -> InstalledPackage:
+        return (self._known if path in self._asked else self._whole())[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole())
+
+    def __len__(self) -> int:
+        return len(self._whole())
+
+    def _whole(self) -> dict[str, InstalledPackage]:
+        if not self._all:
+            self._all = {path: package for package in self._packages for path in package.files.columns[0]}
+        return self._all
 
 
 class BadRecord(Exception):
@@ -146,7 +241,7 @@ def _collect(packages, unreadable, prefix: Path, record: Path, read) -> None:  #
     where = record.relative_to(prefix).as_posix()
     try:
         packages.append(read(prefix, record))
-    except (BadRecord, ValueError, RecursionError, csv.Error) as error:
+    except (BadRecord, ValueError, RecursionError) as error:
         unreadable[where] = str(error) or type(error).__name__
     except OSError as error:
         unreadable[where] = error.strerror or str(error)
@@ -167,7 +262,7 @@ def inside(base: str, name: str) -> str:
     return path
 
 
-def parse_record(text: str, base: str) -> tuple[RecordedFile, ...]:
+def parse_record(text: str, base: str) -> RecordedFiles:
     """Rows of a RECORD file whose paths are relative to ``base`` (itself relative to the prefix).
 
     Raises:
@@ -175,12 +270,21 @@ def parse_record(text: str, base: str) -> tuple[RecordedFile, ...]:
     """
     lines = text.splitlines()
     # A name with a comma or a quotation mark is quoted; nearly no RECORD has one.
-    rows = list(csv.reader(lines)) if '"' in text else [line.rsplit(",", 2) for line in lines]
-    rows = [row if len(row) == 3 else [*row, "", ""] for row in rows if row and row[0]]
-    paths = [inside(base, row[0]) for row in rows]
-    recorded = [_record_hash(row[1]) if row[1] else None for row in rows]
-    sizes = [int(row[2]) if row[2].isdigit() and len(row[2]) < 20 else None for row in rows]
-    return tuple(map(RecordedFile, paths, recorded, sizes))
+    rows = _quoted(lines) if '"' in text else [line.rsplit(",", 2) for line in lines]
+    rows = [row if len(row) == 3 else [*row, "", ""][:3] for row in rows if row and row[0]]
+    paths = [inside(base, name) for name, _, _ in rows]
+    recorded = [_record_hash(digest) if digest else None for _, digest, _ in rows]
+    sizes = [int(size) if size.isdigit() and len(size) < 20 else None for _, _, size in rows]
+    return RecordedFiles.of(paths, recorded, sizes)
+
+
+def _quoted(lines: Sequence[str]) -> list[list[str]]:
+    import csv  # 3 ms
+
+    try:
+        return list(csv.reader(lines))
+    except csv.Error as error:
+        raise BadRecord(str(error)) from error
 
 
 def _record_hash(text: str) -> str | None:
@@ -199,7 +303,7 @@ def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
     if not names or not versions:
         raise BadRecord("METADATA has no Name or no Version")
     record = info / "RECORD"
-    files: tuple[RecordedFile, ...] = ()
+    files = _NO_FILES
     if record.exists():
         base = where.rpartition("/")[0]
         files = parse_record(read_regular(record).decode("utf-8", "surrogateescape"), base)
@@ -224,7 +328,7 @@ def _read_conda(prefix: Path, record: Path) -> InstalledPackage:
         version=data["version"],
         build=data.get("build") if isinstance(data.get("build"), str) else None,
         path=record.relative_to(prefix).as_posix(),
-        files=tuple(conda_files(data)),
+        files=RecordedFiles(conda_files(data)),
         requires=_texts(data.get("depends")),
         constrains=_texts(data.get("constrains")),
     )

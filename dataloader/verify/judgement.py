@@ -13,7 +13,7 @@ from dataloader.verify.gpu import check_driver, check_gpu_code
 from dataloader.verify.groundwork import Groundwork
 from dataloader.verify.importance import Importance
 from dataloader.verify.imports import SourceIndex
-from dataloader.verify.installed import Installed, InstalledPackage
+from dataloader.verify.installed import Owners
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.openings import check_openings
@@ -45,7 +45,10 @@ def inspect(
         opened: As :func:`dataloader.verify.opened.read_opened` gives it, of all libraries.
     """
     installed, scanned = groundwork.installed, tuple(bare.files.values())
-    owners, sources = sole_owners(installed), SourceIndex(bare.prefix, installed)
+    owners, sources = (
+        Owners(installed.packages, groundwork.keys, groundwork.recorded),
+        SourceIndex(bare.prefix, installed),
+    )
     judge = Judge(
         bare=bare,
         owners=owners,
@@ -90,11 +93,6 @@ def _library_findings(
     yield from check_numpy(installed, scanned, owners, by_path, situation.importance)
     yield from check_driver(installed, target)
     yield from check_gpu_code(scanned, verdicts, owners, target)
-
-
-def sole_owners(installed: Installed) -> dict[str, InstalledPackage]:
-    """Path -> the package that installed it; the last one where several claim it."""
-    return {file.path: package for package in installed.packages for file in package.files}
 
 
 def provided_names(scanned: Iterable[ScannedFile]) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dataloader.verify.imports import SourceIndex
-from dataloader.verify.installed import InstalledPackage, normalise
+from dataloader.verify.installed import InstalledPackage, Owners, normalise
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.link_map import Failure, Result
 from dataloader.verify.loader import Process
@@ -43,7 +43,7 @@ class Judge:
     def __init__(
         self,
         bare: BareLoads,
-        owners: Mapping[str, InstalledPackage],
+        owners: Owners,
         packages: Mapping[str, InstalledPackage],
         sources: SourceIndex,
     ) -> None:
@@ -170,7 +170,7 @@ class Judge:
         return order
 
     def _import(self, process: Process, package: InstalledPackage) -> None:
-        present = [file.path for file in package.files if file.path in self.bare.files]
+        present = [path for path in self._owners.recorded_by(package) if path in self.bare.files]
         candidates = [path for path in present if self.bare.is_candidate(path)]
         modules = [path for path in candidates if self.bare.is_extension(path)]
         failed = self._open_until_none_helps(process, modules)
@@ -211,7 +211,7 @@ class Judge:
             module = self._sources.module(path)
             if module is not None:
                 named |= self._sources.of(package).named_by_importers(module)
-        present = (file.path for file in package.files if file.path in self.bare.files)
+        present = (path for path in self._owners.recorded_by(package) if path in self.bare.files)
         return [path for path in present if not self.bare.is_extension(path) and called(path) & named]
 
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from dataloader.verify.dependencies import meets
+from dataloader.verify.elf_image import (
+    FileBytes,
+    MalformedElf,
+    Reader,
+    read_header,
+    read_section_headers,
+    read_sections,
+)
+from dataloader.verify.gpucode import SECTIONS
 from dataloader.verify.installed import Installed
 from dataloader.verify.tables import Opening, Tables
 
@@ -81,14 +91,33 @@ def _names_in(path: Path, pattern: str) -> list[str]:
     """Distinct matches of ``pattern`` in the bytes of a file."""
     compiled, begin = re.compile(pattern.encode()), _beginning(pattern)
     found: set[bytes] = set()
-    rest = b""
     with path.open("rb", buffering=0) as file:
-        while file.tell() < _MAX_SEARCH and (block := file.read(_CHUNK)):
-            data = rest + block
-            if begin in data:  # three times as fast as a search for the pattern
-                found.update(match.group() for match in compiled.finditer(data) if match.end() < len(data))
-            rest = data[-_OVERLAP:]
+        at = 0
+        for start, stop in (*_without_text(file), (_MAX_SEARCH, _MAX_SEARCH)):
+            found.update(_matches(file, at, start, compiled, begin))
+            at = max(at, stop)
     return sorted(os.fsdecode(name) for name in found)
+
+
+def _without_text(file: BinaryIO) -> list[tuple[int, int]]:
+    """Where no name stands: the code, for processors and for GPUs, which is most of a large library; in order."""
+    try:
+        reader = Reader(FileBytes(file.fileno()))
+        header = read_header(reader)
+        sections = read_sections(reader, header, read_section_headers(reader, header))
+    except MalformedElf:
+        return []
+    return sorted((at, at + size) for name in (".text", *SECTIONS) if name in sections for at, size in [sections[name]])
+
+
+def _matches(file: BinaryIO, start: int, stop: int, compiled: re.Pattern[bytes], begin: bytes) -> Iterator[bytes]:
+    file.seek(start)
+    rest = b""
+    while (left := stop - file.tell()) > 0 and (block := file.read(min(_CHUNK, left))):
+        data = rest + block
+        if begin in data:  # three times as fast as a search for the pattern
+            yield from (match.group() for match in compiled.finditer(data) if match.end() < len(data))
+        rest = data[-_OVERLAP:]
 
 
 def _beginning(pattern: str) -> bytes:

@@ -49,8 +49,9 @@ class Asked:
 
     def __init__(self, names: Iterable[bytes] = ()) -> None:
         self.names: set[bytes] = set()
-        self.hashes: set[int] = set()
-        """Of all names, with the lowest bit set and without: in a hash table it marks the end of a chain."""
+        self.hashes: dict[int, None] = {}
+        """Of all names, with the lowest bit set and without: in a hash table it marks the end of a chain. No set, as
+        most of what is looked for is not there, and a dictionary knows that from a small part of itself."""
         self._labelled: set[bytes] = set()
         self.add(names)
 
@@ -60,9 +61,9 @@ class Asked:
         self._labelled |= labelled
         new = {name.partition(b"@")[0] for name in labelled} - self.names
         self.names |= new
-        hashes = set(map(gnu_hash, new))
+        hashes = dict.fromkeys(map(gnu_hash, new))
         self.hashes |= hashes
-        self.hashes.update([value ^ 1 for value in hashes])
+        self.hashes |= dict.fromkeys(value ^ 1 for value in hashes)
         return bool(new)
 
 

@@ -18,7 +18,15 @@ from dataloader.verify.elf_symbols import VersionNeed
 from dataloader.verify.files import is_library_name
 from dataloader.verify.gpucode import GpuCode
 from dataloader.verify.imports import Import, module_name, parse_module
-from dataloader.verify.installed import BadRecord, inside, parse_record
+from dataloader.verify.installed import (
+    BadRecord,
+    InstalledPackage,
+    Owners,
+    RecordedFile,
+    RecordedFiles,
+    inside,
+    parse_record,
+)
 from dataloader.verify.link_map import hwcaps_of
 from dataloader.verify.loads import required_names
 from dataloader.verify.python import Interpreter, extension_tag
@@ -174,12 +182,48 @@ def test_hash_is_that_of_the_gnu_hash_table() -> None:
         assert gnu_hash(name) == value
 
 
+def test_record_with_a_field_that_csv_refuses_is_bad() -> None:
+    with pytest.raises(BadRecord, match="field larger"):
+        parse_record(f'"{"x" * 200_000}",,\n', "lib")
+
+
+def test_recorded_files_are_rows_and_columns() -> None:
+    files = RecordedFiles([RecordedFile("a", "sha256=x", 1), RecordedFile("b")])
+
+    assert list(files) == [("a", "sha256=x", 1), ("b", None, None)]
+    assert files.columns == (["a", "b"], ["sha256=x", None], [1, None])
+    assert (files[1].path, len(files), len(files[:1]), len(RecordedFiles())) == ("b", 2, 1, 0)
+    assert files == RecordedFiles.of(["a", "b"], ["sha256=x", None], [1, None]) != RecordedFiles()
+
+
+def test_owners_are_known_for_what_is_asked_and_for_all_else() -> None:
+    first, last = (
+        InstalledPackage(
+            kind="pypi",
+            name=name,
+            version="1",
+            path=name,
+            files=RecordedFiles(map(RecordedFile, ("x.so", f"{name}.py"))),
+        )
+        for name in ("first", "last")
+    )
+    asked = {"x.so": "key", "nobody.so": "key"}
+
+    owners = Owners([first, last], asked, Owners.recorded([first, last], asked))
+
+    assert owners["x.so"] == last  # what lies there now is its own
+    assert (owners.get("nobody.so"), owners.get("first.py"), owners.get("gone.py")) == (None, first, None)
+    assert list(owners.recorded_by(first)) == ["x.so"]
+    assert sorted(owners) == ["first.py", "last.py", "x.so"]
+    assert len(owners) == 3
+
+
 def test_only_new_names_are_asked_for() -> None:
     asked = Asked([b"a"])
 
     assert (asked.add([b"a"]), asked.add([b"a", b"b"])) == (False, True)
     assert asked.names == {b"a", b"b"}
-    assert {gnu_hash(b"b") | 1, gnu_hash(b"b") & ~1} <= asked.hashes
+    assert {gnu_hash(b"b") | 1, gnu_hash(b"b") & ~1} <= asked.hashes.keys()
 
 
 def test_cache_without_a_directory_keeps_nothing() -> None:
