@@ -2,7 +2,7 @@
 
 Layout below the cache directory::
 
-    elf-5/ab/abcd....elf      facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
+    elf-5/abcd....elf         facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
                               line of JSON, then the names of its undefined symbols, separated by NUL
     prefix-5/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
     prefix-5/....hashes, ....inodes  see :mod:`dataloader.verify.hashes`
@@ -89,7 +89,7 @@ class FactsCache:
         if self.root is None:
             return None
         name = key if len(key) == 64 and key.isalnum() else hashlib.sha256(key.encode()).hexdigest()
-        return self.root / "elf-5" / name[:2] / f"{name}.elf"
+        return self.root / "elf-5" / f"{name}.elf"
 
     def has(self, key: str) -> bool:
         """Whether there is an entry under ``key``."""

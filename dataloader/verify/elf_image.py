@@ -69,6 +69,8 @@ _MAX_TABLE: Final = 256 << 20
 _PAGE: Final = 4096
 _PIECE: Final = 4 << 20
 _LEAST_PIECE: Final = 1 << 12
+_WINDOW: Final = 2048
+"""Bytes read at once where less is asked for."""
 _MAX_DYNAMIC: Final = 1 << 20
 
 MACHINES: Final = {
@@ -144,6 +146,7 @@ class Reader:
     def __init__(self, data: Bytes) -> None:
         self.data = data
         self.size = len(data)
+        self._window, self._window_at = b"", 0
         if self.size < 16:
             raise MalformedElf("file too short")
         ident = data[0:16]
@@ -161,7 +164,12 @@ class Reader:
         """``size`` bytes at ``offset`` of the file."""
         if offset < 0 or size < 0 or size > _MAX_TABLE or offset + size > self.size:
             raise MalformedElf(f"a table at offset {offset} reaches past the end of the file")
-        found = self.data[offset : offset + size]
+        at = offset - self._window_at
+        if size < _WINDOW and not 0 <= at <= len(self._window) - size:
+            # Small records lie side by side: the next is most likely here, too.
+            at, self._window_at = 0, offset
+            self._window = self.data[offset : min(offset + _WINDOW, self.size)]
+        found = self._window[at : at + size] if size < _WINDOW else self.data[offset : offset + size]
         if len(found) != size:
             raise MalformedElf("the file was cut short while it was read")
         return found
