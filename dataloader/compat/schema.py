@@ -138,7 +138,7 @@ TABLES: dict[str, Table] = {
             "gcc_min": version,
             "clang_max": version,
             "sm": _each(capability),
-            "ptx_isa": version,
+            "ptx_isa": _matching(_CAPABILITY, "a version such as 9.0"),
             "note": _text,
         },
     ),

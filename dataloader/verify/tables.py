@@ -126,7 +126,15 @@ def ptx_of_cuda() -> Mapping[tuple[int, int], tuple[int, int]]:
     Raises:
         ManifestError: ``matrix-invalid``, with every row that is wrong.
     """
-    return {_version(row["cuda"]): _version(row["ptx_isa"]) for row in _rows("toolkit.jsonl") if row.get("ptx_isa")}
+    found = {}
+    for row in _rows("toolkit.jsonl"):
+        if row.get("ptx_isa"):
+            try:
+                found[_version(row["cuda"])] = _version(row["ptx_isa"])
+            except (KeyError, ValueError, AttributeError) as error:
+                why = f"toolkit.jsonl: cuda and ptx_isa of {row['id']} are no versions like 13.0"
+                raise ManifestError("toolkit.jsonl is not valid", code="matrix-invalid", causes=(why,)) from error
+    return found
 
 
 def _version(text: str) -> tuple[int, int]:
