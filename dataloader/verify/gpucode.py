@@ -24,11 +24,11 @@ _ARCH_SPECIFIC: Final = 1 << 20
 _FAMILY_SPECIFIC: Final = 1 << 21
 """Bits of the entry's flags, as nvcc 13.0 writes them for ``-arch sm_90a`` and ``sm_100f``."""
 _SPECIFIC: Final = _ARCH_SPECIFIC | _FAMILY_SPECIFIC
-_LINKED: Final = ".nv_fatbin"
-_RELOCATABLE: Final = "__nv_relfatbin"
+LINKED: Final = ".nv_fatbin"
+RELOCATABLE: Final = "__nv_relfatbin"
 _EMBEDDED: Final = ".ldata"
 """cuFFT 12 keeps what it loads by itself among its large data (SHF_X86_64_LARGE), and next to nothing in .nv_fatbin."""
-SECTIONS: Final = (_LINKED, _RELOCATABLE, _EMBEDDED)
+SECTIONS: Final = (LINKED, RELOCATABLE, _EMBEDDED)
 _MAX_ENTRIES: Final = 1 << 18
 _MAX_CONTAINERS: Final = 1 << 18
 """Libraries of 1 GB have some thousand of each."""
@@ -101,7 +101,7 @@ def read_gpu_code(data: Bytes, sections: Mapping[str, tuple[int, int]]) -> tuple
             offset, size = sections[name]
             entries: dict[_Entry, int] = {}
             _Walk(data, entries).containers(offset, min(offset + size, len(data)))
-            parts = name == _RELOCATABLE and _LINKED in sections
+            parts = name == RELOCATABLE and LINKED in sections
             found.update({each: count for each, count in entries.items() if not parts or each[0] == _PTX})
     return tuple(sorted(_code(entry, count) for entry, count in found.items()))
 

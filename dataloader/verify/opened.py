@@ -17,7 +17,7 @@ from dataloader.verify.elf_image import (
     read_section_headers,
     read_sections,
 )
-from dataloader.verify.gpucode import SECTIONS
+from dataloader.verify.gpucode import LINKED, RELOCATABLE
 from dataloader.verify.installed import Installed
 from dataloader.verify.tables import Opening, Tables
 
@@ -107,7 +107,8 @@ def _without_text(file: BinaryIO) -> list[tuple[int, int]]:
         sections = read_sections(reader, header, read_section_headers(reader, header))
     except MalformedElf:
         return []
-    return sorted((at, at + size) for name in (".text", *SECTIONS) if name in sections for at, size in [sections[name]])
+    found = (sections[name] for name in (".text", LINKED, RELOCATABLE) if name in sections)
+    return sorted((at, at + size) for at, size in found)
 
 
 def _matches(file: BinaryIO, start: int, stop: int, compiled: re.Pattern[bytes], begin: bytes) -> Iterator[bytes]:

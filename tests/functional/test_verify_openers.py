@@ -12,7 +12,9 @@ from dataloader.detect import detect_target
 from dataloader.verify import verify_prefix
 from dataloader.verify.elf import read_definitions, read_elf
 from dataloader.verify.elf_image import DT_STRTAB, FileBytes, Reader, read_dynamic, read_header, read_segments
+from dataloader.verify.opened import read_opened
 from dataloader.verify.symbols import Asked
+from dataloader.verify.tables import Opening
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register
 
@@ -91,3 +93,30 @@ def test_what_lies_behind_the_end_of_a_segment_is_mapped_with_its_page(tmp_path:
 
     assert ctypes.CDLL(str(library)).answer() == 42
     assert (facts.soname, b"answer" in definitions.plain) == ("libpage.so", True)
+
+
+_PATTERN = r"libparts\.so\.[0-9]+"
+
+
+def names_in(path: Path) -> list[str]:
+    opening = Opening(
+        id="x", by="lib.so", opens=(), pattern=_PATTERN, part="", needs="always", project=None, specifier=""
+    )
+    rows = [(path.name, "key", "lib.so")]
+    (found,) = read_opened(path.parent, rows, {"lib.so": [opening]}, {}).values()
+    return found
+
+
+def test_names_are_looked_for_before_and_behind_the_code(tmp_path: Path) -> None:
+    code = '__asm__(".text\\n.ascii \\"libparts.so.2\\"\\n");'
+    library = make_library(tmp_path / "lib.so", f'{code} const char *a = "libparts.so.1"; char b[] = "libparts.so.3";')
+
+    assert names_in(library) == ["libparts.so.1", "libparts.so.3"]
+
+    # Without a table of sections nobody knows where the code is.
+    data = library.read_bytes()
+    library.write_bytes(data[:60] + b"\0\0" + data[62:])
+    assert names_in(library) == ["libparts.so.1", "libparts.so.2", "libparts.so.3"]
+
+    library.write_bytes(b"no library libparts.so.4\0")
+    assert names_in(library) == ["libparts.so.4"]
