@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dataloader.verify.files import Tree, is_library_name
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.installed import Installed, InstalledPackage, hex_digest
+from dataloader.verify.installed import Installed, InstalledPackage, RecordedFile, hex_digest
 
 _GROUP = 5
 """From this many missing files of one package on, one finding names them together."""
@@ -24,8 +24,12 @@ def check_records(installed: Installed) -> Iterator[Finding]:
 
 
 def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str]) -> Iterator[Finding]:
-    """Missing and changed files. ``digests`` has the SHA-256 of each file that was hashed, as RECORD writes it."""
+    """Missing and changed files. ``digests`` has the SHA-256 of each file that was hashed, as RECORD writes it.
+
+    A file that several packages recorded is changed only if it is none of theirs: that they differ is another finding.
+    """
     sizes = tree.sizes
+    shared: dict[str, list[tuple[InstalledPackage, RecordedFile]]] | None = None
     for package in installed.packages:
         missing: list[str] = []
         for path, recorded, size in zip(*package.files.columns, strict=True):
@@ -37,11 +41,22 @@ def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str])
             found = sizes.get(path)
             if found is None:
                 missing.append(path)
-            elif size is not None and recorded is not None and found != size:
-                yield _changed(package, path, f"size {found} instead of {size} bytes")
-            elif recorded is not None and digest is not None and hex_digest(digest) != hex_digest(recorded):
-                yield _changed(package, path, f"sha256 {hex_digest(digest)} instead of {hex_digest(recorded)}")
+            elif evidence := _difference(RecordedFile(path, recorded, size), found, digest):
+                shared = installed.shared() if shared is None else shared
+                if all(_difference(file, found, digest) for _, file in shared.get(path, ()) if file.recorded):
+                    yield _changed(package, path, evidence)
         yield from _missing(package, missing)
+
+
+def _difference(file: RecordedFile, size: int, digest: str | None) -> str:
+    """What of a file there is not as it was recorded; empty where nothing is, or nothing was recorded."""
+    if file.recorded is None:
+        return ""
+    if file.size is not None and size != file.size:
+        return f"size {size} instead of {file.size} bytes"
+    if digest is not None and hex_digest(digest) != hex_digest(file.recorded):
+        return f"sha256 {hex_digest(digest)} instead of {hex_digest(file.recorded)}"
+    return ""
 
 
 def _is_bytecode(path: str) -> bool:

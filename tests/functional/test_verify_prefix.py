@@ -283,6 +283,21 @@ def test_nccl_of_another_cuda_over_ours_is_an_error(prefix: Path, site: Path) ->
     assert finding.evidence[0] == "on disk is the file of nvidia-nccl-cu11 2.14.3"
 
 
+@pytest.mark.parametrize("touched", [False, True], ids=["the other's", "nobody's"])
+def test_a_file_of_two_packages_is_changed_only_if_it_is_of_neither(prefix: Path, site: Path, touched: bool) -> None:
+    path = f"bindings/_driver{EXTENSION}"
+    for name, version in (("python", "12.6"), ("bindings", "13.5")):
+        library(site, path, f"int PyInit__driver(void) {{ return {len(name)}; }} int {name};")
+        register(prefix, f"cuda-{name}", version, paths=[path], files={"bindings/__init__.py": ""})
+    if touched:
+        library(site, path, "int PyInit__driver(void) { return 0; } int somebody_else;")
+
+    kinds = [(each.severity, each.kind) for each in verify(prefix).findings]
+
+    changed = [("error", "file-changed")] * 2 if touched else []
+    assert kinds == [*changed, ("warning", "clobbered-path")]
+
+
 def test_changed_files_are_found_by_hash_and_libraries_weigh_more(prefix: Path, site: Path) -> None:
     extension, _ = install(prefix)
     text = (site / "pkg/__init__.py").read_text()
