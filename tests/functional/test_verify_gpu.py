@@ -143,10 +143,10 @@ def test_containers_that_lie_are_read_as_far_as_they_go(data: bytes, expected: s
     assert {(code.kind, code.arch) for code in found} == expected
 
 
-def install(prefix: Path, *entries: bytes, section: str = ".nv_fatbin", extension: bool = True) -> None:
+def install(prefix: Path, *entries: bytes, extension: bool = True) -> None:
     """A package whose one library carries these."""
     path = f"pkg/_ext{EXTENSION}" if extension else "pkg/libpkg.so"
-    source = fatbin_source(*entries, section=section)
+    source = fatbin_source(*entries)
     make_library(prefix / SITE / path, f"{source} int PyInit__ext(void) {{ return fat[0]; }}")
     register(prefix, "pkg", "1.0", paths=[path], files={"pkg/__init__.py": ""})
 
@@ -209,9 +209,14 @@ def test_library_without_extension_module_is_worth_a_warning(tmp_path: Path) -> 
 
 
 @needs_gcc
-def test_code_among_large_data_counts(tmp_path: Path) -> None:
-    # libcufft.so.12 loads its kernels itself.
+@pytest.mark.parametrize(("arch", "expected"), [(90, []), (80, ["error"])])
+def test_code_among_large_data_counts(tmp_path: Path, arch: int, expected: list[str]) -> None:
+    # libcufft.so.12 loads its kernels itself, and has next to nothing where nvcc puts code.
     prefix = make_prefix(tmp_path / "env")
-    install(prefix, cubin(90), section=".ldata")
+    path = f"pkg/_ext{EXTENSION}"
+    large = fatbin_source(cubin(arch), section=".ldata").replace("fat[]", "large[]")
+    source = fatbin_source(cubin(75)) + large + "int PyInit__ext(void) { return fat[0] + large[0]; }"
+    make_library(prefix / SITE / path, source)
+    register(prefix, "pkg", "1.0", paths=[path], files={"pkg/__init__.py": ""})
 
-    assert findings_on(prefix, "9.0", "13.0") == []
+    assert [each.severity for each in findings_on(prefix, "9.0", "13.0")] == expected
