@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dataloader.target import Target
 from dataloader.verify.demangle import demangle
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.frameworks import framework_of
+from dataloader.verify.frameworks import distributions_of, framework_of
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.link_map import Failure
@@ -287,7 +287,7 @@ def frameworks_of(name: str, installed: Installed) -> Iterator[InstalledPackage]
     """The installed packages that define a symbol, where its name says so."""
     project = framework_of(name)
     for package in installed.packages:
-        if project and (package.name == project or (project == "torch" and package.name == "pytorch")):
+        if project and package.name in distributions_of(project):
             yield package
             return
 

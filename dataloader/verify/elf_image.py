@@ -164,15 +164,18 @@ class Reader:
         """``size`` bytes at ``offset`` of the file."""
         if offset < 0 or size < 0 or size > _MAX_TABLE or offset + size > self.size:
             raise MalformedElf(f"a table at offset {offset} reaches past the end of the file")
-        at = offset - self._window_at
-        if size < _WINDOW and not 0 <= at <= len(self._window) - size:
-            # Small records lie side by side: the next is most likely here, too.
-            at, self._window_at = 0, offset
-            self._window = self.data[offset : min(offset + _WINDOW, self.size)]
-        found = self._window[at : at + size] if size < _WINDOW else self.data[offset : offset + size]
+        found = self._small(offset, size) if size < _WINDOW else self.data[offset : offset + size]
         if len(found) != size:
             raise MalformedElf("the file was cut short while it was read")
         return found
+
+    def _small(self, offset: int, size: int) -> bytes:
+        """Small records lie side by side: what is read for one most likely has the next, too."""
+        at = offset - self._window_at
+        if not 0 <= at <= len(self._window) - size:
+            at, self._window_at = 0, offset
+            self._window = self.data[offset : min(offset + _WINDOW, self.size)]
+        return self._window[at : at + size]
 
     def unpack(self, fields: str, offset: int) -> tuple[int, ...]:
         """One record at ``offset``; ``P`` stands for the class's word."""

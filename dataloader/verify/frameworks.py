@@ -28,3 +28,8 @@ def framework_of(symbol: str) -> str | None:
             return project
     found = (project for namespace, project in _NAMESPACES.items() if f"{len(namespace)}{namespace}" in symbol)
     return next(found, None) if symbol.startswith("_Z") else None
+
+
+def distributions_of(project: str) -> frozenset[str]:
+    """What a framework is called on PyPI and in conda's channels."""
+    return frozenset({project, "pytorch"} if project == "torch" else {project})

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dataloader.target import Target
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.gpucode import GpuCode, runs_on
+from dataloader.verify.gpucode import GpuCode, parse_capability, runs_on
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.loads import Verdict
 from dataloader.verify.scan import ScannedFile
@@ -41,12 +41,6 @@ def find_runtimes(installed: Installed) -> list[Runtime]:
         if package.name in names and version:
             found.append(Runtime(package=package, version=(int(version[1]), int(version[2]))))
     return found
-
-
-def parse_capability(text: str) -> tuple[int, int] | None:
-    """``"8.6"`` -> ``(8, 6)``."""
-    found = re.fullmatch(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def check_driver(installed: Installed, target: Target) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ that of ``fatbinary_section.h`` of the CUDA toolkit (the container) and of the e
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -73,6 +74,12 @@ class GpuCode(NamedTuple):
     def suffix(self) -> str:
         """``"a"`` runs on exactly this architecture, ``"f"`` on its family, ``""`` as usual."""
         return self.arch[len(self.arch.rstrip("af")) :]
+
+
+def parse_capability(text: str) -> tuple[int, int] | None:
+    """``"8.6"`` -> ``(8, 6)``; so it is for versions of CUDA and of PTX."""
+    found = re.fullmatch(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def runs_on(code: GpuCode, capability: tuple[int, int]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from dataloader.verify.findings import Severity
-from dataloader.verify.frameworks import framework_of
+from dataloader.verify.frameworks import distributions_of, framework_of
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.libraries import BareLoads
@@ -74,7 +74,7 @@ class Importance:
             project = framework_of(failure.name) if failure.kind == "undefined-symbol" else None
             if project is None:
                 return False
-            names = {project, "pytorch" if project == "torch" else project}
+            names = distributions_of(project)
             absent = installed.isdisjoint(names)
             if not absent and (not required.isdisjoint(names) or self._sources.imports_project(package, project)):
                 return False

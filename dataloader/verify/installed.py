@@ -50,7 +50,6 @@ def record_digest(digits: str) -> str:
 
 Columns: TypeAlias = tuple[list[str], list[str | None], list[int | None]]
 """Of :class:`RecordedFile`."""
-_NOTHING: Final[Columns] = ([], [], [])
 
 
 class RecordedFiles(Sequence[RecordedFile]):
@@ -62,7 +61,8 @@ class RecordedFiles(Sequence[RecordedFile]):
     __slots__ = ("_columns", "_packed")
 
     def __init__(self, rows: Iterable[RecordedFile] = ()) -> None:
-        self._columns: Columns | None = tuple(map(list, zip(*rows, strict=True))) or _NOTHING  # type: ignore[assignment]
+        rows = tuple(rows)
+        self._columns: Columns | None = ([r.path for r in rows], [r.recorded for r in rows], [r.size for r in rows])
         self._packed = b""
 
     @classmethod

@@ -50,7 +50,7 @@ class Judge:
         self.bare, self._owners, self._packages, self._sources = bare, owners, packages, sources
         self._contexts: dict[str, Process] = {}
         self._widened: set[str] = set()
-        self._names: frozenset[str] | None = None
+        self._file_names: frozenset[str] | None = None
         """File names of all libraries, once they were asked for."""
 
     def judge(self) -> list[Verdict]:
@@ -88,28 +88,27 @@ class Judge:
 
         Those that require the least come first: the others import them.
         """
-        orders = sorted(map(self._import_order, self._packages.values()), key=len)
+        found = [path for path in self.bare.files if path.endswith(f"/{name}") and self.bare.is_candidate(path)]
+        orders = sorted(map(self._import_order, self._packages.values()), key=len) if found else []
         for *required, user in orders:
-            named = self._named_by(user, name) if package in required else []
-            if named:
+            if package in required and self._names(user, name):
                 process = self.context(user).copy()
-                for path in named:
+                for path in found:
                     process.open(str(self.bare.prefix / path))
                 yield process
 
-    def _named_by(self, package: InstalledPackage, name: str) -> list[str]:
-        """Libraries called ``name`` that the sources of ``package`` name too, as they are or by a glob pattern."""
-        found = [path for path in self.bare.files if path.endswith(f"/{name}") and self.bare.is_candidate(path)]
-        constants = self._sources.of(package).constants_about(name.partition(".so")[0]) if found else frozenset()
-        named = constants & called(name) or any(fnmatch.fnmatchcase(name, each) for each in constants)
-        return found if named else []
+    def _names(self, package: InstalledPackage, name: str) -> bool:
+        """Whether the sources of ``package`` name a library, as it is or by a glob pattern."""
+        constants = self._sources.of(package).constants_about(name.partition(".so")[0])
+        return bool(constants & called(name)) or any(fnmatch.fnmatchcase(name, each) for each in constants)
 
     def _may_lack_an_import(self, result: Result) -> bool:
         """Whether what is missing is there, so that the import of another package may bring it."""
-        if self._names is None:
-            self._names = frozenset(path.rsplit("/", 1)[-1] for path in self.bare.files)
+        if self._file_names is None:
+            self._file_names = frozenset(path.rsplit("/", 1)[-1] for path in self.bare.files)
         return any(
-            failure.kind == "undefined-symbol" or (failure.kind == "missing-library" and failure.name in self._names)
+            failure.kind == "undefined-symbol"
+            or (failure.kind == "missing-library" and failure.name in self._file_names)
             for failure in result.failures
         )
 

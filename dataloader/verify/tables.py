@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from dataloader.errors import ManifestError
+from dataloader.verify.gpucode import parse_capability
 
 
 class Provider(NamedTuple):
@@ -129,17 +130,12 @@ def ptx_of_cuda() -> Mapping[tuple[int, int], tuple[int, int]]:
     found = {}
     for row in _rows("toolkit.jsonl"):
         if row.get("ptx_isa"):
-            try:
-                found[_version(row["cuda"])] = _version(row["ptx_isa"])
-            except (KeyError, ValueError, AttributeError) as error:
+            cuda, isa = parse_capability(str(row.get("cuda"))), parse_capability(str(row["ptx_isa"]))
+            if cuda is None or isa is None:
                 why = f"toolkit.jsonl: cuda and ptx_isa of {row['id']} are no versions like 13.0"
-                raise ManifestError("toolkit.jsonl is not valid", code="matrix-invalid", causes=(why,)) from error
+                raise ManifestError("toolkit.jsonl is not valid", code="matrix-invalid", causes=(why,))
+            found[cuda] = isa
     return found
-
-
-def _version(text: str) -> tuple[int, int]:
-    major, minor = text.split(".")
-    return int(major), int(minor)
 
 
 def install_command(soname: str, cuda_major: str | None, *, conda: bool) -> str | None:
