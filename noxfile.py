@@ -32,10 +32,12 @@ def e2e(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """ruff: rules and format."""
+    """Rules and format (ruff), which way imports run (import-linter), what is imported is declared (deptry)."""
     install(session)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-logo")
+    session.run("deptry", ".")
 
 
 @nox.session
