@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dataloader.names import normalized
+from dataloader.base.names import normalized
 
 EVERY = "*"
 """Stands for every wheel that is not named itself."""

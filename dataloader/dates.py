@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time, timedelta, timezone
 
-from dataloader.errors import UsageError
+from dataloader.base.errors import UsageError
 
 FRAMEWORK = "framework"
 """What stands for the release of the chosen framework."""

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataloader.errors import UsageError
+from dataloader.base.errors import UsageError
 from dataloader.host import OVERRIDE, cpu_flags, has_nvidia, libstdcxx_paths, which
 from dataloader.target import Gpu, Target
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from dataloader.verify.files import state_at
+from dataloader.base.state import state_at
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:

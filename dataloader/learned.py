@@ -14,9 +14,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from dataloader.base.files import keep_file
+from dataloader.base.reporter import Reporter
 from dataloader.contradictions import Contradiction, from_dict, to_dict
-from dataloader.files import keep_file
-from dataloader.reporter import Reporter
 
 
 class Learned:

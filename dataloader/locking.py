@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from dataloader.base.errors import IndexUnavailable, ResolutionFailure, UsageError
 from dataloader.compat.model import StackNeeds
-from dataloader.errors import IndexUnavailable, ResolutionFailure, UsageError
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
 from dataloader.machines import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.request import Request
 from dataloader.target import Target
 
 if TYPE_CHECKING:
+    from dataloader.base.reporter import Reporter
     from dataloader.compat.matrix import Matrix
     from dataloader.contradictions import Contradiction
     from dataloader.index.client import IndexClient
-    from dataloader.reporter import Reporter
     from dataloader.resolve.model import Problem, Requirement, Resolution
     from dataloader.stack.model import Stack
 
@@ -326,7 +326,7 @@ def stack_of(stack: Stack, resolution: Resolution) -> dict[str, str]:
 
 def _rules_by_package(resolution: Resolution) -> dict[str, tuple[str, ...]]:
     """Return which rules bound each chosen package."""
-    from dataloader.names import conda_name
+    from dataloader.base.names import conda_name
 
     names = {p.name for p in resolution.conda} | {p.name for p in resolution.pypi}
     found: dict[str, list[str]] = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from dataloader.errors import UsageError
-from dataloader.reporter import Reporter
+from dataloader.base.errors import UsageError
+from dataloader.base.reporter import Reporter
 from dataloader.request import Request
 from dataloader.target import Target
 

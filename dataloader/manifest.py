@@ -12,13 +12,13 @@ from datetime import date
 from pathlib import Path
 
 from dataloader.attestations import read_policy
-from dataloader.errors import ManifestError, UsageError
+from dataloader.base.errors import ManifestError, UsageError
+from dataloader.base.names import normalized
 from dataloader.inputs.files import Feature, PypiOptions
 from dataloader.inputs.model import Requirement, SystemRequirements
 from dataloader.inputs.tables import read_feature, with_project
 from dataloader.inputs.toml import Document, Table
 from dataloader.locate import locate_manifest
-from dataloader.names import normalized
 
 DEFAULT = "default"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataloader.errors import ManifestError, UsageError
+from dataloader.base.errors import ManifestError, UsageError
 from dataloader.inputs.files import InputFile
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
 
@@ -104,7 +104,7 @@ def _table(document: Any, path: Sequence[str]) -> Any:
 
 def _written_as(table: Any, name: str) -> str:
     """The key under which the project is already there, in whatever spelling."""
-    from dataloader.names import normalized
+    from dataloader.base.names import normalized
 
     return next((key for key in table if normalized(key) == name), name)
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.files import keep_file
+from dataloader.base.files import keep_file
+from dataloader.base.reporter import Reporter
 from dataloader.lockfile.model import Lockfile
-from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
     from dataloader.interpreters import Interpreter

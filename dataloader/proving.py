@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from dataloader.base.errors import WouldNotLoad
+from dataloader.base.reporter import Reporter
 from dataloader.contradictions import Contradiction, artefact_of, exclusion
-from dataloader.errors import WouldNotLoad
 from dataloader.lockfile.model import Lockfile
-from dataloader.reporter import Reporter
 from dataloader.target import Target
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def read_ahead(libraries: Mapping[str, str], facts: Path) -> None:
     Args:
         libraries: Absolute path -> key of its facts.
     """
+    from dataloader.base.state import states_of
     from dataloader.verify.cache import FactsCache
-    from dataloader.verify.files import states_of
     from dataloader.verify.scan import Reading
 
     root, keys = Path("/"), {path.lstrip("/"): key for path, key in libraries.items()}

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dataloader.errors import DataloaderError, ResolutionFailure
+from dataloader.base.errors import DataloaderError, ResolutionFailure
 from dataloader.inputs.model import PypiRequirement, Requirement
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.base.names import normalized
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
 from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
-from dataloader.names import normalized
 
 if TYPE_CHECKING:
     from dataloader.cli.options import CommonOptions, CondaMode, PrereleaseMode, StackFlags

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from dataloader.errors import UsageError
+from dataloader.base.errors import UsageError
+from dataloader.base.reporter import Reporter
 from dataloader.index.credentials import redact
 from dataloader.index.pip_config import pip_environment, read_pip_files
 from dataloader.index.system import System
-from dataloader.reporter import Reporter
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 

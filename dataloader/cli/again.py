@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from dataloader.cache import cache_folder
+from dataloader.base.cache import cache_folder
 from dataloader.locate import ACTIVATION, DEFAULT_PREFIX, LOCK_NAME, STATE, locate_manifest
 from dataloader.verify.ahead import CheckAhead
 from dataloader.verify.answer import keep_answer, plain_question, read_answer

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import Field, fields
 from typing import Any, NamedTuple, TypeVar
 
+from dataloader.base.errors import UsageError
 from dataloader.cli.console import ErrorHandler, Style
 from dataloader.cli.options import NEWEST, CommonOptions, Flag, Operand, StackFlags
-from dataloader.errors import UsageError
 
 Options = TypeVar("Options", CommonOptions, StackFlags)
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from dataloader.base.errors import DataloaderError, DiskFull, ExitCode, InternalError, UsageError
+from dataloader.base.redaction import redact
+from dataloader.base.reporter import Reporter
 from dataloader.cli.render import error_document, error_text, human_size, human_time, to_json
-from dataloader.errors import DataloaderError, DiskFull, ExitCode, InternalError, UsageError
-from dataloader.redaction import redact
-from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -7,23 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dataloader.base.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
 from dataloader.cli.documents import count_text, lock_document, lock_text, sync_document, sync_text
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
 from dataloader.cli.remember import remember_agreement, remembered_lock, write_manifest
 from dataloader.cli.session import Session, session
-from dataloader.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
 from dataloader.lockfile.yaml import read_lock, write_lock
 from dataloader.request import Request, make_request
 
 if TYPE_CHECKING:
+    from dataloader.base.reporter import Reporter
     from dataloader.index.client import IndexClient
     from dataloader.install.model import SyncOptions, SyncResult
     from dataloader.interpreters import Interpreter
     from dataloader.lockfile.model import Lockfile
     from dataloader.locking import Locked
     from dataloader.repairs import Fix
-    from dataloader.reporter import Reporter
 
 T = TypeVar("T")
 
@@ -227,8 +227,8 @@ async def _lock_of(
 
 async def _fixed(one: Session, request: Request, client: IndexClient, failure: ResolutionFailure, proof: Proof) -> Fix:
     """Return the change that ``--fix`` names; without it raise the failure, with the changes that work."""
+    from dataloader.base.reporter import Reporter
     from dataloader.repairs import MOST, find_fixes
-    from dataloader.reporter import Reporter
 
     async def quietly(changed: Request) -> Locked:
         return await _lock_of(one, changed, client, None, Reporter(), proof)

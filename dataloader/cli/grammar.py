@@ -12,10 +12,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dataloader import __version__
+from dataloader.base.errors import ExitCode, UsageError
 from dataloader.cli.app import COMMANDS, load
 from dataloader.cli.command import REQUIRED, STACK_NAMES, Command, Parameter, expand_bare_flags
 from dataloader.cli.options import Operand
-from dataloader.errors import ExitCode, UsageError
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 

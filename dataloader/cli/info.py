@@ -19,7 +19,7 @@ from dataloader.target import Target
 @command(example="dataloader info --json", takes=("Environment", "platform", "target", "Output"))
 def info(options: CommonOptions) -> int:
     """Show this machine: platform, driver, GPUs, compilers, virtual packages, Pythons, caches."""
-    from dataloader.cache import cache_root
+    from dataloader.base.cache import cache_root
     from dataloader.detect import EVERYTHING
     from dataloader.interpreters import find_interpreters
     from dataloader.machines import named_targets

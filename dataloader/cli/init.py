@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from dataloader.base.errors import UsageError
 from dataloader.cli.command import command
 from dataloader.cli.console import Style, make_reporter, write_result
 from dataloader.cli.options import CommonOptions, Operand, own_option
-from dataloader.errors import UsageError
 
 DEFAULT_CHANNELS = ("conda-forge",)
 

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dataloader.errors import ResolutionFailure
-from dataloader.files import replace_file
+from dataloader.base.errors import ResolutionFailure
+from dataloader.base.files import replace_file
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session

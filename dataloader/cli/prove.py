@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.base.errors import ExitCode, PrefixError
 from dataloader.cli.again import activated_path, digest_of, lock_held, read_held
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.session import Session, session
 from dataloader.cli.use import prefix_of
-from dataloader.errors import ExitCode, PrefixError
 from dataloader.lockfile.model import Lockfile
 from dataloader.target import Target
 

@@ -21,7 +21,7 @@ def write_manifest(one: Session, asked: Request, solved: Request, specs: tuple[s
     manifest = solved.manifest
     if manifest is None or not (specs or flags.asked() or asked is not solved):
         return
-    from dataloader.files import replace_file
+    from dataloader.base.files import replace_file
     from dataloader.inputs.spec import parse_spec
     from dataloader.manifest_edit import add_to_manifest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from dataloader.errors import DataloaderError
+from dataloader.base.errors import DataloaderError
 
 JSON_VERSION = 1
 ERRORS_PAGE = "docs/errors.md"
@@ -32,7 +32,7 @@ def error_document(error: DataloaderError) -> dict[str, object]:
 def error_text(error: DataloaderError) -> str:
     """What people read of a failure: message, causes, what to try, where it is explained.
 
-    >>> from dataloader.errors import UsageError
+    >>> from dataloader.base.errors import UsageError
     >>> print(error_text(UsageError("No such file", code="usage", suggestions=("Look again.",))))
     error[usage]: No such file
       try: Look again.

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.base.errors import DataloaderError, ExitCode, UsageError
+from dataloader.base.reporter import Reporter, Reporters
 from dataloader.cli.console import Style, known_error, make_reporter, write_result
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import error_document
-from dataloader.errors import DataloaderError, ExitCode, UsageError
-from dataloader.reporter import Reporter, Reporters
 
 if TYPE_CHECKING:
     from dataloader.cli.telemetry import Telemetry
@@ -46,7 +46,7 @@ def session(options: CommonOptions, command: str = "", name: str | None = None) 
         command: Its name, in events, status and metrics.
         name: The environment's name there, where it is not the manifest's.
     """
-    from dataloader.cache import cache_root
+    from dataloader.base.cache import cache_root
 
     style = Style.of(options)
     with make_reporter(style) as lines, _watched(options, lines, command, name) as reporter:

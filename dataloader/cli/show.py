@@ -7,10 +7,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.base.errors import UsageError
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.render import table
 from dataloader.cli.session import Session, session
-from dataloader.errors import UsageError
 
 if TYPE_CHECKING:
     from dataloader.lockfile.graph import Edge
@@ -96,11 +96,11 @@ def _draw(
 
 def explain(options: CommonOptions, name: str) -> int:
     """Say why a package is in the lock, in this version and from this world, and what bounds it."""
+    from dataloader.base.names import normalized
     from dataloader.cli.documents import package_document
     from dataloader.compat.matrix import load_matrix
     from dataloader.learned import Learned
     from dataloader.lockfile.graph import edges_of
-    from dataloader.names import normalized
 
     with session(options) as one:
         lock = _lock(one)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from dataloader.base.errors import UsageError
 from dataloader.cli.command import SOLVE, command
 from dataloader.cli.install import Adopt, Reinstall
 from dataloader.cli.options import CommonOptions, own_option
-from dataloader.errors import UsageError
 
 
 @command(example="dataloader sync --locked -p /opt/env", takes=SOLVE)

@@ -15,8 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from dataloader.redaction import redact
-from dataloader.reporter import Reporter
+from dataloader.base.redaction import redact
+from dataloader.base.reporter import Reporter
 
 VERSION = 1
 OUTLETS = ("events", "status_file", "metrics_file")

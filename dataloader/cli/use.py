@@ -7,10 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from dataloader.base.errors import UsageError
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import table
 from dataloader.cli.session import Session, session
-from dataloader.errors import UsageError
 
 
 def prefix_of(one: Session) -> Path:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dataloader.base.errors import ResolutionFailure
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import admits, key, major
-from dataloader.errors import ResolutionFailure
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.planner import iter_stacks
 from dataloader.target import Target

@@ -13,7 +13,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from dataloader.compat.paths import matrix_dir
+from dataloader.base.errors import ManifestError
+from dataloader.base.matrix_folder import matrix_dir
 from dataloader.compat.rows import (
     Build,
     ChannelName,
@@ -31,7 +32,6 @@ from dataloader.compat.rows import (
 )
 from dataloader.compat.schema import TABLES, check_row
 from dataloader.compat.versions import admits, key
-from dataloader.errors import ManifestError
 
 _Row = dict[str, Any]
 _Placed = dict[str, tuple[_Row, str]]

@@ -14,8 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from dataloader.cache import cache_root
-from dataloader.errors import IndexUnavailable, IntegrityError, InternalError
+from dataloader.base.cache import cache_root
+from dataloader.base.errors import IndexUnavailable, IntegrityError, InternalError
+from dataloader.base.names import normalized
+from dataloader.base.reporter import Reporter
 from dataloader.index.credentials import Credentials, check_url, public_channel, redact, without_credentials
 from dataloader.index.download import Throttle, Wanted, download
 from dataloader.index.evidence import Evidence
@@ -28,8 +30,6 @@ from dataloader.index.part import Sink
 from dataloader.index.ranges import fetch_metadata_text
 from dataloader.index.store import IndexStore, StoredPage
 from dataloader.index.web import Web
-from dataloader.names import normalized
-from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dataloader.errors import UsageError
+from dataloader.base.errors import UsageError
 from dataloader.settings import IndexSettings
 
 if TYPE_CHECKING:

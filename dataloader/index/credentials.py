@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from dataloader.errors import UsageError
-from dataloader.redaction import redact_tokens
-from dataloader.reporter import Reporter
+from dataloader.base.errors import UsageError
+from dataloader.base.redaction import redact_tokens
+from dataloader.base.reporter import Reporter
 
 if TYPE_CHECKING:
     from netrc import netrc

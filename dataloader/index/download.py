@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dataloader.errors import DiskFull, IndexUnavailable, IntegrityError, UsageError
+from dataloader.base.errors import DiskFull, IndexUnavailable, IntegrityError, UsageError
+from dataloader.base.reporter import Reporter
 from dataloader.index.body import Body
 from dataloader.index.credentials import redact
 from dataloader.index.failures import Failed, NotFound
 from dataloader.index.local import local_path
 from dataloader.index.part import BATCH, Part, Sink, open_part
 from dataloader.index.web import Web
-from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
     import httpx

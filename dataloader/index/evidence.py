@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 from urllib.parse import urlsplit, urlunsplit
 
-from dataloader.errors import IndexUnavailable
+from dataloader.base.errors import IndexUnavailable
+from dataloader.base.names import normalized
 from dataloader.index.failures import Failed, NotFound, check_sha256, offline_missing
 from dataloader.index.local import local_path
-from dataloader.names import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

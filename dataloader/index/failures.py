@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dataloader.errors import DataloaderError, IndexUnavailable, IntegrityError, UsageError
+from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityError, UsageError
 from dataloader.index.credentials import Credentials, redact
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from dataloader.names import normalized
+from dataloader.base.names import normalized
 
 _normalized = lru_cache(maxsize=4096)(normalized)
 _WHEEL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]*[A-Za-z0-9])?\Z").match

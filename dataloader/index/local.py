@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dataloader.errors import IndexUnavailable, IntegrityError
+from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.index.filenames import parse_filename
 from dataloader.index.metadata import Tail, directory_start, extract, find_member
 from dataloader.index.model import IndexFile

@@ -11,10 +11,10 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from dataloader.core_metadata import parse_headers
-from dataloader.errors import IntegrityError
+from dataloader.base.core_metadata import parse_headers
+from dataloader.base.errors import IntegrityError
+from dataloader.base.names import normalized
 from dataloader.index.model import WheelMetadata
-from dataloader.names import normalized
 
 _END = struct.Struct("<4s4H2LH")  # APPNOTE.TXT 4.3.16, end of central directory
 _END64 = struct.Struct("<4sQ2H2L4Q")  # 4.3.14, zip64 end of central directory

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import unquote, urljoin
 
-from dataloader.errors import IndexUnavailable
+from dataloader.base.errors import IndexUnavailable
 from dataloader.index.credentials import redact, without_credentials
 from dataloader.index.filenames import parse_filename
 from dataloader.index.model import IndexFile

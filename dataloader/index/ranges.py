@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from dataloader.errors import IndexUnavailable, IntegrityError
+from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.index.credentials import redact
 from dataloader.index.failures import Failed, NotFound
 from dataloader.index.local import read_metadata

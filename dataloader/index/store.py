@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataloader.files import keep_file
+from dataloader.base.files import keep_file
+from dataloader.base.reporter import Reporter
 from dataloader.index.model import IndexFile, WheelMetadata
-from dataloader.reporter import Reporter
 
 _VERSION = 1
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, final
 
+from dataloader.base.reporter import Reporter
 from dataloader.index.clients import Clients
 from dataloader.index.credentials import Credentials, redact
 from dataloader.index.failures import Failed, check_sha256, check_status, combined, host_of, translated
 from dataloader.index.mirrors import Mirrors
-from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dataloader.errors import DataloaderError, ManifestError
+from dataloader.base.errors import DataloaderError, ManifestError
 from dataloader.inputs.files import InputFile
 from dataloader.inputs.model import CondaRequirement
 from dataloader.inputs.requirements_txt import parse_requirement_lines

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-from dataloader.errors import DataloaderError, ManifestError
+from dataloader.base.errors import DataloaderError, ManifestError
 from dataloader.inputs.files import InputFile
 from dataloader.inputs.model import PypiRequirement
 from dataloader.inputs.spec import parse_pypi

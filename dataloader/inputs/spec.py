@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from dataloader.errors import UsageError
+from dataloader.base.errors import UsageError
+from dataloader.base.names import normalized
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
-from dataloader.names import normalized
 
 # Text, compiled when a conda spec is read: many runs have none.
 _CONDA_NAME = r"[a-z0-9_][a-z0-9_.\-]*"

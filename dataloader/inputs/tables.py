@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from dataloader.errors import UsageError
+from dataloader.base.errors import UsageError
+from dataloader.base.names import normalized
 from dataloader.inputs.files import Feature, PypiOptions
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
 from dataloader.inputs.spec import axis_mistake, conda_version, parse_conda, parse_pypi, with_wheel
 from dataloader.inputs.toml import Table
-from dataloader.names import normalized
 
 STACK_AXES = ("cuda", "cudnn", "nccl", "gcc", "python", "torch", "tensorflow", "jax", "driver")
 _MATCH_SPEC_KEYS = ("version", "build", "build-number", "channel", "subdir", "md5", "sha256")

@@ -17,8 +17,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from dataloader.base.errors import ManifestError
 from dataloader.detect import PLATFORMS
-from dataloader.errors import ManifestError
 from dataloader.inputs.toml import Document, Table
 from dataloader.target import Gpu, Target
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from dataloader.errors import ManifestError
+from dataloader.base.errors import ManifestError
 
 if sys.version_info >= (3, 11):
     import tomllib

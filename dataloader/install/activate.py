@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from dataloader.errors import PrefixError
+from dataloader.base.errors import PrefixError
 from dataloader.locate import ACTIVATION
 
 Dialect: TypeAlias = Literal["posix", "fish", "csh"]

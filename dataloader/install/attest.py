@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import quote
 
 from dataloader.attestations import ISSUERS, Claims, Publisher, check_build, publisher_of
-from dataloader.errors import IntegrityError, UsageError
+from dataloader.base.errors import IntegrityError, UsageError
+from dataloader.base.reporter import Reporter
 from dataloader.install.fetch import gather_or_cancel
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
-from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
 
 if TYPE_CHECKING:

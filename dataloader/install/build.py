@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from dataloader.errors import LockfileError, PrefixError
+from dataloader.base.errors import LockfileError, PrefixError
+from dataloader.base.reporter import Reporter
 from dataloader.install.layout import Layout, conda_layout, venv_layout
 from dataloader.install.linking import Linker
 from dataloader.install.model import SyncOptions
@@ -22,7 +23,6 @@ from dataloader.install.wheel import claim_wheel, link_wheels, write_record
 from dataloader.interpreters import Interpreter
 from dataloader.locate import ACTIVATION, STATE
 from dataloader.lockfile.model import Lockfile
-from dataloader.reporter import Reporter
 
 
 def host_python(lock: Lockfile, options: SyncOptions) -> Interpreter | None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from dataloader.errors import IntegrityError
+from dataloader.base.errors import IntegrityError
+from dataloader.base.reporter import Reporter
 from dataloader.install.build import build_tree, compile_modules, host_python, layout_of, write_state
 from dataloader.install.durable import flush_volume
 from dataloader.install.fetch import fetch_wheels
@@ -20,7 +21,6 @@ from dataloader.install.tree import Tree
 from dataloader.install.wheel import DamagedEntry
 from dataloader.interpreters import Interpreter
 from dataloader.lockfile.model import Lockfile
-from dataloader.reporter import Reporter
 
 _ATTEMPTS = 4
 """Builds in one sync: each damaged cache entry that is found costs one, and is fetched again."""

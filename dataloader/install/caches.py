@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataloader.base.reporter import Reporter
 from dataloader.install.conda_cache import is_damaged
 from dataloader.install.model import Kind
 from dataloader.install.owner import is_abandoned
 from dataloader.install.store import WheelStore, damaged_files
-from dataloader.reporter import Reporter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

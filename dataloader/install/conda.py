@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from dataloader.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
+from dataloader.base.digests import hex_digest
+from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
+from dataloader.base.reporter import Reporter
 from dataloader.install.conda_cache import discard, find_damage, note_new, package_cache
 from dataloader.install.conda_fetch import CondaArchives
 from dataloader.install.fetch import tell_package
-from dataloader.install.hashing import hex_digest
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.lockfile.model import CondaPackage
-from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
     from rattler import PackageRecord, RepoDataRecord

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from dataloader.install.hashing import hex_digest
+from dataloader.base.digests import hex_digest
 from dataloader.lockfile.model import CondaPackage
 
 if TYPE_CHECKING:

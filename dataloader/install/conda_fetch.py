@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from dataloader.errors import UsageError
+from dataloader.base.errors import UsageError
+from dataloader.base.reporter import Reporter
 from dataloader.install.conda_cache import entry_name
 from dataloader.install.fetch import Archives, gather_or_cancel
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.owner import signed
 from dataloader.lockfile.model import CondaPackage
-from dataloader.reporter import Reporter
 
 
 class CondaArchives:

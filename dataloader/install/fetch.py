@@ -12,17 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dataloader.errors import IndexUnavailable, IntegrityError
+from dataloader.base.digests import hex_digest
+from dataloader.base.errors import IndexUnavailable, IntegrityError
+from dataloader.base.reporter import Reporter
 from dataloader.host import available_processors
 from dataloader.install.behind import Workers
-from dataloader.install.hashing import hex_digest
 from dataloader.install.lease import Lease
 from dataloader.install.memory import keep_freed
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.recipe import Recipe
 from dataloader.install.store import StoredWheel, WheelStore
 from dataloader.lockfile.model import Package, PypiPackage
-from dataloader.reporter import Reporter
 
 if TYPE_CHECKING:
     from dataloader.install.unpack import ArrivingWheel

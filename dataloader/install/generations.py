@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dataloader.errors import PrefixError
+from dataloader.base.errors import PrefixError
+from dataloader.base.reporter import Reporter
 from dataloader.install.builder import Builder
 from dataloader.install.lease import Lease
 from dataloader.install.model import Downloader, InstallPlan, Inventory, SyncOptions, SyncResult
@@ -28,7 +29,6 @@ from dataloader.install.plan import make_plan
 from dataloader.install.switch import remove_tree
 from dataloader.install.sync import absolute, changes_needed, from_os_error, plan_prefix, refresh_state
 from dataloader.lockfile.model import Lockfile
-from dataloader.reporter import Reporter
 
 _FOLDER = ".generations"
 _KEPT_HISTORY = 100

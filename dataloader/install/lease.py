@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from dataloader.errors import PrefixBusy
+from dataloader.base.errors import PrefixBusy
+from dataloader.base.reporter import Reporter
 from dataloader.install.owner import is_dead, pid_of, signed
-from dataloader.reporter import Reporter
 
 HEARTBEAT_SECONDS = 2.0
 STALE_SECONDS = 20.0

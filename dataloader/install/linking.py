@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from dataloader.reporter import Reporter
+from dataloader.base.reporter import Reporter
 
 _FICLONE = 0x40049409
 """ioctl_ficlone(2): share the extents of another file (btrfs, xfs, bcachefs, overlay on them)."""

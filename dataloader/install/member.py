@@ -11,7 +11,7 @@ import stat
 import zipfile
 from typing import NamedTuple
 
-from dataloader.install.hashing import LARGE, encode
+from dataloader.base.digests import LARGE, encode
 
 _UNOPENED, _CLOSED = -1, -2
 

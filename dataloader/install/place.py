@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataloader.errors import PrefixError
+from dataloader.base.errors import PrefixError
 from dataloader.install.mounts import mounts
 
 OWN_FOLDER = ".dataloader"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from dataloader.errors import PrefixError
+from dataloader.base.errors import PrefixError
 from dataloader.install.model import Installed, Inventory
 from dataloader.install.place import OWN_FOLDER
 from dataloader.install.status import STATE_VERSION

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dataloader.errors import IntegrityError
+from dataloader.base.errors import IntegrityError
 
 RECIPE_VERSION = 1
 

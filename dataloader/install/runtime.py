@@ -49,7 +49,7 @@ def library_folders(root: str, paths: Iterable[str], versions: Mapping[str, str]
 
 def _openings() -> list[dict[str, Any]]:
     """The rows of dlopen.jsonl. verify's reader checks them; here the import of all of verify would cost too much."""
-    from dataloader.compat.paths import matrix_dir
+    from dataloader.base.matrix_folder import matrix_dir
 
     with (matrix_dir() / "dlopen.jsonl").open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]

@@ -18,9 +18,9 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from dataloader.errors import TryAgain
+from dataloader.base.errors import TryAgain
+from dataloader.base.reporter import Reporter
 from dataloader.install.mounts import file_system
-from dataloader.reporter import Reporter
 
 _BY_FILE = frozenset(
     ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "nfs", "nfs4", "overlay", "tmpfs", "xfs", "zfs")

@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataloader.errors import IntegrityError
-from dataloader.install.hashing import LARGE, hexadecimal, record_digest
+from dataloader.base.digests import LARGE, hexadecimal, record_digest
+from dataloader.base.errors import IntegrityError
+from dataloader.base.reporter import Reporter
 from dataloader.install.owner import is_abandoned, signed
 from dataloader.install.recipe import Recipe, StoredFile
 from dataloader.install.settle import settle, wait_for_all
-from dataloader.reporter import Reporter
 from dataloader.verify.files import is_library_name
 
 _TEMPORARY = ".new-"

@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from dataloader.errors import ChangesNeeded, DataloaderError, DiskFull, PrefixError
-from dataloader.files import replace_file
+from dataloader.base.errors import ChangesNeeded, DataloaderError, DiskFull, PrefixError
+from dataloader.base.files import replace_file
+from dataloader.base.reporter import Reporter
 from dataloader.install.builder import Builder
 from dataloader.install.lease import Lease
 from dataloader.install.linking import Linker
@@ -23,7 +24,6 @@ from dataloader.install.switch import carry_over, recover, remove_tree, switch
 from dataloader.install.venv import resolve_interpreter
 from dataloader.locate import JOURNAL, STATE
 from dataloader.lockfile.model import Lockfile
-from dataloader.reporter import Reporter
 
 
 def installed(prefix: Path) -> Inventory:

@@ -10,8 +10,8 @@ from collections.abc import Collection
 from itertools import repeat
 from typing import NamedTuple
 
-from dataloader.errors import IntegrityError, PrefixError
-from dataloader.install.hashing import record_digest
+from dataloader.base.digests import record_digest
+from dataloader.base.errors import IntegrityError, PrefixError
 from dataloader.install.layout import Layout
 
 ENVIRONMENT = "the environment"

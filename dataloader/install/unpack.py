@@ -19,9 +19,9 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from dataloader.errors import IntegrityError
+from dataloader.base.digests import is_sha256, record_digest
+from dataloader.base.errors import IntegrityError
 from dataloader.install.behind import Workers
-from dataloader.install.hashing import is_sha256, record_digest
 from dataloader.install.inflate import read_member
 from dataloader.install.member import MemberFile, UnpackedFile, make_executable, reaches_outside
 from dataloader.install.recipe import Recipe, malformed

@@ -6,7 +6,7 @@ import errno
 import shutil
 from pathlib import Path
 
-from dataloader.errors import PrefixError
+from dataloader.base.errors import PrefixError
 from dataloader.install.tree import ENVIRONMENT, Tree
 from dataloader.interpreters import Interpreter, ask_interpreter
 

@@ -12,8 +12,8 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from dataloader.errors import IntegrityError
-from dataloader.install.hashing import encode, record_digest
+from dataloader.base.digests import encode, record_digest
+from dataloader.base.errors import IntegrityError
 from dataloader.install.linking import Folders, Linker
 from dataloader.install.plan import INSTALLER
 from dataloader.install.recipe import EntryPoint, Recipe

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dataloader.base.markers import marker_environment
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
-from dataloader.markers import marker_environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ def edges_of(lock: Lockfile, target_arch: str = "x86_64") -> tuple[Edge, ...]:
 
 def _projects_in_conda(lock: Lockfile) -> dict[str, str]:
     """Return which conda package of the lock stands for each PyPI project."""
-    from dataloader.names import pypi_names
+    from dataloader.base.names import pypi_names
 
     return {project: p.name for p in lock.conda() for project in (pypi_names(p.name) or (p.name,))}
 

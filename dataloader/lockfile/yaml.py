@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dataloader.errors import LockfileError
-from dataloader.files import replace_file
+from dataloader.base.errors import LockfileError
+from dataloader.base.files import replace_file
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, Package, PypiPackage
 
 FORMAT = 6

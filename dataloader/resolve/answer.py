@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dataloader.errors import UsageError
+from dataloader.base.errors import UsageError
 from dataloader.resolve.outcome import much_older
 
 if TYPE_CHECKING:

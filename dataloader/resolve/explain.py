@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 
-from dataloader.errors import ResolutionFailure
+from dataloader.base.errors import ResolutionFailure
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.records import IMPOSSIBLE
 from dataloader.resolve.versions import parse_version

@@ -20,8 +20,8 @@ from rattler.networking.middleware import (
     S3Middleware,
 )
 
+from dataloader.base.reporter import Reporter
 from dataloader.index.credentials import Credentials, public_channel, redact, without_credentials
-from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
 
 T = TypeVar("T")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import rattler
 
+from dataloader.base.names import conda_name, pypi_names
 from dataloader.compat.model import Bound, Rule
-from dataloader.names import conda_name, pypi_names
 from dataloader.resolve.knowledge import Knowledge
 from dataloader.resolve.projects import Wheel
 from dataloader.resolve.pythons import Pythons

@@ -13,7 +13,7 @@ from functools import lru_cache
 from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from dataloader.markers import marker_environment
+from dataloader.base.markers import marker_environment
 from dataloader.resolve.tags import PythonTag
 from dataloader.resolve.versions import VersionSpace
 from dataloader.target import Target

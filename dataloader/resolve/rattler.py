@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import rattler
 from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 
-from dataloader.errors import IndexUnavailable, ManifestError
+from dataloader.base.errors import IndexUnavailable, ManifestError
+from dataloader.base.reporter import Reporter
 from dataloader.index.credentials import public_channel
 from dataloader.lockfile.model import CondaPackage
-from dataloader.reporter import Reporter
 from dataloader.resolve.gateways import Gateways
 from dataloader.resolve.records import RecordSpec
 

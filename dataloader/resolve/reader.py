@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
-from dataloader.errors import DataloaderError, IntegrityError
+from dataloader.base.errors import DataloaderError, IntegrityError
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.resolve.projects import Project, Wheel
 

@@ -20,10 +20,10 @@ from typing import Literal, TypeAlias
 
 import rattler
 
+from dataloader.base.errors import ResolutionFailure
+from dataloader.base.names import pypi_names
+from dataloader.base.reporter import Reporter
 from dataloader.compat.model import Bound
-from dataloader.errors import ResolutionFailure
-from dataloader.names import pypi_names
-from dataloader.reporter import Reporter
 from dataloader.resolve.answer import Answer, notes_of
 from dataloader.resolve.explain import explain
 from dataloader.resolve.foresight import exact_pins, foreseeable

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from resolvelib import ResolutionImpossible
 
+from dataloader.base.errors import ResolutionFailure
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import admits, key, specifier_of
-from dataloader.errors import ResolutionFailure
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import (
     Candidate,

@@ -11,10 +11,10 @@ from types import MappingProxyType
 
 from resolvelib import BaseReporter, ResolutionImpossible, Resolver
 
+from dataloader.base.errors import ResolutionFailure, UsageError
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import is_wish, key, specifier_of
-from dataloader.errors import ResolutionFailure, UsageError
 from dataloader.stack.model import CPU, FrameworkBuild, Stack, StackRequest
 from dataloader.stack.needs import Candidate, Need, cudnn_range, needs_of_build
 from dataloader.stack.provider import StackProvider

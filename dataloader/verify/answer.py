@@ -18,9 +18,10 @@ from binascii import crc32
 from itertools import accumulate
 
 from dataloader import __version__
-from dataloader.compat.paths import matrix_folder
+from dataloader.base.matrix_folder import matrix_folder
+from dataloader.base.state import state_at
 from dataloader.host import machine_evidence
-from dataloader.verify.files import SealedTree, state_at
+from dataloader.verify.files import SealedTree
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def keep_answer(
     """Keep a report in all its forms; a full or read-only cache is no reason to fail."""
     from pathlib import Path
 
-    from dataloader.files import keep_file
+    from dataloader.base.files import keep_file
     from dataloader.verify.output import FORMATS, SEVERITIES, fails
 
     answer = Answer(

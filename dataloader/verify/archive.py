@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from dataloader.core_metadata import parse_headers
-from dataloader.errors import IntegrityError
+from dataloader.base.core_metadata import parse_headers
+from dataloader.base.errors import IntegrityError
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import ElfFacts, read_elf

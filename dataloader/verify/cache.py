@@ -19,7 +19,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dataloader.files import keep_file
+from dataloader.base.files import keep_file
 from dataloader.verify.answer import FOLDER
 from dataloader.verify.elf import ElfFacts
 from dataloader.verify.elf_symbols import VersionNeed

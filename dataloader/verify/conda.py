@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from dataloader.names import pypi_names
+from dataloader.base.names import pypi_names
 from dataloader.verify.findings import Finding
 from dataloader.verify.installed import Installed, InstalledPackage, normalise
 

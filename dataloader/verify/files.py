@@ -9,19 +9,16 @@ import errno
 import marshal
 import os
 import stat
-from operator import attrgetter
+
+from dataloader.base.state import State, state_at, state_of
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import Final, TypeAlias
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Final
 
 MAX_TEXT: Final = 128 << 20
 """Bytes; no record of a package comes near."""
-
-State: TypeAlias = tuple[int, int, int, int, int, int]
-"""Device, inode, size, time of modification, of change (both in nanoseconds), links: identity and state of a file on
-this machine, which changes whenever its content may have changed."""
 
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -202,38 +199,6 @@ _ROOT: Final = "/"
 """The prefix itself among the folders of a tree."""
 
 
-state_of: Final[Callable[[os.stat_result], State]] = attrgetter(
-    "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_nlink"
-)
-"""The state of a file that was looked at."""
-
-
-def states_of(prefix: str | os.PathLike[str], paths: Iterable[str]) -> dict[str, State]:
-    """The states of regular files of a prefix; those that are gone, or are something else, are left out."""
-    found: dict[str, State] = {}
-    for path in paths:
-        try:
-            status = os.lstat(f"{os.fspath(prefix)}/{path}")
-        except (OSError, ValueError):
-            continue
-        if stat.S_ISREG(status.st_mode):
-            found[path] = state_of(status)
-    return found
-
-
-def text_of(state: State) -> str:
-    """One line; also a key of the cache."""
-    return "-".join(map(str, state))
-
-
-def state_at(path: str) -> str:
-    """The state of what is at ``path``, links followed, as text; ``""`` when nothing is there."""
-    try:
-        return text_of(state_of(os.stat(path)))  # noqa: PTH116 - thousands of times
-    except (OSError, ValueError):
-        return ""
-
-
 _PARTS: Final = 2
 """Processes that look whether a tree has changed. Most of that is one system call for each file."""
 
@@ -295,8 +260,3 @@ def read_regular(path: str | os.PathLike[str], limit: int = MAX_TEXT) -> bytes:
         raise OSError(errno.EFBIG, f"{status.st_size} bytes are more than a record has")
     with open(path, "rb") as file:
         return file.read(limit)
-
-
-def states_at(paths: Iterable[str]) -> dict[str, str]:
-    """The state of each path."""
-    return {path: state_at(path) for path in paths}

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from dataloader.base.state import State, text_of
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
-from dataloader.verify.files import SealedTree, State, Tree, text_of
+from dataloader.verify.files import SealedTree, Tree
 from dataloader.verify.hashes import FileHashes, cache_keys, hash_recorded
 from dataloader.verify.installed import Installed, Owners, hex_digest, read_installed
 from dataloader.verify.options import VerifyOptions

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
-from dataloader.files import keep_file
+from dataloader.base.files import keep_file
+from dataloader.base.state import State, text_of
 from dataloader.host import available_processors
-from dataloader.verify.files import State, text_of
 from dataloader.verify.installed import hex_digest, record_digest
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias, overload
 
-from dataloader.core_metadata import parse_headers
-from dataloader.install.hashing import encode, hexadecimal
+from dataloader.base.core_metadata import parse_headers
+from dataloader.base.digests import encode, hexadecimal
 from dataloader.verify.files import read_regular
 
 Kind: TypeAlias = Literal["pypi", "conda"]

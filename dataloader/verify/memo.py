@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataloader import __version__
-from dataloader.files import keep_file
+from dataloader.base.files import keep_file
+from dataloader.base.state import state_at
 from dataloader.verify.answer import FOLDER, program_state
-from dataloader.verify.files import SealedTree, Tree, state_at
+from dataloader.verify.files import SealedTree, Tree
 from dataloader.verify.findings import Finding
 from dataloader.verify.report import VerifyReport
 

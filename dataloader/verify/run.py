@@ -8,10 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.errors import PrefixError
+from dataloader.base.errors import PrefixError
+from dataloader.base.state import states_at
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
-from dataloader.verify.files import Tree, states_at, walk
+from dataloader.verify.files import Tree, walk
 from dataloader.verify.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import VerifyReport

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from dataloader.base.state import State
 from dataloader.host import available_processors
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import ElfFacts
-from dataloader.verify.files import State
 from dataloader.verify.helpers import Helper, read_into_cache, start_helper
 
 if TYPE_CHECKING:

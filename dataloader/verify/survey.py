@@ -8,10 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from dataloader.base.state import states_of
 from dataloader.target import Target
 from dataloader.verify.beside import BEHIND, Beside
 from dataloader.verify.cache import FactsCache, Learnt
-from dataloader.verify.files import Tree, states_of
+from dataloader.verify.files import Tree
 from dataloader.verify.groundwork import Groundwork, Records, lay_groundwork, read_records
 from dataloader.verify.hashes import recall_keys
 from dataloader.verify.options import VerifyOptions

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from dataloader.errors import ManifestError
+from dataloader.base.errors import ManifestError
 from dataloader.verify.gpucode import parse_capability
 
 
@@ -56,7 +56,7 @@ class Tables(NamedTuple):
 
 
 def _rows(name: str) -> list[dict[str, Any]]:
-    from dataloader.compat.paths import matrix_dir
+    from dataloader.base.matrix_folder import matrix_dir
 
     path = matrix_dir() / name
     rows: list[dict[str, Any]] = []

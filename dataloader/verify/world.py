@@ -7,11 +7,11 @@ import stat as stat_module
 from collections.abc import Container, Sequence
 from pathlib import Path
 
+from dataloader.base.state import state_of, text_of
 from dataloader.target import Target
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.elf import read_definitions, read_elf, read_relocated_names
 from dataloader.verify.elf_image import MalformedElf
-from dataloader.verify.files import state_of, text_of
 from dataloader.verify.helpers import read_into_cache
 from dataloader.verify.link_map import LIB_TOKEN, Environment, FileId, Image, Memory, hwcaps_of
 from dataloader.verify.loader import Process

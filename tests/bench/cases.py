@@ -117,7 +117,7 @@ def unpack_sample(target: Path) -> Path:
 
 
 def _ours(channels: tuple[str, ...], specs: tuple[str, ...]) -> Callable[[], float]:
-    from dataloader.reporter import Reporter
+    from dataloader.base.reporter import Reporter
     from dataloader.resolve.model import Problem
     from dataloader.resolve.solve import resolve
     from dataloader.target import Target

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from dataloader.install.hashing import hex_digest
+from dataloader.base.digests import hex_digest
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dataloader.install.hashing import hex_digest
+from dataloader.base.digests import hex_digest
 from tests.bench.results import Result, limit, ratio
 from tests.bench.server import serving
 from tests.bench.tools import World, alternate, calm, dataloader, timed, uv

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from dataloader.errors import DataloaderError, IndexUnavailable, IntegrityError, UsageError
+from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityError, UsageError
 from dataloader.index.client import IndexClient
 from dataloader.install.attest import require_attestations
 from dataloader.lockfile.model import CondaPackage

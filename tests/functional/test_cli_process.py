@@ -125,9 +125,9 @@ def test_a_plan_imports_no_more_than_it_needs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_end_with_130_and_one_line(number: signal.Signals) -> None:
     script = (
-        "import sys, time\nimport dataloader.cache\n"
+        "import sys, time\nimport dataloader.base.cache\n"
         "def wait():\n    print('ready', flush=True)\n    time.sleep(30)\n"
-        "dataloader.cache.cache_root = wait\n"
+        "dataloader.base.cache.cache_root = wait\n"
         "sys.argv = ['dataloader', 'info']\n"
         "from dataloader.__main__ import main\nmain()\n"
     )

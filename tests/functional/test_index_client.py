@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import pytest
 
-from dataloader.errors import DataloaderError, ExitCode, IndexUnavailable, IntegrityError, UsageError
+from dataloader.base.errors import DataloaderError, ExitCode, IndexUnavailable, IntegrityError, UsageError
+from dataloader.base.reporter import Reporter
 from dataloader.index.client import IndexClient
 from dataloader.index.model import IndexFile, WheelMetadata
-from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_sdist, make_wheel, sha256_of

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import DataloaderError, DiskFull, ExitCode, IndexUnavailable, IntegrityError, UsageError
+from dataloader.base.errors import DataloaderError, DiskFull, ExitCode, IndexUnavailable, IntegrityError, UsageError
+from dataloader.base.reporter import Reporter
 from dataloader.index import download as download_module
 from dataloader.index import part as part_module
 from dataloader.index.client import IndexClient
-from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_wheel, sha256_of

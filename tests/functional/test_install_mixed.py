@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import IndexUnavailable, IntegrityError, PrefixError
+from dataloader.base.errors import IndexUnavailable, IntegrityError, PrefixError
+from dataloader.base.reporter import Reporter
 from dataloader.install.activate import activation
 from dataloader.install.model import SyncResult
 from dataloader.install.sync import installed, sync_prefix
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile
-from dataloader.reporter import Reporter
 from tests.helpers.conda import index_channel, make_conda_package, make_library, make_python_package, read_record
 from tests.helpers.locks import FolderDownloads, lock_of, options_for
 from tests.helpers.wheels import make_wheel

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dataloader.errors import IndexUnavailable
+from dataloader.base.errors import IndexUnavailable
 from dataloader.resolve.rattler import Channels
 from dataloader.settings import IndexSettings
 from dataloader.target import Target

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dataloader import prover
+from dataloader.base.digests import hex_digest
 from dataloader.detect import detect_target
-from dataloader.install.hashing import hex_digest
 from dataloader.lockfile.model import Lockfile, PypiPackage
 from dataloader.prover import prepared
 from dataloader.proving import Judgement, Question, judge_tree

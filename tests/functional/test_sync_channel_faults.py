@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import DataloaderError
+from dataloader.base.errors import DataloaderError
+from dataloader.base.reporter import Reporter
 from dataloader.index.client import IndexClient
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import LockedPython
-from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
 from tests.helpers.channel_server import Channel, serve
 from tests.helpers.conda import index_channel, make_conda_package, read_record

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import IndexUnavailable
+from dataloader.base.errors import IndexUnavailable
+from dataloader.base.reporter import Reporter
 from dataloader.index.client import IndexClient
 from dataloader.install.caches import prune_cache, verify_cache
 from dataloader.install.generations import current, generations, rollback, sync_generation
 from dataloader.install.model import SyncResult
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
-from dataloader.reporter import Reporter
 from dataloader.settings import IndexSettings
 from tests.helpers.locks import FolderDownloads, lock_of, locked_wheel, options_for
 from tests.helpers.server import Fault, IndexServer
@@ -27,7 +27,7 @@ from tests.helpers.sync_process import wait_for_go
 from tests.helpers.wheels import make_wheel
 
 NAME = "train"
-GO = "import asyncio, sys; from pathlib import Path; from dataloader.reporter import Reporter; "
+GO = "import asyncio, sys; from pathlib import Path; from dataloader.base.reporter import Reporter; "
 ROLLBACK = (
     GO + "from dataloader.install.generations import rollback; print('go', flush=True);"
     "asyncio.run(rollback(Path(sys.argv[1]), 'train', Reporter()))"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import IndexUnavailable
+from dataloader.base.errors import IndexUnavailable
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import LockedPython, Lockfile
 from tests.helpers.conda import index_channel, make_conda_package, read_record

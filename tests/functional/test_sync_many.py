@@ -172,7 +172,7 @@ def test_lease_whose_heart_has_stopped_is_taken_after_a_while(lease: Path, monke
 
 
 def test_lease_that_beats_is_not_taken(lease: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataloader.errors import PrefixBusy
+    from dataloader.base.errors import PrefixBusy
 
     monkeypatch.setattr(lease_module, "STALE_SECONDS", 0.6)
     hold(lease, ELSEWHERE)
@@ -197,7 +197,7 @@ def test_lease_of_the_living_that_was_taken_by_mistake_is_put_back(
     lease: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two waiters saw the dead holder; the slower one meets the quicker one's lease, where there are no links."""
-    from dataloader.errors import PrefixBusy
+    from dataloader.base.errors import PrefixBusy
 
     dead, quicker = of_the_dead(), signed("quicker")
     hold(lease, dead)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import DiskFull, PrefixBusy, PrefixError
+from dataloader.base.errors import DiskFull, PrefixBusy, PrefixError
 from dataloader.install.model import SyncResult
 from dataloader.install.status import fast_status, lock_digest
 from dataloader.install.sync import sync_prefix

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import IntegrityError
+from dataloader.base.errors import IntegrityError
 from dataloader.target import Target
 from dataloader.verify.archive import ArchiveFacts, check_archive, facts_of_archive
 from dataloader.verify.cache import FactsCache

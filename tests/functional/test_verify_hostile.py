@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataloader.core_metadata import parse_headers
+from dataloader.base.core_metadata import parse_headers
 from dataloader.detect import detect_target
 from dataloader.verify import VerifyOptions, verify_prefix
 from dataloader.verify.cache import FactsCache

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base.errors import PrefixError
 from dataloader.detect import detect_target
-from dataloader.errors import PrefixError
 from dataloader.lockfile.model import LockedPython, Lockfile, PypiPackage
 from dataloader.target import Gpu, Target
 from dataloader.verify import Finding, VerifyOptions, VerifyReport, verify_prefix

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from dataloader.errors import IndexUnavailable, IntegrityError
+from dataloader.base.errors import IndexUnavailable, IntegrityError
+from dataloader.base.reporter import Reporter
 from dataloader.index.part import Sink
 from dataloader.install.model import SyncOptions
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
-from dataloader.reporter import Reporter
 from tests.helpers.wheels import sha256_of
 
 HOST_PYTHON = LockedPython(source="host", version="{}.{}".format(*sys.version_info[:2]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dataloader.errors import IndexUnavailable
+from dataloader.base.errors import IndexUnavailable
 from dataloader.index.client import IndexClient
 from dataloader.settings import index_settings
 

@@ -16,13 +16,13 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataloader.errors import DataloaderError
+from dataloader.base.errors import DataloaderError
+from dataloader.base.reporter import Reporter
 from dataloader.index.part import Sink
 from dataloader.install.generations import sync_generation
 from dataloader.install.model import SyncOptions
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
-from dataloader.reporter import Reporter
 from tests.helpers.locks import FolderDownloads
 
 REPOSITORY = Path(__file__).parents[2]

@@ -15,8 +15,9 @@ from typing import Any, TypeAlias, cast
 
 import pytest
 
+from dataloader.base.errors import DataloaderError, ResolutionFailure
+from dataloader.base.reporter import Reporter
 from dataloader.compat.matrix import Matrix, load_matrix
-from dataloader.errors import DataloaderError, ResolutionFailure
 from dataloader.index.client import IndexClient
 from dataloader.index.model import IndexFile
 from dataloader.inputs.model import CondaRequirement
@@ -25,7 +26,6 @@ from dataloader.lockfile.model import LockedPython, Lockfile
 from dataloader.locking import Locked, make_lock
 from dataloader.planning import stack_request, stacks
 from dataloader.repairs import find_fixes
-from dataloader.reporter import Reporter
 from dataloader.request import Request
 from dataloader.resolve.model import Resolution
 from dataloader.resolve.solve import resolve

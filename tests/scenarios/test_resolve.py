@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from dataloader.base.errors import DataloaderError, IntegrityError
+from dataloader.base.reporter import Reporter
 from dataloader.compat.model import Bound, Rule, StackNeeds
-from dataloader.errors import DataloaderError, IntegrityError
 from dataloader.index.model import IndexFile, WheelMetadata
-from dataloader.reporter import Reporter
 from dataloader.resolve.model import Problem, Requirement, Resolution
 from dataloader.resolve.records import parse_dependency
 from dataloader.resolve.solve import resolve

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dataloader import detect
+from dataloader.base.errors import UsageError
 from dataloader.detect import (
     detect_archspec,
     detect_gcc,
@@ -20,7 +21,6 @@ from dataloader.detect import (
     detect_target,
     with_system_requirements,
 )
-from dataloader.errors import UsageError
 from dataloader.inputs.model import SystemRequirements
 from dataloader.target import Gpu, Target
 

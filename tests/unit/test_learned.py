@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base.reporter import Reporter
 from dataloader.compat.model import Bound
 from dataloader.contradictions import Artefact, Contradiction, exclusion, from_dict, to_dict
 from dataloader.learned import Learned
 from dataloader.lockfile.model import PypiPackage
 from dataloader.proofs import Proofs, proof_key
-from dataloader.reporter import Reporter
 from dataloader.target import Gpu, Target
 from tests.helpers.locks import lock_of
 

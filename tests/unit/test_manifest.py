@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import ManifestError, UsageError
+from dataloader.base.errors import ManifestError, UsageError
 from dataloader.inputs.model import CondaRequirement, PypiRequirement
 from dataloader.manifest import Manifest, find_manifest, load_manifest, parse_manifest
 

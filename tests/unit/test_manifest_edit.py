@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import UsageError
+from dataloader.base.errors import UsageError
 from dataloader.inputs import read_input
 from dataloader.inputs.model import PypiRequirement
 from dataloader.inputs.spec import parse_spec

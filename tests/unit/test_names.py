@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dataloader.names import conda_name, normalized, pypi_names
+from dataloader.base.names import conda_name, normalized, pypi_names
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base.errors import ExitCode, IntegrityError
 from dataloader.cli.console import BarReporter, ErrorHandler, LineReporter, Style, make_reporter, wants_colour
 from dataloader.cli.options import CommonOptions
-from dataloader.errors import ExitCode, IntegrityError
 
 SECRET = "https://me:hush-hush@example.org/simple"
 

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from dataloader.base.errors import ResolutionFailure
+from dataloader.base.redaction import redact
 from dataloader.cli import render
 from dataloader.cli.render import error_document, error_text, table, to_json
-from dataloader.errors import ResolutionFailure
-from dataloader.redaction import redact
 
 
 def test_examples_of_the_docstrings_hold() -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from dataloader.base.errors import ManifestError
+from dataloader.base.matrix_folder import matrix_dir
 from dataloader.compat.matrix import load_matrix
-from dataloader.compat.paths import matrix_dir
 from dataloader.compat.rows import Build
 from dataloader.compat.schema import TABLES
-from dataloader.errors import ManifestError
 
 ROW: dict[str, Any] = {
     "id": "torch-9.9.0-cu140-pypi",

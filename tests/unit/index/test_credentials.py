@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base.reporter import Reporter
 from dataloader.index.credentials import Credentials, redact
-from dataloader.reporter import Reporter
 
 
 def basic(text: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataloader.errors import IndexUnavailable
+from dataloader.base.errors import IndexUnavailable
 from dataloader.index.any_html import slow_links
 from dataloader.index.model import IndexFile
 from dataloader.index.pages import NotPlainError, Page, parse_page, plain_links

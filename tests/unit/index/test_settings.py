@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.cache import cache_root
-from dataloader.errors import UsageError
-from dataloader.reporter import Reporter
+from dataloader.base.cache import cache_root
+from dataloader.base.errors import UsageError
+from dataloader.base.reporter import Reporter
 from dataloader.settings import DEFAULT_INDEX, IndexSettings, index_settings, parse_rate
 
 NO_FILES = {"PIP_CONFIG_FILE": os.devnull}

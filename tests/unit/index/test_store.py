@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base.reporter import Reporter
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.store import IndexStore, StoredPage
-from dataloader.reporter import Reporter
 
 FILES = (
     IndexFile(name="foo", version="1.0", filename="foo-1.0.zip", url="https://h/foo-1.0.zip", index="i"),

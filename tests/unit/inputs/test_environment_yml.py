@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import ManifestError
+from dataloader.base.errors import ManifestError
 from dataloader.inputs import read_input
 from dataloader.inputs.files import InputFile
 

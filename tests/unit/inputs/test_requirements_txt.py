@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import ManifestError
+from dataloader.base.errors import ManifestError
 from dataloader.inputs import read_input, requirements_txt
 from dataloader.inputs.files import InputFile
 from dataloader.inputs.requirements_txt import read_requirements

@@ -11,7 +11,7 @@ import rattler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataloader.errors import UsageError
+from dataloader.base.errors import UsageError
 from dataloader.inputs import spec
 from dataloader.inputs.model import PypiRequirement
 from dataloader.inputs.spec import axis_mistake, parse_conda, parse_pypi, parse_spec

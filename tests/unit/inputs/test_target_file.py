@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base.errors import ManifestError
 from dataloader.compat.matrix import load_matrix
-from dataloader.errors import ManifestError
 from dataloader.inputs.target_file import find_gpu, load_target
 
 GPUS = {

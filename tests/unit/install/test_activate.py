@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.errors import PrefixError
+from dataloader.base.errors import PrefixError
 from dataloader.install.activate import Dialect, activation
 from dataloader.install.runtime import library_folders
 from tests.helpers.conda import make_library

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base.reporter import Reporter
 from dataloader.index.part import Sink
 from dataloader.install import fetch
 from dataloader.install.fetch import Archives
 from dataloader.install.model import SyncOptions
 from dataloader.lockfile.model import PypiPackage
-from dataloader.reporter import Reporter
 
 COUNT = 12
 MOST = 6

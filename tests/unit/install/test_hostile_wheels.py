@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base.digests import LARGE, encode
+from dataloader.base.errors import DataloaderError, IntegrityError, PrefixError
 from dataloader.detect import detect_target
-from dataloader.errors import DataloaderError, IntegrityError, PrefixError
-from dataloader.install.hashing import LARGE, encode
 from dataloader.install.sync import sync_prefix
 from dataloader.verify.run import verify_prefix
 from tests.helpers.locks import FolderDownloads, Heard, lock_of, options_for

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base.reporter import Reporter
 from dataloader.install import settle as settle_module
 from dataloader.install.mounts import file_system, mounts
 from dataloader.install.settle import settle
-from dataloader.reporter import Reporter
 
 
 def test_the_nearest_mount_tells(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from dataloader.install.hashing import LARGE, hex_digest, record_digest
+from dataloader.base.digests import LARGE, hex_digest, record_digest
 from dataloader.install.recipe import Recipe, StoredFile
 from dataloader.install.store import StoredWheel
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataloader.errors import LockfileError
+from dataloader.base.errors import LockfileError
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
 from dataloader.lockfile.yaml import dump_lock, parse_lock, read_lock, write_lock
 

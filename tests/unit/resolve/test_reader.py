@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from dataloader.base.reporter import Reporter
 from dataloader.index.model import IndexFile, WheelMetadata
-from dataloader.reporter import Reporter
 from dataloader.resolve.solve import resolve
 from tests.scenarios.test_resolve import DictIndex, make_problem
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from dataloader.base.errors import ResolutionFailure, UsageError
 from dataloader.compat.matrix import Matrix, load_matrix
-from dataloader.errors import ResolutionFailure, UsageError
 from dataloader.stack import StackRequest, iter_stacks, plan_document
 from dataloader.stack.explain import StackFailure, wishes_title
 from dataloader.stack.model import AXES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.core_metadata import parse_headers
+from dataloader.base.core_metadata import parse_headers
 from dataloader.target import Target
 from dataloader.verify.cache import (
     FactsCache,

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from dataloader.compat.paths import matrix_dir
+from dataloader.base.matrix_folder import matrix_dir
 
 _SEPARATORS = re.compile(r"[-_.]+")
 

@@ -1,0 +1,1 @@
+"""Values that every part has: errors, names, states, digests, the reporter."""

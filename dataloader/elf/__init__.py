@@ -1,0 +1,1 @@
+"""One file to facts, kept by content."""

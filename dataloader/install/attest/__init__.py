@@ -1,0 +1,1 @@
+"""Who published what is installed."""

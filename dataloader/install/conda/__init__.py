@@ -1,0 +1,1 @@
+"""conda packages: fetched, kept, linked by rattler."""

@@ -1,0 +1,1 @@
+"""Wheels, unpacked once into a store that prefixes are linked from."""

@@ -1,0 +1,1 @@
+"""A finished tree becomes the prefix, at once or not at all."""

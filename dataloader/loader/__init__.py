@@ -1,0 +1,1 @@
+"""What dlopen would do; pure."""

@@ -1,0 +1,1 @@
+"""This host: its facts, its Pythons, and the target that they make."""

@@ -1,0 +1,1 @@
+"""The one door to other processes and to tuning the interpreter."""

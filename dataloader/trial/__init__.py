@@ -1,0 +1,1 @@
+"""A finished tree is judged, and teaches the next solve."""

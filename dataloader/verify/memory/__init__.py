@@ -1,0 +1,1 @@
+"""What verify remembers, so that it need not look again."""
