@@ -107,8 +107,8 @@ def read_ahead(libraries: Mapping[str, str], facts: Path) -> None:
         libraries: Absolute path -> key of its facts.
     """
     from dataloader.base.state import states_of
-    from dataloader.verify.cache import FactsCache
-    from dataloader.verify.scan import Reading
+    from dataloader.elf.cache import FactsCache
+    from dataloader.elf.scan import Reading
 
     root, keys = Path("/"), {path.lstrip("/"): key for path, key in libraries.items()}
     states = states_of(root, keys)

@@ -64,8 +64,8 @@ def _report(one: Session, report: VerifyReport, form: str, fail_on: Severity) ->
 
 
 def _of_archive(one: Session, path: Path, target: Target) -> VerifyReport:
+    from dataloader.elf.cache import FactsCache
     from dataloader.verify.archive import check_archive, facts_of_archive
-    from dataloader.verify.cache import FactsCache
     from dataloader.verify.report import VerifyReport
 
     facts = facts_of_archive(path, cache=FactsCache(one.cache / "facts"))

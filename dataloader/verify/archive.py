@@ -19,13 +19,13 @@ from typing import IO, Any, Final
 
 from dataloader.base.core_metadata import parse_headers
 from dataloader.base.errors import IntegrityError
+from dataloader.elf.cache import FactsCache
+from dataloader.elf.facts import ElfFacts, read_elf
+from dataloader.elf.gpucode import GpuCode
+from dataloader.elf.image import MalformedElf
 from dataloader.target import Target
-from dataloader.verify.cache import FactsCache
-from dataloader.verify.elf import ElfFacts, read_elf
-from dataloader.verify.elf_image import MalformedElf
 from dataloader.verify.files import is_library_name
 from dataloader.verify.findings import Finding
-from dataloader.verify.gpucode import GpuCode
 from dataloader.verify.hashes import hash_file
 from dataloader.verify.installed import (
     BadRecord,

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from dataloader.compat.model import Bound
 from dataloader.contradictions import Artefact, Contradiction, artefact_of, exclusion
+from dataloader.elf.demangle import demangle
 from dataloader.lockfile.model import Lockfile
 from dataloader.verify.checks import causes_of, frameworks_of
-from dataloader.verify.demangle import demangle
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import describe, devices_of
 from dataloader.verify.installed import InstalledPackage

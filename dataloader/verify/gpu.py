@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from dataloader.elf.gpucode import GpuCode, parse_capability, runs_on
+from dataloader.elf.scan import ScannedFile
 from dataloader.target import Target
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.gpucode import GpuCode, parse_capability, runs_on
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.loads import Verdict
-from dataloader.verify.scan import ScannedFile
 from dataloader.verify.tables import load_tables, ptx_of_cuda
 
 

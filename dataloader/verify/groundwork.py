@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.state import State, text_of
+from dataloader.elf.cache import FactsCache
 from dataloader.target import Target
-from dataloader.verify.cache import FactsCache
 from dataloader.verify.files import SealedTree, Tree
 from dataloader.verify.hashes import FileHashes, cache_keys, hash_recorded
 from dataloader.verify.installed import Installed, Owners, hex_digest, read_installed
@@ -70,7 +70,7 @@ class Groundwork(NamedTuple):
     states: Mapping[str, State]
     """Of the same files."""
     libraries: dict[str, list[str]]
-    """As :attr:`dataloader.verify.cache.Learnt.libraries`."""
+    """As :attr:`dataloader.elf.cache.Learnt.libraries`."""
     findings: Mapping[Target, tuple[Finding, ...]]
     """Of metadata, records and files."""
     openings: Mapping[str, Sequence[Opening]]

@@ -20,7 +20,7 @@ from dataloader.host import available_processors
 from dataloader.verify.installed import hex_digest, record_digest
 
 if TYPE_CHECKING:
-    from dataloader.verify.cache import FactsCache
+    from dataloader.elf.cache import FactsCache
     from dataloader.verify.files import Tree
     from dataloader.verify.installed import Installed
 
@@ -124,7 +124,7 @@ def recall_keys(states: Mapping[str, State], libraries: Mapping[str, Sequence[st
     """Cache entry of each of these libraries that has not changed since it was hashed.
 
     Args:
-        libraries: As :class:`dataloader.verify.cache.Learnt` has them.
+        libraries: As :class:`dataloader.elf.cache.Learnt` has them.
     """
     return {path: libraries[path][1] for path, now in states.items() if libraries[path][0] == text_of(now)}
 

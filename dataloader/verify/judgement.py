@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from dataloader.elf.scan import ScannedFile
 from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import check_driver, check_gpu_code
@@ -19,7 +20,6 @@ from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.openings import check_openings
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import sort_findings
-from dataloader.verify.scan import ScannedFile
 from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
 from dataloader.verify.tables import load_tables
 from dataloader.verify.world import Disk

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from dataloader.elf.cache import FactsCache, Learnt
+from dataloader.elf.scan import ScannedFile
 from dataloader.target import Target
-from dataloader.verify.cache import FactsCache, Learnt
 from dataloader.verify.link_map import Memory, Result
 from dataloader.verify.loader import Process
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.python import Interpreter, extension_tag, find_interpreter
-from dataloader.verify.scan import ScannedFile
 from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
 
 T = TypeVar("T")

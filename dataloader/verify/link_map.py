@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
-from dataloader.verify.elf import ElfFacts
-from dataloader.verify.symbols import Definitions
+from dataloader.elf.definitions import Definitions
+from dataloader.elf.facts import ElfFacts
 from dataloader.verify.system import System
 
 FileId = tuple[int, int]

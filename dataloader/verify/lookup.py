@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dataloader.elf.definitions import bare
 from dataloader.verify.link_map import Environment, Image, Loaded
-from dataloader.verify.symbols import bare
 
 
 class SymbolLookup:

@@ -8,16 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from dataloader.elf.gpucode import LINKED, RELOCATABLE
+from dataloader.elf.image import FileBytes, MalformedElf, Reader, read_header, read_section_headers, read_sections
 from dataloader.verify.dependencies import meets
-from dataloader.verify.elf_image import (
-    FileBytes,
-    MalformedElf,
-    Reader,
-    read_header,
-    read_section_headers,
-    read_sections,
-)
-from dataloader.verify.gpucode import LINKED, RELOCATABLE
 from dataloader.verify.installed import Installed
 from dataloader.verify.tables import Opening, Tables
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import PrefixError
 from dataloader.base.state import states_at
+from dataloader.elf.cache import FactsCache
 from dataloader.target import Target
-from dataloader.verify.cache import FactsCache
 from dataloader.verify.files import Tree, walk
 from dataloader.verify.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from dataloader.elf.scan import ScannedFile
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.loads import Verdict
-from dataloader.verify.scan import ScannedFile
 from dataloader.verify.tables import Tables
 
 

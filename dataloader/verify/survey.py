@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.state import states_of
+from dataloader.elf.cache import FactsCache, Learnt
+from dataloader.elf.scan import Reading, ScannedFile
 from dataloader.target import Target
 from dataloader.verify.beside import BEHIND, Beside
-from dataloader.verify.cache import FactsCache, Learnt
 from dataloader.verify.files import Tree
 from dataloader.verify.groundwork import Groundwork, Records, lay_groundwork, read_records
 from dataloader.verify.hashes import recall_keys
 from dataloader.verify.options import VerifyOptions
-from dataloader.verify.scan import Reading, ScannedFile
 
 if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from dataloader.base.errors import ManifestError
-from dataloader.verify.gpucode import parse_capability
+from dataloader.elf.gpucode import parse_capability
 
 
 class Provider(NamedTuple):

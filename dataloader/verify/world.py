@@ -8,16 +8,16 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 from dataloader.base.state import state_of, text_of
+from dataloader.elf.cache import FactsCache
+from dataloader.elf.definitions import Asked, Definitions, bare
+from dataloader.elf.facts import read_definitions, read_elf, read_relocated_names
+from dataloader.elf.image import MalformedElf
+from dataloader.elf.readers import read_into_cache
+from dataloader.elf.scan import ScannedFile
 from dataloader.target import Target
-from dataloader.verify.cache import FactsCache
-from dataloader.verify.elf import read_definitions, read_elf, read_relocated_names
-from dataloader.verify.elf_image import MalformedElf
-from dataloader.verify.helpers import read_into_cache
 from dataloader.verify.link_map import LIB_TOKEN, Environment, FileId, Image, Memory, hwcaps_of
 from dataloader.verify.loader import Process
 from dataloader.verify.python import Interpreter
-from dataloader.verify.scan import ScannedFile
-from dataloader.verify.symbols import Asked, Definitions, bare
 from dataloader.verify.system import DescribedSystem, System, host_system, version_tuple
 from dataloader.verify.tables import load_tables
 

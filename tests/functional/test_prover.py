@@ -11,10 +11,10 @@ import pytest
 from dataloader import prover
 from dataloader.base.digests import hex_digest
 from dataloader.detect import detect_target
+from dataloader.elf.cache import FactsCache
 from dataloader.lockfile.model import Lockfile, PypiPackage
 from dataloader.prover import prepared
 from dataloader.proving import Judgement, Question, judge_tree
-from dataloader.verify.cache import FactsCache
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.locks import lock_of
 from tests.helpers.prefixes import SITE, make_prefix, register

@@ -12,9 +12,9 @@ import pytest
 
 from dataloader.cli.again import plain_verify
 from dataloader.detect import detect_target
+from dataloader.elf.cache import FactsCache
 from dataloader.host import cpu_flags, machine_evidence
 from dataloader.verify import VerifyOptions, verify_prefix
-from dataloader.verify.cache import FactsCache
 from dataloader.verify.files import walk
 from dataloader.verify.hashes import FileHashes, hash_recorded
 from dataloader.verify.installed import read_installed

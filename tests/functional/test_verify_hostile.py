@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from dataloader.base.core_metadata import parse_headers
 from dataloader.detect import detect_target
+from dataloader.elf.cache import FactsCache
+from dataloader.elf.definitions import Asked
+from dataloader.elf.facts import find_definitions, parse_elf, read_relocated_names
+from dataloader.elf.gpucode import MAGIC, read_gpu_code
+from dataloader.elf.image import MalformedElf
 from dataloader.verify import VerifyOptions, verify_prefix
-from dataloader.verify.cache import FactsCache
-from dataloader.verify.elf import find_definitions, parse_elf, read_relocated_names
-from dataloader.verify.elf_image import MalformedElf
-from dataloader.verify.gpucode import MAGIC, read_gpu_code
 from dataloader.verify.installed import BadRecord, conda_files, parse_record
-from dataloader.verify.symbols import Asked
 from dataloader.verify.system import read_ld_cache
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import SITE, make_prefix, register

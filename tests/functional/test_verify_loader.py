@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.detect import detect_target
-from dataloader.verify.cache import FactsCache
+from dataloader.elf.cache import FactsCache
 from dataloader.verify.link_map import Failure
 from dataloader.verify.loader import Process
 from dataloader.verify.world import Disk, build_environment

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.elf.cache import FactsCache
 from dataloader.target import Target
-from dataloader.verify.cache import FactsCache
 from dataloader.verify.link_map import Failure
 from dataloader.verify.loader import Process
 from dataloader.verify.world import Disk, build_environment

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from dataloader.detect import detect_target
+from dataloader.elf.definitions import Asked
+from dataloader.elf.facts import read_definitions, read_elf
+from dataloader.elf.image import DT_STRTAB, FileBytes, Reader, read_dynamic, read_header, read_segments
 from dataloader.verify import verify_prefix
-from dataloader.verify.elf import read_definitions, read_elf
-from dataloader.verify.elf_image import DT_STRTAB, FileBytes, Reader, read_dynamic, read_header, read_segments
 from dataloader.verify.opened import read_opened
-from dataloader.verify.symbols import Asked
 from dataloader.verify.tables import Opening
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register

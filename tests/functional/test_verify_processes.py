@@ -86,7 +86,7 @@ os._exit(0)
 _READ = """
 import os, sys, threading
 from pathlib import Path
-import dataloader.verify.scan as scan
+import dataloader.elf.scan as scan
 from dataloader.verify.cache import FactsCache
 from dataloader.verify.files import walk
 

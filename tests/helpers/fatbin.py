@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from dataloader.verify.gpucode import MAGIC
+from dataloader.elf.gpucode import MAGIC
 
 
 def entry(

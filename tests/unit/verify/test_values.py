@@ -7,16 +7,13 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.core_metadata import parse_headers
+from dataloader.elf.cache import FactsCache, facts_from_dict, facts_to_dict
+from dataloader.elf.definitions import Asked, gnu_hash
+from dataloader.elf.dynamic import VersionNeed
+from dataloader.elf.facts import ElfFacts
+from dataloader.elf.gpucode import GpuCode
 from dataloader.target import Target
-from dataloader.verify.cache import (
-    FactsCache,
-    facts_from_dict,
-    facts_to_dict,
-)
-from dataloader.verify.elf import ElfFacts
-from dataloader.verify.elf_symbols import VersionNeed
 from dataloader.verify.files import is_library_name
-from dataloader.verify.gpucode import GpuCode
 from dataloader.verify.imports import Import, module_name, parse_module
 from dataloader.verify.installed import (
     BadRecord,
@@ -30,7 +27,6 @@ from dataloader.verify.installed import (
 from dataloader.verify.link_map import hwcaps_of
 from dataloader.verify.loads import required_names
 from dataloader.verify.python import Interpreter, extension_tag
-from dataloader.verify.symbols import Asked, gnu_hash
 from dataloader.verify.system import DescribedSystem, version_tuple
 from dataloader.verify.tables import install_command, load_tables
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cache, partial
 from typing import Final, NamedTuple
 
-from dataloader.verify.gpucode import Bytes
+from dataloader.elf.gpucode import Bytes
 
 # e_type
 ET_EXEC: Final = 2

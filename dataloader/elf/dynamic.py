@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Final, NamedTuple
 
-from dataloader.verify.elf_image import (
+from dataloader.elf.definitions import Asked, Definitions
+from dataloader.elf.image import (
     DT_GNU_HASH,
     DT_HASH,
     DT_JMPREL,
@@ -35,7 +36,6 @@ from dataloader.verify.elf_image import (
     Reader,
     read_words,
 )
-from dataloader.verify.symbols import Asked, Definitions
 
 _MAX_CHAIN: Final = 1 << 16
 _MAX_NAMES: Final = 256 << 20

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.state import State
+from dataloader.elf.cache import FactsCache
+from dataloader.elf.facts import ElfFacts
+from dataloader.elf.readers import Helper, read_into_cache, start_helper
 from dataloader.host import available_processors
-from dataloader.verify.cache import FactsCache
-from dataloader.verify.elf import ElfFacts
-from dataloader.verify.helpers import Helper, read_into_cache, start_helper
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -1,4 +1,4 @@
-"""A process of :mod:`dataloader.verify.helpers` that is no fork."""
+"""A process of :mod:`dataloader.elf.readers` that is no fork."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 def main(cache_root: str) -> None:
     """Serve until standard input ends."""
-    from dataloader.verify.cache import FactsCache
-    from dataloader.verify.helpers import serve
+    from dataloader.elf.cache import FactsCache
+    from dataloader.elf.readers import serve
 
     serve(FactsCache(Path(cache_root)), sys.stdin, sys.stdout)

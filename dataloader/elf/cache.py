@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from dataloader.base.files import keep_file
+from dataloader.elf.dynamic import VersionNeed
+from dataloader.elf.facts import ElfFacts
+from dataloader.elf.gpucode import GpuCode
 from dataloader.verify.answer import FOLDER
-from dataloader.verify.elf import ElfFacts
-from dataloader.verify.elf_symbols import VersionNeed
-from dataloader.verify.gpucode import GpuCode
 
 _MAX_LINE = 64 << 20
 
@@ -108,7 +108,7 @@ class FactsCache:
             return None
 
     def load_undefined(self, key: str) -> frozenset[bytes] | None:
-        """Undefined symbols stored under ``key``, as :func:`~dataloader.verify.elf.read_elf` gives them."""
+        """Undefined symbols stored under ``key``, as :func:`~dataloader.elf.facts.read_elf` gives them."""
         path = self._entry(key)
         if path is None:
             return None

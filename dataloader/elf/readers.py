@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from dataloader.elf.cache import FactsCache
+from dataloader.elf.facts import ElfFacts, read_elf
+from dataloader.elf.image import MalformedElf
 from dataloader.subprogram import command_of
 from dataloader.verify.ahead import fork
-from dataloader.verify.cache import FactsCache
-from dataloader.verify.elf import ElfFacts, read_elf
-from dataloader.verify.elf_image import MalformedElf
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -104,7 +104,7 @@ def start_helper(cache: FactsCache, others: Sequence[Helper]) -> Helper:
     import subprocess
 
     worker = subprocess.Popen(
-        command_of("dataloader.verify.worker", str(cache.root)),
+        command_of("dataloader.elf.worker", str(cache.root)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -11,7 +11,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dataloader.verify.elf_image import (
+from dataloader.elf.definitions import Asked, Definitions
+from dataloader.elf.dynamic import (
+    SymbolTable,
+    VersionNeed,
+    read_version_definitions,
+    read_version_needs,
+    relocated_symbols,
+)
+from dataloader.elf.gpucode import Bytes, GpuCode, read_gpu_code
+from dataloader.elf.image import (
     DF_1_PIE,
     DF_STATIC_TLS,
     DT_AUXILIARY,
@@ -34,15 +43,6 @@ from dataloader.verify.elf_image import (
     read_sections,
     read_segments,
 )
-from dataloader.verify.elf_symbols import (
-    SymbolTable,
-    VersionNeed,
-    read_version_definitions,
-    read_version_needs,
-    relocated_symbols,
-)
-from dataloader.verify.gpucode import Bytes, GpuCode, read_gpu_code
-from dataloader.verify.symbols import Asked, Definitions
 
 _MAX_SEARCH: Final = 1 << 30
 _MAX_MODULES: Final = 1 << 12
