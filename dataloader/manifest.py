@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from dataloader.attestations import read_policy
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
+from dataloader.index.publishers import read_policy
 from dataloader.inputs.files import Feature, PypiOptions
 from dataloader.inputs.model import Requirement, SystemRequirements
 from dataloader.inputs.tables import read_feature, with_project

@@ -17,10 +17,10 @@ from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
 
 if TYPE_CHECKING:
     from dataloader.cli.options import CommonOptions, CondaMode, PrereleaseMode, StackFlags
+    from dataloader.index.settings import IndexSettings
     from dataloader.index.system import System
     from dataloader.inputs.files import InputFile
     from dataloader.manifest import Environment, Manifest
-    from dataloader.settings import IndexSettings
 
 DEFAULT_CHANNELS = ("conda-forge",)
 DEFAULT_ENVIRONMENT = "default"
@@ -277,7 +277,7 @@ def _latest_conda(requirements: list[CondaRequirement]) -> tuple[CondaRequiremen
 
 
 def _settings(options: CommonOptions, held: Mapping[str, object], environ: Mapping[str, str]) -> IndexSettings:
-    from dataloader.settings import index_settings
+    from dataloader.index.settings import index_settings
 
     return replace(index_settings(_index_flags(options), held, environ), system=_system(options))
 

@@ -28,9 +28,9 @@ from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.pages import ACCEPT, Page, parse_page
 from dataloader.index.part import Sink
 from dataloader.index.ranges import fetch_metadata_text
+from dataloader.index.settings import IndexSettings
 from dataloader.index.store import IndexStore, StoredPage
 from dataloader.index.web import Web
-from dataloader.settings import IndexSettings
 
 if TYPE_CHECKING:
     import httpx

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
-from dataloader.settings import IndexSettings
+from dataloader.index.settings import IndexSettings
 
 if TYPE_CHECKING:
     import ssl

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from dataloader.index.settings import IndexSettings
     from dataloader.index.store import IndexStore
     from dataloader.index.web import Web
-    from dataloader.settings import IndexSettings
 
 _LARGEST_SIDECAR = 4 << 20
 """Bytes, as rattler has it; a bundle takes some ten thousand."""

@@ -16,7 +16,7 @@ from dataloader.index.clients import Clients
 from dataloader.index.credentials import Credentials, redact
 from dataloader.index.failures import Failed, check_sha256, check_status, combined, host_of, translated
 from dataloader.index.mirrors import Mirrors
-from dataloader.settings import IndexSettings
+from dataloader.index.settings import IndexSettings
 
 if TYPE_CHECKING:
     import httpx

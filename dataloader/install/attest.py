@@ -14,12 +14,12 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import quote
 
-from dataloader.attestations import ISSUERS, Claims, Publisher, check_build, publisher_of
 from dataloader.base.errors import IntegrityError, UsageError
 from dataloader.base.reporter import Reporter
+from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_build, publisher_of
+from dataloader.index.settings import IndexSettings
 from dataloader.install.fetch import gather_or_cancel
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
-from dataloader.settings import IndexSettings
 
 if TYPE_CHECKING:
     from pypi_attestations import Attestation, Provenance

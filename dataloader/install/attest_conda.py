@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from dataloader.attestations import ISSUERS, Claims, Publisher, check_claims
 from dataloader.base.errors import IndexUnavailable, IntegrityError, UsageError
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.index.failures import offline_missing
+from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_claims
+from dataloader.index.settings import IndexSettings
 from dataloader.install.attest import Evidence, Tell, invalid, missing
 from dataloader.install.conda import package_record
 from dataloader.install.fetch import gather_or_cancel
 from dataloader.lockfile.model import CondaPackage
-from dataloader.settings import IndexSettings
 
 if TYPE_CHECKING:
     from rattler import RepoDataRecord

@@ -22,7 +22,7 @@ from rattler.networking.middleware import (
 
 from dataloader.base.reporter import Reporter
 from dataloader.index.credentials import Credentials, public_channel, redact, without_credentials
-from dataloader.settings import IndexSettings
+from dataloader.index.settings import IndexSettings
 
 T = TypeVar("T")
 

@@ -24,8 +24,8 @@ from dataloader.resolve.gateways import Gateways
 from dataloader.resolve.records import RecordSpec
 
 if TYPE_CHECKING:
+    from dataloader.index.settings import IndexSettings
     from dataloader.resolve.model import ChannelPriority
-    from dataloader.settings import IndexSettings
     from dataloader.target import Target
 
 OURS = "https://dataloader.invalid/"

@@ -24,6 +24,7 @@ from dataloader.base.errors import ResolutionFailure
 from dataloader.base.names import pypi_names
 from dataloader.base.reporter import Reporter
 from dataloader.compat.model import Bound
+from dataloader.index.settings import IndexSettings
 from dataloader.resolve.answer import Answer, notes_of
 from dataloader.resolve.explain import explain
 from dataloader.resolve.foresight import exact_pins, foreseeable
@@ -37,7 +38,6 @@ from dataloader.resolve.rattler import Channels, Unsolvable
 from dataloader.resolve.reader import Index
 from dataloader.resolve.root import Root
 from dataloader.resolve.rules import RuleBook
-from dataloader.settings import IndexSettings
 
 MAX_ROUNDS = 500
 """A solve that has not settled by then never will; each round reads at least one METADATA."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from dataloader.attestations import Publisher, parse_publisher, publisher_of, read_policy
+from dataloader.index.publishers import Publisher, parse_publisher, publisher_of, read_policy
 from tests.helpers.server import IndexServer
 from tests.helpers.sources import fetch_source
 from tests.helpers.wheels import make_wheel

@@ -22,10 +22,10 @@ import pytest
 
 from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityError, UsageError
 from dataloader.index.client import IndexClient
+from dataloader.index.settings import IndexSettings
 from dataloader.install.attest import require_attestations
 from dataloader.lockfile.model import CondaPackage
 from dataloader.lockfile.yaml import dump_lock, read_lock
-from dataloader.settings import IndexSettings
 from tests.helpers.channel_server import Channel, serve
 from tests.helpers.conda import index_channel, make_conda_package, read_record
 from tests.helpers.locks import Heard, lock_of

@@ -19,7 +19,7 @@ from dataloader.base.errors import DataloaderError, ExitCode, IndexUnavailable, 
 from dataloader.base.reporter import Reporter
 from dataloader.index.client import IndexClient
 from dataloader.index.model import IndexFile, WheelMetadata
-from dataloader.settings import IndexSettings
+from dataloader.index.settings import IndexSettings
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_sdist, make_wheel, sha256_of
 

@@ -20,7 +20,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.index import download as download_module
 from dataloader.index import part as part_module
 from dataloader.index.client import IndexClient
-from dataloader.settings import IndexSettings
+from dataloader.index.settings import IndexSettings
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_wheel, sha256_of
 

@@ -16,7 +16,7 @@ import h2.events
 import pytest
 
 from dataloader.index.client import IndexClient
-from dataloader.settings import IndexSettings
+from dataloader.index.settings import IndexSettings
 
 Mode = Literal["healthy", "goaway", "abort", "reset"]
 PROJECTS = 60

@@ -15,7 +15,7 @@ from dataloader.index.any_html import slow_links
 from dataloader.index.client import IndexClient
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.pages import ACCEPT, parse_page, plain_links
-from dataloader.settings import DEFAULT_INDEX, IndexSettings
+from dataloader.index.settings import DEFAULT_INDEX, IndexSettings
 
 pytestmark = pytest.mark.pypi
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from dataloader.base.errors import IndexUnavailable
+from dataloader.index.settings import IndexSettings
 from dataloader.resolve.rattler import Channels
-from dataloader.settings import IndexSettings
 from dataloader.target import Target
 from tests.bench.cases import unpack_sample
 from tests.helpers.channel_server import Channel, serve

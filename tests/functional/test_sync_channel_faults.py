@@ -13,9 +13,9 @@ import pytest
 from dataloader.base.errors import DataloaderError
 from dataloader.base.reporter import Reporter
 from dataloader.index.client import IndexClient
+from dataloader.index.settings import IndexSettings
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import LockedPython
-from dataloader.settings import IndexSettings
 from tests.helpers.channel_server import Channel, serve
 from tests.helpers.conda import index_channel, make_conda_package, read_record
 from tests.helpers.locks import Heard, lock_of, options_for

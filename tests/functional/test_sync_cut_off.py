@@ -15,12 +15,12 @@ import pytest
 from dataloader.base.errors import IndexUnavailable
 from dataloader.base.reporter import Reporter
 from dataloader.index.client import IndexClient
+from dataloader.index.settings import IndexSettings
 from dataloader.install.caches import prune_cache, verify_cache
 from dataloader.install.generations import current, generations, rollback, sync_generation
 from dataloader.install.model import SyncResult
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
-from dataloader.settings import IndexSettings
 from tests.helpers.locks import FolderDownloads, lock_of, locked_wheel, options_for
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.sync_process import wait_for_go

@@ -11,7 +11,7 @@ import pytest
 
 from dataloader.base.errors import IndexUnavailable
 from dataloader.index.client import IndexClient
-from dataloader.settings import index_settings
+from dataloader.index.settings import index_settings
 
 
 def fetch_source(project: str, file_name: str, sha256: str, folder: Path) -> Path:

@@ -20,6 +20,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.index.client import IndexClient
 from dataloader.index.model import IndexFile
+from dataloader.index.settings import IndexSettings
 from dataloader.inputs.model import CondaRequirement
 from dataloader.inputs.spec import parse_pypi
 from dataloader.lockfile.model import LockedPython, Lockfile
@@ -29,7 +30,6 @@ from dataloader.repairs import find_fixes
 from dataloader.request import Request
 from dataloader.resolve.model import Resolution
 from dataloader.resolve.solve import resolve
-from dataloader.settings import IndexSettings
 from dataloader.stack import Stack
 from tests.scenarios import test_plan, test_resolve
 from tests.scenarios.test_plan import _packages, _targets

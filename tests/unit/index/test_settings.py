@@ -8,7 +8,7 @@ import pytest
 from dataloader.base.cache import cache_root
 from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
-from dataloader.settings import DEFAULT_INDEX, IndexSettings, index_settings, parse_rate
+from dataloader.index.settings import DEFAULT_INDEX, IndexSettings, index_settings, parse_rate
 
 NO_FILES = {"PIP_CONFIG_FILE": os.devnull}
 

@@ -56,7 +56,7 @@ class IndexSettings:
     freshness: float = 600.0
     """Seconds that a cached page is used unasked when its server does not say."""
     attestations: Mapping[str, str] = field(default_factory=dict)
-    """Normalised project (or ``*``) to who must have published it (``dataloader.attestations``)."""
+    """Normalised project (or ``*``) to who must have published it (``dataloader.index.publishers``)."""
     trusted_root: str | None = None
     """File with sigstore's trust anchors; else those that the sigstore package ships."""
     offline: bool = False
@@ -213,7 +213,7 @@ def _flag(value: object) -> bool:
 def _policy(value: object) -> Mapping[str, str]:
     if not value:
         return {}
-    from dataloader.attestations import read_policy
+    from dataloader.index.publishers import read_policy
 
     return read_policy(value)
 
