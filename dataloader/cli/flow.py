@@ -270,7 +270,7 @@ async def _sync(
     options = sync_options(one, python, data, check=check, place=place)
     one.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if request.settings.attestations and not check:
-        from dataloader.install.attest import require_attestations
+        from dataloader.install.attest.wheels import require_attestations
 
         await require_attestations(lock, request.settings, client.evidence, one.reporter)
     if not (check or one.options.dry_run):

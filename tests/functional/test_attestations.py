@@ -205,7 +205,7 @@ def test_github_publishers(assets: Path, publisher: str, *, proven: bool) -> Non
     from pypi_attestations import Provenance
     from sigstore.errors import Error
 
-    from dataloader.install.attest import _attestations, _check_claims, _policy, _verifier
+    from dataloader.install.attest.wheels import _attestations, _check_claims, _policy, _verifier
 
     expected = parse_publisher(publisher)
     assert expected is not None

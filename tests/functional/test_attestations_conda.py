@@ -23,7 +23,7 @@ import pytest
 from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityError, UsageError
 from dataloader.index.client import IndexClient
 from dataloader.index.settings import IndexSettings
-from dataloader.install.attest import require_attestations
+from dataloader.install.attest.wheels import require_attestations
 from dataloader.lockfile.model import CondaPackage
 from dataloader.lockfile.yaml import dump_lock, read_lock
 from tests.helpers.channel_server import Channel, serve

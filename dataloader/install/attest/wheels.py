@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dataloader.base.errors import IntegrityError, UsageError
+from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
 from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_build, publisher_of
 from dataloader.index.settings import IndexSettings
+from dataloader.install.attest.telling import Evidence, Tell, invalid, missing
 from dataloader.install.fetch import gather_or_cancel
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
 
@@ -26,24 +27,12 @@ if TYPE_CHECKING:
     from sigstore.verify import Verifier
     from sigstore.verify.policy import VerificationPolicy
 
-Tell: TypeAlias = Callable[[Package, str], None]
-"""Hears which package was published by whom."""
 
 _PRODUCTION = "https://tuf-repo-cdn.sigstore.dev"
 _PREDICATES = {"https://docs.pypi.org/attestations/publish/v1", "https://slsa.dev/provenance/v1"}
 """What PyPI takes (docs.pypi.org/attestations)."""
 _BUILD_SIGNER, _BUILD_CONFIG = "1.3.6.1.4.1.57264.1.9", "1.3.6.1.4.1.57264.1.18"
 """Claims in the certificate (Fulcio's OID list): who built, and the file of the workflow."""
-
-
-class Evidence(Protocol):
-    """Fetches what says who published a file (``IndexClient.evidence``); ``None`` when there is nothing."""
-
-    async def provenance(self, project: str, filename: str, sha256: str, index: str | None) -> bytes | None:
-        """The provenance document of a wheel."""
-
-    async def sidecar(self, url: str, sha256: str) -> bytes | None:
-        """The attestations of a conda package."""
 
 
 async def require_attestations(lock: Lockfile, settings: IndexSettings, evidence: Evidence, reporter: Reporter) -> None:
@@ -69,7 +58,7 @@ async def require_attestations(lock: Lockfile, settings: IndexSettings, evidence
         if wheels:
             await _require_wheels(wheels, settings, evidence, tell)
         if conda:
-            from dataloader.install.attest_conda import require_conda
+            from dataloader.install.attest.conda import require_conda
 
             await require_conda(conda, settings, evidence, reporter, tell)
 
@@ -127,26 +116,6 @@ def _check(package: PypiPackage, document: bytes | None, expected: Publisher, ve
         else:
             return str(publisher if expected.kind == "any" else expected)
     raise invalid(package, expected, reasons or ["its provenance holds no attestation"])
-
-
-def missing(package: Package, expected: Publisher, *causes: str) -> IntegrityError:
-    """What to raise for a package that has no attestation."""
-    return IntegrityError(
-        f"{package.file_name} has no attestation, and {expected} must have published it.",
-        code="attestation-missing",
-        causes=causes,
-        suggestions=(f"Choose another version of {package.name}, or except it: {package.name}=none.",),
-    )
-
-
-def invalid(package: Package, expected: Publisher, reasons: list[str]) -> IntegrityError:
-    """What to raise for a package none of whose attestations holds."""
-    return IntegrityError(
-        f"It is not proven that {expected} published {package.file_name}.",
-        code="attestation-invalid",
-        causes=tuple(dict.fromkeys(reasons)),
-        suggestions=("Do not install it, unless the publisher has changed for a reason that you know.",),
-    )
 
 
 def _attestations(provenance: Provenance) -> list[tuple[Publisher, Attestation]]:
