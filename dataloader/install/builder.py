@@ -105,7 +105,7 @@ class Builder:
     async def _link_conda(self, folder: Path, final: str) -> int:
         if not self._lock.conda():
             return 0
-        from dataloader.install.conda import link_conda
+        from dataloader.install.conda.link import link_conda
 
         return await link_conda(
             self._lock.conda(),

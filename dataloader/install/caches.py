@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.base.reporter import Reporter
-from dataloader.install.conda_cache import is_damaged
+from dataloader.install.conda.cache import is_damaged
 from dataloader.install.model import Kind
 from dataloader.install.owner import is_abandoned
 from dataloader.install.store import WheelStore, damaged_files

@@ -24,7 +24,7 @@ from dataloader.index.failures import offline_missing
 from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_claims
 from dataloader.index.settings import IndexSettings
 from dataloader.install.attest.telling import Evidence, Tell, invalid, missing
-from dataloader.install.conda import package_record
+from dataloader.install.conda.link import package_record
 from dataloader.install.fetch import gather_or_cancel
 from dataloader.lockfile.model import CondaPackage
 

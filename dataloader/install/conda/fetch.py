@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
-from dataloader.install.conda_cache import entry_name
+from dataloader.install.conda.cache import entry_name
 from dataloader.install.fetch import Archives, gather_or_cancel
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.owner import signed

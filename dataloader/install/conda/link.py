@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
 from dataloader.base.reporter import Reporter
-from dataloader.install.conda_cache import discard, find_damage, note_new, package_cache
-from dataloader.install.conda_fetch import CondaArchives
+from dataloader.install.conda.cache import discard, find_damage, note_new, package_cache
+from dataloader.install.conda.fetch import CondaArchives
 from dataloader.install.fetch import tell_package
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.lockfile.model import CondaPackage
