@@ -9,12 +9,12 @@ from dataloader.cli.render import human_size
 from dataloader.cli.session import Session, session
 
 if TYPE_CHECKING:
-    from dataloader.install.caches import Removed
+    from dataloader.install.store.caches import Removed
 
 
 def run(options: CommonOptions, action: str, *, everything: bool) -> int:
     """Do one action on the cache."""
-    from dataloader.install.caches import prune_cache, verify_cache
+    from dataloader.install.store.caches import prune_cache, verify_cache
 
     with session(options, f"cache-{action}") as one:
         if action == "info":
@@ -31,7 +31,7 @@ def run(options: CommonOptions, action: str, *, everything: bool) -> int:
 
 
 def _info(one: Session) -> int:
-    from dataloader.install.caches import cache_entries
+    from dataloader.install.store.caches import cache_entries
 
     entries = list(cache_entries(one.cache))
     size, used = sum(e.size for e in entries), sum(e.size for e in entries if e.in_use)

@@ -16,7 +16,7 @@ from dataloader.install.model import SyncOptions
 from dataloader.install.prefix import State
 from dataloader.install.runtime import library_folders
 from dataloader.install.status import fingerprint
-from dataloader.install.store import StoredWheel
+from dataloader.install.store.store import StoredWheel
 from dataloader.install.tree import ENVIRONMENT, Tree
 from dataloader.install.venv import library_name, resolve_interpreter, write_venv
 from dataloader.install.wheel import claim_wheel, link_wheels, write_record

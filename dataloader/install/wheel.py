@@ -16,8 +16,8 @@ from dataloader.base.digests import encode, record_digest
 from dataloader.base.errors import IntegrityError
 from dataloader.install.linking import Folders, Linker
 from dataloader.install.plan import INSTALLER
-from dataloader.install.recipe import EntryPoint, Recipe
-from dataloader.install.store import StoredWheel
+from dataloader.install.store.recipe import EntryPoint, Recipe
+from dataloader.install.store.store import StoredWheel
 from dataloader.install.tree import NewFile, Tree
 from dataloader.verify.files import is_library_name
 

@@ -16,9 +16,9 @@ from dataloader.base.errors import IndexUnavailable
 from dataloader.base.reporter import Reporter
 from dataloader.index.client import IndexClient
 from dataloader.index.settings import IndexSettings
-from dataloader.install.caches import prune_cache, verify_cache
 from dataloader.install.generations import current, generations, rollback, sync_generation
 from dataloader.install.model import SyncResult
+from dataloader.install.store.caches import prune_cache, verify_cache
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
 from tests.helpers.locks import FolderDownloads, lock_of, locked_wheel, options_for
@@ -33,7 +33,8 @@ ROLLBACK = (
     "asyncio.run(rollback(Path(sys.argv[1]), 'train', Reporter()))"
 )
 PRUNE = (
-    GO + "from dataloader.install.caches import prune_cache; print('go', flush=True); prune_cache(Path(sys.argv[1]))"
+    GO
+    + "from dataloader.install.store.caches import prune_cache; print('go', flush=True); prune_cache(Path(sys.argv[1]))"
 )
 
 

@@ -25,7 +25,7 @@ from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_claims
 from dataloader.index.settings import IndexSettings
 from dataloader.install.attest.telling import Evidence, Tell, invalid, missing
 from dataloader.install.conda.link import package_record
-from dataloader.install.fetch import gather_or_cancel
+from dataloader.install.store.fetch import gather_or_cancel
 from dataloader.lockfile.model import CondaPackage
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_build, publisher_of
 from dataloader.index.settings import IndexSettings
 from dataloader.install.attest.telling import Evidence, Tell, invalid, missing
-from dataloader.install.fetch import gather_or_cancel
+from dataloader.install.store.fetch import gather_or_cancel
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, 
 from dataloader.base.reporter import Reporter
 from dataloader.install.conda.cache import discard, find_damage, note_new, package_cache
 from dataloader.install.conda.fetch import CondaArchives
-from dataloader.install.fetch import tell_package
 from dataloader.install.model import Downloader, SyncOptions
+from dataloader.install.store.fetch import tell_package
 from dataloader.lockfile.model import CondaPackage
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from dataloader.install import behind as behind_module
-from dataloader.install.behind import Behind, Workers
+from dataloader.install.store import behind as behind_module
+from dataloader.install.store.behind import Behind, Workers
 
 FEW, MANY = Workers(1), Workers(-1)
 WORTH_IT = behind_module._WORTH_IT

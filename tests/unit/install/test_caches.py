@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.reporter import Reporter
-from dataloader.install.caches import cache_entries, prune_cache, verify_cache
+from dataloader.install.store.caches import cache_entries, prune_cache, verify_cache
 from dataloader.install.sync import sync_prefix
 from tests.helpers.conda import index_channel, make_conda_package, read_record
 from tests.helpers.locks import FolderDownloads, lock_of, options_for

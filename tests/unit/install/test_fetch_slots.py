@@ -11,9 +11,9 @@ import pytest
 
 from dataloader.base.reporter import Reporter
 from dataloader.index.part import Sink
-from dataloader.install import fetch
-from dataloader.install.fetch import Archives
 from dataloader.install.model import SyncOptions
+from dataloader.install.store import fetch
+from dataloader.install.store.fetch import Archives
 from dataloader.lockfile.model import PypiPackage
 
 COUNT = 12

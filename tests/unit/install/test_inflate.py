@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.install import inflate
-from dataloader.install.inflate import read_member
+from dataloader.install.store import inflate
+from dataloader.install.store.inflate import read_member
 
 
 @pytest.fixture(params=["installed", "zlib"], autouse=True)

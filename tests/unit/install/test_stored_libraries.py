@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dataloader.base.digests import LARGE, hex_digest, record_digest
-from dataloader.install.recipe import Recipe, StoredFile
-from dataloader.install.store import StoredWheel
+from dataloader.install.store.recipe import Recipe, StoredFile
+from dataloader.install.store.store import StoredWheel
 
 
 def stored(folder: Path, *names: str) -> StoredWheel:

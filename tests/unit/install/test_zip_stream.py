@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.install.behind import Workers
-from dataloader.install.member import MemberFile
-from dataloader.install.zip_stream import ZipStream
+from dataloader.install.store.behind import Workers
+from dataloader.install.store.member import MemberFile
+from dataloader.install.store.zip_stream import ZipStream
 
 CHANCE = random.Random(7)
 TEXT = b"".join(b"%d\n" % CHANCE.randrange(10**9) for _ in range(30_000))

@@ -21,9 +21,9 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from dataloader.install.behind import Behind, Workers
-from dataloader.install.inflate import ENCRYPTED, HEADER, PACKED, PATCHED, UTF8, Inflater, checksum
-from dataloader.install.member import MemberFile, UnpackedFile, make_executable, reaches_outside
+from dataloader.install.store.behind import Behind, Workers
+from dataloader.install.store.inflate import ENCRYPTED, HEADER, PACKED, PATCHED, UTF8, Inflater, checksum
+from dataloader.install.store.member import MemberFile, UnpackedFile, make_executable, reaches_outside
 
 _DESCRIBED_LATER = 0x8
 """Flag of a member whose sizes follow it (APPNOTE.TXT, section 4.4.4)."""

@@ -21,11 +21,11 @@ from pathlib import Path
 
 from dataloader.base.digests import is_sha256, record_digest
 from dataloader.base.errors import IntegrityError
-from dataloader.install.behind import Workers
-from dataloader.install.inflate import read_member
-from dataloader.install.member import MemberFile, UnpackedFile, make_executable, reaches_outside
-from dataloader.install.recipe import Recipe, malformed
-from dataloader.install.zip_stream import ZipStream
+from dataloader.install.store.behind import Workers
+from dataloader.install.store.inflate import read_member
+from dataloader.install.store.member import MemberFile, UnpackedFile, make_executable, reaches_outside
+from dataloader.install.store.recipe import Recipe, malformed
+from dataloader.install.store.zip_stream import ZipStream
 
 _CHUNK = 32 << 20
 """Bytes (unpacked) of one piece of work: large wheels keep several threads busy, small ones stay whole."""
@@ -76,7 +76,7 @@ def checked_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFi
     Raises:
         IntegrityError: it differs from its own RECORD, or is not a wheel.
     """
-    from dataloader.install.wheel_source import make_recipe  # what that takes is imported while wheels come
+    from dataloader.install.store.wheel_source import make_recipe  # what that takes is imported while wheels come
 
     return make_recipe(wheel_name, root, _with_digests(root, members, wheel_name))
 

@@ -16,16 +16,16 @@ from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.base.reporter import Reporter
 from dataloader.host import available_processors
-from dataloader.install.behind import Workers
 from dataloader.install.lease import Lease
 from dataloader.install.memory import keep_freed
 from dataloader.install.model import Downloader, SyncOptions
-from dataloader.install.recipe import Recipe
-from dataloader.install.store import StoredWheel, WheelStore
+from dataloader.install.store.behind import Workers
+from dataloader.install.store.recipe import Recipe
+from dataloader.install.store.store import StoredWheel, WheelStore
 from dataloader.lockfile.model import Package, PypiPackage
 
 if TYPE_CHECKING:
-    from dataloader.install.unpack import ArrivingWheel
+    from dataloader.install.store.unpack import ArrivingWheel
 
 T = TypeVar("T")
 
@@ -201,7 +201,7 @@ async def fetch_wheels(
 
 async def _unpack(package: PypiPackage, archives: Archives, pool: Executor, reporter: Reporter, files: Path) -> Recipe:
     """Fetch a wheel and unpack it into ``files``: while it comes, if that can be."""
-    from dataloader.install.unpack import ArrivingWheel, unpack_wheel
+    from dataloader.install.store.unpack import ArrivingWheel, unpack_wheel
 
     archive = archives.path(package)
     arriving = ArrivingWheel(package.file_name, files, pool, archives.workers)

@@ -12,7 +12,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.install.conda.cache import is_damaged
 from dataloader.install.model import Kind
 from dataloader.install.owner import is_abandoned
-from dataloader.install.store import WheelStore, damaged_files
+from dataloader.install.store.store import WheelStore, damaged_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

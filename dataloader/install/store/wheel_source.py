@@ -17,8 +17,8 @@ from installer.scripts import Script
 from installer.sources import WheelContentElement, WheelSource
 from installer.utils import Scheme, parse_metadata_file
 
-from dataloader.install.member import UnpackedFile
-from dataloader.install.recipe import EntryPoint, Recipe, StoredFile, malformed
+from dataloader.install.store.member import UnpackedFile
+from dataloader.install.store.recipe import EntryPoint, Recipe, StoredFile, malformed
 
 _WRITTEN_BY_INSTALLERS = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
 """Files of dist-info that say how this installation came about; a wheel's own are not taken."""
