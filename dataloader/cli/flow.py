@@ -262,7 +262,7 @@ async def _sync(
     check: bool,
     place: Place | None = None,
 ) -> SyncResult:
-    from dataloader.install.generations import sync_generation
+    from dataloader.install.switch.generations import sync_generation
     from dataloader.install.sync import sync_prefix
 
     place = place or Place()

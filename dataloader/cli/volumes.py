@@ -18,7 +18,7 @@ def generations(options: CommonOptions, root: Root, name: Name) -> int:
     """List the generations of an environment, and which of them is current or in use."""
     from dataloader.cli.render import table
     from dataloader.cli.session import session
-    from dataloader.install.generations import generations as list_generations
+    from dataloader.install.switch.generations import generations as list_generations
 
     with session(options) as one:
         found = list_generations(root, name)
@@ -46,7 +46,7 @@ def rollback(
 ) -> int:
     """Lead an environment back to an earlier generation."""
     from dataloader.cli.session import session
-    from dataloader.install.generations import rollback as roll_back
+    from dataloader.install.switch.generations import rollback as roll_back
 
     with session(options) as one:
         now = asyncio.run(roll_back(root, name, one.reporter, number=number))
@@ -76,7 +76,7 @@ def prune(
 ) -> int:
     """Remove generations that are neither current nor in use."""
     from dataloader.cli.session import session
-    from dataloader.install.generations import prune as remove_old
+    from dataloader.install.switch.generations import prune as remove_old
 
     with session(options) as one:
         work = remove_old(root, name, one.reporter, keep=max(keep, 0), keep_seconds=keep_days * 86400)

@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeAlias
 
 from dataloader.base.errors import PrefixError
 from dataloader.install.model import Installed, Inventory
-from dataloader.install.place import OWN_FOLDER
 from dataloader.install.status import STATE_VERSION
+from dataloader.install.switch.place import OWN_FOLDER
 from dataloader.locate import JOURNAL, STATE
 
 Nature: TypeAlias = Literal["absent", "empty", "ours", "conda", "venv", "foreign"]

@@ -16,9 +16,9 @@ from dataloader.base.errors import IndexUnavailable
 from dataloader.base.reporter import Reporter
 from dataloader.index.client import IndexClient
 from dataloader.index.settings import IndexSettings
-from dataloader.install.generations import current, generations, rollback, sync_generation
 from dataloader.install.model import SyncResult
 from dataloader.install.store.caches import prune_cache, verify_cache
+from dataloader.install.switch.generations import current, generations, rollback, sync_generation
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
 from tests.helpers.locks import FolderDownloads, lock_of, locked_wheel, options_for
@@ -29,7 +29,7 @@ from tests.helpers.wheels import make_wheel
 NAME = "train"
 GO = "import asyncio, sys; from pathlib import Path; from dataloader.base.reporter import Reporter; "
 ROLLBACK = (
-    GO + "from dataloader.install.generations import rollback; print('go', flush=True);"
+    GO + "from dataloader.install.switch.generations import rollback; print('go', flush=True);"
     "asyncio.run(rollback(Path(sys.argv[1]), 'train', Reporter()))"
 )
 PRUNE = (

@@ -14,9 +14,9 @@ import pytest
 
 from dataloader.base.errors import ChangesNeeded, PrefixError
 from dataloader.base.reporter import Reporter
-from dataloader.install.generations import current, generations, prune, rollback, sync_generation
 from dataloader.install.model import SyncResult
 from dataloader.install.status import fast_status, lock_digest
+from dataloader.install.switch.generations import current, generations, prune, rollback, sync_generation
 from dataloader.lockfile.model import LockedPython, Lockfile
 from tests.helpers.conda import index_channel, make_python_package, read_record
 from tests.helpers.locks import FolderDownloads, lock_of, options_for
@@ -229,7 +229,7 @@ def test_killed_syncs_leave_a_whole_generation(tmp_path: Path) -> None:
 
 
 PRUNE = (
-    "import asyncio, sys; from pathlib import Path; from dataloader.install.generations import prune;"
+    "import asyncio, sys; from pathlib import Path; from dataloader.install.switch.generations import prune;"
     "from dataloader.base.reporter import Reporter; print('go', flush=True);"
     "asyncio.run(prune(Path(sys.argv[1]), sys.argv[2], Reporter(), keep=0))"
 )

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from dataloader.install import lease as lease_module
-from dataloader.install.lease import Lease
-from dataloader.install.owner import signed
+from dataloader.install.switch import lease as lease_module
+from dataloader.install.switch.lease import Lease
+from dataloader.install.switch.owner import signed
 from tests.helpers.locks import Heard, lock_of, options_for
 from tests.helpers.sync_process import Request, start
 from tests.helpers.wheels import make_wheel

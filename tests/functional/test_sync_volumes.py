@@ -180,7 +180,7 @@ def test_switch_of_a_mounted_prefix_is_finished_after_a_kill(
 
     newer = lock_at(tmp_path, "2")
     with monkeypatch.context() as patch:
-        patch.setattr("dataloader.install.switch.os.rename", stop_after)
+        patch.setattr("dataloader.install.switch.exchange.os.rename", stop_after)
         try:
             sync(newer, prefix, tmp_path)
         except KeyboardInterrupt:
@@ -269,7 +269,7 @@ def test_fuse_volume_without_links(tmp_path: Path) -> None:
 
 def test_busy_prefix_is_said_after_waiting(tmp_path: Path) -> None:
     sync(lock_at(tmp_path, "1"), tmp_path / "env", tmp_path)
-    from dataloader.install.lease import Lease
+    from dataloader.install.switch.lease import Lease
 
     async def collide() -> None:
         async with Lease(tmp_path / ".env.dataloader-lease", "env", Heard(), 5):

@@ -19,8 +19,8 @@ from pathlib import Path
 from dataloader.base.errors import DataloaderError
 from dataloader.base.reporter import Reporter
 from dataloader.index.part import Sink
-from dataloader.install.generations import sync_generation
 from dataloader.install.model import SyncOptions
+from dataloader.install.switch.generations import sync_generation
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
 from tests.helpers.locks import FolderDownloads

@@ -17,8 +17,8 @@ from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
 from dataloader.install.conda.cache import entry_name
 from dataloader.install.model import Downloader, SyncOptions
-from dataloader.install.owner import signed
 from dataloader.install.store.fetch import Archives, gather_or_cancel
+from dataloader.install.switch.owner import signed
 from dataloader.lockfile.model import CondaPackage
 
 

@@ -16,12 +16,12 @@ from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.base.reporter import Reporter
 from dataloader.host import available_processors
-from dataloader.install.lease import Lease
 from dataloader.install.memory import keep_freed
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.behind import Workers
 from dataloader.install.store.recipe import Recipe
 from dataloader.install.store.store import StoredWheel, WheelStore
+from dataloader.install.switch.lease import Lease
 from dataloader.lockfile.model import Package, PypiPackage
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from pathlib import Path
 from dataloader.base.digests import LARGE, hexadecimal, record_digest
 from dataloader.base.errors import IntegrityError
 from dataloader.base.reporter import Reporter
-from dataloader.install.owner import is_abandoned, signed
-from dataloader.install.settle import settle, wait_for_all
 from dataloader.install.store.recipe import Recipe, StoredFile
+from dataloader.install.switch.owner import is_abandoned, signed
+from dataloader.install.switch.settle import settle, wait_for_all
 from dataloader.verify.files import is_library_name
 
 _TEMPORARY = ".new-"

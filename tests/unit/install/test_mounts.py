@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.reporter import Reporter
-from dataloader.install import settle as settle_module
-from dataloader.install.mounts import file_system, mounts
-from dataloader.install.settle import settle
+from dataloader.install.switch import settle as settle_module
+from dataloader.install.switch.mounts import file_system, mounts
+from dataloader.install.switch.settle import settle
 
 
 def test_the_nearest_mount_tells(tmp_path: Path) -> None:

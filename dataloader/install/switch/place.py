@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.base.errors import PrefixError
-from dataloader.install.mounts import mounts
+from dataloader.install.switch.mounts import mounts
 
 OWN_FOLDER = ".dataloader"
 """The folder of an environment that belongs to us."""

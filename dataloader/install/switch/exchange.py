@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dataloader.install.linking import Linker
-from dataloader.install.place import OWN_FOLDER, Place
+from dataloader.install.switch.place import OWN_FOLDER, Place
 from dataloader.locate import ACTIVATION, STATE
 
 _STAY = frozenset({OWN_FOLDER, "lost+found"})

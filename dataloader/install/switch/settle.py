@@ -20,7 +20,7 @@ from pathlib import Path
 
 from dataloader.base.errors import TryAgain
 from dataloader.base.reporter import Reporter
-from dataloader.install.mounts import file_system
+from dataloader.install.switch.mounts import file_system
 
 _BY_FILE = frozenset(
     ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "nfs", "nfs4", "overlay", "tmpfs", "xfs", "zfs")

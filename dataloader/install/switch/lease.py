@@ -19,7 +19,7 @@ from types import TracebackType
 
 from dataloader.base.errors import PrefixBusy
 from dataloader.base.reporter import Reporter
-from dataloader.install.owner import is_dead, pid_of, signed
+from dataloader.install.switch.owner import is_dead, pid_of, signed
 
 HEARTBEAT_SECONDS = 2.0
 STALE_SECONDS = 20.0
