@@ -14,7 +14,7 @@ from dataloader.lockfile.model import Lockfile
 from dataloader.target import Target
 
 if TYPE_CHECKING:
-    from dataloader.install.tree import PathClash
+    from dataloader.install.tree.tree import PathClash
     from dataloader.verify.findings import Finding
 
 _SHOWN = 3

@@ -117,7 +117,7 @@ class Proof:
 
     async def _once(self, attempt: Callable[[], Awaitable[T]], lock_of: Callable[[], Lockfile]) -> T:
         """Run ``attempt``; two packages that want one path teach something too."""
-        from dataloader.install.tree import PathClash
+        from dataloader.install.tree.tree import PathClash
         from dataloader.proving import of_clash
 
         try:

@@ -12,8 +12,6 @@ from pathlib import Path
 from dataloader.base.errors import ChangesNeeded, DataloaderError, DiskFull, PrefixError
 from dataloader.base.files import replace_file
 from dataloader.base.reporter import Reporter
-from dataloader.install.builder import Builder
-from dataloader.install.linking import Linker
 from dataloader.install.model import Downloader, InstallPlan, Inventory, SyncOptions, SyncResult
 from dataloader.install.plan import make_plan
 from dataloader.install.prefix import check_usable, owned_paths, read_inventory, read_state
@@ -21,7 +19,9 @@ from dataloader.install.status import fingerprint
 from dataloader.install.switch.exchange import carry_over, recover, remove_tree, switch
 from dataloader.install.switch.lease import Lease
 from dataloader.install.switch.place import Place, place_of
-from dataloader.install.venv import resolve_interpreter
+from dataloader.install.tree.builder import Builder
+from dataloader.install.tree.linking import Linker
+from dataloader.install.tree.venv import resolve_interpreter
 from dataloader.locate import JOURNAL, STATE
 from dataloader.lockfile.model import Lockfile
 

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from dataloader.install.linking import Linker
 from dataloader.install.switch.place import OWN_FOLDER, Place
+from dataloader.install.tree.linking import Linker
 from dataloader.locate import ACTIVATION, STATE
 
 _STAY = frozenset({OWN_FOLDER, "lost+found"})

@@ -22,12 +22,12 @@ from typing import Any
 
 from dataloader.base.errors import PrefixError
 from dataloader.base.reporter import Reporter
-from dataloader.install.builder import Builder
 from dataloader.install.model import Downloader, InstallPlan, Inventory, SyncOptions, SyncResult
 from dataloader.install.plan import make_plan
 from dataloader.install.switch.exchange import remove_tree
 from dataloader.install.switch.lease import Lease
 from dataloader.install.sync import absolute, changes_needed, from_os_error, plan_prefix, refresh_state
+from dataloader.install.tree.builder import Builder
 from dataloader.lockfile.model import Lockfile
 
 _FOLDER = ".generations"

@@ -12,7 +12,7 @@ import pytest
 
 from dataloader.base.errors import PrefixError
 from dataloader.install.activate import Dialect, activation
-from dataloader.install.runtime import library_folders
+from dataloader.install.tree.runtime import library_folders
 from tests.helpers.conda import make_library
 
 

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dataloader.base.digests import encode, record_digest
 from dataloader.base.errors import IntegrityError
-from dataloader.install.linking import Folders, Linker
 from dataloader.install.plan import INSTALLER
 from dataloader.install.store.recipe import EntryPoint, Recipe
 from dataloader.install.store.store import StoredWheel
-from dataloader.install.tree import NewFile, Tree
+from dataloader.install.tree.linking import Folders, Linker
+from dataloader.install.tree.tree import NewFile, Tree
 from dataloader.verify.files import is_library_name
 
 _SHEBANG_LIMIT = 127

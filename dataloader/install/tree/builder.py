@@ -10,15 +10,15 @@ from pathlib import Path
 
 from dataloader.base.errors import IntegrityError
 from dataloader.base.reporter import Reporter
-from dataloader.install.build import build_tree, compile_modules, host_python, layout_of, write_state
 from dataloader.install.model import Downloader, Prover, SyncOptions
 from dataloader.install.store.fetch import fetch_wheels
 from dataloader.install.store.store import WheelStore
 from dataloader.install.switch.durable import flush_volume
 from dataloader.install.switch.exchange import remove_tree
 from dataloader.install.switch.settle import settle
-from dataloader.install.tree import Tree
-from dataloader.install.wheel import DamagedEntry
+from dataloader.install.tree.build import build_tree, compile_modules, host_python, layout_of, write_state
+from dataloader.install.tree.tree import Tree
+from dataloader.install.tree.wheel import DamagedEntry
 from dataloader.interpreters import Interpreter
 from dataloader.lockfile.model import Lockfile
 

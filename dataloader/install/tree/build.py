@@ -11,15 +11,15 @@ from pathlib import Path
 from dataloader.base.errors import LockfileError, PrefixError
 from dataloader.base.reporter import Reporter
 from dataloader.install.layout import Layout, conda_layout, venv_layout
-from dataloader.install.linking import Linker
 from dataloader.install.model import SyncOptions
 from dataloader.install.prefix import State
-from dataloader.install.runtime import library_folders
 from dataloader.install.status import fingerprint
 from dataloader.install.store.store import StoredWheel
-from dataloader.install.tree import ENVIRONMENT, Tree
-from dataloader.install.venv import library_name, resolve_interpreter, write_venv
-from dataloader.install.wheel import claim_wheel, link_wheels, write_record
+from dataloader.install.tree.linking import Linker
+from dataloader.install.tree.runtime import library_folders
+from dataloader.install.tree.tree import ENVIRONMENT, Tree
+from dataloader.install.tree.venv import library_name, resolve_interpreter, write_venv
+from dataloader.install.tree.wheel import claim_wheel, link_wheels, write_record
 from dataloader.interpreters import Interpreter
 from dataloader.locate import ACTIVATION, STATE
 from dataloader.lockfile.model import Lockfile
