@@ -82,8 +82,8 @@ def _fleet(one: Session, prefix: Path, targets: tuple[Target, ...], lock: Lockfi
 
 
 def _tree(one: Session, prefix: Path, file: str, target: Target, how: VerifyOptions) -> int:
+    from dataloader.loader.trace import format_tree
     from dataloader.verify.run import trace_file
-    from dataloader.verify.tree import format_tree
 
     node, failures = trace_file(prefix, file, target=target, options=how)
     lines = list(format_tree(node, str(prefix)))

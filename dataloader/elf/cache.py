@@ -67,7 +67,7 @@ class Learnt:
         self.libraries = libraries or {}
         """Path of each whose content was hashed -> its state as text, and SHA-256 in hex."""
         self.sufficed, self.missing = sufficed or {}, missing or {}
-        """Both as in :class:`dataloader.verify.link_map.Memory`."""
+        """Both as in :class:`dataloader.loader.model.Memory`."""
         self.opened = opened or {}
         """As :func:`dataloader.verify.opened.read_opened` gives it."""
         self.kept = self.extent()

@@ -23,6 +23,7 @@ from dataloader.elf.cache import FactsCache
 from dataloader.elf.facts import ElfFacts, read_elf
 from dataloader.elf.gpucode import GpuCode
 from dataloader.elf.image import MalformedElf
+from dataloader.loader.system import version_tuple
 from dataloader.target import Target
 from dataloader.verify.files import is_library_name
 from dataloader.verify.findings import Finding
@@ -35,7 +36,6 @@ from dataloader.verify.installed import (
     normalise,
     parse_record,
 )
-from dataloader.verify.system import version_tuple
 from dataloader.verify.tables import load_tables
 
 _MAX_MEMBER: Final = 16 << 30

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dataloader.elf.scan import ScannedFile
+from dataloader.loader.disk import Disk
 from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import check_driver, check_gpu_code
@@ -22,7 +23,6 @@ from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import sort_findings
 from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
 from dataloader.verify.tables import load_tables
-from dataloader.verify.world import Disk
 
 
 class Inspection(NamedTuple):

@@ -8,12 +8,13 @@ from typing import NamedTuple, TypeVar
 
 from dataloader.elf.cache import FactsCache, Learnt
 from dataloader.elf.scan import ScannedFile
+from dataloader.loader.disk import Disk, start_python
+from dataloader.loader.model import Memory, Result
+from dataloader.loader.process import Process
 from dataloader.target import Target
-from dataloader.verify.link_map import Memory, Result
-from dataloader.verify.loader import Process
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.python import Interpreter, extension_tag, find_interpreter
-from dataloader.verify.world import Disk, build_environment, is_this_machine, start_python
+from dataloader.verify.world import build_environment, is_this_machine
 
 T = TypeVar("T")
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from dataloader.loader.model import Failure, Result
+from dataloader.loader.process import Process
 from dataloader.verify.imports import SourceIndex
 from dataloader.verify.installed import InstalledPackage, Owners, normalise
 from dataloader.verify.libraries import BareLoads
-from dataloader.verify.link_map import Failure, Result
-from dataloader.verify.loader import Process
 
 
 class Verdict(NamedTuple):

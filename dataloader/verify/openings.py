@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dataloader.loader.model import Failure, Result
+from dataloader.loader.process import Process
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.link_map import Failure, Result
-from dataloader.verify.loader import Process
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.opened import opened_by
 from dataloader.verify.tables import Opening, install_command

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import PrefixError
 from dataloader.base.state import states_at
 from dataloader.elf.cache import FactsCache
+from dataloader.loader.system import LD_CACHE
 from dataloader.target import Target
 from dataloader.verify.files import Tree, walk
 from dataloader.verify.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import VerifyReport
 from dataloader.verify.survey import survey
-from dataloader.verify.system import LD_CACHE
 
 if TYPE_CHECKING:
+    from dataloader.loader.model import Failure
+    from dataloader.loader.trace import TreeNode
     from dataloader.lockfile.model import Lockfile
     from dataloader.verify.judgement import Inspection
-    from dataloader.verify.link_map import Failure
-    from dataloader.verify.tree import TreeNode
 
 
 def verify_prefix(
@@ -137,7 +137,7 @@ def trace_file(
             walked=lambda: walk(prefix),
             learnt=cache.load_learnt(prefix),
         ).inspections
-        from dataloader.verify.tree import build_tree
+        from dataloader.loader.trace import build_tree
 
         verdict = next((each for each in inspection.verdicts if each.path == file), None)
         if verdict is None:

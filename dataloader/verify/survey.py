@@ -19,9 +19,9 @@ from dataloader.verify.hashes import recall_keys
 from dataloader.verify.options import VerifyOptions
 
 if TYPE_CHECKING:
+    from dataloader.loader.disk import Disk
     from dataloader.lockfile.model import Lockfile
     from dataloader.verify.judgement import Inspection
-    from dataloader.verify.world import Disk
 
 
 class Survey(NamedTuple):

@@ -21,9 +21,9 @@ from dataloader.elf.definitions import Asked
 from dataloader.elf.facts import find_definitions, parse_elf, read_relocated_names
 from dataloader.elf.gpucode import MAGIC, read_gpu_code
 from dataloader.elf.image import MalformedElf
+from dataloader.loader.system import read_ld_cache
 from dataloader.verify import VerifyOptions, verify_prefix
 from dataloader.verify.installed import BadRecord, conda_files, parse_record
-from dataloader.verify.system import read_ld_cache
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import SITE, make_prefix, register
 

@@ -10,9 +10,10 @@ import pytest
 
 from dataloader.detect import detect_target
 from dataloader.elf.cache import FactsCache
-from dataloader.verify.link_map import Failure
-from dataloader.verify.loader import Process
-from dataloader.verify.world import Disk, build_environment
+from dataloader.loader.disk import Disk
+from dataloader.loader.model import Failure
+from dataloader.loader.process import Process
+from dataloader.verify.world import build_environment
 from tests.helpers.elf import OPENER, make_library, make_opener, make_program, needs_gcc, really_open
 
 pytestmark = needs_gcc

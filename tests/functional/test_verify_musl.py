@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from dataloader.elf.cache import FactsCache
+from dataloader.loader.disk import Disk
+from dataloader.loader.model import Failure
+from dataloader.loader.process import Process
 from dataloader.target import Target
-from dataloader.verify.link_map import Failure
-from dataloader.verify.loader import Process
-from dataloader.verify.world import Disk, build_environment
+from dataloader.verify.world import build_environment
 from tests.helpers.elf import OPENER, make_library, make_program, really_open
 
 pytestmark = pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="needs musl-gcc (musl-tools)")

@@ -9,12 +9,12 @@ import pytest
 
 from dataloader.base.errors import PrefixError
 from dataloader.detect import detect_target
+from dataloader.loader.trace import format_tree
 from dataloader.lockfile.model import LockedPython, Lockfile, PypiPackage
 from dataloader.target import Gpu, Target
 from dataloader.verify import Finding, VerifyOptions, VerifyReport, verify_prefix
 from dataloader.verify.fleet import verify_fleet
 from dataloader.verify.run import trace_file
-from dataloader.verify.tree import format_tree
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register, register_conda
 

@@ -12,6 +12,8 @@ from dataloader.elf.definitions import Asked, gnu_hash
 from dataloader.elf.dynamic import VersionNeed
 from dataloader.elf.facts import ElfFacts
 from dataloader.elf.gpucode import GpuCode
+from dataloader.loader.model import hwcaps_of
+from dataloader.loader.system import DescribedSystem, version_tuple
 from dataloader.target import Target
 from dataloader.verify.files import is_library_name
 from dataloader.verify.imports import Import, module_name, parse_module
@@ -24,10 +26,8 @@ from dataloader.verify.installed import (
     inside,
     parse_record,
 )
-from dataloader.verify.link_map import hwcaps_of
 from dataloader.verify.loads import required_names
 from dataloader.verify.python import Interpreter, extension_tag
-from dataloader.verify.system import DescribedSystem, version_tuple
 from dataloader.verify.tables import install_command, load_tables
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dataloader.elf.facts import ElfFacts
 from dataloader.elf.image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ET_DYN
-from dataloader.verify.link_map import STATIC_TLS_SURPLUS, Environment, Failure, FileId, Image, Loaded, Result
-from dataloader.verify.lookup import SymbolLookup
+from dataloader.loader.lookup import SymbolLookup
+from dataloader.loader.model import STATIC_TLS_SURPLUS, Environment, Failure, FileId, Image, Loaded, Result
 
 
 class Process:

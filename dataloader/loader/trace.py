@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dataloader.verify.link_map import Failure, Loaded
-from dataloader.verify.loader import Process
+from dataloader.loader.model import Failure, Loaded
+from dataloader.loader.process import Process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dataloader.elf.definitions import bare
-from dataloader.verify.link_map import Environment, Image, Loaded
+from dataloader.loader.model import Environment, Image, Loaded
 
 
 class SymbolLookup:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Protocol
 
 from dataloader.elf.definitions import Definitions
 from dataloader.elf.facts import ElfFacts
-from dataloader.verify.system import System
+from dataloader.loader.system import System
 
 FileId = tuple[int, int]
 
