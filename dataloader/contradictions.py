@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from dataloader.compat.model import Bound, Rule
 from dataloader.lockfile.model import CondaPackage, Package
-from dataloader.target import Target
+from dataloader.machine.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from dataloader.base.errors import IndexUnavailable, ResolutionFailure, UsageError
 from dataloader.compat.model import StackNeeds
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
+from dataloader.machine.target import Target
 from dataloader.machines import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.request import Request
-from dataloader.target import Target
 
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
@@ -242,7 +242,7 @@ class _Attempt:
 
     def _all_hosts(self) -> tuple[str, ...]:
         """Return every Python of this machine. The running one is tried alone first: asking the others takes long."""
-        from dataloader.interpreters import find_interpreters
+        from dataloader.machine.interpreters import find_interpreters
 
         found = find_interpreters(self._cache, self._environ)
         usable = [i.version for i in found if not (i.free_threaded or i.debug or i.prerelease)]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
+from dataloader.machine.target import Target
 from dataloader.request import Request
-from dataloader.target import Target
 
 if TYPE_CHECKING:
     from dataloader.cli.options import CommonOptions
@@ -23,7 +23,7 @@ def make_targets(
 
     ``for_stack`` leaves out of this one what no stack depends on.
     """
-    from dataloader.detect import EVERYTHING, detect_target, with_system_requirements
+    from dataloader.machine.detect import EVERYTHING, detect_target, with_system_requirements
 
     if request.target_file is not None:
         from dataloader.inputs.target_file import load_target
@@ -46,7 +46,7 @@ def make_targets(
 def named_targets(options: CommonOptions, environ: Mapping[str, str], ask: Collection[str]) -> tuple[Target, ...]:
     """Return the machines of ``--target``, else what to ``ask`` of this one, for commands that solve nothing."""
     if options.target is None:
-        from dataloader.detect import detect_target
+        from dataloader.machine.detect import detect_target
 
         return (detect_target(options.platform, environ, ask=ask),)
     from dataloader.compat.matrix import load_matrix

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dataloader.machine.target import Target
 from dataloader.stack.model import Stack, StackRequest
 from dataloader.stack.planner import iter_stacks, possible_stacks
-from dataloader.target import Target
 
 if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix

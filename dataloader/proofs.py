@@ -18,7 +18,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.lockfile.model import Lockfile
 
 if TYPE_CHECKING:
-    from dataloader.interpreters import Interpreter
+    from dataloader.machine.interpreters import Interpreter
 
 
 class Proofs:

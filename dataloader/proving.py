@@ -11,7 +11,7 @@ from dataloader.base.errors import WouldNotLoad
 from dataloader.base.reporter import Reporter
 from dataloader.contradictions import Contradiction, artefact_of, exclusion
 from dataloader.lockfile.model import Lockfile
-from dataloader.target import Target
+from dataloader.machine.target import Target
 
 if TYPE_CHECKING:
     from dataloader.install.tree.tree import PathClash

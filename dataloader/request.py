@@ -120,8 +120,8 @@ def make_request(
     Raises:
         ManifestError, UsageError: something cannot be read.
     """
-    from dataloader.detect import detect_platform
     from dataloader.inputs.spec import parse_spec
+    from dataloader.machine.detect import detect_platform
 
     manifest = find(options, here)
     name = options.environment or DEFAULT_ENVIRONMENT
@@ -312,8 +312,8 @@ def _index_manifest(
 
 def _system(options: CommonOptions) -> System | None:
     """Return the kind of machine that wheels are wanted for, where it is one that we know of."""
-    from dataloader.detect import PLATFORMS, detect_glibc, detect_platform
     from dataloader.index.system import System
+    from dataloader.machine.detect import PLATFORMS, detect_glibc, detect_platform
 
     machines = {subdir: machine for (system, machine), subdir in PLATFORMS.items() if system == "Linux"}
     machine = machines.get(options.platform or detect_platform())

@@ -119,7 +119,7 @@ class _Handler:
 def _verify(facts: str, prefix: str, lock: str, environ: Mapping[str, str], walked: Callable[[], Tree]) -> Verification:
     from pathlib import Path
 
-    from dataloader.detect import FOR_VERDICTS, detect_target
+    from dataloader.machine.detect import FOR_VERDICTS, detect_target
     from dataloader.verify.options import VerifyOptions
     from dataloader.verify.run import verify_targets
 

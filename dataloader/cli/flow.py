@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
     from dataloader.index.client import IndexClient
     from dataloader.install.model import SyncOptions, SyncResult
-    from dataloader.interpreters import Interpreter
     from dataloader.lockfile.model import Lockfile
     from dataloader.locking import Locked
+    from dataloader.machine.interpreters import Interpreter
     from dataloader.repairs import Fix
 
 T = TypeVar("T")
@@ -324,7 +324,7 @@ def _interpreter(one: Session, lock: Lockfile) -> Interpreter | None:
     """Return this machine's Python for a lock that stands on one."""
     if lock.python.source != "host" or lock.python.version is None:
         return None
-    from dataloader.interpreters import each_interpreter
+    from dataloader.machine.interpreters import each_interpreter
 
     for found in each_interpreter(one.cache, one.environ):
         if found.minor == lock.python.version and not (found.free_threaded or found.debug):

@@ -12,16 +12,16 @@ from dataloader.cli.command import command
 from dataloader.cli.console import Style, write_result
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import table
-from dataloader.interpreters import Interpreter
-from dataloader.target import Target
+from dataloader.machine.interpreters import Interpreter
+from dataloader.machine.target import Target
 
 
 @command(example="dataloader info --json", takes=("Environment", "platform", "target", "Output"))
 def info(options: CommonOptions) -> int:
     """Show this machine: platform, driver, GPUs, compilers, virtual packages, Pythons, caches."""
     from dataloader.base.cache import cache_root
-    from dataloader.detect import EVERYTHING
-    from dataloader.interpreters import find_interpreters
+    from dataloader.machine.detect import EVERYTHING
+    from dataloader.machine.interpreters import find_interpreters
     from dataloader.machines import named_targets
     from dataloader.manifest import find_manifest
 

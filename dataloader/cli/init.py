@@ -24,8 +24,8 @@ def init(
     ] = None,
 ) -> int:
     """Write a manifest: dataloader.toml, or pixi.toml with --pixi."""
-    from dataloader.detect import detect_platform
     from dataloader.inputs import read_input
+    from dataloader.machine.detect import detect_platform
     from dataloader.manifest import parse_manifest
     from dataloader.manifest_edit import new_manifest
 

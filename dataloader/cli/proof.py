@@ -14,13 +14,13 @@ from dataloader.base.files import replace_file
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
     from dataloader.install.model import Prover
-    from dataloader.interpreters import Interpreter
     from dataloader.learned import Learned
     from dataloader.lockfile.model import Lockfile
+    from dataloader.machine.interpreters import Interpreter
+    from dataloader.machine.target import Target
     from dataloader.prover import Judge
     from dataloader.proving import Contradicted
     from dataloader.request import Request
-    from dataloader.target import Target
 
 T = TypeVar("T")
 

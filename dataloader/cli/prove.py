@@ -12,7 +12,7 @@ from dataloader.cli.options import CommonOptions
 from dataloader.cli.session import Session, session
 from dataloader.cli.use import prefix_of
 from dataloader.lockfile.model import Lockfile
-from dataloader.target import Target
+from dataloader.machine.target import Target
 
 if TYPE_CHECKING:
     from dataloader.verify import Severity, VerifyOptions, VerifyReport
@@ -24,7 +24,7 @@ def verify(
     options: CommonOptions, path: Path | None, *, tree: str | None, form: str, fail_on: Severity, rehash: bool
 ) -> int:
     """Check a prefix or a package file; exit 1 on findings at least as bad as ``fail_on``."""
-    from dataloader.detect import FOR_VERDICTS
+    from dataloader.machine.detect import FOR_VERDICTS
     from dataloader.machines import named_targets
     from dataloader.request import lock_path
     from dataloader.verify.options import VerifyOptions

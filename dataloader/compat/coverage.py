@@ -9,9 +9,9 @@ from dataloader.base.errors import ResolutionFailure
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import admits, key, major
+from dataloader.machine.target import Target
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.planner import iter_stacks
-from dataloader.target import Target
 
 FIRST = {"torch": "1.11", "tensorflow": "2.8", "jax": "0.4", "onnxruntime-gpu": "1.12", "cupy": "0"}
 """Framework to the oldest release that must be covered."""

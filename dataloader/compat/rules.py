@@ -14,8 +14,8 @@ from dataloader.compat.rows import Build, PackageRule, World, variant
 from dataloader.compat.versions import admits, key, major, minor
 
 if TYPE_CHECKING:
+    from dataloader.machine.target import Target
     from dataloader.stack.model import FrameworkBuild, Stack
-    from dataloader.target import Target
 
 CPU = "none"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)

@@ -13,7 +13,7 @@ from dataloader.base.state import State
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.facts import ElfFacts
 from dataloader.elf.readers import Helper, read_into_cache, start_helper
-from dataloader.host import available_processors
+from dataloader.machine.host import available_processors
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dataloader.base.errors import ManifestError
-from dataloader.detect import PLATFORMS
 from dataloader.inputs.toml import Document, Table
-from dataloader.target import Gpu, Target
+from dataloader.machine.detect import PLATFORMS
+from dataloader.machine.target import Gpu, Target
 
 _KEYS = ("name", "platform", "glibc", "musl", "libstdcxx", "kernel", "archspec", "driver", "cuda", "gpus", "gcc")
 _VERSIONS = ("glibc", "musl", "libstdcxx", "kernel", "driver", "cuda", "gcc")

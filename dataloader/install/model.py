@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rattler.networking.client import Client
 
     from dataloader.index.part import Sink
-    from dataloader.interpreters import Interpreter
+    from dataloader.machine.interpreters import Interpreter
 
 Kind: TypeAlias = Literal["conda", "pypi"]
 

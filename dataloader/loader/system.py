@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from dataloader.target import Target
+from dataloader.machine.target import Target
 
 _CACHE_MAGIC: Final = b"glibc-ld.so.cache1.1"
 _CACHE_HEADER: Final = struct.Struct("<20sII5I")

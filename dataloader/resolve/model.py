@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from dataloader.compat.model import Rule, StackNeeds
 from dataloader.lockfile.model import CondaPackage, PypiPackage
-from dataloader.target import Target
+from dataloader.machine.target import Target
 
 ChannelPriority: TypeAlias = Literal["strict", "disabled"]
 

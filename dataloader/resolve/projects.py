@@ -9,10 +9,10 @@ from packaging.version import Version
 
 from dataloader.dates import is_late
 from dataloader.index.model import IndexFile
+from dataloader.machine.target import Target
 from dataloader.resolve.pythons import Pythons, PythonSet
 from dataloader.resolve.tags import Fit, fit
 from dataloader.resolve.versions import parse_version
-from dataloader.target import Target
 
 WHEEL_BUILD = "_whl"
 """Build strings of wheels end so; no conda build does."""

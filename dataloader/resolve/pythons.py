@@ -14,9 +14,9 @@ from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from dataloader.base.markers import marker_environment
+from dataloader.machine.target import Target
 from dataloader.resolve.tags import PythonTag
 from dataloader.resolve.versions import VersionSpace
-from dataloader.target import Target
 
 PythonSet = frozenset[str]
 """Full versions of Pythons."""

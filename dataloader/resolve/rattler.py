@@ -25,8 +25,8 @@ from dataloader.resolve.records import RecordSpec
 
 if TYPE_CHECKING:
     from dataloader.index.settings import IndexSettings
+    from dataloader.machine.target import Target
     from dataloader.resolve.model import ChannelPriority
-    from dataloader.target import Target
 
 OURS = "https://dataloader.invalid/"
 """Channel of the records that we answer for."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build, Toolkit
 from dataloader.compat.versions import admits, key, major, minor, prefix_of, release, specifier_of
+from dataloader.machine.target import Gpu, Target
 from dataloader.stack.model import CPU, StackRequest
-from dataloader.target import Gpu, Target
 
 
 class Candidate(NamedTuple):

@@ -15,12 +15,12 @@ from dataloader.base.errors import ResolutionFailure, UsageError
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import is_wish, key, specifier_of
+from dataloader.machine.target import Target
 from dataloader.stack.model import CPU, FrameworkBuild, Stack, StackRequest
 from dataloader.stack.needs import Candidate, Need, cudnn_range, needs_of_build
 from dataloader.stack.provider import StackProvider
 from dataloader.stack.report import axes_of, reasons_of
 from dataloader.stack.space import MACHINE_AXES, Space, space_of
-from dataloader.target import Target
 
 _MAX_ROUNDS = 10_000
 _LOCAL = re.compile(r"\+(cpu|cu(\d{3}))(?=$|,|\s)")

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import key, major
+from dataloader.machine.target import Target
 from dataloader.stack.model import AXES, CPU, FrameworkBuild, Reason
 from dataloader.stack.needs import Candidate, channel_title, cuda_range
 from dataloader.stack.space import Space
-from dataloader.target import Target
 
 
 def axes_of(

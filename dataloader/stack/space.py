@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import key, minor, specifier_of
+from dataloader.machine.target import Target
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import (
     Candidate,
@@ -22,7 +23,6 @@ from dataloader.stack.needs import (
     needs_of_cudnn,
     needs_of_request,
 )
-from dataloader.target import Target
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from itertools import accumulate
 from dataloader import __version__
 from dataloader.base.matrix_folder import matrix_folder
 from dataloader.base.state import state_at
-from dataloader.host import machine_evidence
+from dataloader.machine.host import machine_evidence
 from dataloader.verify.files import SealedTree
 
 TYPE_CHECKING = False  # typing takes 10 ms to import

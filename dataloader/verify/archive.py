@@ -24,7 +24,7 @@ from dataloader.elf.facts import ElfFacts, read_elf
 from dataloader.elf.gpucode import GpuCode
 from dataloader.elf.image import MalformedElf
 from dataloader.loader.system import version_tuple
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.files import is_library_name
 from dataloader.verify.findings import Finding
 from dataloader.verify.hashes import hash_file

@@ -11,7 +11,7 @@ from dataloader.elf.demangle import demangle
 from dataloader.elf.scan import ScannedFile
 from dataloader.loader.model import Failure
 from dataloader.loader.system import version_tuple
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.frameworks import distributions_of, framework_of
 from dataloader.verify.installed import Installed, InstalledPackage

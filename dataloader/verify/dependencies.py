@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from dataloader.base.markers import marker_environment
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed, InstalledPackage, normalise
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from dataloader.lockfile.model import Lockfile
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import VerifyReport
 from dataloader.verify.run import verify_targets

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dataloader.elf.gpucode import GpuCode, parse_capability, runs_on
 from dataloader.elf.scan import ScannedFile
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.loads import Verdict

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.state import State, text_of
 from dataloader.elf.cache import FactsCache
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.files import SealedTree, Tree
 from dataloader.verify.hashes import FileHashes, cache_keys, hash_recorded
 from dataloader.verify.installed import Installed, Owners, hex_digest, read_installed

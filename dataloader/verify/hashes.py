@@ -16,7 +16,7 @@ from zlib import crc32
 
 from dataloader.base.files import keep_file
 from dataloader.base.state import State, text_of
-from dataloader.host import available_processors
+from dataloader.machine.host import available_processors
 from dataloader.verify.installed import hex_digest, record_digest
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from dataloader.verify.findings import Finding
 from dataloader.verify.report import VerifyReport
 
 if TYPE_CHECKING:
-    from dataloader.target import Target
+    from dataloader.machine.target import Target
 
 
 class Verification(NamedTuple):

@@ -12,7 +12,7 @@ from dataloader.base.errors import PrefixError
 from dataloader.base.state import states_at
 from dataloader.elf.cache import FactsCache
 from dataloader.loader.system import LD_CACHE
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.files import Tree, walk
 from dataloader.verify.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions

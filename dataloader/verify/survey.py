@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dataloader.base.state import states_of
 from dataloader.elf.cache import FactsCache, Learnt
 from dataloader.elf.scan import Reading, ScannedFile
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.beside import BEHIND, Beside
 from dataloader.verify.files import Tree
 from dataloader.verify.groundwork import Groundwork, Records, lay_groundwork, read_records

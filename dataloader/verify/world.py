@@ -7,7 +7,7 @@ import os
 from dataloader.loader.disk import Disk
 from dataloader.loader.model import LIB_TOKEN, Environment, Memory, hwcaps_of
 from dataloader.loader.system import DescribedSystem, System, host_system, version_tuple
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.tables import load_tables
 
 _EXEC_STACK_REFUSED = (2, 41)

@@ -118,9 +118,9 @@ def unpack_sample(target: Path) -> Path:
 
 def _ours(channels: tuple[str, ...], specs: tuple[str, ...]) -> Callable[[], float]:
     from dataloader.base.reporter import Reporter
+    from dataloader.machine.target import Target
     from dataloader.resolve.model import Problem
     from dataloader.resolve.solve import resolve
-    from dataloader.target import Target
 
     target = Target(glibc="2.36", driver_cuda="12.4", kernel="5.10", archspec="x86_64_v3")
     problem = Problem(target=target, channels=channels, conda_specs=specs)

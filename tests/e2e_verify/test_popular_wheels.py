@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from dataloader.detect import detect_target
+from dataloader.machine.detect import detect_target
 from dataloader.verify.imports import SourceIndex, module_name
 from dataloader.verify.installed import Installed, InstalledPackage, read_installed
 from dataloader.verify.loads import Verdict, required_names

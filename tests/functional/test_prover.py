@@ -10,9 +10,9 @@ import pytest
 
 from dataloader import prover
 from dataloader.base.digests import hex_digest
-from dataloader.detect import detect_target
 from dataloader.elf.cache import FactsCache
 from dataloader.lockfile.model import Lockfile, PypiPackage
+from dataloader.machine.detect import detect_target
 from dataloader.prover import prepared
 from dataloader.proving import Judgement, Question, judge_tree
 from tests.helpers.elf import make_library, needs_gcc

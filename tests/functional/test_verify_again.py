@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from dataloader.cli.again import plain_verify
-from dataloader.detect import detect_target
 from dataloader.elf.cache import FactsCache
-from dataloader.host import cpu_flags, machine_evidence
+from dataloader.machine.detect import detect_target
+from dataloader.machine.host import cpu_flags, machine_evidence
 from dataloader.verify import VerifyOptions, verify_prefix
 from dataloader.verify.files import walk
 from dataloader.verify.hashes import FileHashes, hash_recorded
@@ -257,7 +257,7 @@ def test_names_in_memory_are_those_that_are_asked_for(tmp_path: Path) -> None:
         (first.with_name(f"lib{number}.so")).write_bytes(data + bytes([number]))
     register(prefix, "pkg", "1.0", paths=[f"pkg/lib{number}.so" for number in range(20)])
     program = (
-        "import sys; from pathlib import Path; from dataloader.detect import detect_target;"
+        "import sys; from pathlib import Path; from dataloader.machine.detect import detect_target;"
         "from dataloader.verify import VerifyOptions, verify_prefix;"
         "report = verify_prefix(Path(sys.argv[1]), target=detect_target(), options=VerifyOptions(jobs=1));"
         # ru_maxrss would count what the process that started this one had in memory.

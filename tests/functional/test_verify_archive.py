@@ -12,7 +12,7 @@ import pytest
 
 from dataloader.base.errors import IntegrityError
 from dataloader.elf.cache import FactsCache
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.archive import ArchiveFacts, check_archive, facts_of_archive
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.wheels import make_wheel

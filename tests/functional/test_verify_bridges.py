@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.cli.app import main
-from dataloader.detect import detect_target
+from dataloader.machine.detect import detect_target
 from dataloader.verify import verify_prefix
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register

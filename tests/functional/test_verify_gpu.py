@@ -12,7 +12,7 @@ import pytest
 
 from dataloader.elf.facts import read_elf
 from dataloader.elf.gpucode import MAGIC, GpuCode, read_gpu_code, runs_on
-from dataloader.target import Gpu, Target
+from dataloader.machine.target import Gpu, Target
 from dataloader.verify import Finding, verify_prefix
 from dataloader.verify.tables import ptx_of_cuda
 from tests.helpers.elf import make_library, needs_gcc

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from dataloader.cli.app import main
-from dataloader.detect import detect_target
 from dataloader.elf.facts import read_elf
 from dataloader.elf.gpucode import GpuCode
+from dataloader.machine.detect import detect_target
 from dataloader.verify.gpu import Device, describe, devices_of
 from tests.helpers.gpu_programs import CODE, HOW, compile_program, gencode
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataloader.base.core_metadata import parse_headers
-from dataloader.detect import detect_target
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.definitions import Asked
 from dataloader.elf.facts import find_definitions, parse_elf, read_relocated_names
 from dataloader.elf.gpucode import MAGIC, read_gpu_code
 from dataloader.elf.image import MalformedElf
 from dataloader.loader.system import read_ld_cache
+from dataloader.machine.detect import detect_target
 from dataloader.verify import VerifyOptions, verify_prefix
 from dataloader.verify.installed import BadRecord, conda_files, parse_record
 from tests.helpers.elf import make_library, needs_gcc

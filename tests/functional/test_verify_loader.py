@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.detect import detect_target
 from dataloader.elf.cache import FactsCache
 from dataloader.loader.disk import Disk
 from dataloader.loader.model import Failure
 from dataloader.loader.process import Process
+from dataloader.machine.detect import detect_target
 from dataloader.verify.world import build_environment
 from tests.helpers.elf import OPENER, make_library, make_opener, make_program, needs_gcc, really_open
 

@@ -11,7 +11,7 @@ from dataloader.elf.cache import FactsCache
 from dataloader.loader.disk import Disk
 from dataloader.loader.model import Failure
 from dataloader.loader.process import Process
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.world import build_environment
 from tests.helpers.elf import OPENER, make_library, make_program, really_open
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.detect import detect_target
 from dataloader.elf.definitions import Asked
 from dataloader.elf.facts import read_definitions, read_elf
 from dataloader.elf.image import DT_STRTAB, FileBytes, Reader, read_dynamic, read_header, read_segments
+from dataloader.machine.detect import detect_target
 from dataloader.verify import verify_prefix
 from dataloader.verify.opened import read_opened
 from dataloader.verify.tables import Opening

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.errors import PrefixError
-from dataloader.detect import detect_target
 from dataloader.loader.trace import format_tree
 from dataloader.lockfile.model import LockedPython, Lockfile, PypiPackage
-from dataloader.target import Gpu, Target
+from dataloader.machine.detect import detect_target
+from dataloader.machine.target import Gpu, Target
 from dataloader.verify import Finding, VerifyOptions, VerifyReport, verify_prefix
 from dataloader.verify.fleet import verify_fleet
 from dataloader.verify.run import trace_file

@@ -17,10 +17,10 @@ from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.compat.model import Bound, Rule, StackNeeds
 from dataloader.compat.rules import needs_of
 from dataloader.compat.versions import admits
+from dataloader.machine.target import Gpu, Target
 from dataloader.resolve.rules import build_regex
 from dataloader.stack import Stack, StackRequest, iter_stacks
 from dataloader.stack.explain import StackFailure
-from dataloader.target import Gpu, Target
 
 if sys.version_info >= (3, 11):
     import tomllib

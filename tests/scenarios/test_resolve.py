@@ -15,10 +15,10 @@ from dataloader.base.errors import DataloaderError, IntegrityError
 from dataloader.base.reporter import Reporter
 from dataloader.compat.model import Bound, Rule, StackNeeds
 from dataloader.index.model import IndexFile, WheelMetadata
+from dataloader.machine.target import Target
 from dataloader.resolve.model import Problem, Requirement, Resolution
 from dataloader.resolve.records import parse_dependency
 from dataloader.resolve.solve import resolve
-from dataloader.target import Target
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dataloader import detect
 from dataloader.base.errors import UsageError
-from dataloader.detect import (
+from dataloader.inputs.model import SystemRequirements
+from dataloader.machine import detect
+from dataloader.machine.detect import (
     detect_archspec,
     detect_gcc,
     detect_glibc,
@@ -21,8 +22,7 @@ from dataloader.detect import (
     detect_target,
     with_system_requirements,
 )
-from dataloader.inputs.model import SystemRequirements
-from dataloader.target import Gpu, Target
+from dataloader.machine.target import Gpu, Target
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not there to compile a driver library")
 no_driver = pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a real driver")

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.interpreters import Interpreter, ask_interpreter, each_interpreter, find_interpreter, find_interpreters
+from dataloader.machine.interpreters import (
+    Interpreter,
+    ask_interpreter,
+    each_interpreter,
+    find_interpreter,
+    find_interpreters,
+)
 
 BASE = Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
 RUNNING = ".".join(map(str, sys.version_info[:3]))

@@ -20,9 +20,9 @@ from dataloader.install.tree.runtime import library_folders
 from dataloader.install.tree.tree import ENVIRONMENT, Tree
 from dataloader.install.tree.venv import library_name, resolve_interpreter, write_venv
 from dataloader.install.tree.wheel import claim_wheel, link_wheels, write_record
-from dataloader.interpreters import Interpreter
 from dataloader.locate import ACTIVATION, STATE
 from dataloader.lockfile.model import Lockfile
+from dataloader.machine.interpreters import Interpreter
 
 
 def host_python(lock: Lockfile, options: SyncOptions) -> Interpreter | None:

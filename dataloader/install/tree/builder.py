@@ -19,8 +19,8 @@ from dataloader.install.switch.settle import settle
 from dataloader.install.tree.build import build_tree, compile_modules, host_python, layout_of, write_state
 from dataloader.install.tree.tree import Tree
 from dataloader.install.tree.wheel import DamagedEntry
-from dataloader.interpreters import Interpreter
 from dataloader.lockfile.model import Lockfile
+from dataloader.machine.interpreters import Interpreter
 
 _ATTEMPTS = 4
 """Builds in one sync: each damaged cache entry that is found costs one, and is fetched again."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dataloader.base.errors import PrefixError
 from dataloader.install.tree.tree import ENVIRONMENT, Tree
-from dataloader.interpreters import Interpreter, ask_interpreter
+from dataloader.machine.interpreters import Interpreter, ask_interpreter
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO})
 """What volumes without symbolic links answer."""

@@ -10,8 +10,8 @@ from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.compat.model import Bound, Rule, StackNeeds
 from dataloader.compat.rows import variant
 from dataloader.compat.rules import needs_of, parse_bound
+from dataloader.machine.target import Gpu, Target
 from dataloader.stack import Stack, StackRequest, iter_stacks
-from dataloader.target import Gpu, Target
 
 BOTH = frozenset({"conda", "pypi"})
 PYPI = frozenset({"pypi"})

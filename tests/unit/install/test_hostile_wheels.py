@@ -12,8 +12,8 @@ import pytest
 
 from dataloader.base.digests import LARGE, encode
 from dataloader.base.errors import DataloaderError, IntegrityError, PrefixError
-from dataloader.detect import detect_target
 from dataloader.install.sync import sync_prefix
+from dataloader.machine.detect import detect_target
 from dataloader.verify.run import verify_prefix
 from tests.helpers.locks import FolderDownloads, Heard, lock_of, options_for
 from tests.helpers.wheels import data_folder, make_wheel

@@ -9,13 +9,13 @@ import pytest
 
 from dataloader.base.errors import ResolutionFailure, UsageError
 from dataloader.compat.matrix import Matrix, load_matrix
+from dataloader.machine.target import Gpu, Target
 from dataloader.stack import StackRequest, iter_stacks, plan_document
 from dataloader.stack.explain import StackFailure, wishes_title
 from dataloader.stack.model import AXES
 from dataloader.stack.needs import gpu_objection, words
 from dataloader.stack.planner import first_stack
 from dataloader.stack.repair import edited
-from dataloader.target import Gpu, Target
 
 PYPI = frozenset({"pypi"})
 TARGET = Target(glibc="2.36")

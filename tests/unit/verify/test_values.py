@@ -14,7 +14,7 @@ from dataloader.elf.facts import ElfFacts
 from dataloader.elf.gpucode import GpuCode
 from dataloader.loader.model import hwcaps_of
 from dataloader.loader.system import DescribedSystem, version_tuple
-from dataloader.target import Target
+from dataloader.machine.target import Target
 from dataloader.verify.files import is_library_name
 from dataloader.verify.imports import Import, module_name, parse_module
 from dataloader.verify.installed import (

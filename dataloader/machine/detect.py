@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
-from dataloader.host import OVERRIDE, cpu_flags, has_nvidia, libstdcxx_paths, which
-from dataloader.target import Gpu, Target
+from dataloader.machine.host import OVERRIDE, cpu_flags, has_nvidia, libstdcxx_paths, which
+from dataloader.machine.target import Gpu, Target
 
 if TYPE_CHECKING:
     from dataloader.inputs.model import SystemRequirements

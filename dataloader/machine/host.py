@@ -1,6 +1,6 @@
 """What this machine is described from, raw and quickly read: whether anything changed, is known from this alone.
 
-Imports next to nothing. What is made of it is the business of :mod:`dataloader.detect`.
+Imports next to nothing. What is made of it is the business of :mod:`dataloader.machine.detect`.
 """
 
 # ruff: noqa: PTH113, PTH118
@@ -25,7 +25,7 @@ _FIRST_CPU = 1 << 14
 
 
 def machine_evidence(environ: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Equal evidence makes :func:`dataloader.detect.detect_target` describe the same machine, but for a compiler.
+    """Equal evidence makes :func:`dataloader.machine.detect.detect_target` describe the same machine, but for a compiler.
 
     ``None`` where that cannot be told without asking a program: of a driver, or of a C library that is not glibc.
     """
