@@ -18,7 +18,7 @@ from dataloader.inputs.files import Feature, PypiOptions
 from dataloader.inputs.model import Requirement, SystemRequirements
 from dataloader.inputs.tables import read_feature, with_project
 from dataloader.inputs.toml import Document, Table
-from dataloader.locate import locate_manifest
+from dataloader.prefix.locate import locate_manifest
 
 DEFAULT = "default"
 

@@ -27,7 +27,7 @@ class Judge:
 
     def judge(self, question: Question) -> Judgement:
         """As :func:`dataloader.proving.judge_tree`."""
-        from dataloader.verify.files import walk
+        from dataloader.prefix.walk import walk
 
         return judge_tree(question) if walk(question.tree).elf else Judgement((), ())
 

@@ -79,10 +79,10 @@ def prove(question: Question, judge: Callable[[Question], Judgement], reporter: 
 
 def judge_tree(question: Question) -> Judgement:
     """Say what is wrong with a tree."""
-    from dataloader.install.activate import activation
+    from dataloader.prefix.activate import activation
+    from dataloader.prefix.walk import walk
     from dataloader.verify.beside import Beside
     from dataloader.verify.contradictions import Contradictions
-    from dataloader.verify.files import walk
     from dataloader.verify.options import VerifyOptions
     from dataloader.verify.run import inspect_prefix
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.names import normalized
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
-from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
+from dataloader.prefix.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
 
 if TYPE_CHECKING:
     from dataloader.cli.options import CommonOptions, CondaMode, PrereleaseMode, StackFlags

@@ -1,7 +1,7 @@
 """Where the compatibility matrix lives: inside the installed wheel, else in the source tree."""
 
 # ruff: noqa: PTH112, PTH118, PTH120
-# As dataloader.locate: the short way of verify asks, and importing pathlib would take longer than its answer.
+# As dataloader.prefix.locate: the short way of verify asks, and importing pathlib would take longer than its answer.
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import os
 import sys
 
 from dataloader.base.cache import cache_folder
-from dataloader.locate import ACTIVATION, DEFAULT_PREFIX, LOCK_NAME, STATE, locate_manifest
+from dataloader.prefix.locate import ACTIVATION, DEFAULT_PREFIX, LOCK_NAME, STATE, locate_manifest
 from dataloader.verify.ahead import CheckAhead
 from dataloader.verify.answer import keep_answer, plain_question, read_answer
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from dataloader.lockfile.model import Lockfile
-    from dataloader.verify.files import Tree
+    from dataloader.prefix.walk import Tree
     from dataloader.verify.findings import Severity
     from dataloader.verify.memo import Verification
     from dataloader.verify.report import VerifyReport
@@ -83,8 +83,8 @@ def _say_again(facts: str, prefix: str, lock: str, environ: Mapping[str, str], a
 
 def _say_anew(facts: str, prefix: str, lock: str, environ: Mapping[str, str], asked: Mapping[str, str]) -> int:
     """Verify, write the report, and keep it with what it depends on. Returns the exit code."""
+    from dataloader.prefix.walk import walk
     from dataloader.verify.beside import BEHIND, Beside
-    from dataloader.verify.files import walk
 
     with Beside(lambda: walk(prefix), niceness=BEHIND) as tree:
         question = plain_question(prefix, lock, environ)
@@ -191,7 +191,7 @@ def digest_of(lock: str) -> str:
     """What stands for a lock file; ``none`` for no file."""
     if not lock:
         return "none"
-    from dataloader.install.status import lock_digest
+    from dataloader.prefix.unchanged import lock_digest
 
     with open(lock, "rb") as stream:
         return lock_digest(stream.read())
@@ -203,6 +203,6 @@ def activated_path(prefix: str | os.PathLike[str]) -> tuple[str, ...]:
         return ()
     from pathlib import Path
 
-    from dataloader.install.activate import activation
+    from dataloader.prefix.activate import activation
 
     return activation(Path(prefix)).library_path

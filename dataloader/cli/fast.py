@@ -4,7 +4,7 @@ It only ever says "nothing to do"; whenever anything is unusual the full command
 """
 
 # ruff: noqa: PTH100, PTH109, PTH118, PTH120
-# As dataloader.locate: importing pathlib would cost more than the answer.
+# As dataloader.prefix.locate: importing pathlib would cost more than the answer.
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from dataloader.install.status import fast_status, lock_digest
-from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
+from dataloader.prefix.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
+from dataloader.prefix.unchanged import fast_status, lock_digest
 
 SEEN = ".dataloader/synced.json"
 """Relative to the prefix: the manifest, settings and lock that the last sync agreed on."""

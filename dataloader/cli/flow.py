@@ -302,7 +302,7 @@ def sync_options(
 ) -> SyncOptions:
     """Return how an environment on ``python`` is made to match a lock of the bytes ``data``."""
     from dataloader.install.model import SyncOptions
-    from dataloader.install.status import lock_digest
+    from dataloader.prefix.unchanged import lock_digest
 
     options = SyncOptions(
         cache_dir=one.cache,

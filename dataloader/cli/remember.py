@@ -48,8 +48,8 @@ def _by_title(requirements: Iterable[Requirement]) -> dict[str, Requirement]:
 
 def remembered_lock(one: Session) -> Lockfile | None:
     """Return the lock that the prefix was made from, where no manifest says what was asked for: installs add up."""
-    from dataloader.install.status import fast_status
-    from dataloader.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
+    from dataloader.prefix.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
+    from dataloader.prefix.unchanged import fast_status
 
     if one.options.manifest or locate_manifest(str(one.here)):
         return None

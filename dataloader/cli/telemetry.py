@@ -4,7 +4,7 @@ Imports next to nothing: a sync with nothing to do writes them too, in a few mil
 """
 
 # ruff: noqa: PTH118, PTH119, PTH120, PTH105, PTH108
-# As dataloader.locate: importing pathlib would cost more than the work.
+# As dataloader.prefix.locate: importing pathlib would cost more than the work.
 
 from __future__ import annotations
 

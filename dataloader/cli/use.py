@@ -22,7 +22,7 @@ def prefix_of(one: Session) -> Path:
 
 def run(options: CommonOptions, words: tuple[str, ...]) -> int:
     """Replace this process by a command in the activated environment; its exit code is the command's."""
-    from dataloader.install.activate import activation
+    from dataloader.prefix.activate import activation
 
     with session(options) as one:
         environ = activation(prefix_of(one)).environ(one.environ)
@@ -43,7 +43,7 @@ def run(options: CommonOptions, words: tuple[str, ...]) -> int:
 
 def shell_hook(options: CommonOptions, shell: str | None) -> int:
     """Print the lines that activate the environment in the user's shell."""
-    from dataloader.install.activate import activation
+    from dataloader.prefix.activate import activation
 
     name = shell or Path(os.environ.get("SHELL", "sh")).name
     if name in ("fish", "csh", "tcsh"):

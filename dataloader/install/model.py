@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
+
+from dataloader.prefix.model import Kind
 
 if TYPE_CHECKING:
     from rattler.networking.client import Client
 
     from dataloader.index.part import Sink
     from dataloader.machine.interpreters import Interpreter
-
-Kind: TypeAlias = Literal["conda", "pypi"]
 
 
 class Downloader(Protocol):
@@ -84,36 +84,6 @@ class SyncOptions:
     """How long to wait for another process that is changing the same prefix."""
     downloads: int = 6
     """How many files are fetched at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
-    """One package found in a prefix."""
-
-    kind: Kind
-    name: str
-    """Normalised."""
-    version: str
-    build: str | None = None
-    """Build string of a conda package."""
-    sha256: str | None = None
-    """Of the archive it came from, where that is recorded."""
-    installer: str | None = None
-    """INSTALLER of a distribution."""
-    location: str = ""
-    """Its conda-meta file or dist-info directory, relative to the prefix."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
-    """What is in a prefix, of both worlds."""
-
-    packages: tuple[Installed, ...] = ()
-    """Sorted by kind, then name. Distributions that a conda package brought are not listed a second time."""
-    python: str | None = None
-    """``major.minor``; ``None`` where there is no Python."""
-    site_packages: str | None = None
-    """Relative to the prefix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dataloader.install.model import Installed, InstallPlan, Inventory, Kind, Step
+from dataloader.install.model import InstallPlan, Step
 from dataloader.lockfile.model import CondaPackage, Lockfile, Package
+from dataloader.prefix.model import Installed, Inventory, Kind
 
 INSTALLER = "dataloader"
 """What we write into INSTALLER (PEP 376); another name there means that somebody replaced the distribution."""

@@ -12,18 +12,19 @@ from pathlib import Path
 from dataloader.base.errors import ChangesNeeded, DataloaderError, DiskFull, PrefixError
 from dataloader.base.files import replace_file
 from dataloader.base.reporter import Reporter
-from dataloader.install.model import Downloader, InstallPlan, Inventory, SyncOptions, SyncResult
+from dataloader.install.model import Downloader, InstallPlan, SyncOptions, SyncResult
 from dataloader.install.plan import make_plan
-from dataloader.install.prefix import check_usable, owned_paths, read_inventory, read_state
-from dataloader.install.status import fingerprint
 from dataloader.install.switch.exchange import carry_over, recover, remove_tree, switch
 from dataloader.install.switch.lease import Lease
 from dataloader.install.switch.place import Place, place_of
 from dataloader.install.tree.builder import Builder
 from dataloader.install.tree.linking import Linker
 from dataloader.install.tree.venv import resolve_interpreter
-from dataloader.locate import JOURNAL, STATE
 from dataloader.lockfile.model import Lockfile
+from dataloader.prefix.locate import JOURNAL, STATE
+from dataloader.prefix.model import Inventory
+from dataloader.prefix.state import check_usable, owned_paths, read_inventory, read_state
+from dataloader.prefix.unchanged import fingerprint
 
 
 def installed(prefix: Path) -> Inventory:

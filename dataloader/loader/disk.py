@@ -16,7 +16,7 @@ from dataloader.elf.readers import read_into_cache
 from dataloader.elf.scan import ScannedFile
 from dataloader.loader.model import Environment, FileId, Image
 from dataloader.loader.process import Process
-from dataloader.verify.python import Interpreter
+from dataloader.prefix.python import Interpreter
 
 
 class Disk:

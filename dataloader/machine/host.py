@@ -4,7 +4,7 @@ Imports next to nothing. What is made of it is the business of :mod:`dataloader.
 """
 
 # ruff: noqa: PTH113, PTH118
-# As dataloader.locate: importing pathlib would take longer than all this.
+# As dataloader.prefix.locate: importing pathlib would take longer than all this.
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from dataloader.verify.files import is_same
+from dataloader.prefix.walk import is_same
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ by :mod:`dataloader.verify.memo`.
 """
 
 # ruff: noqa: PTH116, PTH120
-# As dataloader.verify.files: importing pathlib would take longer than the rest.
+# As dataloader.prefix.walk: importing pathlib would take longer than the rest.
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dataloader import __version__
 from dataloader.base.matrix_folder import matrix_folder
 from dataloader.base.state import state_at
 from dataloader.machine.host import machine_evidence
-from dataloader.verify.files import SealedTree
+from dataloader.prefix.walk import SealedTree
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:

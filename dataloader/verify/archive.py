@@ -25,17 +25,10 @@ from dataloader.elf.gpucode import GpuCode
 from dataloader.elf.image import MalformedElf
 from dataloader.loader.system import version_tuple
 from dataloader.machine.target import Target
-from dataloader.verify.files import is_library_name
+from dataloader.prefix.records import BadRecord, Kind, RecordedFile, conda_files, normalise, parse_record
+from dataloader.prefix.walk import is_library_name
 from dataloader.verify.findings import Finding
 from dataloader.verify.hashes import hash_file
-from dataloader.verify.installed import (
-    BadRecord,
-    Kind,
-    RecordedFile,
-    conda_files,
-    normalise,
-    parse_record,
-)
 from dataloader.verify.tables import load_tables
 
 _MAX_MEMBER: Final = 16 << 30

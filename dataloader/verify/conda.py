@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dataloader.base.names import pypi_names
+from dataloader.prefix.records import Installed, InstalledPackage, normalise
 from dataloader.verify.findings import Finding
-from dataloader.verify.installed import Installed, InstalledPackage, normalise
 
 _NAME: Final = re.compile(r"(?:[^\s\[]*::)?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
 

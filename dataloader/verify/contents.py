@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dataloader.verify.files import Tree, is_library_name
+from dataloader.prefix.records import Installed, InstalledPackage, RecordedFile, hex_digest
+from dataloader.prefix.walk import Tree, is_library_name
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.installed import Installed, InstalledPackage, RecordedFile, hex_digest
 
 _GROUP = 5
 """From this many missing files of one package on, one finding names them together."""

@@ -14,10 +14,10 @@ from dataloader.contradictions import Artefact, Contradiction, artefact_of, excl
 from dataloader.elf.demangle import demangle
 from dataloader.loader.model import Failure
 from dataloader.lockfile.model import Lockfile
+from dataloader.prefix.records import InstalledPackage
 from dataloader.verify.checks import causes_of, frameworks_of
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import describe, devices_of
-from dataloader.verify.installed import InstalledPackage
 from dataloader.verify.judgement import Inspection
 from dataloader.verify.loads import Verdict
 from dataloader.verify.tables import load_tables

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.markers import marker_environment
 from dataloader.machine.target import Target
+from dataloader.prefix.records import Installed, InstalledPackage, normalise
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.installed import Installed, InstalledPackage, normalise
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

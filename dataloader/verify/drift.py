@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dataloader.lockfile.model import CondaPackage, Lockfile
+from dataloader.prefix.records import Installed, normalise
 from dataloader.verify.findings import Finding
-from dataloader.verify.installed import Installed, normalise
 
 _SEEDS = frozenset({"pip", "setuptools", "wheel"})
 """What ``venv`` puts into a new environment."""

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from dataloader.elf.gpucode import GpuCode, parse_capability, runs_on
 from dataloader.elf.scan import ScannedFile
 from dataloader.machine.target import Target
+from dataloader.prefix.records import Installed, InstalledPackage
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.loads import Verdict
 from dataloader.verify.tables import load_tables, ptx_of_cuda
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from dataloader.base.state import State, text_of
 from dataloader.elf.cache import FactsCache
 from dataloader.machine.target import Target
-from dataloader.verify.files import SealedTree, Tree
+from dataloader.prefix.records import Installed, Owners, hex_digest, read_installed
+from dataloader.prefix.walk import SealedTree, Tree
 from dataloader.verify.hashes import FileHashes, cache_keys, hash_recorded
-from dataloader.verify.installed import Installed, Owners, hex_digest, read_installed
 from dataloader.verify.options import VerifyOptions
 
 if TYPE_CHECKING:
@@ -136,10 +136,10 @@ def _common_findings(read: Records, lock: Lockfile | None) -> Iterator[Finding]:
 
 
 def _target_findings(prefix: Path, installed: Installed, target: Target) -> Iterator[Finding]:
+    from dataloader.prefix.python import find_interpreter
     from dataloader.verify.conda import check_conda_depends
     from dataloader.verify.dependencies import check_requires_dist
     from dataloader.verify.imports import SourceIndex
-    from dataloader.verify.python import find_interpreter
 
     python, sources = find_interpreter(prefix).version, SourceIndex(prefix, installed)
     yield from check_requires_dist(installed, target, python, sources.imports_project)

@@ -17,12 +17,12 @@ from zlib import crc32
 from dataloader.base.files import keep_file
 from dataloader.base.state import State, text_of
 from dataloader.machine.host import available_processors
-from dataloader.verify.installed import hex_digest, record_digest
+from dataloader.prefix.records import hex_digest, record_digest
 
 if TYPE_CHECKING:
     from dataloader.elf.cache import FactsCache
-    from dataloader.verify.files import Tree
-    from dataloader.verify.installed import Installed
+    from dataloader.prefix.records import Installed
+    from dataloader.prefix.walk import Tree
 
 _MAX_HASHED: Final = 64 << 30
 """Bytes; a larger file is no library, and a sparse one would be read for hours."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 
+from dataloader.prefix.python import extension_tag
+from dataloader.prefix.records import Installed, InstalledPackage, required_names
 from dataloader.verify.findings import Severity
 from dataloader.verify.frameworks import distributions_of, framework_of
 from dataloader.verify.imports import SourceIndex
-from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.libraries import BareLoads
-from dataloader.verify.loads import Verdict, called, required_names
-from dataloader.verify.python import extension_tag
+from dataloader.verify.loads import Verdict, called
 from dataloader.verify.tables import load_tables
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dataloader.verify.files import read_regular
-from dataloader.verify.installed import Installed, InstalledPackage, normalise
+from dataloader.prefix.records import Installed, InstalledPackage, normalise
+from dataloader.prefix.walk import read_regular
 
 _MAX_SOURCE = 4 << 20
 """Bytes; generated modules larger than this are not read."""

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from dataloader.elf.scan import ScannedFile
 from dataloader.loader.disk import Disk
+from dataloader.prefix.records import Owners
 from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import check_driver, check_gpu_code
 from dataloader.verify.groundwork import Groundwork
 from dataloader.verify.importance import Importance
 from dataloader.verify.imports import SourceIndex
-from dataloader.verify.installed import Owners
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.openings import check_openings

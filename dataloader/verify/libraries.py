@@ -12,8 +12,8 @@ from dataloader.loader.disk import Disk, start_python
 from dataloader.loader.model import Memory, Result
 from dataloader.loader.process import Process
 from dataloader.machine.target import Target
+from dataloader.prefix.python import Interpreter, extension_tag, find_interpreter
 from dataloader.verify.options import VerifyOptions
-from dataloader.verify.python import Interpreter, extension_tag, find_interpreter
 from dataloader.verify.world import build_environment, is_this_machine
 
 T = TypeVar("T")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dataloader.loader.model import Failure, Result
 from dataloader.loader.process import Process
+from dataloader.prefix.records import InstalledPackage, Owners, required_names
 from dataloader.verify.imports import SourceIndex
-from dataloader.verify.installed import InstalledPackage, Owners, normalise
 from dataloader.verify.libraries import BareLoads
 
 
@@ -218,16 +217,6 @@ def called(path: str) -> set[str]:
     """How a library is named in code: with its file name, or that up to ``.so``."""
     name = path.rsplit("/", 1)[-1]
     return {name, name.partition(".so")[0], name.partition(".so")[0] + ".so"}
-
-
-def required_names(requires: Iterable[str]) -> list[str]:
-    """Normalised names of requirements, extras' ones included: they are installed or they are not.
-
-    >>> required_names(["numpy<2,>=1.22", "Torch [cuda] ; extra == 'gpu'"])
-    ['numpy', 'torch']
-    """
-    found = (re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", text) for text in requires)
-    return [normalise(match[1]) for match in found if match]
 
 
 def unloadable(verdicts: Sequence[Verdict]) -> list[Verdict]:

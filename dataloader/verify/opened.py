@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from dataloader.elf.gpucode import LINKED, RELOCATABLE
 from dataloader.elf.image import FileBytes, MalformedElf, Reader, read_header, read_section_headers, read_sections
+from dataloader.prefix.records import Installed
 from dataloader.verify.dependencies import meets
-from dataloader.verify.installed import Installed
 from dataloader.verify.tables import Opening, Tables
 
 _CHUNK = 1 << 20

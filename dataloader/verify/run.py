@@ -13,7 +13,7 @@ from dataloader.base.state import states_at
 from dataloader.elf.cache import FactsCache
 from dataloader.loader.system import LD_CACHE
 from dataloader.machine.target import Target
-from dataloader.verify.files import Tree, walk
+from dataloader.prefix.walk import Tree, walk
 from dataloader.verify.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import VerifyReport

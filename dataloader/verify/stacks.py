@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dataloader.elf.scan import ScannedFile
+from dataloader.prefix.records import Installed, InstalledPackage
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.installed import Installed, InstalledPackage
 from dataloader.verify.loads import Verdict
 from dataloader.verify.tables import Tables
 

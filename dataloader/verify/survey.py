@@ -12,8 +12,8 @@ from dataloader.base.state import states_of
 from dataloader.elf.cache import FactsCache, Learnt
 from dataloader.elf.scan import Reading, ScannedFile
 from dataloader.machine.target import Target
+from dataloader.prefix.walk import Tree
 from dataloader.verify.beside import BEHIND, Beside
-from dataloader.verify.files import Tree
 from dataloader.verify.groundwork import Groundwork, Records, lay_groundwork, read_records
 from dataloader.verify.hashes import recall_keys
 from dataloader.verify.options import VerifyOptions

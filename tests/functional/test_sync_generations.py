@@ -15,9 +15,9 @@ import pytest
 from dataloader.base.errors import ChangesNeeded, PrefixError
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import SyncResult
-from dataloader.install.status import fast_status, lock_digest
 from dataloader.install.switch.generations import current, generations, prune, rollback, sync_generation
 from dataloader.lockfile.model import LockedPython, Lockfile
+from dataloader.prefix.unchanged import fast_status, lock_digest
 from tests.helpers.conda import index_channel, make_python_package, read_record
 from tests.helpers.locks import FolderDownloads, lock_of, options_for
 from tests.helpers.sync_process import Request, start, wait_for_go

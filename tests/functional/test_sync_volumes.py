@@ -16,9 +16,9 @@ import pytest
 
 from dataloader.base.errors import DiskFull, PrefixBusy, PrefixError
 from dataloader.install.model import SyncResult
-from dataloader.install.status import fast_status, lock_digest
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
+from dataloader.prefix.unchanged import fast_status, lock_digest
 from tests.helpers.locks import FolderDownloads, Heard, lock_of, options_for
 from tests.helpers.wheels import make_wheel
 

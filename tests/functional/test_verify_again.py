@@ -14,10 +14,10 @@ from dataloader.cli.again import plain_verify
 from dataloader.elf.cache import FactsCache
 from dataloader.machine.detect import detect_target
 from dataloader.machine.host import cpu_flags, machine_evidence
+from dataloader.prefix.records import read_installed
+from dataloader.prefix.walk import walk
 from dataloader.verify import VerifyOptions, verify_prefix
-from dataloader.verify.files import walk
 from dataloader.verify.hashes import FileHashes, hash_recorded
-from dataloader.verify.installed import read_installed
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import SITE, make_prefix, register
 

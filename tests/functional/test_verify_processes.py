@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.verify.files import walk
-from dataloader.verify.installed import read_installed
+from dataloader.prefix.records import read_installed
+from dataloader.prefix.walk import walk
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import SITE, register
 
@@ -151,7 +151,7 @@ def test_a_change_is_seen_whichever_process_looks(prefix: Path, change: str, how
 def test_a_folder_that_could_not_be_read_is_a_change_when_it_can(prefix: Path) -> None:
     (prefix / "shut").mkdir(mode=0)
     program = (
-        "import os, sys; from dataloader.verify.ahead import CheckAhead; from dataloader.verify.files import walk;"
+        "import os, sys; from dataloader.verify.ahead import CheckAhead; from dataloader.prefix.walk import walk;"
         "os.chdir(sys.argv[1]);"  # nobody else may come there by its path
         "uid = os.geteuid(); os.seteuid(uid or 65534);"  # root may read everything
         "known = [(part.folders, part.pack()) for part in walk('.').parts];"
@@ -171,7 +171,7 @@ def test_a_process_that_nobody_hears_ends() -> None:
 
 def test_a_fork_may_ask_for_what_its_parent_began(prefix: Path) -> None:
     program = (
-        "import os, sys; from dataloader.verify.beside import Beside; from dataloader.verify.files import walk;"
+        "import os, sys; from dataloader.verify.beside import Beside; from dataloader.prefix.walk import walk;"
         "tree = Beside(lambda: (os.getpid(), walk(sys.argv[1])));"
         "inner = Beside(lambda: (os.getpid(), tree.result()));"
         "who, (first, seen) = inner.result(); tree.__exit__();"

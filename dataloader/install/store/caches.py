@@ -10,9 +10,9 @@ from pathlib import Path
 
 from dataloader.base.reporter import Reporter
 from dataloader.install.conda.cache import is_damaged
-from dataloader.install.model import Kind
 from dataloader.install.store.store import WheelStore, damaged_files
 from dataloader.install.switch.owner import is_abandoned
+from dataloader.prefix.model import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.install.store.recipe import Recipe, StoredFile
 from dataloader.install.switch.owner import is_abandoned, signed
 from dataloader.install.switch.settle import settle, wait_for_all
-from dataloader.verify.files import is_library_name
+from dataloader.prefix.walk import is_library_name
 
 _TEMPORARY = ".new-"
 

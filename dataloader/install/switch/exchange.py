@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from dataloader.install.switch.place import OWN_FOLDER, Place
+from dataloader.install.switch.place import Place
 from dataloader.install.tree.linking import Linker
-from dataloader.locate import ACTIVATION, STATE
+from dataloader.prefix.locate import ACTIVATION, OWN_FOLDER, STATE
 
 _STAY = frozenset({OWN_FOLDER, "lost+found"})
 """Entries of a mounted prefix that are not exchanged: our own folder, and what fsck(8) keeps in a volume's root."""

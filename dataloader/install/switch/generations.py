@@ -22,13 +22,14 @@ from typing import Any
 
 from dataloader.base.errors import PrefixError
 from dataloader.base.reporter import Reporter
-from dataloader.install.model import Downloader, InstallPlan, Inventory, SyncOptions, SyncResult
+from dataloader.install.model import Downloader, InstallPlan, SyncOptions, SyncResult
 from dataloader.install.plan import make_plan
 from dataloader.install.switch.exchange import remove_tree
 from dataloader.install.switch.lease import Lease
 from dataloader.install.sync import absolute, changes_needed, from_os_error, plan_prefix, refresh_state
 from dataloader.install.tree.builder import Builder
 from dataloader.lockfile.model import Lockfile
+from dataloader.prefix.model import Inventory
 
 _FOLDER = ".generations"
 _KEPT_HISTORY = 100

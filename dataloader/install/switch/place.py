@@ -14,9 +14,7 @@ from pathlib import Path
 
 from dataloader.base.errors import PrefixError
 from dataloader.install.switch.mounts import mounts
-
-OWN_FOLDER = ".dataloader"
-"""The folder of an environment that belongs to us."""
+from dataloader.prefix.locate import OWN_FOLDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

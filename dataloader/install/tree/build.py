@@ -10,19 +10,19 @@ from pathlib import Path
 
 from dataloader.base.errors import LockfileError, PrefixError
 from dataloader.base.reporter import Reporter
-from dataloader.install.layout import Layout, conda_layout, venv_layout
 from dataloader.install.model import SyncOptions
-from dataloader.install.prefix import State
-from dataloader.install.status import fingerprint
 from dataloader.install.store.store import StoredWheel
 from dataloader.install.tree.linking import Linker
 from dataloader.install.tree.runtime import library_folders
 from dataloader.install.tree.tree import ENVIRONMENT, Tree
 from dataloader.install.tree.venv import library_name, resolve_interpreter, write_venv
 from dataloader.install.tree.wheel import claim_wheel, link_wheels, write_record
-from dataloader.locate import ACTIVATION, STATE
 from dataloader.lockfile.model import Lockfile
 from dataloader.machine.interpreters import Interpreter
+from dataloader.prefix.layout import Layout, conda_layout, venv_layout
+from dataloader.prefix.locate import ACTIVATION, STATE
+from dataloader.prefix.state import State
+from dataloader.prefix.unchanged import fingerprint
 
 
 def host_python(lock: Lockfile, options: SyncOptions) -> Interpreter | None:

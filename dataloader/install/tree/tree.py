@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dataloader.base.digests import record_digest
 from dataloader.base.errors import IntegrityError, PrefixError
-from dataloader.install.layout import Layout
+from dataloader.prefix.layout import Layout
 
 ENVIRONMENT = "the environment"
 """Owner of the paths that no package brings."""

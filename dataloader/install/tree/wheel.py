@@ -19,7 +19,7 @@ from dataloader.install.store.recipe import EntryPoint, Recipe
 from dataloader.install.store.store import StoredWheel
 from dataloader.install.tree.linking import Folders, Linker
 from dataloader.install.tree.tree import NewFile, Tree
-from dataloader.verify.files import is_library_name
+from dataloader.prefix.walk import is_library_name
 
 _SHEBANG_LIMIT = 127
 """Bytes of a first line that every Linux kernel reads (BINPRM_BUF_SIZE was 128 before 5.1)."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.errors import PrefixError
-from dataloader.install.activate import Dialect, activation
 from dataloader.install.tree.runtime import library_folders
+from dataloader.prefix.activate import Dialect, activation
 from tests.helpers.conda import make_library
 
 

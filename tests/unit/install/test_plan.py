@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dataloader.install.model import Installed, Inventory
 from dataloader.install.plan import make_plan
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, Package, PypiPackage
+from dataloader.prefix.model import Installed, Inventory
 
 
 def wheel(name: str, version: str, sha256: str = "aa") -> PypiPackage:

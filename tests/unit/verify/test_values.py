@@ -15,9 +15,8 @@ from dataloader.elf.gpucode import GpuCode
 from dataloader.loader.model import hwcaps_of
 from dataloader.loader.system import DescribedSystem, version_tuple
 from dataloader.machine.target import Target
-from dataloader.verify.files import is_library_name
-from dataloader.verify.imports import Import, module_name, parse_module
-from dataloader.verify.installed import (
+from dataloader.prefix.python import Interpreter, extension_tag
+from dataloader.prefix.records import (
     BadRecord,
     InstalledPackage,
     Owners,
@@ -25,9 +24,10 @@ from dataloader.verify.installed import (
     RecordedFiles,
     inside,
     parse_record,
+    required_names,
 )
-from dataloader.verify.loads import required_names
-from dataloader.verify.python import Interpreter, extension_tag
+from dataloader.prefix.walk import is_library_name
+from dataloader.verify.imports import Import, module_name, parse_module
 from dataloader.verify.tables import install_command, load_tables
 
 

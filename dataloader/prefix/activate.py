@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from dataloader.base.errors import PrefixError
-from dataloader.locate import ACTIVATION
+from dataloader.prefix.locate import ACTIVATION
 
 Dialect: TypeAlias = Literal["posix", "fish", "csh"]
 

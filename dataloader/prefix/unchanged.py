@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 
-from dataloader.locate import JOURNAL, STATE
+from dataloader.prefix.locate import JOURNAL, STATE
 
 STATE_VERSION = 1
 

@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, overload
 
 from dataloader.base.core_metadata import parse_headers
 from dataloader.base.digests import encode, hexadecimal
-from dataloader.verify.files import read_regular
+from dataloader.prefix.walk import read_regular
 
 Kind: TypeAlias = Literal["pypi", "conda"]
 
@@ -358,3 +358,13 @@ def conda_files(data: Mapping[str, object]) -> Iterator[RecordedFile]:
             recorded=digest.lower() if isinstance(digest, str) and len(digest) == 64 and not link else None,
             size=size if isinstance(size, int) and not link and not replaced else None,
         )
+
+
+def required_names(requires: Iterable[str]) -> list[str]:
+    """Normalised names of requirements, extras' ones included: they are installed or they are not.
+
+    >>> required_names(["numpy<2,>=1.22", "Torch [cuda] ; extra == 'gpu'"])
+    ['numpy', 'torch']
+    """
+    found = (re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", text) for text in requires)
+    return [normalise(match[1]) for match in found if match]

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from dataloader.base.errors import PrefixError
-from dataloader.install.model import Installed, Inventory
-from dataloader.install.status import STATE_VERSION
-from dataloader.install.switch.place import OWN_FOLDER
-from dataloader.locate import JOURNAL, STATE
+from dataloader.prefix.locate import JOURNAL, OWN_FOLDER, STATE
+from dataloader.prefix.model import Installed, Inventory
+from dataloader.prefix.unchanged import STATE_VERSION
 
 Nature: TypeAlias = Literal["absent", "empty", "ours", "conda", "venv", "foreign"]
 

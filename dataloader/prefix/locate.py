@@ -48,3 +48,7 @@ def _speaks_to_us(path: str) -> bool:
     with open(path, "rb") as stream:
         lines = (line.replace(b" ", b"").replace(b"\t", b"") for line in stream)
         return any(line.startswith((b"[tool.dataloader", b"[tool.pixi")) for line in lines)
+
+
+OWN_FOLDER = ".dataloader"
+"""The folder of an environment that belongs to us."""

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from dataloader.verify.files import read_regular
+from dataloader.prefix.walk import read_regular
 
 
 class Interpreter(NamedTuple):
