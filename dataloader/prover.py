@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from dataloader.lockfile.model import CondaPackage, Lockfile
+from dataloader.process.program import command_of
 from dataloader.proving import Judgement, Question, judge_tree, read_ahead
-from dataloader.subprogram import command_of
 
 if TYPE_CHECKING:
     import subprocess

@@ -81,7 +81,7 @@ def judge_tree(question: Question) -> Judgement:
     """Say what is wrong with a tree."""
     from dataloader.prefix.activate import activation
     from dataloader.prefix.walk import walk
-    from dataloader.verify.beside import Beside
+    from dataloader.process.beside import Beside
     from dataloader.verify.contradictions import Contradictions
     from dataloader.verify.options import VerifyOptions
     from dataloader.verify.run import inspect_prefix

@@ -84,7 +84,7 @@ def _say_again(facts: str, prefix: str, lock: str, environ: Mapping[str, str], a
 def _say_anew(facts: str, prefix: str, lock: str, environ: Mapping[str, str], asked: Mapping[str, str]) -> int:
     """Verify, write the report, and keep it with what it depends on. Returns the exit code."""
     from dataloader.prefix.walk import walk
-    from dataloader.verify.beside import BEHIND, Beside
+    from dataloader.process.beside import BEHIND, Beside
 
     with Beside(lambda: walk(prefix), niceness=BEHIND) as tree:
         question = plain_question(prefix, lock, environ)

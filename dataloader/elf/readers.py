@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.facts import ElfFacts, read_elf
 from dataloader.elf.image import MalformedElf
-from dataloader.subprogram import command_of
-from dataloader.verify.ahead import fork
+from dataloader.process.fork import fork
+from dataloader.process.program import command_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self

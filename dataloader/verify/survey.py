@@ -13,7 +13,7 @@ from dataloader.elf.cache import FactsCache, Learnt
 from dataloader.elf.scan import Reading, ScannedFile
 from dataloader.machine.target import Target
 from dataloader.prefix.walk import Tree
-from dataloader.verify.beside import BEHIND, Beside
+from dataloader.process.beside import BEHIND, Beside
 from dataloader.verify.groundwork import Groundwork, Records, lay_groundwork, read_records
 from dataloader.verify.hashes import recall_keys
 from dataloader.verify.options import VerifyOptions

@@ -164,14 +164,14 @@ def test_a_folder_that_could_not_be_read_is_a_change_when_it_can(prefix: Path) -
 
 
 def test_a_process_that_nobody_hears_ends() -> None:
-    more_than_a_pipe_holds = "from dataloader.verify.beside import Beside\nwith Beside(lambda: bytes(1 << 20)): pass"
+    more_than_a_pipe_holds = "from dataloader.process.beside import Beside\nwith Beside(lambda: bytes(1 << 20)): pass"
 
     assert run(more_than_a_pipe_holds) == ""
 
 
 def test_a_fork_may_ask_for_what_its_parent_began(prefix: Path) -> None:
     program = (
-        "import os, sys; from dataloader.verify.beside import Beside; from dataloader.prefix.walk import walk;"
+        "import os, sys; from dataloader.process.beside import Beside; from dataloader.prefix.walk import walk;"
         "tree = Beside(lambda: (os.getpid(), walk(sys.argv[1])));"
         "inner = Beside(lambda: (os.getpid(), tree.result()));"
         "who, (first, seen) = inner.result(); tree.__exit__();"
@@ -183,7 +183,7 @@ def test_a_fork_may_ask_for_what_its_parent_began(prefix: Path) -> None:
 
 def test_what_is_asked_for_last_stands_back() -> None:
     program = (
-        "import os; from dataloader.verify.beside import BEHIND, Beside;"
+        "import os; from dataloader.process.beside import BEHIND, Beside;"
         "base = os.nice(0); behind = Beside(lambda: os.nice(0), niceness=BEHIND); even = Beside(lambda: os.nice(0));"
         "print(behind.result() - base == BEHIND, even.result() - base)"
     )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.base.reporter import Reporter
-from dataloader.install.memory import keep_freed
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.behind import Workers
 from dataloader.install.store.recipe import Recipe
@@ -23,6 +22,7 @@ from dataloader.install.store.store import StoredWheel, WheelStore
 from dataloader.install.switch.lease import Lease
 from dataloader.lockfile.model import Package, PypiPackage
 from dataloader.machine.host import available_processors
+from dataloader.process.memory import keep_freed
 
 if TYPE_CHECKING:
     from dataloader.install.store.unpack import ArrivingWheel

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from dataloader.verify.ahead import fork
+from dataloader.process.fork import fork
 
 if TYPE_CHECKING:
     from typing_extensions import Self
