@@ -21,10 +21,10 @@ from dataloader.request import Request
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
     from dataloader.compat.matrix import Matrix
-    from dataloader.contradictions import Contradiction
     from dataloader.index.client import IndexClient
     from dataloader.resolve.model import Problem, Requirement, Resolution
     from dataloader.stack.model import Stack
+    from dataloader.trial.model import Contradiction
 
 MAX_STACKS = 6
 """Stacks tried before the first one's conflict is reported."""

@@ -14,13 +14,13 @@ from dataloader.base.files import replace_file
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
     from dataloader.install.model import Prover
-    from dataloader.learned import Learned
     from dataloader.lockfile.model import Lockfile
     from dataloader.machine.interpreters import Interpreter
     from dataloader.machine.target import Target
-    from dataloader.prover import Judge
-    from dataloader.proving import Contradicted
     from dataloader.request import Request
+    from dataloader.trial.aside import Judge
+    from dataloader.trial.judge import Contradicted
+    from dataloader.trial.memory import Learned
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Proof:
     @cached_property
     def learned(self) -> Learned:
         """What binds a solve."""
-        from dataloader.learned import Learned
+        from dataloader.trial.memory import Learned
 
         one = self._one
         return Learned(None if one.options.no_verify else one.cache, self._layers, one.reporter)
@@ -54,7 +54,7 @@ class Proof:
         self, request: Request, lock: Lockfile, python: Interpreter | None
     ) -> Callable[[], AbstractContextManager[Prover]] | None:
         """Return what judges the tree of a lock before it is switched to; ``None`` where that is not needed."""
-        from dataloader.proofs import Proofs, proof_key
+        from dataloader.trial.proofs import Proofs, proof_key
 
         if self._one.options.no_verify or not lock.packages:
             return None
@@ -62,7 +62,7 @@ class Proof:
 
         @contextmanager
         def ready() -> Iterator[Prover]:
-            from dataloader.prover import prepared
+            from dataloader.trial.aside import prepared
 
             with prepared(lock) as judge:
                 yield _Prover(self._one, request, lock, judge, lambda: proofs.add(key, self._one.reporter))
@@ -88,7 +88,7 @@ class Proof:
         Raises:
             Contradicted: no other choice of packages is left, or too many were tried.
         """
-        from dataloader.proving import Contradicted
+        from dataloader.trial.judge import Contradicted
 
         before = {path: path.read_bytes() if path.is_file() else None for path in files}
         last: Contradicted | None = None
@@ -118,7 +118,7 @@ class Proof:
     async def _once(self, attempt: Callable[[], Awaitable[T]], lock_of: Callable[[], Lockfile]) -> T:
         """Run ``attempt``; two packages that want one path teach something too."""
         from dataloader.install.tree.tree import PathClash
-        from dataloader.proving import of_clash
+        from dataloader.trial.judge import of_clash
 
         try:
             return await attempt()
@@ -140,7 +140,7 @@ class _Prover:
         self._judge.foresee(libraries, self._facts)
 
     def prove(self, tree: Path, libraries: Mapping[str, str]) -> None:
-        from dataloader.proving import Question, prove
+        from dataloader.trial.judge import Question, prove
 
         targets = _targets(self._one, self._request)
         prove(Question(tree, self._lock, targets, self._facts, libraries), self._judge.judge, self._one.reporter)
@@ -164,7 +164,7 @@ def _no_other_choice(found: Contradicted, failure: ResolutionFailure) -> Contrad
 
 def _machines(request: Request) -> str:
     """Stands for the machines that a request is for."""
-    from dataloader.proofs import machine_key
+    from dataloader.trial.proofs import machine_key
 
     said = [repr(request.system), repr(request.gpus), repr(request.platform)]
     if request.target_file is not None:

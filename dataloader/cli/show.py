@@ -99,8 +99,8 @@ def explain(options: CommonOptions, name: str) -> int:
     from dataloader.base.names import normalized
     from dataloader.cli.documents import package_document
     from dataloader.compat.matrix import load_matrix
-    from dataloader.learned import Learned
     from dataloader.lockfile.graph import edges_of
+    from dataloader.trial.memory import Learned
 
     with session(options) as one:
         lock = _lock(one)

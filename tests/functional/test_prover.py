@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dataloader import prover
 from dataloader.base.digests import hex_digest
 from dataloader.elf.cache import FactsCache
 from dataloader.lockfile.model import Lockfile, PypiPackage
 from dataloader.machine.detect import detect_target
-from dataloader.prover import prepared
-from dataloader.proving import Judgement, Question, judge_tree
+from dataloader.trial import aside as prover
+from dataloader.trial.aside import prepared
+from dataloader.trial.judge import Judgement, Question, judge_tree
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.locks import lock_of
 from tests.helpers.prefixes import SITE, make_prefix, register

@@ -9,11 +9,11 @@ import pytest
 
 from dataloader.base.reporter import Reporter
 from dataloader.compat.model import Bound
-from dataloader.contradictions import Artefact, Contradiction, exclusion, from_dict, to_dict
-from dataloader.learned import Learned
 from dataloader.lockfile.model import PypiPackage
 from dataloader.machine.target import Gpu, Target
-from dataloader.proofs import Proofs, proof_key
+from dataloader.trial.memory import Learned
+from dataloader.trial.model import Artefact, Contradiction, exclusion, from_dict, to_dict
+from dataloader.trial.proofs import Proofs, proof_key
 from tests.helpers.locks import lock_of
 
 FAST = Artefact(kind="pypi", name="fast", version="2.0", sha256="a" * 64)

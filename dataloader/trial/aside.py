@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from dataloader.lockfile.model import CondaPackage, Lockfile
 from dataloader.process.program import command_of
-from dataloader.proving import Judgement, Question, judge_tree, read_ahead
+from dataloader.trial.judge import Judgement, Question, judge_tree, read_ahead
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,10 +23,10 @@ class Judge:
     """Judges a tree in this process, which most likely is Python alone: there is nothing that could be refused."""
 
     def foresee(self, libraries: Mapping[str, str], facts: Path) -> None:
-        """Get to know what the tree will hold, as :func:`dataloader.proving.read_ahead`; not to be waited for."""
+        """Get to know what the tree will hold, as :func:`dataloader.trial.judge.read_ahead`; not to be waited for."""
 
     def judge(self, question: Question) -> Judgement:
-        """As :func:`dataloader.proving.judge_tree`."""
+        """As :func:`dataloader.trial.judge.judge_tree`."""
         from dataloader.prefix.walk import walk
 
         return judge_tree(question) if walk(question.tree).elf else Judgement((), ())
@@ -97,7 +97,8 @@ def _start() -> Judge:
 
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Do what is asked for until there is no more. What that takes is imported first."""
-    from dataloader.verify import contents, contradictions, dependencies, drift, judgement, libraries, opened, run
+    from dataloader.trial import lessons as contradictions
+    from dataloader.verify import contents, dependencies, drift, judgement, libraries, opened, run
     from dataloader.verify.tables import load_tables
 
     del contents, contradictions, dependencies, drift, judgement, libraries, opened, run

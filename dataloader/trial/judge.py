@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.errors import WouldNotLoad
 from dataloader.base.reporter import Reporter
-from dataloader.contradictions import Contradiction, artefact_of, exclusion
 from dataloader.lockfile.model import Lockfile
 from dataloader.machine.target import Target
+from dataloader.trial.model import Contradiction, artefact_of, exclusion
 
 if TYPE_CHECKING:
     from dataloader.install.tree.tree import PathClash
@@ -82,7 +82,7 @@ def judge_tree(question: Question) -> Judgement:
     from dataloader.prefix.activate import activation
     from dataloader.prefix.walk import walk
     from dataloader.process.beside import Beside
-    from dataloader.verify.contradictions import Contradictions
+    from dataloader.trial.lessons import Contradictions
     from dataloader.verify.options import VerifyOptions
     from dataloader.verify.run import inspect_prefix
 

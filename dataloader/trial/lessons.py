@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dataloader.compat.model import Bound
-from dataloader.contradictions import Artefact, Contradiction, artefact_of, exclusion
 from dataloader.elf.demangle import demangle
 from dataloader.loader.model import Failure
 from dataloader.lockfile.model import Lockfile
 from dataloader.prefix.records import InstalledPackage
+from dataloader.trial.model import Artefact, Contradiction, artefact_of, exclusion
 from dataloader.verify.checks import causes_of, frameworks_of
 from dataloader.verify.findings import Finding
 from dataloader.verify.gpu import describe, devices_of

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dataloader.base.files import keep_file
 from dataloader.base.reporter import Reporter
-from dataloader.contradictions import Contradiction, from_dict, to_dict
+from dataloader.trial.model import Contradiction, from_dict, to_dict
 
 
 class Learned:
