@@ -69,7 +69,7 @@ class Learnt:
         self.sufficed, self.missing = sufficed or {}, missing or {}
         """Both as in :class:`dataloader.loader.model.Memory`."""
         self.opened = opened or {}
-        """As :func:`dataloader.verify.opened.read_opened` gives it."""
+        """As :func:`dataloader.verify.checks.opened.read_opened` gives it."""
         self.kept = self.extent()
         """As it stands in the cache."""
 

@@ -98,7 +98,10 @@ def _start() -> Judge:
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Do what is asked for until there is no more. What that takes is imported first."""
     from dataloader.trial import lessons as contradictions
-    from dataloader.verify import contents, dependencies, drift, judgement, libraries, opened, run
+    from dataloader.verify import judgement, libraries, run
+    from dataloader.verify.checks import contents, opened
+    from dataloader.verify.checks import lock as drift
+    from dataloader.verify.checks import requires_dist as dependencies
     from dataloader.verify.tables import load_tables
 
     del contents, contradictions, dependencies, drift, judgement, libraries, opened, run

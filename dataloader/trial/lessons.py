@@ -15,9 +15,9 @@ from dataloader.loader.model import Failure
 from dataloader.lockfile.model import Lockfile
 from dataloader.prefix.records import InstalledPackage
 from dataloader.trial.model import Artefact, Contradiction, artefact_of, exclusion
-from dataloader.verify.checks import causes_of, frameworks_of
+from dataloader.verify.checks.gpu import describe, devices_of
+from dataloader.verify.checks.loads import causes_of, frameworks_of
 from dataloader.verify.findings import Finding
-from dataloader.verify.gpu import describe, devices_of
 from dataloader.verify.judgement import Inspection
 from dataloader.verify.loads import Verdict
 from dataloader.verify.tables import load_tables

@@ -74,9 +74,9 @@ class Groundwork(NamedTuple):
     findings: Mapping[Target, tuple[Finding, ...]]
     """Of metadata, records and files."""
     openings: Mapping[str, Sequence[Opening]]
-    """As :func:`dataloader.verify.opened.openings_by_soname` gives them."""
+    """As :func:`dataloader.verify.checks.opened.openings_by_soname` gives them."""
     opened: Mapping[str, list[str]]
-    """As :func:`dataloader.verify.opened.read_opened` gives it, of files that are named like the library looked for."""
+    """As :func:`dataloader.verify.checks.opened.read_opened` gives it, of files that are named like the library looked for."""
 
 
 def lay_groundwork(
@@ -93,7 +93,7 @@ def lay_groundwork(
         opened: As :class:`Groundwork` has it, of the last run.
     """
     # Imported where they are asked: mostly in another process.
-    from dataloader.verify.opened import openings_by_soname, read_opened
+    from dataloader.verify.checks.opened import openings_by_soname, read_opened
     from dataloader.verify.tables import load_tables
 
     read, lock = records(), read_lock()
@@ -120,8 +120,8 @@ def lay_groundwork(
 def _common_findings(read: Records, lock: Lockfile | None) -> Iterator[Finding]:
     from dataloader.compat.matrix import load_matrix
     from dataloader.compat.rules import rule_of
-    from dataloader.verify.contents import check_clobbers, check_contents, check_records
-    from dataloader.verify.dependencies import check_rules
+    from dataloader.verify.checks.contents import check_clobbers, check_contents, check_records
+    from dataloader.verify.checks.requires_dist import check_rules
     from dataloader.verify.tables import load_tables
 
     installed = read.installed
@@ -129,7 +129,7 @@ def _common_findings(read: Records, lock: Lockfile | None) -> Iterator[Finding]:
     yield from check_contents(installed, read.tree, read.digests)
     yield from check_clobbers(installed, read.digests, frozenset(load_tables().providers))
     if lock is not None:
-        from dataloader.verify.drift import check_lock
+        from dataloader.verify.checks.lock import check_lock
 
         yield from check_lock(installed, lock)
     yield from check_rules(installed, map(rule_of, load_matrix().rules))
@@ -137,9 +137,9 @@ def _common_findings(read: Records, lock: Lockfile | None) -> Iterator[Finding]:
 
 def _target_findings(prefix: Path, installed: Installed, target: Target) -> Iterator[Finding]:
     from dataloader.prefix.python import find_interpreter
-    from dataloader.verify.conda import check_conda_depends
-    from dataloader.verify.dependencies import check_requires_dist
-    from dataloader.verify.imports import SourceIndex
+    from dataloader.verify.checks.conda_depends import check_conda_depends
+    from dataloader.verify.checks.requires_dist import check_requires_dist
+    from dataloader.verify.checks.sources import SourceIndex
 
     python, sources = find_interpreter(prefix).version, SourceIndex(prefix, installed)
     yield from check_requires_dist(installed, target, python, sources.imports_project)

@@ -10,18 +10,18 @@ from typing import NamedTuple
 from dataloader.elf.scan import ScannedFile
 from dataloader.loader.disk import Disk
 from dataloader.prefix.records import Owners
-from dataloader.verify.checks import Situation, check_library_path, check_loads, check_machine, check_malformed
+from dataloader.verify.checks.cuda_stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
+from dataloader.verify.checks.gpu import check_driver, check_gpu_code
+from dataloader.verify.checks.importance import Importance
+from dataloader.verify.checks.loads import Situation, check_library_path, check_loads, check_machine, check_malformed
+from dataloader.verify.checks.openings import check_openings
+from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.findings import Finding
-from dataloader.verify.gpu import check_driver, check_gpu_code
 from dataloader.verify.groundwork import Groundwork
-from dataloader.verify.importance import Importance
-from dataloader.verify.imports import SourceIndex
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.loads import Judge, Verdict
-from dataloader.verify.openings import check_openings
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import sort_findings
-from dataloader.verify.stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
 from dataloader.verify.tables import load_tables
 
 
@@ -42,7 +42,7 @@ def inspect(
 
     Args:
         bare: The libraries of the prefix, opened on their own for one target.
-        opened: As :func:`dataloader.verify.opened.read_opened` gives it, of all libraries.
+        opened: As :func:`dataloader.verify.checks.opened.read_opened` gives it, of all libraries.
     """
     installed, scanned = groundwork.installed, tuple(bare.files.values())
     owners, sources = (

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dataloader.loader.model import Failure, Result
 from dataloader.loader.process import Process
 from dataloader.prefix.records import InstalledPackage, Owners, required_names
-from dataloader.verify.imports import SourceIndex
+from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.libraries import BareLoads
 
 

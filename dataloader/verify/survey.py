@@ -83,9 +83,9 @@ def survey(
     with Beside(groundwork_of, niceness=niceness) as beside, Reading(prefix, cache, options.jobs) as reading:
         reading.begin(keys, states)
         # Other processes are starting, and reading: what judges is imported meanwhile.
+        from dataloader.verify.checks.opened import read_opened
         from dataloader.verify.judgement import inspect
         from dataloader.verify.libraries import open_libraries, open_more
-        from dataloader.verify.opened import read_opened
 
         scanned = reading.finish(keys, states)
         opened = open_libraries(prefix, scanned, targets, options, cache, learnt)

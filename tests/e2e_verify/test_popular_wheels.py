@@ -20,7 +20,7 @@ import pytest
 
 from dataloader.machine.detect import detect_target
 from dataloader.prefix.records import Installed, InstalledPackage, read_installed, required_names
-from dataloader.verify.imports import SourceIndex, module_name
+from dataloader.verify.checks.sources import SourceIndex, module_name
 from dataloader.verify.loads import Verdict
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.run import verify_prefix

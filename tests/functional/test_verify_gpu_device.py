@@ -15,7 +15,7 @@ from dataloader.cli.app import main
 from dataloader.elf.facts import read_elf
 from dataloader.elf.gpucode import GpuCode
 from dataloader.machine.detect import detect_target
-from dataloader.verify.gpu import Device, describe, devices_of
+from dataloader.verify.checks.gpu import Device, describe, devices_of
 from tests.helpers.gpu_programs import CODE, HOW, compile_program, gencode
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register
 

@@ -9,7 +9,7 @@ import pytest
 import rattler
 
 from dataloader.prefix.records import Installed, InstalledPackage, Kind
-from dataloader.verify.conda import check_conda_depends
+from dataloader.verify.checks.conda_depends import check_conda_depends
 from tests.bench.cases import unpack_sample
 
 _VIRTUAL = {"__glibc": "2.36", "__cuda": "12.4", "__linux": "5.10", "__unix": "0", "__archspec": "1"}

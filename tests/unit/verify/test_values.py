@@ -27,7 +27,7 @@ from dataloader.prefix.records import (
     required_names,
 )
 from dataloader.prefix.walk import is_library_name
-from dataloader.verify.imports import Import, module_name, parse_module
+from dataloader.verify.checks.sources import Import, module_name, parse_module
 from dataloader.verify.tables import install_command, load_tables
 
 

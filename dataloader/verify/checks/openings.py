@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dataloader.loader.model import Failure, Result
 from dataloader.loader.process import Process
+from dataloader.verify.checks.opened import opened_by
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.loads import Judge, Verdict
-from dataloader.verify.opened import opened_by
 from dataloader.verify.tables import Opening, install_command
 
 
@@ -22,8 +22,8 @@ def check_openings(
     """One finding for each opening library.
 
     Args:
-        openings: As :func:`dataloader.verify.opened.openings_by_soname` gives them.
-        opened: As :func:`dataloader.verify.opened.read_opened` does.
+        openings: As :func:`dataloader.verify.checks.opened.openings_by_soname` gives them.
+        opened: As :func:`dataloader.verify.checks.opened.read_opened` does.
     """
     for verdict in verdicts:
         facts = judge.bare.files[verdict.path].facts

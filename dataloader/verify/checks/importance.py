@@ -9,9 +9,9 @@ import re
 
 from dataloader.prefix.python import extension_tag
 from dataloader.prefix.records import Installed, InstalledPackage, required_names
+from dataloader.verify.checks.frameworks import distributions_of, framework_of
+from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.findings import Severity
-from dataloader.verify.frameworks import distributions_of, framework_of
-from dataloader.verify.imports import SourceIndex
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.loads import Verdict, called
 from dataloader.verify.tables import load_tables

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from dataloader.elf.gpucode import LINKED, RELOCATABLE
 from dataloader.elf.image import FileBytes, MalformedElf, Reader, read_header, read_section_headers, read_sections
 from dataloader.prefix.records import Installed
-from dataloader.verify.dependencies import meets
+from dataloader.verify.checks.requires_dist import meets
 from dataloader.verify.tables import Opening, Tables
 
 _CHUNK = 1 << 20

@@ -14,8 +14,8 @@ from dataloader.loader.system import version_tuple
 from dataloader.machine.target import Target
 from dataloader.prefix.python import extension_tag
 from dataloader.prefix.records import Installed, InstalledPackage
+from dataloader.verify.checks.frameworks import distributions_of, framework_of
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.frameworks import distributions_of, framework_of
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.loads import Verdict
 from dataloader.verify.tables import install_command, load_tables
