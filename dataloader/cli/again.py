@@ -13,8 +13,8 @@ import sys
 
 from dataloader.base.cache import cache_folder
 from dataloader.prefix.locate import ACTIVATION, DEFAULT_PREFIX, LOCK_NAME, STATE, locate_manifest
-from dataloader.verify.ahead import CheckAhead
-from dataloader.verify.answer import keep_answer, plain_question, read_answer
+from dataloader.verify.memory.answer import keep_answer, plain_question, read_answer
+from dataloader.verify.memory.changed import CheckAhead
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
     from dataloader.prefix.walk import Tree
     from dataloader.verify.findings import Severity
-    from dataloader.verify.memo import Verification
+    from dataloader.verify.memory.memo import Verification
     from dataloader.verify.report import VerifyReport
 
 _FORMS = {"text", "json", "sarif", "junit", "github", "markdown"}

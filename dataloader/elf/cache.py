@@ -5,7 +5,7 @@ Layout below the cache directory::
     elf-5/abcd....elf         facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
                               line of JSON, then the names of its undefined symbols, separated by NUL
     prefix-5/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
-    prefix-5/....hashes, ....inodes  see :mod:`dataloader.verify.hashes`
+    prefix-5/....hashes, ....inodes  see :mod:`dataloader.verify.memory.hashes`
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
 renamed.
@@ -23,7 +23,7 @@ from dataloader.base.files import keep_file
 from dataloader.elf.dynamic import VersionNeed
 from dataloader.elf.facts import ElfFacts
 from dataloader.elf.gpucode import GpuCode
-from dataloader.verify.answer import FOLDER
+from dataloader.verify.memory.answer import FOLDER
 
 _MAX_LINE = 64 << 20
 

@@ -28,7 +28,7 @@ from dataloader.machine.target import Target
 from dataloader.prefix.records import BadRecord, Kind, RecordedFile, conda_files, normalise, parse_record
 from dataloader.prefix.walk import is_library_name
 from dataloader.verify.findings import Finding
-from dataloader.verify.hashes import hash_file
+from dataloader.verify.memory.hashes import hash_file
 from dataloader.verify.tables import load_tables
 
 _MAX_MEMBER: Final = 16 << 30

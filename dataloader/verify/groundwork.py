@@ -11,7 +11,7 @@ from dataloader.elf.cache import FactsCache
 from dataloader.machine.target import Target
 from dataloader.prefix.records import Installed, Owners, hex_digest, read_installed
 from dataloader.prefix.walk import SealedTree, Tree
-from dataloader.verify.hashes import FileHashes, cache_keys, hash_recorded
+from dataloader.verify.memory.hashes import FileHashes, cache_keys, hash_recorded
 from dataloader.verify.options import VerifyOptions
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from dataloader.elf.cache import FactsCache
 from dataloader.loader.system import LD_CACHE
 from dataloader.machine.target import Target
 from dataloader.prefix.walk import Tree, walk
-from dataloader.verify.memo import Verification, keep, question, recall
+from dataloader.verify.memory.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import VerifyReport
 from dataloader.verify.survey import survey

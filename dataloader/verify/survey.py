@@ -15,7 +15,7 @@ from dataloader.machine.target import Target
 from dataloader.prefix.walk import Tree
 from dataloader.process.beside import BEHIND, Beside
 from dataloader.verify.groundwork import Groundwork, Records, lay_groundwork, read_records
-from dataloader.verify.hashes import recall_keys
+from dataloader.verify.memory.hashes import recall_keys
 from dataloader.verify.options import VerifyOptions
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from dataloader.machine.host import cpu_flags, machine_evidence
 from dataloader.prefix.records import read_installed
 from dataloader.prefix.walk import walk
 from dataloader.verify import VerifyOptions, verify_prefix
-from dataloader.verify.hashes import FileHashes, hash_recorded
+from dataloader.verify.memory.hashes import FileHashes, hash_recorded
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import SITE, make_prefix, register
 

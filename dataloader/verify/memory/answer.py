@@ -5,7 +5,7 @@ on every path outside the prefix that the loader's model looked at, whether some
 
 Kept below the cache of facts as ``prefix-5/DEVICE-INODE.answer``: bytes to be compared or shown, never code. Imports
 next to nothing, so that an answer takes as long as it takes to look at the files; whoever asks in another way is served
-by :mod:`dataloader.verify.memo`.
+by :mod:`dataloader.verify.memory.memo`.
 """
 
 # ruff: noqa: PTH116, PTH120

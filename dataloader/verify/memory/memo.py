@@ -20,8 +20,8 @@ from dataloader import __version__
 from dataloader.base.files import keep_file
 from dataloader.base.state import state_at
 from dataloader.prefix.walk import SealedTree, Tree
-from dataloader.verify.answer import FOLDER, program_state
 from dataloader.verify.findings import Finding
+from dataloader.verify.memory.answer import FOLDER, program_state
 from dataloader.verify.report import VerifyReport
 
 if TYPE_CHECKING:
