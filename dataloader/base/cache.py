@@ -1,7 +1,8 @@
 """Where caches live on this machine. The layout below the root belongs to the parts that use it."""
 
 # ruff: noqa: PTH100, PTH103, PTH110, PTH111, PTH112, PTH118, PTH120
-# As dataloader.prefix.locate: the short ways of sync and verify ask, and importing pathlib would take longer than the answer.
+# As dataloader.prefix.locate: the short ways of sync and verify ask, and importing pathlib would take longer than the
+# answer.
 
 from __future__ import annotations
 

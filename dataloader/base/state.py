@@ -1,4 +1,4 @@
-"""The state of a file on this machine: device, inode, size, times and links, which change whenever its content may have."""
+"""The state of a file on this machine: device, inode, size, times, links. It changes whenever the content may have."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _FIRST_CPU = 1 << 14
 
 
 def machine_evidence(environ: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Equal evidence makes :func:`dataloader.machine.detect.detect_target` describe the same machine, but for a compiler.
+    """Equal evidence makes :func:`dataloader.machine.detect.detect_target` say the same, but for a compiler.
 
     ``None`` where that cannot be told without asking a program: of a driver, or of a C library that is not glibc.
     """

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["conda", "pypi"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
     from collections.abc import Callable
 

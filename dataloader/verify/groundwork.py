@@ -76,7 +76,7 @@ class Groundwork(NamedTuple):
     openings: Mapping[str, Sequence[Opening]]
     """As :func:`dataloader.verify.checks.opened.openings_by_soname` gives them."""
     opened: Mapping[str, list[str]]
-    """As :func:`dataloader.verify.checks.opened.read_opened` gives it, of files that are named like the library looked for."""
+    """As :func:`dataloader.verify.checks.opened.read_opened` gives it, of files named like the library looked for."""
 
 
 def lay_groundwork(

@@ -151,7 +151,8 @@ def test_a_change_is_seen_whichever_process_looks(prefix: Path, change: str, how
 def test_a_folder_that_could_not_be_read_is_a_change_when_it_can(prefix: Path) -> None:
     (prefix / "shut").mkdir(mode=0)
     program = (
-        "import os, sys; from dataloader.verify.memory.changed import CheckAhead; from dataloader.prefix.walk import walk;"
+        "import os, sys; from dataloader.verify.memory.changed import CheckAhead;"
+        "from dataloader.prefix.walk import walk;"
         "os.chdir(sys.argv[1]);"  # nobody else may come there by its path
         "uid = os.geteuid(); os.seteuid(uid or 65534);"  # root may read everything
         "known = [(part.folders, part.pack()) for part in walk('.').parts];"

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from dataloader.base.errors import IntegrityError
 from dataloader.index.publishers import Publisher
 from dataloader.lockfile.model import Package
-
-if TYPE_CHECKING:
-    pass
-
 
 Tell: TypeAlias = Callable[[Package, str], None]
 """Hears which package was published by whom."""

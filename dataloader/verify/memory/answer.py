@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 FOLDER = "prefix-5"
 """Below the cache of facts: what is kept of single prefixes."""
+_JUDGES = ("verify", "loader", "elf", "prefix")
+"""The packages that find and judge."""
+
 _NUL = "\0"
 """No path has it."""
 
@@ -112,7 +115,8 @@ def plain_question(prefix: str, lock: str, environ: Mapping[str, str]) -> str:
 def program_state() -> list[str]:
     """Names and states of the modules and tables that judge: a program that was changed may judge anew."""
     found = []
-    for folder in (os.path.dirname(__file__), matrix_folder()):
+    program = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    for folder in (*(f"{program}/{part}" for part in _JUDGES), matrix_folder()):
         for where, _, names in os.walk(folder):
             paths = (f"{where}/{name}" for name in names if name.endswith((".py", ".jsonl")))
             found += [f"{path} {state_at(path)}" for path in paths]
