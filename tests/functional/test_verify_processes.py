@@ -18,8 +18,8 @@ pytestmark = needs_gcc
 
 _BESIDE = """
 import os, signal, sys, threading, time
-from dataloader.verify.beside import Beside
-from dataloader.verify.files import walk
+from dataloader.process.beside import Beside
+from dataloader.prefix.walk import walk
 
 parent = os.getpid()
 if "threads" in sys.argv:
@@ -47,9 +47,9 @@ os._exit(0)
 _CHECK = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from dataloader.verify import ahead as module
-from dataloader.verify.ahead import CheckAhead
-from dataloader.verify.files import walk
+from dataloader.verify.memory import changed as module
+from dataloader.verify.memory.changed import CheckAhead
+from dataloader.prefix.walk import walk
 
 if "killed" in sys.argv:
     module.is_same = lambda *_: time.sleep(60)
@@ -87,8 +87,8 @@ _READ = """
 import os, sys, threading
 from pathlib import Path
 import dataloader.elf.scan as scan
-from dataloader.verify.cache import FactsCache
-from dataloader.verify.files import walk
+from dataloader.elf.cache import FactsCache
+from dataloader.prefix.walk import walk
 
 scan._POOL_BYTES = 0
 if "threads" in sys.argv:
