@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 
 from dataloader.base.errors import IndexUnavailable, ResolutionFailure, UsageError
 from dataloader.compat.model import StackNeeds
+from dataloader.inputs.joined import origins, together, together_conda
+from dataloader.inputs.model import CondaRequirement, PypiRequirement
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
 from dataloader.machine.target import Target
 from dataloader.machines import common_target, make_targets, say_target, with_sufficient_driver
@@ -81,11 +84,16 @@ async def make_lock(
     targets = make_targets(request, matrix, environ)
     for note in request.notes:
         reporter.warn(note)
+    for line in request.told:
+        reporter.info(line)
     say_target(targets[0], request, reporter)
     attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old, learned)
     channels = () if request.conda_mode == "never" else request.channels
     try:
         return await attempt.run(channels)
+    except ResolutionFailure as failure:
+        failure.causes = (*failure.causes, *said_in_several_places(request, failure))
+        raise
     except IndexUnavailable as error:
         if error.code != "channel-unreachable" or request.conda_mode == "always":
             raise
@@ -97,6 +105,19 @@ async def make_lock(
         if not answering:
             reporter.warn("no channel is left: building on this machine's Python from package indexes alone")
         return await attempt.run(answering)
+
+
+def said_in_several_places(request: Request, failure: ResolutionFailure) -> tuple[str, ...]:
+    """Say of each project that a refusal names where it was asked for, if that was in several places."""
+    told = " ".join((failure.message, *failure.causes))
+    asked: list[PypiRequirement | CondaRequirement] = [*request.pypi, *request.conda]
+    found = []
+    for name in dict.fromkeys(r.name for r in asked):
+        group = [r for r in (*asked, *request.constraints) if r.name == name]
+        text = origins(group)
+        if len(set(group)) > 1 and text not in told and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", told):
+            found.append(f"{name} is asked for by {text}")
+    return tuple(found)
 
 
 async def _answering(channels: tuple[str, ...], target: Target, cache: Path, request: Request) -> tuple[str, ...]:
@@ -210,8 +231,8 @@ class _Attempt:
             target=target,
             channels=channels,
             channel_priority=request.channel_priority,  # type: ignore[arg-type]
-            conda_specs=tuple(r.match_spec for r in request.conda) if channels else (),
-            requirements=tuple(r for r in _requirements(request) if r.name not in needs.replaced),
+            conda_specs=tuple(r.match_spec for r in together_conda(request.conda)) if channels else (),
+            requirements=tuple(r for r in requirements_of(request) if r.name not in needs.replaced),
             needs=needs,
             python=_python_specifier(stack, request),
             host_pythons=(".".join(str(part) for part in sys.version_info[:3]),),
@@ -274,10 +295,15 @@ class _Attempt:
         return replace(package, sha256=await self._client.digest(file))
 
 
-def _requirements(request: Request) -> Iterator[Requirement]:
+def requirements_of(request: Request) -> Iterator[Requirement]:
+    """Yield what the solver is asked: one requirement for each project and marker."""
     from dataloader.resolve.model import Requirement
 
-    for one, constraint in [*((r, False) for r in request.pypi), *((c, True) for c in request.constraints)]:
+    asked, limits = together(request.pypi), together(request.constraints)
+    # What limits a project that is asked for anyway is part of what is asked: the solver then sees it from the start.
+    limited = together([*asked, *(c for c in limits if any(_meets(c, r) for r in asked))])
+    rest = [c for c in limits if not any(_meets(c, r) for r in asked)]
+    for one, constraint in [*((r, False) for r in limited), *((c, True) for c in rest)]:
         yield Requirement(
             name=one.name,
             specifier=one.specifier,
@@ -287,6 +313,10 @@ def _requirements(request: Request) -> Iterator[Requirement]:
             constraint=constraint,
             origin=one.origin,
         )
+
+
+def _meets(one: PypiRequirement, other: PypiRequirement) -> bool:
+    return (one.name, one.marker) == (other.name, other.marker)
 
 
 def _python_specifier(stack: Stack, request: Request) -> str:

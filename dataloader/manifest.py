@@ -49,11 +49,21 @@ class Environment:
     channels: tuple[str, ...]
     """Most preferred first."""
     platforms: tuple[str, ...]
-    requirements: tuple[Requirement, ...]
+    replaceable: tuple[Requirement, ...]
+    """What the tables say that a command adds to: those of its first feature."""
+    fixed: tuple[Requirement, ...]
+    """What the other tables say; it binds beside whatever a command says."""
     system: SystemRequirements
     pypi: PypiOptions
     stack: Mapping[str, str]
     gpus: tuple[str, ...]
+    feature: str = DEFAULT
+    """The feature whose tables a command adds to."""
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """Everything asked for; all of it binds."""
+        return (*self.replaceable, *self.fixed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +98,19 @@ class Manifest:
         features = [self.features[feature] for feature in self.environments[name]]
         channels = sorted((c for f in features for c in f.channels), key=lambda channel: -channel[1])
         wanted = (platform, platform.split("-", 1)[0], "win" if platform.startswith("win") else "unix")
-        requirements = [r for f in features for r in f.requirements]
-        requirements += [r for f in features for key in wanted for r in f.by_platform.get(key, ())]
+        own, special = features[0].on(wanted)
+        others = [r for f in features[1:] for part in f.on(wanted) for r in part]
         return Environment(
             name=name,
             channels=tuple(dict.fromkeys(channel for channel, _ in channels)),
             platforms=next((f.platforms for f in features if f.platforms), ()),
-            requirements=tuple(requirements),
+            replaceable=own,
+            fixed=(*others, *special),
             system=_join_system([f.system for f in features]),
             pypi=_join_pypi([f.pypi for f in features]),
             stack={axis: value for f in reversed(features) for axis, value in f.stack.items()},
             gpus=tuple(dict.fromkeys(gpu for f in features for gpu in f.gpus)),
+            feature=self.environments[name][0],
         )
 
 

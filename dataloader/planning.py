@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dataloader.compat.versions import specifier_of
+from dataloader.inputs.joined import both
 from dataloader.machine.target import Target
 from dataloader.stack.model import Stack, StackRequest
 from dataloader.stack.planner import iter_stacks, possible_stacks
@@ -17,10 +19,15 @@ if TYPE_CHECKING:
 
 def stack_request(matrix: Matrix, request: Request, worlds: frozenset[str], channels: tuple[str, ...]) -> StackRequest:
     """Return what the planner is asked: stack options, and frameworks that were named as plain requirements."""
+    plain = [r for r in request.pypi if r.name in matrix.builds and r.marker is None and not r.url]
     frameworks = {
-        r.name: r.specifier for r in request.pypi if r.name in matrix.builds and r.marker is None and not r.url
+        name: both([r.specifier for r in plain if r.name == name]) for name in dict.fromkeys(r.name for r in plain)
     }
-    asked = {name: value for name, value in request.stack.items() if name in matrix.builds}
+    asked = {
+        name: both([specifier_of(value), frameworks[name]]) if frameworks.get(name) else value
+        for name, value in request.stack.items()
+        if name in matrix.builds
+    }
     return StackRequest(
         cuda=request.stack.get("cuda"),
         cudnn=request.stack.get("cudnn"),

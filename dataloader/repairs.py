@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import DataloaderError, ResolutionFailure
+from dataloader.inputs.joined import title, version_of
 from dataloader.inputs.model import PypiRequirement, Requirement
 
 if TYPE_CHECKING:
@@ -82,15 +83,15 @@ def _changes(request: Request, failure: ResolutionFailure) -> Iterator[tuple[str
     asked: tuple[Requirement, ...] = (*request.pypi, *request.conda)
     pins = [one for one in asked if _is_pin(one)]
     for pin in sorted(pins, key=lambda one: one.name not in told):
-        yield f"leave the version of {_title(pin)} open", _opened(request, (pin,))
+        yield _loosening(pin, pins), _opened(request, (pin,))
     settled = [(axis, value) for axis, value in request.stack.items() if value]
     for axis, value in settled:
         yield f"leave {axis} open instead of {value}", _edited(request, ((axis, None),))
     if request.exclude_newer:
         yield f"leave out --exclude-newer={request.exclude_newer}", replace(request, exclude_newer=None)
     if len(asked) + len(request.stack) > 1:
-        for one in (one for one in asked if one.name in told):
-            yield f"leave out {_title(one)}", _without(request, one)
+        for name in dict.fromkeys(title(one) for one in asked if one.name in told):
+            yield f"leave out {name}", _without(request, name)
     if len(pins) > 1:
         yield "leave every version open", _opened(request, pins)
     if pins and settled:
@@ -98,8 +99,11 @@ def _changes(request: Request, failure: ResolutionFailure) -> Iterator[tuple[str
         yield "leave every version and the stack open", _edited(_opened(request, pins), dropped)
 
 
-def _title(one: Requirement) -> str:
-    return one.name if isinstance(one, PypiRequirement) else f"conda:{one.name}"
+def _loosening(pin: Requirement, pins: Collection[Requirement]) -> str:
+    """Say which version is left open: where several bind one project, which of them."""
+    if sum(title(one) == title(pin) for one in pins) == 1:
+        return f"leave the version of {title(pin)} open"
+    return f"leave out that {title(pin)} has to be {version_of(pin)} ({pin.origin})"
 
 
 def _is_pin(one: Requirement) -> bool:
@@ -117,11 +121,11 @@ def _opened(request: Request, pins: Collection[Requirement]) -> Request:
     )
 
 
-def _without(request: Request, one: Requirement) -> Request:
+def _without(request: Request, name: str) -> Request:
     return replace(
         request,
-        pypi=tuple(r for r in request.pypi if r != one),
-        conda=tuple(r for r in request.conda if r != one),
+        pypi=tuple(r for r in request.pypi if title(r) != name),
+        conda=tuple(r for r in request.conda if title(r) != name),
     )
 
 

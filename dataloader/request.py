@@ -5,13 +5,13 @@ Precedence: what is typed, then ``DATALOADER_*`` (both arrive in the options), t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.base.names import normalized
+from dataloader.inputs.joined import both, renewed, title, together, together_conda
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
 from dataloader.prefix.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
 
@@ -35,7 +35,12 @@ class Request:
     lockfile: Path
     prefix: Path
     pypi: tuple[PypiRequirement, ...] = ()
+    """As said, in several places perhaps: all of them bind."""
     conda: tuple[CondaRequirement, ...] = ()
+    said: tuple[Requirement, ...] = ()
+    """What this command said: one for each project, in the place of what was remembered of it."""
+    told: tuple[str, ...] = ()
+    """What takes the place of what, to be said."""
     constraints: tuple[PypiRequirement, ...] = ()
     channels: tuple[str, ...] = ()
     """Base URLs, most preferred first."""
@@ -87,9 +92,9 @@ class Request:
             "platform": self.platform,
         }
         inputs: dict[str, object] = {
-            "requirements": sorted(str(r) for r in self.pypi),
-            "conda": sorted(r.match_spec for r in self.conda),
-            "constraints": sorted(str(r) for r in self.constraints),
+            "requirements": sorted(str(r) for r in together(self.pypi)),
+            "conda": sorted(r.match_spec for r in together_conda(self.conda)),
+            "constraints": sorted(str(r) for r in together(self.constraints)),
             "channels": [public_channel(url) for url in self.channels],
             "indexes": [without_credentials(url) for url in indexes],
             "stack": dict(sorted(self.stack.items())),
@@ -127,32 +132,39 @@ def make_request(
     name = options.environment or DEFAULT_ENVIRONMENT
     environment = manifest.environment(name, options.platform or detect_platform()) if manifest else None
     files = _read_files(options, environ)
+    listed = [r for f in files for r in f.requirements]
     typed = [parse_spec(spec, base=here) for spec in specs]
-    earlier = [parse_spec(text, origin=f"{LOCK_NAME}") for text in _remembered(remembered)]
-    said: list[Requirement] = [
-        *earlier,
-        *(environment.requirements if environment else ()),
-        *(r for f in files for r in f.requirements),
-        *typed,
+    held = [parse_spec(text, origin=f"{LOCK_NAME}") for text in _remembered(remembered)]
+    held += environment.replaceable if environment else ()
+    said, told = renewed(held, typed, listed)
+    renamed = set(map(title, said))
+    binding = [
+        *(r for r in held if title(r) not in renamed),
+        *(environment.fixed if environment else ()),
+        *said,
     ]
     insisted = set(manifest.resolution.pypi_only) if manifest else set()
-    pypi, python = _without_python([r for r in said if isinstance(r, PypiRequirement)])
+    pypi = [r for r in binding if isinstance(r, PypiRequirement)]
     channels = _channels(options, files, environment, remembered, here)
     root = manifest.path.parent if manifest else here
     resolution = manifest.resolution if manifest else None
-    stack = {**_remembered_stack(remembered), **(environment.stack if environment else {}), **python}
+    asked = flags.asked() if flags else {}
+    earlier = {axis: value for axis, value in _remembered_stack(remembered).items() if axis not in renamed}
+    stack = {**earlier, **(environment.stack if environment else {}), **asked}
     return Request(
         manifest=manifest,
         lockfile=options.lockfile or root / lock_name(name),
         prefix=options.prefix or root / prefix_name(name),
-        pypi=_latest([replace(r, world="pypi") if r.name in insisted else r for r in pypi]),
-        conda=_latest_conda([r for r in said if isinstance(r, CondaRequirement)]),
-        constraints=tuple(c for f in files for c in f.constraints),
+        pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in pypi if r.name != "python"),
+        conda=tuple(r for r in binding if isinstance(r, CondaRequirement)),
+        said=said,
+        told=told,
+        constraints=(*_remembered_constraints(remembered), *(c for f in files for c in f.constraints)),
         channels=channels or tuple(channel_url(c, here) for c in DEFAULT_CHANNELS),
         channels_said=bool(channels),
         channel_priority=(manifest.channel_priority if manifest else None) or "strict",
         conda_mode=options.conda or (resolution.conda if resolution else None) or "auto",  # type: ignore[arg-type]
-        stack={**stack, **(flags.asked() if flags else {})},
+        stack=_with_python(stack, pypi),
         system=environment.system if environment else SystemRequirements(),
         gpus=environment.gpus if environment else (),
         target_file=options.target,
@@ -192,11 +204,14 @@ def prefix_name(environment: str) -> Path:
     return Path(DEFAULT_PREFIX).with_name(environment)
 
 
-def _without_python(requirements: list[PypiRequirement]) -> tuple[list[PypiRequirement], dict[str, str]]:
-    """Part requirements on ``python``, which is an axis of the stack, from those on projects."""
-    rest = [r for r in requirements if r.name != "python"]
-    specifiers = [r.specifier for r in requirements if r.name == "python"]
-    return rest, {"python": specifiers[-1]} if specifiers else {}
+def _with_python(stack: Mapping[str, str], requirements: list[PypiRequirement]) -> dict[str, str]:
+    """Return the stack with what requirements say of ``python``, which is an axis of it."""
+    said = [r.specifier for r in requirements if r.name == "python"]
+    if not said:
+        return dict(stack)
+    from dataloader.compat.versions import specifier_of
+
+    return {**stack, "python": both([specifier_of(stack.get("python", "")), *said])}
 
 
 def find(options: CommonOptions, here: Path) -> Manifest | None:
@@ -229,6 +244,13 @@ def _remembered(inputs: Mapping[str, object] | None) -> list[str]:
     return texts + [f"conda:{text}" for text in inputs.get("conda", ())]  # type: ignore[attr-defined]
 
 
+def _remembered_constraints(inputs: Mapping[str, object] | None) -> Iterator[PypiRequirement]:
+    from dataloader.inputs.spec import parse_pypi
+
+    for text in (inputs or {}).get("constraints", ()):  # type: ignore[attr-defined]
+        yield parse_pypi(text, origin=LOCK_NAME)
+
+
 def _remembered_stack(inputs: Mapping[str, object] | None) -> dict[str, str]:
     return dict(inputs.get("stack", {})) if inputs else {}  # type: ignore[call-overload]
 
@@ -259,21 +281,6 @@ def channel_url(channel: str, here: Path) -> str:
     if channel.startswith((".", "/", "~")):
         return (here / Path(channel).expanduser()).absolute().as_uri() + "/"
     return f"{CHANNEL_ALIAS}/{channel.strip('/')}/"
-
-
-def _latest(requirements: list[PypiRequirement]) -> tuple[PypiRequirement, ...]:
-    """Keep one requirement for each project and marker: what was said last takes the place of what was said before.
-
-    Requirements of one source that differ only in their marker stand side by side.
-    """
-    found: dict[tuple[str, str | None], PypiRequirement] = {}
-    for requirement in requirements:
-        found[normalized(requirement.name), requirement.marker] = requirement
-    return tuple(found.values())
-
-
-def _latest_conda(requirements: list[CondaRequirement]) -> tuple[CondaRequirement, ...]:
-    return tuple({r.name: r for r in requirements}.values())
 
 
 def _settings(options: CommonOptions, held: Mapping[str, object], environ: Mapping[str, str]) -> IndexSettings:

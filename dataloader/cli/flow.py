@@ -199,7 +199,7 @@ async def _solve(
 
     one.reporter.start("solve", "solving", None, "packages")
     # The first pages are on their way while the solver is imported; two threads that import at once hinder each other.
-    ahead = [asyncio.create_task(client.project(r.name)) for r in request.pypi if not (r.url or r.index)]
+    ahead = [asyncio.create_task(client.project(name)) for name in sorted(_plain_names(request))]
     if ahead:
         await asyncio.wait(ahead, timeout=_UNDER_WAY)
     await asyncio.to_thread(preload)
@@ -213,6 +213,11 @@ async def _solve(
             task.cancel()
         await asyncio.gather(*ahead, return_exceptions=True)
         one.reporter.finish("solve")
+
+
+def _plain_names(request: Request) -> set[str]:
+    """Return the projects that any index may serve."""
+    return {r.name for r in request.pypi} - {r.name for r in request.pypi if r.url or r.index}
 
 
 async def _lock_of(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dataloader.inputs.joined import title
 from dataloader.inputs.model import PypiRequirement, Requirement, SystemRequirements
 
 
@@ -67,3 +68,15 @@ class Feature:
     """Axis -> version; the empty string means any version, ``none`` for cuda means CPU."""
     gpus: tuple[str, ...] = ()
     """GPU models or compute capabilities that must run it."""
+
+    def on(self, platforms: Sequence[str]) -> tuple[tuple[Requirement, ...], tuple[Requirement, ...]]:
+        """Return what the feature's own tables ask for on a platform, and what its [target] tables do.
+
+        As in pixi a target's line takes the place of the table's own of that name; ``platforms`` are the names of the
+        platform, most special first.
+        """
+        special: dict[str, Requirement] = {}
+        for platform in platforms:
+            for requirement in self.by_platform.get(platform, ()):
+                special.setdefault(title(requirement), requirement)
+        return tuple(r for r in self.requirements if title(r) not in special), tuple(special.values())

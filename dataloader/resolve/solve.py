@@ -227,9 +227,8 @@ class _Solver:
     def _ask(self, requirement: Requirement) -> None:
         knowledge = self._catalogue.knowledge
         assert knowledge is not None
-        if requirement.specifier.startswith("==") and "," not in requirement.specifier:
-            pin = requirement.specifier.lstrip("=").strip()
-            knowledge.pinned[requirement.name] |= {pin}
+        pins = (clause for clause in requirement.specifier.split(",") if clause.startswith("=="))
+        knowledge.pinned[requirement.name] |= {pin.lstrip("=").strip() for pin in pins}
         if not requirement.constraint:
             knowledge.ask(requirement.name, requirement.specifier, requirement.extras)
 

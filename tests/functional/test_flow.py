@@ -370,3 +370,24 @@ def test_verify_speaks_every_format_and_reads_wheels(desk: Desk) -> None:
     assert "::warning" in desk.run("verify", "-p", "env", "--format", "github").stdout
     (wheel,) = desk.index.folder.glob("lib-2.0-*.whl")
     assert desk.json("verify", str(wheel))["findings"] == []
+
+
+def test_every_requirement_of_a_command_binds_and_the_manifest_remembers_them_as_one(desk: Desk) -> None:
+    (desk.here / "base.txt").write_text("lib<2\n")
+    (desk.here / "names.txt").write_text("-r base.txt\nlib\n")
+    desk.ok("lock", "-r", "names.txt", "lib")
+    assert "lib-1.0" in desk.lock.read_text()
+
+    desk.ok("init")
+    desk.ok("install", "lib<2", "lib>=1")
+    assert 'lib = "<2,>=1"' in (desk.here / "dataloader.toml").read_text()
+    assert desk.json("sync", "--locked")["changed"] is False
+
+    done = desk.run("install", "lib>1")
+    assert "lib: >1 (the command line) takes the place of <2,>=1 (dataloader.toml:" in done.stderr
+
+
+def test_what_cannot_hold_together_is_told_with_every_place(desk: Desk) -> None:
+    (desk.here / "base.txt").write_text("# first\nlib<2\n")
+    error = desk.fails(1, "no-matching-version", "lock", "-r", "base.txt", "lib>1")
+    assert "base.txt:2 (<2) and the command line (>1)" in error["message"]
