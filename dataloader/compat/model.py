@@ -33,6 +33,9 @@ class Bound:
     unlike: str = ""
     """Regular expression of local version labels (``cu12torch2.4cxx11abifalse``) that are not within; empty: none."""
 
+    def __str__(self) -> str:
+        return f"{self.package}{self.specifier}"
+
     def leaves_out(self, version: str) -> bool:
         """Say whether a version's local label puts it outside, whatever ``specifier`` says."""
         return bool(self.unlike) and re.fullmatch(self.unlike, version.partition("+")[2]) is not None

@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 
 from dataloader.base.errors import ResolutionFailure
+from dataloader.resolve.conflict import find_conflict
 from dataloader.resolve.model import Problem, Requirement
-from dataloader.resolve.records import IMPOSSIBLE
 from dataloader.resolve.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-    from dataloader.compat.model import Rule
-    from dataloader.resolve.offer import Catalogue
+    from dataloader.resolve.offer import Catalogue, Offer
     from dataloader.resolve.projects import Project
     from dataloader.resolve.rattler import Unsolvable
 
-_OUR_NUMBERS = re.compile(r"\[build_number=\"?[<>=]+1000000\"?\]|,?\s*build_number=\"?[<>=]+1000000\"?")
 _SHOWN = 6
 """Versions and file names shown in a message."""
 
 
-def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue) -> ResolutionFailure:
-    """Name what is at fault: first the plain faults of single requirements, then the conflict as the solver sees it."""
+async def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue, offer: Offer) -> ResolutionFailure:
+    """Name what is at fault: first the plain faults of single requirements, then the smallest conflict there is."""
     asked = [*problem.requirements, *_as_requirements(problem)]
     for requirement in asked:
+        if requirement.marker:
+            continue  # where it holds is part of the conflict
         plain = _plain_fault(requirement, problem, catalogue)
         if plain is not None:
             return plain
-    lines = [_readable(line) for line in failure.explanation.splitlines() if line.strip()]
-    rules = [
-        f"rule {rule.id}: {rule.why}" for rule in problem.rules if _took_part(failure.explanation, rule, catalogue)
-    ]
+    conflict = await find_conflict(failure, problem, catalogue, offer)
+    rules = {rule.id: rule.why for rule in problem.rules if rule.id in conflict.rules}
     return ResolutionFailure(
         "no set of packages meets all requirements",
         code="no-solution",
         causes=(
-            *lines,
-            *dict.fromkeys(rules),
-            *_missing_wheels(failure.explanation, catalogue),
-            *_passed_over(failure.explanation, problem, catalogue),
+            *conflict.lines,
+            *(f"rule {rule}: {why}" for rule, why in rules.items()),
+            *_missing_wheels(conflict.names, catalogue),
+            *_passed_over(conflict.names, problem, catalogue),
         ),
         suggestions=("loosen or drop one of the requirements named above",),
     )
@@ -142,24 +139,22 @@ def _where_built(name: str, problem: Problem) -> str:
     return f"building from source is not done yet; its wheels for this stack: {option}{place}"
 
 
-def _missing_wheels(explanation: str, catalogue: Catalogue) -> list[str]:
+def _missing_wheels(names: Collection[str], catalogue: Catalogue) -> list[str]:
     """Say of the projects in a conflict which versions fell away because they have no wheel that fits."""
     knowledge = catalogue.knowledge
     found = []
     for name, project in sorted(knowledge.projects.items() if knowledge else ()):
-        if not project.unusable or not _names(explanation, catalogue.identity(name)):
+        if not project.unusable or catalogue.identity(name) not in names:
             continue
         newest = project.wheels[0].version if project.wheels else None
         newer = [v for v in project.unusable if newest is None or (parse_version(v) or newest) > newest]
         if newer:
             kind = "source archives only" if set(newer) <= project.sdist_only else "no wheel for this Python and libc"
             found.append(f"{name} {_some(newer)}: {kind}")
-        elif not project.wheels:
-            found.append(f"{name}: no index knows it")
     return found
 
 
-def _passed_over(explanation: str, problem: Problem, catalogue: Catalogue) -> list[str]:
+def _passed_over(names: Collection[str], problem: Problem, catalogue: Catalogue) -> list[str]:
     """Say of the projects in a conflict which wheels cannot be used, and which versions are too new for the date."""
     knowledge = catalogue.knowledge
     if knowledge is None:
@@ -167,30 +162,12 @@ def _passed_over(explanation: str, problem: Problem, catalogue: Catalogue) -> li
     found = [
         f"{file.filename} was passed over: {why}"
         for file, why in knowledge.reader.broken.values()
-        if _names(explanation, catalogue.identity(file.name))
+        if catalogue.identity(file.name) in names
     ]
     for name, project in sorted(knowledge.projects.items()):
-        if project.late and _names(explanation, catalogue.identity(name)):
+        if project.late and catalogue.identity(name) in names:
             found.append(f"{name} {_some(list(project.late))}: published at {problem.exclude_newer} or later")
     return found
-
-
-def _took_part(explanation: str, rule: Rule, catalogue: Catalogue) -> bool:
-    """Say whether a conflict names what triggers a rule and something that the rule bounds."""
-    bounded = any(_names(explanation, catalogue.identity(bound.package)) for bound in rule.then)
-    if rule.when is None or not bounded:
-        return bounded
-    version = rule.when.specifier.removeprefix("==")
-    of_it = not rule.when.sha256 or _names(explanation, version)  # each version may have its own: those named count
-    return of_it and _names(explanation, catalogue.identity(rule.when.package))
-
-
-def _names(explanation: str, package: str) -> bool:
-    return re.search(rf"(?<![\w.-]){re.escape(package)}(?![\w.-])", explanation) is not None
-
-
-def _readable(line: str) -> str:
-    return _OUR_NUMBERS.sub("", line.replace(IMPOSSIBLE, "(no version that fits)"))
 
 
 def _some(items: list[str]) -> str:

@@ -269,6 +269,10 @@ class Catalogue:
             constrains=(*spec.constrains, *constrains),
         )
 
+    def specs_of(self, rule: Rule) -> list[str]:
+        """Return what a rule writes into the records that it binds."""
+        return [self.bound(bound) for bound in rule.then]
+
     def _texts(self, fired: Sequence[Rule]) -> tuple[list[str], list[str]]:
         depends = [self.bound(b) for rule in fired if rule.requires for b in rule.then]
         constrains = [self.bound(b) for rule in fired if not rule.requires for b in rule.then]

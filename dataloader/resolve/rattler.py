@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rattler
-from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
+from rattler.exceptions import GatewayError, InvalidMatchSpecError
 
 from dataloader.base.errors import IndexUnavailable, ManifestError
 from dataloader.base.reporter import Reporter
@@ -31,13 +32,35 @@ if TYPE_CHECKING:
 OURS = "https://dataloader.invalid/"
 """Channel of the records that we answer for."""
 
+ASKED, CAN, CANNOT = "dataloader.asked", "1", "0"
+"""A package with two versions, which every solve must choose from: requirements bind only beside ``CAN``.
+
+So every problem has a solution, and rattler never writes an explanation of its own: that can be a string without end,
+or a panic (py-rattler 0.28), and it is made whenever a solve fails, wanted or not. ``CANNOT`` is chosen only where
+``CAN`` is refuted.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the solver is asked, besides what channels have."""
+
+    specs: tuple[str, ...]
+    """What must be present."""
+    constraints: tuple[str, ...]
+    """What is limited, if something brings it in."""
+    owned: Mapping[str, Sequence[rattler.RepoDataRecord]]
+    """The records that we answer for, by name."""
+    exclude_newer: dt.datetime | None
+    """Records of channels with a later timestamp do not exist."""
+
 
 class Unsolvable(Exception):
     """The solver found no solution."""
 
-    def __init__(self, explanation: str, reached: frozenset[str]) -> None:
-        super().__init__(explanation)
-        self.explanation = explanation
+    def __init__(self, question: Question, reached: frozenset[str]) -> None:
+        super().__init__("no solution")
+        self.question = question
         self.reached = reached
         """Every name that the closure of the problem came to."""
 
@@ -128,6 +151,22 @@ class Channels:
     ) -> Sequence[list[rattler.RepoDataRecord]]:
         return await gateway.query([channel], self.platforms, [spec], recursive=False)
 
+    def virtual_records(self) -> list[rattler.RepoDataRecord]:
+        """Return the target's virtual packages in the shape of records."""
+        return [
+            own_record(
+                RecordSpec(
+                    name=package.name.normalized,
+                    version=str(package.version),
+                    build=str(package.build_string),
+                    build_number=0,
+                    depends=(),
+                    extra_depends={},
+                )
+            )
+            for package in self._virtual
+        ]
+
     async def solve(
         self,
         specs: Iterable[str],
@@ -144,30 +183,56 @@ class Channels:
             Unsolvable: there is no solution.
             IndexUnavailable: a channel did not answer.
         """
-        source = OwnSource(owned)
+        source, answers = OwnSource(owned), _answers()
         cutoff = dt.datetime.fromisoformat(exclude_newer.replace("Z", "+00:00")) if exclude_newer else None
+        question = Question(
+            specs=tuple(specs), constraints=tuple(constraints), owned=owned, exclude_newer=_in_utc(cutoff)
+        )
         try:
             chosen = await self._gateways.ask(
                 lambda gateway: rattler.solve(
                     # asked for each name of the closure in each subdir: with nothing to answer it is better not asked
                     sources=[source, *self._sources] if owned else self._sources,
-                    specs=[rattler.MatchSpec(spec) for spec in specs],
-                    constraints=[rattler.MatchSpec(spec) for spec in constraints],
+                    specs=[rattler.MatchSpec(ASKED), *(_if_met(parse_match_spec(spec)) for spec in question.specs)],
+                    constraints=[parse_match_spec(spec) for spec in question.constraints],
                     gateway=gateway,
                     platforms=self.platforms,
                     virtual_packages=self._virtual,
-                    locked_packages=list(preferred),
+                    locked_packages=[*preferred, *answers],
                     channel_priority=rattler.ChannelPriority.Strict,
                     strategy=strategy,  # type: ignore[arg-type]
-                    exclude_newer=cutoff.astimezone(dt.timezone.utc) if cutoff else None,
+                    exclude_newer=question.exclude_newer,
                     timestamp_policy="allow-missing",
                 )
             )
-        except SolverError as error:
-            raise Unsolvable(str(error), frozenset(source.reached)) from error
         except GatewayError as error:
             raise unavailable(error, ", ".join(self.urls)) from error
-        return chosen
+        if not any(record.url == answers[-1].url for record in chosen):
+            raise Unsolvable(question, frozenset(source.reached))
+        return [record for record in chosen if record.name.normalized != ASKED]
+
+
+def _answers() -> list[rattler.RepoDataRecord]:
+    """Return the two answers to whether what is asked can be met; of a locked package the last is preferred."""
+    return [
+        own_record(
+            RecordSpec(name=ASKED, version=version, build="0", build_number=0, depends=(), extra_depends={}),
+        )
+        for version in (CANNOT, CAN)
+    ]
+
+
+def _if_met(spec: rattler.MatchSpec) -> rattler.MatchSpec:
+    """Return a requirement that binds only where what is asked can be met."""
+    condition = f"({spec.condition}) and {ASKED} =={CAN}" if spec.condition else f"{ASKED} =={CAN}"
+    text = str(spec)
+    return rattler.MatchSpec(
+        f"{text[:-1]},when='{condition}']" if text.endswith("]") else f"{text}[when='{condition}']"
+    )
+
+
+def _in_utc(moment: dt.datetime | None) -> dt.datetime | None:
+    return moment.astimezone(dt.timezone.utc) if moment else None
 
 
 def parse_match_spec(text: str) -> rattler.MatchSpec:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import dataclass
 
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.offer import Catalogue
 from dataloader.resolve.projects import PYPI_BUILD_NUMBER
 from dataloader.resolve.rattler import parse_match_spec
 from dataloader.resolve.records import IMPOSSIBLE, match_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One spec of the root, and what to say of it."""
+
+    spec: str
+    said: str
+    """Who asked for what, in their own words; empty where there is nothing to say."""
+    rule: str = ""
+    """The rule that it comes from."""
 
 
 class Root:
@@ -18,33 +30,51 @@ class Root:
         self._problem, self._catalogue = problem, catalogue
 
     def specs(self, *, conda_only: bool = False, owned: Container[str] = ()) -> list[str]:
+        """Return what must be present as match specs (see :meth:`asked`)."""
+        return [one.spec for one in self.asked(conda_only=conda_only, owned=owned)]
+
+    def constraints(self) -> list[str]:
+        """Return what is limited, if something brings it in, as match specs."""
+        return [one.spec for one in self.limits()]
+
+    def asked(self, *, conda_only: bool = False, owned: Container[str] = ()) -> list[Asked]:
         """Return what must be present; with ``conda_only`` without what PyPI must provide.
 
         A match spec of a package that we answer for ourselves (``owned``) loses its channel: only records of that
         channel are offered then.
         """
         catalogue, problem = self._catalogue, self._problem
-        bounds = [*problem.needs.requirements, *(b for r in catalogue.book.always if r.requires for b in r.then)]
-        specs = [_conda_spec(text, owned) for text in problem.conda_specs]
+        asked = [Asked(_conda_spec(text, owned), f"conda:{text} is asked for") for text in problem.conda_specs]
+        bounds = [(bound, "") for bound in problem.needs.requirements]
+        bounds += [(bound, rule.id) for rule in catalogue.book.always if rule.requires for bound in rule.then]
         if conda_only:
-            bounds = [b for b in bounds if b.world != "pypi" and catalogue.conda_records(b.package)]
-        specs += [catalogue.bound(bound) for bound in bounds]
+            bounds = [(b, rule) for b, rule in bounds if b.world != "pypi" and catalogue.conda_records(b.package)]
+        asked += [Asked(catalogue.bound(b), f"{b} belongs to the chosen stack", rule) for b, rule in bounds]
         pythons = catalogue.pythons
         if pythons.all and (problem.requirements or problem.needs.requirements or problem.python):
             # the admitted Pythons are listed: "every known one" would be spelled as any at all
             listed = "|".join(f"=={version}" for version in pythons.space.versions) if problem.python else "*"
-            specs.append(match_spec(pythons.name, version=listed))
+            said = f"Python {problem.python} is asked for, or all that the stack supports" if problem.python else ""
+            asked.append(Asked(match_spec(pythons.name, version=listed), said))
         if not conda_only:
-            asked = [r for r in problem.requirements if not r.constraint]
-            specs += [spec for r in asked if (spec := self.requirement(r)) is not None]
-        return specs
+            asked += self._spelled(constraint=False)
+        return asked
 
-    def constraints(self) -> list[str]:
+    def limits(self) -> list[Asked]:
         """Return what is limited, if something brings it in."""
         catalogue = self._catalogue
-        limits = [catalogue.bound(b) for r in catalogue.book.always if not r.requires for b in r.then]
-        limited = [r for r in self._problem.requirements if r.constraint]
-        return limits + [spec for r in limited if (spec := self.requirement(r)) is not None]
+        rules = [r for r in catalogue.book.always if not r.requires]
+        limits = [Asked(catalogue.bound(b), f"{b} is all that can be had", r.id) for r in rules for b in r.then]
+        return limits + self._spelled(constraint=True)
+
+    def _spelled(self, *, constraint: bool) -> list[Asked]:
+        requirements = [r for r in self._problem.requirements if r.constraint == constraint]
+        how = "is the limit set" if constraint else "is asked for"
+        return [
+            Asked(spec, f"{one} {how} by {one.origin}")
+            for one in requirements
+            if (spec := self.requirement(one)) is not None
+        ]
 
     def requirement(self, requirement: Requirement) -> str | None:
         """Return the match spec of a requirement; ``None`` when its marker holds on no Python."""

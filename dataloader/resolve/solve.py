@@ -91,6 +91,8 @@ class _Solver:
         self._base_offer = Offer()
         self._mixing = False
         self._failure: Unsolvable | None = None
+        """How the last step failed: it admitted the most, so what contradicts there does so everywhere."""
+        self._offered = Offer()
 
     @classmethod
     async def create(cls, problem: Problem, index: Index | None, channels: Channels, reporter: Reporter) -> _Solver:
@@ -129,8 +131,8 @@ class _Solver:
             try:
                 answer = await self._rounds_until_known()
             except Unsolvable as error:
-                self._failure = self._failure or error
-                self._reporter.debug(f"no solution: {error.explanation}")
+                self._failure = error
+                self._reporter.debug(f"no solution in round {self._rounds}")
                 continue
             if fallback is not None:
                 return self._finish(self._better(fallback, answer))
@@ -141,7 +143,7 @@ class _Solver:
         if fallback is not None:
             return self._finish(fallback)
         assert self._failure is not None
-        raise explain(self._failure, self._problem, self._catalogue)
+        raise await explain(self._failure, self._problem, self._catalogue, self._offered)
 
     # -- the steps
 
@@ -173,7 +175,7 @@ class _Solver:
                 exclude_newer=self._problem.exclude_newer,
             )
         except Unsolvable as error:
-            self._reporter.debug(f"the conda part alone has no solution: {error}")
+            self._reporter.debug(f"the conda part alone has no solution (of {len(error.reached)} names)")
         self._conda_names = frozenset(r.name.normalized for r in self._base)
 
     async def _preferred(self) -> bool:
@@ -317,7 +319,7 @@ class _Solver:
     async def _solve(self) -> Answer:
         catalogue, knowledge = self._catalogue, self._catalogue.knowledge
         wheels_of: Iterable[str] = knowledge.projects if knowledge is not None else ()
-        offer = catalogue.offer(wheels_of, self._from_conda())
+        self._offered = offer = catalogue.offer(wheels_of, self._from_conda())
         records = await catalogue.channels.solve(
             self._root.specs(owned=offer.records),
             offer.records,

@@ -1,0 +1,225 @@
+"""Why there is no solution: the smallest set of requirements, dependencies and rules that contradict each other.
+
+Found by deletion: each that stays is needed, and together they leave nothing to choose. Where that takes too long, at
+least the requirements are told without which the rest can be met, or those that are left when the time is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dataloader.resolve.nogoods import GaveUp, Nogood, Refuter, smallest
+from dataloader.resolve.rattler import Unsolvable
+from dataloader.resolve.records import parse_dependency
+from dataloader.resolve.root import Asked as RootSpec
+from dataloader.resolve.root import Root
+from dataloader.resolve.universe import Asked, ByRule, Needs, Universe
+
+if TYPE_CHECKING:
+    import rattler
+
+    from dataloader.resolve.model import Problem
+    from dataloader.resolve.offer import Catalogue, Offer
+
+SECONDS = 5.0
+"""How long a proof is looked for, and again how long it is made smaller."""
+_SHOWN = 4
+"""Versions shown in a line, and lines for one dependency."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """A conflict in words."""
+
+    lines: tuple[str, ...]
+    rules: frozenset[str]
+    """Ids of the rules that take part."""
+    names: frozenset[str]
+    """The packages that take part, as the solver calls them."""
+
+
+async def find_conflict(failure: Unsolvable, problem: Problem, catalogue: Catalogue, offer: Offer) -> Conflict:
+    """Say what contradicts in a question that has no solution."""
+    universe = Universe(failure.question, catalogue.channels, _rule_of(catalogue, offer))
+    root = Root(problem, catalogue)
+    asked = {one.spec: one for one in (*root.asked(owned=failure.question.owned), *root.limits())}
+    words = _Words(universe, catalogue, offer, asked)
+    until = time.monotonic() + SECONDS
+    try:
+        facts = await Refuter(universe.size, universe.facts, until=until).refute(await universe.root())
+    except GaveUp:
+        facts = None
+    if facts is None:
+        return words.of_requirements(await _needed(failure, problem, catalogue))
+    core = await smallest(facts, universe.size, _taken_away, until=time.monotonic() + SECONDS)
+    return words.of(core)
+
+
+def _taken_away(cause: Hashable) -> tuple[int, str]:
+    """Order causes by what is tried to do without first: what nobody asked for in so many words."""
+    rank = 0 if isinstance(cause, ByRule) else 2 if isinstance(cause, Asked) else 1
+    return (rank, repr(cause))
+
+
+async def _needed(failure: Unsolvable, problem: Problem, catalogue: Catalogue) -> list[str]:
+    """Return the specs of a question that are needed for the conflict, as far as time allows."""
+    question = failure.question
+    kept = list(question.specs)
+    until = time.monotonic() + SECONDS
+    for spec in question.specs:
+        if time.monotonic() > until:
+            break
+        fewer = [one for one in kept if one != spec]
+        try:
+            await catalogue.channels.solve(
+                fewer, question.owned, constraints=question.constraints, exclude_newer=problem.exclude_newer
+            )
+        except Unsolvable:
+            kept = fewer
+    return kept
+
+
+def _rule_of(catalogue: Catalogue, offer: Offer) -> Callable[[str, str], str | None]:
+    """Return what says of a record's spec which rule put it there."""
+    texts: dict[str, dict[str, str]] = {}
+
+    def rule_of(url: str, text: str) -> str | None:
+        if url not in offer.fired:
+            return None
+        if url not in texts:
+            texts[url] = {spec: rule.id for rule in offer.fired[url] for spec in catalogue.specs_of(rule)}
+            own = offer.conda[url].depends if url in offer.conda else ()
+            texts[url] = {spec: rule for spec, rule in texts[url].items() if spec not in own}
+        return texts[url].get(text)
+
+    return rule_of
+
+
+class _Words:
+    """Says facts of a universe in the words of those who made them."""
+
+    def __init__(self, universe: Universe, catalogue: Catalogue, offer: Offer, asked: dict[str, RootSpec]) -> None:
+        self._universe, self._catalogue, self._offer, self._asked = universe, catalogue, offer, asked
+
+    def of(self, core: Sequence[Nogood]) -> Conflict:
+        """Say a whole conflict: what is asked for, what that needs, and what there is not."""
+        by_cause: dict[Hashable, list[Nogood]] = {}
+        for fact in core:
+            by_cause.setdefault(fact.cause, []).append(fact)
+        asked = [cause for cause in by_cause if isinstance(cause, Asked)]
+        lines = [said for cause in asked if (said := self._said(cause))]
+        for cause in _in_order(by_cause):
+            lines += self._needs(cause, by_cause[cause])
+        lines += self._missing(core)
+        rules = {cause.rule for cause in by_cause if isinstance(cause, ByRule)}
+        rules |= {self._asked[cause.text].rule for cause in asked if cause.text in self._asked}
+        names = frozenset(name for fact in core for name in fact.terms)
+        return Conflict(lines=tuple(dict.fromkeys(lines)), rules=frozenset(rules), names=names)
+
+    def of_requirements(self, specs: Iterable[str]) -> Conflict:
+        """Say which requirements cannot be met together, where that is all that is known."""
+        causes = [Asked(spec) for spec in specs]
+        return Conflict(
+            lines=tuple(said for cause in causes if (said := self._said(cause))),
+            rules=frozenset(self._asked[cause.text].rule for cause in causes if cause.text in self._asked),
+            names=frozenset(),
+        )
+
+    def _said(self, cause: Asked) -> str:
+        return self._asked[cause.text].said if cause.text in self._asked else cause.text
+
+    def _needs(self, cause: Needs, facts: Sequence[Nogood]) -> list[str]:
+        """Say what the candidates that these facts are about need of another package."""
+        holders = 0
+        for fact in facts:
+            holders |= fact.terms.get(cause.package, 0)
+        versions: dict[str, list[str]] = {}
+        for record in self._universe.chosen(cause.package, holders):
+            for text in self._texts(record, cause):
+                known = versions.setdefault(text, [])
+                if str(record.version) not in known:
+                    known.append(str(record.version))
+        name = self._name(cause.package) + (f"[{cause.extra}]" if cause.extra else "")
+        found = []
+        for text, of in list(versions.items())[:_SHOWN]:
+            shown = ", ".join(of[:_SHOWN]) + (f" and {len(of) - _SHOWN} more" if len(of) > _SHOWN else "")
+            found.append(f"{name} {shown} {text}")
+        left = len(versions) - _SHOWN
+        return [*found, f"{name}: other versions likewise, in {left} more ways"] if left > 0 else found
+
+    def _texts(self, record: rattler.RepoDataRecord, cause: Needs) -> list[str]:
+        wheel = self._offer.wheels.get(record.url)
+        if wheel is None:
+            return [f"requires {text}" for text in self._of_record(record, cause)]
+        if cause.other == "python":
+            minors = sorted({v.rpartition(".")[0] for v in wheel.pythons}, key=lambda v: int(v.split(".")[1]))
+            return [f"has a wheel for Python {', '.join(minors)}"]
+        if cause.other.startswith("__"):
+            return [f"needs {text.lstrip('_')}" for text in self._of_record(record, cause)]
+        knowledge = self._catalogue.knowledge
+        metadata = knowledge.presumed(wheel) if knowledge else None
+        found = []
+        for text in metadata.requires_dist if metadata else ():
+            dependency = parse_dependency(text)
+            if dependency and self._catalogue.identity(dependency.name) == cause.other:
+                extras = f"[{','.join(dependency.extras)}]" if dependency.extras else ""
+                marker = f" ; {dependency.marker}" if "python" in dependency.marker else ""
+                found.append(f"requires {dependency.name}{extras}{dependency.specifier}{marker}")
+        return found
+
+    def _of_record(self, record: rattler.RepoDataRecord, cause: Needs) -> list[str]:
+        texts = record.constrains if cause.limit else record.depends
+        if cause.extra:
+            texts = list(record.extra_depends.get(cause.extra, ()))
+        return [text for text in texts if cause.other in (text, text.partition("[")[0].split(" ")[0])]
+
+    def _missing(self, core: Sequence[Nogood]) -> list[str]:
+        """Say of what is required and nothing meets what there is instead."""
+        found = []
+        for fact in core:
+            wanted = _wanted(fact)
+            if wanted is None or not fact.terms.get(wanted, 0) & 1:
+                continue
+            every = self._universe.candidates(wanted)
+            if fact.terms[wanted] != (2 << len(every)) - 1:
+                continue
+            versions = list(dict.fromkeys(str(r.version) for r in every))
+            if wanted.startswith("__"):
+                name = wanted.lstrip("_")
+                found.append(f"the target has {name} {_some(versions)}" if versions else f"the target has no {name}")
+                continue
+            there = f"the versions there are: {_some(versions)}" if versions else "no channel and no index has it"
+            found.append(f"{self._name(wanted)}: {there}")
+        return found
+
+    def _name(self, identity: str) -> str:
+        return identity.removeprefix("pypi.")
+
+
+def _wanted(fact: Nogood) -> str | None:
+    """Return the package that a fact is about: the one it wants or limits."""
+    if isinstance(fact.cause, Needs):
+        return fact.cause.other
+    return list(fact.terms)[-1]
+
+
+def _in_order(causes: Collection[Hashable]) -> list[Needs]:
+    """Return dependencies from what is asked for downwards."""
+    left = sorted(cause for cause in causes if isinstance(cause, Needs))
+    needed = {cause.other for cause in left}
+    reached = {cause.package for cause in left} - needed
+    ordered: list[Needs] = []
+    while left:
+        now = [cause for cause in left if cause.package in reached] or left[:1]
+        ordered += now
+        reached |= {cause.other for cause in now} | {cause.package for cause in now}
+        left = [cause for cause in left if cause not in now]
+    return ordered
+
+
+def _some(items: Sequence[str], shown: int = 6) -> str:
+    more = len(items) - shown
+    return ", ".join(items[:shown]) + (f" and {more} more" if more > 0 else "")
