@@ -16,11 +16,11 @@ import rattler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataloader.machine.target import Target
 from dataloader.resolve.nogoods import Refuter, smallest
 from dataloader.resolve.rattler import Channels, Unsolvable, own_record
 from dataloader.resolve.records import RecordSpec
 from dataloader.resolve.universe import Asked, Universe
-from dataloader.target import Target
 
 NAMES = ("python", "a", "b", "c", "d")
 
