@@ -6,27 +6,11 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from dataloader.elf.definitions import Asked, Definitions
 from dataloader.elf.image import (
-    DT_GNU_HASH,
-    DT_HASH,
-    DT_JMPREL,
-    DT_PLTREL,
-    DT_PLTRELSZ,
-    DT_REL,
-    DT_RELA,
-    DT_RELASZ,
-    DT_RELSZ,
-    DT_SYMTAB,
-    DT_VERDEF,
-    DT_VERDEFNUM,
-    DT_VERNEED,
-    DT_VERNEEDNUM,
-    DT_VERSYM,
     SHN_ABS,
-    SHT_DYNSYM,
     STB_LOCAL,
     STB_WEAK,
     STT_TLS,
@@ -37,6 +21,8 @@ from dataloader.elf.image import (
     read_words,
 )
 
+DT_RELA: Final = 7
+"""The value that DT_PLTREL has for relocations with addends."""
 _MAX_CHAIN: Final = 1 << 16
 _MAX_NAMES: Final = 256 << 20
 """Bytes of names taken from one table: rows of a hostile file may all begin within one long string."""
@@ -56,58 +42,60 @@ def read_version_needs(reader: Reader) -> tuple[tuple[VersionNeed, ...], dict[in
     """Version needs, and version index -> name for the symbols that use them."""
     needs: list[VersionNeed] = []
     names: dict[int, bytes] = {}
-    address = reader.dynamic.get(DT_VERNEED)
+    address = reader.dynamic.get("DT_VERNEED")
     if address is None:
         return (), names
     at = reader.offset_of(address)
-    for _ in range(min(reader.dynamic.get(DT_VERNEEDNUM, 0), MAX_VERSIONS)):
-        _, count, file, aux, following = reader.unpack("HHIII", at)
-        file_name = reader.text(file)
-        aux_at = at + aux
-        for _ in range(count):
-            _, flags, index, name, aux_following = reader.unpack("IHHII", aux_at)
-            names[index & 0x7FFF] = reader.name(name)
-            needs.append(VersionNeed(file=file_name, version=reader.text(name), weak=bool(flags & VER_FLG_WEAK)))
+    records = reader.structures
+    for _ in range(min(reader.dynamic.get("DT_VERNEEDNUM", 0), MAX_VERSIONS)):
+        need = reader.record(records.Elf_Verneed, at)
+        file_name = reader.text(need.vn_file)
+        aux_at = at + need.vn_aux
+        for _ in range(need.vn_cnt):
+            aux = reader.record(records.Elf_Vernaux, aux_at)
+            names[aux.vna_other & 0x7FFF] = reader.name(aux.vna_name)
+            weak = bool(aux.vna_flags & VER_FLG_WEAK)
+            needs.append(VersionNeed(file=file_name, version=reader.text(aux.vna_name), weak=weak))
             if len(needs) > MAX_VERSIONS:
                 raise MalformedElf("too many version needs")
-            if not aux_following:
+            if not aux.vna_next:
                 break
-            aux_at += aux_following
-        if not following:
+            aux_at += aux.vna_next
+        if not need.vn_next:
             break
-        at += following
+        at += need.vn_next
     return tuple(needs), names
 
 
 def read_version_definitions(reader: Reader, names: dict[int, bytes]) -> tuple[str, ...] | None:
     """Versions offered; adds their indexes to ``names``. The base definition's name matches no reference."""
-    address = reader.dynamic.get(DT_VERDEF)
+    address = reader.dynamic.get("DT_VERDEF")
     if address is None:
         return None
     found: list[str] = []
     at = reader.offset_of(address)
-    for _ in range(min(reader.dynamic.get(DT_VERDEFNUM, 0), MAX_VERSIONS)):
-        _, flags, index, _, _, aux, following = reader.unpack("HHHHIII", at)
-        if not flags & VER_FLG_BASE:
-            (name, _) = reader.unpack("II", at + aux)
-            names[index & 0x7FFF] = reader.name(name)
+    for _ in range(min(reader.dynamic.get("DT_VERDEFNUM", 0), MAX_VERSIONS)):
+        definition = reader.record(reader.structures.Elf_Verdef, at)
+        if not definition.vd_flags & VER_FLG_BASE:
+            name = reader.record(reader.structures.Elf_Verdaux, at + definition.vd_aux).vda_name
+            names[definition.vd_ndx & 0x7FFF] = reader.name(name)
             found.append(reader.text(name))
-        if not following:
+        if not definition.vd_next:
             break
-        at += following
+        at += definition.vd_next
     return tuple(found)
 
 
-def _symbol_count(reader: Reader, sections: Sequence[tuple[int, ...]]) -> int:
+def _symbol_count(reader: Reader, sections: Sequence[Any]) -> int:
     """Entries of the dynamic symbol table: by its section, else by its hash tables, else by what relocations name."""
     entry = 24 if reader.layout.bits == 64 else 16
     for section in sections:
-        if section[1] == SHT_DYNSYM and section[3] == reader.dynamic[DT_SYMTAB]:
-            return section[5] // entry
-    if DT_HASH in reader.dynamic:
-        return reader.unpack("II", reader.offset_of(reader.dynamic[DT_HASH]))[1]
+        if section.sh_type == "SHT_DYNSYM" and section.sh_addr == reader.dynamic["DT_SYMTAB"]:
+            return int(section.sh_size // entry)
+    if "DT_HASH" in reader.dynamic:
+        return reader.unpack("II", reader.offset_of(reader.dynamic["DT_HASH"]))[1]
     count = 0
-    if DT_GNU_HASH in reader.dynamic:
+    if "DT_GNU_HASH" in reader.dynamic:
         first, chains = _gnu_hash_table(reader)
         count = first + len(chains)
     return max(count, max(relocated_symbols(reader), default=0) + 1)
@@ -115,7 +103,7 @@ def _symbol_count(reader: Reader, sections: Sequence[tuple[int, ...]]) -> int:
 
 def _gnu_hash_table(reader: Reader) -> tuple[int, array[int]]:
     """The first symbol of the GNU hash table, and the hashes of it and all that follow, but for their lowest bits."""
-    at = reader.offset_of(reader.dynamic[DT_GNU_HASH])
+    at = reader.offset_of(reader.dynamic["DT_GNU_HASH"])
     buckets, first, bloom, _ = reader.unpack("IIII", at)
     table = at + 16 + bloom * (reader.layout.bits // 8)
     chains = table + 4 * buckets
@@ -133,9 +121,9 @@ def relocated_symbols(reader: Reader) -> set[int]:
     """Indexes of the symbols that relocations refer to. A symbol that none refers to is never looked up."""
     dynamic = reader.dynamic
     tables = [
-        (DT_RELA, DT_RELASZ, True),
-        (DT_REL, DT_RELSZ, False),
-        (DT_JMPREL, DT_PLTRELSZ, dynamic.get(DT_PLTREL, DT_RELA) == DT_RELA),
+        ("DT_RELA", "DT_RELASZ", True),
+        ("DT_REL", "DT_RELSZ", False),
+        ("DT_JMPREL", "DT_PLTRELSZ", dynamic.get("DT_PLTREL", DT_RELA) == DT_RELA),
     ]
     shift = 32 if reader.layout.bits == 64 else 8
     found: set[int] = set()
@@ -153,17 +141,17 @@ def relocated_symbols(reader: Reader) -> set[int]:
 class SymbolTable:
     """The dynamic symbols of an image: of 300,000 rows only those that matter are taken apart."""
 
-    def __init__(self, reader: Reader, sections: Sequence[tuple[int, ...]], versions: Mapping[int, bytes]) -> None:
+    def __init__(self, reader: Reader, sections: Sequence[Any], versions: Mapping[int, bytes]) -> None:
         """``sections``: the section header table; ``versions``: index -> name, of needs and definitions."""
         self._reader, self._versions = reader, versions
         self._bytes_left = _MAX_NAMES
-        self._count = _symbol_count(reader, sections) if DT_SYMTAB in reader.dynamic and reader.strings else 0
+        self._count = _symbol_count(reader, sections) if "DT_SYMTAB" in reader.dynamic and reader.strings else 0
         self._layout = _RowLayout(reader)
-        at = reader.offset_of(reader.dynamic[DT_SYMTAB]) if self._count else 0
+        at = reader.offset_of(reader.dynamic["DT_SYMTAB"]) if self._count else 0
         self._rows = reader.view(at, self._layout.size * self._count)
         self._indexes = array("H", bytes(2 * self._count))
-        if self._count and DT_VERSYM in reader.dynamic:
-            self._indexes = read_words(reader, reader.offset_of(reader.dynamic[DT_VERSYM]), 2 * self._count, "H")
+        if self._count and "DT_VERSYM" in reader.dynamic:
+            self._indexes = read_words(reader, reader.offset_of(reader.dynamic["DT_VERSYM"]), 2 * self._count, "H")
 
     def undefined(self) -> frozenset[bytes]:
         """``name`` or ``name@version`` of undefined symbols that are not weak."""
@@ -195,7 +183,7 @@ class SymbolTable:
         """What the file defines of the names asked for."""
         rows = self._named(self._defined(self._candidates(asked)))
         found = [(name, self._indexes[row]) for row, name in rows if name in asked.names]
-        if DT_VERDEF not in self._reader.dynamic:  # any reference finds them
+        if "DT_VERDEF" not in self._reader.dynamic:  # any reference finds them
             names = frozenset(name for name, _ in found)
             return Definitions(plain=names, base=names)
         labels = [(name, index, self._versions.get(index & 0x7FFF)) for name, index in found]
@@ -208,7 +196,7 @@ class SymbolTable:
     def _candidates(self, asked: Asked) -> Iterable[int]:
         """Rows whose hash is one of those asked for; all rows of a file that has no GNU hash table."""
         rows = range(self._count)
-        if DT_GNU_HASH not in self._reader.dynamic:
+        if "DT_GNU_HASH" not in self._reader.dynamic:
             return rows
         first, chains = _gnu_hash_table(self._reader)
         return compress(rows[first:], map(asked.hashes.__contains__, chains))

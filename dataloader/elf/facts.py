@@ -23,17 +23,7 @@ from dataloader.elf.gpucode import Bytes, GpuCode, read_gpu_code
 from dataloader.elf.image import (
     DF_1_PIE,
     DF_STATIC_TLS,
-    DT_AUXILIARY,
-    DT_FILTER,
-    DT_FLAGS,
-    DT_FLAGS_1,
-    DT_NEEDED,
-    DT_RPATH,
-    DT_RUNPATH,
-    DT_SONAME,
-    DT_SYMTAB,
     ET_DYN,
-    ET_EXEC,
     MACHINES,
     FileBytes,
     Reader,
@@ -44,6 +34,8 @@ from dataloader.elf.image import (
     read_segments,
 )
 
+_KINDS: Final = {"ET_REL": 1, "ET_EXEC": 2, "ET_DYN": ET_DYN, "ET_CORE": 4}
+"""e_type; of others nothing is known, which is 0 (ET_NONE)."""
 _MAX_SEARCH: Final = 1 << 30
 _MAX_MODULES: Final = 1 << 12
 _MODULE_INIT: Final = re.compile(rb"PyInitU?_[^\0]{1,255}")
@@ -112,6 +104,13 @@ def _numpy_api(data: Bytes, rodata: tuple[int, int], undefined: frozenset[bytes]
     return 1 if data.find(_ABI_CHECK, start, end) >= 0 else 0
 
 
+def _machine(name: str | int) -> str:
+    """What ``uname -m`` would call it; pyelftools' name or number of one that Python packages are not made for."""
+    if isinstance(name, int):
+        return f"machine-{name}"
+    return MACHINES.get(name) or name.removeprefix("EM_").lower()
+
+
 def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
     """Facts of an ELF image, and its undefined symbols that are not weak: ``name`` or ``name@version``.
 
@@ -121,14 +120,14 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
     reader = Reader(data)
     header = read_header(reader)
     segments = read_segments(reader, header)
-    machine = MACHINES.get(header.machine, f"machine-{header.machine}")
+    machine, kind = _machine(header.e_machine), _KINDS.get(header.e_type, 0)
     little_endian = reader.layout.order == "<"
-    if segments.truncated or segments.dynamic is None or header.type not in (ET_EXEC, ET_DYN):
+    if segments.truncated or segments.dynamic is None or header.e_type not in ("ET_EXEC", "ET_DYN"):
         facts = ElfFacts(
             machine=machine,
             bits=reader.layout.bits,
             little_endian=little_endian,
-            type=header.type,
+            type=kind,
             dynamic=False,
             interpreter=segments.interpreter,
             truncated=segments.truncated,
@@ -143,22 +142,22 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
     dynamic = reader.dynamic
     sections = read_sections(reader, header, headers)
     rodata = sections.get(".rodata", (0, reader.size))
-    optional = {tag: reader.text(dynamic[tag]) for tag in (DT_SONAME, DT_RPATH, DT_RUNPATH) if tag in dynamic}
+    optional = {tag: reader.text(dynamic[tag]) for tag in ("DT_SONAME", "DT_RPATH", "DT_RUNPATH") if tag in dynamic}
     facts = ElfFacts(
         machine=machine,
         bits=reader.layout.bits,
         little_endian=little_endian,
-        type=header.type,
+        type=kind,
         interpreter=segments.interpreter,
-        needed=tuple(reader.text(index) for index in reader.lists[DT_NEEDED]),
-        soname=optional.get(DT_SONAME),
-        rpath=optional.get(DT_RPATH),
-        runpath=optional.get(DT_RUNPATH),
-        flags_1=dynamic.get(DT_FLAGS_1, 0),
+        needed=tuple(reader.text(index) for index in reader.lists["DT_NEEDED"]),
+        soname=optional.get("DT_SONAME"),
+        rpath=optional.get("DT_RPATH"),
+        runpath=optional.get("DT_RUNPATH"),
+        flags_1=dynamic.get("DT_FLAGS_1", 0),
         exec_stack=segments.exec_stack,
-        static_tls=segments.tls_size if dynamic.get(DT_FLAGS, 0) & DF_STATIC_TLS else 0,
-        filters=tuple(reader.text(index) for index in reader.lists[DT_FILTER]),
-        auxiliary=tuple(reader.text(index) for index in reader.lists[DT_AUXILIARY]),
+        static_tls=segments.tls_size if dynamic.get("DT_FLAGS", 0) & DF_STATIC_TLS else 0,
+        filters=tuple(reader.text(index) for index in reader.lists["DT_FILTER"]),
+        auxiliary=tuple(reader.text(index) for index in reader.lists["DT_AUXILIARY"]),
         version_needs=needs,
         version_definitions=definitions,
         gpu=read_gpu_code(data, sections),
@@ -216,6 +215,23 @@ def read_definitions(path: Path, asked: Asked) -> Definitions:
         return find_definitions(FileBytes(file.fileno()), asked)
 
 
+def read_runpath(path: Path) -> str:
+    """DT_RUNPATH, else DT_RPATH, of the file at ``path``, as it stands there; empty when it has neither.
+
+    Raises:
+        MalformedElf: the file is no ELF file, or is broken.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        reader = Reader(FileBytes(file.fileno()))
+        where = read_segments(reader, read_header(reader)).dynamic
+        if where is None:
+            return ""
+        read_dynamic(reader, *where)
+        index = reader.dynamic.get("DT_RUNPATH", reader.dynamic.get("DT_RPATH"))
+        return "" if index is None else reader.text(index)
+
+
 def read_relocated_names(path: Path) -> frozenset[bytes]:
     """Names of the symbols that some relocation of the file refers to: those the loader must really find."""
     with path.open("rb") as file:
@@ -224,8 +240,8 @@ def read_relocated_names(path: Path) -> frozenset[bytes]:
         if where is None:
             return frozenset()
         read_dynamic(reader, *where)
-        if DT_SYMTAB not in reader.dynamic:
+        if "DT_SYMTAB" not in reader.dynamic:
             return frozenset()
         entry = 24 if reader.layout.bits == 64 else 16
-        symtab = reader.offset_of(reader.dynamic[DT_SYMTAB])
+        symtab = reader.offset_of(reader.dynamic["DT_SYMTAB"])
         return frozenset(reader.name(reader.unpack("I", symtab + entry * i)[0]) for i in relocated_symbols(reader))

@@ -1,6 +1,7 @@
 """An ELF image and its tables, read with bounds: headers, segments, the dynamic section, sections.
 
-PT_DYNAMIC and the program headers count, as they do for ld.so(8); section headers may be stripped.
+pyelftools knows the records; here is where they lie, and that they lie within the file. PT_DYNAMIC and the program
+headers count, as they do for ld.so(8); section headers may be stripped.
 """
 
 from __future__ import annotations
@@ -9,54 +10,25 @@ import os
 import struct
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
-from typing import Final, NamedTuple
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dataloader.elf.gpucode import Bytes
 
-# e_type
-ET_EXEC: Final = 2
+if TYPE_CHECKING:
+    from elftools.construct import Struct
+    from elftools.elf.structs import ELFStructs
+
 ET_DYN: Final = 3
-# p_type
-PT_LOAD: Final = 1
-PT_DYNAMIC: Final = 2
-PT_INTERP: Final = 3
-PT_TLS: Final = 7
-PT_GNU_STACK: Final = 0x6474E551
-PF_X: Final = 1
-# d_tag
-DT_NEEDED: Final = 1
-DT_PLTRELSZ: Final = 2
-DT_HASH: Final = 4
-DT_STRTAB: Final = 5
-DT_SYMTAB: Final = 6
-DT_RELA: Final = 7
-DT_RELASZ: Final = 8
-DT_STRSZ: Final = 10
-DT_SONAME: Final = 14
-DT_RPATH: Final = 15
-DT_REL: Final = 17
-DT_RELSZ: Final = 18
-DT_PLTREL: Final = 20
-DT_JMPREL: Final = 23
-DT_RUNPATH: Final = 29
-DT_FLAGS: Final = 30
-DT_GNU_HASH: Final = 0x6FFFFEF5
-DT_VERSYM: Final = 0x6FFFFFF0
-DT_FLAGS_1: Final = 0x6FFFFFFB
-DT_VERDEF: Final = 0x6FFFFFFC
-DT_VERDEFNUM: Final = 0x6FFFFFFD
-DT_VERNEED: Final = 0x6FFFFFFE
-DT_VERNEEDNUM: Final = 0x6FFFFFFF
-DT_AUXILIARY: Final = 0x7FFFFFFD
-DT_FILTER: Final = 0x7FFFFFFF
 DF_STATIC_TLS: Final = 0x10
 DF_1_NODEFLIB: Final = 0x800
 DF_1_PIE: Final = 0x08000000
 DF_1_NOOPEN: Final = 0x40
+"""What facts keep as numbers (elf.h); everything else goes by the names that pyelftools gives it."""
+PF_X: Final = 1
 
-SHT_DYNSYM: Final = 11
 STB_LOCAL: Final = 0
 STB_WEAK: Final = 2
 STT_TLS: Final = 6
@@ -74,16 +46,16 @@ _WINDOW: Final = 2048
 _MAX_DYNAMIC: Final = 1 << 20
 
 MACHINES: Final = {
-    3: "i386",
-    20: "ppc",
-    21: "ppc64",
-    22: "s390x",
-    40: "arm",
-    62: "x86_64",
-    183: "aarch64",
-    190: "cuda",
-    243: "riscv64",
-    258: "loongarch64",
+    "EM_386": "i386",
+    "EM_PPC": "ppc",
+    "EM_PPC64": "ppc64",
+    "EM_S390": "s390x",
+    "EM_ARM": "arm",
+    "EM_X86_64": "x86_64",
+    "EM_AARCH64": "aarch64",
+    "EM_CUDA": "cuda",
+    "EM_RISCV": "riscv64",
+    "EM_LOONGARCH": "loongarch64",
 }
 """e_machine -> name, as ``uname -m`` gives it."""
 
@@ -95,6 +67,23 @@ class MalformedElf(Exception):
 @cache
 def _struct(order: str, word: str, fields: str) -> struct.Struct:
     return struct.Struct(order + fields.replace("P", word))
+
+
+@cache
+def _structures(little_endian: bool, bits: int) -> ELFStructs:
+    """pyelftools' records of one ELF class and byte order."""
+    # Not at the top: to import it takes 25 ms, and who only judges facts that are kept reads no file.
+    from elftools.elf.structs import ELFStructs
+
+    structures = ELFStructs(little_endian=little_endian, elfclass=bits)
+    structures.create_basic_structs()
+    structures.create_advanced_structs()
+    return structures
+
+
+@cache
+def _size_of(record: Struct) -> int:
+    return int(record.sizeof())
 
 
 class _Layout(NamedTuple):
@@ -155,9 +144,11 @@ class Reader:
         if ident[4] not in (1, 2) or ident[5] not in (1, 2):
             raise MalformedElf("unknown ELF class or byte order")
         self.layout = _Layout("<" if ident[5] == 1 else ">", 32 * ident[4])
+        self.structures = _structures(ident[5] == 1, 32 * ident[4])
         self.loads: list[tuple[int, int, int]] = []  # vaddr, offset, bytes that are mapped from the file
-        self.dynamic: dict[int, int] = {}
-        self.lists: dict[int, list[int]] = {DT_NEEDED: [], DT_FILTER: [], DT_AUXILIARY: []}
+        self.dynamic: dict[str | int, int] = {}
+        """Tag -> value; a tag that pyelftools has no name for is a number."""
+        self.lists: dict[str | int, list[int]] = {"DT_NEEDED": [], "DT_FILTER": [], "DT_AUXILIARY": []}
         self.strings = b""
 
     def view(self, offset: int, size: int) -> bytes:
@@ -177,8 +168,18 @@ class Reader:
             self._window = self.data[offset : min(offset + _WINDOW, self.size)]
         return self._window[at : at + size]
 
+    def record(self, record: Struct, offset: int) -> Any:
+        """The record of pyelftools at ``offset`` of the file."""
+        return record.parse(self.view(offset, _size_of(record)))
+
+    def records(self, record: Struct, offset: int, count: int) -> Iterator[Any]:
+        """So many of them, one behind the other."""
+        size = _size_of(record)
+        stream = BytesIO(self.view(offset, size * count))
+        return (record.parse_stream(stream) for _ in range(count))
+
     def unpack(self, fields: str, offset: int) -> tuple[int, ...]:
-        """One record at ``offset``; ``P`` stands for the class's word."""
+        """The numbers at ``offset``, as :mod:`struct` reads them."""
         layout = self.layout.struct(fields)
         return layout.unpack(self.view(offset, layout.size))
 
@@ -208,22 +209,9 @@ class Reader:
         return self.strings[index:end]
 
 
-class Header(NamedTuple):
-    type: int
-    machine: int
-    phoff: int
-    shoff: int
-    phentsize: int
-    phnum: int
-    shentsize: int
-    shnum: int
-    shstrndx: int
-
-
-def read_header(reader: Reader) -> Header:
-    fields = reader.unpack("HHIPPPIHHHHHH", 16)
-    kind, machine, _, _, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx = fields
-    return Header(kind, machine, phoff, shoff, phentsize, phnum, shentsize, shnum, shstrndx)
+def read_header(reader: Reader) -> Any:
+    """The file header (``Elf_Ehdr``): fields as elf(5) names them, enumerations by name where they have one."""
+    return reader.record(reader.structures.Elf_Ehdr, 0)
 
 
 class Segments:
@@ -239,47 +227,43 @@ class Segments:
         self.tls_size = 0
 
 
-def read_segments(reader: Reader, header: Header) -> Segments:
+def read_segments(reader: Reader, header: Any) -> Segments:
     """The program headers; fills ``reader.loads``."""
-    wide = reader.layout.bits == 64
+    record = reader.structures.Elf_Phdr
     found = Segments()
-    if header.phnum and header.phentsize != (56 if wide else 32):
+    if header.e_phnum and header.e_phentsize != _size_of(record):
         raise MalformedElf("ELF file's phentsize not the expected size")
-    for index in range(header.phnum):
-        at = header.phoff + index * header.phentsize
-        if wide:
-            kind, flags, offset, vaddr, _, filesz, memsz, _ = reader.unpack("IIQQQQQQ", at)
-        else:
-            kind, offset, vaddr, _, filesz, memsz, flags, _ = reader.unpack("IIIIIIII", at)
-        if kind == PT_LOAD:
+    for row in reader.records(record, header.e_phoff, header.e_phnum):
+        offset, size = row.p_offset, row.p_filesz
+        if row.p_type == "PT_LOAD":
             # Whole pages are mapped: what patchelf put behind the end of a segment is there, unless zeros (.bss) are.
-            mapped = filesz if memsz > filesz else -(-(vaddr + filesz) // _PAGE) * _PAGE - vaddr
-            reader.loads.append((vaddr, offset, mapped))
-            found.truncated |= offset + filesz > reader.size
-        elif kind == PT_DYNAMIC and filesz:  # of size 0 in separate debug files
-            found.dynamic = (offset, filesz)
-        elif kind == PT_INTERP:
-            found.interpreter = os.fsdecode(reader.view(offset, min(filesz, 4096)).split(b"\0", 1)[0])
-        elif kind == PT_TLS:
-            found.tls_size = memsz
-        elif kind == PT_GNU_STACK:
-            found.exec_stack = bool(flags & PF_X)
+            whole = -(-(row.p_vaddr + size) // _PAGE) * _PAGE - row.p_vaddr
+            reader.loads.append((row.p_vaddr, offset, size if row.p_memsz > size else whole))
+            found.truncated |= offset + size > reader.size
+        elif row.p_type == "PT_DYNAMIC" and size:  # of size 0 in separate debug files
+            found.dynamic = (offset, size)
+        elif row.p_type == "PT_INTERP":
+            found.interpreter = os.fsdecode(reader.view(offset, min(size, 4096)).split(b"\0", 1)[0])
+        elif row.p_type == "PT_TLS":
+            found.tls_size = row.p_memsz
+        elif row.p_type == "PT_GNU_STACK":
+            found.exec_stack = bool(row.p_flags & PF_X)
     return found
 
 
 def read_dynamic(reader: Reader, offset: int, size: int) -> None:
-    entry = reader.layout.struct("PP")
-    table = reader.view(offset, min(size, _MAX_DYNAMIC) // entry.size * entry.size)
-    for tag, value in entry.iter_unpack(table):
-        if tag == 0:
+    """The dynamic section, up to its end or DT_NULL, and the string table that it names."""
+    record = reader.structures.Elf_Dyn
+    for entry in reader.records(record, offset, min(size, _MAX_DYNAMIC) // _size_of(record)):
+        if entry.d_tag == "DT_NULL":
             break
-        if tag in reader.lists:
-            reader.lists[tag].append(value)
+        if entry.d_tag in reader.lists:
+            reader.lists[entry.d_tag].append(entry.d_val)
         else:
-            reader.dynamic[tag] = value
-    strtab = reader.dynamic.get(DT_STRTAB)
+            reader.dynamic[entry.d_tag] = entry.d_val
+    strtab = reader.dynamic.get("DT_STRTAB")
     if strtab is not None:
-        wanted = reader.dynamic.get(DT_STRSZ, 0)
+        wanted = reader.dynamic.get("DT_STRSZ", 0)
         strings = reader.view(reader.offset_of(strtab), min(wanted, reader.rest_of_segment(strtab)))
         # Not copied where it ends as it should: it may have 50 MB.
         reader.strings = strings if strings.endswith(b"\0") else strings[: strings.rfind(b"\0") + 1]
@@ -294,28 +278,27 @@ def read_words(reader: Reader, offset: int, size: int, code: str) -> array[int]:
     return words
 
 
-def read_section_headers(reader: Reader, header: Header) -> list[tuple[int, ...]]:
-    """The rows of the section header table that are in the file; none where it is stripped or makes no sense."""
-    wide = reader.layout.bits == 64
-    row = reader.layout.struct("IIQQQQIIQQ" if wide else "IIIIIIIIII")
-    if not header.shoff or header.shentsize != row.size or header.shoff > reader.size:
+def read_section_headers(reader: Reader, header: Any) -> list[Any]:
+    """The section headers (``Elf_Shdr``) that are in the file; none where they are stripped or make no sense."""
+    record = reader.structures.Elf_Shdr
+    size = _size_of(record)
+    if not header.e_shoff or header.e_shentsize != size or header.e_shoff > reader.size:
         return []
-    count = min(header.shnum, (reader.size - header.shoff) // row.size)
-    return list(row.iter_unpack(reader.view(header.shoff, count * row.size)))
+    return list(reader.records(record, header.e_shoff, min(header.e_shnum, (reader.size - header.e_shoff) // size)))
 
 
-def read_sections(reader: Reader, header: Header, rows: Sequence[tuple[int, ...]]) -> dict[str, tuple[int, int]]:
+def read_sections(reader: Reader, header: Any, rows: Sequence[Any]) -> dict[str, tuple[int, int]]:
     """Section name -> (offset, size), of the rows of the section header table; empty unless it is whole."""
-    if len(rows) < header.shnum or header.shstrndx >= len(rows):
+    if len(rows) < header.e_shnum or header.e_shstrndx >= len(rows):
         return {}
-    names_offset, names_size = rows[header.shstrndx][4:6]
-    if names_offset + names_size > reader.size:
+    table = rows[header.e_shstrndx]
+    if table.sh_offset + table.sh_size > reader.size:
         return {}
-    names = reader.view(names_offset, names_size)
+    names = reader.view(table.sh_offset, table.sh_size)
     found: dict[str, tuple[int, int]] = {}
     for row in rows:
-        stop = names.find(b"\0", row[0])
-        # SHT_NOBITS (8) has no bytes in the file: separate debug files keep the headers only.
-        if stop > 0 and row[1] != 8 and row[4] + row[5] <= reader.size:
-            found[os.fsdecode(names[row[0] : stop])] = (row[4], row[5])
+        stop = names.find(b"\0", row.sh_name)
+        # SHT_NOBITS has no bytes in the file: separate debug files keep the headers only.
+        if stop > 0 and row.sh_type != "SHT_NOBITS" and row.sh_offset + row.sh_size <= reader.size:
+            found[os.fsdecode(names[row.sh_name : stop])] = (row.sh_offset, row.sh_size)
     return found

@@ -10,7 +10,7 @@ import pytest
 
 from dataloader.elf.definitions import Asked
 from dataloader.elf.facts import read_definitions, read_elf
-from dataloader.elf.image import DT_STRTAB, FileBytes, Reader, read_dynamic, read_header, read_segments
+from dataloader.elf.image import FileBytes, Reader, read_dynamic, read_header, read_segments
 from dataloader.machine.detect import detect_target
 from dataloader.verify import verify_prefix
 from dataloader.verify.checks.opened import read_opened
@@ -82,10 +82,10 @@ def test_what_lies_behind_the_end_of_a_segment_is_mapped_with_its_page(tmp_path:
         assert where is not None
         read_dynamic(reader, *where)
     end = (
-        reader.offset_of(reader.dynamic[DT_STRTAB]) + 4
+        reader.offset_of(reader.dynamic["DT_STRTAB"]) + 4
     )  # the string table begins in the segment, and goes on behind it
     assert end < 4096
-    struct.pack_into("<QQ", data, header.phoff + 32, end, end)  # p_filesz and p_memsz of the first segment
+    struct.pack_into("<QQ", data, header.e_phoff + 32, end, end)  # p_filesz and p_memsz of the first segment
     library.write_bytes(data)
 
     facts, _ = read_elf(library)

@@ -5,19 +5,16 @@ time and that the opener's own RUNPATH does not reach. Who opens what is a fact 
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import posixpath
 import re
-import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-_LOAD, _DYNAMIC = 1, 2
-_STRTAB, _RPATH, _RUNPATH = 5, 15, 29
-"""Segment types, and tags of the dynamic section (elf(5))."""
+from dataloader.elf.facts import read_runpath
+from dataloader.elf.image import MalformedElf
 
 
 def library_folders(root: str, paths: Iterable[str], versions: Mapping[str, str]) -> tuple[str, ...]:
@@ -83,33 +80,8 @@ def _search_folders(root: str, opener: str) -> Iterator[str]:
 
 
 def _runpath(path: Path) -> str:
-    """DT_RUNPATH, else DT_RPATH, of a 64-bit little-endian library; empty when it has neither or is no such file.
-
-    Reads the dynamic section alone (elf(5)): the openers are among the largest libraries there are.
-    """
+    """DT_RUNPATH, else DT_RPATH; empty when it has neither or is no library."""
     try:
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if data[:6] != b"\x7fELF\x02\x01":
-                return ""
-            (table,), (size, count) = struct.unpack_from("<Q", data, 32), struct.unpack_from("<HH", data, 54)
-            segments = [struct.unpack_from("<IIQQQQ", data, table + index * size) for index in range(count)]
-            dynamic = next(
-                _pairs(data, offset, length) for kind, _, offset, _, _, length in segments if kind == _DYNAMIC
-            )
-            index = dynamic.get(_RUNPATH, dynamic.get(_RPATH))
-            if index is None:
-                return ""
-            strings = dynamic[_STRTAB]
-            start = next(
-                strings - address + offset
-                for kind, _, offset, address, _, length in segments
-                if kind == _LOAD and address <= strings < address + length
-            )
-            return os.fsdecode(data[start + index : data.find(b"\0", start + index)])
-    except (OSError, ValueError, KeyError, struct.error, StopIteration):
+        return read_runpath(path)
+    except (OSError, MalformedElf):
         return ""  # verify says what is wrong with the file
-
-
-def _pairs(data: mmap.mmap, offset: int, length: int) -> dict[int, int]:
-    """The dynamic section's tags and values."""
-    return dict(struct.iter_unpack("<qQ", data[offset : offset + length // 16 * 16]))
