@@ -1,4 +1,4 @@
-"""Where caches live on this machine. The layout below the root belongs to the parts that use it."""
+"""Where caches live on this machine, and names in them that say a format. All names: ``install/store/holdings.py``."""
 
 # ruff: noqa: PTH100, PTH103, PTH110, PTH111, PTH112, PTH118, PTH120
 # As dataloader.prefix.locate: the short ways of sync and verify ask, and importing pathlib would take longer than the
@@ -13,6 +13,15 @@ TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+FACTS = "facts"
+"""The folder of what ``verify`` remembers; the next two are in it."""
+LIBRARIES = "elf-5"
+"""Facts of libraries. The number is of the format: another one is not read."""
+PREFIXES = "prefix-5"
+"""What was said of prefixes."""
+LEARNED = "learned-1"
+"""What package files turned out to contradict, and which sets of packages load."""
 
 
 def cache_root(environ: Mapping[str, str] | None = None) -> Path:

@@ -8,20 +8,18 @@ from dataloader.cli.command import command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
 
-@command(example="dataloader cache info", takes=("Environment", "Sources", "Output", "Report"))
+@command(example="dataloader cache info", takes=("Environment", "Sources", "dry_run", "Output", "Report"))
 def cache(
     options: CommonOptions,
     action: Annotated[
         Literal["info", "verify", "prune", "warm"],
         Operand(
             "ACTION",
-            "info: what is there; verify: read every file, drop what is damaged; prune: drop what no environment "
-            "uses; warm: fetch all that the lock names.",
+            "info: what is there; verify: read every file, drop what is damaged; prune: drop what nobody needs; "
+            "warm: fetch all that the lock names.",
         ),
     ],
-    everything: Annotated[
-        bool, own_option("--all", about="prune: drop also what environments share files with.")
-    ] = False,
+    everything: Annotated[bool, own_option("--all", about="prune: drop all that no running sync needs.")] = False,
 ) -> int:
     """Look after the cache of packages."""
     from dataloader.cli import stores

@@ -4,36 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dataloader.base.errors import UsageError
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import human_size
 from dataloader.cli.session import Session, session
 
 if TYPE_CHECKING:
-    from dataloader.install.store.caches import Removed
+    from collections.abc import Iterable, Mapping
+
+    from dataloader.install.store.pruning import Verdict
 
 
 def run(options: CommonOptions, action: str, *, everything: bool) -> int:
     """Do one action on the cache."""
-    from dataloader.install.store.caches import prune_cache, verify_cache
-
-    with session(options, f"cache-{action}") as one:
-        if action == "info":
-            return _info(one)
-        if action == "warm":
-            return _warm(one)
-        removed = (
-            verify_cache(one.cache, one.reporter)
-            if action == "verify"
-            else prune_cache(one.cache, everything=everything)
+    if everything and action != "prune":
+        raise UsageError(f"--all is for `cache prune`, not for `cache {action}`")
+    if options.dry_run and action == "warm":
+        raise UsageError(
+            "--dry-run is for `cache prune` and `cache verify`",
+            suggestions=("`dataloader sync --dry-run` says what an environment lacks.",),
         )
-        _say(one, removed)
+    with session(options, f"cache-{action}") as one:
+        match action:
+            case "info":
+                _info(one)
+            case "warm":
+                _warm(one)
+            case "verify":
+                _verify(one)
+            case _:
+                _prune(one, everything=everything)
     return 0
 
 
-def _info(one: Session) -> int:
-    from dataloader.install.store.caches import cache_entries
+def _info(one: Session) -> None:
+    from dataloader.install.store.caches import cache_entries, shares, unknown_paths
 
-    entries = list(cache_entries(one.cache))
+    entries, parts, unknown = list(cache_entries(one.cache)), shares(one.cache), unknown_paths(one.cache)
     size, used = sum(e.size for e in entries), sum(e.size for e in entries if e.in_use)
     document = {
         "status": "ok",
@@ -43,13 +50,26 @@ def _info(one: Session) -> int:
         ],
         "size": size,
         "in_use": used,
+        "holdings": [
+            {
+                "kind": p.holding.kind,
+                "about": p.holding.about,
+                "count": p.count,
+                "size": p.size,
+                "left_over": p.left_over,
+            }
+            for p in parts
+        ],
+        "unknown": list(unknown),
     }
     text = f"{one.cache}: {len(entries)} packages, {human_size(size)}, of which {human_size(used)} in use\n"
-    one.write(document, text)
-    return 0
+    for part in parts:
+        left = f", {part.left_over} left over" if part.left_over else ""
+        text += f"  {part.holding.kind}: {part.count}, {human_size(part.size)}{left}\n"
+    one.write(document, text + _unknown(unknown))
 
 
-def _warm(one: Session) -> int:
+def _warm(one: Session) -> None:
     """Fetch and unpack all that the lock names, so that syncs elsewhere need no network."""
     import asyncio
 
@@ -59,10 +79,65 @@ def _warm(one: Session) -> int:
     request = make_request(one.options, (), None, environ=one.environ, here=one.here)
     fetched = asyncio.run(warm(one, request))
     one.write({"status": "ok", "downloaded_bytes": fetched}, f"{one.cache} holds all of {request.lockfile}\n")
-    return 0
 
 
-def _say(one: Session, removed: Removed) -> None:
-    document = {"status": "ok", "cache": str(one.cache), "removed": list(removed.names), "freed": removed.size}
+def _verify(one: Session) -> None:
+    from dataloader.install.store.caches import verify_cache
+
+    dry_run = one.options.dry_run
+    removed = verify_cache(one.cache, one.reporter, dry_run=dry_run)
+    document = {
+        "status": "ok",
+        "cache": str(one.cache),
+        "dry_run": dry_run,
+        "removed": list(removed.names),
+        "freed": removed.size,
+    }
     lines = "".join(f"- {name}\n" for name in removed.names)
-    one.write(document, f"{lines}{one.cache}: {len(removed.names)} removed, {human_size(removed.size)} freed\n")
+    one.write(document, lines + _sum(one, len(removed.names), removed.size))
+
+
+def _prune(one: Session, *, everything: bool) -> None:
+    from dataloader.install.store.pruning import prune_cache
+
+    dry_run = one.options.dry_run
+    pruned = prune_cache(one.cache, everything=everything, dry_run=dry_run)
+    document = {
+        "status": "ok",
+        "cache": str(one.cache),
+        "dry_run": dry_run,
+        "removed": [_facts(each) for each in pruned.removed],
+        "freed": pruned.size,
+        "kept": [_facts(each) for each in pruned.kept],
+        "unknown": list(pruned.unknown),
+    }
+    lines = "".join(f"- {each.name}: {each.why}\n" for each in pruned.removed)
+    lines += _sum(one, len(pruned.removed), pruned.size)
+    one.write(document, lines + _reasons(pruned.kept, one.options.verbose > 0) + _unknown(pruned.unknown))
+
+
+def _facts(one: Verdict) -> Mapping[str, object]:
+    return {"kind": one.kind, "name": one.name, "path": str(one.path), "size": one.size, "why": one.why}
+
+
+def _reasons(kept: Iterable[Verdict], each: bool) -> str:
+    """What stays: how much for each reason; with ``each``, everything by name."""
+    by_reason: dict[str, list[Verdict]] = {}
+    for one in kept:
+        by_reason.setdefault(one.why, []).append(one)
+    text = ""
+    for why, some in by_reason.items():
+        text += f"kept {len(some)}, {human_size(sum(one.size for one in some))}: {why}\n"
+        if each:
+            text += "".join(f"  {one.name}\n" for one in some)
+    return text
+
+
+def _sum(one: Session, count: int, size: int) -> str:
+    if one.options.dry_run:
+        return f"{one.cache}: {count} would be removed, {human_size(size)} freed\n"
+    return f"{one.cache}: {count} removed, {human_size(size)} freed\n"
+
+
+def _unknown(paths: Iterable[str]) -> str:
+    return "".join(f"? {path}: not this program's, left alone\n" for path in paths)

@@ -19,11 +19,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dataloader.base.cache import LIBRARIES, PREFIXES
 from dataloader.base.files import keep_file
 from dataloader.elf.dynamic import VersionNeed
 from dataloader.elf.facts import ElfFacts
 from dataloader.elf.gpucode import GpuCode
-from dataloader.verify.memory.answer import FOLDER
 
 _MAX_LINE = 64 << 20
 
@@ -89,7 +89,7 @@ class FactsCache:
         if self.root is None:
             return None
         name = key if len(key) == 64 and key.isalnum() else hashlib.sha256(key.encode()).hexdigest()
-        return self.root / "elf-5" / f"{name}.elf"
+        return self.root / LIBRARIES / f"{name}.elf"
 
     def has(self, key: str) -> bool:
         """Whether there is an entry under ``key``."""
@@ -131,7 +131,7 @@ class FactsCache:
         """Where something is kept of one prefix."""
         if self.root is None:
             return None
-        return self.root / FOLDER / (hashlib.sha256(os.fsencode(prefix)).hexdigest() + suffix)
+        return self.root / PREFIXES / (hashlib.sha256(os.fsencode(prefix)).hexdigest() + suffix)
 
     def load_learnt(self, prefix: Path) -> Learnt:
         """What the last run over ``prefix`` kept; empty when there was none."""

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from dataloader.base.cache import LEARNED
 from dataloader.base.files import keep_file
 from dataloader.base.reporter import Reporter
 from dataloader.trial.model import Contradiction, from_dict, to_dict
@@ -25,7 +26,7 @@ class Learned:
     def __init__(self, cache: Path | None, layers: Sequence[Path] = (), reporter: Reporter | None = None) -> None:
         from dataloader import __version__
 
-        below = Path("learned-1") / __version__
+        below = Path(LEARNED) / __version__
         self._places = [each / below for each in (cache, *layers) if each is not None] if cache else []
         self._reporter = reporter or Reporter()
         self._here: list[Contradiction] = []

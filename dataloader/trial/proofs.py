@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.base.cache import LEARNED
 from dataloader.base.files import keep_file
 from dataloader.base.reporter import Reporter
 from dataloader.lockfile.model import Lockfile
@@ -27,7 +28,7 @@ class Proofs:
     def __init__(self, cache: Path, layers: Sequence[Path] = ()) -> None:
         from dataloader import __version__
 
-        self._places = [each / "learned-1" / __version__ / "proofs" for each in (cache, *layers)]
+        self._places = [each / LEARNED / __version__ / "proofs" for each in (cache, *layers)]
 
     def has(self, key: str) -> bool:
         """Whether the packages of this :func:`proof_key` are known to load."""

@@ -353,7 +353,13 @@ def test_the_cache_is_warmed_inspected_and_pruned(desk: Desk) -> None:
     assert sorted(p["name"] for p in desk.json("cache", "info")["packages"]) == ["app 1.0", "lib 2.0"]
     desk.ok("sync", "-p", "env", "--offline")
     assert desk.json("cache", "verify")["removed"] == []
+    told = desk.json("cache", "prune", "--dry-run")
+    assert (told["removed"], [each["why"] for each in told["kept"]]) == (
+        [],
+        ["an environment shares files with it"] * 2,
+    )
     assert desk.json("cache", "prune")["removed"] == []
+    assert len(desk.json("cache", "prune", "--all", "--dry-run")["removed"]) == 2
     assert len(desk.json("cache", "prune", "--all")["removed"]) == 2
 
 

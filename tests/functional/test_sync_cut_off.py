@@ -17,7 +17,8 @@ from dataloader.base.reporter import Reporter
 from dataloader.index.client import IndexClient
 from dataloader.index.settings import IndexSettings
 from dataloader.install.model import SyncResult
-from dataloader.install.store.caches import prune_cache, verify_cache
+from dataloader.install.store.caches import verify_cache
+from dataloader.install.store.pruning import prune_cache
 from dataloader.install.switch.generations import current, generations, rollback, sync_generation
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
@@ -33,8 +34,8 @@ ROLLBACK = (
     "asyncio.run(rollback(Path(sys.argv[1]), 'train', Reporter()))"
 )
 PRUNE = (
-    GO
-    + "from dataloader.install.store.caches import prune_cache; print('go', flush=True); prune_cache(Path(sys.argv[1]))"
+    GO + "from dataloader.install.store.pruning import prune_cache; print('go', flush=True);"
+    "prune_cache(Path(sys.argv[1]))"
 )
 
 

@@ -234,7 +234,7 @@ def test_lost_lease_is_not_kept_alive_for_its_new_holder(lease: Path, monkeypatc
 
 
 def test_half_made_entries_of_the_living_are_left_alone(tmp_path: Path) -> None:
-    from dataloader.install.store.store import WheelStore
+    from dataloader.install.store.leftovers import sweep
 
     done = subprocess.Popen(["true"])
     done.wait()
@@ -244,6 +244,6 @@ def test_half_made_entries_of_the_living_are_left_alone(tmp_path: Path) -> None:
     for folder in (mine, dead, remote):
         folder.mkdir(parents=True)
 
-    WheelStore(tmp_path).sweep()
+    sweep(tmp_path)
 
     assert {path.name for path in mine.parent.iterdir()} == {mine.name, remote.name}

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from dataloader.base.digests import hex_digest
+from dataloader.base.files import keep_file
+from dataloader.install.store.leftovers import take_out
+from dataloader.install.store.store import touch
 from dataloader.lockfile.model import CondaPackage
 
 if TYPE_CHECKING:
@@ -50,11 +52,15 @@ def find_damage(packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple
             entry = layer / "pkgs" / entry_name(package)
             if not entry.is_dir():
                 continue
+            if layer == cache_dir:
+                touch(entry)
             path = _first_difference(entry, _note(layer, package))
             if path is None:
                 if not _note(layer, package).exists() and layer == cache_dir:
-                    _write_note(entry, _note(layer, package))
+                    _keep_note(entry, _note(layer, package))
                 break  # rattler will take this one
+            if not entry.is_dir():
+                continue  # another process has removed it meanwhile
             damages.append(Damage(package=package, layer=layer, path=path))
     return damages
 
@@ -62,21 +68,35 @@ def find_damage(packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple
 def note_new(packages: Iterable[CondaPackage], cache_dir: Path) -> None:
     """Note down entries that rattler has just unpacked from archives of the right hash."""
     for package in packages:
-        entry = cache_dir / "pkgs" / entry_name(package)
-        if entry.is_dir():
-            _write_note(entry, _note(cache_dir, package))
+        _keep_note(cache_dir / "pkgs" / entry_name(package), _note(cache_dir, package))
 
 
 def discard(damage: Damage, cache_dir: Path) -> None:
     """Take a damaged entry of the writable cache away. Environments that were made from it keep their files."""
     if damage.layer == cache_dir:
         _note(cache_dir, damage.package).unlink(missing_ok=True)
-        shutil.rmtree(cache_dir / "pkgs" / entry_name(damage.package), ignore_errors=True)
+        take_out(cache_dir / "pkgs" / entry_name(damage.package))
 
 
-def is_damaged(entry: Path) -> bool:
-    """Whether an entry's content differs from its own ``info/paths.json`` (reads everything)."""
-    return _first_difference(entry, entry / "no-note") is not None
+def missing_of(packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple[Path, ...]) -> list[CondaPackage]:
+    """Those that no cache has."""
+    return [
+        package
+        for package in packages
+        if not any((layer / "pkgs" / entry_name(package)).is_dir() for layer in (cache_dir, *layers))
+    ]
+
+
+def find_difference(entry: Path) -> str | None:
+    """The first file of an entry whose content differs from its own ``info/paths.json`` (reads everything)."""
+    return _first_difference(entry, entry / "no-note")
+
+
+def notes_of(entry: Path) -> list[Path]:
+    """What the cache keeps beside an entry: rattler's lock, and notes of its files."""
+    notes = entry.parents[1] / "pkgs-seen"
+    lock = entry.with_name(f"{entry.name}.lock")
+    return [lock, *(note for note in notes.glob("*.json") if note.name.rpartition("-")[0] == entry.name)]
 
 
 def package_cache(cache_dir: Path, layers: tuple[Path, ...], damages: Iterable[Damage] = ()) -> PackageCache:
@@ -126,13 +146,14 @@ def _first_difference(entry: Path, note: Path) -> str | None:
     return None
 
 
-def _write_note(entry: Path, note: Path) -> None:
-    rows = json.loads((entry / "info" / "paths.json").read_bytes())["paths"]
-    seen: Seen = {}
-    for path in (*_DESCRIPTION, *(row["_path"] for row in rows)):
-        status = os.lstat(entry / path)
-        seen[path] = (status.st_size, status.st_mtime_ns)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    temporary = note.with_name(f"{note.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(seen), encoding="utf-8")
-    temporary.replace(note)
+def _keep_note(entry: Path, note: Path) -> None:
+    """Without a note the entry is read in full the next time, so one that cannot be written is no error."""
+    try:
+        rows = json.loads((entry / "info" / "paths.json").read_bytes())["paths"]
+        seen: Seen = {}
+        for path in (*_DESCRIPTION, *(row["_path"] for row in rows)):
+            status = os.lstat(entry / path)
+            seen[path] = (status.st_size, status.st_mtime_ns)
+    except FileNotFoundError:
+        return  # another process has removed the entry
+    keep_file(note, json.dumps(seen).encode())

@@ -13,10 +13,11 @@ from urllib.parse import unquote, urlsplit
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
 from dataloader.base.reporter import Reporter
-from dataloader.install.conda.cache import discard, find_damage, note_new, package_cache
+from dataloader.install.conda.cache import discard, entry_name, find_damage, missing_of, note_new, package_cache
 from dataloader.install.conda.fetch import CondaArchives
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.fetch import tell_package
+from dataloader.install.store.store import VanishedEntry
 from dataloader.lockfile.model import CondaPackage
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ async def link_conda(
         IndexUnavailable: an archive cannot be had; offline, all that are missing are named.
         IntegrityError: an archive does not have the locked hash.
         DiskFull, PrefixError: as their names say.
+        VanishedEntry: another process has removed a package from the cache.
     """
     cache_dir, layers = options.cache_dir, options.layers
     records = {package: to_record(package) for package in packages}
@@ -72,7 +74,14 @@ async def link_conda(
         records |= {package: to_record(local) for package, local in archives.local.items()}
         rest = [package for package in missing if package not in archives.local]
         progress = _Progress(reporter, sum(package.size or 0 for package in rest))
-        await _install(records.values(), tree, final, platform, options, progress, cache)
+        try:
+            await _install(records.values(), tree, final, platform, options, progress, cache)
+        except DataloaderError as error:
+            # Whatever rattler says of it: what was there when it began and is not now was removed by another process.
+            vanished = missing_of(records.keys() - set(missing), cache_dir, layers)
+            if not vanished:
+                raise
+            raise VanishedEntry(cache_dir / "pkgs" / entry_name(vanished[0])) from error
         archives.tell_origin(tree)
         archives.unpacked()
     finally:

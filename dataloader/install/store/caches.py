@@ -1,17 +1,21 @@
-"""Look after the caches of unpacked packages: how large they are, whether they are whole, what nobody uses."""
+"""Look at a cache: what is in it, how large that is, whether the packages are whole."""
 
 from __future__ import annotations
 
 import os
-import shutil
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.base.reporter import Reporter
-from dataloader.install.conda.cache import is_damaged
-from dataloader.install.store.store import WheelStore, damaged_files
-from dataloader.install.switch.owner import is_abandoned
+from dataloader.install.conda.cache import find_difference, notes_of
+from dataloader.install.store.holdings import HOLDINGS, Found, Holding, is_left_over, survey
+from dataloader.install.store.leftovers import remove, take_out
+from dataloader.install.store.recipe import Recipe
+from dataloader.install.store.store import StoredWheel, damaged_files, recipe_of
+from dataloader.install.store.users import users_of
 from dataloader.prefix.model import Kind
 
 
@@ -21,12 +25,14 @@ class CacheEntry:
 
     kind: Kind
     name: str
-    """``name version``, for a conda package its build too."""
+    """``name version``, for a conda package its build too; of a wheel that cannot be read, its sha256."""
     path: Path
     size: int
     """Bytes on disk."""
     in_use: bool
     """Whether an environment shares files with it. Environments that hold copies or clones cannot be told."""
+    used: float
+    """When a sync last used it: seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,28 +44,65 @@ class Removed:
     """Bytes on disk that this freed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How much of a cache one kind of holding is."""
+
+    holding: Holding
+    count: int
+    size: int
+    """Bytes on disk."""
+    left_over: int
+    """How many of them are of no use to anybody."""
+
+
 def cache_entries(cache_dir: Path) -> Iterator[CacheEntry]:
     """Every unpacked package of a cache, wheels first, by path."""
-    store = WheelStore(cache_dir)
-    for folder in store.entries():
-        stored = store.find(folder.name)
-        if stored is not None:
-            yield _entry("pypi", f"{stored.recipe.name} {stored.recipe.version}", folder)
-    for folder in sorted((cache_dir / "pkgs").glob("*/info/index.json")):
-        yield _entry("conda", folder.parent.parent.name, folder.parent.parent)
+    paths = [found.path for found in survey(cache_dir) if found.holding and found.holding.stay == "package"]
+    for path in sorted(paths, key=lambda path: (path.startswith("pkgs/"), path)):
+        with suppress(FileNotFoundError):  # another process has just removed it
+            yield _entry(cache_dir / path)
 
 
-def verify_cache(cache_dir: Path, reporter: Reporter) -> Removed:
-    """Read every file, and remove the entries that are not what was unpacked; the next sync fetches them again."""
+def shares(cache_dir: Path) -> list[Share]:
+    """What a cache holds, by kind."""
+    users = users_of(cache_dir)
+    found_by_kind: dict[str, list[Found]] = defaultdict(list)
+    for found in survey(cache_dir):
+        if found.holding is not None:
+            found_by_kind[found.holding.kind].append(found)
+    kinds = {holding.kind: holding for holding in reversed(HOLDINGS)}
+    return [
+        Share(
+            holding=holding,
+            count=len(found_by_kind[kind]),
+            size=sum(size_of(cache_dir / found.path) for found in found_by_kind[kind]),
+            left_over=sum(is_left_over(cache_dir, found, users) for found in found_by_kind[kind]),
+        )
+        for kind, holding in reversed(kinds.items())
+        if kind in found_by_kind
+    ]
+
+
+def unknown_paths(cache_dir: Path) -> tuple[str, ...]:
+    """What lies in a cache that is not this program's: paths below it."""
+    return tuple(sorted(found.path for found in survey(cache_dir) if found.holding is None))
+
+
+def verify_cache(cache_dir: Path, reporter: Reporter, *, dry_run: bool = False) -> Removed:
+    """Read every file, and remove the entries that are not what was unpacked; the next sync fetches them again.
+
+    Args:
+        dry_run: Change nothing; tell what would be removed.
+    """
     names, size = [], 0
-    store = WheelStore(cache_dir)
-    whole = {folder.name for folder in store.entries()}
-    entries = list(cache_entries(cache_dir))  # takes away wheels whose recipe cannot be read
-    names += sorted(whole - {folder.name for folder in store.entries()})
+    entries = list(cache_entries(cache_dir))
     reporter.start("verify-cache", "Reading the cache", len(entries), "packages")
     for entry in entries:
-        if _is_damaged(entry, store):
-            _remove(entry.path, cache_dir)
+        # What another process removes meanwhile is not damaged.
+        if _is_damaged(entry) and entry.path.exists() and (dry_run or take_out(entry.path)):
+            if not dry_run:
+                remove_notes(entry.path)
             names.append(entry.name)
             size += entry.size
         reporter.advance("verify-cache", 1)
@@ -67,50 +110,62 @@ def verify_cache(cache_dir: Path, reporter: Reporter) -> Removed:
     return Removed(names=tuple(names), size=size)
 
 
-def prune_cache(cache_dir: Path, *, everything: bool = False) -> Removed:
-    """Remove packages that no environment shares files with, archives half downloaded, and what the dead left.
-
-    With ``everything`` also those in use: environments keep their files, but later ones share none with them.
-    """
-    names, size = [], 0
-    for entry in cache_entries(cache_dir):
-        if everything or not entry.in_use:
-            _remove(entry.path, cache_dir)
-            names.append(entry.name)
-            size += entry.size
-    WheelStore(cache_dir).sweep()
-    for path in sorted((cache_dir / "pkgs").glob(".*")):  # rattler's, when its process was killed while unpacking
-        if is_abandoned(path):
-            shutil.rmtree(path, ignore_errors=True)
-    for path in sorted((cache_dir / "downloads").glob("*")):
-        if path.suffix != ".lease" and (everything or is_abandoned(path)):
-            size += path.lstat().st_size
-            path.unlink()
-            names.append(path.name)
-    return Removed(names=tuple(names), size=size)
+def remove_notes(package: Path) -> None:
+    """What the cache keeps beside a conda package goes after it."""
+    for note in notes_of(package):
+        remove(note)
 
 
-def _is_damaged(entry: CacheEntry, store: WheelStore) -> bool:
+def size_of(path: Path) -> int:
+    """Bytes on disk of a file, or of a folder with all that is in it."""
+    return _extent(path)[0]
+
+
+def _is_damaged(entry: CacheEntry) -> bool:
     if entry.kind == "conda":
-        return is_damaged(entry.path)
-    stored = store.find(entry.path.name)
-    return stored is None or any(damaged_files(stored))
+        return find_difference(entry.path) is not None
+    recipe = recipe_of(entry.path)
+    if recipe is None:
+        return True
+    return any(damaged_files(_stored(entry.path, recipe)))
 
 
-def _entry(kind: Kind, name: str, folder: Path) -> CacheEntry:
+def _stored(path: Path, recipe: Recipe) -> StoredWheel:
+    return StoredWheel(sha256=path.name, layer=path.parents[2], files=path / "files", recipe=recipe)
+
+
+def _entry(path: Path) -> CacheEntry:
+    used = path.lstat().st_mtime
+    size, links = _extent(path)
+    is_wheel = path.parent.name != "pkgs"
+    recipe = recipe_of(path) if is_wheel else None
+    return CacheEntry(
+        kind="pypi" if is_wheel else "conda",
+        name=f"{recipe.name} {recipe.version}" if recipe else path.name,
+        path=path,
+        size=size,
+        in_use=links > 1,
+        used=used,
+    )
+
+
+def _extent(path: Path) -> tuple[int, int]:
+    """Bytes on disk, and the most names that one of the files has."""
     size, links = 0, 1
-    for where, _, files in os.walk(folder):
-        for file in files:
-            status = os.lstat(f"{where}/{file}")
-            size += status.st_blocks * 512
-            links = max(links, status.st_nlink)
-    return CacheEntry(kind=kind, name=name, path=folder, size=size, in_use=links > 1)
-
-
-def _remove(folder: Path, cache_dir: Path) -> None:
-    """Under another name first: what is half removed must not be taken for whole."""
-    doomed = folder.with_name(f".old-{folder.name}")
-    folder.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
-    for note in (cache_dir / "pkgs-seen").glob(f"{folder.name}-*.json"):
-        note.unlink(missing_ok=True)
+    folders = [os.fspath(path)]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                    size += status.st_blocks * 512
+                    links = max(links, status.st_nlink)
+        except NotADirectoryError:
+            return os.lstat(folder).st_blocks * 512, 1
+        except FileNotFoundError:
+            continue  # another process removes it
+    return size, links

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -17,14 +18,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.base.digests import LARGE, hexadecimal, record_digest
-from dataloader.base.errors import IntegrityError
 from dataloader.base.reporter import Reporter
+from dataloader.install.store.leftovers import take_out
 from dataloader.install.store.recipe import Recipe, StoredFile
-from dataloader.install.switch.owner import is_abandoned, signed
+from dataloader.install.switch.owner import signed
 from dataloader.install.switch.settle import settle, wait_for_all
 from dataloader.prefix.walk import is_library_name
 
 _TEMPORARY = ".new-"
+
+_ATTEMPTS = 5
+"""Times that an entry is put in its place where something else is, which is gone when it is looked at."""
+
+
+class VanishedEntry(Exception):
+    """Another process has removed a package from the cache before it was used; it has to be fetched again."""
+
+    def __init__(self, entry: Path) -> None:
+        super().__init__(f"{entry} is gone")
+        self.entry = entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +85,13 @@ class WheelStore:
             entry = _entry(layer, sha256)
             if entry in self._forgotten:
                 continue
-            try:
-                recipe = Recipe.from_bytes((entry / "recipe").read_bytes())
-            except (OSError, ValueError, KeyError, TypeError):
-                if layer == self._writable and entry.is_dir():
+            recipe = recipe_of(entry)
+            if recipe is None:
+                if layer == self._writable:
                     self.discard(sha256)
                 continue
+            if layer == self._writable:
+                touch(entry)
             return StoredWheel(sha256=sha256, layer=layer, files=entry / "files", recipe=recipe)
         return None
 
@@ -100,24 +113,16 @@ class WheelStore:
             recipe = await unpack(files)
             (temporary / "recipe").write_bytes(recipe.to_bytes())
             sizes = await settle(temporary, reporter)
-            try:
-                temporary.rename(final)
-            except OSError as error:
-                if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:  # else another process was quicker
-                    raise
-            else:
-                await wait_for_all(final, sizes)
-                return StoredWheel(sha256=sha256, layer=self._writable, files=final / "files", recipe=recipe)
+            for _ in range(_ATTEMPTS):
+                if _take_place(temporary, final):
+                    await wait_for_all(final, sizes)
+                    return StoredWheel(sha256=sha256, layer=self._writable, files=final / "files", recipe=recipe)
+                if stored := self.find(sha256):
+                    return stored
+                # What was there is damaged, or was removed by another process: then the place is free now.
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        stored = self.find(sha256)
-        if stored is None:
-            raise IntegrityError(
-                f"The wheel store under {self._writable} does not hold what another process just wrote to it.",
-                code="cache-damaged",
-                suggestions=(f"Check the volume, then remove {final} and try again.",),
-            )
-        return stored
+        raise VanishedEntry(final)
 
     def forget(self, stored: StoredWheel) -> None:
         """Use a damaged entry no more: taken away where it can be, passed over in a read-only layer."""
@@ -128,23 +133,32 @@ class WheelStore:
 
     def discard(self, sha256: str) -> None:
         """Take a damaged entry away; environments that were made from it keep their files."""
-        entry = _entry(self._writable, sha256)
-        gone = entry.parent / signed(_TEMPORARY)
-        with suppress(FileNotFoundError):
-            entry.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
+        take_out(_entry(self._writable, sha256))
 
-    def entries(self) -> Iterator[Path]:
-        """The folders of the writable store's whole entries, sorted."""
-        for folder in sorted((self._writable / "wheels").glob("??")):
-            yield from sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
-    def sweep(self) -> None:
-        """Remove what processes that died left half made."""
-        for path in (self._writable / "wheels").glob("??/.*"):
-            # What is not being made (``.new-``) is being removed, and anybody may finish that.
-            if not path.name.startswith(_TEMPORARY) or is_abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)
+def recipe_of(entry: Path) -> Recipe | None:
+    """What an entry of a store installs; ``None`` where there is none, or it is damaged."""
+    try:
+        return Recipe.from_bytes((entry / "recipe").read_bytes())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def touch(entry: Path) -> None:
+    """Note that an entry is used: the time of its folder says when it last was. Who may not write it, does not."""
+    with suppress(OSError):
+        os.utime(entry)
+
+
+def _take_place(temporary: Path, final: Path) -> bool:
+    """Rename an entry to its name; False where there is one already."""
+    try:
+        temporary.rename(final)
+    except OSError as error:
+        if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+            raise
+        return False
+    return True
 
 
 def _entry(layer: Path, sha256: str) -> Path:

@@ -32,6 +32,12 @@ def pid_of(signature: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def signature_of(name: str) -> str:
+    """What in a signed name stands for the process that made it; empty where there is nothing."""
+    found = _SIGNATURE.search(name)
+    return found[0] if found else ""
+
+
 def signed(name: str) -> str:
     """A unique name for something temporary that says who made it: in the name itself, so that it is never without."""
     pid = os.getpid()

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from dataloader.base.errors import IntegrityError
+from dataloader.base.errors import IntegrityError, TryAgain
 from dataloader.base.reporter import Reporter
+from dataloader.install.conda.cache import entry_name
 from dataloader.install.model import Downloader, Prover, SyncOptions
 from dataloader.install.store.fetch import fetch_wheels
-from dataloader.install.store.store import WheelStore
+from dataloader.install.store.leftovers import sweep
+from dataloader.install.store.store import VanishedEntry, WheelStore
+from dataloader.install.store.users import InUse
 from dataloader.install.switch.durable import flush_volume
 from dataloader.install.switch.exchange import remove_tree
 from dataloader.install.switch.settle import settle
 from dataloader.install.tree.build import build_tree, compile_modules, host_python, layout_of, write_state
 from dataloader.install.tree.tree import Tree
 from dataloader.install.tree.wheel import DamagedEntry
-from dataloader.lockfile.model import Lockfile
+from dataloader.lockfile.model import CondaPackage, Lockfile
 from dataloader.machine.interpreters import Interpreter
 
 _ATTEMPTS = 4
 """Builds in one sync: each damaged cache entry that is found costs one, and is fetched again."""
+
+_LOSSES = 20
+"""Builds in one sync that end because something vanished from the cache, which is fetched again."""
 
 
 class Builder:
@@ -55,8 +61,23 @@ class Builder:
         prover: Prover | None,
     ) -> None:
         python = host_python(self._lock, self._options)
-        self._store.sweep()
-        for attempt in range(_ATTEMPTS):
+        with InUse(self._options.cache_dir, _names(self._lock)):
+            sweep(self._options.cache_dir)
+            tree = await self._until_built(new_folder, final, install, python, prover)
+        self.warnings = tuple(tree.warnings)
+        for warning in tree.warnings:
+            self._reporter.warn(warning)
+
+    async def _until_built(
+        self,
+        new_folder: Callable[[], Path],
+        final: str,
+        install: Callable[[Path], None],
+        python: Interpreter | None,
+        prover: Prover | None,
+    ) -> Tree:
+        damages = losses = 0
+        while True:
             folder = new_folder()
             try:
                 tree = await self._build(folder, final, python, prover)
@@ -69,15 +90,17 @@ class Builder:
                         await asyncio.to_thread(flush_volume, folder)
                 with self._reporter.stage("switch"):
                     install(folder)
-                break
             except DamagedEntry as damage:
-                self._forget(damage, last=attempt == _ATTEMPTS - 1)
+                damages += 1
+                self._forget(damage, last=damages == _ATTEMPTS)
+            except (VanishedEntry, FileNotFoundError) as loss:
+                losses += 1
+                self._fetch_again(loss, last=losses == _LOSSES)
+            else:
+                return tree
             finally:
                 if folder.exists() and not remove_tree(folder):
                     self._reporter.warn(f"{folder} could not be removed; the next sync tries again.")
-        self.warnings = tuple(tree.warnings)
-        for warning in tree.warnings:
-            self._reporter.warn(warning)
 
     async def _build(self, folder: Path, final: str, python: Interpreter | None, prover: Prover | None) -> Tree:
         # Both worlds at once: wheels arrive and are unpacked while rattler fetches and links.
@@ -126,3 +149,27 @@ class Builder:
             ) from damage
         self._reporter.warn(f"A cache entry is damaged ({damage.source} in {damage.stored.files}); fetching it again.")
         self._store.forget(damage.stored)
+
+    def _fetch_again(self, loss: VanishedEntry | FileNotFoundError, *, last: bool) -> None:
+        """Other processes may remove what they like from a cache: versions that do not look who uses it, or people."""
+        cache = self._options.cache_dir
+        lost = loss.entry if isinstance(loss, VanishedEntry) else Path(os.fsdecode(loss.filename or ""))
+        if not lost.is_relative_to(cache) and isinstance(loss, FileNotFoundError):
+            raise loss
+        if last:
+            raise TryAgain(
+                f"Packages vanish from the cache {cache} before they are used.",
+                code="cache-emptied",
+                causes=(f"{lost} is gone, and so was something {_LOSSES - 1} times before",),
+                suggestions=("Look for what removes files there; `dataloader cache prune` spares a running sync.",),
+            ) from loss
+        self._reporter.info(f"{lost} was removed from the cache by another process; fetching it again.")
+
+
+def _names(lock: Lockfile) -> Iterator[str]:
+    """What the cache calls the packages of a lock, and their archives."""
+    for package in lock.packages:
+        if isinstance(package, CondaPackage):
+            yield entry_name(package)
+        if package.sha256:
+            yield package.sha256

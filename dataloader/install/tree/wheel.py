@@ -16,7 +16,7 @@ from dataloader.base.digests import encode, record_digest
 from dataloader.base.errors import IntegrityError
 from dataloader.install.plan import INSTALLER
 from dataloader.install.store.recipe import EntryPoint, Recipe
-from dataloader.install.store.store import StoredWheel
+from dataloader.install.store.store import StoredWheel, VanishedEntry
 from dataloader.install.tree.linking import Folders, Linker
 from dataloader.install.tree.tree import NewFile, Tree
 from dataloader.prefix.walk import is_library_name
@@ -41,6 +41,12 @@ class DamagedEntry(Exception):
         super().__init__(f"{source} in {stored.files}")
         self.stored = stored
         self.source = source
+
+
+def lost(stored: StoredWheel, source: str) -> Exception:
+    """Why a member cannot be opened: the whole entry was removed, or only the member, which is damage."""
+    entry = stored.files.parent
+    return DamagedEntry(stored, source) if (entry / "recipe").exists() else VanishedEntry(entry)
 
 
 def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool) -> None:
@@ -87,6 +93,7 @@ def link_wheels(
 
     Raises:
         DamagedEntry: a stored file was changed or is gone.
+        VanishedEntry: all of a stored wheel is.
     """
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="link") as pool:
         work = [
@@ -152,7 +159,7 @@ def _link(tree: Tree, stored: StoredWheel, linker: Linker, files: list[NewFile])
                     raise DamagedEntry(stored, source)
                 linker.place_in(there, stored_name, here, name, f"{store}/{source}", f"{root}/{path}")
             except FileNotFoundError as error:
-                raise DamagedEntry(stored, source) from error
+                raise lost(stored, source) from error
     return len(files)
 
 
@@ -166,7 +173,7 @@ def _with_shebang(stored: StoredWheel, source: str, path: str, interpreter: str)
             stream.readline()
             return _generated(path, shebang(interpreter) + stream.read(), executable=True)
     except FileNotFoundError as error:
-        raise DamagedEntry(stored, source) from error
+        raise lost(stored, source) from error
 
 
 def _generated(path: str, content: bytes, *, executable: bool = False) -> NewFile:

@@ -18,6 +18,7 @@ from binascii import crc32
 from itertools import accumulate
 
 from dataloader import __version__
+from dataloader.base.cache import PREFIXES
 from dataloader.base.matrix_folder import matrix_folder
 from dataloader.base.state import state_at
 from dataloader.machine.host import machine_evidence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from dataloader.verify.report import VerifyReport
 
-FOLDER = "prefix-5"
-"""Below the cache of facts: what is kept of single prefixes."""
 _JUDGES = ("verify", "loader", "elf", "prefix")
 """The packages that find and judge."""
 
@@ -157,7 +156,7 @@ def keep_answer(
 
 def _path(cache: str, prefix: str) -> str:
     status = os.stat(prefix)
-    return f"{cache}/{FOLDER}/{status.st_dev}-{status.st_ino}.answer"
+    return f"{cache}/{PREFIXES}/{status.st_dev}-{status.st_ino}.answer"
 
 
 def _text(data: bytes) -> str:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataloader import __version__
+from dataloader.base.cache import PREFIXES
 from dataloader.base.files import keep_file
 from dataloader.base.state import state_at
 from dataloader.prefix.walk import SealedTree, Tree
 from dataloader.verify.findings import Finding
-from dataloader.verify.memory.answer import FOLDER, program_state
+from dataloader.verify.memory.answer import program_state
 from dataloader.verify.report import VerifyReport
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def question(
 
 def memo_path(cache: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> str:
     """Where the memo of one prefix is kept."""
-    return f"{os.fspath(cache)}/{FOLDER}/{sha256(os.fsencode(prefix)).hexdigest()}.memo.json"
+    return f"{os.fspath(cache)}/{PREFIXES}/{sha256(os.fsencode(prefix)).hexdigest()}.memo.json"
 
 
 def recall(cache: Path, prefix: Path, about: str, walked: Callable[[], Tree]) -> Verification | None:
