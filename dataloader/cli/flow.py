@@ -350,8 +350,8 @@ def _existing(path: Path) -> Lockfile | None:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     import asyncio
-    import gc
 
-    # A solve makes a great many long-lived values; walking them over and over costs a quarter of its time.
-    gc.disable()
-    return asyncio.run(work)
+    from dataloader.process.tuning import without_collecting
+
+    with without_collecting():
+        return asyncio.run(work)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from dataloader.lockfile.model import CondaPackage, Lockfile
-from dataloader.process.program import command_of
+from dataloader.process.program import command_of, receive, send
 from dataloader.trial.judge import Judgement, Question, judge_tree, read_ahead
 
 if TYPE_CHECKING:
@@ -51,8 +50,8 @@ class _Aside(Judge):
             try:
                 self._say((judge_tree.__name__, (question,)))
                 assert self._process.stdout is not None
-                answer: Judgement = pickle.load(self._process.stdout)  # noqa: S301 - by this program, just now
-            except (OSError, ValueError, EOFError, pickle.UnpicklingError):
+                answer: Judgement = receive(self._process.stdout)
+            except (OSError, ValueError, EOFError):
                 pass  # it may have failed as this process will, which then says how
             else:
                 return answer
@@ -64,8 +63,7 @@ class _Aside(Judge):
 
     def _say(self, what: object) -> None:
         assert self._process.stdin is not None
-        pickle.dump(what, self._process.stdin)
-        self._process.stdin.flush()
+        send(self._process.stdin, what)
 
 
 @contextmanager
@@ -108,14 +106,13 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     load_tables()
     while True:
         try:
-            what, arguments = pickle.load(questions)  # noqa: S301 - by this program, just now
+            what, arguments = receive(questions)
         except EOFError:
             return
         if what == read_ahead.__name__:
             read_ahead(*arguments)
         else:
-            pickle.dump(judge_tree(*arguments), answers)
-            answers.flush()
+            send(answers, judge_tree(*arguments))
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -22,7 +21,7 @@ from dataloader.install.store.store import StoredWheel, WheelStore
 from dataloader.install.switch.lease import Lease
 from dataloader.lockfile.model import Package, PypiPackage
 from dataloader.machine.host import available_processors
-from dataloader.process.memory import keep_freed
+from dataloader.process.tuning import keep_freed, short_turns
 
 if TYPE_CHECKING:
     from dataloader.install.store.unpack import ArrivingWheel
@@ -33,9 +32,6 @@ _LOOK = 0.25
 """Seconds after which it is seen whether more can be fetched at once."""
 _BUSY = 0.75
 """Share of the processors' time from which on more downloads would only get into each other's way."""
-_TURN = 0.0005
-"""Seconds for which a thread may keep the interpreter from others. Those who unpack are back from inflating and writing
-every few milliseconds, and a processor idles for as long as one of them waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +170,8 @@ async def fetch_wheels(
         return Fetched(wheels=wheels, downloaded_bytes=0)
     archives = Archives(options, reporter, download, "download", len(missing))
     keep_freed()
-    sys.setswitchinterval(_TURN)
     reporter.start("unpack", "Unpacking wheels", None)
-    with ThreadPoolExecutor(options.downloads, thread_name_prefix="unpack") as pool:
+    with short_turns(), ThreadPoolExecutor(options.downloads, thread_name_prefix="unpack") as pool:
 
         async def fetch(package: PypiPackage) -> StoredWheel:
             async with archives.lease(package):
