@@ -89,6 +89,9 @@ async def make_lock(
     say_target(targets[0], request, reporter)
     attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old, learned)
     channels = () if request.conda_mode == "never" else request.channels
+    needed = conda_packages(request)
+    if needed and not channels:
+        raise _without_channels(request, needed)
     try:
         return await attempt.run(channels)
     except ResolutionFailure as failure:
@@ -98,7 +101,7 @@ async def make_lock(
         if error.code != "channel-unreachable" or request.conda_mode == "always":
             raise
         answering = await _answering(channels, targets[0], cache, request)
-        if not answering and [r for r in request.conda if r.name != "python" or r.build or r.channel]:
+        if needed and not answering:
             raise
         silent = ", ".join(url for url in channels if url not in answering)
         reporter.warn(f"going on without what did not answer: {silent} (--conda=always refuses this)")
@@ -118,6 +121,24 @@ def said_in_several_places(request: Request, failure: ResolutionFailure) -> tupl
         if len(set(group)) > 1 and text not in told and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", told):
             found.append(f"{name} is asked for by {text}")
     return tuple(found)
+
+
+def conda_packages(request: Request) -> list[CondaRequirement]:
+    """Return what only a channel can serve; a plain ``python`` may be this machine's."""
+    return [r for r in request.conda if r.name != "python" or r.build or r.channel]
+
+
+def _without_channels(request: Request, needed: Sequence[CondaRequirement]) -> UsageError:
+    never = request.conda_mode == "never"
+    return UsageError(
+        f"conda packages are asked for, and {'--conda=never forbids channels' if never else 'there is no channel'}",
+        code="conda-excluded",
+        causes=tuple(f"{r.match_spec} is asked for by {r.origin}" for r in needed),
+        suggestions=(
+            "use channels: --conda=auto" if never else "name a channel: -c conda-forge",
+            "or ask for the Python distributions instead, without conda:",
+        ),
+    )
 
 
 async def _answering(channels: tuple[str, ...], target: Target, cache: Path, request: Request) -> tuple[str, ...]:
@@ -195,7 +216,7 @@ class _Attempt:
 
         cache = self._cache / "repodata"
         only = dict.fromkeys(needs.index_only, needs.indexes) if needs.indexes else {}
-        index = NarrowedIndex(self._client, self._request.pypi, only)
+        index = NarrowedIndex(self._client, together(self._request.pypi), only)
         try:
             resolution = await resolve(problem, index, self._reporter, cache=cache, settings=self._request.settings)
         except ResolutionFailure:
@@ -206,6 +227,8 @@ class _Attempt:
         except IndexUnavailable:
             self._client.silent |= hosts
             raise
+        if self._request.require_hashes:
+            _demand_hashes(self._request, resolution)
         self._say(stack, needs)
         for note in resolution.notes:
             self._reporter.warn(note)
@@ -293,6 +316,18 @@ class _Attempt:
 
         file = IndexFile(name=package.name, version=package.version, filename=package.file_name, url=package.url)
         return replace(package, sha256=await self._client.digest(file))
+
+
+def _demand_hashes(request: Request, resolution: Resolution) -> None:
+    """Refuse wheels that nobody wrote a hash for."""
+    known = {r.name for r in request.pypi if r.hashes}
+    missing = [f"{p.name}=={p.version}" for p in resolution.pypi if p.name not in known]
+    if missing:
+        raise ResolutionFailure(
+            f"--require-hashes: {', '.join(missing)} would be installed, and no hash is written down for it",
+            code="hashes-missing",
+            suggestions=("write them all down: `uv pip compile --generate-hashes` or `pip-compile --generate-hashes`",),
+        )
 
 
 def requirements_of(request: Request) -> Iterator[Requirement]:

@@ -46,8 +46,8 @@ class Environment:
     """What one environment of a manifest asks for, its features joined."""
 
     name: str
-    channels: tuple[str, ...]
-    """Most preferred first."""
+    channels: tuple[str, ...] | None
+    """Most preferred first; None: nothing is said."""
     platforms: tuple[str, ...]
     replaceable: tuple[Requirement, ...]
     """What the tables say that a command adds to: those of its first feature."""
@@ -96,13 +96,14 @@ class Manifest:
                 f"{self.path} has no environment {name}", code="environment-unknown", causes=(f"It has: {known}.",)
             )
         features = [self.features[feature] for feature in self.environments[name]]
-        channels = sorted((c for f in features for c in f.channels), key=lambda channel: -channel[1])
+        named = [f.channels for f in features if f.channels is not None]
+        channels = sorted((c for each in named for c in each), key=lambda channel: -channel[1])
         wanted = (platform, platform.split("-", 1)[0], "win" if platform.startswith("win") else "unix")
         own, special = features[0].on(wanted)
         others = [r for f in features[1:] for part in f.on(wanted) for r in part]
         return Environment(
             name=name,
-            channels=tuple(dict.fromkeys(channel for channel, _ in channels)),
+            channels=tuple(dict.fromkeys(channel for channel, _ in channels)) if named else None,
             platforms=next((f.platforms for f in features if f.platforms), ()),
             replaceable=own,
             fixed=(*others, *special),
@@ -147,14 +148,15 @@ def parse_manifest(text: str, path: Path) -> Manifest:
     """
     document = Document(text, path.absolute(), code="manifest-invalid", kind="manifest")
     root = document.root()
-    pixi, ours = _roots(root, path.name)
+    kind = kind_of(path.name, document.data)
+    pixi, ours = _roots(root, kind)
     workspace = pixi.table("workspace" if "workspace" in pixi else "project")
-    if path.name == "dataloader.toml":
+    if kind == "dataloader.toml":
         root.only(_TABLES | _PIXI_ONLY | _OURS | {"feature", "environments", "target"})
     else:
         ours.only(_OURS | {"feature"})
     default = read_feature(pixi, ours, workspace)
-    if path.name == "pyproject.toml":
+    if kind == "pyproject.toml":
         default = with_project(default, root.table("project"))
     features = {DEFAULT: default}
     ours_of = ours.table("feature")
@@ -165,8 +167,7 @@ def parse_manifest(text: str, path: Path) -> Manifest:
         ours_of.only(set(features))
     manifest = Manifest(
         path=document.path,
-        name=workspace.string("name")
-        or (root.table("project").string("name") if path.name == "pyproject.toml" else None),
+        name=workspace.string("name") or (root.table("project").string("name") if kind == "pyproject.toml" else None),
         channel_priority=workspace.choice("channel-priority", {"strict", "disabled"}),
         features=features,
         environments=_environments(pixi.table("environments"), set(features)),
@@ -181,6 +182,26 @@ def parse_manifest(text: str, path: Path) -> Manifest:
     )
     document.check()
     return manifest
+
+
+KINDS = ("dataloader.toml", "pixi.toml", "pyproject.toml")
+
+
+def kind_of(filename: str, data: Mapping[str, object]) -> str:
+    """Return which of KINDS a manifest is: by its name, and where that is another, by what it holds.
+
+    >>> kind_of("dev.toml", {"stack": {}}), kind_of("dev.toml", {"tool": {"dataloader": {}}})
+    ('dataloader.toml', 'pixi.toml')
+    """
+    if filename in KINDS:
+        return filename
+    tool = data.get("tool")
+    tools = set(tool) if isinstance(tool, dict) else set()
+    project = data.get("project")
+    of_python = isinstance(project, dict) and not {"channels", "platforms"} & set(project)  # else pixi's old name
+    if "pixi" in tools or "build-system" in data or of_python:
+        return "pyproject.toml"
+    return "pixi.toml" if "dataloader" in tools else "dataloader.toml"
 
 
 def _roots(root: Table, filename: str) -> tuple[Table, Table]:

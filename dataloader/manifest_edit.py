@@ -9,6 +9,7 @@ from typing import Any
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.inputs.files import InputFile
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
+from dataloader.manifest import kind_of
 
 
 def new_manifest(
@@ -23,7 +24,8 @@ def new_manifest(
     document = tomlkit.document()
     workspace = tomlkit.table()
     workspace["name"] = next((one.name for one in inputs if one.name), name)
-    workspace["channels"] = list(dict.fromkeys(c for one in inputs for c in one.channels)) or list(channels)
+    named = [one.channels for one in inputs if one.channels is not None]
+    workspace["channels"] = list(dict.fromkeys(c for each in named for c in each)) if named else list(channels)
     workspace["platforms"] = [platform]
     document["workspace"] = workspace
     options = _pypi_options(inputs)
@@ -70,8 +72,9 @@ def add_to_manifest(
         document = tomlkit.parse(text)
     except TOMLKitError as error:
         raise ManifestError(f"{filename} is not TOML: {error}") from error
-    pixi = ("tool", "pixi") if filename == "pyproject.toml" else ()
-    ours = () if filename == "dataloader.toml" else ("tool", "dataloader")
+    kind = kind_of(filename, document)
+    pixi = ("tool", "pixi") if kind == "pyproject.toml" else ()
+    ours = () if kind == "dataloader.toml" else ("tool", "dataloader")
     for requirement in requirements:
         if isinstance(requirement, CondaRequirement):
             _table(document, (*pixi, "dependencies"))[requirement.name] = _conda_value(requirement)

@@ -5,12 +5,14 @@ Precedence: what is typed, then ``DATALOADER_*`` (both arrive in the options), t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.compat.versions import specifier_of
+from dataloader.inputs.applies import applying
 from dataloader.inputs.joined import both, renewed, title, together, together_conda
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
 from dataloader.prefix.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 DEFAULT_CHANNELS = ("conda-forge",)
 DEFAULT_ENVIRONMENT = "default"
 CHANNEL_ALIAS = "https://conda.anaconda.org"
+ANACONDA = "https://repo.anaconda.com"
+"""Where conda has its own channels, those whose names begin with ``pkgs/``."""
+_CHANNEL_NAMES: Mapping[str, tuple[str, ...]] = {"defaults": ("pkgs/main", "pkgs/r"), "nodefaults": ()}
+"""Names that stand for other channels (conda's ``default_channels``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,8 @@ class Request:
     exclude_newer: str | None = None
     """As said: a day, a time, a duration, or ``framework`` (``dataloader.dates``)."""
     no_binary: tuple[str, ...] = ()
+    require_hashes: bool = False
+    """Whether every wheel has to be one whose hash was written down."""
     matrix: Path | None = None
     notes: tuple[str, ...] = ()
     """What was read and has no effect, to be said."""
@@ -90,6 +98,7 @@ class Request:
             "exclude-newer": self.exclude_newer,
             "no-binary": ",".join(self.no_binary) or None,
             "platform": self.platform,
+            "require-hashes": self.require_hashes or None,
         }
         inputs: dict[str, object] = {
             "requirements": sorted(str(r) for r in together(self.pypi)),
@@ -144,27 +153,30 @@ def make_request(
         *said,
     ]
     insisted = set(manifest.resolution.pypi_only) if manifest else set()
-    pypi = [r for r in binding if isinstance(r, PypiRequirement)]
     channels = _channels(options, files, environment, remembered, here)
     root = manifest.path.parent if manifest else here
     resolution = manifest.resolution if manifest else None
-    asked = flags.asked() if flags else {}
     earlier = {axis: value for axis, value in _remembered_stack(remembered).items() if axis not in renamed}
-    stack = {**earlier, **(environment.stack if environment else {}), **asked}
+    stack = {**earlier, **(environment.stack if environment else {}), **(flags.asked() if flags else {})}
+    stack = _with_python(stack, [r for r in binding if isinstance(r, PypiRequirement)])
+    limits = [*_remembered_constraints(remembered), *(c for f in files for c in f.constraints)]
+    matters = partial(applying, arches=_arches(options), python=specifier_of(stack.get("python", "")))
+    asked = matters(binding)
+    pypi = (r for r in asked if isinstance(r, PypiRequirement) and r.name != "python")
     return Request(
         manifest=manifest,
         lockfile=options.lockfile or root / lock_name(name),
         prefix=options.prefix or root / prefix_name(name),
-        pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in pypi if r.name != "python"),
-        conda=tuple(r for r in binding if isinstance(r, CondaRequirement)),
+        pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in pypi),
+        conda=tuple(r for r in asked if isinstance(r, CondaRequirement)),
         said=said,
         told=told,
-        constraints=(*_remembered_constraints(remembered), *(c for f in files for c in f.constraints)),
-        channels=channels or tuple(channel_url(c, here) for c in DEFAULT_CHANNELS),
-        channels_said=bool(channels),
+        constraints=tuple(r for r in matters(limits) if isinstance(r, PypiRequirement)),
+        channels=channel_urls(DEFAULT_CHANNELS, here) if channels is None else channels,
+        channels_said=channels is not None,
         channel_priority=(manifest.channel_priority if manifest else None) or "strict",
         conda_mode=options.conda or (resolution.conda if resolution else None) or "auto",  # type: ignore[arg-type]
-        stack=_with_python(stack, pypi),
+        stack=stack,
         system=environment.system if environment else SystemRequirements(),
         gpus=environment.gpus if environment else (),
         target_file=options.target,
@@ -173,6 +185,7 @@ def make_request(
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None),
         exclude_newer=_exclude_newer(options, manifest),
         no_binary=(*options.no_binary, *(n for f in files for n in f.no_binary)),
+        require_hashes=any(f.require_hashes for f in files),
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
         notes=(*(manifest.notes if manifest else ()), *(n for f in files for n in f.notes)),
     )
@@ -209,9 +222,16 @@ def _with_python(stack: Mapping[str, str], requirements: list[PypiRequirement]) 
     said = [r.specifier for r in requirements if r.name == "python"]
     if not said:
         return dict(stack)
-    from dataloader.compat.versions import specifier_of
-
     return {**stack, "python": both([specifier_of(stack.get("python", "")), *said])}
+
+
+def _arches(options: CommonOptions) -> Collection[str]:
+    """Return the processors that markers are read for: the platform's; any that there is where a file says it."""
+    from dataloader.machine.detect import PLATFORMS, detect_platform
+
+    machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
+    platform = options.platform or detect_platform()
+    return set(machines.values()) if options.target or platform not in machines else {machines[platform]}
 
 
 def find(options: CommonOptions, here: Path) -> Manifest | None:
@@ -261,13 +281,25 @@ def _channels(
     environment: Environment | None,
     remembered: Mapping[str, object] | None,
     here: Path,
-) -> tuple[str, ...]:
+) -> tuple[str, ...] | None:
     """Return the channels of the most immediate source that names any; typed ones come before the manifest's."""
-    typed = [channel_url(c, here) for c in options.channels]
-    listed = [channel_url(c, here) for f in files for c in f.channels]
-    held = [channel_url(c, here) for c in (environment.channels if environment else ())]
-    earlier = list((remembered or {}).get("channels", ())) if not (typed or listed or held) else []  # type: ignore[call-overload]
-    return tuple(dict.fromkeys([*typed, *listed, *held, *earlier]))
+    said: list[Sequence[str] | None] = [options.channels or None, *(f.channels for f in files)]
+    said.append(environment.channels if environment else None)
+    named = [each for each in said if each is not None]
+    if named:
+        return channel_urls([channel for each in named for channel in each], here)
+    earlier: Sequence[str] | None = (remembered or {}).get("channels")  # type: ignore[assignment]
+    return None if earlier is None else tuple(earlier)
+
+
+def channel_urls(channels: Iterable[str], here: Path) -> tuple[str, ...]:
+    """Return the base URLs of channels, each once. ``defaults`` is several; ``nodefaults`` is none.
+
+    >>> channel_urls(["nodefaults", "defaults", "pkgs/main"], Path("/"))
+    ('https://repo.anaconda.com/pkgs/main/', 'https://repo.anaconda.com/pkgs/r/')
+    """
+    names = [name for channel in channels for name in _CHANNEL_NAMES.get(channel, (channel,))]
+    return tuple(dict.fromkeys(channel_url(name, here) for name in names))
 
 
 def channel_url(channel: str, here: Path) -> str:
@@ -280,7 +312,8 @@ def channel_url(channel: str, here: Path) -> str:
         return channel.rstrip("/") + "/"
     if channel.startswith((".", "/", "~")):
         return (here / Path(channel).expanduser()).absolute().as_uri() + "/"
-    return f"{CHANNEL_ALIAS}/{channel.strip('/')}/"
+    alias = ANACONDA if channel.startswith("pkgs/") else CHANNEL_ALIAS
+    return f"{alias}/{channel.strip('/')}/"
 
 
 def _settings(options: CommonOptions, held: Mapping[str, object], environ: Mapping[str, str]) -> IndexSettings:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, final
+from urllib.parse import unquote, urlsplit
 
 from dataloader.base.cache import cache_root
 from dataloader.base.errors import IndexUnavailable, IntegrityError, InternalError
@@ -171,8 +172,22 @@ class IndexClient:
         if await _is_intact(kept, sha256):
             destination.parent.mkdir(parents=True, exist_ok=True)
             await asyncio.to_thread(shutil.move, kept, destination)
+        elif at_hand := await self._at_hand(url, sha256):
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            await asyncio.to_thread(shutil.copyfile, at_hand, destination)
         else:
             await self._bring(wanted, sink)
+
+    async def _at_hand(self, url: str, sha256: str | None) -> Path | None:
+        """Return the file in a directory of find-links that is the one at ``url``: by its name and its hash."""
+        if sha256 is None or local_path(url) is not None:
+            return None
+        name = unquote(urlsplit(url).path.rsplit("/", 1)[-1])
+        for folder in filter(None, map(local_path, self._find_links)):
+            found = folder if folder.name == name else folder / name
+            if found.is_file() and await _hash(found) == sha256:
+                return found
+        return None
 
     # pages
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
+from dataloader.base.errors import IntegrityError
 from dataloader.index.model import IndexFile, WheelMetadata
 
 if TYPE_CHECKING:
@@ -14,36 +16,86 @@ if TYPE_CHECKING:
 
 
 class NarrowedIndex:
-    """The indexes, narrowed to what requirements name: the one wheel of a URL, the files with given hashes."""
+    """The indexes, narrowed to what requirements name: the wheels of URLs, the files with given hashes.
+
+    Requirements of one project that differ in their markers each bind the files of the versions that they admit.
+    """
 
     def __init__(
-        self, client: IndexClient, requirements: tuple[PypiRequirement, ...], only: Mapping[str, tuple[str, ...]]
+        self, client: IndexClient, requirements: Sequence[PypiRequirement], only: Mapping[str, tuple[str, ...]]
     ) -> None:
         self._client = client
         self._only = {**only, **{r.name: (r.index,) for r in requirements if r.index}}
-        self._urls = {r.name: r for r in requirements if r.url}
-        self._hashes = {r.name: {h.removeprefix("sha256:") for h in r.hashes} for r in requirements if r.hashes}
+        self._by_name: defaultdict[str, list[PypiRequirement]] = defaultdict(list)
+        for requirement in requirements:
+            self._by_name[requirement.name].append(requirement)
 
     async def project(self, name: str) -> tuple[IndexFile, ...]:
-        """Return the files of a project that may be used."""
-        if (direct := self._urls.get(name)) is not None:
-            return (_direct_file(direct),)
-        files = await self._client.project(name, only=self._only.get(name))
-        wanted = self._hashes.get(name)
-        return files if wanted is None else tuple(f for f in files if f.sha256 in wanted)
+        """Return the files of a project that may be used.
+
+        Raises:
+            IntegrityError: ``hash-mismatch``; nothing that a requirement admits has a hash that it names.
+        """
+        asked = self._by_name.get(name, [])
+        direct = tuple(_direct_file(r) for r in asked if r.url)
+        if asked and len(direct) == len(asked):
+            return direct
+        if any(r.url and r.marker is None for r in asked):
+            return direct
+        files = (*direct, *await self._client.project(name, only=self._only.get(name)))
+        hashed = [r for r in asked if r.hashes and not r.url]
+        return await self._with_hashes(hashed, files) if hashed else files
 
     async def metadata(self, file: IndexFile) -> WheelMetadata:
         """Return the METADATA of a wheel."""
         return await self._client.metadata(file)
 
+    async def _with_hashes(
+        self, requirements: Sequence[PypiRequirement], files: tuple[IndexFile, ...]
+    ) -> tuple[IndexFile, ...]:
+        allowed = []
+        refused: defaultdict[PypiRequirement, list[str]] = defaultdict(list)
+        for file in files:
+            binding = [r for r in requirements if _admits(r, file.version)]
+            digest = await self._client.digest(file) if binding and file.kind == "wheel" else ""
+            hit = [r for r in binding if digest in {h.removeprefix("sha256:") for h in r.hashes}]
+            # Markers tell which of several binds; without one a requirement always does.
+            if (hit or not binding) and all(r in hit for r in binding if r.marker is None):
+                allowed.append(file)
+            for one in (r for r in binding if r not in hit and digest):
+                refused[one].append(f"{file.filename} has sha256:{digest}")
+        for one, told in refused.items():
+            if one.marker is None and not any(_admits(one, file.version) for file in allowed):
+                raise _no_such_hash(one, told)
+        return tuple(allowed)
+
+
+def _admits(requirement: PypiRequirement, version: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(requirement.specifier).contains(version, prereleases=True)
+
+
+def _no_such_hash(requirement: PypiRequirement, told: list[str]) -> IntegrityError:
+    wanted = ", ".join(requirement.hashes)
+    return IntegrityError(
+        f"no file of {requirement.name}{requirement.specifier} has the hash that is asked for",
+        code="hash-mismatch",
+        causes=(f"{requirement.origin} asks for {wanted}", *told),
+        suggestions=("if the publisher replaced the file and you trust it, write the hash that it has",),
+    )
+
 
 def _direct_file(requirement: PypiRequirement) -> IndexFile:
     assert requirement.url is not None
+    from packaging.utils import parse_wheel_filename
+
     sha256 = next((h.removeprefix("sha256:") for h in requirement.hashes if h.startswith("sha256:")), None)
+    filename = unquote(urlsplit(requirement.url).path.rsplit("/", 1)[-1])
     return IndexFile(
         name=requirement.name,
-        version=requirement.specifier.removeprefix("=="),
-        filename=unquote(requirement.url.rsplit("/", 1)[-1]),
+        version=str(parse_wheel_filename(filename)[1]),
+        filename=filename,
         url=requirement.url,
         sha256=sha256,
     )

@@ -52,7 +52,7 @@ def read_environment(path: Path) -> InputFile:
         path=str(path),
         requirements=(*conda, *section.requirements),
         name=str(data["name"]) if data.get("name") else None,
-        channels=tuple(channel for channel in channels if channel != "nodefaults"),
+        channels=tuple(c for c in channels if c != "nodefaults") if data.get("channels") is not None else None,
         variables=variables,
         notes=(*_notes(path, data), *section.notes),
     )

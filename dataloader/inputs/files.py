@@ -20,8 +20,8 @@ class InputFile:
     """Limit a project if something else brings it in (``-c``)."""
     name: str | None = None
     """Name of the environment (environment.yml)."""
-    channels: tuple[str, ...] = ()
-    """Most preferred first."""
+    channels: tuple[str, ...] | None = None
+    """Most preferred first; None: the file says nothing of channels."""
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()
     find_links: tuple[str, ...] = ()
@@ -55,8 +55,8 @@ class PypiOptions:
 class Feature:
     """One set of tables; a manifest's top level is the feature ``default``."""
 
-    channels: tuple[tuple[str, int], ...] = ()
-    """``(channel, priority)``: higher first, then as written."""
+    channels: tuple[tuple[str, int], ...] | None = None
+    """``(channel, priority)``: higher first, then as written; None: nothing is said."""
     platforms: tuple[str, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     """As written, conda first."""

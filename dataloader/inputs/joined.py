@@ -109,7 +109,9 @@ def version_of(one: Requirement) -> str:
     return one.match_spec.removeprefix(one.name) or "any version"
 
 
-_CONDA_FIELDS = tuple(f.name for f in fields(CondaRequirement) if f.name not in {"name", "version", "origin"})
+_CONDA_FIELDS = tuple(
+    f.name for f in fields(CondaRequirement) if f.name not in {"name", "version", "origin", "refusal"}
+)
 
 
 def together_conda(requirements: Iterable[CondaRequirement]) -> tuple[CondaRequirement, ...]:
@@ -145,7 +147,9 @@ def _one_of_conda(group: Sequence[CondaRequirement]) -> CondaRequirement:
     grouped = [f"({text})" if "|" in text and len(versions) > 1 else text for text in versions]
     values: dict[str, str | None] = {field: next(iter(_said(group, field)), None) for field in _CONDA_FIELDS}
     version = ",".join(grouped) or None
-    return CondaRequirement(name=group[0].name, version=version, origin=origins(group), **values)
+    refusal = next((one.refusal for one in group if one.refusal), None)
+    one = replace(group[0], version=version, origin=origins(group), refusal=refusal)
+    return replace(one, **values)  # type: ignore[arg-type]
 
 
 def renewed(

@@ -7,6 +7,15 @@ from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a requirement cannot be met; said only where it matters (its marker holds, its feature is used)."""
+
+    message: str
+    code: str
+    suggestions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PypiRequirement:
     """A PEP 508 requirement: the Python distribution, from either world unless ``world`` insists."""
 
@@ -27,6 +36,7 @@ class PypiRequirement:
     """``sha256:...`` digests, one of which the file must have; empty means any file."""
     origin: str = "the command line"
     """Where it was said: ``requirements.txt:3``."""
+    refusal: Refusal | None = None
 
     @property
     def requirement(self) -> str:
@@ -56,6 +66,7 @@ class CondaRequirement:
     md5: str | None = None
     sha256: str | None = None
     origin: str = "the command line"
+    refusal: Refusal | None = None
 
     @property
     def match_spec(self) -> str:

@@ -113,6 +113,8 @@ def parse_requirement_lines(
 
 
 def _finish(draft: _Draft, path: Path) -> InputFile:
+    if draft.require_hashes:
+        draft.mistakes += [mistake for one in draft.requirements if (mistake := _unhashed(one))]
     if draft.mistakes:
         raise ManifestError(
             f"{path} cannot be read as a requirements file",
@@ -134,6 +136,14 @@ def _finish(draft: _Draft, path: Path) -> InputFile:
         require_hashes=draft.require_hashes,
         notes=tuple(dict.fromkeys(draft.notes)),
     )
+
+
+def _unhashed(one: PypiRequirement) -> str | None:
+    """What --require-hashes finds wrong with a requirement, as in pip and uv."""
+    if not one.hashes:
+        return f"{one.origin}: {one} has no --hash, and --require-hashes asks for one"
+    pinned = one.url or re.fullmatch(r"===?[^,*]+", one.specifier)
+    return None if pinned else f"{one.origin}: {one} is not pinned with ==, and --require-hashes asks for that"
 
 
 def _read_file(draft: _Draft, place: _Place) -> None:
@@ -231,7 +241,10 @@ def _requirement(line: str, where: str, base: Path, draft: _Draft) -> PypiRequir
     for digest in options.hash:
         if not re.fullmatch(r"\w+:[0-9a-fA-F]+", digest):
             raise _OptionError(f"--hash={digest} is not ALGORITHM:HEXDIGEST")
-    return replace(requirement, hashes=(*requirement.hashes, *options.hash)) if options.hash else requirement
+    hashes = tuple(digest.lower() for digest in options.hash if digest.startswith("sha256:"))
+    if options.hash and not hashes:
+        raise _OptionError(f"--hash={options.hash[0]}: sha256 alone is read; `pip hash FILE` gives it")
+    return replace(requirement, hashes=(*requirement.hashes, *hashes)) if hashes else requirement
 
 
 def _apply_options(draft: _Draft, arguments: argparse.Namespace, where: str, place: _Place) -> None:

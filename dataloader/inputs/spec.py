@@ -9,13 +9,14 @@ from typing import Literal
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Refusal, Requirement
 
 # Text, compiled when a conda spec is read: many runs have none.
 _CONDA_NAME = r"[a-z0-9_][a-z0-9_.\-]*"
 _CONDA_CLAUSE = r"\s*\(*\s*(?:(?:==|!=|<=|>=|~=|=|<|>)?\s*[0-9A-Za-z_.*+!\-]+|\^.*\$)\s*\)*\s*"
 # The split of version and build is conda's own (conda.models.match_spec).
 _CONDA_VERSION_BUILD = r"((?:.+?)[^><!,|]?)(?:(?<![=!|,<>~])(?:[ =])([^-=,|<>~]+?))?"
+_CONDA_SERIES = r"(?<![<>=!~])=([^<>=!~,|()\s][^,|()\s]*)"
 _CONDA_BRACKETS = r"\[(?P<inside>[^\[\]]*)\]\s*$"
 _CONDA_FIELD = r"""\s*(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,'"]*)\s*(?:,|$)"""
 _CONDA_FIELDS = ("version", "build", "build_number", "channel", "subdir", "md5", "sha256")
@@ -51,7 +52,7 @@ def parse_pypi(
 
     text = text.strip()
     if _is_location(text):
-        return _wheel_requirement(text, origin=origin, base=base)
+        return _location_requirement(text, origin=origin, base=base)
     try:
         parsed = Pep508(text)
     except InvalidRequirement as error:
@@ -64,7 +65,45 @@ def parse_pypi(
         world=world,
         origin=origin,
     )
-    return with_wheel(requirement, parsed.url, base=base) if parsed.url else requirement
+    return _with_url(requirement, parsed.url, base) if parsed.url else requirement
+
+
+def _with_url(requirement: PypiRequirement, url: str, base: Path | None) -> PypiRequirement:
+    """``requirement`` met by what a URL names; what cannot be met is refused where its marker holds, and only there."""
+    try:
+        return with_wheel(requirement, url, base=base)
+    except UsageError as error:
+        if requirement.marker is None:
+            raise
+        return replace(requirement, refusal=refusal_of(error))
+
+
+def refusal_of(error: UsageError) -> Refusal:
+    """Return an error as a value."""
+    return Refusal(message=error.message, code=error.code, suggestions=tuple(error.suggestions))
+
+
+def _location_requirement(text: str, *, origin: str, base: Path | None) -> PypiRequirement:
+    """Read ``WHEEL[EXTRAS] ; MARKER``, where WHEEL is a path or a URL; the marker stands behind a blank."""
+    from packaging.markers import InvalidMarker, Marker
+
+    location, _, marker = (part.strip() for part in re.sub(r"\s+;|;\s+", "\n", text, count=1).partition("\n"))
+    extras: tuple[str, ...] = ()
+    if found := re.fullmatch(r"(.*\.whl)\[([\w.,\s\-]*)\]", location):
+        location = found[1]
+        extras = tuple(sorted({normalized(extra.strip()) for extra in found[2].split(",") if extra.strip()}))
+    if not marker:
+        return replace(_wheel_requirement(location, origin=origin, base=base), extras=extras)
+    try:
+        condition = str(Marker(marker))
+    except InvalidMarker as error:
+        raise _not_pep508(text, origin, str(error)) from error
+    try:
+        wheel = _wheel_requirement(location, origin=origin, base=base)
+    except UsageError as error:
+        name = normalized(re.sub(r".*/", "", location.partition("#")[0])) or location
+        return PypiRequirement(name=name, marker=condition, origin=origin, refusal=refusal_of(error))
+    return replace(wheel, extras=extras, marker=condition)
 
 
 def with_wheel(requirement: PypiRequirement, location: str, *, base: Path | None = None) -> PypiRequirement:
@@ -188,7 +227,7 @@ def parse_conda(text: str, *, origin: str = "the command line") -> CondaRequirem
     version = fields["version"]
     if version is not None and not all(re.fullmatch(_CONDA_CLAUSE, clause) for clause in re.split(r"[,|]", version)):
         raise _not_match_spec(original, origin, f"{version!r} is not a version spec")
-    return CondaRequirement(name=match[1].lower(), origin=origin, **{k: fields.get(k) for k in _CONDA_FIELDS})
+    return CondaRequirement(name=match[1].lower(), origin=origin, **{k: fields.get(k) for k in _CONDA_FIELDS})  # type: ignore[arg-type]
 
 
 def conda_version(text: str) -> str | None:
@@ -198,16 +237,16 @@ def conda_version(text: str) -> str | None:
 
 
 def _version_and_build(text: str) -> tuple[str | None, str | None]:
+    # Blanks part version and build; beside an operator or between clauses they mean nothing.
+    text = re.sub(r"(?<=[<>=!~])\s+", "", re.sub(r"\s*([,|])\s*", r"\1", text.strip()))
     if not text:
         return None, None
     match = re.fullmatch(_CONDA_VERSION_BUILD, text)
-    version, build = (match[1], match[2]) if match else (text, None)
-    if version.startswith("=") and not version.startswith("=="):
-        version = version[1:].strip()
-        # conda: name=1.8 is any 1.8, name=1.8=build is exactly 1.8.
-        if build is None and not version.endswith("*"):
-            version += ".*"
-    return (None if version.strip() == "*" else version.strip()), (build or None)
+    version, build = (match[1].strip(), match[2]) if match else (text, None)
+    # conda: name=1.8 is any 1.8, name=1.8=build is exactly 1.8.
+    series = "" if build else ".*"
+    version = re.sub(_CONDA_SERIES, lambda found: found[1] + ("" if found[1].endswith("*") else series), version)
+    return (None if version == "*" else version), (build or None)
 
 
 def _split_subdir(channel: str) -> tuple[str, str | None]:

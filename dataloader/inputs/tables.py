@@ -9,8 +9,8 @@ from typing import Any
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.inputs.files import Feature, PypiOptions
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
-from dataloader.inputs.spec import axis_mistake, conda_version, parse_conda, parse_pypi, with_wheel
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Refusal, Requirement, SystemRequirements
+from dataloader.inputs.spec import axis_mistake, conda_version, parse_conda, parse_pypi, refusal_of, with_wheel
 from dataloader.inputs.toml import Table
 
 STACK_AXES = ("cuda", "cudnn", "nccl", "gcc", "python", "torch", "tensorflow", "jax", "driver")
@@ -37,7 +37,9 @@ def read_feature(table: Table, ours: Table, general: Table) -> Feature:
     )
 
 
-def _channels(table: Table) -> tuple[tuple[str, int], ...]:
+def _channels(table: Table) -> tuple[tuple[str, int], ...] | None:
+    if "channels" not in table:
+        return None
     channels = []
     for item in table.items("channels"):
         if isinstance(item, str):
@@ -76,7 +78,7 @@ def _conda(table: Table, name: str) -> CondaRequirement:
     if not isinstance(value, dict):
         raise UsageError('expected a version such as ">=2.1,<3", or a table')
     if unsupported := sorted({"git", "path", "url"} & set(value)):
-        raise UsageError(f"{unsupported[0]} dependencies are not supported; name a package of a channel")
+        return CondaRequirement(name=name, origin=origin, refusal=_unsupported(origin, name, unsupported[0], _CHANNEL))
     fields = {key.replace("-", "_"): str(value[key]) for key in _MATCH_SPEC_KEYS if key in value}
     version = conda_version(fields.pop("version", "*"))
     inside = "".join(f", {key}='{text}'" for key, text in fields.items())
@@ -92,16 +94,29 @@ def _pypi(table: Table, name: str) -> PypiRequirement:
     if not isinstance(value, dict):
         raise UsageError('expected a specifier such as ">=2.1,<3", or a table')
     if unsupported := sorted({"git", "editable"} & set(value)):
-        raise UsageError(f"{unsupported[0]} dependencies are not supported; build a wheel and name its path")
+        refusal = _unsupported(origin, name, unsupported[0], "Build a wheel (`python -m build`) and name its path.")
+        return PypiRequirement(name=normalized(name), origin=origin, refusal=refusal)
     extras = value.get("extras", [])
     marker = value.get("env-markers") or value.get("markers")
     text = f"{name}[{','.join(map(str, extras))}]{_specifier(str(value.get('version', '*')))}"
     requirement = parse_pypi(text + (f" ; {marker}" if marker else ""), origin=origin)
     if location := value.get("url") or value.get("path"):
-        return with_wheel(requirement, str(location), base=table.document.path.parent)
+        try:
+            return with_wheel(requirement, str(location), base=table.document.path.parent)
+        except UsageError as error:
+            return replace(requirement, refusal=refusal_of(error))
     if index := value.get("index"):
         return replace(requirement, index=str(index), world="pypi")
     return requirement
+
+
+_CHANNEL = "Name a package of a channel."
+
+
+def _unsupported(origin: str, name: str, kind: str, instead: str) -> Refusal:
+    """Refused where its feature is used, on its platform; the rest of the manifest is as good as before."""
+    message = f"{origin}: {name}: {kind} dependencies are not supported"
+    return Refusal(message=message, code="requirement-unsupported", suggestions=(instead,))
 
 
 def _specifier(text: str) -> str:

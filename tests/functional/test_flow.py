@@ -397,3 +397,27 @@ def test_what_cannot_hold_together_is_told_with_every_place(desk: Desk) -> None:
     (desk.here / "base.txt").write_text("# first\nlib<2\n")
     error = desk.fails(1, "no-matching-version", "lock", "-r", "base.txt", "lib>1")
     assert "base.txt:2 (<2) and the command line (>1)" in error["message"]
+
+
+def test_conda_packages_without_a_channel_are_refused_by_name(desk: Desk) -> None:
+    (desk.here / "environment.yml").write_text("channels: [conda-forge]\ndependencies: [zlib, python=3.11]\n")
+    error = desk.fails(2, "conda-excluded", "lock", "-f", "environment.yml", DATALOADER_CONDA="never")
+    assert "zlib" in error["causes"][0]
+
+    (desk.here / "dataloader.toml").write_text('[workspace]\nchannels = []\n[dependencies]\nzlib = "*"\n')
+    assert "there is no channel" in desk.fails(2, "conda-excluded", "lock", DATALOADER_CONDA="auto")["message"]
+
+
+def test_a_file_at_hand_of_the_name_and_the_hash_is_the_file(desk: Desk, tmp_path: Path) -> None:
+    desk.ok("lock", "extra")
+    asked = desk.index.count()
+    shelf = tmp_path / "shelf"
+    fresh = str(tmp_path / "fresh-cache")
+    make_wheel(tmp_path / "false", "extra", "1.0", files={"extra.py": "FALSE = 1\n"})
+
+    done = desk.run(
+        "sync", "--frozen", "--find-links", str(tmp_path / "false"), "--offline", DATALOADER_CACHE_DIR=fresh
+    )
+    assert done.returncode == 3, done.stderr
+    desk.ok("sync", "--frozen", "--find-links", str(shelf), DATALOADER_CACHE_DIR=fresh)
+    assert desk.index.count() == asked

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.inputs.model import CondaRequirement, PypiRequirement
-from dataloader.manifest import Manifest, find_manifest, load_manifest, parse_manifest
+from dataloader.manifest import Manifest, find_manifest, kind_of, load_manifest, parse_manifest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 HERE = Path("/project")
 
@@ -159,12 +165,10 @@ z = ["nope"]
     assert [cause.split(":")[1] for cause in causes] == [
         "3",
         "4",
-        "6",
         "7",
         "9",
         "10",
         "11",
-        "12",
         "14",
         "15",
         "16",
@@ -173,10 +177,10 @@ z = ["nope"]
         "21",
     ]
     assert "did you mean dependencies?" in causes[1]
-    assert 'write "==1.2"' in causes[4]
-    assert 'write cuda = "11.8"' in causes[8]
-    assert "did you mean torch?" in causes[9]
-    assert "did you mean prerelease?" in causes[12]
+    assert 'write "==1.2"' in causes[3]
+    assert 'write cuda = "11.8"' in causes[6]
+    assert "did you mean torch?" in causes[7]
+    assert "did you mean prerelease?" in causes[10]
 
 
 def test_unknown_tables_of_pixi_are_pixis_business() -> None:
@@ -293,3 +297,46 @@ def test_a_missing_manifest_names_init(tmp_path: Path) -> None:
 
     assert caught.value.code == "manifest-missing"
     assert "dataloader init" in caught.value.suggestions[0]
+
+
+def test_what_cannot_be_met_is_refused_where_it_is_used_and_not_before() -> None:
+    manifest = parse(
+        """
+[pypi-dependencies]
+numpy = "*"
+[feature.dev.pypi-dependencies]
+ours = {git = "https://example.org/ours"}
+[target.win-64.dependencies]
+theirs = {path = "../theirs"}
+[environments]
+dev = ["dev"]
+"""
+    )
+
+    assert [r.refusal for r in manifest.environment().requirements] == [None]
+    (refused,) = (r for r in manifest.environment("dev").requirements if r.refusal)
+    assert refused.refusal is not None
+    assert "ours: git dependencies are not supported" in refused.refusal.message
+
+
+@pytest.mark.parametrize(
+    ("filename", "text", "kind"),
+    [
+        ("dev.toml", "[stack]\n[pypi-dependencies]\n", "dataloader.toml"),
+        ("dev.toml", "[project]\nname = 'a'\nchannels = []\n[dependencies]\n", "dataloader.toml"),
+        ("dev.toml", "[project]\nname = 'a'\n[tool.pixi.dependencies]\n", "pyproject.toml"),
+        ("dev.toml", "[workspace]\n[tool.dataloader.stack]\n", "pixi.toml"),
+        ("dataloader.toml", "[tool.pixi.dependencies]\n", "dataloader.toml"),
+    ],
+)
+def test_a_manifest_of_another_name_is_read_by_what_it_holds(filename: str, text: str, kind: str) -> None:
+    assert kind_of(filename, tomllib.loads(text)) == kind
+
+
+def test_a_manifest_of_another_name_is_read_as_it_would_be_under_its_own(tmp_path: Path) -> None:
+    text = '[workspace]\n[pypi-dependencies]\nnumpy = "<2"\n[stack]\ncuda = "12.1"\n'
+    one, other = (parse_manifest(text, tmp_path / name).environment() for name in ("dataloader.toml", "dev.toml"))
+    assert [*map(str, one.requirements)] == [*map(str, other.requirements)]
+    assert one.stack == other.stack
+    with pytest.raises(ManifestError):
+        parse_manifest(text + "[stak]\n", tmp_path / "dev.toml")

@@ -169,3 +169,32 @@ def test_any_text_is_a_requirement_or_a_usage_error(text: str) -> None:
     for parse in (parse_pypi, parse_conda):
         with suppress(UsageError):
             assert parse(text).name
+
+
+blanks = st.sampled_from(["", " ", "  "])
+versions = st.sampled_from(["1", "1.2", "3.10", "2.0.1", "2022.1.2", "1!2.0", "1.2rc1"])
+clauses = st.builds(
+    lambda operator, blank, version, star: f"{operator}{blank if operator else ''}{version}{star}",
+    st.sampled_from(["", ">=", "<=", "<", ">", "==", "!=", "~="]),
+    blanks,
+    versions,
+    st.just(""),
+) | st.builds("{}.*".format, versions)
+several = st.lists(st.tuples(clauses, st.sampled_from([",", "|"]), blanks, blanks), min_size=1, max_size=3)
+
+
+@given(several, blanks, st.sampled_from(["", " py3*", "=py3*"]))
+def test_match_specs_mean_what_rattler_reads(parts: list[tuple[str, str, str, str]], blank: str, build: str) -> None:
+    """Rattler is the judge, of blanks in every place above all."""
+    version = "".join(clause + before + joiner + after for clause, joiner, before, after in parts[:-1]) + parts[-1][0]
+    text = f"a {blank}{version}{build}"
+    try:
+        judge = rattler.MatchSpec(text)
+    except Exception as error:  # rattler raises its own for what it cannot read
+        if type(error).__module__.partition(".")[0] not in {"rattler", "exceptions"}:
+            raise
+        return
+
+    ours = rattler.MatchSpec(parse_conda(text).match_spec)
+
+    assert (str(ours.version), str(ours.build)) == (str(judge.version), str(judge.build)), parse_conda(text)
