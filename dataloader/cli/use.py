@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from dataloader.base.errors import UsageError
+from dataloader.base.errors import PrefixError, UsageError
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import table
 from dataloader.cli.session import Session, session
@@ -20,12 +20,37 @@ def prefix_of(one: Session) -> Path:
     return prefix_path(one.options, one.here)
 
 
+def home_of(prefix: Path) -> Path:
+    """The generation that a link leads to now, where it will stay; any other prefix as it is."""
+    from dataloader.prefix.pin import generation_of
+
+    return Path(generation_of(os.path.abspath(prefix)) or prefix)  # noqa: PTH100  (the link is what is asked about)
+
+
+def hold(prefix: Path) -> None:
+    """Tell ``prune``, on whatever machine, that this process uses a generation."""
+    from dataloader.prefix.pin import generation_of
+
+    if generation_of(str(prefix)) is None:
+        return
+    from dataloader.install.switch.jobs import take_lease
+
+    take_lease(prefix)
+    if not prefix.is_dir():  # removed between the first look and the lease
+        raise PrefixError(
+            f"{prefix} has just been removed",
+            code="prefix-missing",
+            suggestions=("Run the command again, by the link that leads to the current generation.",),
+        )
+
+
 def run(options: CommonOptions, words: tuple[str, ...]) -> int:
     """Replace this process by a command in the activated environment; its exit code is the command's."""
     from dataloader.prefix.activate import activation
 
     with session(options) as one:
-        environ = activation(prefix_of(one)).environ(one.environ)
+        prefix = home_of(prefix_of(one))
+        environ = activation(prefix).environ(one.environ)
     words = words[1:] if words[:1] == ("--",) else words
     if not words:
         raise UsageError("there is no command to run", suggestions=("dataloader run -- python -V",))
@@ -36,6 +61,7 @@ def run(options: CommonOptions, words: tuple[str, ...]) -> int:
             code="command-missing",
             suggestions=("`dataloader list` shows what is installed",),
         )
+    hold(prefix)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(program, list(words), environ)  # noqa: S606 -- running what the user names is the point
@@ -53,7 +79,7 @@ def shell_hook(options: CommonOptions, shell: str | None) -> int:
             suggestions=("use `dataloader run -- CMD`", "or --shell posix in sh, bash or zsh"),
         )
     with session(options) as one:
-        prefix = prefix_of(one)
+        prefix = home_of(prefix_of(one))
         text = activation(prefix).shell(one.environ)
         one.write({"status": "ok", "prefix": str(prefix), "shell": "posix", "script": text}, text)
     return 0

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from dataloader.base.errors import PrefixError
 from dataloader.prefix.locate import ACTIVATION
+from dataloader.prefix.pin import generation_of
 
 Dialect: TypeAlias = Literal["posix", "fish", "csh"]
 
@@ -100,7 +101,8 @@ def activation(prefix: Path) -> Activation:
         )
     variables = {"CONDA_PREFIX": str(prefix)} if is_conda else {"VIRTUAL_ENV": str(prefix)}
     if is_conda:
-        variables |= {"CONDA_DEFAULT_ENV": prefix.name, **_conda_variables(prefix)}
+        name = prefix.parent.name if generation_of(str(prefix)) else prefix.name
+        variables |= {"CONDA_DEFAULT_ENV": name, **_conda_variables(prefix)}
     scripts = sorted((prefix / "etc" / "conda" / "activate.d").glob("*.sh")) if is_conda else []
     return Activation(
         prefix=prefix,

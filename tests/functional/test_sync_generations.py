@@ -24,7 +24,7 @@ from tests.helpers.sync_process import Request, start, wait_for_go
 from tests.helpers.wheels import make_wheel
 
 NAME = "train"
-SIZE = 10_000_000
+SIZE = 12_000_000
 
 COMMAND = {"console_scripts": {"part": "part.cli:main"}}
 SAY = "import part, sys\ndef main():\n    print(part.release, sys.prefix)\n"
@@ -283,4 +283,5 @@ def test_pod_reads_it_elsewhere_as_another_user(tmp_path: Path) -> None:
 
     done = subprocess.run(["unshare", "-m", "sh", "-c", inside], capture_output=True, text=True)
 
-    assert done.stdout.split() == ["1", str(target)], done.stderr
+    generation = target.parent / current(tmp_path / "root", NAME).relative_to(tmp_path / "root")
+    assert done.stdout.split() == ["1", str(generation)], done.stderr

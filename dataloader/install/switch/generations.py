@@ -25,13 +25,14 @@ from dataloader.base.reporter import Reporter
 from dataloader.install.model import Downloader, InstallPlan, SyncOptions, SyncResult
 from dataloader.install.plan import make_plan
 from dataloader.install.switch.exchange import remove_tree
+from dataloader.install.switch.jobs import User, remove_ended, users, volume_time
 from dataloader.install.switch.lease import Lease
 from dataloader.install.sync import absolute, changes_needed, from_os_error, plan_prefix, refresh_state
 from dataloader.install.tree.builder import Builder
 from dataloader.lockfile.model import Lockfile
 from dataloader.prefix.model import Inventory
+from dataloader.prefix.pin import GENERATIONS
 
-_FOLDER = ".generations"
 _KEPT_HISTORY = 100
 
 
@@ -42,8 +43,13 @@ class Generation:
     number: int
     path: Path
     is_current: bool
-    in_use: bool
-    """By a process of this machine, as far as it may be seen."""
+    users: tuple[User, ...]
+    """Processes that use it: of this machine as far as they may be seen, of others what ``run`` started."""
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anything is known to use it."""
+        return bool(self.users)
 
 
 async def sync_generation(
@@ -75,13 +81,7 @@ def current(root: Path, name: str) -> Path:
 
 def generations(root: Path, name: str) -> tuple[Generation, ...]:
     """The generations of a name, oldest first."""
-    line = _Line(absolute(root), name)
-    used = _paths_in_use(line.folder)
-    now = line.current()
-    return tuple(
-        Generation(number=number, path=path, is_current=path == now, in_use=path.name in used)
-        for number, path in line.members()
-    )
+    return _Line(absolute(root), name).generations(time.time())
 
 
 async def rollback(root: Path, name: str, reporter: Reporter, *, number: int | None = None) -> Generation:
@@ -111,22 +111,26 @@ async def rollback(root: Path, name: str, reporter: Reporter, *, number: int | N
 async def prune(
     root: Path, name: str, reporter: Reporter, *, keep: int = 2, keep_seconds: float = 0.0
 ) -> tuple[Path, ...]:
-    """Remove old generations: not the current one, not those in use here, not the ``keep`` most recently current.
+    """Remove old generations: not the current one, not those in use, not the ``keep`` most recently current.
 
-    What was current within the last ``keep_seconds`` stays too: jobs of other machines, which cannot be seen from
-    here, started in what was current then. Returns what was removed.
+    What was current within the last ``keep_seconds`` stays too: jobs of other machines that ``run`` did not start
+    cannot be seen from here, and started in what was current then. Returns what was removed.
     """
     line = _Line(absolute(root), name)
     removed = []
     async with line.lease(reporter):
         line.sweep()
+        now = volume_time(line.folder)
+        remove_ended(line.folder, now)
         rank = {entry: position for position, entry in enumerate(line.history())}
-        since = time.time() - keep_seconds
-        others = [each for each in generations(root, name) if not each.is_current]
+        others = [each for each in line.generations(now) if not each.is_current]
         others.sort(key=lambda each: rank.get(each.path.name, -1))
         for generation in others[: max(len(others) - keep, 0)]:
-            if not generation.in_use and (keep_seconds <= 0 or line.left_at(generation.path.name) < since):
-                line.remove(generation.path)
+            if keep_seconds > 0 and line.left_at(generation.path.name) >= now - keep_seconds:
+                continue
+            if generation.in_use:
+                reporter.info(f"{generation.path} stays: in use by {', '.join(map(str, generation.users[:3]))}.")
+            elif line.remove(generation.path, now):
                 removed.append(generation.path)
     return tuple(removed)
 
@@ -158,7 +162,7 @@ async def _sync(
             line.point_at(ready)
             return SyncResult(plan=plan, changed=True)
         final = line.next_path(digest)
-        builder = Builder(lock, options, reporter, download)
+        builder = Builder(lock, options, reporter, download, pinned=True)
 
         def install(tree: Path) -> None:
             tree.rename(final)
@@ -175,7 +179,7 @@ class _Line:
         if not name or name.startswith(".") or "/" in name:
             raise PrefixError(f"{name!r} is not a name for an environment.", code="name-invalid")
         self.link = root / name
-        self.folder = root / _FOLDER / name
+        self.folder = root / GENERATIONS / name
 
     def lease(self, reporter: Reporter, wait_seconds: float = 1800.0) -> Lease:
         """Held while generations come, go or are switched."""
@@ -195,6 +199,15 @@ class _Line:
         if self.folder.is_dir():
             found = [path for path in self.folder.iterdir() if path.name.split("-")[0].isdigit()]
             yield from sorted((int(path.name.split("-")[0]), path) for path in found)
+
+    def generations(self, now: float) -> tuple[Generation, ...]:
+        """Each of them, oldest first; ``now`` is the time by the volume's clock."""
+        used = users(self.folder, self.link, self.left_at, now)
+        current = self.current()
+        return tuple(
+            Generation(number=number, path=path, is_current=path == current, users=tuple(used.get(path.name, ())))
+            for number, path in self.members()
+        )
 
     def plan(self, lock: Lockfile, options: SyncOptions) -> InstallPlan:
         """What differs between the current generation and the lock."""
@@ -237,7 +250,7 @@ class _Line:
         if before is not None:
             left[before.name] = time.time()
         written = self.folder / f".link-{uuid.uuid4().hex[:12]}"
-        written.symlink_to(Path(_FOLDER) / self.folder.name / generation.name)
+        written.symlink_to(Path(GENERATIONS) / self.folder.name / generation.name)
         written.rename(self.link)
         history = [entry for entry in self.history() if entry != generation.name]
         if forget_later and generation.name in self.history():
@@ -268,11 +281,19 @@ class _Line:
             content = {}  # it orders rollbacks; without it there is no going back, and nothing else is lost
         return content if isinstance(content, dict) else {}
 
-    def remove(self, generation: Path) -> None:
-        """Remove one; under another name first, so that a half removed one is never taken for whole."""
+    def remove(self, generation: Path, now: float) -> bool:
+        """Remove one; under another name first, so that a half removed one is never taken for whole.
+
+        False, with nothing done, when a job has begun in it since it was looked at.
+        """
         doomed = generation.with_name(f".old-{uuid.uuid4().hex[:12]}")
         generation.rename(doomed)
+        used = users(self.folder, self.link, self.left_at, now)
+        if generation.name in used or doomed.name in used:
+            doomed.rename(generation)
+            return False
         remove_tree(doomed)
+        return True
 
     def sweep(self) -> None:
         """Remove what dead processes left; the caller holds the lease."""
@@ -289,29 +310,9 @@ def _digest(lock: Lockfile, options: SyncOptions) -> str:
         *sorted(f"{package.url.rsplit('/', 1)[-1]} {package.sha256}" for package in lock.packages),
         f"{lock.platform} {lock.python.source} {lock.python.version} {options.target_prefix}",
         *sorted(lock.requested),
+        "pinned",  # generations of older releases are not
     ]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:12]
-
-
-def _paths_in_use(folder: Path) -> set[str]:
-    """The generations below ``folder`` that processes of this machine run from, stand in or have mapped."""
-    start = f"{folder.resolve()}/"
-    found: set[str] = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        texts = []
-        for link in ("exe", "cwd"):
-            try:
-                texts.append(str((process / link).readlink()))
-            except OSError:
-                continue  # it has ended, or is another user's
-        try:
-            texts.append((process / "maps").read_text(encoding="utf-8", errors="surrogateescape"))
-            texts.append((process / "cmdline").read_text(encoding="utf-8", errors="surrogateescape"))
-        except OSError:
-            pass
-        for text in texts:
-            found.update(part.split("/", 1)[0].split("\0", 1)[0] for part in text.split(start)[1:])
-    return found
 
 
 def _nothing(root: Path, name: str) -> PrefixError:

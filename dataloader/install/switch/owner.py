@@ -38,6 +38,14 @@ def signature_of(name: str) -> str:
     return found[0] if found else ""
 
 
+def began_at(pid: int) -> float:
+    """When a process of this machine began, in seconds since the epoch; now, where that cannot be told."""
+    ticks, up = _started(pid), _read("/proc/uptime").split()
+    if ticks is None or not up:
+        return time.time()
+    return time.time() - float(up[0]) + int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
 def signed(name: str) -> str:
     """A unique name for something temporary that says who made it: in the name itself, so that it is never without."""
     pid = os.getpid()

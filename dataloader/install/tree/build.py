@@ -14,15 +14,28 @@ from dataloader.install.model import SyncOptions
 from dataloader.install.store.store import StoredWheel
 from dataloader.install.tree.linking import Linker
 from dataloader.install.tree.runtime import library_folders
-from dataloader.install.tree.tree import ENVIRONMENT, Tree
+from dataloader.install.tree.tree import ENVIRONMENT, PathClash, Tree
 from dataloader.install.tree.venv import library_name, resolve_interpreter, write_venv
 from dataloader.install.tree.wheel import claim_wheel, link_wheels, write_record
 from dataloader.lockfile.model import Lockfile
 from dataloader.machine.interpreters import Interpreter
+from dataloader.prefix import pin
 from dataloader.prefix.layout import Layout, conda_layout, venv_layout
 from dataloader.prefix.locate import ACTIVATION, STATE
 from dataloader.prefix.state import State
 from dataloader.prefix.unchanged import fingerprint
+
+_PIN = "_dataloader_generation"
+"""The module that keeps a process in its generation."""
+
+_PIN_LINE = "00-dataloader-generation.pth"
+"""What starts it. Python reads these in the order of their names: before any that adds to the search path."""
+
+_COMPILE = (
+    "import py_compile as p, sys\n"
+    "p.compile(sys.argv[1], dfile=sys.argv[2], optimize=2, invalidation_mode=p.PycInvalidationMode.UNCHECKED_HASH,\n"
+    "          cfile=__import__('importlib.util').util.cache_from_source(sys.argv[1], optimization=''))"
+)
 
 
 def host_python(lock: Lockfile, options: SyncOptions) -> Interpreter | None:
@@ -97,6 +110,24 @@ def build_tree(
     _write_activation(tree, lock)
 
 
+def write_pin(tree: Tree, python: Interpreter | None) -> None:
+    """Have every Python of the environment stay in it, though a link leads to it that will lead elsewhere."""
+    if tree.layout is None:
+        return
+    folder = tree.layout.site_packages
+    files = {_PIN_LINE: f"import {_PIN}; {_PIN}.pin(locals().get('known_paths'))\n".encode()}
+    files[f"{_PIN}.py"] = Path(pin.__file__).read_bytes()
+    for name, content in files.items():
+        if os.path.lexists(f"{tree.root}/{folder}/{name}"):
+            raise PathClash(f"{folder}/{name}", "A conda package", ENVIRONMENT)
+        tree.owners[f"{folder}/{name}"] = ENVIRONMENT
+        tree.write(f"{folder}/{name}", content)
+    # Its bytecode comes along: where Python may not write any, each start would take 2 ms more.
+    source = f"{folder}/{_PIN}.py"
+    command = [_program(tree, python), "-I", "-S", "-c", _COMPILE, f"{tree.root}/{source}", f"{tree.final}/{source}"]
+    subprocess.run(command, check=False, capture_output=True)
+
+
 def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: Interpreter | None) -> None:
     """Leave the note that makes the tree ours. Comes last: its fingerprint covers what is there."""
     site_packages = tree.layout.site_packages if tree.layout else None
@@ -117,10 +148,14 @@ def compile_modules(tree: Tree, python: Interpreter | None) -> None:
     """Write ``__pycache__`` for all of site-packages, with the final path in tracebacks; broken modules are skipped."""
     if tree.layout is None:
         return
-    interpreter = str(python.path) if python is not None else f"{tree.root}/bin/python"
-    command = [interpreter, "-I", "-m", "compileall", "-q", "-j", "0", "-s", tree.root, "-p", tree.final]
+    command = [_program(tree, python), "-I", "-m", "compileall", "-q", "-j", "0", "-s", tree.root, "-p", tree.final]
     # Its exit code is 1 when any file does not compile, as templates and tests of other Pythons do not.
     subprocess.run([*command, f"{tree.root}/{tree.layout.site_packages}"], check=False, capture_output=True)
+
+
+def _program(tree: Tree, python: Interpreter | None) -> str:
+    """The Python to run while the tree is not yet where it belongs."""
+    return str(python.path) if python is not None else f"{tree.root}/bin/python"
 
 
 def _write_activation(tree: Tree, lock: Lockfile) -> None:

@@ -19,7 +19,7 @@ from dataloader.install.store.users import InUse
 from dataloader.install.switch.durable import flush_volume
 from dataloader.install.switch.exchange import remove_tree
 from dataloader.install.switch.settle import settle
-from dataloader.install.tree.build import build_tree, compile_modules, host_python, layout_of, write_state
+from dataloader.install.tree.build import build_tree, compile_modules, host_python, layout_of, write_pin, write_state
 from dataloader.install.tree.tree import Tree
 from dataloader.install.tree.wheel import DamagedEntry
 from dataloader.lockfile.model import CondaPackage, Lockfile
@@ -33,13 +33,26 @@ _LOSSES = 20
 
 
 class Builder:
-    """Builds the environment of one lock."""
+    """Builds the environment of one lock.
 
-    def __init__(self, lock: Lockfile, options: SyncOptions, reporter: Reporter, download: Downloader) -> None:
+    Args:
+        pinned: A link will lead to it, and later to another one.
+    """
+
+    def __init__(
+        self,
+        lock: Lockfile,
+        options: SyncOptions,
+        reporter: Reporter,
+        download: Downloader,
+        *,
+        pinned: bool = False,
+    ) -> None:
         self._lock = lock
         self._options = options
         self._reporter = reporter
         self._download = download
+        self._pinned = pinned
         self._store = WheelStore(options.cache_dir, options.layers)
         self.downloaded_bytes = 0
         self.warnings: tuple[str, ...] = ()
@@ -118,6 +131,8 @@ class Builder:
         if prover is not None:
             prover.foresee({path: key for each in fetched.wheels.values() for path, key in each.libraries()})
         tree = Tree(os.fspath(folder), final, layout_of(self._lock, python))
+        if self._pinned:
+            write_pin(tree, python)
         build_tree(tree, self._lock, fetched.wheels, python, self._reporter)
         if self._options.compile_bytecode:
             with self._reporter.stage("compile"):

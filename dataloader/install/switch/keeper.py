@@ -1,0 +1,83 @@
+"""A process that touches the lease of a job on a generation while the job lives, and removes it then.
+
+The job is not its child, and not its parent: ``run`` became the job by ``exec``, and a job that waits for all its
+children must not wait for this one.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from dataloader.install.switch.owner import is_dead
+from dataloader.process.program import command_of
+
+BEAT_SECONDS = 60.0
+
+_LOOK_SECONDS = 2.0
+"""Between two looks where the kernel does not tell at once that a process has ended (before Linux 5.3, gVisor)."""
+
+
+def start_keeper(lease: Path) -> None:
+    """Have the lease of this process, or of what it becomes by ``exec``, kept. Without room for a process it is not."""
+    command = command_of("dataloader.install.switch.keeper", str(lease), str(os.getpid()))
+    with suppress(OSError):
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            return
+        try:
+            os.setsid()
+            if os.fork() == 0:
+                _detach()
+                os.execv(command[0], command)  # noqa: S606  (a program of ours)
+        finally:
+            os._exit(0)
+
+
+def main(lease: str, pid: str) -> None:
+    """Keep ``lease`` until process ``pid`` has ended."""
+    path = Path(lease)
+    while not _ends_within(path, int(pid), BEAT_SECONDS):
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return  # the generation's folder was removed, or somebody knows better
+        except OSError:
+            continue  # a volume that is away for a moment
+    path.unlink(missing_ok=True)
+
+
+def _ends_within(lease: Path, pid: int, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    try:
+        end = os.pidfd_open(pid)
+    except OSError:
+        while is_dead(lease.name) is False and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+        return is_dead(lease.name) is not False
+    try:
+        if is_dead(lease.name) is False:  # else the number belongs to another process by now
+            waiting = select.poll()
+            waiting.register(end, select.POLLIN)
+            waiting.poll(seconds * 1000)
+    finally:
+        os.close(end)
+    return is_dead(lease.name) is not False
+
+
+def _detach() -> None:
+    """Leave the terminal, the working directory and all open files to the job."""
+    os.chdir("/")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nothing, standard)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
