@@ -28,15 +28,9 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     """The exit code of a command line, found in the shortest way that there is."""
-    code: int | None = None
-    if arguments[:1] == ["sync"]:
-        from dataloader.cli.fast import nothing_to_do
+    from dataloader.cli.quick import answer
 
-        code = 0 if nothing_to_do(arguments, os.environ) else None
-    if arguments[:1] == ["verify"]:
-        from dataloader.cli.again import plain_verify
-
-        code = plain_verify(arguments, os.environ, _prepare)
+    code = answer(arguments, os.environ)
     if code is None:
         _prepare()
         from dataloader.cli.app import main as run

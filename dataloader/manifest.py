@@ -121,6 +121,13 @@ def find_manifest(start: Path) -> Path | None:
     return Path(found) if found else None
 
 
+def missing_manifest(path: Path) -> ManifestError:
+    """What is said of a manifest that was named and is not there."""
+    return ManifestError(
+        f"There is no manifest {path}", code="manifest-missing", suggestions=("`dataloader init` writes one.",)
+    )
+
+
 def load_manifest(path: Path) -> Manifest:
     """Read a manifest.
 
@@ -129,11 +136,7 @@ def load_manifest(path: Path) -> Manifest:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ManifestError(
-            f"There is no manifest {path}",
-            code="manifest-missing",
-            suggestions=("`dataloader init` writes one.",),
-        ) from error
+        raise missing_manifest(path) from error
     except OSError as error:
         raise ManifestError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

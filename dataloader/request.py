@@ -15,7 +15,7 @@ from dataloader.compat.versions import specifier_of
 from dataloader.inputs.applies import applying
 from dataloader.inputs.joined import both, renewed, title, together, together_conda
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
-from dataloader.prefix.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
+from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, LOCK_NAME, locate_manifest, lock_in, prefix_in, root_of
 
 if TYPE_CHECKING:
     from dataloader.cli.options import CommonOptions, CondaMode, PrereleaseMode, StackFlags
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from dataloader.manifest import Environment, Manifest
 
 DEFAULT_CHANNELS = ("conda-forge",)
-DEFAULT_ENVIRONMENT = "default"
 CHANNEL_ALIAS = "https://conda.anaconda.org"
 ANACONDA = "https://repo.anaconda.com"
 """Where conda has its own channels, those whose names begin with ``pkgs/``."""
@@ -143,7 +142,7 @@ def make_request(
     files = _read_files(options, environ)
     listed = [r for f in files for r in f.requirements]
     typed = [parse_spec(spec, base=here) for spec in specs]
-    held = [parse_spec(text, origin=f"{LOCK_NAME}") for text in _remembered(remembered)]
+    held = [parse_spec(text, origin=LOCK_NAME) for text in _remembered(remembered)]
     held += environment.replaceable if environment else ()
     said, told = renewed(held, typed, listed)
     renamed = set(map(title, said))
@@ -165,8 +164,8 @@ def make_request(
     pypi = (r for r in asked if isinstance(r, PypiRequirement) and r.name != "python")
     return Request(
         manifest=manifest,
-        lockfile=options.lockfile or root / lock_name(name),
-        prefix=options.prefix or root / prefix_name(name),
+        lockfile=lock_path(options, here),
+        prefix=prefix_path(options, here),
         pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in pypi),
         conda=tuple(r for r in asked if isinstance(r, CondaRequirement)),
         said=said,
@@ -191,30 +190,35 @@ def make_request(
     )
 
 
-def root_of(options: CommonOptions, here: Path) -> Path:
-    """Return the directory that lock and prefix stand in unless they are named: the manifest's, else ``here``."""
-    manifest = find(options, here)
-    return manifest.path.parent if manifest else here
-
-
 def lock_path(options: CommonOptions, here: Path) -> Path:
     """Return the lock that a command is about."""
-    return options.lockfile or root_of(options, here) / lock_name(options.environment or DEFAULT_ENVIRONMENT)
+    return options.lockfile or Path(lock_in(_root(options, here), options.environment or DEFAULT_ENVIRONMENT))
 
 
 def prefix_path(options: CommonOptions, here: Path) -> Path:
     """Return the environment that a command is about."""
-    return options.prefix or root_of(options, here) / prefix_name(options.environment or DEFAULT_ENVIRONMENT)
+    return options.prefix or Path(prefix_in(_root(options, here), options.environment or DEFAULT_ENVIRONMENT))
 
 
-def lock_name(environment: str) -> str:
-    """Return the file name of an environment's lock."""
-    return LOCK_NAME if environment == DEFAULT_ENVIRONMENT else f"dataloader.{environment}.lock"
+def _root(options: CommonOptions, here: Path) -> str:
+    path = _manifest_path(options, here)
+    return root_of(str(path) if path else None, str(here))
 
 
-def prefix_name(environment: str) -> Path:
-    """Return where an environment stands, relative to the manifest."""
-    return Path(DEFAULT_PREFIX).with_name(environment)
+def _manifest_path(options: CommonOptions, here: Path) -> Path | None:
+    """Return where the manifest is that a command stands under: most commands need no more of it than that.
+
+    Raises:
+        ManifestError: ``manifest-missing``, the one that was named.
+    """
+    if options.manifest is None:
+        found = locate_manifest(str(here))
+        return Path(found) if found else None
+    if not options.manifest.exists():
+        from dataloader.manifest import missing_manifest
+
+        raise missing_manifest(options.manifest)
+    return options.manifest
 
 
 def _with_python(stack: Mapping[str, str], requirements: list[PypiRequirement]) -> dict[str, str]:
@@ -236,12 +240,12 @@ def _arches(options: CommonOptions) -> Collection[str]:
 
 def find(options: CommonOptions, here: Path) -> Manifest | None:
     """Return the manifest that a command stands under."""
-    path = options.manifest or locate_manifest(str(here))
+    path = _manifest_path(options, here)
     if path is None:
         return None
     from dataloader.manifest import load_manifest
 
-    return load_manifest(Path(path))
+    return load_manifest(path)
 
 
 def _read_files(options: CommonOptions, environ: Mapping[str, str]) -> list[InputFile]:

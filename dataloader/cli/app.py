@@ -1,43 +1,13 @@
-"""The command line: commands by name, each module imported when its command is used; ``main()`` for the process."""
+"""The command line of a process: ``main()`` reads it and runs the command."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING
 
+from dataloader.base.errors import UsageError
+from dataloader.cli.commands import COMMANDS, load
 from dataloader.cli.console import ErrorHandler, Style
-
-if TYPE_CHECKING:
-    from dataloader.cli.command import Command
-
-COMMANDS = {
-    "init": "init:init",
-    "install": "install:install",
-    "lock": "lock:lock",
-    "sync": "sync:sync",
-    "verify": "verify:verify",
-    "run": "run:run",
-    "shell-hook": "shell_hook:shell_hook",
-    "list": "list:list_packages",
-    "tree": "tree:tree",
-    "explain": "explain:explain",
-    "plan": "plan:plan",
-    "generations": "volumes:generations",
-    "rollback": "volumes:rollback",
-    "prune": "volumes:prune",
-    "cache": "cache:cache",
-    "info": "info:info",
-}
-"""Command -> module of this package and function, in the order of the help."""
-
-
-def load(name: str) -> Command:
-    """Import a command of COMMANDS."""
-    module, function = COMMANDS[name].split(":")
-    made: Command = getattr(import_module(f"dataloader.cli.{module}"), function)
-    return made
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,6 +22,7 @@ def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if arguments and arguments[0] in COMMANDS:
         from dataloader.cli.words import usual_values
 
+        _check_working_directory()
         made = load(arguments[0])
         values = usual_values(made, arguments[1:], environ)
         if values is not None:
@@ -59,3 +30,12 @@ def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     from dataloader.cli.grammar import run
 
     return run(arguments)
+
+
+def _check_working_directory() -> None:
+    try:
+        os.getcwd()  # noqa: PTH109 -- the same as Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            f"The working directory cannot be used: {error.strerror}", suggestions=("Change to one that is there.",)
+        ) from error

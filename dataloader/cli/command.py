@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, fields
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.console import ErrorHandler, Style
@@ -38,9 +38,44 @@ class Parameter(NamedTuple):
     default: Any
 
     @property
+    def is_option(self) -> bool:
+        """Whether it is typed by name."""
+        return isinstance(self.said, Flag)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What can be typed for it; an operand has no name."""
+        return self.said.names if isinstance(self.said, Flag) else ()
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that stand for it."""
+        return (self.said.envvar,) if isinstance(self.said, Flag) else ()
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is a switch that says how often it is there."""
+        return isinstance(self.said, Flag) and self.said.counted
+
+    @property
     def is_switch(self) -> bool:
         """Whether it is an option that takes no value."""
-        return isinstance(self.said, Flag) and (self.kind is bool or self.said.counted)
+        return self.is_option and (self.kind is bool or self.is_counted)
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is REQUIRED
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether an empty text is one of its values."""
+        return isinstance(self.said, Flag) and self.said.group == "Stack"
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The only values that it takes, where they are few."""
+        return typing.get_args(self.kind) if typing.get_origin(self.kind) is Literal else ()
 
 
 class Command(NamedTuple):
@@ -54,6 +89,11 @@ class Command(NamedTuple):
     example: str
     passes_rest: bool
     """Whether everything behind the first operand belongs to what the command runs."""
+
+    def completed(self, words: Sequence[str]) -> list[str]:
+        """Return the words with ``=`` behind each stack option that stands alone."""
+        known = {name for parameter in self.parameters for name in parameter.names}
+        return expand_bare_flags(list(words), STACK_NAMES & known)
 
 
 def command(

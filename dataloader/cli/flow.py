@@ -148,8 +148,8 @@ async def _sync_command(
     async with _client(one, request) as client:
         result = await proof.until_it_loads(attempt, lambda: chosen[-1], [request.lockfile], again=may_solve)
     data = request.lockfile.read_bytes()
-    if not (frozen or one.options.dry_run):
-        remember_agreement(one, request, data)
+    if not one.options.dry_run:
+        remember_agreement(one, request, data, fits=request.manifest is None or not frozen)
     one.write(
         {"status": "ok", **sync_document(result, request.prefix), "left_out": proof.left_out},
         sync_text(result, request.prefix, dry_run=one.options.dry_run),

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dataloader.cli.options import StackFlags
+from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.inputs.joined import title, together, together_conda
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
 from dataloader.lockfile.yaml import parse_lock
+from dataloader.request import make_request
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
@@ -55,28 +56,37 @@ def _by_title(requirements: Sequence[Requirement]) -> dict[str, tuple[Requiremen
 
 def remembered_lock(one: Session) -> Lockfile | None:
     """Return the lock that the prefix was made from, where no manifest says what was asked for: installs add up."""
-    from dataloader.prefix.locate import DEFAULT_PREFIX, LOCK_NAME, locate_manifest
+    from dataloader.prefix.locate import locate_manifest
     from dataloader.prefix.unchanged import fast_status
+    from dataloader.request import lock_path, prefix_path
 
     if one.options.manifest or locate_manifest(str(one.here)):
         return None
-    path = one.options.lockfile or one.here / LOCK_NAME
-    prefix = one.options.prefix or one.here / DEFAULT_PREFIX
+    path, prefix = lock_path(one.options, one.here), prefix_path(one.options, one.here)
     if not path.is_file() or not fast_status(prefix, data := path.read_bytes()):
         return None
     return parse_lock(data, path)
 
 
-def remember_agreement(one: Session, request: Request, lock: bytes) -> None:
-    """Note in the prefix what it agrees with, so that the next sync with nothing to do is quick."""
-    if request.manifest is None:
-        return
-    from dataloader.cli.fast import SEEN, agreement
+def remember_agreement(one: Session, request: Request, lock: bytes, *, fits: bool) -> None:
+    """Note in the prefix what it agrees with, so that the next sync with nothing to do is quick.
 
-    path = request.prefix / SEEN
-    text = json.dumps(agreement(request.manifest.path, lock, one.environ))
+    Args:
+        fits: Whether the lock was seen to fit the request.
+    """
+    from dataloader.cli.agreement import agreement, stands
+    from dataloader.prefix.locate import SYNCED
+
+    if fits and request.manifest:
+        # The next sync may say less, and then it asks for less.
+        plain = CommonOptions(manifest=request.manifest.path, prefix=one.options.prefix, lockfile=one.options.lockfile)
+        next_request = make_request(plain, (), None, environ=one.environ, here=one.here)
+        fits = next_request.inputs() == request.inputs()
+    now = agreement(request.manifest.path if request.manifest else None, lock, one.environ, fits=fits)
+    if stands(str(request.prefix), now):
+        return
+    path = request.prefix / SYNCED
     try:
-        if not path.is_file() or path.read_text() != text:
-            path.write_text(text)
+        path.write_text(json.dumps(now), encoding="utf-8")
     except OSError as error:
         one.reporter.debug(f"{path} cannot be written, so every sync takes the long way: {error.strerror}")

@@ -1,12 +1,20 @@
-"""``dataloader verify``."""
+"""``dataloader verify``: prefixes, package files, trees and fleets; the engine is dataloader.verify."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from dataloader.base.errors import ExitCode, PrefixError, UsageError
 from dataloader.cli.command import VERIFY, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
+
+if TYPE_CHECKING:
+    from dataloader.cli.session import Session
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.machine.target import Target
+    from dataloader.verify import Severity, VerifyOptions, VerifyReport
 
 
 @command(example="dataloader verify -p /opt/env", takes=VERIFY)
@@ -21,9 +29,9 @@ def verify(
         own_option("--tree", metavar="FILE", about="Show where every library of this file comes from, and why."),
     ] = None,
     form: Annotated[
-        Literal["text", "json", "sarif", "junit", "github", "markdown"],
-        own_option("--format", metavar="FORMAT", about="text, json, sarif, junit, github or markdown."),
-    ] = "text",
+        Literal["text", "json", "sarif", "junit", "github", "markdown"] | None,
+        own_option("--format", metavar="FORMAT", about="text, json, sarif, junit, github or markdown; else text."),
+    ] = None,
     fail_on: Annotated[
         Literal["error", "warning", "note"],
         own_option("--fail-on", metavar="SEVERITY", about="Exit with 1 on findings at least this bad."),
@@ -33,6 +41,128 @@ def verify(
     ] = False,
 ) -> int:
     """Check that what is installed can load, without running it."""
-    from dataloader.cli import prove
+    from dataloader.cli.quick import ARCHIVES
+    from dataloader.cli.session import session
+    from dataloader.cli.use import prefix_of
+    from dataloader.machine.detect import FOR_VERDICTS
+    from dataloader.machines import named_targets
+    from dataloader.prefix.locate import lock_held
+    from dataloader.request import lock_path
+    from dataloader.verify.options import VerifyOptions
 
-    return prove.verify(options, path, tree=tree, form=form, fail_on=fail_on, rehash=rehash)
+    if options.json and form not in (None, "json"):
+        raise UsageError(f"--json and --format={form} exclude each other", suggestions=("Leave one of them out.",))
+    with session(options) as one:
+        form = form or ("json" if options.json else "text")
+        targets = named_targets(one.options, one.environ, FOR_VERDICTS)
+        if path is not None and path.name.endswith(ARCHIVES):
+            return _report(_of_archive(one, path, targets[0]), form, fail_on)
+        prefix = path or prefix_of(one)
+        if not prefix.is_dir():
+            raise PrefixError(
+                f"there is no environment at {prefix}",
+                code="prefix-missing",
+                suggestions=("name one with --prefix", "or make it with `dataloader sync`"),
+            )
+        lock = lock_held(prefix, lock_path(one.options, one.here))
+        how = VerifyOptions(
+            cache=one.cache / "facts",
+            library_path=_activated_path(prefix),
+            reuse=not rehash,
+            asked=_digest_of(lock),
+            rehash=rehash,
+        )
+        if tree is not None:
+            return _tree(one, prefix, tree, targets[0], how)
+        if len(targets) > 1:
+            return _fleet(one, prefix, targets, _read_held(lock), how)
+        return _report(_of_prefix(one, prefix, targets[0], lock, how), form, fail_on)
+
+
+def _of_prefix(one: Session, prefix: Path, target: Target, lock: str, how: VerifyOptions) -> VerifyReport:
+    """Verify; keep the report with what it depends on, so that it is given again while nothing changes."""
+    from dataloader.prefix.walk import walk
+    from dataloader.process.beside import BEHIND, Beside
+    from dataloader.verify.memory.answer import keep_answer, plain_question
+    from dataloader.verify.run import verify_targets
+
+    where = str(prefix.absolute())
+    is_plain = one.options.target is None and one.options.platform is None
+    with Beside(lambda: walk(where), niceness=BEHIND) as walked:
+        question = plain_question(where, lock, one.environ) if is_plain else ""
+        said = verify_targets(
+            prefix, targets=[target], read_lock=lambda: _read_held(lock), options=how, walked=walked.result
+        )
+    report = said.reports[0]
+    if question:
+        keep_answer(str(how.cache), where, question, said.outside, said.tree, report)
+    return report
+
+
+def _report(report: VerifyReport, form: str, fail_on: Severity) -> int:
+    from dataloader.verify.output import FORMATS, fails
+
+    sys.stdout.write(FORMATS[form](report))
+    return ExitCode.NO if fails(report, fail_on) else ExitCode.OK
+
+
+def _of_archive(one: Session, path: Path, target: Target) -> VerifyReport:
+    from dataloader.elf.cache import FactsCache
+    from dataloader.verify.archive import check_archive, facts_of_archive
+    from dataloader.verify.report import VerifyReport
+
+    facts = facts_of_archive(path, cache=FactsCache(one.cache / "facts"))
+    return VerifyReport(findings=check_archive(facts, target=target), counts={"packages": 1})
+
+
+def _fleet(one: Session, prefix: Path, targets: tuple[Target, ...], lock: Lockfile | None, how: VerifyOptions) -> int:
+    """Say for each node pool whether the environment runs there, and how its nodes are chosen."""
+    from dataloader.verify.fleet import fleet_to_dict, fleet_to_text, verify_fleet
+
+    verdicts = verify_fleet(prefix, targets=targets, lock=lock, options=how)
+    one.write(fleet_to_dict(verdicts), fleet_to_text(verdicts))
+    return ExitCode.NO if any(verdict.runs == "cannot" for verdict in verdicts) else ExitCode.OK
+
+
+def _tree(one: Session, prefix: Path, file: str, target: Target, how: VerifyOptions) -> int:
+    from dataloader.loader.trace import format_tree
+    from dataloader.verify.run import trace_file
+
+    node, failures = trace_file(prefix, file, target=target, options=how)
+    lines = list(format_tree(node, str(prefix)))
+    told = [f"{f.kind}: {f.name} ({f.path})" for f in failures]
+    one.write({"status": "error" if told else "ok", "tree": lines, "failures": told}, "\n".join([*lines, *told]) + "\n")
+    return ExitCode.NO if told else ExitCode.OK
+
+
+def _read_held(lock: str) -> Lockfile | None:
+    """What the prefix is held against.
+
+    Raises:
+        LockfileError: it is not a lock.
+    """
+    if not lock:
+        return None
+    from dataloader.lockfile.yaml import read_lock
+
+    return read_lock(Path(lock))
+
+
+def _digest_of(lock: str) -> str:
+    """What stands for a lock file; ``none`` for no file."""
+    if not lock:
+        return "none"
+    from dataloader.prefix.unchanged import lock_digest
+
+    return lock_digest(Path(lock).read_bytes())
+
+
+def _activated_path(prefix: Path) -> tuple[str, ...]:
+    """What activation puts on LD_LIBRARY_PATH: an environment of ours runs activated."""
+    from dataloader.prefix.locate import ACTIVATION
+
+    if not (prefix / ACTIVATION).is_file():
+        return ()
+    from dataloader.prefix.activate import activation
+
+    return activation(prefix).library_path

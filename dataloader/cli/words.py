@@ -1,104 +1,114 @@
-"""Command lines as nearly everyone types them, read without typer: importing and feeding it takes 40 ms.
+"""Command lines as nearly everyone types them, read without typer: it takes 70 of 180 ms of a plan to import and feed.
 
 What is read here is read as typer would. Everything else is left to it: the help, a variable that stands for an
-option, clusters of short options, and every mistake, which it names.
+option, clusters of short options, and every mistake, which it names. Imports nothing: the quick answers read with it.
 """
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+TYPE_CHECKING = False  # typing takes 10 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
-from dataloader.cli.command import REQUIRED, STACK_NAMES, Command, Parameter, expand_bare_flags
-from dataloader.cli.options import Flag
+    from dataloader.cli.command import Command, Parameter
 
-_Spelled = Mapping[str, tuple[Parameter, bool]]
-"""What can be typed for an option -> the option, and what a switch is set to by it."""
+    Spelled = Mapping[str, tuple[str, bool | None]]
+    """What can be typed for an option -> its name, and what a switch is set to by it; None: it takes a value."""
 
 
-class _Unusual(Exception):
+class Unusual(Exception):
     """Something that takes more reading."""
 
 
-def usual_values(made: Command, words: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any] | None:
-    """A value for each parameter of a command, from the words behind its name; None for what takes more reading."""
-    flags = [p for p in made.parameters if isinstance(p.said, Flag)]
-    if any(p.said.envvar in environ for p in flags if isinstance(p.said, Flag)):
-        return None
-    try:
-        given, free = _part(made, words, _spelled(flags))
-        for parameter in made.parameters:
-            if not isinstance(parameter.said, Flag) and free:
-                given[parameter.name], free = free, []
-        if free:
-            return None
-        return {p.name: _value(p, given[p.name]) if p.name in given else _default(p) for p in made.parameters}
-    except (_Unusual, ValueError):
-        return None
+def part(
+    words: Sequence[str], spelled: Spelled, *, passes_rest: bool = False
+) -> tuple[dict[str, list[Any]], list[str]]:
+    """Part what was said to each option, in order, from the words that belong to none.
 
+    Args:
+        words: Behind the command's name.
+        spelled: What can be typed.
+        passes_rest: Whether everything behind the first word that is no option belongs together.
 
-def _spelled(flags: Iterable[Parameter]) -> _Spelled:
-    spelled = {}
-    for parameter in flags:
-        for name in typing.cast("Flag", parameter.said).names:
-            on, _, off = name.partition("/")
-            spelled[on] = (parameter, True)
-            if off:
-                spelled[off] = (parameter, False)
-    return spelled
-
-
-def _part(made: Command, words: Sequence[str], spelled: _Spelled) -> tuple[dict[str, list[Any]], list[str]]:
-    """What was said to each option, in order, and the words that belong to none."""
+    Raises:
+        Unusual: this takes more reading.
+    """
     given: dict[str, list[Any]] = {}
     free: list[str] = []
-    rest = iter(expand_bare_flags(list(words), STACK_NAMES & spelled.keys()))
+    rest = iter(words)
     for word in rest:
-        if made.passes_rest and (word == "--" or not word.startswith("-")):
+        if passes_rest and (word == "--" or not word.startswith("-")):
             return given, [*([] if word == "--" else [word]), *rest]
         if not word.startswith("-"):
             free.append(word)
             continue
         name, equals, value = word.partition("=")
-        parameter, state = spelled.get(name, (None, False))
-        if parameter is None or (equals and (parameter.is_switch or not name.startswith("--"))):
-            raise _Unusual
-        if not equals and not parameter.is_switch:
+        if name not in spelled:
+            raise Unusual
+        option, state = spelled[name]
+        if equals and (state is not None or not name.startswith("--")):
+            raise Unusual
+        if not equals and state is None:
             value = next(rest, "-")
             if value.startswith("-"):
-                raise _Unusual
-        given.setdefault(parameter.name, []).append(state if parameter.is_switch else value)
+                raise Unusual
+        given.setdefault(option, []).append(value if state is None else state)
     return given, free
+
+
+def usual_values(made: Command, words: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any] | None:
+    """A value for each parameter of a command, from the words behind its name; None for what takes more reading."""
+    if any(variable in environ for p in made.parameters for variable in p.variables):
+        return None
+    try:
+        given, free = part(made.completed(words), spelled(made.parameters), passes_rest=made.passes_rest)
+        for parameter in made.parameters:
+            if not parameter.is_option and free:
+                given[parameter.name], free = free, []
+        if free:
+            return None
+        return {p.name: _value(p, given[p.name]) if p.name in given else _default(p) for p in made.parameters}
+    except (Unusual, ValueError):
+        return None
+
+
+def spelled(parameters: Sequence[Parameter]) -> dict[str, tuple[str, bool | None]]:
+    """What can be typed for the options among the parameters of a command."""
+    found: dict[str, tuple[str, bool | None]] = {}
+    for parameter in parameters:
+        for name in parameter.names:
+            on, _, off = name.partition("/")
+            found[on] = (parameter.name, True if parameter.is_switch else None)
+            if off:
+                found[off] = (parameter.name, False)
+    return found
 
 
 def _value(parameter: Parameter, said: Sequence[Any]) -> Any:
     """What a parameter is given, from everything that was said to it: the last counts, if one may be given.
 
-    Raises _Unusual, or ValueError for text that is no number.
+    Raises Unusual, or ValueError for text that is no number.
     """
-    if isinstance(parameter.said, Flag):
-        if parameter.said.counted:
-            return len(said)
-        if parameter.is_switch:
-            return said[-1]
-    elif not parameter.many and len(said) > 1:
-        raise _Unusual
+    if parameter.is_switch:
+        return len(said) if parameter.is_counted else said[-1]
+    if not parameter.is_option and not parameter.many and len(said) > 1:
+        raise Unusual
     values = [_converted(parameter, text) for text in said]
     return values if parameter.many else values[-1]
 
 
 def _converted(parameter: Parameter, text: str) -> object:
-    if not text and not (isinstance(parameter.said, Flag) and parameter.said.group == "Stack"):
-        raise _Unusual
-    if typing.get_origin(parameter.kind) is typing.Literal:
-        if text not in typing.get_args(parameter.kind):
-            raise _Unusual
+    if not text and not parameter.may_be_empty:
+        raise Unusual
+    if parameter.choices:
+        if text not in parameter.choices:
+            raise Unusual
         return text
     return text if parameter.kind is str else parameter.kind(text)
 
 
 def _default(parameter: Parameter) -> object:
-    if parameter.default is REQUIRED:
-        raise _Unusual
+    if parameter.is_required:
+        raise Unusual
     return parameter.default

@@ -4,13 +4,18 @@ Order as in pip's documentation ("Configuration"): global files, the user's, ``P
 ones win, and [install] wins over [global].
 """
 
+# ruff: noqa: PTH113, PTH118
+# As dataloader.prefix.locate: a sync with nothing to do asks where these files are.
+
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from dataloader.base.reporter import Reporter
+TYPE_CHECKING = False  # typing takes 10 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dataloader.base.reporter import Reporter
 
 _SECTIONS = ("global", "install")
 _KEYS = ("index-url", "extra-index-url", "find-links", "no-index", "cert", "client-cert", "trusted-host", "proxy")
@@ -35,7 +40,7 @@ def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def read_pip_files(environ: Mapping[str, str], reporter: Reporter) -> dict[str, str]:
     """Settings from pip's configuration files; a file that cannot be read is a warning."""
     found: dict[str, str] = {}
-    paths = [path for path in _files(environ) if path.is_file()]
+    paths = [path for path in pip_files(environ) if os.path.isfile(path)]
     if not paths:
         return found
     import configparser  # for those who have such files
@@ -58,18 +63,19 @@ def read_pip_files(environ: Mapping[str, str], reporter: Reporter) -> dict[str, 
     return found
 
 
-def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+def pip_files(environ: Mapping[str, str]) -> Iterator[str]:
+    """Where pip's configuration may be, in the order that it is read."""
     chosen = environ.get("PIP_CONFIG_FILE")
     # pip: "if set to os.devnull, the loading of all configuration files is disabled".
     if chosen == os.devnull:
         return
     for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":"):
-        yield Path(folder) / "pip" / "pip.conf"
-    yield Path("/etc/pip.conf")
+        yield os.path.join(folder, "pip", "pip.conf")
+    yield "/etc/pip.conf"
     home = environ.get("HOME")
     if home:
-        yield Path(home) / ".pip" / "pip.conf"
+        yield os.path.join(home, ".pip", "pip.conf")
     if config := environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else ""):
-        yield Path(config) / "pip" / "pip.conf"
+        yield os.path.join(config, "pip", "pip.conf")
     if chosen:
-        yield Path(chosen)
+        yield chosen

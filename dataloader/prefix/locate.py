@@ -15,18 +15,56 @@ MANIFEST_NAMES = ("dataloader.toml", "pixi.toml", "pyproject.toml")
 
 LOCK_NAME = "dataloader.lock"
 
-DEFAULT_PREFIX = os.path.join(".dataloader", "envs", "default")
-"""Relative to the directory of the manifest (or to the working directory)."""
-
+ENVIRONMENTS = os.path.join(".dataloader", "envs")
+"""Directory of the prefixes, each by its environment's name; relative to the manifest's, or to the working directory.
+"""
 
 STATE = ".dataloader/state.json"
 """Relative to the prefix; its presence says that the environment is ours."""
+
+SYNCED = ".dataloader/synced.json"
+"""What the last sync went by (``dataloader.cli.agreement``); relative to the prefix."""
 
 ACTIVATION = ".dataloader/activation.json"
 """What running inside takes, written when the environment is built; relative to the prefix."""
 
 JOURNAL = ".dataloader/journal"
 """There while a mounted prefix is being switched, or when that was cut off; relative to the prefix."""
+
+
+DEFAULT_ENVIRONMENT = "default"
+"""The environment that a command is about where none is named."""
+
+
+def root_of(manifest: str | None, here: str) -> str:
+    """Return the directory that lock and prefix stand in unless they are named: the manifest's, else ``here``."""
+    return here if manifest is None else os.path.dirname(manifest)
+
+
+def lock_in(root: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
+    """Return the path of an environment's lock."""
+    return os.path.join(root, LOCK_NAME if environment == DEFAULT_ENVIRONMENT else f"dataloader.{environment}.lock")
+
+
+def prefix_in(root: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
+    """Return where an environment stands."""
+    return os.path.join(root, ENVIRONMENTS, environment)
+
+
+def lock_held(prefix: str | os.PathLike[str], path: str | os.PathLike[str]) -> str:
+    """The lock that ``prefix`` is held against: ``path``, if the prefix is one of ours; ``""`` where there is none."""
+    return os.fspath(path) if os.path.isfile(os.path.join(prefix, STATE)) and os.path.isfile(path) else ""
+
+
+def plain_path(text: str) -> str:
+    """Return a path as pathlib has it.
+
+    >>> plain_path("./envs//gpu/")
+    'envs/gpu'
+    """
+    slashes = len(text) - len(text.lstrip("/"))
+    start = "//" if slashes == 2 else "/" if slashes else ""  # POSIX leaves the meaning of two to the system
+    return start + "/".join(part for part in text.split("/") if part not in ("", ".")) or "."
 
 
 def locate_manifest(start: str) -> str | None:

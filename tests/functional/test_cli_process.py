@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.cli.app import COMMANDS
+from dataloader.cli.commands import COMMANDS
 
 
 def run(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -52,7 +52,7 @@ def test_every_command_has_help_with_a_verb_phrase_and_an_example(name: str, fla
 def test_help_lists_every_command_in_order() -> None:
     done = run("--help")
 
-    listed = [line.split()[1] for line in done.stdout.split("Commands")[1].splitlines() if re.match(r"│ [a-z]", line)]
+    listed = [line.split()[0] for line in done.stdout.split("Commands:")[1].splitlines() if re.match(r"  [a-z]", line)]
     assert listed == list(COMMANDS)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.cli.app import COMMANDS
+from dataloader.cli.commands import COMMANDS
 from dataloader.manifest import parse_manifest
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
 from dataloader.cli.command import SOLVE, command, expand_bare_flags
-from dataloader.cli.grammar import StackCommand, as_function, build
+from dataloader.cli.grammar import build
 from dataloader.cli.options import CommonOptions, Flag, StackFlags
 
 seen: list[tuple[CommonOptions, StackFlags]] = []
@@ -26,9 +25,7 @@ def probe(stack: StackFlags, options: CommonOptions) -> int:
 
 def invoke(*arguments: str, **environ: str) -> Result:
     """Run the command above alone."""
-    app = typer.Typer(add_completion=False)
-    app.command(cls=StackCommand)(as_function(probe))
-    return CliRunner().invoke(app, list(arguments), env=environ)
+    return CliRunner().invoke(build("probe", probe), list(arguments), env=environ, standalone_mode=False)
 
 
 def given(*arguments: str, **environ: str) -> tuple[CommonOptions, StackFlags]:

@@ -11,8 +11,8 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataloader.cli.app import COMMANDS, load
 from dataloader.cli.command import Command, Parameter
+from dataloader.cli.commands import COMMANDS, load
 from dataloader.cli.grammar import build
 from dataloader.cli.options import Flag
 from dataloader.cli.words import usual_values

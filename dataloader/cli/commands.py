@@ -1,0 +1,36 @@
+"""The commands by name, each imported when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TYPE_CHECKING = False  # typing takes 10 ms to import
+if TYPE_CHECKING:
+    from dataloader.cli.command import Command
+
+COMMANDS = {
+    "init": "init:init",
+    "install": "install:install",
+    "lock": "lock:lock",
+    "sync": "sync:sync",
+    "verify": "verify:verify",
+    "run": "run:run",
+    "shell-hook": "shell_hook:shell_hook",
+    "list": "list:list_packages",
+    "tree": "tree:tree",
+    "explain": "explain:explain",
+    "plan": "plan:plan",
+    "generations": "volumes:generations",
+    "rollback": "volumes:rollback",
+    "prune": "volumes:prune",
+    "cache": "cache:cache",
+    "info": "info:info",
+}
+"""Command -> module of this package and function, in the order of the help."""
+
+
+def load(name: str) -> Command:
+    """Import a command of COMMANDS."""
+    module, function = COMMANDS[name].split(":")
+    made: Command = getattr(import_module(f"dataloader.cli.{module}"), function)
+    return made
