@@ -67,6 +67,11 @@ class DeclaredCommand(TyperCommand):
 
 def build(name: str, made: Command) -> Any:
     """The typer command, as a group's ``get_command`` returns it."""
+    return typer.main.get_command(alone(name, made))
+
+
+def alone(name: str, made: Command) -> typer.Typer:
+    """A program of one command."""
     # Plain help: typer's other kind imports rich.markdown and rich.traceback, 250 ms to the 130 of all the rest.
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     settings: dict[str, Any] = dict(CONTEXT)
@@ -74,7 +79,7 @@ def build(name: str, made: Command) -> Any:
         settings |= {"ignore_unknown_options": True, "allow_interspersed_args": False}
     kind = type("_Command", (DeclaredCommand,), {"made": made})
     app.command(name, cls=kind, epilog=f"Example: {made.example}", context_settings=settings)(as_function(made))
-    return typer.main.get_command(app)
+    return app
 
 
 def as_function(made: Command) -> Any:

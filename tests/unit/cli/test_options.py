@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dataloader.cli.command import SOLVE, command, expand_bare_flags
-from dataloader.cli.grammar import build
+from dataloader.cli.grammar import alone, build
 from dataloader.cli.options import CommonOptions, Flag, StackFlags
 
 seen: list[tuple[CommonOptions, StackFlags]] = []
@@ -25,7 +25,7 @@ def probe(stack: StackFlags, options: CommonOptions) -> int:
 
 def invoke(*arguments: str, **environ: str) -> Result:
     """Run the command above alone."""
-    return CliRunner().invoke(build("probe", probe), list(arguments), env=environ, standalone_mode=False)
+    return CliRunner().invoke(alone("probe", probe), list(arguments), env=environ)
 
 
 def given(*arguments: str, **environ: str) -> tuple[CommonOptions, StackFlags]:
