@@ -28,6 +28,8 @@ class Process:
         self.static_tls_left = STATIC_TLS_SURPLUS
         self.assumes_python = False
         """No program is known: Python's C API counts as present."""
+        self.caller: Loaded | None = None
+        """Who calls dlopen with a bare name: it is searched for as that file's own needs are. Else the program is."""
 
     def copy(self) -> Process:
         """The same state, for one more load that must not be remembered."""
@@ -39,6 +41,7 @@ class Process:
         other.global_scope = list(self.global_scope)
         other.static_tls_left = self.static_tls_left
         other.assumes_python = self.assumes_python
+        other.caller = self.caller
         return other
 
     # -- loading ---------------------------------------------------------------------------------------------------
@@ -56,7 +59,10 @@ class Process:
         return failures
 
     def open(self, path: str, *, make_global: bool = False, keep: bool = True) -> Result:
-        """dlopen(path, RTLD_NOW) of a path with a slash. With ``keep`` a success stays loaded; a failure never does."""
+        """dlopen(path, RTLD_NOW) of a path, or of a bare name that is searched for.
+
+        With ``keep`` a success stays loaded; a failure never does.
+        """
         trial = self.copy()
         result = trial.load(path)
         if keep and result.loads:
@@ -79,6 +85,10 @@ class Process:
 
     def load(self, path: str) -> Result:
         """:meth:`open` in this very process; after a failure its state is of no use any more."""
+        if "/" not in path:
+            caller = self.caller or self.main
+            missing = Failure(kind="missing-library", path=path, name=path)
+            return self.load_named(caller, path) if caller is not None else Result(None, [missing], [])
         image = self.environment.files.image(path)
         failure = self._unloadable(path, image, direct=True)
         if failure or image is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,9 @@ class System(Protocol):
     def cached(self, soname: str) -> str | None:
         """Path that ld.so.cache gives for a soname."""
 
+    def cached_like(self, pattern: re.Pattern[str]) -> str | None:
+        """The first soname in ld.so.cache that matches, else ``""``; ``None`` where that is not known."""
+
     def default_directories(self) -> tuple[str, ...]:
         """Directories searched last."""
 
@@ -46,6 +50,9 @@ class HostSystem(NamedTuple):
 
     def cached(self, soname: str) -> str | None:
         return self.cache.get(soname)
+
+    def cached_like(self, pattern: re.Pattern[str]) -> str | None:
+        return next((soname for soname in self.cache if pattern.fullmatch(soname)), "")
 
     def default_directories(self) -> tuple[str, ...]:
         return self.directories
@@ -80,6 +87,10 @@ class DescribedSystem(NamedTuple):
 
     def cached(self, soname: str) -> str | None:
         del soname
+        return None
+
+    def cached_like(self, pattern: re.Pattern[str]) -> str | None:
+        del pattern
         return None
 
     def default_directories(self) -> tuple[str, ...]:

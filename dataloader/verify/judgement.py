@@ -13,7 +13,14 @@ from dataloader.prefix.records import Owners
 from dataloader.verify.checks.cuda_stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
 from dataloader.verify.checks.gpu import check_driver, check_gpu_code
 from dataloader.verify.checks.importance import Importance
-from dataloader.verify.checks.loads import Situation, check_library_path, check_loads, check_machine, check_malformed
+from dataloader.verify.checks.loads import (
+    Situation,
+    check_doubts,
+    check_library_path,
+    check_loads,
+    check_machine,
+    check_malformed,
+)
 from dataloader.verify.checks.openings import check_openings
 from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.findings import Finding
@@ -54,6 +61,7 @@ def inspect(
         owners=owners,
         packages={package.name: package for package in installed.packages if package.kind == "pypi"},
         sources=sources,
+        installed=installed,
     )
     situation = Situation(
         prefix=str(bare.prefix),
@@ -62,7 +70,7 @@ def inspect(
         provided=provided_names(scanned),
         owners=owners,
         cuda_major=cuda_major(scanned),
-        importance=Importance(installed, sources, bare),
+        importance=Importance(installed, sources, bare, judge.asked_by_import),
         described=bare.described,
         has_symbols=lambda failures: disk.defines({os.fsencode(failure.name) for failure in failures}),
     )
@@ -85,6 +93,7 @@ def _library_findings(
     yield from check_malformed(scanned, owners)
     yield from check_machine(scanned, judge.bare)
     yield from check_loads(verdicts, situation)
+    yield from check_doubts(verdicts)
     yield from check_library_path(verdicts, situation, options.library_path)
     yield from check_cuda_stacks(verdicts, files, tables, relative)
     yield from check_openmp(verdicts, files, tables, relative)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from dataloader.loader.model import Failure, Result
 from dataloader.loader.process import Process
-from dataloader.prefix.records import InstalledPackage, Owners, required_names
+from dataloader.prefix.records import Installed, InstalledPackage, Owners, required_names
 from dataloader.verify.checks.sources import SourceIndex
+from dataloader.verify.follow.process import ImportedInProcess, Story, Trial, open_until_none_helps, with_ctypes
 from dataloader.verify.libraries import BareLoads
 
 
@@ -30,10 +31,19 @@ class Verdict(NamedTuple):
     """Paths of what is loaded with it, breadth-first."""
     driver: tuple[str, ...] = ()
     """Libraries of the NVIDIA driver that it needs: it loads where the driver is."""
+    doubts: tuple[str, ...] = ()
+    """It loads if the code of its package does something that is not known: what that is."""
+
+
+_NONE: Final[tuple[str, ...]] = ()
+_IMPORTERS: Final = 6
+"""Modules that import an extension module, each tried as the way to it."""
+_ROOTS: Final = 6
+"""Top-level modules of one package whose import is followed."""
 
 
 class Judge:
-    """Opens every library of a prefix in the model, after the import of its package where it takes that.
+    """Opens every library of a prefix in the model, after what the code of its package does where it takes that.
 
     Args:
         packages: Normalised name of a distribution -> package.
@@ -45,42 +55,124 @@ class Judge:
         owners: Owners,
         packages: Mapping[str, InstalledPackage],
         sources: SourceIndex,
+        installed: Installed,
     ) -> None:
         self.bare, self._owners, self._packages, self._sources = bare, owners, packages, sources
+        self._installed = installed
         self._contexts: dict[str, Process] = {}
-        self._widened: set[str] = set()
-        self._file_names: frozenset[str] | None = None
-        """File names of all libraries, once they were asked for."""
+        self._stories: dict[str, list[Story]] = {}
+        self._followed: dict[str, bool] = {}
+        self._loaded_in: dict[str, Process] = {}
+        self._python: Process | None = None
 
     def judge(self) -> list[Verdict]:
         """One verdict for each library that this target's loader would take, sorted by path."""
         return [self._verdict(path, bare) for path, bare in self.bare.results.items()]
 
     def _verdict(self, path: str, bare: Result) -> Verdict:
-        result = bare
+        result, doubts = bare, _NONE
         package = self._owners.get(path)
         if not bare.loads and package is not None:
-            full = str(self.bare.prefix / path)
-            result = self.context(package).open(full, keep=False)
-            if self._may_lack_an_import(result) and self._import_what_sources_name(package):
-                result = self.context(package).open(full, keep=False)
+            result, doubts = self._after_its_code(path, package)
         assumed = self.bare.process.environment.assumed
         return Verdict(
             path=path,
             package=package,
             extension=self.bare.is_extension(path),
             bare=bare.loads,
-            loads=result.loads,
-            failures=tuple(result.failures),
+            loads=result.loads or bool(doubts),
+            failures=() if doubts else tuple(result.failures),
             scope=tuple(each.path for each in result.scope if each.image),
             driver=tuple(each.path for each in result.scope if each.image is None and assumed(each.path)),
+            doubts=doubts,
         )
+
+    # -- what code does ----------------------------------------------------------------------------------------------
+
+    def _after_its_code(self, path: str, package: InstalledPackage) -> tuple[Result, tuple[str, ...]]:
+        """What dlopen comes to when the package's code has run as far as it does; and what is not known of that."""
+        module = self._sources.module(path) if self.bare.is_extension(path) else None
+        stories = self.stories(package, module)
+        trials = [(story, trial) for story in stories if (trial := self._trial(story, path, package, module))]
+        for story, trial in trials:
+            if trial.sure.loads:
+                self._loaded_in[path] = trial.process
+                return trial.sure, ()
+            if trial.helped:
+                self._loaded_in[path] = trial.process
+                return trial.perhaps, tuple(dict.fromkeys(story.around.doubts)) or (
+                    "what is opened first is not known",
+                )
+        if any(trial.certain and path in story.tried for story, trial in trials):
+            return trials[0][1].perhaps, ()  # its own package imports it, and fails
+        process = self.context(package)
+        result = process.open(str(self.bare.prefix / path), keep=False)
+        if result.loads:
+            self._loaded_in[path] = process
+        return result, ()
+
+    def _trial(self, story: Story, path: str, package: InstalledPackage, module: str | None) -> Trial | None:
+        """The best that importing an extension module, or opening a library after the import, comes to."""
+        if path in story.tried:
+            return story.tried[path]
+        if module is None:
+            return story.after_all(path)
+        importers = sorted(self._sources.of(package).importers(module))
+        trials = [story.after([each], path) for each in (module, *importers[:_IMPORTERS])]
+        found = [trial for trial in trials if trial is not None]
+        return max(found, key=lambda each: (each.sure.loads, each.helped), default=None)
+
+    def stories(self, package: InstalledPackage, module: str | None = None) -> list[Story]:
+        """The imports of a package's top-level modules: of all, or of the one that a module is in."""
+        if package.path not in self._stories:
+            roots = self.roots(package)[:_ROOTS]
+            self._stories[package.path] = [Story(self._surroundings(package), root) for root in roots]
+        stories = self._stories[package.path]
+        if module is None:
+            return stories
+        return [story for story in stories if f"{module}.".startswith(f"{story.root}.")]
+
+    def _surroundings(self, package: InstalledPackage, process: Process | None = None) -> ImportedInProcess:
+        if self._python is None:
+            self._python = with_ctypes(self.bare.process.copy(), self.bare.interpreter)
+        return ImportedInProcess(self._installed, self.bare, self, package, process or self._python, split=not process)
+
+    def asked_by_import(self, package: InstalledPackage, path: str) -> bool:
+        """Whether the import of a package asks for a library, and does not get by with another one."""
+        for story in self.stories(package):
+            asked = story.around.asked
+            trial = story.tried.get(path)
+            if path in asked or (trial is not None and trial.certain):
+                return story.failed or not any(asked.values())
+        return False
+
+    # -- what the code asks of packages (see follow.process.Packages) --------------------------------------------------
+
+    def owner(self, path: str) -> InstalledPackage | None:
+        return self._owners.get(path)
+
+    def is_followed(self, package: InstalledPackage) -> bool:
+        if package.path not in self._followed:
+            self._followed[package.path] = self._sources.of(package).opens_libraries()
+        return self._followed[package.path]
+
+    def order(self, package: InstalledPackage) -> Sequence[InstalledPackage]:
+        return self._import_order(package)
+
+    def extensions(self, package: InstalledPackage) -> Sequence[str]:
+        paths = (path for path in self._owners.recorded_by(package) if path in self.bare.files)
+        return [path for path in paths if self.bare.is_candidate(path) and self.bare.is_extension(path)]
+
+    def roots(self, package: InstalledPackage) -> Sequence[str]:
+        return self._sources.of(package).roots()
+
+    # -- processes ---------------------------------------------------------------------------------------------------
 
     def process_of(self, verdict: Verdict) -> Process:
         """Python as it is when the library is opened as its users open it."""
         if verdict.bare or verdict.package is None:
             return self.bare.process
-        return self.context(verdict.package)
+        return self._loaded_in.get(verdict.path) or self.context(verdict.package)
 
     def after_users_of(self, package: InstalledPackage, name: str) -> Iterator[Process]:
         """Python with each package that requires ``package`` imported, and the libraries that it calls ``name`` open.
@@ -101,16 +193,6 @@ class Judge:
         constants = self._sources.of(package).constants_about(name.partition(".so")[0])
         return bool(constants & called(name)) or any(fnmatch.fnmatchcase(name, each) for each in constants)
 
-    def _may_lack_an_import(self, result: Result) -> bool:
-        """Whether what is missing is there, so that the import of another package may bring it."""
-        if self._file_names is None:
-            self._file_names = frozenset(path.rsplit("/", 1)[-1] for path in self.bare.files)
-        return any(
-            failure.kind == "undefined-symbol"
-            or (failure.kind == "missing-library" and failure.name in self._file_names)
-            for failure in result.failures
-        )
-
     def context(self, package: InstalledPackage) -> Process:
         """Python after the import of what ``package`` requires, then of ``package`` itself.
 
@@ -125,30 +207,8 @@ class Judge:
             self._contexts[package.path] = known
         return known
 
-    def _import_what_sources_name(self, package: InstalledPackage) -> bool:
-        """Widen a package's context by what its sources import and its metadata does not require; say if it grew.
-
-        Reading sources takes long, so it is done only for a package with a library that does not load otherwise.
-        """
-        if package.path in self._widened:
-            return False
-        self._widened.add(package.path)
-        required = {each.path for each in self._import_order(package)}
-        more = [
-            owner
-            for path in self._sources.imported_files(package)
-            if (owner := self._owners.get(path)) is not None and owner.path not in required
-        ]
-        if not more:
-            return False
-        known = self.bare.process.copy()
-        for each in self._import_order(package, more):
-            self._import(known, each)
-        self._contexts[package.path] = known
-        return True
-
-    def _import_order(self, package: InstalledPackage, more: Sequence[InstalledPackage] = ()) -> list[InstalledPackage]:
-        """``package`` after everything it requires and ``more``, depth first."""
+    def _import_order(self, package: InstalledPackage) -> list[InstalledPackage]:
+        """``package`` after everything it requires, depth first."""
         order: list[InstalledPackage] = []
         seen: set[str] = set()
 
@@ -162,55 +222,15 @@ class Judge:
                     visit(other)
             order.append(each)
 
-        for each in more:
-            visit(each)
         visit(package)
         return order
 
     def _import(self, process: Process, package: InstalledPackage) -> None:
-        present = [path for path in self._owners.recorded_by(package) if path in self.bare.files]
-        candidates = [path for path in present if self.bare.is_candidate(path)]
-        modules = [path for path in candidates if self.bare.is_extension(path)]
-        failed = self._open_until_none_helps(process, modules)
-        if candidates and not modules:
-            # Of no use without its libraries: its own code opens them, or that of the packages that require it.
-            sources = self._sources.of(package)
-            for path in self._found_by_pathfinder(sources.asks_pathfinder_for()):
-                process.open(str(self.bare.prefix / path))
-            named = sources.constants()
-            self._open_until_none_helps(process, [path for path in candidates if called(path) & named])
-        for path in self._opened_by_name(package, failed):
-            process.open(str(self.bare.prefix / path))
-        self._open_until_none_helps(process, failed)
-
-    def _found_by_pathfinder(self, names: Collection[str]) -> list[str]:
-        """Libraries of NVIDIA's wheels, by name without ``lib``."""
-        wanted = {f"lib{name}" for name in names}
-        return [
-            path
-            for path in self.bare.files
-            if wanted and path.rsplit("/", 1)[-1].partition(".so")[0] in wanted and self.bare.is_candidate(path)
-        ]
-
-    def _open_until_none_helps(self, process: Process, paths: Sequence[str]) -> list[str]:
-        """Opens ``paths``, and again those that failed as long as another one's libraries may help them."""
-        pending = list(paths)
-        while pending:
-            failed = [path for path in pending if not process.open(str(self.bare.prefix / path)).loads]
-            if len(failed) == len(pending):
-                return failed
-            pending = failed
-        return []
-
-    def _opened_by_name(self, package: InstalledPackage, modules: Sequence[str]) -> list[str]:
-        """Libraries of ``package`` that its Python code opens before ``modules`` (ctypes, torch.ops.load_library)."""
-        named: set[str] = set()
-        for path in modules:
-            module = self._sources.module(path)
-            if module is not None:
-                named |= self._sources.of(package).named_by_importers(module)
-        present = (path for path in self._owners.recorded_by(package) if path in self.bare.files)
-        return [path for path in present if not self.bare.is_extension(path) and called(path) & named]
+        open_until_none_helps(process, [str(self.bare.prefix / path) for path in self.extensions(package)])
+        if self.is_followed(package):
+            around = self._surroundings(package, process)
+            for root in self.roots(package)[:_ROOTS]:
+                Story(around, root)
 
 
 def called(path: str) -> set[str]:

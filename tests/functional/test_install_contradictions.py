@@ -340,7 +340,7 @@ def two_worlds(bench: Bench, tmp_path: Path) -> Bench:
         bench.extension("fast", version, symbol, [engine])
         use = f"extern int {symbol}(void); int use(void) {{ return {symbol}(); }}"
         tool = bench.library(f"tool-{version}/libtool.so.1", use, needs=[engine], runpath="$ORIGIN")
-        source = "import ctypes\nctypes.CDLL('libtool.so.1')\n"
+        source = "import ctypes, sys\nctypes.CDLL(sys.prefix + '/lib/libtool.so.1')\n"
         files: dict[str, str | bytes | Path] = {"lib/libtool.so.1": tool, f"{SITE}/tool.py": source}
         make_conda_package(channel, "tool", version, files=files, depends=["libengine", "python"])
     return replace(bench, channel=index_channel(channel))

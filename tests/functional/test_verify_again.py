@@ -24,13 +24,16 @@ from tests.helpers.prefixes import SITE, make_prefix, register
 pytestmark = needs_gcc
 
 
+_OPENS = "import ctypes\nctypes.CDLL(__file__.replace('__init__.py', 'libpkg.so'))\n"
+
+
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
     """One package whose library needs what nobody has."""
     prefix = make_prefix(tmp_path / "env")
     gone = make_library(tmp_path / "libgone.so.1", soname="libgone.so.1")
     make_library(prefix / SITE / "pkg" / "libpkg.so", needs=[gone])
-    register(prefix, "pkg", "1.0", paths=["pkg/libpkg.so"], files={"pkg/__init__.py": "NAME = 'libpkg.so'\n"})
+    register(prefix, "pkg", "1.0", paths=["pkg/libpkg.so"], files={"pkg/__init__.py": _OPENS})
     return prefix
 
 
@@ -119,7 +122,7 @@ def test_every_change_ends_the_short_way(prefix: Path, environ: dict[str, str], 
     before = init.stat()
 
     def replace_with_the_same_times() -> None:
-        init.write_text("NAME = 'libkpg.so'\n")
+        init.write_text(_OPENS.replace("pkg", "kpg"))
         os.utime(init, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def lead_elsewhere() -> None:

@@ -25,6 +25,8 @@ import ctypes, os
 def load_library():
     return ctypes.CDLL(os.path.join(os.path.dirname(__file__), "lib64", "libfoo.so.1"))
 """
+_CALLS = "import libfoo\nlibfoo.load_library()\nfrom . import _ext"
+_GLUED = "import glue\nglue.load_library()\nfrom . import _ext"
 _PATHFINDER = """
 def load_library():
     from cuda.pathfinder import load_nvidia_dynamic_lib
@@ -33,22 +35,33 @@ def load_library():
 
 
 @pytest.mark.parametrize(
-    ("folder", "modules", "loads"),
+    ("folder", "modules", "user", "loads"),
     [
-        ("libfoo", {"libfoo/__init__.py": _LOADER}, True),
+        ("libfoo", {"libfoo/__init__.py": _LOADER}, _CALLS, True),
+        ("libfoo", {"libfoo/__init__.py": _LOADER}, "import libfoo\nfrom . import _ext", False),
         (
             "shared/libfoo",
             {"shared/libfoo/__init__.py": "from .load import load_library", "shared/libfoo/load.py": _LOADER},
+            _CALLS.replace("import libfoo", "from shared import libfoo"),
             True,
         ),
-        ("libfoo", {"libfoo/__init__.py": "NAME = 'another'"}, False),
-        ("shared/foo", {"glue/__init__.py": _PATHFINDER}, True),
-        ("shared/foo", {"glue/__init__.py": "NAME = 'foo'"}, False),
+        ("libfoo", {"libfoo/__init__.py": "NAME = 'another'"}, "import libfoo\nfrom . import _ext", False),
+        ("shared/foo", {"glue/__init__.py": _PATHFINDER}, _GLUED, True),
+        ("shared/foo", {"glue/__init__.py": _PATHFINDER}, "import glue\nfrom . import _ext", False),
+        ("shared/foo", {"glue/__init__.py": "NAME = 'foo'"}, "import glue\nfrom . import _ext", False),
     ],
-    ids=["named", "in a namespace", "not named", "by cuda.pathfinder", "named, but nobody asks"],
+    ids=[
+        "called",
+        "not called",
+        "in a namespace",
+        "not named",
+        "by cuda.pathfinder",
+        "nobody asks",
+        "named, but nobody asks",
+    ],
 )
 def test_library_of_another_package_is_opened_by_its_code(
-    tmp_path: Path, folder: str, modules: dict[str, str], loads: bool
+    tmp_path: Path, folder: str, modules: dict[str, str], user: str, loads: bool
 ) -> None:
     prefix = make_prefix(tmp_path / "env")
     site = prefix / SITE
@@ -56,6 +69,7 @@ def test_library_of_another_package_is_opened_by_its_code(
     module = f"user/_ext{EXTENSION}"
     source = "extern int answer(void); int PyInit__ext(void) { return answer(); }"
     make_library(site / module, source, needs=[foo])
+    register(prefix, "cuda-pathfinder", "1.0", files={"cuda/pathfinder/__init__.py": ""})
     if "glue/__init__.py" in modules:
         # A package of libraries alone, of which one is another package's.
         make_library(site / "glue" / "libglue.so", "int glue;")
@@ -64,7 +78,7 @@ def test_library_of_another_package_is_opened_by_its_code(
     else:
         register(prefix, "foo", "1.0", paths=[f"{folder}/lib64/libfoo.so.1"], files=modules)
         register(prefix, "glue", "1.0", requires=["foo"])
-    register(prefix, "user", "1.0", paths=[module], files={"user/__init__.py": "from . import _ext"}, requires=["glue"])
+    register(prefix, "user", "1.0", paths=[module], files={"user/__init__.py": user}, requires=["glue"])
 
     report = verify_prefix(prefix, target=detect_target())
 

@@ -220,7 +220,7 @@ def test_library_that_python_code_opens_by_name_comes_first(prefix: Path, site: 
     helper = library(site, "pkg/libhelper.so")
     name = f"pkg/_ext{EXTENSION}"
     library(site, name, _MODULE.format(name="_ext"), needs=[helper])
-    source = "import ctypes\nctypes.CDLL(here + 'libhelper.so')\nload_library('libhelper')\nfrom pkg import _ext\n"
+    source = "import ctypes, os\nctypes.CDLL(os.path.dirname(__file__) + '/libhelper.so')\nfrom pkg import _ext\n"
     init = {"pkg/__init__.py": source}
     register(prefix, "pkg", "1.0", files=init, paths=[name, "pkg/libhelper.so"])
 
@@ -630,6 +630,21 @@ def test_rule_of_the_matrix_that_the_packages_break(prefix: Path) -> None:
     assert verify(prefix).findings == ()
 
 
+_LOADS_ITS_LIBRARY = """
+import importlib.machinery, os
+def path(name):
+    details = (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES)
+    spec = importlib.machinery.FileFinder(os.path.dirname(__file__), details).find_spec(name)
+    if spec is None:
+        raise ImportError
+    return spec.origin
+try:
+    torch.ops.load_library(path("_C"))
+except (ImportError, OSError):
+    pass
+"""
+
+
 @pytest.mark.parametrize(
     ("definition", "severity"), [("int answer;", "error"), (None, "warning")], ids=["other", "gone"]
 )
@@ -642,7 +657,7 @@ def test_library_that_the_import_opens_weighs_as_an_import(
     library(site, plain, "int PyInit__plain(void) { return 0; }")
     source = "extern int wanted(void); int use(void) { return wanted(); }"
     library(site, "vision/_C.so", source, needs=[core], runpath=str(tmp_path))
-    init = {"vision/__init__.py": "from vision import extension\n", "vision/extension.py": "load(path('_C'))\n"}
+    init = {"vision/__init__.py": "from vision import extension\n", "vision/extension.py": _LOADS_ITS_LIBRARY}
     register(prefix, "vision", "0.17.0", paths=[plain, "vision/_C.so"], files=init)
     assert verify(prefix).findings == ()
     core.unlink()

@@ -96,3 +96,14 @@ def register_conda(
     }
     record.write_text(json.dumps(document))
     return record
+
+
+def module_source(name: str, body: str = "") -> str:
+    """C source of an extension module that Python imports, without Python's headers; ``body`` runs while it is."""
+    return f"""
+struct def {{ long count; void *type; void *init; long index; void *copy; const char *name; const char *doc; long size;
+             void *methods, *slots, *traverse, *clear, *free; }};
+extern void *PyModule_Create2(struct def *, int);
+static struct def def = {{ .count = 1, .name = "{name}", .size = -1 }};
+void *PyInit_{name}(void) {{ {body} return PyModule_Create2(&def, 1013); }}
+"""

@@ -6,6 +6,7 @@ Popular wheels are full of parts that load only on some machines: numba's tbbpoo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from dataloader.prefix.python import extension_tag
 from dataloader.prefix.records import Installed, InstalledPackage, required_names
@@ -13,14 +14,22 @@ from dataloader.verify.checks.frameworks import distributions_of, framework_of
 from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.findings import Severity
 from dataloader.verify.libraries import BareLoads
-from dataloader.verify.loads import Verdict, called
+from dataloader.verify.loads import Verdict
 from dataloader.verify.tables import load_tables
 
 
 class Importance:
     """Severity of a library that cannot load, judged by the Python sources of its package."""
 
-    def __init__(self, installed: Installed, sources: SourceIndex, bare: BareLoads) -> None:
+    def __init__(
+        self,
+        installed: Installed,
+        sources: SourceIndex,
+        bare: BareLoads,
+        asked_by_import: Callable[[InstalledPackage, str], bool],
+    ) -> None:
+        """``asked_by_import``: see :meth:`dataloader.verify.loads.Judge.asked_by_import`."""
+        self._asked_by_import = asked_by_import
         self._installed = installed
         self._names: frozenset[str] | None = None
         self._sources = sources
@@ -46,13 +55,13 @@ class Importance:
         return "warning" if optional else "error"
 
     def _is_opened_by_import(self, package: InstalledPackage, verdict: Verdict) -> bool:
-        """Whether the package's import names this library, to open it (ctypes, cffi, torch.ops.load_library).
+        """Whether the package's import opens this library (ctypes, cffi, torch.ops.load_library).
 
         A package without extension modules is of no use without its library. One that has some goes on without a
         library whose needs the machine does not meet (a codec), but not without one that was built for other packages
         than those installed.
         """
-        if not called(verdict.path) & self._sources.of(package).constants():
+        if not self._asked_by_import(package, verdict.path):
             return False
         if not any(self._bare.is_extension(path) for path in package.files.columns[0]):
             return True

@@ -144,6 +144,25 @@ def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[F
     yield from _grouped(together, situation)
 
 
+def check_doubts(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    """Libraries that load if the code of their package does what cannot be followed: one finding for each package."""
+    by_package: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.doubts and verdict.package is not None:
+            by_package.setdefault(verdict.package.label, []).append(verdict)
+    for label, group in sorted(by_package.items()):
+        paths = [verdict.path for verdict in group]
+        doubts = dict.fromkeys(doubt for verdict in group for doubt in verdict.doubts)
+        yield Finding(
+            severity="note",
+            kind="import-not-followed",
+            path=paths[0],
+            message=f"{len(paths)} {'library' if len(paths) == 1 else 'libraries'} of {label} load only after others, "
+            "and whether its code opens those first cannot be told",
+            evidence=(*list(doubts)[:_SHOWN], f"it is so for {_some(paths)}"),
+        )
+
+
 def causes_of(verdict: Verdict, situation: Situation) -> Sequence[Failure]:
     """Failures without those that follow from another: what the environment has is reached once the rest loads."""
     gone = [each for each in verdict.failures if each.kind == "missing-library" and each.name not in situation.provided]

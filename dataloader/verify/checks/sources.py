@@ -17,8 +17,10 @@ from dataloader.prefix.walk import read_regular
 _MAX_SOURCE = 4 << 20
 """Bytes; generated modules larger than this are not read."""
 
-_PATHFINDER: Final = "cuda.pathfinder.load_nvidia_dynamic_lib"
-"""Opens a library of NVIDIA's wheels by its name without ``lib``, wherever in site-packages it is."""
+_NO_MODULES: Final = frozenset({"tests", "test", "setup", "conftest", "docs", "examples", "benchmarks"})
+_MAX_MODULES: Final = 400
+_OPENING: Final = (b"CDLL", b"dlopen", b"load_library", b"LoadLibrary", b"load_op_library", b"pathfinder")
+"""Words without which no library is opened in Python code."""
 
 
 class Import(NamedTuple):
@@ -127,6 +129,18 @@ class Sources:
             self._reached = self._find_reached()
         return self._reached
 
+    def roots(self) -> list[str]:
+        """Top-level modules and packages, sorted; tests and files that run on their own left out."""
+        found = [name for name, path in self._modules.items() if self._is_root(name, path)]
+        return sorted(name for name in found if name.partition(".")[0] not in _NO_MODULES)
+
+    def opens_libraries(self) -> bool:
+        """Whether its code mentions what opens libraries, and is not too much to be looked through."""
+        sources = [path for path in self._modules.values() if path.endswith(".py") and "/tests/" not in path]
+        return len(sources) <= _MAX_MODULES and any(
+            _mentions(self._prefix / path, word) for path in sources for word in _OPENING
+        )
+
     def _find_reached(self) -> frozenset[str]:
         pending = [name for name, path in self._modules.items() if self._is_root(name, path)]
         found = set(pending)
@@ -169,11 +183,6 @@ class Sources:
         found = (self.text(name).constants for name in self._mentioning(text))
         return frozenset(each for constants in found for each in constants if text in each)
 
-    def named_by_importers(self, module: str) -> frozenset[str]:
-        """String constants of what the package's import runs, and of the modules that import ``module``."""
-        importers = self.importers(module)
-        return frozenset().union(*(self.text(name).constants for name in importers | self.reached()))
-
     def importers(self, module: str) -> frozenset[str]:
         """The modules that import ``module``, tests left out."""
         return frozenset(
@@ -190,16 +199,6 @@ class Sources:
         """Top-level modules that the import of the distribution plainly imports."""
         imports = (each for name in self.reached() for each in self.text(name).imports)
         return frozenset(each.module.partition(".")[0] for each in imports if not each.guarded)
-
-    def asks_pathfinder_for(self) -> frozenset[str]:
-        """Libraries as ``cuda.pathfinder`` calls them (``nvrtc``), where the package's import may ask for them."""
-        texts = [self.text(name) for name in self.reached()]
-        askers = (text for text in texts if any(each.module == _PATHFINDER for each in text.imports))
-        return frozenset().union(*(text.constants for text in askers))
-
-    def constants(self) -> frozenset[str]:
-        """String constants of what the package's import runs."""
-        return frozenset().union(*(self.text(name).constants for name in self.reached()))
 
 
 def read_source(path: Path) -> str:
@@ -244,9 +243,3 @@ class SourceIndex:
     def imports_project(self, package: InstalledPackage, project: str) -> bool:
         """Whether importing ``package`` imports the module that ``project`` is usually called by."""
         return self.of(package).imports(normalise(project).replace("-", "_"))
-
-    def imported_files(self, package: InstalledPackage) -> Iterator[str]:
-        """Where the packages would lie that importing ``package`` plainly imports."""
-        for name in sorted(self.of(package).top_levels()):
-            for site in self._sites:
-                yield f"{site}/{name}/__init__.py" if site else f"{name}/__init__.py"
