@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 FACTS = "facts"
 """The folder of what ``verify`` remembers; the next two are in it."""
-LIBRARIES = "elf-5"
+LIBRARIES = "elf-6"
 """Facts of libraries. The number is of the format: another one is not read."""
-PREFIXES = "prefix-5"
+PREFIXES = "prefix-6"
 """What was said of prefixes."""
 LEARNED = "learned-1"
 """What package files turned out to contradict, and which sets of packages load."""

@@ -2,10 +2,10 @@
 
 Layout below the cache directory::
 
-    elf-5/abcd....elf         facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
+    elf-6/abcd....elf         facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
                               line of JSON, then the names of its undefined symbols, separated by NUL
-    prefix-5/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
-    prefix-5/....hashes, ....inodes  see :mod:`dataloader.verify.memory.hashes`
+    prefix-6/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
+    prefix-6/....hashes, ....inodes  see :mod:`dataloader.verify.memory.hashes`
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
 renamed.

@@ -67,6 +67,8 @@ class ElfFacts(NamedTuple):
     version_needs: tuple[VersionNeed, ...] = ()
     version_definitions: tuple[str, ...] | None = None
     """Versions offered, without the base one; ``None`` when the file has no version definitions at all."""
+    symbol_versions: bool = True
+    """Has DT_VERSYM: its symbols have versions of its own, or of what it needs."""
     truncated: bool = False
     """A segment reaches past the end of the file."""
     gpu: tuple[GpuCode, ...] = ()
@@ -160,6 +162,7 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
         auxiliary=tuple(reader.text(index) for index in reader.lists["DT_AUXILIARY"]),
         version_needs=needs,
         version_definitions=definitions,
+        symbol_versions="DT_VERSYM" in dynamic,
         gpu=read_gpu_code(data, sections),
         python_init=_python_modules(reader.strings, symbols),
         numpy_api=_numpy_api(data, rodata, undefined),

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.facts import ElfFacts, read_elf
 from dataloader.elf.image import MalformedElf
+from dataloader.prefix.python import extension_tag
 from dataloader.process.fork import fork
 from dataloader.process.program import command_of
 
@@ -29,12 +30,12 @@ def _is_text(path: str) -> bool:
 def read_into_cache(cache: FactsCache, path: str, key: str) -> tuple[ElfFacts | None, str | None]:
     """(facts, None) of one file, kept in the cache under ``key``; (None, why) otherwise.
 
-    A text file that is only named like a library gives (None, None).
+    A text file that is only named like a library gives (None, None); by the name of an extension module it is imported.
     """
     try:
         facts, undefined = read_elf(Path(path))
     except MalformedElf as error:
-        return None, None if _is_text(path) else str(error)
+        return None, None if extension_tag(path.rpartition("/")[2]) is None and _is_text(path) else str(error)
     except OSError as error:
         return None, error.strerror or str(error)
     cache.store(key, facts, undefined)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from dataloader.elf.definitions import bare
 from dataloader.loader.model import Environment, Image, Loaded
+
+_OF_THE_DRIVER: Final = re.compile(rb"cu[A-Z]|cuvid|cudbg|nvml|nvPTX|[Nn]v[A-Z]|__(cu|nv)")
+"""Names of what the NVIDIA driver's libraries define. ``cudaMalloc`` and ``cublasCreate`` are of others."""
 
 
 class SymbolLookup:
@@ -82,7 +87,9 @@ class SymbolLookup:
         For names without a version this machine's library of the same soname stands in, where it has one.
         """
         env = self._environment
-        opaque = [each.path for each in scope if each.image is None]
+        absent = [each.path for each in scope if each.image is None]
+        opaque = [path for path in absent if not env.assumed(path)]
+        driver = len(opaque) < len(absent)
         plain: set[bytes] = set()
         unknown = False
         for soname in opaque:
@@ -94,5 +101,9 @@ class SymbolLookup:
                 opaque += [name for name in image.facts.needed if name not in opaque]  # libc brings ld.so
         for name in missing:
             hidden = opaque and (unknown or b"@" in name or name in plain)
-            if hidden or (self._assumes_python and name.startswith((b"Py", b"_Py"))):
+            if (
+                hidden
+                or (driver and _OF_THE_DRIVER.match(name))
+                or (self._assumes_python and name.startswith((b"Py", b"_Py")))
+            ):
                 yield name

@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
+from dataloader.elf.definitions import bare
 from dataloader.elf.facts import ElfFacts
 from dataloader.elf.image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ET_DYN
 from dataloader.loader.lookup import SymbolLookup
@@ -315,10 +316,35 @@ class Process:
         lookup = SymbolLookup(self.environment, assumes_python=self.assumes_python)
         for each in new:
             missing = lookup.missing(each, scope)
+            failures += self._ends_lookup(each, scope)
             failures += [
                 Failure(kind="undefined-symbol", path=each.path, name=os.fsdecode(name)) for name in sorted(missing)
             ]
         return failures
+
+    def _ends_lookup(self, loaded: Loaded, scope: Sequence[Loaded]) -> list[Failure]:
+        """A version is asked of a library that has none at all: where a lookup comes to its symbol, glibc ends (an
+        assertion of dl-lookup.c). The loader's own check of versions lets such a library pass.
+        """
+        facts, image = loaded.facts, loaded.image
+        if facts is None or image is None or self.environment.musl:
+            return []
+        for need in facts.version_needs:
+            provider = self.by_name.get(need.file)
+            if provider is None or provider.facts is None or provider.facts.symbol_versions or provider.image is None:
+                continue
+            files, ending = self.environment.files, b"@" + os.fsencode(need.version)
+            wanted = {name for name in files.undefined(image) if name.endswith(ending)}
+            for each in scope[: scope.index(provider)] if provider in scope else ():
+                if each.image and each.image.facts:
+                    found = files.definitions(each.image)
+                    wanted = {name for name in wanted - found.exact if bare(name) not in found.base}
+            plain = files.definitions(provider.image).plain
+            if any(bare(name) in plain for name in wanted):
+                return [
+                    Failure(kind="version-not-provided", path=loaded.path, name=need.version, provider=provider.path)
+                ]
+        return []
 
 
 def _breadth_first(root: Loaded) -> Iterator[Loaded]:

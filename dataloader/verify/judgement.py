@@ -16,6 +16,7 @@ from dataloader.verify.checks.importance import Importance
 from dataloader.verify.checks.loads import (
     Situation,
     check_doubts,
+    check_kind,
     check_library_path,
     check_loads,
     check_machine,
@@ -92,6 +93,7 @@ def _library_findings(
     scanned, tables, relative = tuple(files.values()), load_tables(), situation.relative
     yield from check_malformed(scanned, owners)
     yield from check_machine(scanned, judge.bare)
+    yield from check_kind(scanned, judge.bare)
     yield from check_loads(verdicts, situation)
     yield from check_doubts(verdicts)
     yield from check_library_path(verdicts, situation, options.library_path)

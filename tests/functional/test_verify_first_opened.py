@@ -10,7 +10,7 @@ import pytest
 
 from dataloader.machine.detect import detect_target
 from dataloader.verify import VerifyReport, verify_prefix
-from tests.helpers.elf import make_library, needs_gcc
+from tests.helpers.elf import make_library, needs_gcc, run_gcc
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, module_source, register
 
 pytestmark = needs_gcc
@@ -249,3 +249,26 @@ def test_hostile_code_neither_hangs_nor_breaks_verify(tmp_path: Path, source: st
     kinds = {each.kind for each in verify(prefix).findings}
 
     assert kinds & {"missing-library", "import-not-followed"}
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"), [("text", "malformed-elf"), ("object", "not-a-library"), ("program", "not-a-library")]
+)
+def test_what_is_no_library_under_a_module_s_name_cannot_be_imported(tmp_path: Path, what: str, kind: str) -> None:
+    prefix = make_prefix(tmp_path / "env")
+    path = prefix / SITE / f"pkg/_odd{EXTENSION}"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "a.c").write_text("int main(void) { return 0; }")
+    match what:
+        case "text":
+            path.write_text("INPUT(-lodd)\n")
+        case "object":
+            run_gcc(["-c", tmp_path / "a.c", "-o", path], tmp_path)
+        case _:
+            run_gcc([tmp_path / "a.c", "-static", "-o", path], tmp_path)
+    path.chmod(0o755)
+    files = {"pkg/__init__.py": "from . import _odd"}
+    register(prefix, "pkg", "1.0", files=files, paths=[f"pkg/_odd{EXTENSION}"])
+    assert really_import(prefix, "pkg").startswith("ImportError")
+
+    assert [(each.severity, each.kind) for each in verify(prefix).findings] == [("error", kind)]

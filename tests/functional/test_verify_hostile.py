@@ -154,7 +154,7 @@ def test_any_bytes_as_cached_facts(blob: bytes) -> None:
 
     key = "0" * 64
     with tempfile.TemporaryDirectory() as folder:
-        entry = Path(folder, "elf-5", f"{key}.elf")
+        entry = Path(folder, "elf-6", f"{key}.elf")
         entry.parent.mkdir(parents=True)
         entry.write_bytes(blob)
         cache = FactsCache(Path(folder))

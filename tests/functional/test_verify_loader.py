@@ -501,3 +501,74 @@ def test_filter_needs_its_filtee_and_auxiliary_does_not(case: Case) -> None:
 
     case.check(hard, loads=False)
     case.check(soft, loads=True)
+
+
+# -- versions that the checks before a lookup do not see ----------------------------------------------------------
+
+_OWN = ["-nostdlib", "-Wl,--hash-style=gnu"]
+
+
+def versioned(case: Case, *, linked: str, there: str | None) -> Path:
+    """A library that was linked against ``libdep.so`` with versions, which is now one that has those of ``there``."""
+    code = "int wanted(void) { return 1; }"
+    dependency = case.library("libdep.so", code, soname="libdep.so", versions=linked, flags=_OWN)
+    root = case.library(
+        "libroot.so", "extern int wanted(void); int f(void) { return wanted(); }", needs=[dependency], runpath="$ORIGIN"
+    )
+    case.library("libdep.so", code, soname="libdep.so", versions=there, flags=_OWN)
+    return root
+
+
+def test_version_asked_of_a_library_without_any_ends_the_lookup(case: Case) -> None:
+    root = versioned(case, linked="V1 { wanted; };", there=None)
+
+    assert "Assertion" in really_open(case.opener, root)
+    failures = case.check(root, loads=False)
+
+    assert [(each.kind, each.name) for each in failures] == [("version-not-provided", "V1")]
+
+
+def test_library_without_versions_of_its_own_that_needs_some_serves(case: Case) -> None:
+    root = versioned(case, linked="V1 { wanted; };", there="V1 { wanted; };")
+    case.check(root, loads=True)
+    code = '#include <stdlib.h>\nint wanted(void) { return abs(1) + getenv("X") != 0; }'
+    case.library("libdep.so", code, soname="libdep.so")
+
+    case.check(root, loads=True)
+
+
+def test_symbol_found_before_a_library_without_versions_is_never_asked_of_it(case: Case) -> None:
+    first = case.library(
+        "libfirst.so", "int wanted(void) { return 2; }", soname="libfirst.so", versions="V1 { wanted; };", flags=_OWN
+    )
+    root = versioned(case, linked="V1 { wanted; };", there=None)
+
+    case.check("-g", first, root, loads=True)
+
+
+# -- the driver -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("symbol", "loads"),
+    [
+        ("cuInit", True),
+        ("cuMemcpyDtoH_v2", True),
+        ("_ZN3c1015report_overflowEPKc", False),
+        ("cudaMalloc", False),
+        ("cublasCreate_v2", False),
+        ("curious", False),
+    ],
+)
+def test_the_driver_is_assumed_by_its_own_symbols_alone(case: Case, symbol: str, loads: bool) -> None:
+    driver = case.library(
+        "stub/libcuda.so.1", "int cuInit(void) { return 0; } int cuMemcpyDtoH_v2;", soname="libcuda.so.1"
+    )
+    code = f"extern int {symbol}(void); int f(void) {{ return {symbol}(); }}"
+    root = case.library("libroot.so", code, needs=[driver])
+    # With a stub of the driver as judge; without any driver the model says the same.
+    assert (really_open(case.opener, root, library_path=str(driver.parent)) == "ok") is loads
+
+    failures = case.process().open(str(root)).failures
+
+    assert [(each.kind, each.name) for each in failures] == ([] if loads else [("undefined-symbol", symbol)])

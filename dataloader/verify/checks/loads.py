@@ -79,6 +79,20 @@ def check_malformed(files: Sequence[ScannedFile], owners: Mapping[str, Installed
         )
 
 
+def check_kind(files: Sequence[ScannedFile], bare: BareLoads) -> Iterator[Finding]:
+    """ELF files named like extension modules of this Python that are something else: an object file, a program."""
+    for file in files:
+        name = file.path.rsplit("/", 1)[-1]
+        ours = extension_tag(name) is not None and bare.interpreter.takes_extension(name)
+        if ours and file.facts is not None and not file.facts.is_library and not file.facts.truncated:
+            yield Finding(
+                severity="error",
+                kind="not-a-library",
+                path=file.path,
+                message="is named like an extension module, and the loader opens shared objects only",
+            )
+
+
 def check_machine(files: Sequence[ScannedFile], bare: BareLoads) -> Iterator[Finding]:
     """Extension modules named for this Python that were built for another machine."""
     environment = bare.process.environment

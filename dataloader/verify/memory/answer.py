@@ -3,7 +3,7 @@
 It depends on every file of the prefix (inode, size, times), on the machine, the lock, this program and its tables, and
 on every path outside the prefix that the loader's model looked at, whether something was there or not.
 
-Kept below the cache of facts as ``prefix-5/DEVICE-INODE.answer``: bytes to be compared or shown, never code. Imports
+Kept below the cache of facts as ``prefix-6/DEVICE-INODE.answer``: bytes to be compared or shown, never code. Imports
 next to nothing, so that an answer takes as long as it takes to look at the files; whoever asks in another way is served
 by :mod:`dataloader.verify.memory.memo`.
 """

@@ -1,7 +1,7 @@
 """SHA-256 of the files of a prefix: what has not changed since it was hashed is not read again.
 
-Kept in the cache of facts as ``prefix-5/....hashes``: the digest of the tree, and the hash of each of its files in the
-order of the walk; and as ``prefix-5/....inodes`` for when the tree is another one. Each begins with a checksum.
+Kept in the cache of facts as ``prefix-6/....hashes``: the digest of the tree, and the hash of each of its files in the
+order of the walk; and as ``prefix-6/....inodes`` for when the tree is another one. Each begins with a checksum.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 It depends on every file of the prefix (inode, size, times), on what was asked, on this program and its tables, and on
 every path outside the prefix that the loader's model looked at, whether something was there or not.
 
-Kept below the cache of facts as ``prefix-5/....memo.json``.
+Kept below the cache of facts as ``prefix-6/....memo.json``.
 """
 
 from __future__ import annotations
