@@ -20,6 +20,7 @@ COMMANDS = {
     "tree": "tree:tree",
     "explain": "explain:explain",
     "plan": "plan:plan",
+    "export": "export:export",
     "generations": "volumes:generations",
     "rollback": "volumes:rollback",
     "prune": "volumes:prune",

@@ -1,0 +1,115 @@
+"""The formats by name, and which of the two worlds each can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import import_module
+from typing import Final, Literal
+
+from dataloader.base.errors import UsageError
+from dataloader.lockfile.model import Lockfile, Package, PypiPackage
+
+World = Literal["conda", "pypi"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What may be said of an export."""
+
+    name: str = "environment"
+    """What the environment is called, where the format has a place for it."""
+    builds: bool = True
+    """Whether conda build strings are written, where the format can do without."""
+    created: datetime = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    """When the lock was made, where the format has a place for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One format."""
+
+    about: str
+    function: str
+    """``module:function`` below this package; takes the lock and the options, gives the text."""
+    worlds: frozenset[World] = frozenset({"conda", "pypi"})
+    """What it can hold."""
+
+    def left_out(self, lock: Lockfile) -> tuple[Package, ...]:
+        """The packages of a lock that it has no place for."""
+        return tuple(p for p in lock.packages if ("pypi" if isinstance(p, PypiPackage) else "conda") not in self.worlds)
+
+    def render(self, lock: Lockfile, options: ExportOptions) -> str:
+        """The text."""
+        module, function = self.function.split(":")
+        made: Callable[[Lockfile, ExportOptions], str] = getattr(import_module(f"dataloader.export.{module}"), function)
+        return made(lock, options)
+
+
+_PYPI: Final = frozenset[World]({"pypi"})
+_CONDA: Final = frozenset[World]({"conda"})
+
+FORMATS: Final[Mapping[str, Format]] = {
+    "pylock.toml": Format(about="PEP 751; pip and uv install it", function="pylock:pylock", worlds=_PYPI),
+    "requirements.txt": Format(
+        about="exact versions with hashes, for pip --require-hashes and uv",
+        function="requirements_txt:requirements",
+        worlds=_PYPI,
+    ),
+    "environment.yml": Format(about="exact versions, for conda and mamba", function="conda_files:environment_yml"),
+    "explicit": Format(
+        about="URLs with hashes, for conda create --file", function="conda_files:explicit", worlds=_CONDA
+    ),
+    "conda-lock.yml": Format(about="conda-lock's own lock, version 1", function="conda_files:conda_lock"),
+    "pixi.lock": Format(about="pixi's lock, format 7", function="pixi:pixi_lock"),
+    "pixi.lock-6": Format(about="pixi's lock, format 6, for pixi before 0.60", function="pixi:pixi_lock_6"),
+    "pixi.toml": Format(about="a pixi workspace that asks for what was asked for here", function="pixi:pixi_toml"),
+    "pyproject.toml": Format(
+        about="a uv project that asks for what was asked for here, bound to the locked versions",
+        function="uv:pyproject",
+        worlds=_PYPI,
+    ),
+    "cyclonedx": Format(about="software bill of materials, CycloneDX 1.7 JSON", function="sbom:cyclonedx"),
+    "spdx": Format(about="software bill of materials, SPDX 2.3 JSON", function="sbom:spdx"),
+    "markdown": Format(about="a report to read: stack, packages, sizes, who needs what", function="report:markdown"),
+    "html": Format(about="the same as one page that needs no network", function="report:html"),
+}
+"""Name -> format, in the order of the help."""
+
+
+def export_lock(lock: Lockfile, name: str, options: ExportOptions, *, partial: bool = False) -> str:
+    """Return the lock in a format.
+
+    Args:
+        lock: What to write.
+        name: A key of :data:`FORMATS`.
+        options: What may be said of it.
+        partial: Leave out what the format cannot hold, instead of refusing.
+
+    Raises:
+        UsageError: there is no such format, or it cannot hold a package of the lock.
+    """
+    if name not in FORMATS:
+        import difflib
+
+        near = difflib.get_close_matches(name, FORMATS, n=2)
+        raise UsageError(
+            f"there is no format {name}",
+            code="export-format-unknown",
+            causes=(f"formats: {', '.join(FORMATS)}",),
+            suggestions=tuple(f"`dataloader export {each}`" for each in near) or ("`dataloader export --help`",),
+        )
+    form = FORMATS[name]
+    if not partial and (lost := form.left_out(lock)):
+        world = "conda packages" if "conda" not in form.worlds else "wheels"
+        raise UsageError(
+            f"{name} has no place for {world}, and the lock holds {len(lost)}",
+            code="export-incomplete",
+            causes=tuple(f"{p.name} {p.version}" for p in lost),
+            suggestions=(
+                f"`dataloader export {name} --partial` leaves them out",
+                "`dataloader export environment.yml` holds both",
+            ),
+        )
+    return form.render(lock, options)

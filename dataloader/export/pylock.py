@@ -1,0 +1,77 @@
+"""pylock.toml (PEP 751), by packaging's model of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from dataloader.export.formats import ExportOptions
+from dataloader.lockfile.graph import edges_of
+from dataloader.lockfile.model import Lockfile
+
+
+def pylock(lock: Lockfile, options: ExportOptions) -> str:
+    """The wheels of a lock, for its platform and Python alone."""
+    import tomlkit
+    from packaging.markers import Marker
+    from packaging.pylock import Package, PackageArchive, PackageWheel, Pylock
+    from packaging.specifiers import SpecifierSet
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+    from dataloader import __version__
+
+    del options
+    names = {package.name for package in lock.pypi()}
+    needs: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
+    for edge in edges_of(lock):
+        if edge.source in names and edge.target in names and {"name": edge.target} not in needs[edge.source]:
+            needs[edge.source].append({"name": edge.target})
+    packages = []
+    for package in lock.pypi():
+        hashes = {"sha256": package.sha256}
+        where: dict[str, Any] = {"archive": PackageArchive(url=package.url, size=package.size, hashes=hashes)}
+        if package.index is not None:
+            wheel = PackageWheel(name=package.file_name, url=package.url, size=package.size, hashes=hashes)
+            where = {"index": package.index, "wheels": [wheel]}
+        packages.append(
+            Package(
+                name=NormalizedName(package.name),
+                version=Version(package.version),
+                requires_python=SpecifierSet(package.requires_python) if package.requires_python else None,
+                dependencies=needs[package.name] or None,
+                **where,
+            )
+        )
+    document = Pylock(
+        lock_version=Version("1.0"),
+        created_by=f"dataloader {__version__}",
+        environments=[Marker(text) for text in [environment_marker(lock)] if text],
+        requires_python=SpecifierSet(_requires_python(lock)) if lock.python.version else None,
+        packages=packages,
+        tool={"dataloader": {"stack": dict(lock.stack)}} if lock.stack else None,
+    )
+    document.validate()
+    return tomlkit.dumps(document.to_dict())
+
+
+_PLATFORMS = {
+    "linux-64": ("linux", "x86_64"),
+    "linux-aarch64": ("linux", "aarch64"),
+    "linux-ppc64le": ("linux", "ppc64le"),
+    "osx-64": ("darwin", "x86_64"),
+    "osx-arm64": ("darwin", "arm64"),
+    "win-64": ("win32", "AMD64"),
+}
+"""Subdir -> sys_platform and platform_machine (PEP 508)."""
+
+
+def environment_marker(lock: Lockfile) -> str | None:
+    """The marker that holds where the lock does; ``None`` for a platform that markers have no words for."""
+    words = _PLATFORMS.get(lock.platform)
+    return f"sys_platform == '{words[0]}' and platform_machine == '{words[1]}'" if words else None
+
+
+def _requires_python(lock: Lockfile) -> str:
+    assert lock.python.version is not None
+    return f"=={'.'.join(lock.python.version.split('.')[:2])}.*"
