@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
-from dataloader.base.errors import IndexUnavailable, ResolutionFailure, UsageError
+from dataloader.base.errors import IndexUnavailable, InternalError, ResolutionFailure, UsageError
 from dataloader.compat.model import StackNeeds
 from dataloader.inputs.joined import origins, together, together_conda
 from dataloader.inputs.model import CondaRequirement, PypiRequirement
@@ -26,13 +24,12 @@ if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix
     from dataloader.index.client import IndexClient
     from dataloader.resolve.model import Problem, Requirement, Resolution
-    from dataloader.stack.model import Stack
+    from dataloader.stack.gate import Held
+    from dataloader.stack.model import FrameworkBuild, Stack, StackRequest
     from dataloader.trial.model import Contradiction
 
-MAX_STACKS = 6
-"""Stacks tried before the first one's conflict is reported."""
-
-AXES = ("cuda", "cudnn", "nccl", "gcc", "python")
+_OF_THE_MACHINE = ("platform", "glibc", "driver", "gpu")
+"""Axes that a lock does not hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,46 +174,41 @@ class _Attempt:
         self._said: set[str] = set()
 
     async def run(self, channels: tuple[str, ...]) -> Locked:
-        """Try the stacks in order; the first whose packages solve is it."""
-        from dataloader.planning import stack_request, stacks
+        """Solve, over these channels."""
+        from dataloader.planning import planned, stack_request
 
         worlds = frozenset({"conda", "pypi"} if channels else {"pypi"})
-        first: ResolutionFailure | None = None
         asked = stack_request(self._matrix, self._request, worlds, channels)
-        for stack in itertools.islice(stacks(self._matrix, asked, self._targets), MAX_STACKS):
-            try:
-                return await self._solve(stack, worlds, channels)
-            except ResolutionFailure as error:
-                first = first or error
-                self._reporter.debug(f"the stack {_title(stack)} has no packages: {error.message}")
-            except IndexUnavailable as error:
-                if first is None:
-                    raise
-                self._reporter.debug(f"the stack {_title(stack)} cannot be tried: {error.message}")
-        assert first is not None
-        raise first
+        stack = planned(self._matrix, asked, self._targets)
+        cutoff = self._cutoff(stack.builds if stack else ())
+        try:
+            while True:
+                locked = await self._solve(asked, stack, cutoff, channels)
+                earlier = self._cutoff(locked.stack.builds)
+                if earlier is None or cutoff is None or earlier >= cutoff:
+                    return locked
+                cutoff = earlier  # what was expected of the framework is not what came of it
+        except ResolutionFailure as failure:
+            if stack is None:
+                from dataloader.planning import refusal
 
-    async def _solve(self, stack: Stack, worlds: frozenset[str], channels: tuple[str, ...]) -> Locked:
-        from dataloader.compat.rules import needs_of
-        from dataloader.resolve.solve import resolve
+                raise refusal(self._matrix, asked, self._targets, failure) from failure
+            raise
 
-        target = with_sufficient_driver(common_target(self._targets), stack)
-        needs = needs_of(self._matrix, stack, target, worlds)
-        counting = (each for each in self._learned if each.counts(stack.axes.get("cuda", ""), self._targets))
-        needs = replace(needs, rules=(*needs.rules, *(each.rule() for each in counting)))
-        hosts = {urlsplit(url).netloc for url in needs.indexes}
-        if hosts & self._client.silent:
-            raise IndexUnavailable(f"{', '.join(needs.indexes)} did not answer before", code="index-unreachable")
-        problem = self._problem(stack, needs, target, channels)
-        if not self._said:
-            self._say(stack, needs)
-        if problem.exclude_newer:
-            self._reporter.info(f"what was published from {problem.exclude_newer} on does not count")
+    async def _solve(
+        self, asked: StackRequest, stack: Stack | None, cutoff: str | None, channels: tuple[str, ...]
+    ) -> Locked:
         from dataloader.index.narrowed import NarrowedIndex
+        from dataloader.resolve.solve import resolve
+        from dataloader.stack.settled import settled_stack
 
+        needs = self._needs(asked, stack)
+        target = with_sufficient_driver(common_target(self._targets), needs.newest_cuda)
+        problem = self._problem(needs, target, cutoff, channels)
+        if cutoff:
+            self._reporter.info(f"what was published from {cutoff} on does not count")
         cache = self._cache / "repodata"
-        only = dict.fromkeys(needs.index_only, needs.indexes) if needs.indexes else {}
-        index = NarrowedIndex(self._client, together(self._request.pypi), only)
+        index = NarrowedIndex(self._client, together(self._request.pypi))
         try:
             resolution = await resolve(problem, index, self._reporter, cache=cache, settings=self._request.settings)
         except ResolutionFailure:
@@ -224,29 +216,74 @@ class _Attempt:
             if everything == problem:
                 raise
             resolution = await resolve(everything, index, self._reporter, cache=cache, settings=self._request.settings)
-        except IndexUnavailable:
-            self._client.silent |= hosts
-            raise
         if self._request.require_hashes:
             _demand_hashes(self._request, resolution)
-        self._say(stack, needs)
+        packages: tuple[CondaPackage | PypiPackage, ...] = (*resolution.conda, *resolution.pypi)
+        settled = settled_stack(
+            self._matrix,
+            asked,
+            self._targets,
+            axes=resolution.axes,
+            builds=resolution.builds,
+            versions={p.name: p.version for p in packages},
+            python=resolution.python,
+        )
+        self._say(settled, needs)
         for note in resolution.notes:
             self._reporter.warn(note)
-        lock = replace(await self._lock(stack, resolution, channels), published_before=problem.exclude_newer)
-        return Locked(lock=lock, stack=stack, resolution=resolution)
+        self._pass_gate(asked, resolution, needs)
+        lock = replace(await self._lock(asked, settled, resolution, channels), published_before=problem.exclude_newer)
+        return Locked(lock=lock, stack=settled, resolution=resolution)
+
+    def _needs(self, asked: StackRequest, stack: Stack | None) -> StackNeeds:
+        """Return what the matrix, the machines and what was learned of package files say to the packages."""
+        from dataloader.index.credentials import without_credentials
+        from dataloader.stack.problem import needs_of
+        from dataloader.trial.model import rules_of
+
+        settings, request = self._client.settings, self._request
+        placed = {r.name for r in request.pypi if r.index or r.url} | set(settings.index_for)
+        needs = needs_of(
+            self._matrix,
+            asked,
+            self._targets,
+            insisted={r.name: "pypi" for r in request.pypi if r.world == "pypi"},
+            extra_indexes=frozenset(map(without_credentials, settings.extra_index_urls)),
+            planned=stack,
+            placed=frozenset(placed),
+        )
+        learned = rules_of(self._learned, self._targets)
+        return replace(needs, rules=(*needs.rules, *learned.rules), axes={**needs.axes, **learned.axes})
+
+    def _pass_gate(self, asked: StackRequest, resolution: Resolution, needs: StackNeeds) -> None:
+        """Hold a solution against everything that was said, once more and by other means.
+
+        Raises:
+            InternalError: it breaks a rule; such a lock is never written.
+        """
+        from dataloader.stack.gate import Gate
+
+        if not needs.axes:
+            return  # a platform that the matrix has no rows for
+        held = held_packages(resolution, needs.extra_indexes)
+        wrong = [
+            *(
+                f"{each.text} (rule {each.rule})"
+                for each in Gate(self._matrix, asked, self._targets, held).violations()
+            ),
+            *broken_requests(self._request, resolution),
+        ]
+        if wrong:
+            raise InternalError("the solution breaks what it was solved for", causes=tuple(wrong))
 
     def _say(self, stack: Stack, needs: StackNeeds) -> None:
-        """Say what was chosen and why; a second attempt says only what differs."""
-        for line in (f"{reason.axis}: {reason.text}" for reason in stack.reasons):
-            if line not in self._said:
-                self._reporter.info(line)
-        warnings = dict.fromkeys((*stack.warnings, *needs.warnings))
-        for warning in warnings:
-            if warning not in self._said:
-                self._reporter.warn(warning)
-        self._said.update(warnings, (f"{reason.axis}: {reason.text}" for reason in stack.reasons))
+        """Say what was chosen and why."""
+        for reason in stack.reasons:
+            self._reporter.info(f"{reason.axis}: {reason.text}")
+        for warning in dict.fromkeys((*stack.warnings, *needs.warnings)):
+            self._reporter.warn(warning)
 
-    def _problem(self, stack: Stack, needs: StackNeeds, target: Target, channels: tuple[str, ...]) -> Problem:
+    def _problem(self, needs: StackNeeds, target: Target, cutoff: str | None, channels: tuple[str, ...]) -> Problem:
         from dataloader.resolve.model import Problem
 
         request = self._request
@@ -255,25 +292,25 @@ class _Attempt:
             channels=channels,
             channel_priority=request.channel_priority,  # type: ignore[arg-type]
             conda_specs=tuple(r.match_spec for r in together_conda(request.conda)) if channels else (),
-            requirements=tuple(r for r in requirements_of(request) if r.name not in needs.replaced),
+            requirements=tuple(requirements_of(request)),
             needs=needs,
-            python=_python_specifier(stack, request),
+            python=_python_specifier(request),
             host_pythons=(".".join(str(part) for part in sys.version_info[:3]),),
             prerelease=request.prerelease,
-            exclude_newer=self._cutoff(stack),
+            exclude_newer=cutoff,
             no_binary=request.no_binary,
             frameworks=frozenset(self._matrix.frameworks),
             preferred={p.name: p.file_name for p in self._old.packages} if self._old else {},
         )
 
-    def _cutoff(self, stack: Stack) -> str | None:
-        """Return the instant from which on published files do not count."""
+    def _cutoff(self, builds: Sequence[FrameworkBuild]) -> str | None:
+        """Return the instant from which on published files do not count, where these builds are chosen."""
         from dataloader.dates import FRAMEWORK, cutoff_after, cutoff_of
 
         said = self._request.exclude_newer
         if said is None or (cutoff := cutoff_of(said, now=datetime.now(timezone.utc))) is not None:
             return None if said is None else cutoff
-        days = {build: self._matrix.released(build.project, build.version) for build in stack.builds}
+        days = {build: self._matrix.released(build.project, build.version) for build in builds}
         unknown = [f"{build.project} {build.version}".strip() for build, day in days.items() if day is None]
         if unknown or not days:
             raise UsageError(
@@ -292,7 +329,9 @@ class _Attempt:
         usable = [i.version for i in found if not (i.free_threaded or i.debug or i.prerelease)]
         return tuple(dict.fromkeys(usable))
 
-    async def _lock(self, stack: Stack, resolution: Resolution, channels: tuple[str, ...]) -> Lockfile:
+    async def _lock(
+        self, asked: StackRequest, stack: Stack, resolution: Resolution, channels: tuple[str, ...]
+    ) -> Lockfile:
         from dataloader.index.credentials import public_channel, without_credentials
 
         settings = self._client.settings
@@ -303,8 +342,8 @@ class _Attempt:
             indexes=tuple(without_credentials(u) for u in (settings.index_url, *settings.extra_index_urls) if u),
             python=_locked_python(resolution),
             packages=(*resolution.conda, *wheels),
-            requested=tuple(sorted({*self._request.requested, *(build.project for build in stack.builds)})),
-            stack=stack_of(stack, resolution),
+            requested=tuple(sorted({*self._request.requested, *asked.frameworks})),
+            stack={axis: value for axis, value in sorted(stack.axes.items()) if axis not in _OF_THE_MACHINE},
             rules=_rules_by_package(resolution),
             inputs=self._request.inputs(),
         )
@@ -354,17 +393,47 @@ def _meets(one: PypiRequirement, other: PypiRequirement) -> bool:
     return (one.name, one.marker) == (other.name, other.marker)
 
 
-def _python_specifier(stack: Stack, request: Request) -> str:
-    """Return a PEP 440 specifier on Python from the request and from what the chosen builds support."""
+def _python_specifier(request: Request) -> str:
+    """Return a PEP 440 specifier on Python from the request."""
     from dataloader.compat.versions import specifier_of
 
     asked = [request.stack.get("python"), *(r.version for r in request.conda if r.name == "python")]
-    parts = [specifier_of(one) for one in asked if one]
-    if stack.pythons:
-        minors = sorted(int(minor.split(".")[1]) for minor in stack.pythons)
-        missing = [m for m in range(minors[0], minors[-1] + 1) if m not in minors]
-        parts += [f">=3.{minors[0]}", f"<3.{minors[-1] + 1}", *(f"!=3.{m}.*" for m in missing)]
-    return ",".join(parts)
+    return ",".join(specifier_of(one) for one in asked if one)
+
+
+def held_packages(resolution: Resolution, extra_indexes: Collection[str] = ()) -> tuple[Held, ...]:
+    """Return a solution as the gate looks at it."""
+    from dataloader.stack.gate import Held
+
+    conda = (
+        Held(p.name, p.version, "conda", p.build, p.channel.rstrip("/").rpartition("/")[2]) for p in resolution.conda
+    )
+    wheels = (Held(p.name, p.version, "pypi", foreign=(p.index or "") in extra_indexes) for p in resolution.pypi)
+    return (*conda, *wheels)
+
+
+def broken_requests(request: Request, resolution: Resolution) -> Iterator[str]:
+    """Yield what a solution does not hold of what was asked for."""
+    from packaging.specifiers import SpecifierSet
+
+    from dataloader.base.names import pypi_names
+    from dataloader.resolve.rattler import meets
+
+    records = {p.name: p for p in resolution.conda}
+    for spec in request.conda if resolution.conda else ():
+        held = records.get(spec.name)
+        if held is None or not meets(held, replace(spec, channel=None, subdir=None).match_spec):
+            yield f"conda:{spec.match_spec} is asked for, and {held.file_name if held else 'no such package'} is chosen"
+    versions = {(pypi_names(p.name) or (p.name,))[0]: p.version for p in resolution.conda}
+    versions |= {p.name: p.version for p in resolution.pypi}
+    for one in (*request.pypi, *request.constraints):
+        version = versions.get(one.name)
+        if version is None or one.marker or one.url:
+            continue
+        if not SpecifierSet(one.specifier).contains(version, prereleases=True):
+            yield f"{one} is asked for by {one.origin}, and {one.name} {version} is chosen"
+        if one.world == "pypi" and all(p.name != one.name for p in resolution.pypi):
+            yield f"{one} is asked of PyPI, and a conda package is chosen"
 
 
 def _locked_python(resolution: Resolution) -> LockedPython:
@@ -375,26 +444,12 @@ def _locked_python(resolution: Resolution) -> LockedPython:
     return LockedPython(source=source, version=version)
 
 
-def stack_of(stack: Stack, resolution: Resolution) -> dict[str, str]:
-    """Return the axes of a lock: what was planned, and the versions that packages gave it."""
-    packages: tuple[CondaPackage | PypiPackage, ...] = (*resolution.conda, *resolution.pypi)
-    versions = {p.name: p.version for p in packages}
-    axes = {axis: value for axis, value in stack.axes.items() if axis in AXES}
-    for build in stack.builds:
-        for name in (build.project, *(row.package for row in build.rows)):
-            if name in versions:
-                axes[build.project] = versions[name]
-    if resolution.python:
-        axes["python"] = resolution.python
-    return dict(sorted(axes.items()))
-
-
 def _rules_by_package(resolution: Resolution) -> dict[str, tuple[str, ...]]:
     """Return which rules bound each chosen package."""
     from dataloader.base.names import conda_name
 
     names = {p.name for p in resolution.conda} | {p.name for p in resolution.pypi}
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {name: [row] for name, row in resolution.builds.items()}
     for applied in resolution.applied:
         for bound in applied.rule.then:
             plain = bound.package.removeprefix("conda:")
@@ -402,7 +457,3 @@ def _rules_by_package(resolution: Resolution) -> dict[str, tuple[str, ...]]:
             if name in names and applied.rule.id not in found.setdefault(name, []):
                 found[name].append(applied.rule.id)
     return {name: tuple(sorted(ids)) for name, ids in sorted(found.items()) if ids}
-
-
-def _title(stack: Stack) -> str:
-    return ", ".join(f"{axis} {value}" for axis, value in stack.axes.items())

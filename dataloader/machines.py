@@ -13,7 +13,6 @@ from dataloader.request import Request
 if TYPE_CHECKING:
     from dataloader.cli.options import CommonOptions
     from dataloader.compat.matrix import Matrix
-    from dataloader.stack.model import Stack
 
 
 def make_targets(
@@ -73,10 +72,9 @@ def common_target(targets: tuple[Target, ...]) -> Target:
     )
 
 
-def with_sufficient_driver(target: Target, stack: Stack) -> Target:
-    """Return the target with a driver that suffices where none was seen: images and CI have none."""
-    cuda = stack.axes.get("cuda")
-    if target.driver_cuda or not cuda or cuda == "none":
+def with_sufficient_driver(target: Target, cuda: str) -> Target:
+    """Return the target with a driver that suffices for a CUDA where none was seen: images and CI have none."""
+    if target.driver_cuda or not cuda:
         return target
     return target._replace(driver_cuda=cuda, assumed=(*target.assumed, "driver_cuda"))
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dataloader.base.errors import ResolutionFailure
 from dataloader.compat.versions import specifier_of
 from dataloader.inputs.joined import both
 from dataloader.machine.target import Target
 from dataloader.stack.model import Stack, StackRequest
-from dataloader.stack.planner import iter_stacks, possible_stacks
+from dataloader.stack.planner import first_stack, iter_stacks, possible_stacks
 
 if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix
@@ -48,3 +49,19 @@ def stacks(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> 
     """
     yield from possible_stacks(matrix, replace(asked, indexes=False), *targets)
     yield from iter_stacks(matrix, asked, *targets)
+
+
+def planned(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> Stack | None:
+    """Return the stack that a request is expected to come to; None where the matrix knows none."""
+    return first_stack(matrix, asked, *targets)
+
+
+def refusal(
+    matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...], failure: ResolutionFailure
+) -> ResolutionFailure:
+    """Return a refusal in the words of the matrix, where it knows no stack; else the packages' own."""
+    try:
+        next(stacks(matrix, asked, targets))
+    except ResolutionFailure as error:
+        return error
+    return failure

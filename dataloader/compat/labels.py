@@ -8,51 +8,76 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from dataloader.compat.axes import TORCH_ABI, TORCH_CUDA, same_major
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule
-from dataloader.compat.rows import Build, Label, World
-from dataloader.compat.versions import major, minor
+from dataloader.compat.rows import Build, Label, variant
 
-_ANY = {"cuda": r"(cpu|cu\d+)", "torch": r"\d+\.\d+", "pt": r"\d+", "abi": "(true|false)"}
-"""What stands in a label of any build."""
+LABEL_PARTS = {
+    "cuda": r"(?P<cuda>cpu|cu\.?\d+(?:\.\d+)?)",
+    "torch": r"(?P<torch>\d+\.\d+)",
+    "pt": r"(?P<pt>\d{2,3})",
+    "abi": r"(?P<abi>true|false)",
+}
 
 
-def label_rules(matrix: Matrix, build: Build) -> Iterator[Rule]:
-    """Yield the rules that leave out wheels whose label names another torch, CUDA major or C++ ABI than ``build`` has.
+@dataclass(frozen=True, slots=True)
+class LabelReading:
+    """What the labels of one project's wheels say."""
 
-    A version without a label, or with one of another form (one's own build), is left alone: nothing is known of it.
-    Beside a torch of conda the channel's own records stay, which are compiled against it.
-    """
-    world: World = "conda" if build.channel.startswith("conda:") else "pypi"
-    for row in matrix.labels:
-        yield Rule(
-            id=row.id,
-            when=Bound(package=build.framework, world=world),
-            then=(Bound(package=row.project, world="any", unlike=_unlike(row, build)),),
-            why=f"wheels of {row.project} say in their version what they are built for: {_title(build)} it must be",
-            source=row.source,
+    row: Label
+
+    @property
+    def package(self) -> str:
+        """The project."""
+        return self.row.project
+
+    def rules(self, version: str) -> tuple[Rule, ...]:
+        """Return the torch, its CUDA and its C++ ABI that a label names.
+
+        A version without a label, or with one of another form (one's own build), says nothing.
+        """
+        found = re.fullmatch(self.row.label.format(**LABEL_PARTS), version.partition("+")[2])
+        if found is None:
+            return ()
+        return (
+            Rule(
+                id=self.row.id,
+                when=Bound(package=self.row.project, specifier=f"=={version}", world="pypi"),
+                then=tuple(_bounds(found.groupdict())),
+                why=f"wheels of {self.row.project} say in their version what they are built for: {found[0]}",
+                source=self.row.source,
+            ),
         )
+
+
+def _bounds(parts: Mapping[str, str]) -> Iterator[Bound]:
+    if cuda := parts.get("cuda"):
+        yield Bound(package=TORCH_CUDA, specifier="==0" if cuda == "cpu" else same_major(cuda_of_label(cuda)))
+    if torch := parts.get("torch") or _dotted(parts.get("pt", "")):
+        yield Bound(package="torch", specifier=f"=={torch}.*")
+    if abi := parts.get("abi"):
+        yield Bound(package=TORCH_ABI, specifier=f"=={int(abi == 'true')}")
+
+
+def cuda_of_label(label: str) -> str:
+    """Return the CUDA that a label means.
+
+    >>> [cuda_of_label(label) for label in ("cu12", "cu118", "cu.12.8", "cu1213")]
+    ['12', '11.8', '12.8', '12.1.3']
+    """
+    text = label.removeprefix("cu").removeprefix(".")
+    if "." in text or len(text) < 3:
+        return text
+    return ".".join((text[:2], *text[2:]))
+
+
+def _dotted(pt: str) -> str:
+    return f"{pt[0]}.{pt[1:]}" if pt else ""
 
 
 def places_of(matrix: Matrix, build: Build) -> Mapping[str, str]:
     """Return where the wheels of each project for this build of torch are."""
-    variant = "cpu" if build.cuda is None else "cu" + build.cuda.replace(".", "")
-    return {row.project: row.wheels.format(torch=build.version, variant=variant) for row in matrix.labels}
-
-
-def _unlike(row: Label, build: Build) -> str:
-    """Return a regular expression of the labels of every other build."""
-    torch = minor(build.version)
-    wanted = {
-        "cuda": "cpu" if build.cuda is None else rf"cu{major(build.cuda)}\d?",
-        "torch": re.escape(torch),
-        "pt": torch.replace(".", ""),
-        "abi": _ANY["abi"] if build.cxx11_abi is None else str(build.cxx11_abi).lower(),
-    }
-    return f"(?!{row.label.format(**wanted)}$){row.label.format(**_ANY)}"
-
-
-def _title(build: Build) -> str:
-    abi = "" if build.cxx11_abi is None else f" and the {'new' if build.cxx11_abi else 'old'} C++ ABI"
-    return f"torch {minor(build.version)}, {f'CUDA {major(build.cuda)}' if build.cuda else 'the CPU'}{abi}"
+    return {row.project: row.wheels.format(torch=build.version, variant=variant(build.cuda)) for row in matrix.labels}

@@ -26,6 +26,7 @@ from dataloader.compat.rows import (
     Label,
     Nccl,
     PackageRule,
+    Part,
     Release,
     Toolkit,
     WheelIndex,
@@ -135,6 +136,11 @@ class Matrix:
         return {row.cuda: row for row in self._table("component", Component)}
 
     @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Packages that say which CUDA the environment has."""
+        return self._table("part", Part)
+
+    @cached_property
     def rules(self) -> tuple[PackageRule, ...]:
         """Implications between packages."""
         return self._table("rule", PackageRule)
@@ -155,6 +161,7 @@ class Matrix:
             self.nccls,
             self.indexes.values(),
             self.components.values(),
+            self.parts,
             self.releases,
             self.labels,
             self.rules,
@@ -331,6 +338,7 @@ _UNIQUE = {
     "index": ("name",),
     "channel": ("name",),
     "component": ("cuda",),
+    "part": ("package",),
     "companion": ("project", "version"),
     "label": ("project",),
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from dataloader.compat.rows import World
+
+AXIS = "axis:"
+"""Names of axes begin so: packages of the problem alone, with values for versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +32,11 @@ class Bound:
     world: World = "any"
     sha256: str = ""
     """The one file that is meant, where its hash is known beforehand. Counts in ``Rule.when`` alone."""
-    unlike: str = ""
-    """Regular expression of local version labels (``cu12torch2.4cxx11abifalse``) that are not within; empty: none."""
+    channel: str = ""
+    """Name of the one conda channel that is meant; empty: any. Counts in ``Rule.when`` alone."""
 
     def __str__(self) -> str:
         return f"{self.package}{self.specifier}"
-
-    def leaves_out(self, version: str) -> bool:
-        """Say whether a version's local label puts it outside, whatever ``specifier`` says."""
-        return bool(self.unlike) and re.fullmatch(self.unlike, version.partition("+")[2]) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +59,89 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """What a package file is taken for: one row of the matrix, with all that follows from it.
+
+    One wheel may be taken for several: with the CUDA libraries that it opens, or for the CPU without them.
+    """
+
+    id: str
+    """The row's."""
+    package: str
+    """PyPI project, or ``conda:NAME``."""
+    specifier: str
+    """Versions that the row speaks for, local labels aside."""
+    rules: tuple[Rule, ...]
+    local: str = ""
+    """Local version label of the wheels; empty: they have none."""
+    build: str = ""
+    """Matcher of the conda build string."""
+    channel: str = ""
+    """Name of the conda channel; empty: any, as one of no known name may mirror each."""
+    preferred: bool = False
+    """Taken before the file's other variants."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """A wheel that a further index has by the matrix's account; its page is read when the wheel is chosen."""
+
+    project: str
+    version: str
+    """With its local label."""
+    index: str
+    """URL of the Simple API that has it."""
+    pythons: tuple[str, ...]
+    """Minors; empty: not known."""
+    rules: tuple[Rule, ...]
+    variant: str
+    """Row that it is of."""
+    released: str = ""
+    """ISO 8601 day; empty: not known."""
+
+
+class Reading(Protocol):
+    """Rules that depend on what a candidate's own version says."""
+
+    @property
+    def package(self) -> str:
+        """PyPI project, or ``conda:NAME``."""
+        ...
+
+    def rules(self, version: str) -> tuple[Rule, ...]:
+        """Return what a candidate of that version asks for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StackNeeds:
-    """What a chosen stack asks of the package problem."""
+    """What the matrix, the target and the stack options say to the package problem."""
 
     requirements: tuple[Bound, ...] = ()
-    """Must be present (``torch ==2.1.0`` and the like)."""
+    """Must be present: the frameworks that were asked for."""
     rules: tuple[Rule, ...] = ()
-    indexes: tuple[str, ...] = ()
-    """Extra Simple-API indexes that the stack wants (a PyTorch wheel index), used for ``index_only`` projects."""
-    index_only: tuple[str, ...] = ()
-    """Projects whose wheels must come from ``indexes`` when they are served there."""
-    replaced: tuple[str, ...] = ()
-    """Projects that another package stands for (``cupy-cuda12x`` for ``cupy``): it meets requirements on them."""
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Axis (``axis:cuda``) to its values: packages of the problem that no channel or index has."""
+    variants: Mapping[str, tuple[Variant, ...]] = field(default_factory=dict)
+    """Package of ``Variant.package`` to what its candidates can be taken for."""
+    unknown: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    """Package to what holds for candidates that no variant describes; and, second, besides, where their metadata says
+    nothing of CUDA either."""
+    parts: frozenset[str] = frozenset()
+    """Packages that say which CUDA the environment has."""
+    announced: Mapping[str, tuple[Announced, ...]] = field(default_factory=dict)
+    """Project to the wheels that further indexes have of it."""
+    readings: tuple[Reading, ...] = ()
+    stand_ins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Project without wheels to the projects that stand for it (``cupy`` to ``cupy-cuda12x``, ...)."""
+    ladder: tuple[tuple[Bound, ...], ...] = ((),)
+    """What is done without where that can be, one rung after the other: CPU builds, unknown builds, ..."""
+    extra_indexes: frozenset[str] = frozenset()
+    """Indexes whose files are not what the matrix knows of PyPI, though their versions be the same."""
+    newest_cuda: str = ""
+    """The newest CUDA that options and machines leave, where the request has to do with CUDA."""
+    hints: tuple[Bound, ...] = ()
+    """What the planner expects to be chosen: read ahead, and no more than that."""
     warnings: tuple[str, ...] = ()
     """What the user should know though it does not stop anything."""
     places: Mapping[str, str] = field(default_factory=dict)

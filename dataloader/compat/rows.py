@@ -202,6 +202,21 @@ class Component(NamedTuple):
     note: str = ""
 
 
+class Part(NamedTuple):
+    """A package whose presence says which CUDA the environment has."""
+
+    id: str
+    package: str
+    """PyPI project, or ``conda:NAME``."""
+    source: str
+    date: str
+    tells: Literal["minor", "major", ""] = ""
+    """What the first numbers of its version are: the CUDA minor, or its major alone; empty: ``cuda`` says."""
+    cuda: str = ""
+    """PEP 440 specifier of the CUDA that all its versions are for."""
+    note: str = ""
+
+
 class PackageRule(NamedTuple):
     """An implication between packages, as written: requirements are text."""
 

@@ -156,6 +156,10 @@ TABLES: dict[str, Table] = {
     "index": Table({**_COMMON, "name": name, "url": _text, "local": _text, "projects": _each(name)}, {"note": _text}),
     "channel": Table({**_COMMON, "name": name}, {"note": _text}),
     "component": Table({**_COMMON, "cuda": cuda, "wheels": _each(_requirement)}, {"note": _text}),
+    "part": Table(
+        {**_COMMON, "package": _matching(_PACKAGE, "a package")},
+        {"tells": _matching(re.compile("minor|major"), "minor or major"), "cuda": _specifier, "note": _text},
+    ),
     "rule": Table(
         {**_COMMON, "why": _text, "then": _each(_requirement)},
         {

@@ -77,7 +77,7 @@ class IndexClient:
         self._throttle = Throttle(settings.limit_rate)
         self._download_slots = asyncio.Semaphore(settings.downloads)
         self.silent: set[str] = set()
-        """Hosts of indexes that were asked instead of the configured ones and did not answer: ask no more."""
+        """Hosts of further indexes that did not answer: ask no more."""
         self._tasks: dict[tuple[str, ...], asyncio.Task[Any]] = {}
 
     async def __aenter__(self) -> IndexClient:
@@ -125,6 +125,23 @@ class IndexClient:
             for file in files:
                 found.setdefault(file.filename, file)
         return tuple(found.values())
+
+    async def further(self, name: str, index: str) -> tuple[IndexFile, ...]:
+        """Every file of a project that an index has which nobody configured: what may be out of reach is asked twice.
+
+        Raises:
+            IndexUnavailable, UsageError: As ``project``; also when its host did not answer before.
+        """
+        host = urlsplit(index).netloc
+        if host in self.silent:
+            raise IndexUnavailable(f"{host} did not answer before", code="index-unreachable")
+        self._credentials.remember(index)
+        url = without_credentials(index)
+        try:
+            return await self._listed(url, normalized(name), retries=1)
+        except IndexUnavailable:
+            self.silent.add(host)
+            raise
 
     async def metadata(self, file: IndexFile) -> WheelMetadata:
         """METADATA of a wheel: from the cache, its own file on the index (PEP 658), or the wheel's last bytes.
@@ -191,13 +208,13 @@ class IndexClient:
 
     # pages
 
-    async def _listed(self, index: str, project: str) -> tuple[IndexFile, ...]:
+    async def _listed(self, index: str, project: str, retries: int | None = None) -> tuple[IndexFile, ...]:
         root = local_path(index)
         if root is not None:
             page = await self._once(("page", index, project), lambda: _now(read_project_page, root, project, index))
             return page.files
         url = f"{index.rstrip('/')}/{project}/"
-        return await self._once(("page", url), lambda: self._fetch_page(url, project, index))
+        return await self._once(("page", url), lambda: self._fetch_page(url, project, index, retries))
 
     async def _linked(self, location: str, project: str) -> tuple[IndexFile, ...]:
         by_project = await self._once(("links", location), lambda: self._read_links(location))
@@ -217,7 +234,9 @@ class IndexClient:
             groups.setdefault(file.name, []).append(file)
         return {name: tuple(group) for name, group in groups.items()}
 
-    async def _fetch_page(self, url: str, project: str | None, index: str) -> tuple[IndexFile, ...]:
+    async def _fetch_page(
+        self, url: str, project: str | None, index: str, retries: int | None = None
+    ) -> tuple[IndexFile, ...]:
         settings = self.settings
         system = settings.system
         key = f"{url}#{system.key}" if system else url  # a page thinned for one system is no page for another
@@ -234,7 +253,7 @@ class IndexClient:
         if stored is not None and stored.last_modified:
             headers["If-Modified-Since"] = stored.last_modified
         try:
-            answer = await self._web.get(url, headers)
+            answer = await self._web.get(url, headers, retries=retries)
         except (NotFound, Forbidden) as error:
             if isinstance(error, Forbidden) and not await self._once(("open", index), lambda: self._is_open(index)):
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -21,11 +21,9 @@ class NarrowedIndex:
     Requirements of one project that differ in their markers each bind the files of the versions that they admit.
     """
 
-    def __init__(
-        self, client: IndexClient, requirements: Sequence[PypiRequirement], only: Mapping[str, tuple[str, ...]]
-    ) -> None:
+    def __init__(self, client: IndexClient, requirements: Sequence[PypiRequirement]) -> None:
         self._client = client
-        self._only = {**only, **{r.name: (r.index,) for r in requirements if r.index}}
+        self._only = {r.name: (r.index,) for r in requirements if r.index}
         self._by_name: defaultdict[str, list[PypiRequirement]] = defaultdict(list)
         for requirement in requirements:
             self._by_name[requirement.name].append(requirement)
@@ -42,9 +40,19 @@ class NarrowedIndex:
             return direct
         if any(r.url and r.marker is None for r in asked):
             return direct
-        files = (*direct, *await self._client.project(name, only=self._only.get(name)))
-        hashed = [r for r in asked if r.hashes and not r.url]
+        return await self._wanted(name, (*direct, *await self._client.project(name, only=self._only.get(name))))
+
+    async def _wanted(self, name: str, files: tuple[IndexFile, ...]) -> tuple[IndexFile, ...]:
+        hashed = [r for r in self._by_name.get(name, []) if r.hashes and not r.url]
         return await self._with_hashes(hashed, files) if hashed else files
+
+    async def further(self, name: str, url: str) -> tuple[IndexFile, ...]:
+        """Return the files of a project that another index has, and that may be used."""
+        files = await self._client.further(name, url)
+        try:
+            return await self._wanted(name, files)
+        except IntegrityError:
+            return ()  # the hashes are of files elsewhere
 
     async def metadata(self, file: IndexFile) -> WheelMetadata:
         """Return the METADATA of a wheel."""

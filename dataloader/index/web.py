@@ -67,7 +67,13 @@ class Web:
         await self._clients.aclose()
 
     async def get(
-        self, url: str, headers: Mapping[str, str], *, limit: int | None = None, sha256: str | None = None
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        limit: int | None = None,
+        sha256: str | None = None,
+        retries: int | None = None,
     ) -> Answer:
         """Fetch a small thing whole, from wherever it can be had.
 
@@ -75,6 +81,7 @@ class Web:
             limit: Bytes of a body that a status of 200 may have; more is cut off. Ranges that a server ignores
                 would otherwise bring a whole wheel.
             sha256: Of the body; an address that serves another is passed over.
+            retries: Rounds after the first; those of the settings where it is not said.
 
         Raises:
             NotFound: Every address says that it has no such thing.
@@ -97,9 +104,9 @@ class Web:
                 found = self._mirrors.canonical(str(response.url))
                 return Answer(status=response.status_code, headers=response.headers, body=body, url=found)
 
-        return await self.first_good(url, attempt)
+        return await self.first_good(url, attempt, retries)
 
-    async def first_good(self, url: str, attempt: Callable[[str, int], Awaitable[T]]) -> T:
+    async def first_good(self, url: str, attempt: Callable[[str, int], Awaitable[T]], retries: int | None = None) -> T:
         """The result of ``attempt(address, turn)`` at the first address of ``url`` where it does not raise ``Failed``.
 
         Each round goes through all addresses; between rounds there is a pause that doubles, with jitter, or the longer
@@ -110,7 +117,8 @@ class Web:
         """
         addresses = self._mirrors.addresses(url)
         failures: dict[str, Failed] = {}
-        for turn in range(self.settings.retries + 1):
+        rounds = self.settings.retries if retries is None else retries
+        for turn in range(rounds + 1):
             for address in tuple(addresses):
                 result = await self._try(address, turn, attempt)
                 if not isinstance(result, Failed):
@@ -120,7 +128,7 @@ class Web:
                     addresses.remove(address)
             if not addresses:
                 break
-            if turn < self.settings.retries:
+            if turn < rounds:
                 pause = self._pause(turn, [failures[address].retry_after for address in addresses])
                 self._reporter.event("retry", address=redact(url), turn=turn + 1, pause_seconds=round(pause, 3))
                 await asyncio.sleep(pause)

@@ -12,6 +12,7 @@ from dataloader.resolve.outcome import much_older
 if TYPE_CHECKING:
     import rattler
 
+    from dataloader.compat.model import Announced, Rule
     from dataloader.resolve.knowledge import Knowledge
     from dataloader.resolve.model import Problem
     from dataloader.resolve.offer import Offer
@@ -24,10 +25,21 @@ class Answer:
 
     records: tuple[rattler.RepoDataRecord, ...]
     offer: Offer
+    rung: int = 0
+    """Of the ladder (``StackNeeds.ladder``)."""
 
     def wheels(self) -> tuple[Wheel, ...]:
         """The wheels among the records."""
         return tuple(self.offer.wheels[r.url] for r in self.records if r.url in self.offer.wheels)
+
+    def announced(self) -> tuple[Announced, ...]:
+        """The wheels of further indexes among the records."""
+        return tuple(self.offer.announced[r.url] for r in self.records if r.url in self.offer.announced)
+
+    def rules(self) -> Iterator[Rule]:
+        """The rules that are written into the records."""
+        for record in self.records:
+            yield from self.offer.fired.get(record.url, ())
 
     def far_behind(self, problem: Problem, knowledge: Knowledge | None) -> list[str]:
         """Return the projects asked for directly that are much older than the newest that their specifier admits."""
@@ -56,6 +68,7 @@ def notes_of(answer: Answer, problem: Problem, knowledge: Knowledge | None) -> t
         newest = knowledge.newest(name, "")
         assert newest is not None
         notes.append(f"{name} {chosen[name].text} is much older than {newest.text}, which the rest does not admit")
+    notes += [f"{host} did not answer: the builds that it has were left out" for host in knowledge.silent]
     for file, why in knowledge.reader.broken.values():
         if file.name in chosen and chosen[file.name].file != file:
             notes.append(f"{file.filename} was passed over: {why}")

@@ -103,6 +103,7 @@ class _Words:
 
     def __init__(self, universe: Universe, catalogue: Catalogue, offer: Offer, asked: dict[str, RootSpec]) -> None:
         self._universe, self._catalogue, self._offer, self._asked = universe, catalogue, offer, asked
+        self._axes = frozenset(map(catalogue.identity, catalogue.book.needs.axes))
 
     def of(self, core: Sequence[Nogood]) -> Conflict:
         """Say a whole conflict: what is asked for, what that needs, and what there is not."""
@@ -181,8 +182,8 @@ class _Words:
         found = []
         for fact in core:
             wanted = _wanted(fact)
-            if wanted is None or not fact.terms.get(wanted, 0) & 1:
-                continue
+            if wanted is None or wanted in self._axes or not fact.terms.get(wanted, 0) & 1:
+                continue  # what an axis lacks, the rule says
             every = self._universe.candidates(wanted)
             if fact.terms[wanted] != (2 << len(every)) - 1:
                 continue

@@ -32,7 +32,8 @@ async def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue, o
         if plain is not None:
             return plain
     conflict = await find_conflict(failure, problem, catalogue, offer)
-    rules = {rule.id: rule.why for rule in problem.rules if rule.id in conflict.rules}
+    written = (rule for fired in offer.fired.values() for rule in fired)
+    rules = {rule.id: rule.why for rule in (*problem.rules, *written) if rule.id in conflict.rules}
     return ResolutionFailure(
         "no set of packages meets all requirements",
         code="no-solution",

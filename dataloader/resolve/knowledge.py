@@ -7,12 +7,15 @@ those need, until nothing new comes up. When the solver then chooses, most of wh
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from dataloader.index.model import WheelMetadata
+from dataloader.base.errors import IndexUnavailable
+from dataloader.compat.model import Announced
+from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.resolve.projects import Project, Wheel
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.reader import Index, Reader, Sorter, gather
@@ -27,7 +30,15 @@ class Knowledge:
     """Pages and METADATA shown so far. Never forgets."""
 
     def __init__(
-        self, index: Index, sort: Sorter, pythons: Pythons, *, likely_python: str, prereleases: bool = False
+        self,
+        index: Index,
+        sort: Sorter,
+        pythons: Pythons,
+        *,
+        likely_python: str,
+        prereleases: bool = False,
+        announced: Mapping[str, tuple[Announced, ...]] | None = None,
+        exclude_newer: str | None = None,
     ) -> None:
         self.projects: dict[str, Project] = {}
         self.extras: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
@@ -37,6 +48,11 @@ class Knowledge:
         self.settled: dict[str, str] = {}
         """Frameworks whose version is as good as chosen: candidates whose own extras exclude it are passed over."""
         self.reader = Reader(index, sort, self)
+        self.opened: set[tuple[str, str]] = set()
+        """Project and URL of the further indexes that were asked."""
+        self.silent: dict[str, IndexUnavailable] = {}
+        """Host of a further index that did not answer -> why."""
+        self._announced, self._exclude_newer = announced or {}, exclude_newer
         self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
         self._metadata: dict[str, WheelMetadata] = {}
         self._by_version: dict[tuple[str, str], WheelMetadata] = {}
@@ -76,26 +92,49 @@ class Knowledge:
         key = (len(self._specifiers[name]), floors, self.usable(name))
         cached = self._offered.get(name)
         if cached is None or cached[0] != key[:2] or cached[1] is not key[2]:
-            cached = (key[:2], key[2], self._offer(name, floors=floors))
+            texts = self._worth_offering(name, [(w.text, w.version) for w in key[2]], floors=floors)
+            cached = (key[:2], key[2], tuple(w for w in key[2] if w.text in texts))
             self._offered[name] = cached
         return cached[2]
 
-    def _offer(self, name: str, *, floors: bool) -> tuple[Wheel, ...]:
+    def announced(self, name: str, *, floors: bool = True) -> tuple[Announced, ...]:
+        """Return the wheels of a project that further indexes have by the matrix's account, and were not looked up."""
+        if name not in self.projects:
+            return ()
+        known = self._unopened(name)
+        texts = self._worth_offering(name, [(one.version, Version(one.version)) for one in known], floors=floors)
+        return tuple(one for one in known if one.version in texts)
+
+    def _unopened(self, name: str) -> tuple[Announced, ...]:
+        return tuple(
+            one
+            for one in self._announced.get(name, ())
+            if (name, one.index) not in self.opened
+            and urlsplit(one.index).netloc not in self.silent
+            and not self._is_late(one)
+        )
+
+    def _is_late(self, one: Announced) -> bool:
+        """Say whether a wheel was published too late; one of which nobody knows when is no candidate either."""
+        return self._exclude_newer is not None and (not one.released or one.released >= self._exclude_newer[:10])
+
+    def _worth_offering(self, name: str, versions: Iterable[tuple[str, Version]], *, floors: bool) -> frozenset[str]:
         space, specifiers = self.space(name), self._specifiers[name]
         admitted: frozenset[str] = frozenset().union(*(space.admitted(s) for s in specifiers))
-        wheels = tuple(w for w in self.usable(name) if w.text in admitted)
-        if not floors or not wheels:
-            return wheels
+        fitting = [(text, version) for text, version in versions if text in admitted]
+        if not floors or not fitting:
+            return frozenset(text for text, _ in fitting)
         vouched: frozenset[str] = frozenset().union(*(space.admitted(s) for s in specifiers if has_lower_bound(s)))
-        recent = set(sorted({series(w.version) for w in wheels}, reverse=True)[:2])
-        return tuple(w for w in wheels if w.text in vouched or series(w.version) in recent)
+        recent = set(sorted({series(version) for _, version in fitting}, reverse=True)[:2])
+        return frozenset(text for text, version in fitting if text in vouched or series(version) in recent)
 
     def space(self, name: str) -> VersionSpace:
         """Return the versions of a project's wheels."""
         if name not in self._spaces:
             if name not in self.projects:
-                return VersionSpace(())
-            self._spaces[name] = VersionSpace(w.text for w in self.projects[name].wheels)
+                return _NOTHING
+            wheels = (w.text for w in self.projects[name].wheels)
+            self._spaces[name] = VersionSpace((*wheels, *(one.version for one in self._unopened(name))))
         return self._spaces[name]
 
     def metadata(self, wheel: Wheel) -> WheelMetadata | None:
@@ -130,6 +169,12 @@ class Knowledge:
             self._fresh.add(name)
             self.reader.warm(name, specifier)
 
+    def share(self, project: str, others: Iterable[str]) -> None:
+        """Ask of those that stand for a project what was asked of it."""
+        for other in others:
+            for specifier in sorted(self._specifiers[project]):
+                self.ask(other, specifier)
+
     def hint(self, name: str, specifier: str) -> None:
         """Note that a project will probably be bound so, if something asks for it: read ahead accordingly."""
         self._hints[name].add(specifier)
@@ -145,6 +190,28 @@ class Knowledge:
                 self._by_version.setdefault((wheel.file.name, wheel.text), metadata)
         for wheel in wheels:
             self._follow(wheel)
+
+    async def open(self, chosen: Iterable[Announced]) -> None:
+        """Read what further indexes have of chosen projects; a host that does not answer is asked no more."""
+        for project, url in sorted({(one.project, one.index) for one in chosen} - self.opened):
+            host = urlsplit(url).netloc
+            if host in self.silent:
+                continue
+            try:
+                self.projects[project] = await self.reader.further(project, url, self._is_in_time)
+            except IndexUnavailable as error:
+                self.silent[host] = error
+                for name in self._announced:
+                    self._spaces.pop(name, None)
+            self.opened.add((project, url))
+            self._spaces.pop(project, None)
+            self._usable.pop(project, None)
+
+    def _is_in_time(self, file: IndexFile) -> bool:
+        """Say whether a file of an index that gives no times is of a release that the matrix knows to be old enough."""
+        if self._exclude_newer is None or file.upload_time:
+            return True
+        return any(one.version == file.version and not self._is_late(one) for one in self._announced[file.name])
 
     async def grow(self) -> None:
         """Read what was asked for, and what the likely candidates need, until nothing new comes up."""
@@ -230,6 +297,9 @@ class Knowledge:
         """Return what a wheel needs on the likely Python, for reading ahead."""
         needed, _ = applying(metadata, self._pythons, frozenset({self._likely_python}), self.extras[wheel.file.name])
         return tuple((n.dependency.name, n.dependency.specifier) for n in needed if n.dependency.name not in self._skip)
+
+
+_NOTHING = VersionSpace(())
 
 
 def series(version: Version) -> tuple[int, ...]:

@@ -86,5 +86,9 @@ class Resolution:
     notes: tuple[str, ...] = ()
     """What the user should know of the choices: a downgrade and its reason, mixed worlds."""
     applied: tuple[Applied, ...] = ()
+    axes: Mapping[str, str] = field(default_factory=dict)
+    """Axis (``axis:cuda``) to the value that was chosen."""
+    builds: Mapping[str, str] = field(default_factory=dict)
+    """Package to the matrix row that it is taken for; a row that there is not for a build that nobody knows."""
     rounds: int = 0
     metadata_read: int = 0

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import rattler
 
 from dataloader.base.names import conda_name, pypi_names
-from dataloader.compat.model import Bound, Rule
+from dataloader.compat.model import AXIS, Announced, Bound, Rule
 from dataloader.resolve.knowledge import Knowledge
-from dataloader.resolve.projects import Wheel
+from dataloader.resolve.projects import PYPI_BUILD_NUMBER, WHEEL_BUILD, Wheel
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.rattler import Channels, amended, own_record
 from dataloader.resolve.reader import gather
-from dataloader.resolve.records import IMPOSSIBLE, Naming, RecordSpec, make_record
-from dataloader.resolve.rules import RuleBook, bound_spec, fires
+from dataloader.resolve.records import IMPOSSIBLE, Naming, RecordSpec, make_record, match_spec, parse_dependency
+from dataloader.resolve.rules import RuleBook, Taken, bound_spec, fires
 from dataloader.resolve.versions import VersionSpace
 
 CONDA_ONLY = "conda:"
@@ -29,6 +29,11 @@ class ChannelRecord:
     url: str
     version: str
     build: str
+
+    @property
+    def channel_name(self) -> str:
+        """The last part of the channel's URL, by which the matrix knows it."""
+        return str(self.record.channel).rstrip("/").rpartition("/")[2]
 
     @property
     def sha256(self) -> str | None:
@@ -49,6 +54,10 @@ class Offer:
     """URL of an amended record -> the channel's own."""
     fired: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     """URL of a record of ours -> the rules written into it."""
+    taken: dict[str, Taken] = field(default_factory=dict)
+    """URL of a record of ours -> what build of a framework it is taken for."""
+    announced: dict[str, Announced] = field(default_factory=dict)
+    """URL of a record of ours -> the wheel of a further index, whose page has not been read."""
 
 
 class Catalogue:
@@ -70,15 +79,16 @@ class Catalogue:
         self.frameworks = frameworks
         self._conda: dict[str, list[ChannelRecord]] = {}
         self._identities: dict[str, str] = {}
-        self._spaces: dict[tuple[str, int], VersionSpace] = {}
-        self._records: dict[str, tuple[object, rattler.RepoDataRecord]] = {}
+        self._spaces: dict[str, tuple[tuple[VersionSpace, ...], VersionSpace]] = {}
+        self._axes = {axis: VersionSpace(values) for axis, values in book.needs.axes.items()}
+        self._records: dict[tuple[str, str], tuple[object, rattler.RepoDataRecord]] = {}
         self._copies: dict[str, tuple[object, rattler.RepoDataRecord]] = {}
-        self._fires: dict[str, tuple[object, list[tuple[Rule, ...]]]] = {}
+        self._fires: dict[str, tuple[object, list[tuple[Taken, tuple[Rule, ...]]]]] = {}
         self._naming = Naming(self.identity, self.space, pythons)
 
     async def prepare(self, projects: Iterable[str]) -> None:
         """Read what the channels have of these projects (``conda:NAME`` for conda-only names)."""
-        new = sorted(project for project in set(projects) if project not in self._identities)
+        new = sorted(p for p in set(projects) if p not in self._identities and not p.startswith(AXIS))
         await gather([self._identify(project) for project in new])
 
     async def _identify(self, project: str) -> None:
@@ -103,22 +113,38 @@ class Catalogue:
 
     def identity(self, project: str) -> str:
         """Return the package that a project (or ``conda:NAME``) is in the problem."""
+        if project.startswith(AXIS):
+            return axis_package(project)
         return self._identities.get(project, project.removeprefix(CONDA_ONLY))
 
     def conda_records(self, project: str) -> list[ChannelRecord]:
         """Return what the channels have of a prepared project."""
         return self._conda.get(project, [])
 
+    def serves(self, project: str) -> bool:
+        """Say whether a package has candidates without any index."""
+        return project.startswith(AXIS) or bool(self.conda_records(project))
+
     def space(self, project: str) -> VersionSpace:
         """Return all versions of a project, of both worlds."""
         if project == self.pythons.name:
             return self.pythons.space
-        wheels = self.knowledge.space(project).versions if self.knowledge else ()
-        key = (project, len(wheels))
-        if key not in self._spaces:
-            conda = {record.version for record in self.conda_records(project)}
-            self._spaces[key] = VersionSpace({*wheels, *conda})
-        return self._spaces[key]
+        if project.startswith(AXIS):
+            return self._axes[project]
+        known = tuple(self._known_of(project))
+        cached = self._spaces.get(project)
+        if cached is None or cached[0] != known:
+            wheels = (version for space in known for version in space.versions)
+            conda = (record.version for record in self.conda_records(project))
+            cached = (known, VersionSpace({*wheels, *conda}))
+            self._spaces[project] = cached
+        return cached[1]
+
+    def _known_of(self, project: str) -> Iterator[VersionSpace]:
+        """Yield the versions of a project's wheels, and of those that stand for it."""
+        if self.knowledge is not None:
+            for name in (project, *self.book.needs.stand_ins.get(project, ())):
+                yield self.knowledge.space(name)
 
     def bound(self, bound: Bound) -> str:
         """Return the match spec of a bound."""
@@ -126,16 +152,9 @@ class Catalogue:
         if bound.package.startswith(CONDA_ONLY):
             version = bound.specifier or "*"
         else:
-            version = self._within(self.space(bound.package), bound)
+            space = self.space(bound.package)
+            version = (space.spec(bound.specifier) or IMPOSSIBLE) if len(space) else "*"
         return bound_spec(bound, name, version)
-
-    def _within(self, space: VersionSpace, bound: Bound) -> str:
-        if not len(space):
-            return "*"
-        if not bound.unlike:
-            return space.spec(bound.specifier) or IMPOSSIBLE
-        admitted = frozenset(v for v in space.admitted(bound.specifier) if not bound.leaves_out(v))
-        return space.spec_of(admitted) or IMPOSSIBLE
 
     # -- records
 
@@ -149,6 +168,7 @@ class Catalogue:
         offer = Offer()
         if self.hosts:
             offer.records[self.pythons.name] = [_host_python(self.pythons.name, v) for v in self.hosts]
+        self._offer_axes(offer)
         for project in sorted(wheels_of):
             self._offer_wheels(offer, project)
         for identity, projects in self._by_identity().items():
@@ -164,6 +184,38 @@ class Catalogue:
             found.setdefault(self.identity(project), []).append(project)
         return found
 
+    def _offer_axes(self, offer: Offer) -> None:
+        """Offer every value of every axis."""
+        for axis, space in self._axes.items():
+            rules = self._rules_by_version(axis, set(space.versions))
+            offer.records[axis_package(axis)] = [
+                self._own(offer, axis, value, "0", 0, (), tuple(rules.get(value, ()))) for value in space.versions
+            ]
+
+    def _own(
+        self,
+        offer: Offer,
+        package: str,
+        version: str,
+        build: str,
+        number: int,
+        depends: tuple[str, ...],
+        fired: tuple[Rule, ...],
+    ) -> rattler.RepoDataRecord:
+        """Return a record that no file stands behind, made anew only when its rules are spelled with what has grown."""
+        name = self.identity(package)
+        made_from = (depends, self._grown if fired else ())
+        cached = self._records.get((f"{package} {version}", build))
+        if cached is None or cached[0] != made_from:
+            spec = RecordSpec(
+                name=name, version=version, build=build, build_number=number, depends=depends, extra_depends={}
+            )
+            cached = (made_from, own_record(self._with_rules(spec, fired)))
+            self._records[f"{package} {version}", build] = cached
+        if fired:
+            offer.fired[cached[1].url] = fired
+        return cached[1]
+
     def _offer_wheels(self, offer: Offer, project: str) -> None:
         assert self.knowledge is not None
         wheels = self.knowledge.offered(project, floors=not self.lenient)
@@ -172,62 +224,132 @@ class Catalogue:
         records = []
         for wheel in wheels:
             fired = tuple(r for r in rules.get(wheel.text, ()) if fires(r, "pypi", wheel.build, wheel.file))
-            record = self._wheel_record(wheel, identity, fired)
-            offer.wheels[record.url] = wheel
-            if fired:
-                offer.fired[record.url] = fired
-            records.append(record)
+            each = self.book.wheel(project, wheel.text, wheel.file.index)
+            for number, taken in enumerate(each):
+                build = wheel.build if len(each) == 1 else f"t{number}_{wheel.build}"
+                of_it = (*fired, *taken.rules, *self._mute(project, wheel, taken))
+                record = self._wheel_record(wheel, identity, of_it, build, preferred=taken.preferred)
+                offer.wheels[record.url] = wheel
+                if of_it:
+                    offer.fired[record.url] = of_it
+                if taken.id:
+                    offer.taken[record.url] = taken
+                records.append(record)
+        records += self._announced(offer, project)
+        records += self._stand_ins(offer, project)
         if records:
             offer.records[identity] = records
 
-    def _wheel_record(self, wheel: Wheel, identity: str, fired: tuple[Rule, ...]) -> rattler.RepoDataRecord:
+    def _mute(self, project: str, wheel: Wheel, taken: Taken) -> tuple[Rule, ...]:
+        """Return what holds besides where nobody knows a build, and its own metadata names no part of CUDA."""
+        assert self.knowledge is not None
+        metadata = None if taken.known else self.knowledge.presumed(wheel)
+        if metadata is None:
+            return ()
+        needed = (parse_dependency(text) for text in metadata.requires_dist)
+        said = any(one is not None and one.name in self.book.needs.parts for one in needed)
+        return () if said else self.book.mute(project)
+
+    def _announced(self, offer: Offer, project: str) -> Iterator[rattler.RepoDataRecord]:
+        """Yield the wheels that further indexes have by the account of the matrix."""
+        assert self.knowledge is not None
+        for one in self.knowledge.announced(project, floors=not self.lenient):
+            pythons = self.pythons.of_minors(one.pythons)
+            python = match_spec(self.pythons.name, version=self.pythons.spec(pythons) or IMPOSSIBLE)
+            fired = (*one.rules, *self.book.read(project, one.version))
+            record = self._own(
+                offer, project, one.version, f"announced{WHEEL_BUILD}", PYPI_BUILD_NUMBER, (python,), fired
+            )
+            offer.announced[record.url] = one
+            if one.variant:
+                offer.taken[record.url] = Taken(one.variant, one.rules)
+            yield record
+
+    def _stand_ins(self, offer: Offer, project: str) -> Iterator[rattler.RepoDataRecord]:
+        """Yield a project without wheels as each of those that stand for it."""
+        assert self.knowledge is not None
+        for place, other in enumerate(self.book.needs.stand_ins.get(project, ())):
+            for version in dict.fromkeys(w.text for w in self.knowledge.offered(other, floors=not self.lenient)):
+                needed = self.bound(Bound(package=other, specifier=f"=={version}"))
+                build = f"as_{other.replace('-', '_')}{WHEEL_BUILD}"
+                yield self._own(offer, project, version, build, PYPI_BUILD_NUMBER + place, (needed,), ())
+
+    def _wheel_record(
+        self, wheel: Wheel, identity: str, fired: tuple[Rule, ...], build: str, *, preferred: bool
+    ) -> rattler.RepoDataRecord:
         """Return a wheel's record, made anew only when something that its dependencies are spelled with has grown."""
         assert self.knowledge is not None
         metadata, extras = self.knowledge.presumed(wheel), self.knowledge.extras[wheel.file.name]
         plain = metadata is None and not fired
-        made_from = () if plain else (id(metadata), extras, self.lenient, self._grown)
-        cached = self._records.get(wheel.file.url)
+        made_from = () if plain else (id(metadata), extras, self.lenient, self._grown, len(fired))
+        cached = self._records.get((wheel.file.url, build))
         if cached is None or cached[0] != made_from:
             companions = frozenset[str]() if self.lenient else self.frameworks
-            spec = make_record(wheel, identity, metadata, self._naming, extras, companions=companions)
+            spec = make_record(
+                wheel,
+                identity,
+                metadata,
+                self._naming,
+                extras,
+                companions=companions,
+                build=build,
+                preferred=preferred,
+            )
             cached = (made_from, own_record(self._with_rules(spec, fired)))
-            self._records[wheel.file.url] = cached
+            self._records[wheel.file.url, build] = cached
         return cached[1]
 
     @property
     def _grown(self) -> tuple[int, int]:
         """A number that changes whenever a package's known versions may have."""
-        return (len(self.knowledge.projects) if self.knowledge else 0, len(self._identities))
+        known = self.knowledge
+        return (len(known.projects) + len(known.opened) if known else 0, len(self._identities))
 
     def _offer_conda(self, offer: Offer, identity: str, projects: Sequence[str]) -> None:
         """Answer for a package's channel records, unless nothing needs it: wheels beside them, or a rule that fires."""
         records = self.conda_records(projects[0])
         fired = self._fired(identity, projects, records)
-        if identity not in offer.records and not any(fired):
+        if identity not in offer.records and not any(rules for _, rules in fired):
             return
         ours = offer.records.setdefault(identity, [])
-        for record, rules in zip(records, fired, strict=True):
+        for record, (taken, rules) in zip(records, fired, strict=True):
             copy = self._amended(record, rules)
             offer.conda[copy.url] = record.record
             if rules:
                 offer.fired[copy.url] = rules
+            if taken.id:
+                offer.taken[copy.url] = taken
             ours.append(copy)
 
     def _fired(
         self, identity: str, projects: Sequence[str], records: Sequence[ChannelRecord]
-    ) -> Sequence[tuple[Rule, ...]]:
-        """Return the rules that each record triggers; asked again only when known versions have grown."""
+    ) -> Sequence[tuple[Taken, tuple[Rule, ...]]]:
+        """Return what each record is taken for, and its rules; they are made again when known versions have grown."""
         cached = self._fires.get(identity)
         if cached is None or cached[0] != (self._grown, len(projects)):
-            versions = {r.version for r in records}
-            found = [self._rules_by_version(project, versions) for project in projects]
-            rules = [
-                tuple(r for each in found for r in each.get(x.version, ()) if fires(r, "conda", x.build, x))
-                for x in records
-            ]
+            package, versions = f"{CONDA_ONLY}{identity}", {r.version for r in records}
+            found = [self._rules_by_version(project, versions) for project in (*projects, package)]
+            rules = []
+            for record in records:
+                taken = self.book.record(package, record.version, record.build, record.channel_name)
+                own = (r for each in found for r in each.get(record.version, ()))
+                fired = (r for r in own if fires(r, "conda", record.build, record))
+                read = self.book.read(package, record.version)
+                rules.append(
+                    (
+                        taken,
+                        tuple(dict.fromkeys((*fired, *read, *taken.rules, *self._mute_record(package, record, taken)))),
+                    )
+                )
             cached = ((self._grown, len(projects)), rules)
             self._fires[identity] = cached
         return cached[1]
+
+    def _mute_record(self, package: str, record: ChannelRecord, taken: Taken) -> tuple[Rule, ...]:
+        if taken.known:
+            return ()
+        needed = (f"{CONDA_ONLY}{text.partition(' ')[0]}" for text in record.record.depends)
+        return () if any(name in self.book.needs.parts for name in needed) else self.book.mute(package)
 
     def _amended(self, record: ChannelRecord, rules: Sequence[Rule]) -> rattler.RepoDataRecord:
         made_from = self._grown if rules else ()
@@ -242,6 +364,8 @@ class Catalogue:
         found: dict[str, list[Rule]] = {}
         if project not in self.book.triggers:
             return found
+        if not project.startswith(CONDA_ONLY):
+            found = {version: list(read) for version in versions if (read := self.book.read(project, version))}
         for specifier in sorted(self.book.specifiers(project)):
             admitted = self._admitted(project, specifier)
             for rule in self.book.watching(project, specifier):
@@ -274,9 +398,24 @@ class Catalogue:
         return [self.bound(bound) for bound in rule.then]
 
     def _texts(self, fired: Sequence[Rule]) -> tuple[list[str], list[str]]:
-        depends = [self.bound(b) for rule in fired if rule.requires for b in rule.then]
+        depends = [self.bound(b) for rule in fired if rule.requires for b in rule.then if not self._is_unread(b)]
         constrains = [self.bound(b) for rule in fired if not rule.requires for b in rule.then]
         return depends, constrains
+
+    def unread(self, rules: Iterable[Rule]) -> Iterator[Bound]:
+        """Yield what rules require and nobody has looked up: like METADATA, it is read when its owner is chosen."""
+        return (bound for rule in rules if rule.requires for bound in rule.then if self._is_unread(bound))
+
+    def _is_unread(self, bound: Bound) -> bool:
+        known = self.knowledge
+        if known is None or bound.world == "conda" or bound.package.startswith((AXIS, CONDA_ONLY)):
+            return False
+        return bound.package != self.pythons.name and bound.package not in known.asked()
+
+
+def axis_package(axis: str) -> str:
+    """Return the package that an axis is: no project and no conda package has such a name."""
+    return axis.replace(":", ".").replace("+", "-")
 
 
 def _host_python(name: str, version: str) -> rattler.RepoDataRecord:

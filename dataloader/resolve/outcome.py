@@ -31,11 +31,18 @@ def make_resolution(
     """Sort the chosen records into wheels and conda packages."""
     conda, pypi, applied = [], [], []
     python: str | None = None
+    axes: dict[str, str] = {}
+    builds: dict[str, str] = {}
+    named = {catalogue.identity(axis): axis for axis in catalogue.book.needs.axes}
     for record in records:
         name = record.name.normalized
         if name == "python":
             python = str(record.version)
         applied += [Applied(rule=rule, package=name) for rule in offer.fired.get(record.url, ())]
+        if name in named:
+            axes[named[name]] = str(record.version)
+        if record.url in offer.taken:
+            builds[name] = offer.taken[record.url].id
         if record.url in offer.wheels:
             pypi.append(_wheel_package(offer, catalogue, record))
         elif str(record.channel) != OURS:
@@ -50,6 +57,8 @@ def make_resolution(
         python_source=python_source if python else "none",
         notes=notes,
         applied=tuple(sorted(applied, key=lambda a: (a.rule.id, a.package))),
+        axes=dict(sorted(axes.items())),
+        builds=dict(sorted(builds.items())),
         rounds=rounds,
         metadata_read=metadata_read,
     )

@@ -7,7 +7,7 @@ becomes a condition on ``python``. Everything else in a marker is decided by the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
@@ -58,6 +58,10 @@ class Pythons:
             else:
                 self._requires[requires_python] = frozenset(v for v in self.all if wanted.contains(v, prereleases=True))
         return self._requires[requires_python]
+
+    def of_minors(self, minors: Collection[str]) -> PythonSet:
+        """Return the Pythons of some minors; all of them where none is named."""
+        return frozenset(v for v in self.all if not minors or v.rpartition(".")[0] in minors)
 
     def where(self, marker: str, extra: str = "") -> PythonSet:
         """Return the Pythons for which ``marker`` holds on the target, with ``extra`` asked for.

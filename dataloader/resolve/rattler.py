@@ -306,6 +306,25 @@ def amended(
     return copy
 
 
+def meets(package: CondaPackage, spec: str) -> bool:
+    """Say whether a package of a lock is what a match spec, without its channel, means.
+
+    Raises:
+        ManifestError: it is not a match spec.
+    """
+    return parse_match_spec(spec).matches(
+        rattler.PackageRecord(
+            package.name,
+            package.version,
+            rattler.BuildString(package.build),
+            package.build_number,
+            package.subdir,
+            sha256=bytes.fromhex(package.sha256) if package.sha256 else None,
+            md5=bytes.fromhex(package.md5) if package.md5 else None,
+        )
+    )
+
+
 def to_package(record: rattler.RepoDataRecord) -> CondaPackage:
     """Turn a channel's record into a value of the lock."""
     noarch = record.noarch

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from dataloader.base.errors import DataloaderError, IntegrityError
@@ -21,6 +21,10 @@ class Index(Protocol):
 
     async def project(self, name: str) -> tuple[IndexFile, ...]:
         """Return every file of a project; ``()`` when no index knows it."""
+        ...
+
+    async def further(self, name: str, url: str) -> tuple[IndexFile, ...]:
+        """Return every file of a project that another index has."""
         ...
 
     async def metadata(self, file: IndexFile) -> WheelMetadata:
@@ -57,6 +61,7 @@ class Reader:
         self.metadata_read = 0
         self._index, self._sort, self._guess = index, sort, guess
         self._projects: dict[str, asyncio.Task[Project]] = {}
+        self._files: dict[str, tuple[IndexFile, ...]] = {}
         self._metadata: dict[str, asyncio.Task[WheelMetadata | None]] = {}
         self._warmers: set[asyncio.Task[None]] = set()
         self._warmed: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -95,8 +100,16 @@ class Reader:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def further(self, name: str, url: str, counts: Callable[[IndexFile], bool]) -> Project:
+        """Return a project's candidates together with those that a further index has, of which some ``counts``."""
+        more = [file for file in await self._index.further(name, url) if counts(file)]
+        known = {file.filename: file for file in (*more, *self._files[name])}
+        self._files[name] = tuple(known.values())
+        return self._sort(name, self._files[name])
+
     async def _read_project(self, name: str) -> Project:
-        return self._sort(name, await self._index.project(name))
+        self._files[name] = await self._index.project(name)
+        return self._sort(name, self._files[name])
 
     async def _read_metadata(self, wheel: Wheel) -> WheelMetadata | None:
         try:

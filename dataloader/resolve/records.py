@@ -156,6 +156,9 @@ class Naming:
         return space.spec(dependency.specifier) or IMPOSSIBLE
 
 
+PREFERRED = 100_000
+"""Added to the build number of the preferred build of a version: more than the ranks of wheels differ by."""
+
 IMPOSSIBLE = "==0a0.dev0.no.such.version"
 """A version spec that no version meets, for a specifier that no known version meets."""
 
@@ -205,10 +208,13 @@ def make_record(
     extras: frozenset[str],
     *,
     companions: frozenset[str] = frozenset(),
+    build: str = "",
+    preferred: bool = False,
 ) -> RecordSpec:
     """Turn a wheel into a record; without ``metadata`` it depends on its Python and libc alone.
 
-    The bounds on ``companions`` (:func:`companion_bounds`) bind where such a project is chosen.
+    A wheel that may be taken for several builds has a record of another ``build`` string for each. The bounds on
+    ``companions`` (:func:`companion_bounds`) bind where such a project is chosen.
     """
     python_spec = naming.pythons.spec(wheel.pythons)
     depends = [match_spec(naming.pythons.name, version=python_spec or IMPOSSIBLE)]
@@ -229,8 +235,8 @@ def make_record(
     return RecordSpec(
         name=identity,
         version=wheel.text,
-        build=wheel.build,
-        build_number=PYPI_BUILD_NUMBER + wheel.fit.rank,
+        build=build or wheel.build,
+        build_number=PYPI_BUILD_NUMBER + wheel.fit.rank + (PREFERRED if preferred else 0),
         depends=tuple(dict.fromkeys(depends)),
         extra_depends={extra: tuple(dict.fromkeys(specs)) for extra, specs in sorted(optional.items())},
         constrains=tuple(dict.fromkeys(constrains)),

@@ -45,11 +45,12 @@ class Root:
         """
         catalogue, problem = self._catalogue, self._problem
         asked = [Asked(_conda_spec(text, owned), f"conda:{text} is asked for") for text in problem.conda_specs]
-        bounds = [(bound, "") for bound in problem.needs.requirements]
-        bounds += [(bound, rule.id) for rule in catalogue.book.always if rule.requires for bound in rule.then]
+        bounds = [(bound, f"{bound} is asked for", "") for bound in problem.needs.requirements]
+        required = [rule for rule in catalogue.book.always if rule.requires]
+        bounds += [(bound, rule.why or f"{bound} is needed", rule.id) for rule in required for bound in rule.then]
         if conda_only:
-            bounds = [(b, rule) for b, rule in bounds if b.world != "pypi" and catalogue.conda_records(b.package)]
-        asked += [Asked(catalogue.bound(b), f"{b} belongs to the chosen stack", rule) for b, rule in bounds]
+            bounds = [each for each in bounds if each[0].world != "pypi" and catalogue.serves(each[0].package)]
+        asked += [Asked(catalogue.bound(bound), said, rule) for bound, said, rule in bounds]
         pythons = catalogue.pythons
         if pythons.all and (problem.requirements or problem.needs.requirements or problem.python):
             # the admitted Pythons are listed: "every known one" would be spelled as any at all
@@ -64,7 +65,9 @@ class Root:
         """Return what is limited, if something brings it in."""
         catalogue = self._catalogue
         rules = [r for r in catalogue.book.always if not r.requires]
-        limits = [Asked(catalogue.bound(b), f"{b} is all that can be had", r.id) for r in rules for b in r.then]
+        limits = [
+            Asked(catalogue.bound(b), r.why or f"{b} is all that can be had", r.id) for r in rules for b in r.then
+        ]
         return limits + self._spelled(constraint=True)
 
     def _spelled(self, *, constraint: bool) -> list[Asked]:

@@ -9,6 +9,9 @@ Which world a project comes from, in the order tried (docs/solving.md gives the 
    it can work with (``extra == "torch"``) binds no longer.
 
 A step is left when it has no solution, or only one that holds a requested project far back.
+
+Within a step the rungs of the ladder are tried (``StackNeeds.ladder``): what is done without where that can be, such as
+CPU builds.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import Literal, TypeAlias
 
 import rattler
 
-from dataloader.base.errors import ResolutionFailure
+from dataloader.base.errors import IndexUnavailable, ResolutionFailure
 from dataloader.base.names import pypi_names
 from dataloader.base.reporter import Reporter
 from dataloader.compat.model import Bound
@@ -88,7 +91,7 @@ class _Solver:
         self._rounds = 0
         self._conda_names: frozenset[str] = frozenset()
         self._base: list[rattler.RepoDataRecord] = []
-        self._base_offer = Offer()
+        self._base_offer, self._base_rung = Offer(), 0
         self._mixing = False
         self._failure: Unsolvable | None = None
         """How the last step failed: it admitted the most, so what contradicts there does so everywhere."""
@@ -109,7 +112,7 @@ class _Solver:
             raise _no_python(problem, versions, source)
         pythons = Pythons(wanted, problem.target)
         hosts = tuple(v for v in hosts if v in wanted)
-        catalogue = Catalogue(channels, pythons, RuleBook(problem.rules), hosts, problem.frameworks)
+        catalogue = Catalogue(channels, pythons, RuleBook(problem.needs), hosts, problem.frameworks)
         return cls(problem, index, catalogue, source, reporter)
 
     async def close(self) -> None:
@@ -123,11 +126,13 @@ class _Solver:
         await self._conda_part()
         if self._base and self._root.specs() == self._root.specs(conda_only=True):
             # nobody asks anything of PyPI: the conda part is the answer
-            return self._finish(Answer(records=tuple(self._base), offer=self._base_offer))
+            return self._finish(Answer(records=tuple(self._base), offer=self._base_offer, rung=self._base_rung))
         fallback: Answer | None = None
         for step in (self._preferred, self._mixed, self._widened, self._lenient):
             if not await step():
                 continue
+            if step == self._lenient and self._silent():
+                break  # what was not looked up might be better than what is that old
             try:
                 answer = await self._rounds_until_known()
             except Unsolvable as error:
@@ -136,14 +141,21 @@ class _Solver:
                 continue
             if fallback is not None:
                 return self._finish(self._better(fallback, answer))
-            if step == self._preferred and self._held_back(answer):
+            if step == self._preferred and self._problem.channels and (answer.rung or self._behind(answer)):
                 fallback = answer
                 continue
             return self._finish(answer)
         if fallback is not None:
             return self._finish(fallback)
         assert self._failure is not None
+        for silent in self._silent():
+            raise silent  # what it has might be what is asked for
         raise await explain(self._failure, self._problem, self._catalogue, self._offered)
+
+    def _silent(self) -> list[IndexUnavailable]:
+        """Return why further indexes did not answer."""
+        knowledge = self._catalogue.knowledge
+        return list(knowledge.silent.values()) if knowledge is not None else []
 
     # -- the steps
 
@@ -152,7 +164,8 @@ class _Solver:
         needs = self._problem.needs
         rules = [r for r in needs.rules if r.when is None or r.when.world != "pypi"]
         bounds = [*needs.requirements, *(b for r in rules for b in (r.when, *r.then) if b is not None)]
-        return {b.package for b in bounds} | {r.name for r in self._problem.requirements}
+        watched = {name for name in self._catalogue.book.triggers if name.startswith(CONDA_ONLY)}
+        return {b.package for b in bounds} | {r.name for r in self._problem.requirements} | watched
 
     def _watched(self, asked: frozenset[str]) -> set[str]:
         """Return what rules bound that a wheel of ``asked`` may trigger."""
@@ -166,13 +179,11 @@ class _Solver:
         self._base_offer = offer = self._catalogue.offer((), frozenset())
         limits = [self._root.requirement(r) for r in self._problem.requirements if not r.only_pypi]
         try:
-            self._base = await self._catalogue.channels.solve(
+            self._base, self._base_rung = await self._climb(
+                offer,
                 self._root.specs(conda_only=True, owned=offer.records),
-                offer.records,
-                constraints=[*self._root.constraints(), *(spec for spec in limits if spec is not None)],
-                preferred=await self._locked_conda(offer),
-                strategy=self._problem.strategy,
-                exclude_newer=self._problem.exclude_newer,
+                [*self._root.constraints(), *(spec for spec in limits if spec is not None)],
+                await self._locked_conda(offer),
             )
         except Unsolvable as error:
             self._reporter.debug(f"the conda part alone has no solution (of {len(error.reached)} names)")
@@ -187,6 +198,8 @@ class _Solver:
             self._catalogue.pythons,
             likely_python=self._likely_python(),
             prereleases=self._problem.prerelease == "allow",
+            announced=self._problem.needs.announced,
+            exclude_newer=self._problem.exclude_newer,
         )
         self._catalogue.knowledge = knowledge
         knowledge.skip(self._served_by_conda())
@@ -275,9 +288,17 @@ class _Solver:
             answer = await self._solve()
             self._reporter.debug(f"round {self._rounds}: {len(answer.records)} packages")
             unknown = [w for w in answer.wheels() if knowledge and knowledge.metadata(w) is None]
-            if not unknown or knowledge is None:
+            chosen = answer.announced()
+            required = list(self._catalogue.unread(answer.rules())) if knowledge is not None else []
+            for bound in required:
+                self._ask_bound(bound)
+            if knowledge is not None and chosen:
+                self._reporter.debug(f"pages to read: {', '.join(f'{one.project} of {one.index}' for one in chosen)}")
+                await knowledge.open(chosen)
+            elif not (unknown or required) or knowledge is None:
                 return answer
             self._reporter.debug(f"METADATA to read: {', '.join(w.file.filename for w in unknown)}")
+            assert knowledge is not None
             await knowledge.learn([ahead for wheel in unknown for ahead in self._with_next(knowledge, wheel)])
         raise ResolutionFailure(
             f"no solution was found in {MAX_ROUNDS} rounds",
@@ -286,28 +307,17 @@ class _Solver:
         )
 
     async def _grow(self, knowledge: Knowledge) -> None:
-        """Read what is asked for, and what the rules that may fire require."""
+        """Read what is asked for, with what stands for it."""
         while True:
             await knowledge.grow()
             before = knowledge.asked()
             served = self._problem.frameworks & self._served_by_conda()
             await self._catalogue.prepare(before | served | self._watched(before))
-            for rule in self._problem.rules:
-                if rule.requires and rule.when is not None and self._may_fire(rule.when):
-                    for bound in rule.then:
-                        self._ask_bound(bound)
+            for project, others in self._problem.needs.stand_ins.items():
+                if project in before:
+                    knowledge.share(project, others)
             if knowledge.asked() == before:
                 return
-
-    def _may_fire(self, when: Bound) -> bool:
-        knowledge = self._catalogue.knowledge
-        assert knowledge is not None
-        if when.package in knowledge.asked():
-            return any(
-                w.text in knowledge.space(when.package).admitted(when.specifier)
-                for w in knowledge.offered(when.package)[:50]
-            )
-        return self._catalogue.identity(when.package) in self._conda_names
 
     def _with_next(self, knowledge: Knowledge, wheel: Wheel) -> list[Wheel]:
         """Return the chosen wheel and the next few: each time a project is refuted, four times as many."""
@@ -320,15 +330,39 @@ class _Solver:
         catalogue, knowledge = self._catalogue, self._catalogue.knowledge
         wheels_of: Iterable[str] = knowledge.projects if knowledge is not None else ()
         self._offered = offer = catalogue.offer(wheels_of, self._from_conda())
-        records = await catalogue.channels.solve(
-            self._root.specs(owned=offer.records),
-            offer.records,
-            constraints=self._root.constraints(),
-            preferred=self._preferences(offer),
-            strategy=self._problem.strategy,
-            exclude_newer=self._problem.exclude_newer,
-        )
-        return Answer(records=tuple(records), offer=offer)
+        specs, limits = self._root.specs(owned=offer.records), self._root.constraints()
+        records, rung = await self._climb(offer, specs, limits, self._preferences(offer))
+        return Answer(records=tuple(records), offer=offer, rung=rung)
+
+    async def _climb(
+        self, offer: Offer, specs: list[str], limits: list[str], preferred: list[rattler.RepoDataRecord]
+    ) -> tuple[list[rattler.RepoDataRecord], int]:
+        """Solve on the first rung that has a solution; where the last has none, no other is tried.
+
+        Raises:
+            Unsolvable: no rung has a solution.
+        """
+        ladder = self._problem.needs.ladder
+        last = len(ladder) - 1
+        for rung in dict.fromkeys((0, last, *range(len(ladder)))):
+            forbidden = [self._catalogue.bound(bound) for bound in ladder[rung]]
+            try:
+                records = await self._catalogue.channels.solve(
+                    specs,
+                    offer.records,
+                    constraints=[*limits, *forbidden],
+                    preferred=preferred,
+                    strategy=self._problem.strategy,
+                    exclude_newer=self._problem.exclude_newer,
+                )
+            except Unsolvable:
+                if rung == last:
+                    raise
+                continue
+            if rung != last or last <= 1:
+                return records, rung
+            weakest = records
+        return weakest, last
 
     def _from_conda(self) -> frozenset[str]:
         """Return the projects whose channel records stand beside their wheels in this step."""
@@ -365,16 +399,12 @@ class _Solver:
 
     # -- judging an answer
 
-    def _held_back(self, answer: Answer) -> bool:
-        """Say whether a project that was asked for directly is much older than the newest that its specifier admits."""
-        return bool(self._problem.channels) and bool(self._behind(answer))
-
     def _behind(self, answer: Answer) -> list[str]:
         return answer.far_behind(self._problem, self._catalogue.knowledge)
 
     def _better(self, preferred: Answer, mixed: Answer) -> Answer:
-        """Return the mixed answer only if it brings a requested project much further."""
-        return mixed if len(self._behind(mixed)) < len(self._behind(preferred)) else preferred
+        """Return the mixed answer only if it is of a better rung, or brings a requested project much further."""
+        return min(preferred, mixed, key=lambda answer: (answer.rung, len(self._behind(answer))))
 
     def _finish(self, answer: Answer) -> Resolution:
         knowledge = self._catalogue.knowledge

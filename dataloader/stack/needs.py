@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build, Toolkit
-from dataloader.compat.versions import admits, key, major, minor, prefix_of, release, specifier_of
+from dataloader.compat.versions import Key, admits, key, major, minor, prefix_of, release, specifier_of
 from dataloader.machine.target import Gpu, Target
 from dataloader.stack.model import CPU, StackRequest
 
@@ -79,7 +79,7 @@ def needs_of_cuda(matrix: Matrix, cuda: str) -> Iterator[Need]:
         yield _driver(floor.driver, text, floor.id, floor.source, cuda)
     elif toolkit and toolkit.driver:
         text = f"CUDA {cuda} needs driver {toolkit.driver} or later"
-        yield _driver(toolkit.driver, text, toolkit.id, toolkit.source, cuda)
+        yield _driver(toolkit.driver, text, toolkit.id, toolkit.source, cuda, every_minor=False)
     if toolkit:
         yield _gpu_of_toolkit(toolkit)
         if toolkit.gcc_max:
@@ -310,13 +310,18 @@ def words(specifier: str) -> str:
     return ", ".join([f"{bound} or later" for bound in least] + [f"before {bound}" for bound in most]) or specifier
 
 
-def _driver(floor: str, text: str, row: str, source: str, cuda: str | None) -> Need:
+def _driver(floor: str, text: str, row: str, source: str, cuda: str | None, *, every_minor: bool = True) -> Need:
+    """A driver runs ``every_minor`` of its CUDA major, or (before CUDA 11) what it knows alone."""
+
+    def known(version: str) -> Key:
+        return key(major(version) if every_minor else version)
+
     def objection(candidate: Candidate) -> str | None:
         for pool in candidate.pools:
             if pool.driver:
                 if key(pool.driver) < key(floor):
                     return f"{pool_title(pool)} has driver {pool.driver}"
-            elif pool.driver_cuda and cuda and key(major(pool.driver_cuda)) < key(major(cuda)):
+            elif pool.driver_cuda and cuda and known(pool.driver_cuda) < known(cuda):
                 return f"the driver of {pool_title(pool)} knows CUDA {pool.driver_cuda}"
         return None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import key, major
 from dataloader.machine.target import Target
@@ -18,14 +19,14 @@ def axes_of(
     """Return axis to value in the order of ``AXES``, frameworks last; axes that nothing bears on are left out."""
     cuda = choice["cuda"].value if builds or space.request.cuda is not None else ""
     axes = {
-        "platform": _joined(pool.platform for pool in space.pools),
-        "glibc": _joined(pool.glibc or f"musl {pool.musl or ''}".strip() for pool in space.pools),
-        "driver": _driver_value(space, cuda),
-        "gpu": _joined(f"{gpu.name} ({gpu.capability})" for pool in space.pools for gpu in pool.gpus),
+        "platform": joined(pool.platform for pool in space.pools),
+        "glibc": joined(pool.glibc or f"musl {pool.musl or ''}".strip() for pool in space.pools),
+        "driver": "" if cuda in ("", CPU) else driver_value(space.matrix, space.pools, cuda),
+        "gpu": joined(f"{gpu.name} ({gpu.capability})" for pool in space.pools for gpu in pool.gpus),
         "cuda": cuda,
         "cudnn": choice["cudnn"].value if "cudnn" in choice else "",
         "nccl": choice["nccl"].value if "nccl" in choice else "",
-        "gcc": _gcc_value(space, cuda),
+        "gcc": space.request.gcc or gcc_value(space.matrix, cuda),
         "python": span(pythons),
     }
     if cuda == CPU:
@@ -38,13 +39,13 @@ def reasons_of(
 ) -> Iterator[Reason]:
     """Yield one sentence for every axis that a row or the request decided."""
     for build in builds:
-        yield from _build_reasons(build, choice)
+        yield from build_reasons(build, choice["cuda"].value)
     cuda = choice["cuda"].value
     if space.request.cuda:
         asked = "CPU builds were asked for" if space.request.cuda == CPU else f"CUDA {space.request.cuda} was asked for"
         yield Reason(axis="cuda", text=asked)
     if cuda != CPU and (builds or space.request.cuda is not None):
-        yield from _cuda_reasons(space, cuda)
+        yield from cuda_reasons(space.matrix, space.pools, cuda)
     if pythons and builds:
         rows = [row for build in builds for row in build.rows if row.python]
         yield Reason(
@@ -55,7 +56,8 @@ def reasons_of(
         )
 
 
-def _build_reasons(build: FrameworkBuild, choice: Mapping[str, Candidate]) -> Iterator[Reason]:
+def build_reasons(build: FrameworkBuild, cuda: str) -> Iterator[Reason]:
+    """Yield what is to be known of a chosen build beside the CUDA that was chosen."""
     row = build.rows[0]
     places = ", ".join(dict.fromkeys(channel_title(other.channel) for other in build.rows))
     what = "for the CPU" if row.cuda is None else f"for CUDA {row.cuda}"
@@ -67,13 +69,13 @@ def _build_reasons(build: FrameworkBuild, choice: Mapping[str, Candidate]) -> It
     )
     if row.cuda is None:
         return
-    if choice["cuda"].value == row.cuda:
+    if cuda == row.cuda:
         text = f"{build.project} {build.version} was built for CUDA {row.cuda}"
         yield Reason(axis="cuda", text=text, row=row.id, source=row.source)
     else:
         yield Reason(
             axis="cuda",
-            text=f"{build.project} {build.version} runs with CUDA {cuda_range(row)}: {choice['cuda'].value} is taken",
+            text=f"{build.project} {build.version} runs with CUDA {cuda_range(row)}: {cuda} is taken",
             row=row.id,
             source=row.source,
         )
@@ -91,16 +93,17 @@ def _library_reasons(build: FrameworkBuild, row: Build) -> Iterator[Reason]:
         yield Reason(axis="gcc", text=text, row=row.id, source=row.source)
 
 
-def _cuda_reasons(space: Space, cuda: str) -> Iterator[Reason]:
-    floor = space.matrix.drivers.get(major(cuda))
-    toolkit = space.matrix.toolkits.get(cuda)
+def cuda_reasons(matrix: Matrix, targets: Sequence[Target], cuda: str) -> Iterator[Reason]:
+    """Yield what a CUDA asks of driver and compiler."""
+    floor = matrix.drivers.get(major(cuda))
+    toolkit = matrix.toolkits.get(cuda)
     if floor:
         text = f"CUDA {major(cuda)}.x runs on driver {floor.driver} or later"
         yield Reason(axis="driver", text=text, row=floor.id, source=floor.source)
     elif toolkit and toolkit.driver:
         text = f"CUDA {cuda} runs on driver {toolkit.driver} or later"
         yield Reason(axis="driver", text=text, row=toolkit.id, source=toolkit.source)
-    if any(not (pool.driver or pool.driver_cuda) for pool in space.pools):
+    if any(not (pool.driver or pool.driver_cuda) for pool in targets):
         yield Reason(axis="driver", text="no NVIDIA driver was seen: one that suffices is assumed")
     if toolkit and toolkit.gcc_max:
         accepted = span_of(toolkit.gcc_min, toolkit.gcc_max)
@@ -108,11 +111,10 @@ def _cuda_reasons(space: Space, cuda: str) -> Iterator[Reason]:
         yield Reason(axis="gcc", text=text, row=toolkit.id, source=toolkit.source)
 
 
-def _driver_value(space: Space, cuda: str) -> str:
-    if not cuda or cuda == CPU:
-        return ""
-    floor = space.matrix.drivers.get(major(cuda))
-    toolkit = space.matrix.toolkits.get(cuda)
+def driver_value(matrix: Matrix, targets: Sequence[Target], cuda: str) -> str:
+    """Return the drivers of the machines, or what is assumed of them."""
+    floor = matrix.drivers.get(major(cuda))
+    toolkit = matrix.toolkits.get(cuda)
     least = floor.driver if floor else toolkit.driver if toolkit else None
 
     def value(pool: Target) -> str:
@@ -122,13 +124,12 @@ def _driver_value(space: Space, cuda: str) -> str:
             return f"CUDA {pool.driver_cuda}"
         return f">={least} (assumed)" if least else "assumed"
 
-    return _joined(value(pool) for pool in space.pools)
+    return joined(value(pool) for pool in targets)
 
 
-def _gcc_value(space: Space, cuda: str) -> str:
-    if space.request.gcc:
-        return space.request.gcc
-    toolkit = space.matrix.toolkits.get(cuda)
+def gcc_value(matrix: Matrix, cuda: str) -> str:
+    """Return the compilers that nvcc of a CUDA accepts."""
+    toolkit = matrix.toolkits.get(cuda)
     return span_of(toolkit.gcc_min, toolkit.gcc_max) if toolkit and toolkit.gcc_max else ""
 
 
@@ -149,5 +150,6 @@ def span(versions: Sequence[str]) -> str:
     return f"{ordered[0]} to {ordered[-1]}"
 
 
-def _joined(values: Iterator[str]) -> str:
+def joined(values: Iterable[str]) -> str:
+    """Return the values that there are, each once."""
     return ", ".join(dict.fromkeys(value for value in values if value))

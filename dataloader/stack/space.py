@@ -10,18 +10,22 @@ from weakref import WeakKeyDictionary
 
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
-from dataloader.compat.versions import key, minor, specifier_of
+from dataloader.compat.versions import admits, key, minor, prefix_of, specifier_of
 from dataloader.machine.target import Target
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import (
     Candidate,
     Need,
+    build_title,
+    cudnn_range,
     has_version,
     is_full,
+    nccl_range,
     needs_of_build,
     needs_of_cuda,
     needs_of_cudnn,
     needs_of_request,
+    words,
 )
 
 T = TypeVar("T")
@@ -217,16 +221,34 @@ def _newest_first(
         yield Candidate(axis=axis, value=value)
 
 
-def objection_to(matrix: Matrix, row: Build, cuda: str, target: Target) -> str | None:
-    """Return why a build does not run on a target beside the stack's CUDA (``""``: none was settled), or None."""
+def objection_of(matrix: Matrix, request: StackRequest, row: Build, target: Target) -> str | None:
+    """Return why a build does not do for a machine and for the libraries that were asked for, or None."""
     machine = {axis: Candidate(axis=axis, value="", pools=(target,)) for axis in MACHINE_AXES}
-    needs = list(needs_of_build(matrix, row, beside_cuda=True))
-    if row.cuda and "." in row.cuda:
-        needs += needs_of_cuda(matrix, row.cuda)
-    for need in needs:
+    for need in needs_of_build(matrix, row, beside_cuda=True):
         found = need.objection(machine[need.axis]) if need.axis in machine else None
-        if need.axis == "cuda" and cuda not in ("", CPU):
-            found = need.objection(Candidate(axis="cuda", value=cuda))
         if found is not None:
             return f"{need.text}; {found}"
+    for axis, wish, built_with in (("cudnn", request.cudnn, cudnn_range(row)), ("nccl", request.nccl, nccl_range(row))):
+        if row.cuda and wish and built_with and not _shares(matrix, axis, built_with, prefix_of(wish)):
+            title = {"cudnn": "cuDNN", "nccl": "NCCL"}[axis]
+            return f"{build_title(row)} needs {title} {words(built_with)}; {title} {wish} was asked for"
+    return None
+
+
+def _shares(matrix: Matrix, axis: str, first: str, second: str) -> bool:
+    """Say whether two specifiers have a version of a library in common."""
+    values = _cudnn_versions if axis == "cudnn" else _nccl_versions
+    known = _remembered(matrix, ("all", axis), lambda: values(matrix, frozenset(matrix.builds)))
+    return any(admits(first, version) and admits(second, version) for version in known)
+
+
+def cuda_objection(matrix: Matrix, request: StackRequest, cuda: str, targets: Iterable[Target]) -> str | None:
+    """Return why a CUDA does not do for the machines and the compiler that was asked for, or None."""
+    one = {"gcc": Candidate(axis="gcc", value=request.gcc or "")}
+    for target in targets:
+        choices = {**one, **{axis: Candidate(axis=axis, value="", pools=(target,)) for axis in MACHINE_AXES}}
+        for need in needs_of_cuda(matrix, cuda):
+            found = need.objection(choices[need.axis])
+            if found is not None:
+                return f"{need.text}; {found}"
     return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from dataloader.compat.model import Bound, Rule
+from dataloader.compat.model import Bound, Rule, StackNeeds
+from dataloader.compat.rules import beside_cuda, switch_of
 from dataloader.lockfile.model import CondaPackage, Package
 from dataloader.machine.target import Target
 
@@ -57,11 +58,8 @@ class Contradiction:
     why: str
     """One sentence in the user's terms."""
 
-    def counts(self, cuda: str, targets: Iterable[Target]) -> bool:
-        """Whether it binds a stack of this CUDA version (``""`` and ``"none"``: without CUDA) on these machines."""
-        major = cuda.partition(".")[0]
-        if self.unless_cuda and (not major.isdigit() or major in self.unless_cuda):
-            return False
+    def counts(self, targets: Iterable[Target]) -> bool:
+        """Whether it binds on these machines."""
         return not self.gpu or any(gpu.capability == self.gpu for target in targets for gpu in target.gpus)
 
     def rule(self) -> Rule:
@@ -77,6 +75,22 @@ class Contradiction:
             why=self.why,
             source="the package file itself",
         )
+
+
+def rules_of(learned: Iterable[Contradiction], targets: Collection[Target]) -> StackNeeds:
+    """Return what contradictions say to the package problem; those that hold beside some CUDA have switches."""
+    rules: list[Rule] = []
+    switches: dict[str, tuple[str, ...]] = {}
+    for each in learned:
+        if not each.counts(targets):
+            continue
+        rule = each.rule()
+        if each.unless_cuda:
+            rules += beside_cuda(rule, ",".join(f"!={major}.*" for major in each.unless_cuda))
+            switches |= [switch_of(rule.id)]
+        else:
+            rules.append(rule)
+    return StackNeeds(rules=tuple(rules), axes=switches)
 
 
 def artefact_of(package: Package) -> Artefact:

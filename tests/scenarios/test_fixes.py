@@ -198,6 +198,9 @@ class _Client(DictIndex):
     async def project(self, name: str, only: tuple[str, ...] | None = None) -> tuple[IndexFile, ...]:
         return await super().project(name)
 
+    async def further(self, name: str, url: str) -> tuple[IndexFile, ...]:
+        return tuple(f for f in await super().project(name) if f.version.endswith(f"+{url.rpartition('/')[2]}"))
+
 
 def test_next_to_every_refusal_has_a_repair() -> None:
     refusals = [_read(path)["expected"] for path in (*STACKS, *PACKAGES, *PROBLEMS)]

@@ -13,7 +13,9 @@ import pytest
 
 from dataloader.base.errors import DataloaderError, IntegrityError
 from dataloader.base.reporter import Reporter
+from dataloader.compat.labels import LabelReading
 from dataloader.compat.model import Bound, Rule, StackNeeds
+from dataloader.compat.rows import Label
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.machine.target import Target
 from dataloader.resolve.model import Problem, Requirement, Resolution
@@ -55,6 +57,9 @@ class DictIndex:
             for w in self._wheels.values()
             if w["name"] == name
         )
+
+    async def further(self, name: str, url: str) -> tuple[IndexFile, ...]:
+        raise AssertionError(f"no scenario announces what {url} has of {name}")
 
     async def metadata(self, file: IndexFile) -> WheelMetadata:
         self.read.append(file.filename)
@@ -134,7 +139,16 @@ def make_problem(scenario: Mapping[str, Any], tmp_path: Path) -> Problem:
         for r in scenario.get("rules", ())
     )
     urls = {name: write_channel(tmp_path / name, records) for name, records in channels.items()}
-    needs = StackNeeds(requirements=tuple(bound(b) for b in scenario.get("needs", ())), rules=rules)
+    labels = (
+        LabelReading(Label(id=f"label-{one['project']}", wheels="", source="", date="", **one))
+        for one in scenario.get("labels", ())
+    )
+    needs = StackNeeds(
+        requirements=tuple(bound(b) for b in scenario.get("needs", ())),
+        rules=rules,
+        axes={axis: tuple(values) for axis, values in scenario.get("axes", {}).items()},
+        readings=tuple(labels),
+    )
     return Problem(
         target=Target(**{"glibc": "2.36", "driver_cuda": "12.4", **scenario.get("target", {})}),
         channels=tuple(urls.values()),

@@ -12,7 +12,7 @@ from dataloader.compat.model import Bound
 from dataloader.lockfile.model import PypiPackage
 from dataloader.machine.target import Gpu, Target
 from dataloader.trial.memory import Learned
-from dataloader.trial.model import Artefact, Contradiction, exclusion, from_dict, to_dict
+from dataloader.trial.model import Artefact, Contradiction, exclusion, from_dict, rules_of, to_dict
 from dataloader.trial.proofs import Proofs, proof_key
 from tests.helpers.locks import lock_of
 
@@ -44,19 +44,23 @@ def test_of_two_worlds_the_rule_hangs_on_the_conda_build(first: Artefact, second
     assert [bound.package for bound in rule.then] == ["fast"]
 
 
-@pytest.mark.parametrize(
-    ("cuda", "counts"), [("11.8", True), ("12.1", True), ("13.0", False), ("none", False), ("", False)]
-)
-def test_a_foreign_cuda_counts_in_stacks_of_other_majors_alone(cuda: str, counts: bool) -> None:
-    assert replace(PAIR, unless_cuda=("13",)).counts(cuda, [Target()]) is counts
+def test_a_foreign_cuda_counts_beside_other_majors_alone() -> None:
+    learned = rules_of([replace(PAIR, unless_cuda=("13",))], [Target()])
+
+    (switch,) = learned.axes
+    by_cuda = next(rule for rule in learned.rules if rule.when and rule.when.package == "axis:cuda")
+    assert by_cuda.when is not None
+    assert by_cuda.when.specifier == "!=13.*"
+    assert [(bound.package, bound.specifier) for bound in by_cuda.then] == [(switch, "==0")]
+    assert next(r for r in learned.rules if r.when and r.when.package == switch).then == PAIR.then
 
 
 def test_what_lacks_gpu_code_counts_on_machines_with_such_a_gpu() -> None:
     old = Target(gpus=(Gpu(name="V100", capability="7.0"),))
     contradiction = replace(PAIR, gpu="7.0")
 
-    assert contradiction.counts("12.1", [Target(), old])
-    assert not contradiction.counts("12.1", [Target()])
+    assert contradiction.counts([Target(), old])
+    assert not contradiction.counts([Target()])
 
 
 def test_values_survive_json() -> None:

@@ -1,0 +1,303 @@
+"""The last gate: a finished solution held against every rule of the matrix, the machines and the options.
+
+It knows nothing of axes, records and solvers: it looks at the packages that were chosen, as a person with the matrix in
+hand would. What it finds is a mistake of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from dataloader.base.names import pypi_names
+from dataloader.compat.labels import LABEL_PARTS, cuda_of_label
+from dataloader.compat.matrix import Matrix
+from dataloader.compat.model import Bound
+from dataloader.compat.rows import Build, World
+from dataloader.compat.rules import parse_bound
+from dataloader.compat.versions import admits, key, major, minor, prefix_of
+from dataloader.machine.target import Target
+from dataloader.stack.model import CPU, StackRequest
+from dataloader.stack.needs import build_title, cuda_range, cuda_wish
+from dataloader.stack.space import channel_names, cuda_objection, objection_of
+
+_CONDA = "conda:"
+
+
+class Held(NamedTuple):
+    """One package of a solution."""
+
+    name: str
+    version: str
+    world: World
+    build: str = ""
+    channel: str = ""
+    """Name of the conda channel."""
+    foreign: bool = False
+    """Of an index whose files are not PyPI's."""
+
+
+class Violation(NamedTuple):
+    """A rule that a solution breaks."""
+
+    rule: str
+    text: str
+
+
+class Gate:
+    """Judges one solution."""
+
+    def __init__(self, matrix: Matrix, asked: StackRequest, targets: Sequence[Target], held: Sequence[Held]) -> None:
+        self._matrix, self._asked, self._targets, self._held = matrix, asked, tuple(targets), tuple(held)
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield everything that is wrong."""
+        yield from self._table_rules()
+        yield from self._rows()
+        yield from self._one_cuda()
+        yield from self._companions()
+        yield from self._labels()
+        yield from self._libraries()
+
+    # -- table rule
+
+    def _table_rules(self) -> Iterator[Violation]:
+        for row in self._matrix.rules:
+            if row.cuda and not (self._cudas and all(admits(row.cuda, cuda) for cuda in self._cudas)):
+                continue
+            when = parse_bound(row.when) if row.when else None
+            if when is not None and not any(self._within(one, when, row.world) for one in self._held):
+                continue
+            for then in map(parse_bound, row.then):
+                present = [one for one in self._held if self._is_of(one, then)]
+                wrong = [one for one in present if not self._within(one, then, "any")]
+                if wrong or (row.requires and not present):
+                    yield Violation(row.id, f"{row.why}: {_title(wrong[0]) if wrong else f'{then} is missing'}")
+
+    def _is_of(self, one: Held, bound: Bound) -> bool:
+        if bound.package.startswith(_CONDA):
+            return one.world == "conda" and one.name == bound.package.removeprefix(_CONDA)
+        return _project(one) == bound.package
+
+    def _within(self, one: Held, bound: Bound, world: World) -> bool:
+        if not self._is_of(one, bound) or world not in ("any", one.world):
+            return False
+        if bound.build and one.world == "conda" and not _matches(bound.build, one.build):
+            return False
+        specifier = bound.specifier
+        if specifier and specifier[0].isdigit():
+            specifier = f"=={specifier}"
+        return _admits(specifier, one.version)
+
+    # -- builds of frameworks
+
+    @cached_property
+    def _taken(self) -> dict[str, Build | None]:
+        """Framework to the row of the build that is there; None: one that nobody knows."""
+        found: dict[str, Build | None] = {}
+        for framework in self._matrix.frameworks:
+            rows = self._matrix.builds[framework]
+            carriers = {row.package for row in rows}
+            for one in self._held:
+                if one.name in carriers and any(_world(row) == one.world and row.package == one.name for row in rows):
+                    found[framework] = self._row_of(one, [row for row in rows if row.package == one.name])
+        return found
+
+    def _row_of(self, one: Held, rows: Sequence[Build]) -> Build | None:
+        fitting = [row for row in rows if self._describes(row, one)]
+        with_cuda = [row for row in fitting if row.cuda is not None and not self._missing(row)]
+        without = [row for row in fitting if row.cuda is None]
+        return next(iter((*with_cuda, *without, *fitting)), None)
+
+    def _describes(self, row: Build, one: Held) -> bool:
+        public, _, local = one.version.partition("+")
+        if one.world != _world(row) or not _admits(row.versions, public):
+            return False
+        if one.world == "conda":
+            known = bool(channel_names(self._asked) & self._matrix.channels)
+            return (row.channel[6:] == one.channel or not known) and _matches(row.build or "*", one.build)
+        index = self._matrix.indexes.get(row.channel)
+        return local == (index.local_of(row.cuda) if index else "") and not (one.foreign and not local)
+
+    def _missing(self, row: Build) -> list[Bound]:
+        needs = [parse_bound(need) for need in row.needs]
+        return [need for need in needs if not any(self._within(one, need, "any") for one in self._held)]
+
+    def _rows(self) -> Iterator[Violation]:
+        for framework, row in self._taken.items():
+            if row is None:
+                continue
+            for need in self._missing(row):
+                yield Violation(f"{row.id}-libraries", f"{build_title(row)} needs {need}")
+            for target in self._targets:
+                objection = objection_of(self._matrix, self._asked, row, target)
+                if objection:
+                    yield Violation(f"{row.id}-unfit", objection)
+            if row.cuda is None and self._asked.cuda not in (None, CPU):
+                yield Violation("option-cuda", f"{framework} is a build for the CPU")
+
+    # -- one CUDA
+
+    @cached_property
+    def _said(self) -> list[tuple[str, str]]:
+        """What the packages say of the CUDA: who, and a specifier."""
+        found = [(build_title(row), cuda_range(row)) for row in self._taken.values() if row is not None and row.cuda]
+        for part in self._matrix.parts:
+            conda = part.package.startswith(_CONDA)
+            for one in self._held:
+                if one.name == part.package.removeprefix(_CONDA) and conda == (one.world == "conda"):
+                    told = part.cuda or self._told(one.version, part.tells)
+                    found += [(_title(one), told)] if told else []
+        return found
+
+    def _told(self, version: str, tells: str) -> str:
+        numbers = re.match(r"\d+\.\d+", version)
+        if numbers is None or not any(major(cuda) == major(numbers[0]) for cuda in self._matrix.toolkits):
+            return ""
+        exact = tells == "minor" and numbers[0] in self._matrix.toolkits
+        return f"=={numbers[0]}" if exact else f"=={major(numbers[0])}.*"
+
+    @cached_property
+    def _cudas(self) -> list[str]:
+        """The CUDA versions that everything that is said admits; empty where nothing is said."""
+        if not self._said:
+            return []
+        return [cuda for cuda in self._matrix.toolkits if all(admits(specifier, cuda) for _, specifier in self._said)]
+
+    def _one_cuda(self) -> Iterator[Violation]:
+        said, wish = self._said, self._asked.cuda
+        if not said:
+            return
+        if wish == CPU:
+            yield Violation("option-cuda", f"CPU builds were asked for: {said[0][0]} is of CUDA {said[0][1]}")
+        elif not self._cudas:
+            yield Violation("one-cuda", "; ".join(f"{who}: CUDA {specifier}" for who, specifier in said))
+        else:
+            wished = [cuda for cuda in self._cudas if not wish or admits(cuda_wish(wish), cuda)]
+            if not wished:
+                yield Violation("option-cuda", f"CUDA {wish} was asked for: {said[0][0]} is of CUDA {said[0][1]}")
+            elif all(cuda_objection(self._matrix, self._asked, cuda, self._targets) for cuda in wished):
+                objection = cuda_objection(self._matrix, self._asked, wished[-1], self._targets) or ""
+                yield Violation(f"cuda-{minor(wished[-1])}-unfit", objection)
+
+    # -- what is compiled against torch
+
+    @property
+    def _torch(self) -> Build | None:
+        return self._taken.get("torch")
+
+    def _companions(self) -> Iterator[Violation]:
+        torch = self._torch
+        rows = {(row.project, row.version): row for row in self._matrix.companions}
+        pinned = {row.project for row in self._matrix.companions if row.torch.startswith("==")}
+        for one in self._held if torch else ():
+            assert torch is not None
+            if one.world == "conda":
+                if one.name in pinned and (_world(torch) != "conda" or self._is_elsewhere(one, torch)):
+                    text = f"{_title(one)} of {one.channel} beside {build_title(torch)}"
+                    yield Violation(f"{one.name}-of-conda", text)
+                continue
+            public, _, local = one.version.partition("+")
+            if local:
+                yield from self._of_label(one, local, torch)
+            elif (row := rows.get((one.name, public))) is not None:
+                served = torch.channel in {i.name for i in self._matrix.indexes.values() if one.name in i.projects}
+                other = (row.torch.startswith("==") and served) or self._other_abi(row.torch, torch)
+                if other or (row.cuda and not _same_cuda(row.cuda, row.match, torch.cuda)):
+                    yield Violation(row.id, f"{_title(one)} of PyPI beside {build_title(torch)} of {torch.channel}")
+
+    def _is_elsewhere(self, one: Held, torch: Build) -> bool:
+        channels = {row.channel[6:] for row in self._matrix.builds["torch"] if _world(row) == "conda"}
+        return one.channel in channels & self._matrix.channels and one.channel != torch.channel[6:]
+
+    def _of_label(self, one: Held, local: str, torch: Build) -> Iterator[Violation]:
+        for index in self._matrix.indexes.values():
+            labels = {index.local_of(r.cuda): r.cuda for r in self._matrix.builds["torch"] if r.channel == index.name}
+            if one.name not in index.projects or one.name == "torch" or local not in labels:
+                continue
+            if labels[local] != torch.cuda or torch.channel not in ("pypi", index.name):
+                yield Violation(f"{one.name}-{local}", f"{_title(one)} beside {build_title(torch)}")
+
+    def _other_abi(self, pin: str, torch: Build) -> bool:
+        wheels = [r for r in self._matrix.builds["torch"] if r.channel == "pypi" and pin == f"=={r.version}"]
+        known = wheels and wheels[0].cxx11_abi is not None and torch.cxx11_abi is not None
+        return bool(known) and wheels[0].cxx11_abi != torch.cxx11_abi
+
+    def _labels(self) -> Iterator[Violation]:
+        torch = self._torch
+        for row in self._matrix.labels:
+            for one in self._held:
+                found = re.fullmatch(row.label.format(**LABEL_PARTS), one.version.partition("+")[2])
+                if one.name != row.project or found is None or torch is None:
+                    continue
+                said = found.groupdict()
+                version = next(h.version for h in self._held if _project(h) == "torch")
+                digits = said.get("pt") or "00"
+                wanted = said.get("torch") or f"{digits[0]}.{digits[1:]}"
+                cuda = said.get("cuda", "")
+                other = not _admits(f"=={wanted}.*", version)
+                other |= (torch.cuda is None) != (cuda == "cpu") if cuda else False
+                if cuda not in ("", "cpu") and torch.cuda:
+                    other |= major(cuda_of_label(cuda)) != major(torch.cuda)
+                if said.get("abi") and torch.cxx11_abi is not None:
+                    other |= (said["abi"] == "true") != torch.cxx11_abi
+                if other:
+                    yield Violation(row.id, f"{_title(one)} beside {build_title(torch)}")
+
+    # -- libraries
+
+    def _libraries(self) -> Iterator[Violation]:
+        for axis, wish in (("cudnn", self._asked.cudnn), ("nccl", self._asked.nccl)):
+            for one in self._held:
+                if wish and _is_library(one, axis) and not _admits(prefix_of(wish), one.version):
+                    yield Violation(f"option-{axis}", f"{axis} {wish} was asked for: {_title(one)}")
+        gpus = [gpu for target in self._targets for gpu in target.gpus]
+        for row in self._matrix.cudnns:
+            for one in self._held:
+                if row.capability_min and _is_library(one, "cudnn") and _admits(f"=={row.cudnn}", one.version):
+                    old = [gpu for gpu in gpus if key(gpu.capability) < key(row.capability_min)]
+                    if old:
+                        yield Violation(row.id, f"{_title(one)} has no kernels for {old[0].name}")
+
+
+def _project(one: Held) -> str:
+    """Return the PyPI project that a package is."""
+    return (pypi_names(one.name) or (one.name,))[0] if one.world == "conda" else one.name
+
+
+def _is_library(one: Held, axis: str) -> bool:
+    names = {axis, f"lib{axis}"} if one.world == "conda" else {f"nvidia-{axis}-cu{cuda}" for cuda in ("11", "12", "13")}
+    return one.name in names
+
+
+def _same_cuda(built: Sequence[str], match: str, cuda: str | None) -> bool:
+    if cuda is None:
+        return match == "minor"
+    return cuda in built if match == "minor" else any(major(other) == major(cuda) for other in built)
+
+
+def _world(row: Build) -> World:
+    return "conda" if row.channel.startswith(_CONDA) else "pypi"
+
+
+def _title(one: Held) -> str:
+    return f"{one.name} {one.version}{f' {one.build}' if one.build else ''}"
+
+
+def _matches(matcher: str, build: str) -> bool:
+    if matcher.startswith("^") and matcher.endswith("$"):
+        return re.fullmatch(matcher[1:-1], build) is not None
+    return re.fullmatch("".join(".*" if c == "*" else re.escape(c) for c in matcher), build) is not None
+
+
+def _admits(specifier: str, version: str) -> bool:
+    """Say whether a specifier set contains a version; one that is no PEP 440 version, the empty set alone does."""
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return not specifier or SpecifierSet(specifier).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False

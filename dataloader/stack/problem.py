@@ -1,0 +1,93 @@
+"""What the matrix, the machines and the stack options say to the package problem. Pure.
+
+Nothing is chosen here: every build that could do is a candidate, and depends on values of the axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from dataloader.compat.companions import companion_readings, family_rules
+from dataloader.compat.labels import LabelReading, places_of
+from dataloader.compat.matrix import Matrix
+from dataloader.compat.model import Bound, Reading, Rule, StackNeeds
+from dataloader.compat.parts import part_readings
+from dataloader.compat.rules import table_rules
+from dataloader.compat.versions import specifier_of
+from dataloader.machine.target import Target
+from dataloader.stack.axes import Axes, newest_of
+from dataloader.stack.builds import Builds
+from dataloader.stack.model import Stack, StackRequest
+from dataloader.stack.planner import PLATFORM
+
+
+def needs_of(
+    matrix: Matrix,
+    asked: StackRequest,
+    targets: Sequence[Target],
+    *,
+    insisted: Mapping[str, str] | None = None,
+    extra_indexes: frozenset[str] = frozenset(),
+    planned: Stack | None = None,
+    placed: frozenset[str] = frozenset(),
+) -> StackNeeds:
+    """Return everything that holds for the packages of a request.
+
+    Args:
+        matrix: The facts.
+        asked: The stack options, the frameworks that are asked for by name, and the places that may be used.
+        targets: The machines.
+        insisted: Framework to the world that must provide it, where the user insists.
+        extra_indexes: Indexes whose files are not PyPI's.
+        planned: What the planner expects, for reading ahead.
+        placed: Projects that must come from a place of the user's, and no further index has.
+    """
+    required = tuple(
+        Bound(package=name, specifier=specifier_of(wish), world=(insisted or {}).get(name, "any"))  # type: ignore[arg-type]
+        for name, wish in sorted(asked.frameworks.items())
+    )
+    if any(target.platform != PLATFORM for target in targets):
+        return StackNeeds(requirements=required, rules=tuple(table_rules(matrix)))
+    axes = Axes(matrix=matrix, asked=asked, targets=targets)
+    builds = Builds(matrix, asked, targets, axes.admitted)
+    return StackNeeds(
+        requirements=required,
+        rules=tuple(_rules(matrix, axes)),
+        axes=axes.values(),
+        variants=builds.variants(),
+        unknown=builds.unknown(),
+        parts=frozenset(part.package for part in matrix.parts),
+        announced=builds.announced(placed),
+        readings=tuple(_readings(matrix)),
+        stand_ins=builds.stand_ins(),
+        ladder=axes.ladder(),
+        extra_indexes=extra_indexes,
+        newest_cuda=newest_of(axes.admitted) if asked.frameworks or asked.cuda is not None else "",
+        hints=tuple(_hints(planned)) if planned else (),
+        places=_places(matrix, planned) if planned else {},
+    )
+
+
+def _rules(matrix: Matrix, axes: Axes) -> Iterator[Rule]:
+    yield from axes.rules()
+    yield from family_rules(matrix)
+    yield from table_rules(matrix)
+
+
+def _readings(matrix: Matrix) -> Iterator[Reading]:
+    yield from part_readings(matrix)
+    yield from companion_readings(matrix)
+    for row in matrix.labels:
+        yield LabelReading(row)
+
+
+def _hints(planned: Stack) -> Iterator[Bound]:
+    for build in planned.builds:
+        row = build.rows[0] if build.rows else None
+        yield Bound(package=row.package if row and row.channel == "pypi" else build.project, specifier=build.specifier)
+
+
+def _places(matrix: Matrix, planned: Stack) -> Mapping[str, str]:
+    """Return where the wheels of projects without any on PyPI are, for the torch that is expected."""
+    rows = [row for build in planned.builds if build.project == "torch" for row in build.rows]
+    return places_of(matrix, rows[0]) if rows else {}
