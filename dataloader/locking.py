@@ -299,6 +299,7 @@ class _Attempt:
             prerelease=request.prerelease,
             exclude_newer=cutoff,
             no_binary=request.no_binary,
+            only_binary=request.only_binary,
             frameworks=frozenset(self._matrix.frameworks),
             preferred={p.name: p.file_name for p in self._old.packages} if self._old else {},
         )

@@ -11,6 +11,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.base.errors import UsageError
+from dataloader.base.names import normalized
 from dataloader.compat.versions import specifier_of
 from dataloader.inputs.applies import applying
 from dataloader.inputs.joined import both, renewed, title, together, together_conda
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from dataloader.inputs.files import InputFile
     from dataloader.manifest import Environment, Manifest
 
+ALL_PROJECTS = ":all:"
 DEFAULT_CHANNELS = ("conda-forge",)
 CHANNEL_ALIAS = "https://conda.anaconda.org"
 ANACONDA = "https://repo.anaconda.com"
@@ -65,6 +68,8 @@ class Request:
     exclude_newer: str | None = None
     """As said: a day, a time, a duration, or ``framework`` (``dataloader.dates``)."""
     no_binary: tuple[str, ...] = ()
+    """Projects whose wheels are not used (normalised); ``:all:`` for every project but those of ``only_binary``."""
+    only_binary: tuple[str, ...] = ()
     require_hashes: bool = False
     """Whether every wheel has to be one whose hash was written down."""
     matrix: Path | None = None
@@ -96,6 +101,7 @@ class Request:
             "prerelease": self.prerelease,
             "exclude-newer": self.exclude_newer,
             "no-binary": ",".join(self.no_binary) or None,
+            "only-binary": ",".join(self.only_binary) or None if ALL_PROJECTS in self.no_binary else None,
             "platform": self.platform,
             "require-hashes": self.require_hashes or None,
         }
@@ -183,7 +189,7 @@ def make_request(
         read_settings=cache(lambda: _settings(options, _index_manifest(environment, files, manifest), environ)),
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None),
         exclude_newer=_exclude_newer(options, manifest),
-        no_binary=(*options.no_binary, *(n for f in files for n in f.no_binary)),
+        **_binaries(options, files, environment),
         require_hashes=any(f.require_hashes for f in files),
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
         notes=(*(manifest.notes if manifest else ()), *(n for f in files for n in f.notes)),
@@ -364,6 +370,33 @@ def _system(options: CommonOptions) -> System | None:
     if options.target is not None or machine is None or detect_glibc() is None:
         return None
     return System(machine, "glibc")
+
+
+def _binaries(
+    options: CommonOptions, files: list[InputFile], environment: Environment | None
+) -> dict[str, tuple[str, ...]]:
+    """Return whose wheels are not used, and whose are though no other's are; the most immediate source decides.
+
+    As pip reads them: names parted by commas, ``:all:``, and ``:none:`` for nobody.
+    """
+    none: list[str] = []
+    only: list[str] = []
+    for source in (*([environment.pypi] if environment else ()), *files, options):
+        not_these, these = _projects(source.no_binary), _projects(source.only_binary)
+        if clash := sorted({*not_these} & {*these}):
+            raise UsageError(
+                f"no wheels and only wheels are asked for of {', '.join(clash)}",
+                suggestions=("Leave --no-binary or --only-binary out for it.",),
+            )
+        none = [*(name for name in none if name not in these), *not_these]
+        only = [*(name for name in only if name not in not_these), *these]
+    return {"no_binary": tuple(dict.fromkeys(none)), "only_binary": tuple(dict.fromkeys(only))}
+
+
+def _projects(texts: Iterable[str]) -> list[str]:
+    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    names = names[names.index(":none:") + 1 :] if ":none:" in names else names
+    return [name if name == ALL_PROJECTS else normalized(name) for name in names]
 
 
 def _exclude_newer(options: CommonOptions, manifest: Manifest | None) -> str | None:

@@ -8,6 +8,7 @@ DataloaderError                 exit code
 ├── ResolutionFailure           1  no solution; the causes are data
 ├── LockOutdated                1  the lock no longer fits what it was made from
 ├── ChangesNeeded               1  ``--check`` found work
+├── Declined                    1  somebody was asked, and said no
 ├── WouldNotLoad                1  the packages contradict one another once their bytes are read
 ├── TryAgain                    3  the same command may succeed later
 │   ├── IndexUnavailable        3  an index, a channel or a mirror did not answer
@@ -106,6 +107,13 @@ class ChangesNeeded(DataloaderError):
 
     exit_code = ExitCode.NO
     default_code = "changes-needed"
+
+
+class Declined(DataloaderError):
+    """Somebody was asked whether to go on, and said no."""
+
+    exit_code = ExitCode.NO
+    default_code = "declined"
 
 
 class WouldNotLoad(DataloaderError):

@@ -24,9 +24,9 @@ def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
         _check_working_directory()
         made = load(arguments[0])
-        values = usual_values(made, arguments[1:], environ)
-        if values is not None:
-            return made.run(values)
+        usual = usual_values(made, arguments[1:], environ)
+        if usual is not None:
+            return made.run(*usual)
     from dataloader.cli.grammar import run
 
     return run(arguments)

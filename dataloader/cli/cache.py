@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from dataloader.cli.command import command
+from dataloader.cli.command import FETCH, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
 
-@command(example="dataloader cache info", takes=("Environment", "Sources", "dry_run", "Output", "Report"))
+@command(example="dataloader cache info", takes=(*FETCH, "dry_run"))
 def cache(
     options: CommonOptions,
     action: Annotated[

@@ -6,21 +6,36 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import Field, fields
+from dataclasses import Field
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.console import ErrorHandler, Style
-from dataloader.cli.options import NEWEST, CommonOptions, Flag, Operand, StackFlags
+from dataloader.cli.options import NEWEST, CommonOptions, Flag, Operand, StackFlags, declared
 
 Options = TypeVar("Options", CommonOptions, StackFlags)
 
-PREFIX: tuple[str, ...] = ("Environment", "Output")
-"""Option groups of a command that reads what is there."""
-SOLVE: tuple[str, ...] = ("Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Report")
-"""Option groups of a command that may solve and write."""
-VERIFY: tuple[str, ...] = ("Environment", "Solving", "Output")
-"""Option groups of a command that judges a prefix, for a target."""
+PREFIX: tuple[str, ...] = ("prefix", "manifest", "environment", "Output")
+"""Options of a command that uses an environment."""
+LOCK: tuple[str, ...] = ("manifest", "lockfile", "environment", "Output")
+"""Options of a command that reads a lock."""
+SOLVE: tuple[str, ...] = (*LOCK, "Inputs", "Sources", "Solving", "dry_run", "Report")
+"""Options of a command that solves; here and above, a capital letter begins the name of a group."""
+INSTALL: tuple[str, ...] = (*SOLVE, "prefix", "yes")
+"""Options of a command that may solve, and writes an environment."""
+FETCH: tuple[str, ...] = (
+    *LOCK,
+    *("channels", "index_url", "extra_index_url", "find_links", "offline", "mirror", "require_attestation"),
+    *("trusted_root", "limit_rate", "refresh", "Report"),
+)
+"""Options of a command that fetches what a lock names."""
+PLAN: tuple[str, ...] = (
+    *("manifest", "environment", "Inputs", "channels", "conda", "platform", "target", "matrix"),
+    "Output",
+)
+"""Options of a command that chooses a stack."""
+VERIFY: tuple[str, ...] = ("Environment", "platform", "target", "matrix", "Output")
+"""Options of a command that judges a prefix, for a target."""
 
 REQUIRED = inspect.Parameter.empty
 """Default of a parameter that has none."""
@@ -81,8 +96,9 @@ class Parameter(NamedTuple):
 class Command(NamedTuple):
     """A function, and everything that can be said to it."""
 
-    run: Callable[[Mapping[str, Any]], int]
-    """Takes a value for each parameter; says every failure itself and returns the exit code."""
+    run: Callable[[Mapping[str, Any], Collection[str]], int]
+    """Takes a value for each parameter, and the names of those that were typed; says every failure itself and returns
+    the exit code."""
     name: str
     about: str
     parameters: tuple[Parameter, ...]
@@ -116,8 +132,8 @@ def command(
         sets = {name: p.annotation for name, p in parameters.items() if p.annotation in (CommonOptions, StackFlags)}
         own = [_own(p) for p in parameters.values() if p.name not in sets]
 
-        def run(values: Mapping[str, Any]) -> int:
-            collected = {name: _collect(kind, values, takes) for name, kind in sets.items()}
+        def run(values: Mapping[str, Any], typed: Collection[str]) -> int:
+            collected = {name: _collect(kind, values, typed, takes) for name, kind in sets.items()}
             handler = ErrorHandler(Style.of(next(o for o in collected.values() if isinstance(o, CommonOptions))))
             with handler:
                 _check(collected.values())
@@ -143,7 +159,7 @@ def _own(parameter: inspect.Parameter) -> Parameter:
 
 
 def _shared(options: type[CommonOptions | StackFlags], takes: Collection[str]) -> Iterator[Parameter]:
-    for spec in fields(options):
+    for spec in declared(options):
         if _is_taken(spec, takes):
             kind, many = _kind(spec.type)
             yield Parameter(spec.name, spec.metadata["flag"], kind, many, None if many else spec.default)
@@ -161,7 +177,7 @@ def _is_taken(spec: Field[Any], takes: Collection[str]) -> bool:
     return spec.name in takes or spec.metadata["flag"].group in {*takes, "Stack"}
 
 
-STACK_NAMES = frozenset(name for f in fields(StackFlags) for name in f.metadata["flag"].names)
+STACK_NAMES = frozenset(name for f in declared(StackFlags) for name in f.metadata["flag"].names)
 
 
 def expand_bare_flags(arguments: list[str], names: Collection[str] = STACK_NAMES) -> list[str]:
@@ -192,15 +208,15 @@ def _axis_mistake(axis: str, value: str) -> str | None:
     return axis_mistake(axis, value)
 
 
-def _collect(kind: type[Options], values: Mapping[str, Any], takes: Collection[str]) -> Options:
+def _collect(kind: type[Options], values: Mapping[str, Any], typed: Collection[str], takes: Collection[str]) -> Options:
     """The dataclass again, from the values of its parameters."""
-    given = {f.name: values[f.name] for f in fields(kind) if _is_taken(f, takes)}
-    for spec in fields(kind):
+    given = {f.name: values[f.name] for f in declared(kind) if _is_taken(f, takes)}
+    for spec in declared(kind):
         if isinstance(spec.default, tuple) and spec.name in given:
             given[spec.name] = tuple(given[spec.name] or ())
     if kind is StackFlags:
-        given = {axis: NEWEST if value == "*" else value for axis, value in given.items()}
-    return kind(**given)
+        return kind(**{axis: NEWEST if value == "*" else value for axis, value in given.items()})
+    return kind(**{**given, "typed": frozenset(typed)})
 
 
 def _check(options: Iterable[CommonOptions | StackFlags]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from dataloader.cli.command import SOLVE, command
+from dataloader.cli.command import LOCK, command
 from dataloader.cli.options import CommonOptions, Operand
 
 
-@command(example="dataloader explain numpy", takes=SOLVE)
+@command(example="dataloader explain numpy", takes=(*LOCK, "matrix"))
 def explain(
     options: CommonOptions,
     name: Annotated[str, Operand("NAME", "A package of the lock.")],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataloader.base.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
+from dataloader.cli.ask import confirmation
 from dataloader.cli.documents import count_text, lock_document, lock_text, sync_document, sync_text
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
@@ -124,9 +125,26 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
     """Make the prefix match the lock."""
     with session(options, "sync", place.name) as one:
         request = make_request(options, (), None, environ=one.environ, here=one.here)
+        if frozen or request.manifest is None:
+            _check_nothing_to_solve(options, "with --frozen" if frozen else "without a manifest")
         if place.root is not None and place.name is not None:
             request = replace(request, prefix=place.root / place.name)
         return _run(_sync_command(one, request, place, frozen=frozen, locked=locked, check=check))
+
+
+_OF_SOLVING = (
+    *("requirements", "files", "channels", "conda"),
+    *("prerelease", "only_binary", "no_binary", "exclude_newer", "fix"),
+)
+"""Options that have a say in what a lock holds, and in nothing else."""
+
+
+def _check_nothing_to_solve(options: CommonOptions, when: str) -> None:
+    if said := options.spelled(_OF_SOLVING):
+        raise UsageError(
+            f"a sync {when} takes the lock as it is: {', '.join(said)} can have no effect",
+            suggestions=("Leave it out.", "`dataloader lock` takes it, and writes the lock anew."),
+        )
 
 
 async def _sync_command(
@@ -314,6 +332,7 @@ def sync_options(
         interpreter=python,
         lock_digest=lock_digest(data) if data is not None else None,
         offline=one.options.offline,
+        confirm=confirmation(one),
         check=check,
         dry_run=one.options.dry_run,
         target_prefix=place.target_prefix,

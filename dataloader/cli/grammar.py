@@ -24,6 +24,10 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 _PARSING_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 
+_TYPED = "COMMANDLINE"
+"""The name of click's source of a value that stands on the command line."""
+
+
 class LazyGroup(TyperGroup):
     """The commands of COMMANDS, each imported when it is asked for."""
 
@@ -85,11 +89,14 @@ def alone(name: str, made: Command) -> typer.Typer:
 def as_function(made: Command) -> Any:
     """A function with the signature that typer reads a command from."""
 
-    def run(**values: Any) -> int:
-        return made.run(values)
+    def run(context: typer.Context, **values: Any) -> int:
+        sources = {name: context.get_parameter_source(name) for name in values}
+        return made.run(values, frozenset(name for name, source in sources.items() if source and source.name == _TYPED))
 
+    kinds = inspect.Parameter
+    first = kinds("context", kinds.KEYWORD_ONLY, annotation=typer.Context)
     run.__name__, run.__doc__, run.__annotations__ = made.name, made.about, {}
-    run.__signature__ = inspect.Signature([_typed(p) for p in made.parameters])  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([first, *(_typed(p) for p in made.parameters)])  # type: ignore[attr-defined]
     return run
 
 

@@ -16,7 +16,7 @@ from dataloader.machine.interpreters import Interpreter
 from dataloader.machine.target import Target
 
 
-@command(example="dataloader info --json", takes=("Environment", "platform", "target", "Output"))
+@command(example="dataloader info --json", takes=("manifest", "platform", "target", "matrix", "Output"))
 def info(options: CommonOptions) -> int:
     """Show this machine: platform, driver, GPUs, compilers, virtual packages, Pythons, caches."""
     from dataloader.base.cache import cache_root

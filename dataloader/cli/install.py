@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from dataloader.cli.command import SOLVE, command
+from dataloader.cli.command import INSTALL, command
 from dataloader.cli.options import CommonOptions, Specs, StackFlags, own_option
 
 Adopt = Annotated[bool, own_option("--adopt", about="Take over a conda or virtual environment that another tool made.")]
@@ -13,7 +13,7 @@ Reinstall = Annotated[
 ]
 
 
-@command(example="dataloader install --cuda=11.8 --torch=2.1.0", takes=SOLVE)
+@command(example="dataloader install --cuda=11.8 --torch=2.1.0", takes=INSTALL)
 def install(
     stack: StackFlags,
     options: CommonOptions,

@@ -7,8 +7,8 @@ parameters. Every flag has an environment variable: ``--index-url`` is ``DATALOA
 Annotations are values here (no ``from __future__ import annotations``): they say what a flag takes.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
@@ -80,6 +80,10 @@ def option(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonOptions:
     """What flags and ``DATALOADER_*`` variables say; ``None`` and ``()`` mean not said."""
+
+    typed: frozenset[str] = frozenset()
+    """Options and operands that stand on the command line: one that can have no effect is a mistake there, while a
+    variable is meant for the commands that heed it."""
 
     prefix: Path | None = option(
         None, "--prefix", "-p", group="Environment", metavar="DIR", about="Directory of the environment."
@@ -190,14 +194,18 @@ class CommonOptions:
         None, "--prerelease", group="Solving", about="Take pre-releases always, or only when nothing else fits."
     )
     only_binary: tuple[str, ...] = option(
-        (), "--only-binary", group="Solving", metavar="NAME", about="Never build this project; :all: for every project."
+        (),
+        "--only-binary",
+        group="Solving",
+        metavar="NAME",
+        about="Use wheels of this project though --no-binary=:all: is said; nothing is ever built. May be repeated.",
     )
     no_binary: tuple[str, ...] = option(
         (),
         "--no-binary",
         group="Solving",
         metavar="NAME",
-        about="Never use wheels of this project; :all: for every project.",
+        about="Never use wheels of this project, but conda's packages; :all: for every project. May be repeated.",
     )
     exclude_newer: str | None = option(
         None,
@@ -230,7 +238,13 @@ class CommonOptions:
     )
 
     dry_run: bool = option(False, "--dry-run", group="Changes", about="Say what would be done, and change nothing.")
-    yes: bool = option(False, "--yes", "-y", group="Changes", about="Do not ask.")
+    yes: bool = option(
+        False,
+        "--yes",
+        "-y",
+        group="Changes",
+        about="Do not ask whether packages may be replaced or removed; only at a terminal is that asked.",
+    )
 
     json: bool = option(False, "--json", group="Output", about="Write one JSON document to standard output.")
     events: str | None = option(
@@ -260,6 +274,11 @@ class CommonOptions:
         group="Output",
         about="Colour, or not; else NO_COLOR, FORCE_COLOR, and the terminal decide.",
     )
+
+    def spelled(self, names: Iterable[str]) -> list[str]:
+        """What of ``names`` was typed, as it is spelled in the help."""
+        found = {f.name: f.metadata["flag"].names[0].partition("/")[0] for f in declared(CommonOptions)}
+        return [found[name] for name in names if name in self.typed]
 
     @property
     def verbosity(self) -> int:
@@ -310,6 +329,11 @@ class StackFlags:
     def frameworks(self) -> Mapping[str, str]:
         """The frameworks asked for, by PyPI name."""
         return {name: value for name, value in self.asked().items() if name in FRAMEWORKS}
+
+
+def declared(options: type[CommonOptions | StackFlags]) -> tuple[Field[Any], ...]:
+    """The fields that are options."""
+    return tuple(each for each in fields(options) if "flag" in each.metadata)
 
 
 FRAMEWORKS = ("torch", "tensorflow", "jax")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataloader.cli.command import SOLVE, command
+from dataloader.cli.command import PLAN, command
 from dataloader.cli.options import CommonOptions, StackFlags
 
 
-@command(example="dataloader plan --cuda --torch=2.1", takes=SOLVE)
+@command(example="dataloader plan --cuda --torch=2.1", takes=PLAN)
 def plan(stack: StackFlags, options: CommonOptions) -> int:
     """Choose the stack (CUDA, cuDNN, NCCL, GCC, Python, frameworks), offline, and say why."""
     from dataloader.cli import show

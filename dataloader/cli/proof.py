@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dataloader.base.errors import ResolutionFailure
+from dataloader.base.errors import Declined, ResolutionFailure
 from dataloader.base.files import replace_file
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Proof:
             again: Whether other packages may be chosen; else what is found is only learnt.
 
         Raises:
+            Declined: somebody was asked, and said no; what was written is put back too.
             Contradicted: no other choice of packages is left, or too many were tried.
         """
         from dataloader.trial.judge import Contradicted
@@ -111,7 +112,7 @@ class Proof:
             assert last is not None
             last.suggestions = ("run the command again to go on looking", *last.suggestions)
             raise last
-        except Contradicted:
+        except (Contradicted, Declined):
             _restore(before)
             raise
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.command import SOLVE, command
+from dataloader.cli.command import INSTALL, command
 from dataloader.cli.install import Adopt, Reinstall
 from dataloader.cli.options import CommonOptions, own_option
 
 
-@command(example="dataloader sync --locked -p /opt/env", takes=SOLVE)
+@command(example="dataloader sync --locked -p /opt/env", takes=INSTALL)
 def sync(
     options: CommonOptions,
     frozen: Annotated[

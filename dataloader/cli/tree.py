@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from dataloader.cli.command import PREFIX, command
+from dataloader.cli.command import LOCK, command
 from dataloader.cli.options import CommonOptions, Operand
 
 
-@command(example="dataloader tree torch", takes=PREFIX)
+@command(example="dataloader tree torch", takes=LOCK)
 def tree(
     options: CommonOptions,
     names: Annotated[list[str] | None, Operand("NAME", "Begin at these packages.")] = None,

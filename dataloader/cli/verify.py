@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -33,9 +35,9 @@ def verify(
         own_option("--format", metavar="FORMAT", about="text, json, sarif, junit, github or markdown; else text."),
     ] = None,
     fail_on: Annotated[
-        Literal["error", "warning", "note"],
-        own_option("--fail-on", metavar="SEVERITY", about="Exit with 1 on findings at least this bad."),
-    ] = "error",
+        Literal["error", "warning", "note"] | None,
+        own_option("--fail-on", metavar="SEVERITY", about="Exit with 1 on findings at least this bad; else error."),
+    ] = None,
     rehash: Annotated[
         bool, own_option("--rehash", about="Read every file again, also those whose size and times are as they were.")
     ] = False,
@@ -51,12 +53,18 @@ def verify(
     from dataloader.verify.options import VerifyOptions
 
     if options.json and form not in (None, "json"):
-        raise UsageError(f"--json and --format={form} exclude each other", suggestions=("Leave one of them out.",))
+        raise _pair("--json", f"--format={form}")
+    if path is not None and "prefix" in options.typed:
+        raise _pair("PREFIX", "--prefix")
+    if form == "json":
+        options = replace(options, json=True)
     with session(options) as one:
         form = form or ("json" if options.json else "text")
         targets = named_targets(one.options, one.environ, FOR_VERDICTS)
-        if path is not None and path.name.endswith(ARCHIVES):
-            return _report(_of_archive(one, path, targets[0]), form, fail_on)
+        if path is not None and path.name.endswith(ARCHIVES) and not path.is_dir():
+            _check_unsaid({"--tree": tree, **dict.fromkeys(options.spelled(["lockfile"]), path)}, "a package file")
+            _check_one(targets, "a package file")
+            return _report(_of_archive(one, path, targets[0]), form, fail_on or "error")
         prefix = path or prefix_of(one)
         if not prefix.is_dir():
             raise PrefixError(
@@ -72,11 +80,33 @@ def verify(
             asked=_digest_of(lock),
             rehash=rehash,
         )
+        if tree is not None or len(targets) > 1:
+            what = "--tree" if tree is not None else "a file of several targets"
+            _check_unsaid({"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on}, what)
         if tree is not None:
+            _check_one(targets, "--tree")
             return _tree(one, prefix, tree, targets[0], how)
         if len(targets) > 1:
             return _fleet(one, prefix, targets, _read_held(lock), how)
-        return _report(_of_prefix(one, prefix, targets[0], lock, how), form, fail_on)
+        return _report(_of_prefix(one, prefix, targets[0], lock, how), form, fail_on or "error")
+
+
+def _pair(first: str, second: str) -> UsageError:
+    return UsageError(f"{first} and {second} exclude each other", suggestions=("Leave one of them out.",))
+
+
+def _check_unsaid(values: Mapping[str, object], what: str) -> None:
+    for name, value in values.items():
+        if value is not None:
+            raise UsageError(f"{name} can have no effect with {what}", suggestions=("Leave it out.",))
+
+
+def _check_one(targets: Sequence[Target], what: str) -> None:
+    if len(targets) > 1:
+        raise UsageError(
+            f"{what} is looked at for one machine, and --target names {len(targets)}",
+            suggestions=("Name a file with one of them.",),
+        )
 
 
 def _of_prefix(one: Session, prefix: Path, target: Target, lock: str, how: VerifyOptions) -> VerifyReport:

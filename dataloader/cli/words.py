@@ -57,8 +57,13 @@ def part(
     return given, free
 
 
-def usual_values(made: Command, words: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any] | None:
-    """A value for each parameter of a command, from the words behind its name; None for what takes more reading."""
+def usual_values(
+    made: Command, words: Sequence[str], environ: Mapping[str, str]
+) -> tuple[dict[str, Any], frozenset[str]] | None:
+    """A value for each parameter of a command, from the words behind its name, and the names of those that were typed.
+
+    None for what takes more reading.
+    """
     if any(variable in environ for p in made.parameters for variable in p.variables):
         return None
     try:
@@ -68,7 +73,8 @@ def usual_values(made: Command, words: Sequence[str], environ: Mapping[str, str]
                 given[parameter.name], free = free, []
         if free:
             return None
-        return {p.name: _value(p, given[p.name]) if p.name in given else _default(p) for p in made.parameters}
+        values = {p.name: _value(p, given[p.name]) if p.name in given else _default(p) for p in made.parameters}
+        return values, frozenset(given)
     except (Unusual, ValueError):
         return None
 

@@ -63,6 +63,8 @@ class SyncOptions:
     """The path written into files where the environment will be mounted elsewhere; ``None``: the prefix itself."""
     prover: Callable[[], AbstractContextManager[Prover]] | None = None
     """Entered when a tree is begun."""
+    confirm: Callable[[InstallPlan], None] | None = None
+    """Told what is to be done before anything is; raises where it may not be."""
     lock_digest: str | None = None
     """sha256 of the lock file's bytes (``status.lock_digest``), to see at once next time that nothing changed."""
     conda_client: Client | None = None

@@ -74,6 +74,7 @@ async def sync_prefix(
 
     Raises:
         ChangesNeeded: ``options.check``, and there is something to do.
+        Declined: of ``options.confirm``.
         PrefixBusy: another process kept the prefix for longer than ``options.wait_seconds``.
         PrefixError, DiskFull, IndexUnavailable, IntegrityError: as their names say; the old environment is untouched.
     """
@@ -102,6 +103,8 @@ async def _sync(
     if plan.is_empty:
         refresh_state(prefix, options)
         return SyncResult(plan=plan, changed=False)
+    if options.confirm is not None:
+        options.confirm(plan)
     place = place_of(prefix)
     async with Lease(place.helper("lease"), os.fspath(prefix), reporter, options.wait_seconds):
         recover(place)

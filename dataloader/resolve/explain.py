@@ -111,6 +111,13 @@ def _too_late(requirement: Requirement, late: Mapping[str, str], problem: Proble
 def _no_wheel(
     requirement: Requirement, project: Project, versions: list[str], problem: Problem, catalogue: Catalogue
 ) -> ResolutionFailure:
+    if problem.without_wheels(project.name):
+        return ResolutionFailure(
+            f"{requirement.name} is wanted without its wheels (--no-binary), and no channel has it "
+            f"(asked for by {requirement.origin})",
+            code="no-wheel",
+            suggestions=("building from source is not done yet: take its wheels, or a conda channel that has it",),
+        )
     newest = versions[0]
     files = project.filenames[newest]
     target, pythons = problem.target, catalogue.pythons.space.versions

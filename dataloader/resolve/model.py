@@ -55,10 +55,16 @@ class Problem:
     exclude_newer: str | None = None
     """First instant, as 2024-02-01T00:00:00Z, that does not count: what was published then or later does not exist."""
     no_binary: tuple[str, ...] = ()
+    """Projects whose wheels are not used; ``:all:`` for every project but those of ``only_binary``."""
+    only_binary: tuple[str, ...] = ()
     frameworks: frozenset[str] = frozenset()
     """Projects on which a library's own extras bind (``records.companion_bounds``)."""
     preferred: Mapping[str, str] = field(default_factory=dict)
     """Name -> file name that an older lock holds: kept where possible."""
+
+    def without_wheels(self, name: str) -> bool:
+        """Whether no wheel of a project is used."""
+        return name in self.no_binary or (":all:" in self.no_binary and name not in self.only_binary)
 
     @property
     def rules(self) -> tuple[Rule, ...]:

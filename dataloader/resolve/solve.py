@@ -274,7 +274,7 @@ class _Solver:
             self._problem.target,
             self._catalogue.pythons,
             exclude_newer=self._problem.exclude_newer,
-            no_wheels=name in self._problem.no_binary or ":all:" in self._problem.no_binary,
+            no_wheels=self._problem.without_wheels(name),
         )
 
     # -- the rounds

@@ -72,6 +72,13 @@ def test_no_command_shows_the_help_and_is_a_usage_error() -> None:
         (("install", "--conda=maybe"), "'never'"),
         (("sync", "--frozen", "--locked"), "exclude each other"),
         (("install", "--conda=never", "-c", "x", "numpy"), "--conda=never"),
+        (("sync", "--frozen", "--exclude-newer=2024-01-01"), "--exclude-newer can have no effect"),
+        (("sync", "-r", "/dev/null", "--fix=1"), "--requirement, --fix can have no effect"),
+        (("verify", "--fix=3"), "No such option: --fix"),
+        (("verify", "a", "-p", "b"), "PREFIX and --prefix exclude each other"),
+        (("verify", ".", "--tree=x", "--fail-on=note"), "--fail-on can have no effect"),
+        (("lock", "a", "--no-binary=A.B", "--only-binary=a_b"), "a-b"),
+        (("list", "-p", ""), "an empty text is no path"),
     ],
 )
 def test_a_slip_is_a_usage_error_with_a_hint(arguments: tuple[str, ...], hint: str, tmp_path: Path) -> None:
@@ -82,7 +89,15 @@ def test_a_slip_is_a_usage_error_with_a_hint(arguments: tuple[str, ...], hint: s
     assert hint in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("install", "--no-such", "--json"), ("nope", "--json"), ("init", ".", "--json")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("install", "--no-such", "--json"),
+        ("nope", "--json"),
+        ("init", ".", "--json"),
+        ("verify", "--json", "--format=junit"),
+    ],
+)
 def test_every_failure_under_json_is_one_document(arguments: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "dataloader.toml").touch()
 

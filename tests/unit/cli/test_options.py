@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from dataloader.cli.command import SOLVE, command, expand_bare_flags
+from dataloader.cli.command import INSTALL, command, expand_bare_flags
 from dataloader.cli.grammar import alone, build
-from dataloader.cli.options import CommonOptions, Flag, StackFlags
+from dataloader.cli.options import CommonOptions, Flag, StackFlags, declared
 
 seen: list[tuple[CommonOptions, StackFlags]] = []
 
 
-@command(example="dataloader probe", takes=SOLVE)
+@command(example="dataloader probe", takes=INSTALL)
 def probe(stack: StackFlags, options: CommonOptions) -> int:
     """Keep what was given."""
     seen.append((options, stack))
@@ -64,7 +64,7 @@ def test_every_field_can_be_given() -> None:
 
 @pytest.mark.parametrize("kind", [CommonOptions, StackFlags])
 def test_every_option_has_its_own_environment_variable(kind: type[CommonOptions]) -> None:
-    flags: list[Flag] = [f.metadata["flag"] for f in fields(kind)]
+    flags: list[Flag] = [f.metadata["flag"] for f in declared(kind)]
 
     variables = [flag.envvar for flag in flags]
 

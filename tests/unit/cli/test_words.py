@@ -20,12 +20,12 @@ from dataloader.cli.words import usual_values
 _MISTAKE: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 
-def by_typer(name: str, words: list[str]) -> dict[str, Any] | None:
+def by_typer(name: str, words: list[str]) -> tuple[dict[str, Any], frozenset[str]] | None:
     """What typer makes of the words behind a command; None for what it refuses."""
-    seen: list[dict[str, Any]] = []
+    seen: list[tuple[dict[str, Any], frozenset[str]]] = []
 
-    def keep(values: Any) -> int:
-        seen.append(dict(values))
+    def keep(values: Any, typed: Any) -> int:
+        seen.append((dict(values), typed))
         return 0
 
     try:
@@ -91,9 +91,11 @@ def test_what_is_read_without_typer_is_read_as_typer_reads_it(name: str) -> None
 
 
 def test_values_have_the_types_that_the_command_declares() -> None:
-    values = usual_values(load("plan"), ["-p", "env", "--fix=2", "-r", "a.txt", "--no-color", "-v"], {})
+    usual = usual_values(load("install"), ["-p", "env", "--fix=2", "-r", "a.txt", "--no-color", "-v"], {})
 
-    assert values is not None
+    assert usual is not None
+    values, typed = usual
+    assert typed == {"prefix", "fix", "requirements", "color", "verbose"}
     assert (values["prefix"], values["fix"], values["requirements"]) == (Path("env"), 2, [Path("a.txt")])
     assert (values["color"], values["verbose"], values["cuda"]) == (False, 1, None)
 
@@ -103,6 +105,7 @@ def test_values_have_the_types_that_the_command_declares() -> None:
 )
 def test_anything_else_is_left_to_typer(words: list[str]) -> None:
     assert usual_values(load("plan"), words, {}) is None
+    assert usual_values(load("plan"), [], {}) is not None
 
 
 def test_a_variable_that_stands_for_an_option_is_left_to_typer() -> None:

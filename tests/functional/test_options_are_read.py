@@ -1,0 +1,148 @@
+"""Each option that a command shows is read by it: recorded while the commands run."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import dataloader.cli.command
+import dataloader.request
+from dataloader.cli.app import main
+from dataloader.cli.commands import COMMANDS, load
+from dataloader.cli.options import CommonOptions, declared
+from dataloader.request import Request, make_request
+from tests.helpers.server import IndexServer
+from tests.helpers.wheels import make_wheel
+
+BECOMES = {
+    "requirements": {"pypi"},
+    "files": {"pypi"},
+    "conda": {"conda_mode"},
+    "target": {"target_file"},
+    "environment": {"prefix", "lockfile", "pypi", "stack"},
+    "manifest": {"prefix", "lockfile", "manifest", "stack"},
+}
+"""Option -> what make_request makes of it, where that has another name."""
+
+LINES: dict[str, list[str]] = {
+    "init": ["{here}"],
+    "lock": ["lib", "lib>=9"],
+    "install": ["lib -p env", "lib -p env", "lib>=9 -p env", "more -p env --dry-run"],
+    "sync": [
+        "-p env",
+        "-p env --prerelease=allow",
+        "-p env -r bad.txt",
+        "--root r --name n",
+        "--root r --name n --reinstall",
+        "-p env --require-attestation=no=any",
+    ],
+    "verify": ["env", "-p env", "env --target t.toml"],
+    "run": ["-p env -- true", "-- true"],
+    "shell-hook": ["-p env", ""],
+    "list": ["-p env", ""],
+    "tree": [""],
+    "explain": ["lib"],
+    "plan": ["--cuda", "--cuda --target t.toml --conda=auto -c conda-forge"],
+    "generations": ["--root r --name n"],
+    "rollback": ["--root r --name n"],
+    "prune": ["--root r --name n"],
+    "cache": ["info", "verify", "prune", "warm"],
+    "info": ["", "--target t.toml"],
+}
+"""What is run of each command, in this order; some of it fails, as it should."""
+
+TARGET = """
+platform = "linux-64"
+glibc = "2.36"
+"""
+
+
+class Record:
+    """What was read of options, and of requests that were made from them."""
+
+    def __init__(self) -> None:
+        self.command = ""
+        self.options: defaultdict[str, set[str]] = defaultdict(set)
+        self.requests: defaultdict[str, set[str]] = defaultdict(set)
+
+    def note(self, reads: defaultdict[str, set[str]], name: str) -> None:
+        caller: FrameType | None = sys._getframe(2)
+        if caller is None or caller.f_globals["__name__"] in {"dataclasses", "dataloader.cli.command"}:
+            return  # all of them are copied
+        while caller is not None:
+            if caller.f_code is make_request.__code__:
+                return  # what becomes of the request counts
+            caller = caller.f_back
+        reads[self.command].add(name)
+
+    def is_read(self, command: str, option: str) -> bool:
+        return option in self.options[command] or bool(BECOMES.get(option, {option}) & self.requests[command])
+
+
+@pytest.fixture
+def record(monkeypatch: pytest.MonkeyPatch) -> Record:
+    kept = Record()
+
+    class ReadOptions(CommonOptions):
+        def __getattribute__(self, name: str) -> Any:
+            kept.note(kept.options, name)
+            return CommonOptions.__getattribute__(self, name)
+
+    class ReadRequest(Request):
+        def __getattribute__(self, name: str) -> Any:
+            kept.note(kept.requests, name)
+            return Request.__getattribute__(self, name)
+
+    collect = dataloader.cli.command._collect
+
+    def recorded(kind: Any, *arguments: Any) -> Any:
+        return collect(ReadOptions if kind is CommonOptions else kind, *arguments)
+
+    monkeypatch.setattr(dataloader.cli.command, "_collect", recorded)
+    monkeypatch.setattr(dataloader.request, "Request", ReadRequest)
+    return kept
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for name in ("lib", "more"):
+        make_wheel(tmp_path / "shelf", name, "1.0", files={f"{name}.py": "V = 1\n"})
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "t.toml").write_text(TARGET)
+    (here / "bad.txt").write_text("lib>=9\n")
+    with IndexServer(tmp_path / "shelf") as index:
+        monkeypatch.setenv("DATALOADER_INDEX_URL", index.index_url)
+        monkeypatch.setenv("DATALOADER_CONDA", "never")
+        yield here
+
+
+def test_every_option_that_a_command_shows_is_read_by_it(
+    record: Record, here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def no_program(*_: object) -> None:
+        raise SystemExit(0)
+
+    monkeypatch.setattr("os.execve", no_program)  # it would end this process
+    for name, lines in LINES.items():
+        record.command = name
+        for line in lines:
+            try:
+                code = main([name, *line.format(here=here).split()])
+            except SystemExit:
+                code = 0
+            assert code in (0, 1, 2), capfd.readouterr()
+    shared = {spec.name for spec in declared(CommonOptions)}
+
+    unread = {
+        name: [p.name for p in load(name).parameters if p.name in shared and not record.is_read(name, p.name)]
+        for name in COMMANDS
+    }
+    assert {name: names for name, names in unread.items() if names} == {}
