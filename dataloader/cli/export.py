@@ -7,11 +7,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
-from dataloader.cli.command import PREFIX, command
+from dataloader.cli.command import LOCK, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
 
-@command(example="dataloader export pylock.toml -o pylock.toml", takes=("manifest", "lockfile", *PREFIX[1:]))
+@command(example="dataloader export pylock.toml -o pylock.toml", takes=LOCK)
 def export(
     options: CommonOptions,
     form: Annotated[

@@ -48,6 +48,7 @@ LINES: dict[str, list[str]] = {
     "list": ["-p env", ""],
     "tree": [""],
     "explain": ["lib"],
+    "export": ["requirements.txt"],
     "plan": ["--cuda", "--cuda --target t.toml --conda=auto -c conda-forge"],
     "generations": ["--root r --name n"],
     "rollback": ["--root r --name n"],
