@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 FACTS = "facts"
 """The folder of what ``verify`` remembers; the next two are in it."""
-LIBRARIES = "elf-6"
+LIBRARIES = "elf-7"
 """Facts of libraries. The number is of the format: another one is not read."""
-PREFIXES = "prefix-6"
+PREFIXES = "prefix-7"
 """What was said of prefixes."""
-LEARNED = "learned-1"
+LEARNED = "learned-2"
 """What package files turned out to contradict, and which sets of packages load."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dataloader.base.sealed import seal, unseal
+
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write ``data`` under another name and rename it into place; a failure leaves what was there."""
@@ -18,11 +20,24 @@ def replace_file(path: Path, data: bytes) -> None:
         raise
 
 
-def keep_file(path: Path, data: bytes) -> OSError | None:
-    """Write a file of a cache as :func:`replace_file` does, and its folder where there is none.
+def read_kept(path: Path) -> bytes | None:
+    """What :func:`keep_file` wrote; ``None`` where there is nothing, or it was damaged."""
+    try:
+        return unseal(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def keep_file(path: Path, content: bytes) -> OSError | None:
+    """Write a file of a cache with its checksum, and its folder where there is none. It is whole at every moment.
 
     A full or read-only cache only costs time, so the error is returned, to be told or not.
     """
+    return keep_sealed(path, seal(content))
+
+
+def keep_sealed(path: Path, data: bytes) -> OSError | None:
+    """The same for what has its checksums already, one for each part."""
     try:
         try:
             replace_file(path, data)

@@ -2,10 +2,10 @@
 
 Layout below the cache directory::
 
-    elf-6/abcd....elf         facts of the file with that SHA-256 (or of that inode, where its hash is not known): one
-                              line of JSON, then the names of its undefined symbols, separated by NUL
-    prefix-6/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
-    prefix-6/....hashes, ....inodes  see :mod:`dataloader.verify.memory.hashes`
+    elf-7/abcd....elf         facts of the file with that SHA-256 (or of that inode, where its hash is not known): JSON,
+                              then the names of its undefined symbols, separated by NUL; both sealed
+    prefix-7/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
+    prefix-7/....hashes, ....inodes  see :mod:`dataloader.verify.memory.hashes`
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
 renamed.
@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from dataloader.base.cache import LIBRARIES, PREFIXES
-from dataloader.base.files import keep_file
+from dataloader.base.files import keep_file, keep_sealed, read_kept
+from dataloader.base.sealed import read_part, seal, skip_part
 from dataloader.elf.dynamic import VersionNeed
 from dataloader.elf.facts import ElfFacts
 from dataloader.elf.gpucode import GpuCode
-
-_MAX_LINE = 64 << 20
 
 
 def facts_to_dict(facts: ElfFacts) -> dict[str, Any]:
@@ -103,7 +102,7 @@ class FactsCache:
             return None
         try:
             with path.open("rb") as file:
-                return facts_from_dict(json.loads(file.readline(_MAX_LINE)))
+                return facts_from_dict(json.loads(read_part(file)))
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
 
@@ -113,10 +112,10 @@ class FactsCache:
         if path is None:
             return None
         try:
-            _, newline, names = path.read_bytes().partition(b"\n")
-        except OSError:
-            return None
-        if not newline:
+            with path.open("rb") as file:
+                skip_part(file)
+                names = read_part(file)
+        except (OSError, ValueError):
             return None
         return frozenset(names.split(b"\0")) if names else frozenset()
 
@@ -124,8 +123,8 @@ class FactsCache:
         """Keep both; a full or read-only cache is no reason to fail."""
         path = self._entry(key)
         if path is not None:
-            line = json.dumps(facts_to_dict(facts), sort_keys=True).encode()
-            keep_file(path, line + b"\n" + b"\0".join(undefined))
+            values = json.dumps(facts_to_dict(facts), sort_keys=True).encode()
+            keep_sealed(path, seal(values) + seal(b"\0".join(undefined)))
 
     def path_of(self, prefix: Path, suffix: str) -> Path | None:
         """Where something is kept of one prefix."""
@@ -139,7 +138,7 @@ class FactsCache:
         if path is None:
             return Learnt()
         try:
-            data = json.loads(path.read_bytes())
+            data = json.loads(read_kept(path) or b"{}")
             return Learnt(
                 libraries={str(path): [str(state), str(key)] for path, (state, key) in data["libraries"].items()},
                 sufficed={str(key): [tuple(map(str, one)) for one in value] for key, value in data["sufficed"].items()},
@@ -149,7 +148,7 @@ class FactsCache:
                 },
                 opened={str(key): [str(name) for name in value] for key, value in data["opened"].items()},
             )
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return Learnt()
 
     def store_learnt(self, prefix: Path, learnt: Learnt) -> None:

@@ -1,7 +1,7 @@
 """What the network edge remembers on disk: parsed pages (revalidated) and METADATA (for ever, by the wheel's hash).
 
-An entry is one file: a JSON line, which holds the checksum of the rest, then the rest. A damaged entry is no entry; a
-cache that cannot be written is no error.
+An entry is one file: a JSON line, then the rest. A damaged entry is no entry; a cache that cannot be written is no
+error.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import time
-import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from dataloader.base.files import keep_file
 from dataloader.base.reporter import Reporter
+from dataloader.base.sealed import unseal
 from dataloader.index.model import IndexFile, WheelMetadata
 
 _VERSION = 1
@@ -134,7 +134,7 @@ class IndexStore:
     def _write(self, path: Path, head: Mapping[str, object], body: bytes) -> None:
         if not self._writable:
             return
-        line = json.dumps({**head, "version": _VERSION, "crc": zlib.crc32(body)})
+        line = json.dumps({**head, "version": _VERSION})
         error = keep_file(path, line.encode() + b"\n" + body)
         if error is not None:
             self._writable = False
@@ -147,13 +147,12 @@ def _read(path: Path) -> tuple[dict[str, object], bytes, float] | None:
     """Head, body and time of the last confirmation of an entry that is whole; None otherwise."""
     try:
         with path.open("rb") as file:
-            line = file.readline(65536)
-            body = file.read()
+            line, _, body = unseal(file.read()).partition(b"\n")
             modified = os.fstat(file.fileno()).st_mtime
         head = json.loads(line)
     except (OSError, ValueError):
         return None
-    if not isinstance(head, dict) or head.get("version") != _VERSION or head.get("crc") != zlib.crc32(body):
+    if not isinstance(head, dict) or head.get("version") != _VERSION:
         return None
     return head, body, modified
 

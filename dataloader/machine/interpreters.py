@@ -8,9 +8,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from dataloader.base.files import keep_file, read_kept
 
 _SECONDS = 10.0
 _CACHE_VERSION = 1
@@ -247,8 +248,8 @@ class _Memory:
         if path is None:
             return
         try:
-            data = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+            data = json.loads(read_kept(path) or b"{}")
+        except ValueError:
             return
         if isinstance(data, dict) and data.get("version") == _CACHE_VERSION and isinstance(data.get("entries"), dict):
             self._entries = data["entries"]
@@ -270,14 +271,7 @@ class _Memory:
         """Write what is new; a cache that cannot be written is no error."""
         if not self._changed or self._path is None:
             return
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({"version": _CACHE_VERSION, "entries": self._entries}))
-            temporary.replace(self._path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
+        keep_file(self._path, json.dumps({"version": _CACHE_VERSION, "entries": self._entries}).encode())
 
 
 def _state(path: Path) -> list[object]:

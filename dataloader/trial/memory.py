@@ -2,7 +2,7 @@
 
 Layout below the cache directory::
 
-    learned-1/RELEASE/contradictions/SHA256.json    of the package file with that hash
+    learned-2/RELEASE/contradictions/SHA256.json    of the package file with that hash
 
 Entries are judgements of one release of this program, so each release keeps its own. One that cannot be read counts as
 absent. They are written under a temporary name and renamed.
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dataloader.base.cache import LEARNED
-from dataloader.base.files import keep_file
+from dataloader.base.files import keep_file, read_kept
 from dataloader.base.reporter import Reporter
 from dataloader.trial.model import Contradiction, from_dict, to_dict
 
@@ -65,6 +65,6 @@ class Learned:
 
 def _read(path: Path) -> Iterator[Contradiction]:
     try:
-        yield from [from_dict(each) for each in json.loads(path.read_bytes())]
-    except (OSError, ValueError, TypeError, KeyError):
+        yield from [from_dict(each) for each in json.loads(read_kept(path) or b"[]")]
+    except (ValueError, TypeError, KeyError):
         return  # it will be found out again

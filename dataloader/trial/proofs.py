@@ -1,7 +1,7 @@
 """Which sets of packages are known to load: notes in the cache, so that nothing is looked at twice.
 
-Layout below the cache directory: ``learned-1/RELEASE/proofs/DIGEST``, empty files. They are judgements of one release
-of this program, so each release keeps its own.
+Layout below the cache directory: ``learned-2/RELEASE/proofs/DIGEST``, each with its own name inside. They are
+judgements of one release of this program, so each release keeps its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.cache import LEARNED
-from dataloader.base.files import keep_file
+from dataloader.base.files import keep_file, read_kept
 from dataloader.base.reporter import Reporter
 from dataloader.lockfile.model import Lockfile
 
@@ -32,12 +32,12 @@ class Proofs:
 
     def has(self, key: str) -> bool:
         """Whether the packages of this :func:`proof_key` are known to load."""
-        return any((place / key).exists() for place in self._places)
+        return any(read_kept(place / key) == key.encode() for place in self._places)
 
     def add(self, key: str, reporter: Reporter) -> None:
         """Note that the packages of this :func:`proof_key` load."""
         path = self._places[0] / key
-        error = keep_file(path, b"")
+        error = keep_file(path, key.encode())
         if error:
             reporter.debug(f"{path} cannot be written, so this will be looked at again: {error.strerror}")
 

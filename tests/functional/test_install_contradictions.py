@@ -314,7 +314,7 @@ def test_what_only_the_machine_lacks_is_told_and_installed(bench: Bench) -> None
 
 def test_a_damaged_note_counts_as_absent(mismatched: Bench) -> None:
     mismatched.install("app")
-    notes = list(Path(os.environ["DATALOADER_CACHE_DIR"]).glob("learned-1/*/contradictions/*.json"))
+    notes = list(Path(os.environ["DATALOADER_CACHE_DIR"]).glob("learned-2/*/contradictions/*.json"))
     assert len(notes) == 1
     notes[0].write_bytes(b'[{"artefact": 1}]')
     (mismatched.here / "dataloader.lock").unlink()

@@ -94,7 +94,7 @@ def test_two_facts_of_one_file_are_both_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"[", b'{"a": 1}', b"[1]", b'[{"artefact": {}}]', b"\xff"])
 def test_a_damaged_entry_counts_as_absent(tmp_path: Path, damage: bytes) -> None:
     Learned(tmp_path).add([PAIR])
-    next(tmp_path.glob("learned-1/*/contradictions/*")).write_bytes(damage)
+    next(tmp_path.glob("learned-2/*/contradictions/*")).write_bytes(damage)
 
     assert Learned(tmp_path).contradictions() == ()
     assert Learned(tmp_path).add([PAIR]) == (PAIR,)
@@ -102,7 +102,7 @@ def test_a_damaged_entry_counts_as_absent(tmp_path: Path, damage: bytes) -> None
 
 
 def test_a_cache_that_cannot_be_written_still_teaches_this_process(tmp_path: Path) -> None:
-    (tmp_path / "learned-1").write_text("in the way")
+    (tmp_path / "learned-2").write_text("in the way")
     learned = Learned(tmp_path)
 
     assert learned.add([PAIR]) == (PAIR,)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from dataloader.base.digests import hex_digest
-from dataloader.base.files import keep_file
+from dataloader.base.files import keep_file, read_kept
 from dataloader.install.store.leftovers import take_out
 from dataloader.install.store.store import touch
 from dataloader.lockfile.model import CondaPackage
@@ -124,8 +124,8 @@ def _note(layer: Path, package: CondaPackage) -> Path:
 
 def _first_difference(entry: Path, note: Path) -> str | None:
     try:
-        seen: Seen = json.loads(note.read_bytes())
-    except (OSError, ValueError):
+        seen: Seen = json.loads(read_kept(note) or b"{}")
+    except ValueError:
         seen = {}
     try:
         rows = json.loads((entry / "info" / "paths.json").read_bytes())["paths"]

@@ -3,7 +3,7 @@
 It depends on every file of the prefix (inode, size, times), on the machine, the lock, this program and its tables, and
 on every path outside the prefix that the loader's model looked at, whether something was there or not.
 
-Kept below the cache of facts as ``prefix-6/DEVICE-INODE.answer``: bytes to be compared or shown, never code. Imports
+Kept below the cache of facts as ``prefix-7/DEVICE-INODE.answer``: bytes to be compared or shown, never code. Imports
 next to nothing, so that an answer takes as long as it takes to look at the files; whoever asks in another way is served
 by :mod:`dataloader.verify.memory.memo`.
 """
@@ -14,12 +14,12 @@ by :mod:`dataloader.verify.memory.memo`.
 from __future__ import annotations
 
 import os
-from binascii import crc32
 from itertools import accumulate
 
 from dataloader import __version__
 from dataloader.base.cache import PREFIXES
 from dataloader.base.matrix_folder import matrix_folder
+from dataloader.base.sealed import seal, unseal
 from dataloader.base.state import state_at
 from dataloader.machine.host import machine_evidence
 from dataloader.prefix.walk import SealedTree
@@ -67,10 +67,10 @@ class Answer:
         Raises:
             ValueError: it is something else, or was damaged.
         """
-        head, _, content = data.partition(b"\n")
-        checksum, *lengths = map(int, head.split())
-        if crc32(content) != checksum or sum(lengths) != len(content):
-            raise ValueError("damaged")
+        head, _, content = unseal(data).partition(b"\n")
+        lengths = [int(length) for length in head.split()]
+        if sum(lengths) != len(content):
+            raise ValueError("no answer")
         fields = (content[end - length : end] for end, length in zip(accumulate(lengths), lengths, strict=True))
         question, outside, failing, forms, *tree = fields
         if not tree:
@@ -85,14 +85,14 @@ class Answer:
         )
 
     def to_bytes(self) -> bytes:
-        """A line with a checksum and the lengths of the fields, and the fields."""
+        """A line with the lengths of the fields, and the fields; sealed."""
         rows = (self.outside.items(), self.forms.items())
         outside, forms = (_NUL.join(text for row in each for text in row) for each in rows)
         fields = [_data(text) for text in (self.question, outside, self.failing, forms)]
         for folders, packed in self.parts:
             fields += [_data(_NUL.join(folders)), packed]
         content = b"".join(fields)
-        return b"%s\n%s" % (" ".join(map(str, (crc32(content), *map(len, fields)))).encode(), content)
+        return seal(b"%s\n%s" % (" ".join(str(len(field)) for field in fields).encode(), content))
 
     def stands(self, question: str) -> bool:
         """Whether the question is the same and nothing outside the prefix has changed."""
@@ -137,7 +137,7 @@ def keep_answer(
     """Keep a report in all its forms; a full or read-only cache is no reason to fail."""
     from pathlib import Path
 
-    from dataloader.base.files import keep_file
+    from dataloader.base.files import keep_sealed
     from dataloader.verify.output import FORMATS, SEVERITIES, fails
 
     answer = Answer(
@@ -151,7 +151,7 @@ def keep_answer(
         path = Path(_path(cache, prefix))
     except OSError:
         return  # the prefix is gone meanwhile
-    keep_file(path, answer.to_bytes())
+    keep_sealed(path, answer.to_bytes())
 
 
 def _path(cache: str, prefix: str) -> str:

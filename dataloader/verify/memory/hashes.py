@@ -1,7 +1,7 @@
 """SHA-256 of the files of a prefix: what has not changed since it was hashed is not read again.
 
-Kept in the cache of facts as ``prefix-6/....hashes``: the digest of the tree, and the hash of each of its files in the
-order of the walk; and as ``prefix-6/....inodes`` for when the tree is another one. Each begins with a checksum.
+Kept in the cache of facts as ``prefix-7/....hashes``: the digest of the tree, and the hash of each of its files in the
+order of the walk; and as ``prefix-7/....inodes`` for when the tree is another one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
-from zlib import crc32
 
-from dataloader.base.files import keep_file
+from dataloader.base.files import keep_file, read_kept
 from dataloader.base.state import State, text_of
 from dataloader.machine.host import available_processors
 from dataloader.prefix.records import hex_digest, record_digest
@@ -70,25 +69,13 @@ class FileHashes(NamedTuple):
 
 def _read(path: Path | None) -> str:
     """What :func:`_keep` kept; nothing where it was damaged."""
-    try:
-        data = path.read_bytes() if path is not None else b""
-    except OSError:
-        return ""
-    checksum, content = data[:_CHECKSUM], memoryview(data)[_CHECKSUM:]
-    return str(content, "utf-8") if checksum == _checksum(content) else ""
+    content = read_kept(path) if path is not None else None
+    return content.decode() if content is not None else ""
 
 
 def _keep(path: Path | None, text: str) -> None:
     if path is not None:
-        content = text.encode()
-        keep_file(path, _checksum(content) + content)
-
-
-def _checksum(content: bytes | memoryview) -> bytes:
-    return b"%08x\n" % crc32(content)
-
-
-_CHECKSUM: Final = len(_checksum(b""))
+        keep_file(path, text.encode())
 
 
 def hash_recorded(

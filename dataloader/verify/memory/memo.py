@@ -3,7 +3,7 @@
 It depends on every file of the prefix (inode, size, times), on what was asked, on this program and its tables, and on
 every path outside the prefix that the loader's model looked at, whether something was there or not.
 
-Kept below the cache of facts as ``prefix-6/....memo.json``.
+Kept below the cache of facts as ``prefix-7/....memo.json``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataloader import __version__
 from dataloader.base.cache import PREFIXES
-from dataloader.base.files import keep_file
+from dataloader.base.files import keep_file, read_kept
 from dataloader.base.state import state_at
 from dataloader.prefix.walk import SealedTree, Tree
 from dataloader.verify.findings import Finding
@@ -66,8 +66,8 @@ def recall(cache: Path, prefix: Path, about: str, walked: Callable[[], Tree]) ->
         walked: Gives what a walk over the prefix sees; called only where the question is the same.
     """
     # A memo that cannot be read counts as none.
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        memo = json.loads(Path(memo_path(cache, prefix)).read_bytes())
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        memo = json.loads(read_kept(Path(memo_path(cache, prefix))) or b"{}")
         outside = {str(path): str(state) for path, state in memo["outside"].items()}
         if memo["question"] == about and all(state_at(path) == state for path, state in outside.items()):
             reports = unpack(memo)  # first: the walk may still be under way
