@@ -261,6 +261,9 @@ def test_fuse_volume_without_links(tmp_path: Path) -> None:
             assert release_of(volume / "env") == release
             assert len(heard.warnings) <= 2
         assert beside(volume / "env") == []
+        time.sleep(3)  # what was removed while it was on its way would arrive by now
+        assert beside(behind / "env") == []
+        assert list(behind.glob("cache/wheels/*/.*")) == []
     finally:
         subprocess.run(["umount", "-l", volume], check=False, capture_output=True)
         server.terminate()

@@ -16,6 +16,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from dataloader.base.errors import TryAgain
@@ -38,6 +39,9 @@ _SCOUTS = 20
 _MARGIN = 2.0
 """Seconds between a scout's arrival and the first rename."""
 
+_RECALL = 30.0
+"""Seconds to wait at most for scouts that were renamed on their way, before they are removed."""
+
 _LARGE = 8 << 20
 """Bytes of a file that may still be on its way when a small one that came later has arrived."""
 
@@ -50,14 +54,24 @@ async def settle(folder: Path, reporter: Reporter) -> dict[str, int]:
     Raises:
         TryAgain: it is not, and for minutes no more of it has come to light (``volume-unsettled``).
     """
-    if await asyncio.to_thread(_follows_renames, folder):
+    if file_system(folder) in _BY_FILE:
         return {}
+    scouts = _Scouts(folder)
+    try:
+        if await asyncio.to_thread(scouts.has_arrived, scouts.send()):
+            return {}
+        return await _settle(folder, scouts, reporter)
+    finally:
+        await scouts.recall()
+
+
+async def _settle(folder: Path, scouts: _Scouts, reporter: Reporter) -> dict[str, int]:
     sizes = await asyncio.to_thread(_sizes, folder)
     aside = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}")
     task = f"settle {folder.name}"
     reporter.start(task, f"Waiting for {folder.parent} to write back", len(sizes), "files")
     try:
-        await _written_back(folder, max(sizes.values(), default=0))
+        await _written_back(scouts, max(sizes.values(), default=0))
         await _moved(folder, aside)
         await wait_for_all(aside, sizes, lambda amount: reporter.advance(task, amount))
         await _moved(aside, folder)
@@ -66,21 +80,17 @@ async def settle(folder: Path, reporter: Reporter) -> dict[str, int]:
     return sizes
 
 
-async def _written_back(folder: Path, largest: int) -> None:
+async def _written_back(scouts: _Scouts, largest: int) -> None:
     """Return when what was written before now has most likely arrived."""
     began, pause = time.monotonic(), 1.0
-    scouts = [await asyncio.to_thread(_send_scout, folder) for _ in range(_SCOUTS)]
-    try:
-        while scouts:
-            await asyncio.sleep(pause)
-            pause *= 1.25
-            if await asyncio.to_thread(_has_arrived, scouts.pop()):
-                break
-        else:
-            raise _unsettled(folder)
-    finally:
-        for scout in scouts:
-            await asyncio.to_thread(shutil.rmtree, scout, ignore_errors=True)
+    sent = [await asyncio.to_thread(scouts.send) for _ in range(_SCOUTS)]
+    while True:
+        await asyncio.sleep(pause)
+        pause *= 1.25
+        if await asyncio.to_thread(scouts.has_arrived, sent.pop()):
+            break
+        if not sent:
+            raise _unsettled(scouts.folder)
     # Some are sent side by side: those that were begun before the scout may still be on their way.
     await asyncio.sleep(time.monotonic() - began if largest > _LARGE else _MARGIN)
 
@@ -114,31 +124,42 @@ async def _moved(source: Path, target: Path) -> None:
         pause = min(2 * pause, 2.0)
 
 
-def _follows_renames(folder: Path) -> bool:
-    """Whether what is written to ``folder``'s volume can be renamed at once."""
-    return file_system(folder) in _BY_FILE or _has_arrived(_send_scout(folder))
+class _Scouts:
+    """Small directories beside a folder. They are removed together at the end, each when it has arrived: the file of one
+    that is removed before arrives all the same, and the directory is there again."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._sent: list[Path] = []
+        self._renamed: list[Path] = []
 
-def _send_scout(folder: Path) -> Path:
-    """Write a small directory beside ``folder``."""
-    # Named after the folder, so that whoever clears up after a killed process finds it.
-    scout = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}")
-    scout.mkdir()
-    (scout / "file").write_text(scout.name, encoding="utf-8")
-    return scout
+    def send(self) -> Path:
+        """Write one."""
+        # Named after the folder, so that whoever clears up after a killed process finds it.
+        scout = self.folder.with_name(f"{self.folder.name}-{uuid.uuid4().hex[:8]}")
+        self._sent.append(scout)
+        scout.mkdir()
+        (scout / "file").write_text(scout.name, encoding="utf-8")
+        return scout
 
+    def has_arrived(self, scout: Path) -> bool:
+        """Whether its file can be read at once after the directory is renamed, which can be tried once."""
+        renamed = scout.with_name(f"{scout.name}-b")
+        self._renamed.append(renamed)
+        with suppress(OSError):  # then it stays where it is
+            scout.rename(renamed)
+        return _ends_at(renamed / "file", len(scout.name))
 
-def _has_arrived(scout: Path) -> bool:
-    """Whether its file can be read at once after the directory was renamed, which is the scout's end."""
-    renamed = scout.with_name(f"{scout.name}-b")
-    try:
-        scout.rename(renamed)
-        return (renamed / "file").read_text(encoding="utf-8") == scout.name
-    except OSError:
-        return False
-    finally:
-        for path in (scout, renamed):
-            shutil.rmtree(path, ignore_errors=True)
+    async def recall(self) -> None:
+        """Remove them all."""
+        deadline = time.monotonic() + _RECALL
+        while time.monotonic() < deadline and await asyncio.to_thread(self._are_on_their_way):
+            await asyncio.sleep(0.5)
+        for path in (*self._sent, *self._renamed):
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+    def _are_on_their_way(self) -> bool:
+        return any(path.is_dir() and not _ends_at(path / "file", len(path.name) - 2) for path in self._renamed)
 
 
 def _rename(source: Path, target: Path) -> bool:

@@ -34,14 +34,14 @@ def test_only_a_volume_that_may_write_back_late_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str | None, scouts: int
 ) -> None:
     sent: list[Path] = []
-    send = settle_module._send_scout
+    send = settle_module._Scouts.send
 
-    def note(folder: Path) -> Path:
-        sent.append(folder)
-        return send(folder)
+    def note(self: settle_module._Scouts) -> Path:
+        sent.append(self.folder)
+        return send(self)
 
     monkeypatch.setattr(settle_module, "file_system", lambda _: kind)
-    monkeypatch.setattr(settle_module, "_send_scout", note)
+    monkeypatch.setattr(settle_module._Scouts, "send", note)
     (tmp_path / "folder").mkdir()
 
     assert asyncio.run(settle(tmp_path / "folder", Reporter())) == {}
