@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from dataloader.base.sealed import seal, unseal
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a full volume answers."""
 
 
 def replace_file(path: Path, data: bytes) -> None:

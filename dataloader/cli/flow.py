@@ -306,11 +306,12 @@ async def _sync(
 async def warm(one: Session, request: Request) -> int:
     """Bring all that the lock names into the cache, by a sync to a prefix that is thrown away; return bytes fetched."""
     import shutil
-    import tempfile
+
+    from dataloader.install.switch.owner import signed
 
     lock = read_lock(request.lockfile)
-    one.cache.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="warming-", dir=one.cache))
+    folder = one.cache / signed("warming-")  # a name that tells whether this process still lives
+    folder.mkdir(parents=True)
     try:
         async with _client(one, request) as client:
             aside = replace(request, prefix=folder / "env")

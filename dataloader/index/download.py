@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.errors import DiskFull, IndexUnavailable, IntegrityError, UsageError
+from dataloader.base.files import NO_ROOM
 from dataloader.base.reporter import Reporter
 from dataloader.index.body import Body
 from dataloader.index.credentials import redact
@@ -314,7 +315,7 @@ def _disk_errors(destination: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in NO_ROOM:
             raise DiskFull(
                 f"No room is left for {destination.name} in {destination.parent}.",
                 suggestions=("Free space there, or move the cache with DATALOADER_CACHE_DIR.",),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dataloader.base.errors import ChangesNeeded, DataloaderError, DiskFull, PrefixError
-from dataloader.base.files import replace_file
+from dataloader.base.files import NO_ROOM, replace_file
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import Downloader, InstallPlan, SyncOptions, SyncResult
 from dataloader.install.plan import make_plan
@@ -167,7 +167,7 @@ def from_os_error(error: OSError, prefix: Path) -> DataloaderError:
     """What a failure of the file system means to the user."""
     where = error.filename if isinstance(error.filename, str) else os.fspath(prefix)
     fact = f"{where}: {error.strerror or error}"
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if error.errno in NO_ROOM:
         return DiskFull(
             f"No room left for {prefix} or its cache; what was there before is unchanged.",
             causes=(fact,),

@@ -71,6 +71,14 @@ def note_new(packages: Iterable[CondaPackage], cache_dir: Path) -> None:
         _keep_note(cache_dir / "pkgs" / entry_name(package), _note(cache_dir, package))
 
 
+def remove_locks(packages: Iterable[CondaPackage], cache_dir: Path) -> None:
+    """Remove the locks that rattler made for packages which it has not unpacked; it makes new ones."""
+    for package in packages:
+        entry = cache_dir / "pkgs" / entry_name(package)
+        if not entry.is_dir():
+            entry.with_name(f"{entry.name}.lock").unlink(missing_ok=True)
+
+
 def discard(damage: Damage, cache_dir: Path) -> None:
     """Take a damaged entry of the writable cache away. Environments that were made from it keep their files."""
     if damage.layer == cache_dir:

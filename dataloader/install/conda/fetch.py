@@ -56,7 +56,7 @@ class CondaArchives:
             if (self._options.cache_dir / "pkgs" / entry_name(package)).is_dir():
                 archives.was_there(package)  # rattler checks the entry
                 return
-            shared = archives.folder / f"{package.sha256}.conda-archive"
+            shared = archives.shared_path(package)
             try:
                 await archives.bring(package, shared)
             except UsageError as error:
@@ -83,8 +83,8 @@ class CondaArchives:
             record["url"], record["fn"] = package.url, unquote(package.file_name)
             path.write_text(json.dumps(record, indent=2), encoding="utf-8")
 
-    def unpacked(self) -> None:
-        """The archives have done their duty."""
+    def remove(self) -> None:
+        """Remove the archives: they were unpacked, or refused."""
         for package in self.local:
             (self._folder.parent / f"{package.sha256}.conda-archive").unlink(missing_ok=True)
 

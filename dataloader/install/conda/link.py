@@ -13,7 +13,14 @@ from urllib.parse import unquote, urlsplit
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
 from dataloader.base.reporter import Reporter
-from dataloader.install.conda.cache import discard, entry_name, find_damage, missing_of, note_new, package_cache
+from dataloader.install.conda.cache import (
+    discard,
+    entry_name,
+    find_damage,
+    missing_of,
+    note_new,
+    package_cache,
+)
 from dataloader.install.conda.fetch import CondaArchives
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.fetch import tell_package
@@ -83,7 +90,10 @@ async def link_conda(
                 raise
             raise VanishedEntry(cache_dir / "pkgs" / entry_name(vanished[0])) from error
         archives.tell_origin(tree)
-        archives.unpacked()
+        archives.remove()
+    except (IntegrityError, PrefixError):
+        archives.remove()  # they would be refused again
+        raise
     finally:
         archives.close()
     note_new(missing, cache_dir)

@@ -72,6 +72,10 @@ class Archives:
         """Where a wheel's archive lies, if it is written at all."""
         return self.folder / f"{package.sha256}.whl"
 
+    def shared_path(self, package: Package) -> Path:
+        """The same for a conda package."""
+        return self.folder / f"{package.sha256}.conda-archive"
+
     async def bring(self, package: Package, archive: Path, arriving: ArrivingWheel | None = None) -> None:
         """Make ``archive`` the package's file, or hand it to ``arriving`` as it comes. The caller holds its lease."""
         async with self._slots:
@@ -164,6 +168,7 @@ async def fetch_wheels(
     _check_offline(missing, options)
     for name, stored in wheels.items():
         package = found[name][0]
+        _check_identity(package, stored)
         # Where the index gave no size, what the files take says as much.
         tell_package(reporter, package, "cache", package.size or sum(file.size for file in stored.recipe.files))
     if not missing:
@@ -178,8 +183,13 @@ async def fetch_wheels(
                 if stored := store.find(package.sha256):
                     archives.was_there(package)
                     return stored  # another process has fetched it meanwhile
-                stored = await store.add(package.sha256, partial(_unpack, package, archives, pool, reporter), reporter)
-                _check_identity(package, stored)
+                try:
+                    unpack = partial(_unpack, package, archives, pool, reporter)
+                    stored = await store.add(package.sha256, unpack, reporter)
+                    _check_identity(package, stored)
+                except IntegrityError:
+                    archives.path(package).unlink(missing_ok=True)  # it was refused
+                    raise
                 archives.path(package).unlink(missing_ok=True)
                 return stored
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,6 +49,13 @@ def remove(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def discard_archives(cache: Path, names: Collection[str]) -> None:
+    """Remove what has come of the archives of these hashes: on a full volume nothing is gained by keeping it."""
+    for found in list(survey(cache, but=(*_NOT_OURS, "pkgs", "wheels"))):
+        if found.holding and found.holding.stay == "archive" and found.name.partition(".")[0] in names:
+            remove(cache / found.path)
 
 
 def sweep(cache: Path) -> None:

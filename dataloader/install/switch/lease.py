@@ -159,8 +159,12 @@ def _put(path: Path, content: str) -> None:
 
 def _write(path: Path, content: str) -> None:
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(content)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(content)
+    except OSError:  # a full volume has room for a name, but not for what is in it
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> str:

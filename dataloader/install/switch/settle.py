@@ -125,8 +125,11 @@ async def _moved(source: Path, target: Path) -> None:
 
 
 class _Scouts:
-    """Small directories beside a folder. They are removed together at the end, each when it has arrived: the file of one
-    that is removed before arrives all the same, and the directory is there again."""
+    """Small directories beside a folder.
+
+    They are removed together at the end, when they have arrived: the file of one that is removed before arrives all the
+    same, and the directory is there again.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

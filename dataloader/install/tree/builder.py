@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from dataloader.base.errors import IntegrityError, TryAgain
+from dataloader.base.errors import DiskFull, IntegrityError, TryAgain
+from dataloader.base.files import NO_ROOM
 from dataloader.base.reporter import Reporter
-from dataloader.install.conda.cache import entry_name
+from dataloader.install.conda.cache import entry_name, remove_locks
 from dataloader.install.model import Downloader, Prover, SyncOptions
 from dataloader.install.store.fetch import fetch_wheels
-from dataloader.install.store.leftovers import sweep
+from dataloader.install.store.leftovers import discard_archives, sweep
 from dataloader.install.store.store import VanishedEntry, WheelStore
 from dataloader.install.store.users import InUse
 from dataloader.install.switch.durable import flush_volume
@@ -74,9 +75,18 @@ class Builder:
         prover: Prover | None,
     ) -> None:
         python = host_python(self._lock, self._options)
-        with InUse(self._options.cache_dir, _names(self._lock)):
-            sweep(self._options.cache_dir)
-            tree = await self._until_built(new_folder, final, install, python, prover)
+        cache, names = self._options.cache_dir, frozenset(_names(self._lock))
+        with InUse(cache, names):
+            sweep(cache)
+            try:
+                tree = await self._until_built(new_folder, final, install, python, prover)
+            except (DiskFull, OSError) as error:
+                if isinstance(error, DiskFull) or error.errno in NO_ROOM:
+                    discard_archives(cache, names)
+                raise
+            finally:
+                # Not before: what rattler has begun goes on for a moment when it is told to stop.
+                remove_locks(self._lock.conda(), cache)
         self.warnings = tuple(tree.warnings)
         for warning in tree.warnings:
             self._reporter.warn(warning)
