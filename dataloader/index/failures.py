@@ -137,7 +137,7 @@ def _unreachable(address: str, error: httpx.RequestError, timeout: float) -> Fai
     host = host_of(address)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         message = f"The certificate of {host} is not trusted: {error}."
-        advice = "Name the file of your authority's certificates in SSL_CERT_FILE, or --cert."
+        advice = "Name the file of your authority's certificates in SSL_CERT_FILE, or in DATALOADER_CERT."
         return Failed(IndexUnavailable(message, code="index-unreachable", suggestions=(advice,)), retry=False)
     why = str(error) or type(error).__name__
     if isinstance(error, httpx.ReadTimeout):

@@ -152,7 +152,7 @@ def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: fr
             path=shown[0],
             message=f"{first} and {second} both own {_count(paths)} with different content",
             evidence=(*details.get(shown[0], ()), *shown[1:10]),
-            fix=f"dataloader remove {first.split(' ')[0]}  # or {second.split(' ')[0]}",
+            fix=f"leave out {first.split(' ')[0]}, or {second.split(' ')[0]}",
         )
 
 
