@@ -13,7 +13,6 @@ from dataloader.resolve.knowledge import Knowledge
 from dataloader.resolve.projects import PYPI_BUILD_NUMBER, WHEEL_BUILD, Wheel
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.rattler import Channels, amended, own_record
-from dataloader.resolve.reader import gather
 from dataloader.resolve.records import IMPOSSIBLE, Naming, RecordSpec, make_record, match_spec, parse_dependency
 from dataloader.resolve.rules import RuleBook, Taken, bound_spec, fires
 from dataloader.resolve.versions import VersionSpace
@@ -89,16 +88,13 @@ class Catalogue:
     async def prepare(self, projects: Iterable[str]) -> None:
         """Read what the channels have of these projects (``conda:NAME`` for conda-only names)."""
         new = sorted(p for p in set(projects) if p not in self._identities and not p.startswith(AXIS))
-        await gather([self._identify(project) for project in new])
+        named = {project: _name_in_channels(project) for project in new}
+        await self.channels.look_up(name or project.removeprefix(CONDA_ONLY) for project, name in named.items())
+        for project, name in named.items():
+            await self._identify(project, name)
 
-    async def _identify(self, project: str) -> None:
+    async def _identify(self, project: str, name: str | None) -> None:
         conda_only = project.startswith(CONDA_ONLY)
-        name = project.removeprefix(CONDA_ONLY) if conda_only else conda_name(project)
-        if name is None and pypi_names(project) is None:
-            name = project  # nobody has said what a channel means by it: the same name is the same thing
-        if name is not None and not conda_only and (pypi_names(name) or (project,))[0] != project:
-            # a conda package that holds several projects is the identity of the first alone
-            name = name if name == project else None
         records = await self.channels.records(name) if name is not None else []
         if records:
             assert name is not None
@@ -411,6 +407,19 @@ class Catalogue:
         if known is None or bound.world == "conda" or bound.package.startswith((AXIS, CONDA_ONLY)):
             return False
         return bound.package != self.pythons.name and bound.package not in known.asked()
+
+
+def _name_in_channels(project: str) -> str | None:
+    """Return what channels call a project (``conda:NAME`` for conda-only names); None where they have none for it."""
+    if project.startswith(CONDA_ONLY):
+        return project.removeprefix(CONDA_ONLY)
+    name = conda_name(project)
+    if name is None and pypi_names(project) is None:
+        return project  # nobody has said what a channel means by it: the same name is the same thing
+    if name is not None and (pypi_names(name) or (project,))[0] != project:
+        # a conda package that holds several projects is the identity of the first alone
+        return name if name == project else None
+    return name
 
 
 def axis_package(axis: str) -> str:

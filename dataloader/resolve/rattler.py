@@ -123,33 +123,42 @@ class Channels:
         Raises:
             IndexUnavailable: a channel did not answer.
         """
-        if name not in self._known:
-            self._known[name] = await self._query(name) if self._channels else []
+        await self.look_up((name,))
         return self._known[name]
 
-    async def _query(self, name: str) -> list[rattler.RepoDataRecord]:
-        try:
-            spec = rattler.MatchSpec(f"{name}")
-        except InvalidMatchSpecError:
-            return []
-        found: list[rattler.RepoDataRecord] = []
-        pin = self._pins.get(name)
+    async def look_up(self, names: Iterable[str]) -> None:
+        """Ask for the records of many names at once, for :meth:`records`.
+
+        Raises:
+            IndexUnavailable: a channel did not answer.
+        """
+        new = [name for name in sorted(set(names)) if name not in self._known]
+        self._known.update({name: [] for name in new})
+        specs = {name: spec for name in new if (spec := _of_name(name)) is not None}
         for channel in self._channels:
-            if pin is not None and channel.base_url != pin.base_url:
+            open_names = [name for name in specs if not (self._known[name] and self._strict)]
+            asked = [name for name in open_names if self._may_serve(channel, name)]
+            if not asked:
                 continue
             try:
-                answer = await self._gateways.ask(partial(self._ask, channel, spec))
+                answer = await self._gateways.ask(partial(self._ask, channel, [specs[name] for name in asked]))
             except GatewayError as error:
                 raise unavailable(error, channel.base_url) from error
-            found += [record for part in answer for record in part]
-            if found and self._strict:
-                break
-        return found
+            found: dict[str, list[rattler.RepoDataRecord]] = {}
+            for part in answer:
+                for record in part:
+                    found.setdefault(record.name.normalized, []).append(record)
+            for name in asked:
+                self._known[name] += found.get(name, [])
+
+    def _may_serve(self, channel: rattler.Channel, name: str) -> bool:
+        pin = self._pins.get(name)
+        return pin is None or channel.base_url == pin.base_url
 
     async def _ask(
-        self, channel: rattler.Channel, spec: rattler.MatchSpec, gateway: rattler.Gateway
+        self, channel: rattler.Channel, specs: Sequence[rattler.MatchSpec], gateway: rattler.Gateway
     ) -> Sequence[list[rattler.RepoDataRecord]]:
-        return await gateway.query([channel], self.platforms, [spec], recursive=False)
+        return await gateway.query([channel], self.platforms, specs, recursive=False)
 
     def virtual_records(self) -> list[rattler.RepoDataRecord]:
         """Return the target's virtual packages in the shape of records."""
@@ -233,6 +242,14 @@ def _if_met(spec: rattler.MatchSpec) -> rattler.MatchSpec:
 
 def _in_utc(moment: dt.datetime | None) -> dt.datetime | None:
     return moment.astimezone(dt.timezone.utc) if moment else None
+
+
+def _of_name(name: str) -> rattler.MatchSpec | None:
+    """Return the spec of every record of a name; None for what is no name of a conda package."""
+    try:
+        return rattler.MatchSpec(name)
+    except InvalidMatchSpecError:
+        return None
 
 
 def parse_match_spec(text: str) -> rattler.MatchSpec:
