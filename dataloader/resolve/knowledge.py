@@ -52,6 +52,8 @@ class Knowledge:
         """Project and URL of the further indexes that were asked."""
         self.silent: dict[str, IndexUnavailable] = {}
         """Host of a further index that did not answer -> why."""
+        self.as_if_heard = False
+        """Offer what indexes announce that did not answer: would it help?"""
         self._announced, self._exclude_newer = announced or {}, exclude_newer
         self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
         self._metadata: dict[str, WheelMetadata] = {}
@@ -110,7 +112,7 @@ class Knowledge:
             one
             for one in self._announced.get(name, ())
             if (name, one.index) not in self.opened
-            and urlsplit(one.index).netloc not in self.silent
+            and (self.as_if_heard or urlsplit(one.index).netloc not in self.silent)
             and not self._is_late(one)
         )
 
@@ -201,11 +203,16 @@ class Knowledge:
                 self.projects[project] = await self.reader.further(project, url, self._is_in_time)
             except IndexUnavailable as error:
                 self.silent[host] = error
-                for name in self._announced:
-                    self._spaces.pop(name, None)
+                self.forget_versions()
+                continue
             self.opened.add((project, url))
             self._spaces.pop(project, None)
             self._usable.pop(project, None)
+
+    def forget_versions(self) -> None:
+        """Look up anew which versions there are of projects that further indexes have."""
+        for name in self._announced:
+            self._spaces.pop(name, None)
 
     def _is_in_time(self, file: IndexFile) -> bool:
         """Say whether a file of an index that gives no times is of a release that the matrix knows to be old enough."""

@@ -299,7 +299,10 @@ class Catalogue:
     def _grown(self) -> tuple[int, int]:
         """A number that changes whenever a package's known versions may have."""
         known = self.knowledge
-        return (len(known.projects) + len(known.opened) if known else 0, len(self._identities))
+        if known is None:
+            return (0, len(self._identities))
+        grown = len(known.projects) + len(known.opened) + len(known.silent) + known.as_if_heard
+        return (grown, len(self._identities))
 
     def _offer_conda(self, offer: Offer, identity: str, projects: Sequence[str]) -> None:
         """Answer for a package's channel records, unless nothing needs it: wheels beside them, or a rule that fires."""

@@ -148,14 +148,30 @@ class _Solver:
         if fallback is not None:
             return self._finish(fallback)
         assert self._failure is not None
-        for silent in self._silent():
-            raise silent  # what it has might be what is asked for
+        if (silent := self._silent()) and await self._might_help():
+            raise silent[0]
         raise await explain(self._failure, self._problem, self._catalogue, self._offered)
 
     def _silent(self) -> list[IndexUnavailable]:
         """Return why further indexes did not answer."""
         knowledge = self._catalogue.knowledge
         return list(knowledge.silent.values()) if knowledge is not None else []
+
+    async def _might_help(self) -> bool:
+        """Say whether there would be a solution, were what silent indexes announce at hand."""
+        knowledge = self._catalogue.knowledge
+        assert knowledge is not None
+        offered, knowledge.as_if_heard = self._offered, True
+        knowledge.forget_versions()
+        try:
+            await self._solve()
+        except Unsolvable:
+            return False
+        finally:
+            knowledge.as_if_heard = False
+            knowledge.forget_versions()
+            self._offered = offered
+        return True
 
     # -- the steps
 
