@@ -292,6 +292,7 @@ class _Attempt:
             channels=channels,
             channel_priority=request.channel_priority,  # type: ignore[arg-type]
             conda_specs=tuple(r.match_spec for r in together_conda(request.conda)) if channels else (),
+            conda_limits=tuple(r.match_spec for r in together_conda(request.limits)) if channels else (),
             requirements=tuple(requirements_of(request)),
             needs=needs,
             python=_python_specifier(request),

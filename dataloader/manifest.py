@@ -15,17 +15,36 @@ from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
 from dataloader.index.publishers import read_policy
 from dataloader.inputs.files import Feature, PypiOptions
-from dataloader.inputs.model import Requirement, SystemRequirements
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
+from dataloader.inputs.spec import parse_pypi
 from dataloader.inputs.tables import read_feature, with_project
 from dataloader.inputs.toml import Document, Table
 from dataloader.prefix.locate import locate_manifest
 
 DEFAULT = "default"
 
-_TABLES = {"workspace", "project", "dependencies", "pypi-dependencies", "system-requirements", "pypi-options"}
-_PIXI_ONLY = {"host-dependencies", "build-dependencies", "tasks", "activation", "package", "dev", "tool"}
+_TABLES = {
+    "activation",
+    "constraints",
+    "workspace",
+    "project",
+    "dependencies",
+    "pypi-dependencies",
+    "system-requirements",
+    "pypi-options",
+}
+_PIXI_ONLY = {"host-dependencies", "build-dependencies", "tasks", "package", "dev", "tool"}
 _OURS = {"stack", "resolution", "attestations"}
-_RESOLUTION = {"conda", "exclude-newer", "matrix", "prerelease", "pypi-only"}
+_RESOLUTION = {
+    "conda",
+    "constraints",
+    "exclude-newer",
+    "matrix",
+    "no-index",
+    "prerelease",
+    "pypi-only",
+    "require-hashes",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +58,11 @@ class Resolution:
     """Path, relative to the manifest."""
     pypi_only: tuple[str, ...] = ()
     """Normalised projects that conda must not serve."""
+    constraints: tuple[PypiRequirement, ...] = ()
+    """Limit a project if something else brings it in."""
+    require_hashes: bool = False
+    no_index: bool = False
+    """No package index at all: find-links alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +81,8 @@ class Environment:
     pypi: PypiOptions
     stack: Mapping[str, str]
     gpus: tuple[str, ...]
+    limits: tuple[CondaRequirement, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
     feature: str = DEFAULT
     """The feature whose tables a command adds to."""
 
@@ -111,6 +137,8 @@ class Manifest:
             pypi=_join_pypi([f.pypi for f in features]),
             stack={axis: value for f in reversed(features) for axis, value in f.stack.items()},
             gpus=tuple(dict.fromkeys(gpu for f in features for gpu in f.gpus)),
+            limits=tuple(limit for f in features for limit in f.limits),
+            variables={key: text for f in reversed(features) for key, text in f.variables.items()},
             feature=self.environments[name][0],
         )
 
@@ -225,7 +253,20 @@ def _resolution(table: Table, workspace: Table) -> Resolution:
         exclude_newer=_date(table, "exclude-newer") or _date(workspace, "exclude-newer"),
         matrix=table.string("matrix"),
         pypi_only=tuple(normalized(name) for name in table.strings("pypi-only")),
+        constraints=_constraints(table),
+        require_hashes=table.boolean("require-hashes") or False,
+        no_index=table.boolean("no-index") or False,
     )
+
+
+def _constraints(table: Table) -> tuple[PypiRequirement, ...]:
+    found: list[PypiRequirement] = []
+    for text in table.strings("constraints"):
+        try:
+            found.append(parse_pypi(text, origin=table.where("constraints"), base=table.document.path.parent))
+        except UsageError as error:
+            table.mistake("constraints", error.message.removeprefix(f"{table.where('constraints')}: "))
+    return tuple(found)
 
 
 def _attestations(table: Table) -> Mapping[str, str]:
@@ -246,7 +287,7 @@ def _beside(manifest: Path, file: str | None) -> str | None:
 
 
 def _date(table: Table, key: str) -> str | None:
-    value = table.data.get(key)
+    value = table.raw(key)
     # TOML has dates of its own.
     return value.isoformat() if isinstance(value, date) else table.string(key)
 
@@ -254,7 +295,7 @@ def _date(table: Table, key: str) -> str | None:
 def _environments(table: Table, features: set[str]) -> Mapping[str, tuple[str, ...]]:
     environments: dict[str, tuple[str, ...]] = {DEFAULT: (DEFAULT,)}
     for name in table:
-        value = table.data[name]
+        value = table.raw(name)
         inside = table.table(name) if isinstance(value, dict) else table
         wanted = inside.strings("features" if isinstance(value, dict) else name)
         for feature in wanted:

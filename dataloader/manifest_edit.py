@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import ManifestError, UsageError
+from dataloader.base.names import normalized
+from dataloader.inputs.additions import Additions, of_files
 from dataloader.inputs.files import InputFile
+from dataloader.inputs.joined import title
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
-from dataloader.manifest import kind_of
+from dataloader.manifest import DEFAULT, kind_of
 
 
 def new_manifest(
@@ -21,16 +26,13 @@ def new_manifest(
     """
     import tomlkit
 
+    asked = of_files(inputs)
     document = tomlkit.document()
     workspace = tomlkit.table()
     workspace["name"] = next((one.name for one in inputs if one.name), name)
-    named = [one.channels for one in inputs if one.channels is not None]
-    workspace["channels"] = list(dict.fromkeys(c for each in named for c in each)) if named else list(channels)
+    workspace["channels"] = list(channels if asked.channels is None else asked.channels)
     workspace["platforms"] = [platform]
     document["workspace"] = workspace
-    options = _pypi_options(inputs)
-    if options:
-        document["pypi-options"] = options
     document["dependencies"] = _commented(tomlkit.table(), 'conda packages: python = "3.11.*"')
     document["pypi-dependencies"] = _commented(tomlkit.table(), 'Python distributions: numpy = ">=1.26,<2"')
     stack = _commented(tomlkit.table(), 'what to build on: cuda = "12.1", torch = "2.1.0"')
@@ -40,27 +42,17 @@ def new_manifest(
         document["tool"]["dataloader"]["stack"] = stack
     else:
         document["stack"] = stack
-    filename = "pixi.toml" if pixi else "dataloader.toml"
-    wanted = [requirement for one in inputs for requirement in one.requirements]
-    return add_to_manifest(tomlkit.dumps(document), filename, wanted)
+    return add_to_manifest(tomlkit.dumps(document), "pixi.toml" if pixi else "dataloader.toml", asked)
 
 
-def add_to_manifest(
-    text: str,
-    filename: str,
-    requirements: Iterable[Requirement],
-    stack: Mapping[str, str] | None = None,
-    *,
-    gone: Iterable[str] = (),
-) -> str:
-    """The manifest with requirements and stack values added; what is there of the same name is replaced.
+def add_to_manifest(text: str, path: str | Path, additions: Additions, *, feature: str = DEFAULT) -> str:
+    """The manifest with more in it; what is there of the same name is replaced.
 
     Args:
         text: The manifest, which parses.
-        filename: ``dataloader.toml``, ``pixi.toml`` or ``pyproject.toml``: it says where the tables are.
-        requirements: To add.
-        stack: Axis -> version; the empty string means any version.
-        gone: What is taken out: projects, ``conda:NAME``, and stack axes as ``stack:AXIS``.
+        path: Its path: the name says where the tables are, the folder what paths are relative to.
+        additions: What to write.
+        feature: Whose tables.
 
     Raises UsageError ``requirement-unsupported`` for a requirement that a manifest cannot hold, ManifestError when
     the text is not TOML.
@@ -71,26 +63,211 @@ def add_to_manifest(
     try:
         document = tomlkit.parse(text)
     except TOMLKitError as error:
-        raise ManifestError(f"{filename} is not TOML: {error}") from error
-    kind = kind_of(filename, document)
-    pixi = ("tool", "pixi") if kind == "pyproject.toml" else ()
-    ours = () if kind == "dataloader.toml" else ("tool", "dataloader")
-    for requirement in requirements:
-        if isinstance(requirement, CondaRequirement):
-            _table(document, (*pixi, "dependencies"))[requirement.name] = _conda_value(requirement)
-            continue
-        table = _table(document, (*pixi, "pypi-dependencies"))
-        table[_written_as(table, requirement.name)] = _pypi_value(requirement)
-        if requirement.world == "pypi" and not requirement.url and not requirement.index:
-            _insist(_table(document, (*ours, "resolution")), requirement.name)
-    for axis, value in (stack or {}).items():
-        _table(document, (*ours, "stack"))[axis] = value or "*"
-    places = {"": (*pixi, "pypi-dependencies"), "conda": (*pixi, "dependencies"), "stack": (*ours, "stack")}
-    for name in gone:
-        kind, _, plain = name.rpartition(":")
-        table = _table(document, places[kind])
-        table.pop(_written_as(table, plain), None)
+        raise ManifestError(f"{path} is not TOML: {error}") from error
+    if not additions.is_empty:
+        _Editor(document, Path(path), feature).add(additions)
     return tomlkit.dumps(document)
+
+
+class _Editor:
+    """One document, and where its tables are."""
+
+    def __init__(self, document: Any, path: Path, feature: str) -> None:
+        self._document, self._folder = document, path.parent
+        self._kind = kind_of(path.name, document)
+        self._pixi = ("tool", "pixi") if self._kind == "pyproject.toml" else ()
+        self._ours = () if self._kind == "dataloader.toml" else ("tool", "dataloader")
+        self._inside = () if feature == DEFAULT else ("feature", feature)
+
+    def add(self, additions: Additions) -> None:
+        by_title: dict[str, list[Requirement]] = {}
+        for requirement in additions.requirements:
+            by_title.setdefault(title(requirement), []).append(requirement)
+        for name in additions.gone:
+            self._take_out(name)
+        for group in by_title.values():
+            self._put(group)
+        for axis, value in additions.stack.items():
+            self._ours_table("stack", inside=True)[axis] = value or "*"
+        self._put_channels(additions.channels)
+        self._put_options(additions)
+        for key, text in additions.variables.items():
+            self._table("activation", "env")[key] = text
+        if additions.constraints:
+            resolution = self._ours_table("resolution")
+            _extend(resolution, "constraints", [one.requirement for one in additions.constraints])
+        for key, switch in additions.resolution.items():
+            self._ours_table("resolution")[key] = switch
+        for name, publisher in additions.require.items():
+            self._ours_table("attestations", "require")[name] = publisher
+        if additions.trusted_root:
+            self._ours_table("attestations")["trusted-root"] = self._relative(additions.trusted_root)
+
+    # -- where things are
+
+    def _table(self, *keys: str) -> Any:
+        return _table(self._document, (*self._pixi, *self._inside, *keys))
+
+    def _ours_table(self, *keys: str, inside: bool = False) -> Any:
+        return _table(self._document, (*self._ours, *(self._inside if inside else ()), *keys))
+
+    def _relative(self, path: str) -> str:
+        """A path below the manifest is one for everybody who has the project."""
+        if not Path(path).is_absolute() or not self._folder.is_absolute():
+            return path
+        relative = os.path.relpath(path, self._folder)
+        return path if relative.startswith("..") else f"./{relative}"
+
+    # -- requirements
+
+    def _put(self, group: Sequence[Requirement]) -> None:
+        """One line for one project; several requirements of it are a list, which only we read."""
+        one = group[0]
+        values = [self._conda(r) if isinstance(r, CondaRequirement) else self._pypi(r) for r in group]
+        if len(group) > 1 and self._kind != "dataloader.toml":
+            raise UsageError(
+                f"{self._kind} holds one requirement of {one.name}, and there are {len(group)}: "
+                + " and ".join(str(r) for r in group),
+                code="requirement-unsupported",
+                causes=tuple(f"{r.origin}: {r}" for r in group),
+                suggestions=("say it in one requirement", "or keep them in a dataloader.toml, which can hold both"),
+            )
+        if isinstance(one, PypiRequirement) and self._put_into_project(one):
+            return
+        table = self._table("dependencies" if isinstance(one, CondaRequirement) else "pypi-dependencies")
+        table[_written_as(table, one.name)] = values[0] if len(values) == 1 else [_inline(value) for value in values]
+        insists = isinstance(one, PypiRequirement) and one.world == "pypi" and not (one.url or one.index)
+        if insists:
+            _extend(self._ours_table("resolution"), "pypi-only", [one.name])
+
+    def _put_into_project(self, one: PypiRequirement) -> bool:
+        """Replace the line of a pyproject.toml's own dependencies, if it has one of this project."""
+        lines = self._project_lines(one.name)
+        if not lines:
+            return False
+        if one.index or one.hashes:
+            raise UsageError(
+                f"[project] dependencies cannot hold the index or the hashes of {one.name}",
+                code="requirement-unsupported",
+                suggestions=(f"take {one.name} out of [project] dependencies first",),
+            )
+        dependencies = self._document["project"]["dependencies"]
+        dependencies[lines[0]] = one.requirement
+        for index in reversed(lines[1:]):
+            del dependencies[index]
+        return True
+
+    def _project_lines(self, name: str) -> list[int]:
+        if self._kind != "pyproject.toml" or self._inside:
+            return []
+        lines = self._document.get("project", {}).get("dependencies", [])
+        names = [re.match(r"\s*([A-Za-z0-9._-]*)", str(line)) for line in lines]
+        return [index for index, found in enumerate(names) if found and normalized(found[1]) == name]
+
+    def _take_out(self, name: str) -> None:
+        kind, _, plain = name.rpartition(":")
+        if kind == "stack":
+            self._ours_table("stack", inside=True).pop(plain, None)
+            return
+        table = self._table("dependencies" if kind == "conda" else "pypi-dependencies")
+        table.pop(_written_as(table, plain), None)
+        for index in reversed(self._project_lines(plain) if not kind else []):
+            del self._document["project"]["dependencies"][index]
+
+    def _conda(self, requirement: CondaRequirement) -> Any:
+        fields = {
+            "version": requirement.version or "*",
+            "build": requirement.build,
+            "build-number": requirement.build_number,
+            "channel": requirement.channel,
+            "subdir": requirement.subdir,
+            "md5": requirement.md5,
+            "sha256": requirement.sha256,
+        }
+        return _value({key: value for key, value in fields.items() if value is not None})
+
+    def _pypi(self, requirement: PypiRequirement) -> Any:
+        said: dict[str, Any] = {}
+        if requirement.url and requirement.url.startswith("file://"):
+            said["path"] = self._relative(_path(requirement.url))
+        elif requirement.url:
+            said["url"] = requirement.url
+        else:
+            said["version"] = requirement.specifier or "*"
+        if requirement.extras:
+            said["extras"] = list(requirement.extras)
+        if requirement.marker:
+            said["env-markers"] = requirement.marker
+        if requirement.index:
+            said["index"] = requirement.index
+        if requirement.hashes and self._kind != "dataloader.toml":
+            raise UsageError(
+                f"{requirement.origin}: {self._kind} cannot hold the hashes of {requirement.name}",
+                code="requirement-unsupported",
+                suggestions=("keep it in a dataloader.toml, which can", "or leave them out; the lockfile has hashes"),
+            )
+        if requirement.hashes:
+            said["hashes"] = list(requirement.hashes)
+        return _value(said)
+
+    # -- sources
+
+    def _put_channels(self, channels: tuple[str, ...] | None) -> None:
+        if channels is None:
+            return
+        names = [self._relative(c) if c.startswith("/") else c for c in channels]
+        holder = self._table() if self._inside else self._workspace()
+        before = [c for c in holder.get("channels", []) if _channel_name(c) not in names]
+        holder["channels"] = [*names, *before]
+
+    def _workspace(self) -> Any:
+        pixi = _table(self._document, self._pixi)
+        old = self._kind != "pyproject.toml" and "project" in pixi
+        return self._table("project" if old and "workspace" not in pixi else "workspace")
+
+    def _put_options(self, additions: Additions) -> None:
+        if additions.index_url:
+            self._table("pypi-options")["index-url"] = additions.index_url
+        lists: dict[str, Sequence[object]] = {
+            "extra-index-urls": additions.extra_index_urls,
+            "find-links": [self._link(link) for link in additions.find_links],
+        }
+        for key, values in lists.items():
+            if values:
+                _extend(self._table("pypi-options"), key, values)
+        for key, names in (("no-binary", additions.no_binary), ("no-build", additions.only_binary)):
+            options = self._table("pypi-options") if names else {}
+            if ":all:" in names:
+                options[key] = True
+            elif names and options.get(key) is not True:
+                _extend(options, key, names)
+
+    def _link(self, link: str) -> dict[str, str]:
+        return {"url": link} if "://" in link else {"path": self._relative(link)}
+
+
+def _value(said: Mapping[str, Any]) -> Any:
+    return said["version"] if set(said) == {"version"} else _inline(said)
+
+
+def _inline(said: Any) -> Any:
+    import tomlkit
+
+    value = tomlkit.inline_table()
+    value.update(said if isinstance(said, Mapping) else {"version": said})
+    return value
+
+
+def _extend(table: Any, key: str, values: Iterable[object]) -> None:
+    """Put what is new before what is there, each once."""
+    before = list(table.get(key, [])) if isinstance(table.get(key, []), list) else []
+    new = [value for value in values if value not in before]
+    if new or key not in table:
+        table[key] = [*(_inline(v) if isinstance(v, Mapping) else v for v in new), *before]
+
+
+def _channel_name(channel: Any) -> str:
+    return str(channel.get("channel")) if isinstance(channel, Mapping) else str(channel)
 
 
 def _table(document: Any, path: Sequence[str]) -> Any:
@@ -107,82 +284,13 @@ def _table(document: Any, path: Sequence[str]) -> Any:
 
 def _written_as(table: Any, name: str) -> str:
     """The key under which the project is already there, in whatever spelling."""
-    from dataloader.base.names import normalized
-
     return next((key for key in table if normalized(key) == name), name)
-
-
-def _conda_value(requirement: CondaRequirement) -> Any:
-    import tomlkit
-
-    fields = {
-        "version": requirement.version or "*",
-        "build": requirement.build,
-        "build-number": requirement.build_number,
-        "channel": requirement.channel,
-        "subdir": requirement.subdir,
-        "md5": requirement.md5,
-        "sha256": requirement.sha256,
-    }
-    said = {key: value for key, value in fields.items() if value is not None}
-    if set(said) == {"version"}:
-        return said["version"]
-    value = tomlkit.inline_table()
-    value.update(said)
-    return value
-
-
-def _pypi_value(requirement: PypiRequirement) -> Any:
-    import tomlkit
-
-    said: dict[str, Any] = {}
-    if requirement.url and requirement.url.startswith("file://"):
-        said["path"] = _path(requirement.url)
-    elif requirement.url:
-        said["url"] = requirement.url
-    else:
-        said["version"] = requirement.specifier or "*"
-    if requirement.extras:
-        said["extras"] = list(requirement.extras)
-    if requirement.marker:
-        said["env-markers"] = requirement.marker
-    if requirement.index:
-        said["index"] = requirement.index
-    if requirement.hashes and not requirement.url:
-        raise UsageError(
-            f"{requirement.origin}: a manifest cannot hold the hashes of {requirement.name}; the lockfile does",
-            code="requirement-unsupported",
-            suggestions=("Install from the file itself: `dataloader install -r FILE`.",),
-        )
-    if set(said) == {"version"}:
-        return said["version"]
-    value = tomlkit.inline_table()
-    value.update(said)
-    return value
 
 
 def _path(url: str) -> str:
     from urllib.parse import unquote, urlsplit
 
     return str(Path(unquote(urlsplit(url).path)))
-
-
-def _insist(resolution: Any, name: str) -> None:
-    """List a project under ``pypi-only``."""
-    names = resolution.setdefault("pypi-only", [])
-    if name not in names:
-        names.append(name)
-
-
-def _pypi_options(inputs: Sequence[InputFile]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if url := next((one.index_url for one in inputs if one.index_url), None):
-        options["index-url"] = url
-    if urls := list(dict.fromkeys(url for one in inputs for url in one.extra_index_urls)):
-        options["extra-index-urls"] = urls
-    if links := list(dict.fromkeys(link for one in inputs for link in one.find_links)):
-        options["find-links"] = [{"url": link} if "://" in link else {"path": link} for link in links]
-    return options
 
 
 def _commented(table: Any, comment: str) -> Any:

@@ -17,6 +17,7 @@ from dataloader.compat.versions import specifier_of
 from dataloader.inputs.applies import applying
 from dataloader.inputs.joined import both, renewed, title, together, together_conda
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
+from dataloader.lockfile.portable import relative_url
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, LOCK_NAME, locate_manifest, lock_in, prefix_in, root_of
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class Request:
     told: tuple[str, ...] = ()
     """What takes the place of what, to be said."""
     constraints: tuple[PypiRequirement, ...] = ()
+    limits: tuple[CondaRequirement, ...] = ()
+    """Conda packages that are limited if something brings them in."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Set where the environment is active."""
+    files: tuple[InputFile, ...] = ()
+    """The files that the command names, as read."""
     channels: tuple[str, ...] = ()
     """Base URLs, most preferred first."""
     channels_said: bool = False
@@ -106,15 +113,23 @@ class Request:
             "require-hashes": self.require_hashes or None,
         }
         inputs: dict[str, object] = {
-            "requirements": sorted(str(r) for r in together(self.pypi)),
+            "requirements": sorted(map(self._portable, together(self.pypi))),
             "conda": sorted(r.match_spec for r in together_conda(self.conda)),
             "constraints": sorted(str(r) for r in together(self.constraints)),
+            "conda-constraints": sorted(r.match_spec for r in together_conda(self.limits)),
+            "variables": dict(sorted(self.variables.items())),
             "channels": [public_channel(url) for url in self.channels],
             "indexes": [without_credentials(url) for url in indexes],
             "stack": dict(sorted(self.stack.items())),
             "options": {key: value for key, value in options.items() if value is not None},
         }
         return {key: value for key, value in inputs.items() if value}
+
+    def _portable(self, requirement: PypiRequirement) -> str:
+        """Return a requirement as it stands in the lock: files of the project relative to it."""
+        if requirement.url is None or self.manifest is None:
+            return str(requirement)
+        return str(replace(requirement, url=relative_url(requirement.url, self.manifest.path.parent)))
 
 
 def make_request(
@@ -125,6 +140,7 @@ def make_request(
     environ: Mapping[str, str],
     here: Path,
     remembered: Mapping[str, object] | None = None,
+    manifest: Manifest | None = None,
 ) -> Request:
     """Join everything that a command was given.
 
@@ -135,6 +151,7 @@ def make_request(
         environ: The process's environment.
         here: Directory that relative paths and the search for a manifest start from.
         remembered: ``inputs`` of an earlier lock that this request adds to, where no manifest holds them.
+        manifest: Takes the place of the one that the options, or ``here``, lead to.
 
     Raises:
         ManifestError, UsageError: something cannot be read.
@@ -142,7 +159,7 @@ def make_request(
     from dataloader.inputs.spec import parse_spec
     from dataloader.machine.detect import detect_platform
 
-    manifest = find(options, here)
+    manifest = manifest or find(options, here)
     name = options.environment or DEFAULT_ENVIRONMENT
     environment = manifest.environment(name, options.platform or detect_platform()) if manifest else None
     files = _read_files(options, environ)
@@ -158,13 +175,14 @@ def make_request(
         *said,
     ]
     insisted = set(manifest.resolution.pypi_only) if manifest else set()
-    channels = _channels(options, files, environment, remembered, here)
     root = manifest.path.parent if manifest else here
+    channels = _channels(options, files, environment, remembered, here, root)
     resolution = manifest.resolution if manifest else None
     earlier = {axis: value for axis, value in _remembered_stack(remembered).items() if axis not in renamed}
     stack = {**earlier, **(environment.stack if environment else {}), **(flags.asked() if flags else {})}
     stack = _with_python(stack, [r for r in binding if isinstance(r, PypiRequirement)])
     limits = [*_remembered_constraints(remembered), *(c for f in files for c in f.constraints)]
+    limits += resolution.constraints if resolution else ()
     matters = partial(applying, arches=_arches(options), python=specifier_of(stack.get("python", "")))
     asked = matters(binding)
     pypi = (r for r in asked if isinstance(r, PypiRequirement) and r.name != "python")
@@ -177,6 +195,12 @@ def make_request(
         said=said,
         told=told,
         constraints=tuple(r for r in matters(limits) if isinstance(r, PypiRequirement)),
+        limits=environment.limits if environment else (),
+        variables={
+            **(environment.variables if environment else {}),
+            **dict(pair for f in files for pair in f.variables),
+        },
+        files=tuple(files),
         channels=channel_urls(DEFAULT_CHANNELS, here) if channels is None else channels,
         channels_said=channels is not None,
         channel_priority=(manifest.channel_priority if manifest else None) or "strict",
@@ -190,7 +214,7 @@ def make_request(
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None),
         exclude_newer=_exclude_newer(options, manifest),
         **_binaries(options, files, environment),
-        require_hashes=any(f.require_hashes for f in files),
+        require_hashes=any(f.require_hashes for f in files) or (resolution is not None and resolution.require_hashes),
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
         notes=(*(manifest.notes if manifest else ()), *(n for f in files for n in f.notes)),
     )
@@ -291,13 +315,15 @@ def _channels(
     environment: Environment | None,
     remembered: Mapping[str, object] | None,
     here: Path,
+    root: Path,
 ) -> tuple[str, ...] | None:
-    """Return the channels of the most immediate source that names any; typed ones come before the manifest's."""
-    said: list[Sequence[str] | None] = [options.channels or None, *(f.channels for f in files)]
-    said.append(environment.channels if environment else None)
-    named = [each for each in said if each is not None]
+    """Return the channels that are named: typed ones first, then those of files, then the manifest's."""
+    said: list[tuple[Sequence[str] | None, Path]] = [(options.channels or None, here)]
+    said += [(f.channels, Path(f.path).parent) for f in files]
+    said.append((environment.channels if environment else None, root))
+    named = [channel_urls(each, base) for each, base in said if each is not None]
     if named:
-        return channel_urls([channel for each in named for channel in each], here)
+        return tuple(dict.fromkeys(url for urls in named for url in urls))
     earlier: Sequence[str] | None = (remembered or {}).get("channels")  # type: ignore[assignment]
     return None if earlier is None else tuple(earlier)
 
@@ -329,14 +355,19 @@ def channel_url(channel: str, here: Path) -> str:
 def _settings(options: CommonOptions, held: Mapping[str, object], environ: Mapping[str, str]) -> IndexSettings:
     from dataloader.index.settings import index_settings
 
-    return replace(index_settings(_index_flags(options), held, environ), system=_system(options))
+    return replace(index_settings(_index_flags(options, held), held, environ), system=_system(options))
 
 
-def _index_flags(options: CommonOptions) -> dict[str, object]:
+def _held(held: Mapping[str, object], name: str) -> Iterable[str]:
+    return held.get(name) or ()  # type: ignore[return-value]
+
+
+def _index_flags(options: CommonOptions, held: Mapping[str, object]) -> dict[str, object]:
     return {
         "index_url": options.index_url,
-        "extra_index_urls": options.extra_index_url,
-        "find_links": options.find_links,
+        # further ones come before those of files and manifest
+        "extra_index_urls": options.extra_index_url and (*options.extra_index_url, *_held(held, "extra_index_urls")),
+        "find_links": options.find_links and (*options.find_links, *_held(held, "find_links")),
         "offline": options.offline,
         "refresh": options.refresh,
         "mirrors": options.mirror,
@@ -354,7 +385,7 @@ def _index_manifest(
         "index_url": next((f.index_url for f in files if f.index_url), None) or (pypi.index_url if pypi else None),
         "extra_index_urls": (*(u for f in files for u in f.extra_index_urls), *(pypi.extra_index_urls if pypi else ())),
         "find_links": (*(u for f in files for u in f.find_links), *(pypi.find_links if pypi else ())),
-        "no_index": any(f.no_index for f in files),
+        "no_index": any(f.no_index for f in files) or (manifest is not None and manifest.resolution.no_index),
         "attestations": manifest.attestations if manifest else None,
         "trusted_root": manifest.trusted_root if manifest else None,
     }

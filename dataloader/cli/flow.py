@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,9 +13,10 @@ from dataloader.cli.ask import confirmation
 from dataloader.cli.documents import count_text, lock_document, lock_text, sync_document, sync_text
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
-from dataloader.cli.remember import remember_agreement, remembered_lock, write_manifest
+from dataloader.cli.remember import remember_agreement, remembered_lock
+from dataloader.cli.saving import manifest_with, put, refuse_unsaved
 from dataloader.cli.session import Session, session
-from dataloader.lockfile.yaml import read_lock, write_lock
+from dataloader.lockfile.yaml import lock_bytes, read_lock
 from dataloader.request import Request, make_request
 
 if TYPE_CHECKING:
@@ -60,26 +62,25 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, p
             remembered=remembered.inputs if remembered else None,
         )
         _something(request, "install")
-        return _run(_install(one, request, specs, flags, place))
+        return _run(_install(one, request, flags, place))
 
 
-async def _install(one: Session, asked: Request, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
+async def _install(one: Session, asked: Request, flags: StackFlags, place: Place) -> int:
     old, proof = _existing(asked.lockfile), Proof(one, place.layers)
-    files = [asked.lockfile, *([asked.manifest.path] if asked.manifest else [])]
+    manifest_with(one, asked, asked, flags)  # what cannot be said there is refused before anything is solved
     chosen: list[Lockfile] = []
+    files: dict[Path, bytes] = {}
 
     async def attempt() -> SyncResult:
         request, locked = await _solve(one, asked, client, old, proof)
         chosen.append(locked.lock)
-        if one.options.dry_run:
-            return await _sync(one, request, locked.lock, None, client, proof, check=False, place=place)
-        write_manifest(one, asked, request, specs, flags)
-        write_lock(locked.lock, request.lockfile)
-        data = request.lockfile.read_bytes()
-        return await _sync(one, request, locked.lock, data, client, proof, check=False, place=place)
+        files.clear()
+        files.update(_files(one, asked, request, locked.lock, flags))
+        return await _sync(one, request, locked.lock, files, client, proof, check=False, place=place)
 
     async with _client(one, asked) as client:
-        result = await proof.until_it_loads(attempt, lambda: chosen[-1], files, again=True)
+        result = await proof.until_it_loads(attempt, lambda: chosen[-1], again=True)
+    _say_saved(one, files, asked)
     one.write(
         {
             **lock_document(chosen[-1]),
@@ -91,13 +92,23 @@ async def _install(one: Session, asked: Request, specs: tuple[str, ...], flags: 
     return 0
 
 
+def _files(one: Session, asked: Request, solved: Request, lock: Lockfile, flags: StackFlags) -> dict[Path, bytes]:
+    """Return what is written beside an environment: its lock, and what the manifest has to say now."""
+    return {**manifest_with(one, asked, solved, flags), solved.lockfile: lock_bytes(lock, solved.lockfile)}
+
+
+def _say_saved(one: Session, files: Mapping[Path, bytes], asked: Request) -> None:
+    if asked.manifest is not None and asked.manifest.path in files and not one.options.dry_run:
+        one.reporter.info(f"{asked.manifest.path} has them now")
+
+
 def lock(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -> int:
     """Solve and write the lock only."""
     with session(options, "lock") as one:
         request = make_request(options, specs, flags, environ=one.environ, here=one.here)
         if request.manifest is None:
             _something(request, "lock")
-        return _run(_lock(one, request))
+        return _run(_lock(one, request, flags))
 
 
 def _something(request: Request, verb: str) -> None:
@@ -109,13 +120,17 @@ def _something(request: Request, verb: str) -> None:
         )
 
 
-async def _lock(one: Session, request: Request) -> int:
-    old = _existing(request.lockfile)
-    async with _client(one, request) as client:
-        asked, (request, locked) = request, await _solve(one, request, client, old, Proof(one))
+async def _lock(one: Session, asked: Request, flags: StackFlags) -> int:
+    old = _existing(asked.lockfile)
+    manifest_with(one, asked, asked, flags)
+    async with _client(one, asked) as client:
+        request, locked = await _solve(one, asked, client, old, Proof(one))
+    files = _files(one, asked, request, locked.lock, flags)
+    before = request.lockfile.read_bytes() if old else None
+    changed = not one.options.dry_run and files[request.lockfile] != before
     if not one.options.dry_run:
-        write_manifest(one, asked, request, (), StackFlags())
-    changed = False if one.options.dry_run else write_lock(locked.lock, request.lockfile)
+        with put(files):
+            _say_saved(one, files, asked)
     one.write(lock_document(locked.lock), lock_text(locked.lock, old))
     one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
     return 0
@@ -154,19 +169,24 @@ async def _sync_command(
     chosen: list[Lockfile] = []
     may_solve = not (frozen or locked or check or request.manifest is None)
 
+    files: dict[Path, bytes] = {}
+
     async def attempt() -> SyncResult:
+        files.clear()
         if chosen:  # what the lock holds does not go together
-            chosen.append((await _solve(one, request, client, chosen[0], proof))[1].lock)
-            write_lock(chosen[-1], request.lockfile)
+            solved, fresh = await _solve(one, request, client, chosen[0], proof)
+            chosen.append(fresh.lock)
+            files.update(_files(one, request, solved, fresh.lock, StackFlags()))
         else:
-            chosen.append(await _current_lock(one, request, client, proof, frozen=frozen, locked=locked or check))
-        data = request.lockfile.read_bytes()
-        return await _sync(one, request, chosen[-1], data, client, proof, check=check, place=place)
+            lock, fresh_files = await _current_lock(one, request, client, proof, frozen=frozen, locked=locked or check)
+            chosen.append(lock)
+            files.update(fresh_files)
+        return await _sync(one, request, chosen[-1], files, client, proof, check=check, place=place)
 
     async with _client(one, request) as client:
-        result = await proof.until_it_loads(attempt, lambda: chosen[-1], [request.lockfile], again=may_solve)
-    data = request.lockfile.read_bytes()
+        result = await proof.until_it_loads(attempt, lambda: chosen[-1], again=may_solve)
     if not one.options.dry_run:
+        data = request.lockfile.read_bytes()
         remember_agreement(one, request, data, fits=request.manifest is None or not frozen)
     one.write(
         {"status": "ok", **sync_document(result, request.prefix), "left_out": proof.left_out},
@@ -177,28 +197,30 @@ async def _sync_command(
 
 async def _current_lock(
     one: Session, request: Request, client: IndexClient, proof: Proof, *, frozen: bool, locked: bool
-) -> Lockfile:
-    """Return the lock to sync from; a stale one is made anew unless ``locked`` forbids or ``frozen`` does not care."""
+) -> tuple[Lockfile, dict[Path, bytes]]:
+    """Return the lock to sync from, and what is to be written with it.
+
+    A stale one is made anew unless ``locked`` forbids or ``frozen`` does not care.
+    """
     from dataloader.lockfile.check import check_lock
 
     if request.manifest is None or frozen:
-        return read_lock(request.lockfile)
+        return read_lock(request.lockfile), {}
     old = _existing(request.lockfile)
     reasons = check_lock(old, request.inputs()) if old else ()
     if old and not reasons:
-        return old
+        return old, {}
     if locked:
         raise LockOutdated(
             f"{request.lockfile} no longer fits {request.manifest.path}" if old else f"there is no {request.lockfile}",
             causes=tuple(str(reason) for reason in reasons),
             suggestions=("run `dataloader lock`",),
         )
+    refuse_unsaved(one, request)
     for reason in reasons:
         one.reporter.info(f"locking again: {reason}")
     solved, fresh = await _solve(one, request, client, old, proof)
-    write_manifest(one, request, solved, (), StackFlags())
-    write_lock(fresh.lock, request.lockfile)
-    return fresh.lock
+    return fresh.lock, _files(one, request, solved, fresh.lock, StackFlags())
 
 
 # -- stages
@@ -278,7 +300,7 @@ async def _sync(
     one: Session,
     request: Request,
     lock: Lockfile,
-    data: bytes | None,
+    files: Mapping[Path, bytes],
     client: IndexClient,
     proof: Proof,
     *,
@@ -290,17 +312,24 @@ async def _sync(
 
     place = place or Place()
     python = _interpreter(one, lock)
-    options = sync_options(one, python, data, check=check, place=place)
+    options = sync_options(one, python, _lock_bytes(request, files), check=check, place=place)
     one.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if request.settings.attestations and not check:
         from dataloader.install.attest.wheels import require_attestations
 
         await require_attestations(lock, request.settings, client.evidence, one.reporter)
     if not (check or one.options.dry_run):
-        options = replace(options, prover=proof.prover(request, lock, python))
+        options = replace(options, prover=proof.prover(request, lock, python), along=partial(put, files))
     if place.root is not None and place.name is not None:
         return await sync_generation(lock, place.root, place.name, options, one.reporter, client.download)
     return await sync_prefix(lock, request.prefix, options, one.reporter, client.download)
+
+
+def _lock_bytes(request: Request, files: Mapping[Path, bytes]) -> bytes | None:
+    """Return what the lockfile holds once the environment is there."""
+    if request.lockfile in files:
+        return files[request.lockfile]
+    return request.lockfile.read_bytes() if request.lockfile.is_file() else None
 
 
 async def warm(one: Session, request: Request) -> int:
@@ -315,7 +344,7 @@ async def warm(one: Session, request: Request) -> int:
     try:
         async with _client(one, request) as client:
             aside = replace(request, prefix=folder / "env")
-            result = await _sync(one, aside, lock, None, client, Proof(one), check=False)
+            result = await _sync(one, aside, lock, {}, client, Proof(one), check=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return result.downloaded_bytes

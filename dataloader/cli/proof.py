@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dataloader.base.errors import Declined, ResolutionFailure
-from dataloader.base.files import replace_file
+from dataloader.base.errors import ResolutionFailure
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
@@ -73,7 +72,6 @@ class Proof:
         self,
         attempt: Callable[[], Awaitable[T]],
         lock_of: Callable[[], Lockfile],
-        files: Sequence[Path],
         *,
         again: bool,
     ) -> T:
@@ -82,39 +80,33 @@ class Proof:
         Args:
             attempt: Solves anew each time, bound by :attr:`learned`.
             lock_of: The lock that the last attempt built from.
-            files: What an attempt writes; put back as it was where nothing loads.
             again: Whether other packages may be chosen; else what is found is only learnt.
 
         Raises:
-            Declined: somebody was asked, and said no; what was written is put back too.
+            Declined: somebody was asked, and said no.
             Contradicted: no other choice of packages is left, or too many were tried.
         """
         from dataloader.trial.judge import Contradicted
 
-        before = {path: path.read_bytes() if path.is_file() else None for path in files}
         last: Contradicted | None = None
-        try:
-            for _ in range(MOST):
-                try:
-                    return await self._once(attempt, lock_of)
-                except Contradicted as found:
-                    known = last.contradictions if last else ()
-                    last = found
-                    self.learned.add(found.contradictions)
-                    if not again or set(found.contradictions) <= set(known):
-                        raise  # nobody may choose, or the solver knew and could not heed it
-                    for each in found.contradictions:
-                        self._one.reporter.warn(f"{each.why}: choosing again")
-                except ResolutionFailure as failure:
-                    if last is None:
-                        raise
-                    raise _no_other_choice(last, failure) from failure
-            assert last is not None
-            last.suggestions = ("run the command again to go on looking", *last.suggestions)
-            raise last
-        except (Contradicted, Declined):
-            _restore(before)
-            raise
+        for _ in range(MOST):
+            try:
+                return await self._once(attempt, lock_of)
+            except Contradicted as found:
+                known = last.contradictions if last else ()
+                last = found
+                self.learned.add(found.contradictions)
+                if not again or set(found.contradictions) <= set(known):
+                    raise  # nobody may choose, or the solver knew and could not heed it
+                for each in found.contradictions:
+                    self._one.reporter.warn(f"{each.why}: choosing again")
+            except ResolutionFailure as failure:
+                if last is None:
+                    raise
+                raise _no_other_choice(last, failure) from failure
+        assert last is not None
+        last.suggestions = ("run the command again to go on looking", *last.suggestions)
+        raise last
 
     async def _once(self, attempt: Callable[[], Awaitable[T]], lock_of: Callable[[], Lockfile]) -> T:
         """Run ``attempt``; two packages that want one path teach something too."""
@@ -146,15 +138,6 @@ class _Prover:
         targets = _targets(self._one, self._request)
         prove(Question(tree, self._lock, targets, self._facts, libraries), self._judge.judge, self._one.reporter)
         self._note()
-
-
-def _restore(before: dict[Path, bytes | None]) -> None:
-    """Put manifest and lock back: they are not to name what would not load."""
-    for path, data in before.items():
-        if data is None:
-            path.unlink(missing_ok=True)
-        else:
-            replace_file(path, data)
 
 
 def _no_other_choice(found: Contradicted, failure: ResolutionFailure) -> Contradicted:

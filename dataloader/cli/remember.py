@@ -1,14 +1,11 @@
-"""What a command leaves for the next one: the manifest's new words, the lock that an install adds to, the agreement."""
+"""What a command leaves for the next one, or finds of an earlier one: the lock that it adds to, the agreement."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dataloader.cli.options import CommonOptions, StackFlags
-from dataloader.inputs.joined import title, together, together_conda
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
+from dataloader.cli.options import CommonOptions
 from dataloader.lockfile.yaml import parse_lock
 from dataloader.request import make_request
 
@@ -16,42 +13,6 @@ if TYPE_CHECKING:
     from dataloader.cli.session import Session
     from dataloader.lockfile.model import Lockfile
     from dataloader.request import Request
-
-
-def write_manifest(one: Session, asked: Request, solved: Request, specs: tuple[str, ...], flags: StackFlags) -> None:
-    """Write what was asked for into the manifest, and what a fix changed of it."""
-    manifest = solved.manifest
-    if manifest is None or not (specs or flags.asked() or asked is not solved):
-        return
-    from dataloader.base.files import replace_file
-    from dataloader.manifest_edit import add_to_manifest
-
-    path = manifest.path
-    before, after = _by_title((*asked.pypi, *asked.conda)), _by_title((*solved.pypi, *solved.conda))
-    changed = {title: each for title, each in after.items() if each != before.get(title)}
-    wanted = {
-        title: each
-        for title, each in {**_by_title(asked.said), **changed}.items()
-        if title in after or title not in before
-    }
-    stack = {
-        axis: value for axis, value in solved.stack.items() if axis in flags.asked() or value != asked.stack.get(axis)
-    }
-    gone = [*(before.keys() - after.keys()), *(f"stack:{axis}" for axis in asked.stack.keys() - solved.stack.keys())]
-    text = path.read_text(encoding="utf-8")
-    added = add_to_manifest(text, path.name, [r for each in wanted.values() for r in each], stack, gone=sorted(gone))
-    if added != text:
-        replace_file(path, added.encode())
-        one.reporter.info(f"{path} has them now")
-
-
-def _by_title(requirements: Sequence[Requirement]) -> dict[str, tuple[Requirement, ...]]:
-    """Return requirements, joined, by the name that the lock's ``requested`` has them under."""
-    joined: tuple[Requirement, ...] = (
-        *together_conda(r for r in requirements if isinstance(r, CondaRequirement)),
-        *together(r for r in requirements if isinstance(r, PypiRequirement)),
-    )
-    return {name: tuple(r for r in joined if title(r) == name) for name in dict.fromkeys(map(title, joined))}
 
 
 def remembered_lock(one: Session) -> Lockfile | None:

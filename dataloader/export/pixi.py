@@ -36,6 +36,7 @@ def pixi_toml(lock: Lockfile, options: ExportOptions) -> str:
     import tomlkit
 
     from dataloader.export.asked import asked_for
+    from dataloader.inputs.additions import Additions
     from dataloader.manifest_edit import add_to_manifest, new_manifest
 
     channels = [url.rstrip("/") for url in lock.channels] or ["conda-forge"]
@@ -44,7 +45,7 @@ def pixi_toml(lock: Lockfile, options: ExportOptions) -> str:
     if lock.python.source == "host" and all(each.name != "python" for each in asked):
         # pixi takes its Python from a channel; here it was this machine's.
         asked.append(CondaRequirement(name="python", version=f"{lock.python.version}.*"))
-    document = tomlkit.parse(add_to_manifest(text, "pixi.toml", asked))
+    document = tomlkit.parse(add_to_manifest(text, "pixi.toml", Additions(requirements=tuple(asked))))
     if cuda := lock.stack.get("cuda"):
         document["system-requirements"] = {"cuda": cuda}
     if links := [url for url in dict.fromkeys(p.index for p in lock.pypi()) if url and url not in lock.indexes]:

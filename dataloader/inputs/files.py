@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataloader.inputs.joined import title
-from dataloader.inputs.model import PypiRequirement, Requirement, SystemRequirements
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,10 @@ class Feature:
     """Axis -> version; the empty string means any version, ``none`` for cuda means CPU."""
     gpus: tuple[str, ...] = ()
     """GPU models or compute capabilities that must run it."""
+    limits: tuple[CondaRequirement, ...] = ()
+    """Conda packages that are limited if something brings them in ([constraints])."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Set where the environment is active ([activation.env])."""
 
     def on(self, platforms: Sequence[str]) -> tuple[tuple[Requirement, ...], tuple[Requirement, ...]]:
         """Return what the feature's own tables ask for on a platform, and what its [target] tables do.

@@ -119,7 +119,8 @@ def with_wheel(requirement: PypiRequirement, location: str, *, base: Path | None
             code="requirement-invalid",
             suggestions=(f"Write `{wheel.name} @ {location}`.",),
         )
-    return replace(wheel, extras=requirement.extras, marker=requirement.marker)
+    hashes = wheel.hashes or requirement.hashes
+    return replace(wheel, extras=requirement.extras, marker=requirement.marker, hashes=hashes)
 
 
 _VERSION = r"v?\d+(?:\.\d+)*(?:\.\*|(?:[._-]?(?:a|b|rc|alpha|beta|pre|post|dev)\d*)*(?:\+[\w.]+)?)"

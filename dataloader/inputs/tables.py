@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
@@ -12,6 +12,8 @@ from dataloader.inputs.files import Feature, PypiOptions
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Refusal, Requirement, SystemRequirements
 from dataloader.inputs.spec import axis_mistake, conda_version, parse_conda, parse_pypi, refusal_of, with_wheel
 from dataloader.inputs.toml import Table
+
+T = TypeVar("T", PypiRequirement, CondaRequirement)
 
 STACK_AXES = ("cuda", "cudnn", "nccl", "gcc", "python", "torch", "tensorflow", "jax", "driver")
 _MATCH_SPEC_KEYS = ("version", "build", "build-number", "channel", "subdir", "md5", "sha256")
@@ -30,10 +32,12 @@ def read_feature(table: Table, ours: Table, general: Table) -> Feature:
         platforms=general.strings("platforms"),
         requirements=_requirements(table),
         by_platform={name: _requirements(targets.table(name)) for name in targets},
+        limits=_each(table.table("constraints"), _conda),
         system=_system(table.table("system-requirements")),
         pypi=_pypi_options(table.table("pypi-options")),
         stack={axis: "" if value == "*" else value for axis, value in values.items() if value is not None},
         gpus=stack.strings("gpus"),
+        variables=_variables(table.table("activation").table("env")),
     )
 
 
@@ -53,60 +57,67 @@ def _channels(table: Table) -> tuple[tuple[str, int], ...] | None:
     return tuple(channels)
 
 
+def _variables(table: Table) -> Mapping[str, str]:
+    return {name: value for name in table if (value := table.string(name)) is not None}
+
+
 def _requirements(table: Table) -> tuple[Requirement, ...]:
     return (*_each(table.table("dependencies"), _conda), *_each(table.table("pypi-dependencies"), _pypi))
 
 
-def _each(table: Table, read: Callable[[Table, str], Requirement]) -> Iterator[Requirement]:
-    def attempt(name: str) -> Requirement | None:
-        try:
-            return read(table, name)
-        except UsageError as error:
-            detail = "".join(f" ({cause})" for cause in error.causes[:1])
-            table.mistake(name, error.message.removeprefix(f"{table.where(name)}: ") + detail)
-            return None
+def _each(table: Table, read: Callable[[Table, str, Any], T]) -> tuple[T, ...]:
+    """Read each line of a table of requirements; a line may be a list of several of one project."""
+    found: list[T] = []
+    for name in table:
+        value = table.raw(name)
+        inline = (
+            table.tables(name) if isinstance(value, list) else [table.table(name)] if isinstance(value, dict) else []
+        )
+        for one in inline or [value]:
+            try:
+                found.append(read(table, name, one))
+            except UsageError as error:
+                detail = "".join(f" ({cause})" for cause in error.causes[:1])
+                table.mistake(name, error.message.removeprefix(f"{table.where(name)}: ") + detail)
+    return tuple(found)
 
-    return (requirement for name in table if (requirement := attempt(name)))
 
-
-def _conda(table: Table, name: str) -> CondaRequirement:
+def _conda(table: Table, name: str, value: str | Table) -> CondaRequirement:
     """A line of [dependencies]: a version spec, or a table of match-spec fields."""
-    value = table.data[name]
     origin = table.where(name)
     if isinstance(value, str):
         return parse_conda(f"{name} {value}" if value.strip() not in {"", "*"} else name, origin=origin)
-    if not isinstance(value, dict):
+    if not isinstance(value, Table):
         raise UsageError('expected a version such as ">=2.1,<3", or a table')
     if unsupported := sorted({"git", "path", "url"} & set(value)):
         return CondaRequirement(name=name, origin=origin, refusal=_unsupported(origin, name, unsupported[0], _CHANNEL))
-    fields = {key.replace("-", "_"): str(value[key]) for key in _MATCH_SPEC_KEYS if key in value}
+    fields = {key.replace("-", "_"): str(value.raw(key)) for key in _MATCH_SPEC_KEYS if key in value}
     version = conda_version(fields.pop("version", "*"))
     inside = "".join(f", {key}='{text}'" for key, text in fields.items())
     return parse_conda(f"{name}[version='{version or '*'}'{inside}]", origin=origin)
 
 
-def _pypi(table: Table, name: str) -> PypiRequirement:
+def _pypi(table: Table, name: str, value: str | Table) -> PypiRequirement:
     """A line of [pypi-dependencies]: a specifier, or a table."""
-    value = table.data[name]
     origin = table.where(name)
     if isinstance(value, str):
         return parse_pypi(f"{name}{_specifier(value)}", origin=origin)
-    if not isinstance(value, dict):
+    if not isinstance(value, Table):
         raise UsageError('expected a specifier such as ">=2.1,<3", or a table')
     if unsupported := sorted({"git", "editable"} & set(value)):
         refusal = _unsupported(origin, name, unsupported[0], "Build a wheel (`python -m build`) and name its path.")
         return PypiRequirement(name=normalized(name), origin=origin, refusal=refusal)
-    extras = value.get("extras", [])
-    marker = value.get("env-markers") or value.get("markers")
-    text = f"{name}[{','.join(map(str, extras))}]{_specifier(str(value.get('version', '*')))}"
+    marker = value.string("env-markers") or value.string("markers")
+    text = f"{name}[{','.join(value.strings('extras'))}]{_specifier(str(value.raw('version', '*')))}"
     requirement = parse_pypi(text + (f" ; {marker}" if marker else ""), origin=origin)
-    if location := value.get("url") or value.get("path"):
+    requirement = replace(requirement, hashes=value.strings("hashes"))
+    if location := value.string("url") or value.string("path"):
         try:
             return with_wheel(requirement, str(location), base=table.document.path.parent)
         except UsageError as error:
             return replace(requirement, refusal=refusal_of(error))
-    if index := value.get("index"):
-        return replace(requirement, index=str(index), world="pypi")
+    if index := value.string("index"):
+        return replace(requirement, index=index, world="pypi")
     return requirement
 
 
@@ -130,7 +141,7 @@ def _specifier(text: str) -> str:
 
 def _system(table: Table) -> SystemRequirements:
     family, libc = "glibc", None
-    if isinstance(table.data.get("libc"), dict):
+    if isinstance(table.raw("libc"), dict):
         details = table.table("libc")
         family, libc = details.choice("family", {"glibc", "musl"}) or "glibc", details.string("version")
     else:
@@ -168,7 +179,7 @@ def _find_links(table: Table) -> Iterator[str]:
 
 def _projects(table: Table, key: str) -> tuple[str, ...]:
     """``true`` for all projects, or a list of them."""
-    if isinstance(table.data.get(key), list):
+    if isinstance(table.raw(key), list):
         return tuple(normalized(name) for name in table.strings(key))
     return (":all:",) if table.boolean(key) else ()
 

@@ -66,6 +66,7 @@ class Document:
         self.code = code
         self.kind = kind
         self._mistakes: list[tuple[int, str]] = []
+        self._read: set[tuple[str, ...]] = set()
         self.data = _parse(text, path, code)
 
     def root(self) -> Table:
@@ -82,6 +83,30 @@ class Document:
         *table, key = path
         name = f"[{'.'.join(table)}] {key}" if table else key
         self._mistakes.append((line_of(self.text, path) or 0, f"{self.where(path)}: {name}: {message}"))
+
+    def mark(self, path: tuple[str, ...]) -> None:
+        """Note that a key was looked at."""
+        self._read.add(path)
+
+    def unread(self) -> tuple[tuple[str, ...], ...]:
+        """The keys that nobody looked at, in the order of the file; of a table that nobody looked into the table."""
+        inner = {path[:depth] for path in self._read for depth in range(len(path))}
+        return tuple(self._unread((), self.data, inner))
+
+    def _unread(
+        self, path: tuple[str, ...], data: dict[str, Any], inner: set[tuple[str, ...]]
+    ) -> Iterator[tuple[str, ...]]:
+        for key, value in data.items():
+            here = (*path, key)
+            if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+                parts = [((*path, f"{key}[{number}]"), item) for number, item in enumerate(value)]
+            else:
+                parts = [(here, value)] if isinstance(value, dict) else []
+            if inside := [part for part in parts if part[0] in inner]:
+                for place, item in inside:
+                    yield from self._unread(place, item, inner)
+            elif here not in self._read:
+                yield here
 
     def check(self) -> None:
         """Raise ManifestError with all the mistakes, if there are any."""
@@ -113,13 +138,18 @@ class Table:
     def __init__(self, document: Document, path: tuple[str, ...], data: dict[str, Any]) -> None:
         self.document = document
         self.path = path
-        self.data = data
+        self._data = data
 
     def __contains__(self, key: str) -> bool:
-        return key in self.data
+        return key in self._data
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.data)
+        return iter(self._data)
+
+    def raw(self, key: str, default: Any = None) -> Any:
+        """What stands under ``key``, as it is; it counts as read."""
+        self.document.mark((*self.path, key))
+        return self._data.get(key, default)
 
     def mistake(self, key: str, message: str) -> None:
         """Record a mistake about one key."""
@@ -131,7 +161,7 @@ class Table:
 
     def table(self, key: str) -> Table:
         """The table under ``key``; an empty one when there is none."""
-        value = self.data.get(key, {})
+        value = self.raw(key, {})
         if not isinstance(value, dict):
             self.mistake(key, f"expected a table, not {_kind(value)}")
             value = {}
@@ -151,7 +181,7 @@ class Table:
 
     def string(self, key: str) -> str | None:
         """The string under ``key``."""
-        value = self.data.get(key)
+        value = self.raw(key)
         if isinstance(value, int | float) and not isinstance(value, bool):
             # 12.10 would silently be 12.1.
             self.mistake(key, f'expected a string; write {key} = "{value}"')
@@ -163,7 +193,7 @@ class Table:
 
     def boolean(self, key: str) -> bool | None:
         """The boolean under ``key``."""
-        value = self.data.get(key)
+        value = self.raw(key)
         if value is not None and not isinstance(value, bool):
             self.mistake(key, f"expected true or false, not {_kind(value)}")
             return None
@@ -175,7 +205,7 @@ class Table:
 
     def items(self, key: str) -> tuple[Any, ...]:
         """The list under ``key``, whatever it holds."""
-        value = self.data.get(key, [])
+        value = self.raw(key, [])
         if not isinstance(value, list):
             self.mistake(key, f"expected a list, not {_kind(value)}")
             return ()
@@ -191,7 +221,7 @@ class Table:
 
     def only(self, known: Collection[str]) -> None:
         """Every key outside ``known`` is a mistake."""
-        for key in self.data:
+        for key in self._data:
             if key not in known:
                 self.mistake(key, f"there is no such key{_did_you_mean(key, known)}")
 

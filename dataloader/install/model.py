@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -65,6 +65,9 @@ class SyncOptions:
     """Entered when a tree is begun."""
     confirm: Callable[[InstallPlan], None] | None = None
     """Told what is to be done before anything is; raises where it may not be."""
+    along: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered around the step that makes the new environment the current one: what goes with it is put in place there,
+    and put back where the step fails."""
     lock_digest: str | None = None
     """sha256 of the lock file's bytes (``status.lock_digest``), to see at once next time that nothing changed."""
     conda_client: Client | None = None

@@ -21,6 +21,7 @@ from dataloader.install.tree.builder import Builder
 from dataloader.install.tree.linking import Linker
 from dataloader.install.tree.venv import resolve_interpreter
 from dataloader.lockfile.model import Lockfile
+from dataloader.prefix.activate import variables_of
 from dataloader.prefix.locate import JOURNAL, STATE
 from dataloader.prefix.model import Inventory
 from dataloader.prefix.state import check_usable, owned_paths, read_inventory, read_state
@@ -64,6 +65,8 @@ def plan_prefix(lock: Lockfile, prefix: Path, options: SyncOptions | None = None
             reasons.append("its Python is gone")
         if set(state.requested) != set(lock.requested):
             reasons.append("other packages were asked for by name")
+        if variables_of(prefix) != lock.variables:
+            reasons.append("other variables are to be set")
     return make_plan(lock, read_inventory(prefix), wheel_digests=state.wheels if state else {}, rebuild=tuple(reasons))
 
 
@@ -101,7 +104,8 @@ async def _sync(
     if options.check or options.dry_run:
         return SyncResult(plan=plan, changed=False)
     if plan.is_empty:
-        refresh_state(prefix, options)
+        with options.along():
+            refresh_state(prefix, options)
         return SyncResult(plan=plan, changed=False)
     if options.confirm is not None:
         options.confirm(plan)
@@ -110,21 +114,25 @@ async def _sync(
         recover(place)
         plan = plan_prefix(lock, prefix, options)  # another process may have done it while we waited
         if plan.is_empty:
-            refresh_state(prefix, options)
+            with options.along():
+                refresh_state(prefix, options)
             return SyncResult(plan=plan, changed=False)
         builder = Builder(lock, options, reporter, download)
-        await builder.run(place.new_tree, _target(prefix, options), lambda tree: _install(tree, place, reporter))
+        await builder.run(
+            place.new_tree, _target(prefix, options), lambda tree: _install(tree, place, options, reporter)
+        )
     return SyncResult(plan=plan, changed=True, downloaded_bytes=builder.downloaded_bytes, warnings=builder.warnings)
 
 
-def _install(tree: Path, place: Place, reporter: Reporter) -> None:
+def _install(tree: Path, place: Place, options: SyncOptions, reporter: Reporter) -> None:
     """Switch a finished tree in, and take along what people and programs put into the old environment."""
     prefix = place.prefix
     linker = Linker(reporter, os.fspath(prefix))
     owned = owned_paths(prefix) if prefix.exists() else set()
     if prefix.exists():
         carry_over(prefix, tree, owned, linker)
-    old = switch(tree, place)
+    with options.along():
+        old = switch(tree, place)
     if old is not None:
         carry_over(old, prefix, owned, linker)  # what was written between the first pass and the switch
         remove_tree(old)

@@ -27,6 +27,8 @@ _WORDS = {
     "channels": "channel",
     "indexes": "package index",
     "find_links": "find-links location",
+    "conda-constraints": "conda constraint",
+    "variables": "variable",
     "stack": "stack option",
     "options": "option",
 }
@@ -38,6 +40,15 @@ def check_lock(lock: Lockfile, inputs: Mapping[str, object]) -> tuple[Mismatch, 
         mismatch
         for part in sorted({*lock.inputs, *inputs})
         for mismatch in _compare(part, lock.inputs.get(part), inputs.get(part))
+    )
+
+
+def differences(one: Mapping[str, object], other: Mapping[str, object]) -> tuple[str, ...]:
+    """Return what differs between what two locks would be made from, as sentences."""
+    return tuple(
+        mismatch.reason
+        for part in sorted({*one, *other})
+        for mismatch in _compare(part, one.get(part), other.get(part))
     )
 
 

@@ -102,6 +102,12 @@ class Lockfile:
     inputs: Mapping[str, object] = field(default_factory=dict)
     """What the lock was made from, in plain JSON values; compared part by part to tell staleness."""
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """Variables that are set where the environment is active; as its manifest has them."""
+        said = self.inputs.get("variables")
+        return {str(name): str(value) for name, value in said.items()} if isinstance(said, Mapping) else {}
+
     def conda(self) -> tuple[CondaPackage, ...]:
         """The conda packages."""
         return tuple(p for p in self.packages if isinstance(p, CondaPackage))

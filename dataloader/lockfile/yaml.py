@@ -16,6 +16,7 @@ from typing import Any
 from dataloader.base.errors import LockfileError
 from dataloader.base.files import replace_file
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, Package, PypiPackage
+from dataloader.lockfile.portable import as_read, to_write
 
 FORMAT = 6
 OURS = 1
@@ -31,6 +32,11 @@ _PYPI_FIELDS = "name version sha256 requires_dist requires_python size extras in
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./+\-]*(?::[A-Za-z0-9_./+\-]+)*")
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "none", "y", "n"}
+
+
+def lock_bytes(lock: Lockfile, path: Path) -> bytes:
+    """Return what a lock at ``path`` holds."""
+    return dump_lock(to_write(lock, path.absolute().parent)).encode()
 
 
 def dump_lock(lock: Lockfile) -> str:
@@ -63,7 +69,7 @@ def dump_lock(lock: Lockfile) -> str:
 
 def write_lock(lock: Lockfile, path: Path) -> bool:
     """Write the lock in one rename; say whether the file changed."""
-    data = dump_lock(lock).encode()
+    data = lock_bytes(lock, path)
     if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +95,7 @@ def read_lock(path: Path) -> Lockfile:
 
 
 def parse_lock(data: bytes, path: Path) -> Lockfile:
-    """Turn the bytes of a lock into values; ``path`` is for messages alone.
+    """Turn the bytes of a lock into values; ``path`` says where it lies.
 
     Raises:
         LockfileError: as :func:`read_lock`.
@@ -102,7 +108,7 @@ def parse_lock(data: bytes, path: Path) -> Lockfile:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _invalid(path, f"it is not YAML: {' '.join(str(error).split())}") from error
     try:
-        return _from_document(document)
+        return as_read(_from_document(document), path.absolute().parent)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _invalid(path, _fault(error)) from error
 

@@ -9,7 +9,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
 
 from dataloader.base.errors import PrefixError
 from dataloader.prefix.locate import ACTIVATION
@@ -103,28 +104,43 @@ def activation(prefix: Path) -> Activation:
     if is_conda:
         name = prefix.parent.name if generation_of(str(prefix)) else prefix.name
         variables |= {"CONDA_DEFAULT_ENV": name, **_conda_variables(prefix)}
+    written = _written(prefix)
+    variables |= written.variables
     scripts = sorted((prefix / "etc" / "conda" / "activate.d").glob("*.sh")) if is_conda else []
     return Activation(
         prefix=prefix,
         path=(str(prefix / "bin"),),
-        library_path=tuple(str(prefix / folder) for folder in _library_folders(prefix)),
+        library_path=tuple(str(prefix / folder) for folder in written.library_path),
         variables=variables,
         scripts=tuple(str(script) for script in scripts),
     )
 
 
-def _library_folders(prefix: Path) -> list[str]:
+class _Written(NamedTuple):
+    """What a sync left for activation."""
+
+    library_path: tuple[str, ...] = ()
+    variables: Mapping[str, str] = MappingProxyType({})
+
+
+def _written(prefix: Path) -> _Written:
     try:
         content = json.loads((prefix / ACTIVATION).read_bytes())
-        return [str(folder) for folder in content["library_path"]]
+        folders = tuple(str(folder) for folder in content["library_path"])
+        return _Written(folders, {str(name): str(value) for name, value in content.get("variables", {}).items()})
     except FileNotFoundError:
-        return []
-    except (ValueError, KeyError, TypeError) as error:
+        return _Written()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PrefixError(
             f"{prefix / ACTIVATION} cannot be read.",
             code="prefix-damaged",
             suggestions=(f"Remove {prefix} and run `dataloader sync` again.",),
         ) from error
+
+
+def variables_of(prefix: Path) -> dict[str, str]:
+    """The variables of the manifest that an environment was made with; PrefixError when that cannot be read."""
+    return dict(_written(prefix).variables)
 
 
 def _conda_variables(prefix: Path) -> dict[str, str]:

@@ -44,6 +44,8 @@ class Problem:
     channel_priority: ChannelPriority = "strict"
     conda_specs: tuple[str, ...] = ()
     """Match specs of conda packages that must be present."""
+    conda_limits: tuple[str, ...] = ()
+    """Match specs of conda packages that are limited if something brings them in."""
     requirements: tuple[Requirement, ...] = ()
     needs: StackNeeds = field(default_factory=StackNeeds)
     python: str = ""

@@ -68,7 +68,8 @@ class Root:
         limits = [
             Asked(catalogue.bound(b), r.why or f"{b} is all that can be had", r.id) for r in rules for b in r.then
         ]
-        return limits + self._spelled(constraint=True)
+        said = [Asked(text, f"conda:{text} is the limit set") for text in self._problem.conda_limits]
+        return [*limits, *said, *self._spelled(constraint=True)]
 
     def _spelled(self, *, constraint: bool) -> list[Asked]:
         requirements = [r for r in self._problem.requirements if r.constraint == constraint]

@@ -147,26 +147,30 @@ async def _sync(
         return SyncResult(plan=plan, changed=False)
     now = line.current()
     if plan.is_empty and now is not None:
-        refresh_state(now, options)
+        with options.along():
+            refresh_state(now, options)
         return SyncResult(plan=plan, changed=False)
     line.folder.mkdir(parents=True, exist_ok=True)
     async with line.lease(reporter, options.wait_seconds):
         line.sweep()
         plan = line.plan(lock, options)  # another process may have done it while we waited
         if plan.is_empty:
-            return SyncResult(plan=plan, changed=False)
+            with options.along():
+                return SyncResult(plan=plan, changed=False)
         line.check_link()
         digest = _digest(lock, options)
         ready = line.find(digest, lock, options)
         if ready is not None:
-            line.point_at(ready)
+            with options.along():
+                line.point_at(ready)
             return SyncResult(plan=plan, changed=True)
         final = line.next_path(digest)
         builder = Builder(lock, options, reporter, download, pinned=True)
 
         def install(tree: Path) -> None:
             tree.rename(final)
-            line.point_at(final)
+            with options.along():
+                line.point_at(final)
 
         await builder.run(line.new_tree, str(options.target_prefix or final), install)
     return SyncResult(plan=plan, changed=True, downloaded_bytes=builder.downloaded_bytes, warnings=builder.warnings)
@@ -310,6 +314,7 @@ def _digest(lock: Lockfile, options: SyncOptions) -> str:
         *sorted(f"{package.url.rsplit('/', 1)[-1]} {package.sha256}" for package in lock.packages),
         f"{lock.platform} {lock.python.source} {lock.python.version} {options.target_prefix}",
         *sorted(lock.requested),
+        *(f"{name}={value}" for name, value in sorted(lock.variables.items())),
         "pinned",  # generations of older releases are not
     ]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:12]

@@ -161,8 +161,9 @@ def _program(tree: Tree, python: Interpreter | None) -> str:
 def _write_activation(tree: Tree, lock: Lockfile) -> None:
     versions = {package.name: package.version for package in lock.packages}
     folders = library_folders(tree.root, tree.owners, versions)
-    if folders:
-        tree.write(ACTIVATION, (json.dumps({"version": 1, "library_path": folders}, indent=1) + "\n").encode())
+    content = {"version": 1, "library_path": folders, **({"variables": lock.variables} if lock.variables else {})}
+    if folders or lock.variables:
+        tree.write(ACTIVATION, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _claim_conda_files(tree: Tree) -> None:

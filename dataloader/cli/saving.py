@@ -1,0 +1,218 @@
+"""What a project is made of goes into its manifest: what a command says is written there, or refused.
+
+The manifest that is written asks for what was solved, no less and no more; that is looked at before it is written.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataloader.base.errors import UsageError
+from dataloader.base.files import replace_file
+from dataloader.cli.options import CommonOptions, StackFlags
+from dataloader.inputs.additions import Additions, beside, joined, of_files
+from dataloader.inputs.joined import title
+from dataloader.inputs.model import Requirement
+
+if TYPE_CHECKING:
+    from dataloader.cli.session import Session
+    from dataloader.manifest import Manifest
+    from dataloader.request import Request
+
+SAVED = {
+    "requirements": "its lines, in the manifest's tables",
+    "files": "its lines, in the manifest's tables",
+    "channels": "channels",
+    "conda": "[resolution] conda",
+    "index_url": "[pypi-options] index-url",
+    "extra_index_url": "[pypi-options] extra-index-urls",
+    "find_links": "[pypi-options] find-links",
+    "require_attestation": "[attestations.require]",
+    "trusted_root": "[attestations] trusted-root",
+    "prerelease": "[resolution] prerelease",
+    "only_binary": "[pypi-options] no-build",
+    "no_binary": "[pypi-options] no-binary",
+    "exclude_newer": "[resolution] exclude-newer",
+    "matrix": "[resolution] matrix",
+}
+"""Options that say what a project is made of, and where the manifest has it. The others are for one run."""
+
+
+def typed(options: CommonOptions) -> dict[str, object]:
+    """Return the saved options that the command line says; what a variable says belongs to the machine."""
+    said = {name: getattr(options, name) for name in SAVED if name in options.typed}
+    return {name: value for name, value in said.items() if value not in (None, ())}
+
+
+def additions_of(one: Session, asked: Request, solved: Request, flags: StackFlags) -> Additions:
+    """Return what a command, and the change that ``--fix`` made, add to the manifest."""
+    from dataloader.index.credentials import without_credentials
+    from dataloader.index.publishers import read_policy
+
+    options = typed(one.options)
+
+    def several(name: str) -> tuple[str, ...]:
+        return options.get(name, ())  # type: ignore[return-value]
+
+    def single(name: str) -> str | None:
+        return str(options[name]) if name in options else None
+
+    resolution: dict[str, str | bool] = {
+        key: value
+        for key in ("conda", "prerelease", "exclude-newer")
+        if (value := single(key.replace("-", "_"))) is not None
+    }
+    if matrix := single("matrix"):
+        resolution["matrix"] = str((one.here / matrix).absolute())
+    index_url = single("index_url")
+    said = Additions(
+        channels=tuple(_channel(one.here, c) for c in several("channels")) or None,
+        index_url=without_credentials(index_url) if index_url else None,
+        extra_index_urls=tuple(without_credentials(url) for url in several("extra_index_url")),
+        find_links=tuple(_link(one.here, without_credentials(link)) for link in several("find_links")),
+        only_binary=_names(several("only_binary")),
+        no_binary=_names(several("no_binary")),
+        resolution=resolution,
+        require=dict(read_policy(several("require_attestation"))) if "require_attestation" in options else {},
+        trusted_root=str((one.here / str(options["trusted_root"])).absolute()) if "trusted_root" in options else None,
+    )
+    listed = of_files([replace(f, requirements=()) for f in asked.files])
+    requirements, gone = _changes(asked, solved)
+    stack = {axis: v for axis, v in solved.stack.items() if axis in flags.asked() or v != asked.stack.get(axis)}
+    if any(r.name == "python" for r in asked.said) and "python" not in flags.asked():
+        stack.pop("python", None)  # a requirement says it
+    return replace(beside(said, listed), requirements=requirements, gone=gone, stack=stack)
+
+
+def _names(said: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for value in said for name in value.split(",")))
+
+
+def _channel(here: Path, channel: str) -> str:
+    from dataloader.index.credentials import public_channel
+
+    if channel.startswith((".", "~", "/")):
+        return str((here / Path(channel).expanduser()).absolute())
+    return public_channel(channel) if "://" in channel else channel
+
+
+def _link(here: Path, link: str) -> str:
+    return link if "://" in link else str((here / Path(link).expanduser()).absolute())
+
+
+def _changes(asked: Request, solved: Request) -> tuple[tuple[Requirement, ...], tuple[str, ...]]:
+    """Return the requirements to write, and what is to be taken out."""
+    before, after = (_by_title((*each.pypi, *each.conda)) for each in (asked, solved))
+    said = _by_title(joined(asked.said))
+    changed = {name: group for name, group in after.items() if group != before.get(name)}
+    wanted = {name: group for name, group in {**said, **changed}.items() if name in after or name not in before}
+    gone = [*(before.keys() - after.keys()), *(f"stack:{axis}" for axis in asked.stack.keys() - solved.stack.keys())]
+    return tuple(r for group in wanted.values() for r in group), tuple(sorted(gone))
+
+
+def _by_title(requirements: tuple[Requirement, ...]) -> dict[str, tuple[Requirement, ...]]:
+    each = joined(requirements)
+    return {name: tuple(r for r in each if title(r) == name) for name in dict.fromkeys(map(title, each))}
+
+
+def manifest_with(one: Session, asked: Request, solved: Request, flags: StackFlags) -> dict[Path, bytes]:
+    """Return the manifest's new bytes by its path; nothing where there is none, or it stays as it is.
+
+    Raises:
+        UsageError: ``not-in-manifest`` (or what a requirement is refused for); the manifest cannot say it.
+    """
+    manifest = solved.manifest
+    if manifest is None:
+        return {}
+    additions = additions_of(one, asked, solved, flags)
+    if additions.is_empty:
+        return {}
+    from dataloader.manifest import parse_manifest
+    from dataloader.manifest_edit import add_to_manifest
+
+    text = manifest.path.read_text(encoding="utf-8")
+    feature = manifest.environment(one.options.environment or "default").feature
+    added = add_to_manifest(text, manifest.path, additions, feature=feature)
+    if added == text:
+        return {}
+    _check(one, solved, parse_manifest(added, manifest.path))
+    return {manifest.path: added.encode()}
+
+
+def _check(one: Session, solved: Request, manifest: Manifest) -> None:
+    """See that the next command, which has the manifest alone, will be asked for the same."""
+    from dataloader.lockfile.check import differences
+    from dataloader.request import make_request
+
+    again = make_request(_unsaid(one), (), None, environ=one.environ, here=one.here, manifest=manifest)
+    if found := differences(solved.inputs(), again.inputs()):
+        raise UsageError(
+            f"{manifest.path} cannot say this: the next sync would ask for something else",
+            code="not-in-manifest",
+            causes=found,
+            suggestions=(f"write it into {manifest.path} by hand, and run `dataloader sync`",),
+        )
+
+
+def _unsaid(one: Session) -> CommonOptions:
+    """Return the options without those of the command line that are saved."""
+    said = typed(one.options)
+    cleared: dict[str, Any] = {name: () if isinstance(value, tuple) else None for name, value in said.items()}
+    return replace(one.options, **cleared)
+
+
+def refuse_unsaved(one: Session, request: Request) -> None:
+    """Refuse to solve a project for what its manifest does not say: a colleague's lock would differ.
+
+    Raises:
+        UsageError: ``not-in-manifest``.
+    """
+    said = typed(one.options)
+    if request.manifest is None or not said:
+        return
+    flags = dict(zip(said, one.options.spelled(said), strict=True))
+    raise UsageError(
+        f"{', '.join(flags.values())}: {request.manifest.path} says what this project is made of",
+        code="not-in-manifest",
+        causes=tuple(f"{flag} belongs to {SAVED[name]}" for name, flag in flags.items()),
+        suggestions=("add it there: `dataloader install` with the same options does",),
+    )
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let ^C wait until the block is done; it is short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def put(files: Mapping[Path, bytes]) -> Iterator[None]:
+    """Put files into place around the step that they go with; where it fails, or is interrupted, put them back."""
+    before = {path: path.read_bytes() if path.is_file() else None for path in files}
+    with _uninterrupted():
+        try:
+            for path, data in files.items():
+                if before[path] != data:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    replace_file(path, data)
+            yield
+        except BaseException:
+            for path, old in before.items():
+                if old is None:
+                    path.unlink(missing_ok=True)
+                elif path.read_bytes() != old:
+                    replace_file(path, old)
+            raise
