@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from dataloader.base.sealed import seal, unseal
@@ -51,3 +53,33 @@ def keep_sealed(path: Path, data: bytes) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def remove_tree(tree: Path) -> bool:
+    """Delete a tree, also one with folders that are read-only, or deeper than paths can be long.
+
+    Returns whether nothing of it stays.
+    """
+    try:
+        shutil.rmtree(tree, ignore_errors=True)
+        if not os.path.lexists(tree):
+            return True
+    except RecursionError:
+        pass
+    # Each folder is moved to the top before it is looked into, so that nothing is ever deep.
+    todo, count = [os.fspath(tree)], 0
+    with suppress(OSError):
+        os.chmod(tree, 0o700)  # noqa: PTH101
+    while todo:
+        with suppress(OSError), os.scandir(todo.pop()) as found:
+            for each in list(found):
+                with suppress(OSError):
+                    if not each.is_dir(follow_symlinks=False):
+                        os.unlink(each.path)  # noqa: PTH108
+                        continue
+                    os.chmod(each.path, 0o700)  # noqa: PTH101
+                    count += 1
+                    todo.append(f"{tree}/.{count}-{os.urandom(4).hex()}")
+                    os.rename(each.path, todo[-1])  # noqa: PTH104
+    shutil.rmtree(tree, ignore_errors=True)
+    return not os.path.lexists(tree)

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dataloader.base.errors import ChangesNeeded, DataloaderError, DiskFull, PrefixError
-from dataloader.base.files import NO_ROOM, replace_file
+from dataloader.base.files import NO_ROOM, remove_tree, replace_file
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import Downloader, InstallPlan, SyncOptions, SyncResult
 from dataloader.install.plan import make_plan
-from dataloader.install.switch.exchange import carry_over, recover, remove_tree, switch
+from dataloader.install.switch.exchange import carry_over, recover, switch
 from dataloader.install.switch.lease import Lease
 from dataloader.install.switch.place import Place, place_of
 from dataloader.install.tree.builder import Builder

@@ -1,93 +1,205 @@
-"""Archives of conda packages by the same way as wheels: mirrors, resumed, at a limited rate, each once for all syncs.
+"""Conda packages into the cache: downloaded as wheels are, unpacked by rattler beside it, judged, and taken in.
 
-rattler then unpacks them from files. What only rattler can fetch (other schemes than http, hashes other than sha256,
-servers that want credentials which its own store has) is left to it.
+What only rattler can fetch (other schemes than http, hashes other than sha256, servers that want credentials which its
+own store has) it unpacks as it comes.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
+import asyncio
+import re
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from dataloader.base.errors import UsageError
+from dataloader.base.digests import hex_digest
+from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError, UsageError
+from dataloader.base.files import remove_tree
+from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
-from dataloader.install.conda.cache import entry_name
+from dataloader.install.bounds import Refused
+from dataloader.install.conda.cache import Entry, find, judged, refused, take_in, temporary_folder
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.fetch import Archives, gather_or_cancel
-from dataloader.install.switch.owner import signed
+from dataloader.install.switch.settle import settle, wait_for_all
 from dataloader.lockfile.model import CondaPackage
+from dataloader.machine.host import available_processors
+
+_NETWORK = r"status|http|request|connect|dns|timed out|presign|truncated|failed to open"
+"""rattler's words for what a server or a channel's folder did not give."""
 
 
-class CondaArchives:
-    """The archives that one sync needs, as ``file://`` packages in a folder of its own; use with ``async with``."""
+async def fetch_conda(
+    missing: Iterable[CondaPackage], options: SyncOptions, reporter: Reporter, download: Downloader
+) -> tuple[dict[CondaPackage, Entry], int]:
+    """Fetch packages into the writable cache.
 
-    def __init__(self, options: SyncOptions, reporter: Reporter, download: Downloader) -> None:
+    Returns:
+        Their entries, and the bytes downloaded.
+
+    Raises:
+        IndexUnavailable: one cannot be had; offline, all that are missing are named.
+        IntegrityError: one does not have the locked hash, or wants what it may not have.
+        DiskFull, PrefixError: as their names say.
+    """
+    missing = list(missing)
+    if not missing:
+        return {}, 0
+    _check_offline(missing, options)
+    fetching = _Fetching(options, reporter, Archives(options, reporter, download, "download-conda", len(missing)))
+    try:
+        entries = await gather_or_cancel([fetching.one(package) for package in missing])
+    finally:
+        fetching.archives.close()
+    return dict(zip(missing, entries, strict=True)), fetching.archives.downloaded_bytes
+
+
+class _Fetching:
+    """The packages that one sync fetches."""
+
+    def __init__(self, options: SyncOptions, reporter: Reporter, archives: Archives) -> None:
+        self.archives = archives
         self._options = options
         self._reporter = reporter
-        self._download = download
-        self._folder = options.cache_dir / "downloads" / signed("conda-")
-        self.local: dict[CondaPackage, CondaPackage] = {}
-        """Each package that was fetched to the same one with the address of a file."""
-        self.downloaded_bytes = 0
+        self._slots = asyncio.Semaphore(available_processors())
 
-    async def fetch(self, missing: Iterable[CondaPackage]) -> None:
-        """Fetch what can be.
+    async def one(self, package: CondaPackage) -> Entry:
+        """The entry of a package, made by us unless another sync was quicker."""
+        cache_dir = self._options.cache_dir
+        async with self.archives.lease(package):
+            found = await asyncio.to_thread(find, [package], cache_dir, ())
+            if package in found.entries:
+                self.archives.was_there(package)
+                return found.entries[package]
+            archive = await self._bring(package)
+            try:
+                async with self._slots:
+                    entry = await self._unpack(package, archive)
+            except IntegrityError:
+                if archive is not None:
+                    archive.unlink(missing_ok=True)  # it has the locked hash, and would be refused for ever
+                raise
+            if archive is not None:
+                archive.unlink(missing_ok=True)
+            else:
+                self.archives.brought_by_another(package)
+            return entry
 
-        Raises:
-            IndexUnavailable, IntegrityError, DiskFull: as their names say.
-        """
-        wanted = [package for package in missing if package.url.startswith("http") and package.sha256]
-        if not wanted:
-            return
-        self._folder.mkdir(parents=True)
-        archives = Archives(self._options, self._reporter, self._download, "download-conda", len(wanted))
+    async def _bring(self, package: CondaPackage) -> Path | None:
+        """The archive, in the cache's folder of downloads; ``None`` where rattler takes it from where it lies."""
+        if not package.url.startswith("http") or not package.sha256:
+            await asyncio.to_thread(_check_local_archive, package)
+            return None
+        archive = self.archives.shared_path(package)
         try:
-            await gather_or_cancel([self._one(package, archives) for package in wanted])
+            await self.archives.bring(package, archive)
+        except UsageError as error:
+            if error.code != "index-auth":
+                raise
+            self._reporter.debug(f"{error.message} Trying what rattler's own store of credentials has.")
+            return None
+        return archive
+
+    async def _unpack(self, package: CondaPackage, archive: Path | None) -> Entry:
+        cache_dir = self._options.cache_dir
+        folder = temporary_folder(cache_dir)
+        try:
+            await self._extract(package, archive, folder)
+            contents = await asyncio.to_thread(judged, folder, package)
+            _check_descriptions(package, folder)
+            sizes = await settle(folder, self._reporter)
+            entry = await asyncio.to_thread(take_in, folder, package, cache_dir, contents)
+            await wait_for_all(entry, sizes)
         finally:
-            archives.close()
-        self.downloaded_bytes = archives.downloaded_bytes
+            await asyncio.to_thread(remove_tree, folder)
+        return Entry(layer=cache_dir, contents=contents)
 
-    async def _one(self, package: CondaPackage, archives: Archives) -> None:
-        async with archives.lease(package):
-            if (self._options.cache_dir / "pkgs" / entry_name(package)).is_dir():
-                archives.was_there(package)  # rattler checks the entry
-                return
-            shared = archives.shared_path(package)
-            try:
-                await archives.bring(package, shared)
-            except UsageError as error:
-                if error.code != "index-auth":
-                    raise
-                self._reporter.debug(f"{error.message} Trying what rattler's own store of credentials has.")
-                archives.gave_up()
-                return
-            ours = self._folder / package.file_name
-            try:
-                os.link(shared, ours)
-            except OSError:
-                shutil.copyfile(shared, ours)
-            self.local[package] = replace(package, url=ours.absolute().as_uri())
+    async def _extract(self, package: CondaPackage, archive: Path | None, folder: Path) -> None:
+        """Unpack an archive by rattler, which keeps it inside the folder and checks its hash."""
+        from rattler.networking import Client
+        from rattler.package_streaming import download_and_extract
 
-    def tell_origin(self, tree: Path) -> None:
-        """Put the true addresses into the records of an environment that was linked from our files."""
-        from urllib.parse import unquote
+        url = package.url if archive is None else archive.absolute().as_uri()
+        client = self._options.conda_client or Client.default_client()  # without one it knows no credentials
+        sha256 = bytes.fromhex(package.sha256) if package.sha256 else None
+        try:
+            _, md5 = await download_and_extract(client, url, folder, sha256)
+        except OSError as error:
+            is_here = archive is not None or package.url.startswith("file:")
+            raise _translated(str(error), package, folder, is_here=is_here) from error
+        if not sha256 and package.md5 and md5.hex() != package.md5:
+            raise _differs(package.file_name, "md5", package.md5, md5.hex())
 
-        for package in self.local:
-            path = tree / "conda-meta" / f"{entry_name(package)}.json"
-            record = json.loads(path.read_bytes())
-            # rattler took both from the address of our file, where the "!" of an epoch is quoted.
-            record["url"], record["fn"] = package.url, unquote(package.file_name)
-            path.write_text(json.dumps(record, indent=2), encoding="utf-8")
 
-    def remove(self) -> None:
-        """Remove the archives: they were unpacked, or refused."""
-        for package in self.local:
-            (self._folder.parent / f"{package.sha256}.conda-archive").unlink(missing_ok=True)
+def _check_descriptions(package: CondaPackage, folder: Path) -> None:
+    """Have rattler read what it will read when it links, so that it never stumbles then."""
+    from rattler.package import IndexJson, PathsJson
 
-    def close(self) -> None:
-        """Remove our folder. Archives that were not unpacked stay in the shared one for the next sync."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+    try:
+        IndexJson.from_package_directory(folder)
+        PathsJson.from_package_directory_with_deprecated_fallback(folder)
+    except Exception as error:
+        raise refused(package, Refused(f"is described as no package is: {error}", escapes=False)) from error
+
+
+def _check_offline(missing: list[CondaPackage], options: SyncOptions) -> None:
+    remote = [package.url for package in missing if not package.url.startswith("file:")]
+    if options.offline and remote:
+        raise IndexUnavailable(
+            f"{len(remote)} conda package(s) are not in the cache, and --offline keeps the network away.",
+            code="offline-missing",
+            causes=tuple(sorted(remote)),
+            suggestions=(
+                "Run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache.",
+            ),
+        )
+
+
+def _check_local_archive(package: CondaPackage) -> None:
+    """An archive of a file:// channel, before anything of it is unpacked."""
+    if not package.url.startswith("file:"):
+        return
+    path = Path(unquote(urlsplit(package.url).path))
+    for algorithm, expected in (("sha256", package.sha256), ("md5", package.md5)):
+        if not expected:
+            continue
+        try:
+            found = hex_digest(path, algorithm)
+        except FileNotFoundError as error:
+            raise IndexUnavailable(f"{path} is not there (any more).", code="channel-unavailable") from error
+        if found != expected:
+            raise _differs(str(path), algorithm, expected, found)
+        return
+
+
+def _differs(what: str, algorithm: str, expected: str, found: str) -> IntegrityError:
+    return IntegrityError(
+        f"{what} does not have the locked {algorithm}.",
+        code="hash-mismatch",
+        causes=(f"expected {expected}", f"found {found}"),
+        suggestions=("Make the lock again with `dataloader lock` if the channel has changed on purpose.",),
+    )
+
+
+def _translated(message: str, package: CondaPackage, folder: Path, *, is_here: bool) -> DataloaderError:
+    """rattler's errors are text; the words below are those of its hash check, its HTTP client and the system.
+
+    Args:
+        is_here: Whether the archive lies on this machine, whole and of the right hash: then only its content or our
+            own volume can be at fault.
+    """
+    fact = redact(message.strip())
+    if re.search(r"os error (28|122)\b|No space left|quota", fact):
+        return DiskFull(f"The volume of {folder.parent} is full.", causes=(fact,))
+    if re.search(r"os error (1|13|30)\)|[Pp]ermission denied|[Rr]ead-only", fact):
+        return PrefixError(f"The cache {folder.parent} cannot be written.", code="prefix-read-only", causes=(fact,))
+    if not folder.is_dir():
+        return IndexUnavailable(f"{folder} was removed while {package.file_name} was unpacked.", causes=(fact,))
+    if re.search(r"hash mismatch", fact, re.IGNORECASE):
+        return IntegrityError(
+            f"{package.file_name} is not what the lock promises.", code="hash-mismatch", causes=(fact,)
+        )
+    if not is_here and re.search(_NETWORK, fact, re.IGNORECASE):
+        return IndexUnavailable(f"{package.file_name} cannot be fetched.", code="channel-unavailable", causes=(fact,))
+    outside = re.search(r"outside of destination|escapes the destination", fact)
+    return refused(package, Refused(f"cannot be unpacked: {fact}", escapes=outside is not None))

@@ -5,27 +5,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from dataloader.base.digests import hex_digest
 from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
+from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
-from dataloader.install.conda.cache import (
-    discard,
-    entry_name,
-    find_damage,
-    missing_of,
-    note_new,
-    package_cache,
-)
-from dataloader.install.conda.fetch import CondaArchives
+from dataloader.install.bounds import Refused
+from dataloader.install.conda.cache import Entry, discard, entry_name, find, missing_of, package_cache, refused
+from dataloader.install.conda.contents import ANY_SITE_PACKAGES, check_identity, check_together
+from dataloader.install.conda.fetch import fetch_conda
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.fetch import tell_package
 from dataloader.install.store.store import VanishedEntry
 from dataloader.lockfile.model import CondaPackage
+from dataloader.prefix.layout import conda_layout
 
 if TYPE_CHECKING:
     from rattler import PackageRecord, RepoDataRecord
@@ -48,56 +44,56 @@ async def link_conda(
 
     Raises:
         IndexUnavailable: an archive cannot be had; offline, all that are missing are named.
-        IntegrityError: an archive does not have the locked hash.
+        IntegrityError: an archive does not have the locked hash, or wants what it may not have; nothing was linked.
         DiskFull, PrefixError: as their names say.
         VanishedEntry: another process has removed a package from the cache.
     """
-    cache_dir, layers = options.cache_dir, options.layers
-    records = {package: to_record(package) for package in packages}
-    damages = find_damage(records, cache_dir, layers)
-    for damage in damages:
+    packages = tuple(packages)
+    for package in packages:
+        _check_identity(package)
+    found = find(packages, options.cache_dir, options.layers)
+    for damage in found.damages:
         reporter.warn(f"A cache entry is damaged ({damage.path} of {damage.package.name}); fetching it again.")
-        discard(damage, cache_dir)
-    cache = package_cache(cache_dir, layers, damages)
-    index = await cache.index()
-    missing = [package for package, record in records.items() if not index.contains_record(record)]
-    remote = [package.url for package in missing if not package.url.startswith("file:")]
-    if options.offline and remote:
-        raise IndexUnavailable(
-            f"{len(remote)} conda package(s) are not in the cache, and --offline keeps the network away.",
-            code="offline-missing",
-            causes=tuple(sorted(remote)),
-            suggestions=(
-                "Run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache.",
-            ),
-        )
-    for package in missing:
-        _check_local_archive(package)
-    for package in records.keys() - set(missing):
+        if damage.layer == options.cache_dir:
+            discard(damage.package, options.cache_dir)
+    for package in found.entries:
         tell_package(reporter, package, "cache")
-    archives = CondaArchives(options, reporter, download)
+    missing = [package for package in packages if package not in found.entries]
+    fetched, downloaded = await fetch_conda(missing, options, reporter, download)
+    entries = found.entries | fetched
+    for warning in _judge(entries):
+        reporter.warn(warning)
+    cache = package_cache(options.cache_dir, options.layers, found.damages)
+    progress = _Progress(reporter)
     try:
-        await archives.fetch(missing)
-        records |= {package: to_record(local) for package, local in archives.local.items()}
-        rest = [package for package in missing if package not in archives.local]
-        progress = _Progress(reporter, sum(package.size or 0 for package in rest))
-        try:
-            await _install(records.values(), tree, final, platform, options, progress, cache)
-        except DataloaderError as error:
-            # Whatever rattler says of it: what was there when it began and is not now was removed by another process.
-            vanished = missing_of(records.keys() - set(missing), cache_dir, layers)
-            if not vanished:
-                raise
-            raise VanishedEntry(cache_dir / "pkgs" / entry_name(vanished[0])) from error
-        archives.tell_origin(tree)
-        archives.remove()
-    except (IntegrityError, PrefixError):
-        archives.remove()  # they would be refused again
-        raise
-    finally:
-        archives.close()
-    note_new(missing, cache_dir)
-    return archives.downloaded_bytes + progress.downloaded
+        await _install([to_record(package) for package in packages], tree, final, platform, options, progress, cache)
+    except DataloaderError as error:
+        # Whatever rattler says of it: what was there when it began and is not now was removed by another process.
+        vanished = missing_of(packages, options.cache_dir, options.layers)
+        if not vanished:
+            raise
+        raise VanishedEntry(options.cache_dir / "pkgs" / entry_name(vanished[0])) from error
+    return downloaded
+
+
+def _check_identity(package: CondaPackage) -> None:
+    try:
+        check_identity(package)
+    except Refused as refusal:
+        raise refused(package, refusal) from refusal
+
+
+def _judge(entries: Mapping[CondaPackage, Entry]) -> list[str]:
+    """Refuse packages that would lead one another's files outside; what the user should know of the others."""
+    python = next((package for package in entries if package.name == "python"), None)
+    site_packages = ANY_SITE_PACKAGES
+    if python is not None:
+        minor = ".".join(python.version.split(".")[:2])
+        site_packages = conda_layout(minor, python.python_site_packages_path).site_packages
+    try:
+        return check_together({package: entry.contents for package, entry in entries.items()}, site_packages)
+    except Refused as refusal:
+        raise refusal.as_error("A conda package of the lock", code="conda-package-malformed") from refusal
 
 
 async def _install(
@@ -134,7 +130,7 @@ def to_record(package: CondaPackage) -> RepoDataRecord:
     """A locked package as rattler installs it."""
     from rattler import RepoDataRecord
 
-    return RepoDataRecord(package_record(package), package.file_name, package.url, package.channel)
+    return RepoDataRecord(package_record(package), unquote(package.file_name), package.url, package.channel)
 
 
 def package_record(package: CondaPackage) -> PackageRecord:
@@ -159,55 +155,30 @@ def package_record(package: CondaPackage) -> PackageRecord:
     )
 
 
-def _check_local_archive(package: CondaPackage) -> None:
-    """rattler checks what it downloads, but takes an archive of a file:// channel as it is (py-rattler 0.28)."""
-    if not package.url.startswith("file:"):
-        return
-    path = Path(unquote(urlsplit(package.url).path))
-    for algorithm, expected in (("sha256", package.sha256), ("md5", package.md5)):
-        if not expected:
-            continue
-        try:
-            found = hex_digest(path, algorithm)
-        except FileNotFoundError as error:
-            raise IndexUnavailable(f"{path} is not there (any more).", code="channel-unavailable") from error
-        if found != expected:
-            raise IntegrityError(
-                f"{path} does not have the locked {algorithm}.",
-                code="hash-mismatch",
-                causes=(f"expected {expected}", f"found {found}"),
-                suggestions=("Make the lock again with `dataloader lock` if the channel has changed on purpose.",),
-            )
-        return
-
-
 def _translated(message: str, tree: Path) -> DataloaderError:
-    """rattler's errors are text; the words below are those of its hash check, its HTTP client and the system."""
-    fact = re.sub(r"//[^/@\s]+@", "//", re.sub(r"/t/[^/\s]+/", "/t/***/", message.strip()))
-    if re.search(r"hash mismatch|sha256|md5|checksum|invalid (zip|gzip|tar)|zstd|unexpected end", fact, re.IGNORECASE):
+    """rattler's errors are text; the words below are those of its HTTP client and the system."""
+    fact = redact(message.strip())
+    if re.search(r"hash mismatch", fact, re.IGNORECASE):
         return IntegrityError("A conda package is not what the lock promises.", code="hash-mismatch", causes=(fact,))
-    if re.search(r"os error (28|122)|No space left|quota", fact):
+    if re.search(r"os error (28|122)\b|No space left|quota", fact):
         return DiskFull(f"The volume of {tree.parent} or of the cache is full.", causes=(fact,))
     if re.search(r"os error (1|13|30)\)|[Pp]ermission denied|[Rr]ead-only", fact):
         return PrefixError(f"{tree.parent} or the cache cannot be written.", code="prefix-read-only", causes=(fact,))
-    if re.search(r"status|HTTP|request|connect|dns|timed out|No such file", fact, re.IGNORECASE):
-        return IndexUnavailable("A conda package cannot be fetched.", code="channel-unavailable", causes=(fact,))
+    if re.search(r"failed to fetch|No such file", fact, re.IGNORECASE):
+        return IndexUnavailable(
+            "A conda package is gone from the cache while it was linked, and could not be fetched again.",
+            code="channel-unavailable",
+            causes=(fact,),
+        )
     return PrefixError("The conda packages cannot be installed.", code="conda-install-failed", causes=(fact,))
 
 
 class _Progress:
-    """rattler's ``InstallerReporter``: downloads are told in bytes, linking in packages."""
+    """rattler's ``InstallerReporter``: linking is told in packages. What it links was fetched before."""
 
-    def __init__(self, reporter: Reporter, total: int) -> None:
+    def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._total = total
-        self._seen: dict[int, int] = {}
         self._started: set[str] = set()
-
-    @property
-    def downloaded(self) -> int:
-        """Bytes so far."""
-        return sum(self._seen.values())
 
     def close(self) -> None:
         """End the tasks that were begun."""
@@ -229,12 +200,9 @@ class _Progress:
     def on_validate_complete(self, validate_idx: int) -> None: ...
 
     def on_download_start(self, cache_entry: int) -> int:
-        self._start("conda-download", "Downloading conda packages", self._total, "bytes")
         return cache_entry
 
-    def on_download_progress(self, download_idx: int, progress: int, total: int | None) -> None:
-        self._reporter.advance("conda-download", progress - self._seen.get(download_idx, 0))
-        self._seen[download_idx] = progress
+    def on_download_progress(self, download_idx: int, progress: int, total: int | None) -> None: ...
 
     def on_download_completed(self, download_idx: int) -> None: ...
 

@@ -73,8 +73,8 @@ class Archives:
         return self.folder / f"{package.sha256}.whl"
 
     def shared_path(self, package: Package) -> Path:
-        """The same for a conda package."""
-        return self.folder / f"{package.sha256}.conda-archive"
+        """The same for a conda package; rattler tells the two formats by their names."""
+        return self.folder / f"{package.sha256}.{'conda' if package.file_name.endswith('.conda') else 'tar.bz2'}"
 
     async def bring(self, package: Package, archive: Path, arriving: ArrivingWheel | None = None) -> None:
         """Make ``archive`` the package's file, or hand it to ``arriving`` as it comes. The caller holds its lease."""
@@ -99,9 +99,9 @@ class Archives:
         """Another sync has brought it into the cache meanwhile."""
         self._done(package, "cache")
 
-    def gave_up(self) -> None:
-        """One package is somebody else's to fetch."""
-        self._count_down()
+    def brought_by_another(self, package: Package) -> None:
+        """Somebody else's means have brought it."""
+        self._done(package, source_of(package))
 
     def close(self, *, is_ok: bool = False) -> None:
         """End the stage, if it has not ended."""

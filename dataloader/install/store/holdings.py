@@ -27,6 +27,9 @@ Stay: TypeAlias = Literal["package", "record", "archive", "lease", "temporary", 
 HOUR = 3600.0
 DAY = 24 * HOUR
 
+_ARCHIVES = ("whl", "conda", "tar.bz2", "conda-archive")
+"""Ends of their names; the last one's is of an earlier version."""
+
 _TOKENS = {
     "xx": "[0-9a-f]{2}",
     "sha256": "[0-9a-f]{64}",
@@ -61,19 +64,24 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding("lock of a conda package", ("pkgs/<package>.lock",), "lock", "rattler's, beside the package"),
     Holding("lock of the conda packages", ("pkgs/.cache.lock",), "record", "rattler's, held while it links"),
-    Holding("conda package being unpacked", ("pkgs/.<package>",), "temporary", "rattler's, until it is whole"),
+    Holding(
+        "conda package being unpacked",
+        ("pkgs/.new-<maker>", "pkgs/.<package>"),
+        "temporary",
+        "until it is whole and judged",
+    ),
     Holding("conda package", ("pkgs/<package>",), "package", "one conda package, unpacked (rattler's cache)"),
     Holding("temporary file", ("pkgs-seen/<package>-<start>.json.<n>",), "temporary", "of an earlier version"),
     Holding("note of a conda package", ("pkgs-seen/<package>-<start>.json",), "lock", "sizes and times of its files"),
-    Holding("archive being unpacked", ("downloads/conda-<maker>",), "temporary", "conda archives of one sync"),
+    Holding("archive being unpacked", ("downloads/conda-<maker>",), "temporary", "of an earlier version"),
     Holding(
         "lease", ("downloads/<sha256>.lease", "downloads/<sha256>.lease-<maker>"), "lease", "who fetches an archive"
     ),
     Holding(
         "archive",
         (
-            *(f"downloads/<sha256>.{kind}{end}" for kind in ("whl", "conda-archive") for end in ("", ".part")),
-            *(f"downloads/<sha256>.{kind}.<n>-<hash>.part" for kind in ("whl", "conda-archive")),
+            *(f"downloads/<sha256>.{kind}{end}" for kind in _ARCHIVES for end in ("", ".part")),
+            *(f"downloads/<sha256>.{kind}.<n>-<hash>.part" for kind in _ARCHIVES),
         ),
         "archive",
         "an archive that came slowly, or was not unpacked as it came; resumed by the next sync that needs it",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
+from dataloader.base.files import remove_tree
 from dataloader.install.store.holdings import is_left_over, survey
 from dataloader.install.store.users import users_of
 from dataloader.install.switch.owner import signed
@@ -46,7 +46,7 @@ def remove(path: Path) -> None:
     """Delete a file, a link or a folder, if it is there; what cannot be deleted stays for the next one who tries."""
     with suppress(OSError):
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
         else:
             path.unlink(missing_ok=True)
 

@@ -68,11 +68,6 @@ class MemberFile:
         return UnpackedFile(digest, self._size, self._mtime_ns, executable=False)
 
 
-def reaches_outside(name: str) -> bool:
-    """Whether a member's path leads, or might lead, out of the folder that it is unpacked into."""
-    return name.startswith("/") or "\\" in name or not all(part.strip(".") for part in name.split("/"))
-
-
 def make_executable(root: str, info: zipfile.ZipInfo) -> bool:
     """Let all who may read a member run it, if it is a program by the archive's directory; return whether it is.
 

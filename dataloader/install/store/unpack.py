@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import errno
 import io
+import lzma
 import os
 import shutil
+import struct
 import threading
 import zipfile
 import zlib
@@ -21,14 +24,19 @@ from pathlib import Path
 
 from dataloader.base.digests import is_sha256, record_digest
 from dataloader.base.errors import IntegrityError
+from dataloader.install.bounds import Refused, check_count, check_member
 from dataloader.install.store.behind import Workers
 from dataloader.install.store.inflate import read_member
-from dataloader.install.store.member import MemberFile, UnpackedFile, make_executable, reaches_outside
+from dataloader.install.store.member import MemberFile, UnpackedFile, make_executable
 from dataloader.install.store.recipe import Recipe, malformed
 from dataloader.install.store.zip_stream import ZipStream
 
 _CHUNK = 32 << 20
 """Bytes (unpacked) of one piece of work: large wheels keep several threads busy, small ones stay whole."""
+
+
+_OF_NAMES = frozenset({None, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR})
+"""What a volume answers where names of one archive do not go together; without a number it is bz2's word for damage."""
 
 
 async def unpack_wheel(
@@ -66,8 +74,13 @@ async def unpack_wheel(
         ordered = {info.filename: members[info.filename] for info in infos}
         return await loop.run_in_executor(pool, checked_recipe, wheel_name, into, ordered)
     # RuntimeError is zipfile's answer to a member that is encrypted, or of a method or version that it does not know.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotADirectoryError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error) as error:
         raise malformed(wheel_name, str(error) or type(error).__name__) from error
+    except OSError as error:
+        if error.errno not in _OF_NAMES:
+            raise
+        fact = f"{Path(error.filename).name} is in it in two kinds" if error.filename else str(error)
+        raise malformed(wheel_name, fact) from error
 
 
 def checked_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]) -> Recipe:
@@ -138,19 +151,17 @@ def _empty(folder: Path) -> None:
 
 def _members(archive: zipfile.ZipFile, wheel_name: str) -> list[zipfile.ZipInfo]:
     """The files of the archive, none of which may reach outside or be named twice."""
-    infos = [info for info in archive.infolist() if not info.is_dir()]
+    infos = [info for info in archive.infolist() if not info.orig_filename.endswith("/")]
     seen: set[str] = set()
-    for info in infos:
-        name = info.filename
-        if reaches_outside(name):
-            raise IntegrityError(
-                f"{wheel_name} holds the path {name!r}, which reaches outside the environment.",
-                code="archive-escapes",
-                suggestions=("Do not install this file; report it to the index it came from.",),
-            )
-        if name in seen:
-            raise malformed(wheel_name, f"{name} is in it twice")
-        seen.add(name)
+    try:
+        check_count(len(infos))
+        for info in infos:
+            check_member(info.orig_filename)  # not cut off at a null character, as filename is
+            if info.filename in seen:
+                raise malformed(wheel_name, f"{info.filename} is in it twice")
+            seen.add(info.filename)
+    except Refused as refusal:
+        raise refusal.as_error(wheel_name, code="wheel-malformed") from refusal
     return infos
 
 
@@ -191,7 +202,7 @@ def _with_digests(root: Path, members: Mapping[str, UnpackedFile], wheel_name: s
         raise malformed(wheel_name, "it has no RECORD")
     text = (root / records[0]).read_text(encoding="utf-8", errors="surrogateescape")
     complete = dict(members)
-    for row in csv.reader(io.StringIO(text)):
+    for row in _rows(text, wheel_name):
         if len(row) < 2 or not row[1] or row[0] not in members:
             continue
         path, member = row[0], members[row[0]]
@@ -209,6 +220,13 @@ def _with_digests(root: Path, members: Mapping[str, UnpackedFile], wheel_name: s
             )
     unknown = [path for path, member in complete.items() if not member.digest]
     return complete | {path: complete[path]._replace(digest=record_digest(root / path)) for path in unknown}
+
+
+def _rows(text: str, wheel_name: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(text))
+    except csv.Error as error:
+        raise malformed(wheel_name, f"its RECORD cannot be read: {error}") from error
 
 
 def _digest(path: Path, algorithm: str, wheel_name: str) -> str:

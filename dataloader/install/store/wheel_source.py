@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,12 +18,16 @@ from installer.scripts import Script
 from installer.sources import WheelContentElement, WheelSource
 from installer.utils import Scheme, parse_metadata_file
 
+from dataloader.install.bounds import Refused, check_command, check_place
 from dataloader.install.store.member import UnpackedFile
 from dataloader.install.store.recipe import EntryPoint, Recipe, StoredFile, malformed
 
 _WRITTEN_BY_INSTALLERS = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
 """Files of dist-info that say how this installation came about; a wheel's own are not taken."""
 
+
+_PLACES = {"data": "", "scripts": "bin/"}
+"""Install schemes that lead to more than packages' own folders."""
 
 _RECORDED = RecordEntry("", None, None)
 """What installer would put into RECORD, which is written later."""
@@ -44,7 +49,9 @@ def make_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]
     try:
         installer.install(source, destination, additional_metadata={})
         metadata = parse_metadata_file(source.read_dist_info("METADATA"))
-    except (InstallerError, ValueError, KeyError, AssertionError, OSError) as error:
+    except Refused as refusal:
+        raise refusal.as_error(wheel_name, code="wheel-malformed") from refusal
+    except (InstallerError, configparser.Error, ValueError, KeyError, AssertionError, OSError) as error:
         raise malformed(wheel_name, str(error) or type(error).__name__) from error
     name, version = metadata["Name"], metadata["Version"]
     if not name or not version:
@@ -118,8 +125,7 @@ class _Recorder(WheelDestination):
         self.root_scheme = "purelib"
 
     def write_script(self, name: str, module: str, attr: str, section: Literal["console", "gui"]) -> RecordEntry:
-        if not re.fullmatch(r"[^/\\\0]+", name) or name in {".", ".."}:
-            raise ValueError(f"the entry point {name!r} is not a file name")
+        check_command(name)
         # On POSIX a gui script is a console script.
         _, content = Script(name, module, attr, "console").generate("python", "posix")
         self.entry_points.append(EntryPoint(name, content.partition(b"\n")[2].decode()))
@@ -127,6 +133,8 @@ class _Recorder(WheelDestination):
 
     def write_file(self, scheme: Scheme, path: object, stream: BinaryIO, is_executable: bool) -> RecordEntry:
         source = cast("str", stream)
+        if scheme in _PLACES:
+            check_place(f"{_PLACES[scheme]}{path}")
         member = self._members[source]
         shebang = scheme == "scripts" and _starts_with_python_shebang(self._root / source)
         self.files.append(StoredFile(scheme, str(path), source, member.digest, member.size, member.mtime_ns, shebang))

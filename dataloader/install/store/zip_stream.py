@@ -21,9 +21,10 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
+from dataloader.install.bounds import Refused, check_count, check_member
 from dataloader.install.store.behind import Behind, Workers
 from dataloader.install.store.inflate import ENCRYPTED, HEADER, PACKED, PATCHED, UTF8, Inflater, checksum
-from dataloader.install.store.member import MemberFile, UnpackedFile, make_executable, reaches_outside
+from dataloader.install.store.member import MemberFile, UnpackedFile, make_executable
 
 _DESCRIBED_LATER = 0x8
 """Flag of a member whose sizes follow it (APPNOTE.TXT, section 4.4.4)."""
@@ -63,7 +64,15 @@ class _NotPlain(Exception):
     """The archive has to be read from its end."""
 
 
-_UNUSUAL = (_NotPlain, zipfile.BadZipFile, UnicodeDecodeError, FileExistsError, NotADirectoryError, IsADirectoryError)
+_UNUSUAL = (
+    _NotPlain,
+    Refused,
+    zipfile.BadZipFile,
+    UnicodeDecodeError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+)
 
 
 class ZipStream:
@@ -193,8 +202,10 @@ class ZipStream:
         self._found.append(_Found(name, offset, flags, method, crc, packed, size))
 
     def _new(self, name: str) -> MemberFile:
-        if reaches_outside(name) or "\0" in name or name in self._files:
+        check_member(name)
+        if name in self._files:
             raise _NotPlain
+        check_count(len(self._files))
         folder = os.path.dirname(name)
         if folder not in self._folders:
             self._folders.add(folder)

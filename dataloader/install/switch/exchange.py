@@ -1,6 +1,6 @@
 """Put a finished tree in a prefix's place, and clear up what a killed sync left behind."""
 
-# ruff: noqa: PTH101, PTH104, PTH105, PTH208, PTH114, PTH119, PTH121, PTH115, PTH211
+# ruff: noqa: PTH104, PTH105, PTH208, PTH114, PTH119, PTH121, PTH115, PTH211
 # Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import errno
 import filecmp
 import json
 import os
-import shutil
 import stat
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
+from dataloader.base.files import remove_tree
 from dataloader.install.switch.place import Place
 from dataloader.install.tree.linking import Linker
 from dataloader.prefix.locate import ACTIVATION, OWN_FOLDER, STATE
@@ -128,17 +127,6 @@ def recover(place: Place) -> None:
             remove_tree(leftover)
         else:
             leftover.unlink(missing_ok=True)
-
-
-def remove_tree(tree: Path) -> bool:
-    """Delete a tree, also one with read-only directories; False when something of it stays."""
-    shutil.rmtree(tree, ignore_errors=True)
-    if tree.exists():
-        for folder, _, _ in os.walk(tree):
-            with suppress(OSError):
-                os.chmod(folder, 0o700)
-        shutil.rmtree(tree, ignore_errors=True)
-    return not tree.exists()
 
 
 def carry_over(old: Path, new: Path, owned: set[str], linker: Linker) -> int:

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import PrefixError
+from dataloader.base.files import remove_tree
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import Downloader, InstallPlan, SyncOptions, SyncResult
 from dataloader.install.plan import make_plan
-from dataloader.install.switch.exchange import remove_tree
 from dataloader.install.switch.jobs import User, remove_ended, users, volume_time
 from dataloader.install.switch.lease import Lease
 from dataloader.install.sync import absolute, changes_needed, from_os_error, plan_prefix, refresh_state

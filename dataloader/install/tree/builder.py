@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from dataloader.base.errors import DiskFull, IntegrityError, TryAgain
-from dataloader.base.files import NO_ROOM
+from dataloader.base.files import NO_ROOM, remove_tree
 from dataloader.base.reporter import Reporter
 from dataloader.install.conda.cache import entry_name, remove_locks
 from dataloader.install.model import Downloader, Prover, SyncOptions
@@ -18,7 +18,6 @@ from dataloader.install.store.leftovers import discard_archives, sweep
 from dataloader.install.store.store import VanishedEntry, WheelStore
 from dataloader.install.store.users import InUse
 from dataloader.install.switch.durable import flush_volume
-from dataloader.install.switch.exchange import remove_tree
 from dataloader.install.switch.settle import settle
 from dataloader.install.tree.build import build_tree, compile_modules, host_python, layout_of, write_pin, write_state
 from dataloader.install.tree.tree import Tree

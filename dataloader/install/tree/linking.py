@@ -129,7 +129,8 @@ def clone(source: str, target: str) -> None:
 
 def copy(source: str, target: str) -> None:
     """Copy content, time and mode."""
-    shutil.copyfile(source, target)
+    with open(source, "rb") as reading, open(target, "xb") as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
     _copy_status(source, target)
 
 

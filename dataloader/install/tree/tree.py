@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from contextlib import suppress
 from itertools import repeat
 from typing import NamedTuple
 
 from dataloader.base.digests import record_digest
 from dataloader.base.errors import IntegrityError, PrefixError
+from dataloader.install.bounds import with_parents
+from dataloader.install.store.recipe import malformed
 from dataloader.prefix.layout import Layout
 
 ENVIRONMENT = "the environment"
@@ -74,10 +76,13 @@ class Tree:
 
         Raises:
             PathClash: another package has something else at one of the paths.
+        IntegrityError: two of the files cannot both be there.
         """
         names = {file.path for file in files}
-        folders = _with_parents({path.rpartition("/")[0] for path in names})
-        for path in sorted((self.owners.keys() & folders) | (self._folders & names)):
+        folders = with_parents({path.rpartition("/")[0] for path in names})
+        if both := names & folders:
+            raise malformed(owner, f"it has {min(both)} as a file and as a folder")
+        for path in sorted((self.owners.keys() & folders) | ((self._folders | self._made) & names)):
             if not os.path.isdir(f"{self.root}/{path}") or path in names:
                 raise PathClash(
                     f"{path} (a file in one, a directory in the other)", owner, self.owners.get(path, "another")
@@ -114,7 +119,12 @@ class Tree:
     def write(self, path: str, content: bytes, *, executable: bool = False) -> None:
         """Write a file that we make ourselves."""
         self.make_folder(path.rpartition("/")[0])
-        with open(f"{self.root}/{path}", "wb") as stream:
+        place = f"{self.root}/{path}"
+        # A file that is there may be a name of one in a cache, or a link: it gives way, and nothing goes through it.
+        with suppress(FileNotFoundError):
+            os.unlink(place)  # noqa: PTH108
+        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with open(descriptor, "wb") as stream:
             stream.write(content)
             if executable:
                 mode = os.fstat(stream.fileno()).st_mode
@@ -186,13 +196,3 @@ class PathClash(PrefixError):
             suggestions=(f"Leave out {owner} or {other}; they cannot share an environment.",),
         )
         self.owners = (owner, other)
-
-
-def _with_parents(folders: Collection[str]) -> set[str]:
-    """The folders and all that lie above them, without the root itself."""
-    found: set[str] = set()
-    for folder in folders:
-        while folder and folder not in found:
-            found.add(folder)
-            folder = folder.rpartition("/")[0]  # noqa: PLW2901  (the walk upwards)
-    return found

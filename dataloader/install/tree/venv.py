@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
 from dataloader.base.errors import PrefixError
-from dataloader.install.tree.tree import ENVIRONMENT, Tree
+from dataloader.install.tree.tree import ENVIRONMENT, PathClash, Tree
 from dataloader.machine.interpreters import Interpreter, ask_interpreter
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO})
@@ -57,6 +58,8 @@ def write_venv(tree: Tree, python: Interpreter) -> None:
 def _link(tree: Tree, target: str, path: str) -> None:
     """A symbolic link, or a copy of the program on a volume without such links; PEP 405 allows both."""
     place = Path(tree.root, path)
+    if os.path.lexists(place):
+        raise PathClash(path, tree.owners.get(path, "A package"), ENVIRONMENT)
     tree.owners[path] = ENVIRONMENT
     try:
         place.symlink_to(target)

@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from dataloader.base.digests import encode, record_digest
-from dataloader.base.errors import IntegrityError
+from dataloader.install.bounds import Refused, check_place
 from dataloader.install.plan import INSTALLER
-from dataloader.install.store.recipe import EntryPoint, Recipe
+from dataloader.install.store.recipe import EntryPoint, Recipe, malformed
 from dataloader.install.store.store import StoredWheel, VanishedEntry
 from dataloader.install.tree.linking import Folders, Linker
-from dataloader.install.tree.tree import NewFile, Tree
+from dataloader.install.tree.tree import NewFile, PathClash, Tree
 from dataloader.prefix.walk import is_library_name
 
 _SHEBANG_LIMIT = 127
 """Bytes of a first line that every Linux kernel reads (BINPRM_BUF_SIZE was 128 before 5.1)."""
 
-_OURS = (".dataloader/", "conda-meta/", "pyvenv.cfg")
-"""Where only the tools themselves may write."""
+_OWN_FOLDERS = frozenset({"purelib", "platlib", "headers"})
+"""Install schemes that lead to nothing but packages' own."""
 
 _THREADS = 2
 """Linking is waiting for the kernel, which serves two callers at once; more gain nothing."""
@@ -59,22 +59,33 @@ def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool) -> None:
     """
     assert tree.layout is not None
     recipe = stored.recipe
-    files = [_script(point, tree.interpreter) for point in recipe.entry_points]
+    placed: dict[str, NewFile] = {}
     for file in recipe.files:
         folder = tree.layout.folder(file.scheme, recipe.name)
-        path = f"{folder}/{file.path}" if folder else _free_path(recipe, file.path)
+        path = f"{folder}/{file.path}" if folder else file.path
+        if file.scheme not in _OWN_FOLDERS:
+            _check_place(recipe, path)
         if file.has_python_shebang:
-            files.append(_with_shebang(stored, file.source, path, tree.interpreter))
+            new = _with_shebang(stored, file.source, path, tree.interpreter)
         else:
             key = stored.key_of(file) if is_library_name(path) else ""
-            files.append(NewFile(path, file.digest, file.size, file.source, file.mtime_ns, library_key=key))
+            new = NewFile(path, file.digest, file.size, file.source, file.mtime_ns, library_key=key)
+        if placed.setdefault(path, new).digest != new.digest:
+            raise malformed(f"The wheel of {recipe.name} {recipe.version}", f"two of its files go to {path}")
+    for point in recipe.entry_points:  # which win against a script of that name, as in pip
+        placed[f"bin/{point.name}"] = _script(point, tree.interpreter)
     info = f"{tree.layout.site_packages}/{recipe.dist_info}"
-    files.append(_generated(f"{info}/INSTALLER", f"{INSTALLER}\n".encode()))
+    record = f"{info}/RECORD"
+    if record in placed:
+        raise malformed(f"The wheel of {recipe.name} {recipe.version}", f"one of its files goes to {record}")
+    placed[f"{info}/INSTALLER"] = _generated(f"{info}/INSTALLER", f"{INSTALLER}\n".encode())
     if requested:
-        files.append(_generated(f"{info}/REQUESTED", b""))
-    tree.claim(recipe.name, files)
+        placed[f"{info}/REQUESTED"] = _generated(f"{info}/REQUESTED", b"")
+    tree.claim(recipe.name, list(placed.values()))
+    if record in tree.owners:
+        raise PathClash(record, tree.owners[record], recipe.name)
     tree.commands.update(f"bin/{point.name}" for point in recipe.entry_points)
-    tree.owners[f"{info}/RECORD"] = recipe.name
+    tree.owners[record] = recipe.name
 
 
 def link_wheels(
@@ -181,11 +192,8 @@ def _generated(path: str, content: bytes, *, executable: bool = False) -> NewFil
     return NewFile(path, digest, len(content), None, 0, content, executable)
 
 
-def _free_path(recipe: Recipe, path: str) -> str:
-    """The path of a file that goes straight into the prefix, where only some places are not a package's."""
-    if path.startswith(_OURS):
-        raise IntegrityError(
-            f"The wheel of {recipe.name} {recipe.version} wants to write {path}, which is the environment's own.",
-            code="archive-escapes",
-        )
-    return path
+def _check_place(recipe: Recipe, path: str) -> None:
+    try:
+        check_place(path)
+    except Refused as refusal:
+        raise refusal.as_error(f"The wheel of {recipe.name} {recipe.version}", code="wheel-malformed") from refusal

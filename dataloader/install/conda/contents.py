@@ -1,0 +1,239 @@
+"""What an unpacked conda package would put into an environment, read and judged before rattler links any of it.
+
+rattler takes a package's word: ``info/paths.json`` says where files go, ``info/link.json`` which commands there are,
+and a link is made to wherever it leads. ``bounds.py`` has the rules.
+"""
+
+# ruff: noqa: PTH115
+# Ten thousands of files pass here: paths stay plain strings, for pathlib costs as much as the work.
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataloader.install.bounds import (
+    DEEPEST,
+    Refused,
+    check_command,
+    check_count,
+    check_links,
+    check_member,
+    check_place,
+    with_parents,
+)
+from dataloader.lockfile.model import CondaPackage
+
+INDEX, PATHS = "info/index.json", "info/paths.json"
+
+_TYPES = {"hardlink": stat.S_IFREG, "softlink": stat.S_IFLNK, "directory": stat.S_IFDIR}
+_SITE, _SCRIPTS = "site-packages/", "python-scripts/"
+"""Where packages for any Python have what goes to this one's folders."""
+
+ANY_SITE_PACKAGES = "lib/python/site-packages"
+"""Where modules go as long as no Python is known: as deep as with one."""
+
+_LARGEST_JSON = 256 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What one package brings, by paths in its archive."""
+
+    paths: tuple[str, ...]
+    links: Mapping[str, str]
+    """Those that are symbolic links, and their targets."""
+    commands: tuple[str, ...]
+    """Commands that are made when it is linked."""
+    for_any_python: bool
+
+    def placed(self, site_packages: str) -> tuple[str, ...]:
+        """The paths in an environment."""
+        if not self.for_any_python:
+            return self.paths
+        return tuple(_placed(path, site_packages) for path in self.paths)
+
+
+def read_contents(entry: Path, package: CondaPackage) -> Contents:
+    """Read what an unpacked package brings.
+
+    Raises:
+        Refused: it wants a place that is not a package's, is not the package that it should be, or no true one.
+    """
+    index = _json(entry, INDEX)
+    for name in ("name", "version", "build"):
+        if index.get(name) != getattr(package, name):
+            raise Refused(f"has the {name} {index.get(name)!r} by its own {INDEX}", escapes=False)
+    for_any_python = index.get("noarch") == "python"
+    types = _types(entry)
+    check_count(len(types))
+    for path in types:
+        check_member(path)
+        if not (for_any_python and path.startswith((_SITE, _SCRIPTS))):
+            check_place(path)
+    root = os.fspath(entry)
+    for folder in with_parents(path.rpartition("/")[0] for path in types):
+        if not _is(f"{root}/{folder}", stat.S_IFDIR):
+            raise Refused(f"has files below {folder}, which is no folder in its archive", escapes=True)
+    _check_tree(root)
+    links = {}
+    for path, kind in types.items():
+        mode = _mode(f"{root}/{path}")
+        if kind is not None and mode != kind:
+            raise Refused(f"does not hold {path} as the kind of file that {PATHS} says", escapes=False)
+        if mode == stat.S_IFLNK:
+            links[path] = os.readlink(f"{root}/{path}")
+    commands = tuple(_commands(entry)) if for_any_python else ()
+    contents = Contents(paths=tuple(types), links=links, commands=commands, for_any_python=for_any_python)
+    check_together({package: contents}, ANY_SITE_PACKAGES)
+    return contents
+
+
+def check_identity(package: CondaPackage) -> None:
+    """Refuse what a lock (or the channel behind it) may not call a package: names of files are made of these.
+
+    Raises:
+        Refused: as it says.
+    """
+    if not re.fullmatch(r"[a-z0-9_][a-z0-9_.-]*", package.name):
+        raise Refused("has a name that is none of a conda package", escapes=True)
+    for text in (package.version, package.build):
+        if not re.fullmatch(r"[A-Za-z0-9_.+!~-]+", text):
+            raise Refused(f"has the version or build {text!r}, which is none", escapes=True)
+    if package.python_site_packages_path is not None:
+        check_member(package.python_site_packages_path)
+        check_place(package.python_site_packages_path)
+
+
+def check_together(contents: Mapping[CondaPackage, Contents], site_packages: str) -> list[str]:
+    """Judge packages that are linked into one environment: what one brings may lead another's files outside.
+
+    Returns:
+        What the user should know of, in sentences.
+
+    Raises:
+        Refused: as it says; its fact names the package.
+    """
+    links: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    folders: set[str] = set()
+    for package, each in contents.items():
+        placed = each.placed(site_packages)
+        if each.for_any_python and len(set(placed)) != len(placed):
+            raise Refused("holds one file in two places that are the same in an environment", escapes=False)
+        folders.update(path.rpartition("/")[0] for path in placed)
+        for path, target in each.links.items():
+            here = _placed(path, site_packages) if each.for_any_python else path
+            links[here], owners[here] = target, package.name
+    for package, each in contents.items():
+        for command in each.commands:
+            if f"bin/{command}" in links:
+                raise Refused(
+                    f"has the command {command}, where {owners[f'bin/{command}']} of {package.name} has a link",
+                    escapes=True,
+                )
+    return [
+        f"{owners[path]} has the link {path} to {links[path]}, outside of the environment."
+        for path in check_links(links, folders)
+    ]
+
+
+def _check_tree(root: str) -> None:
+    """Refuse what no archive of a package has: devices and pipes, folders in folders without end."""
+    todo = [(root, 0)]
+    while todo:
+        folder, depth = todo.pop()
+        if depth > DEEPEST:
+            raise Refused(f"holds {depth} folders in one another", escapes=False)
+        with os.scandir(folder) as found:
+            for each in found:
+                if each.is_dir(follow_symlinks=False):
+                    todo.append((each.path, depth + 1))
+                elif not each.is_file(follow_symlinks=False) and not each.is_symlink():
+                    raise Refused(f"holds {each.name!r}, which is no file but a device or a pipe", escapes=True)
+
+
+def _placed(path: str, site_packages: str) -> str:
+    if path.startswith(_SITE):
+        return f"{site_packages}/{path.removeprefix(_SITE)}"
+    return f"bin/{path.removeprefix(_SCRIPTS)}" if path.startswith(_SCRIPTS) else path
+
+
+def _types(entry: Path) -> dict[str, int | None]:
+    """The paths of a package and what kind of file each is to be; ``None`` where that is left to the archive."""
+    types: dict[str, int | None] = {}
+    for path, kind in _rows(entry):
+        if path in types:
+            raise Refused(f"names {path} twice in {PATHS}", escapes=False)
+        types[path] = kind
+    return types
+
+
+def _rows(entry: Path) -> Iterator[tuple[str, int | None]]:
+    try:
+        os.lstat(entry / PATHS)
+    except FileNotFoundError:  # a package from before 2017
+        yield from ((line, None) for line in _read(entry, "info/files").decode("utf-8", "replace").splitlines() if line)
+        return
+    rows = _json(entry, PATHS).get("paths")
+    if not isinstance(rows, list):
+        raise Refused(f"has no list of paths in {PATHS}", escapes=False)
+    for row in rows:
+        if not isinstance(row, dict) or not isinstance(row.get("_path"), str) or row.get("path_type") not in _TYPES:
+            raise Refused(f"has a row in {PATHS} that names no file: {str(row)[:100]}", escapes=False)
+        if row.get("prefix_placeholder") == "":
+            raise Refused(f"has an empty placeholder for {row['_path']} in {PATHS}", escapes=False)
+        yield row["_path"], _TYPES[row["path_type"]]
+
+
+def _commands(entry: Path) -> Iterator[str]:
+    link = _json(entry, "info/link.json").get("noarch")
+    points = link.get("entry_points") or [] if isinstance(link, dict) and link.get("type") == "python" else None
+    if not isinstance(points, list):
+        raise Refused("is for any Python, and info/link.json does not say how", escapes=False)
+    for point in points:
+        name, equals, target = str(point).partition("=")
+        if not equals or not re.fullmatch(r"\s*[\w.]+\s*:\s*[\w.]+\s*", target):
+            raise Refused(f"has the entry point {point!r}, which is none", escapes=False)
+        check_command(name.strip())
+        yield name.strip()
+
+
+def _json(entry: Path, path: str) -> dict[str, Any]:
+    try:
+        content = json.loads(_read(entry, path))
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"has an {path} that is not JSON", escapes=False) from error
+    if not isinstance(content, dict):
+        raise Refused(f"has an {path} that is no object", escapes=False)
+    return content
+
+
+def _read(entry: Path, path: str) -> bytes:
+    """A description of the package, which is a file of its own."""
+    place = entry / path
+    if not _is(os.fspath(place.parent), stat.S_IFDIR) or not _is(os.fspath(place), stat.S_IFREG):
+        raise Refused(f"has no {path}", escapes=False)
+    with place.open("rb") as stream:
+        content = stream.read(_LARGEST_JSON + 1)
+    if len(content) > _LARGEST_JSON:
+        raise Refused(f"has an {path} of more than {_LARGEST_JSON} bytes", escapes=False)
+    return content
+
+
+def _is(path: str, kind: int) -> bool:
+    return _mode(path) == kind
+
+
+def _mode(path: str) -> int:
+    """What kind of file is there, links not followed; 0 where there is none."""
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return 0

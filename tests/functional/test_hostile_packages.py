@@ -1,0 +1,107 @@
+"""Hostile packages of both worlds: nothing outside the prefix and the cache changes, and nothing of them stays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dataloader.base.errors import DataloaderError, ExitCode
+from dataloader.install.sync import sync_prefix
+from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile
+from tests.helpers.hostile import CondaArchive, Outside, Verdict, as_conda, as_wheel, conda_only, links_out, wishes
+from tests.helpers.locks import FolderDownloads, Heard, lock_of, options_for
+from tests.helpers.wheels import make_wheel
+
+WISHES = {wish.name: wish for wish in wishes()}
+CASES = {case.name: case for case in conda_only()}
+NO_PYTHON = LockedPython(source="none")
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outside:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    return Outside(tmp_path, tmp_path / "env", tmp_path / "cache")
+
+
+def sync(lock: Lockfile, tmp_path: Path) -> DataloaderError | None:
+    try:
+        asyncio.run(sync_prefix(lock, tmp_path / "env", options_for(tmp_path), Heard(), FolderDownloads()))
+    except DataloaderError as error:
+        return error
+    return None
+
+
+def judge(outside: Outside, verdict: Verdict, lock: Lockfile, good: Lockfile) -> None:
+    """Sync what is hostile, then something good into the same place."""
+    tmp_path = outside.root
+    outside.remember()
+
+    error = sync(lock, tmp_path)
+
+    assert outside.changes() == []
+    if error is not None:
+        allowed = {ExitCode.INTEGRITY, ExitCode.USAGE} if verdict == "harmless" else {ExitCode.INTEGRITY}
+        assert error.exit_code in allowed, (error.code, error.message, error.causes)
+        assert not (tmp_path / "env").exists()
+        if len(lock.packages) == 1 and verdict == "refused":  # else each alone may be good
+            assert left(tmp_path / "cache") == []
+    else:
+        assert verdict == "harmless"
+        assert links_out(tmp_path / "env") == []
+        json.loads((tmp_path / "env/.dataloader/state.json").read_bytes())
+        assert sync(lock, tmp_path) is None
+    assert sync(good, tmp_path) is None
+    assert outside.changes() == []
+
+
+def left(cache: Path) -> list[str]:
+    """What a cache holds of hostile packages, but for those that only came along."""
+    found = [*cache.glob("pkgs/.*"), *cache.glob("pkgs/evil*"), *cache.glob("wheels/*/*"), *cache.glob("downloads/*")]
+    return sorted(path.name for path in found if path.name != ".cache.lock")
+
+
+def good_conda(channel: Path, outside: Outside) -> Lockfile:
+    return lock_of(CondaArchive(name="good").add("share/good").write(channel, outside.folder), python=NO_PYTHON)
+
+
+def conda_lock(archives: list[CondaArchive], outside: Outside) -> Lockfile:
+    packages: list[CondaPackage] = [archive.write(outside.root / "channel", outside.folder) for archive in archives]
+    return lock_of(*packages, python=NO_PYTHON)
+
+
+@pytest.mark.parametrize("name", WISHES)
+def test_wish_of_a_wheel(outside: Outside, name: str) -> None:
+    wish = WISHES[name]
+    wheel = as_wheel(wish, outside.root / "wheels", outside.folder)
+    good = lock_of(make_wheel(outside.root / "wheels", "good", "1"))
+
+    judge(outside, wish.in_wheels or wish.verdict, lock_of(wheel), good)
+
+
+@pytest.mark.parametrize("name", WISHES)
+def test_wish_of_a_conda_package(outside: Outside, name: str) -> None:
+    wish = WISHES[name]
+    good = good_conda(outside.root / "channel", outside)
+
+    judge(outside, wish.verdict, conda_lock([as_conda(wish)], outside), good)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_only_a_conda_package_can_say(outside: Outside, name: str) -> None:
+    case = CASES[name]
+    good = good_conda(outside.root / "channel", outside)
+
+    judge(outside, case.verdict, conda_lock(list(case.archives), outside), good)
+
+
+@pytest.mark.parametrize("name", [name for name, wish in WISHES.items() if wish.links])
+def test_links_of_an_old_archive(outside: Outside, name: str) -> None:
+    archive = replace(as_conda(WISHES[name]), format="tar.bz2")
+    good = good_conda(outside.root / "channel", outside)
+
+    judge(outside, WISHES[name].verdict, conda_lock([archive], outside), good)
