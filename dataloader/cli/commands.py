@@ -21,11 +21,15 @@ COMMANDS = {
     "explain": "explain:explain",
     "plan": "plan:plan",
     "export": "export:export",
+    "diff": "diff:diff",
+    "outdated": "outdated:outdated",
+    "search": "search:search",
     "generations": "volumes:generations",
     "rollback": "volumes:rollback",
     "prune": "volumes:prune",
     "cache": "cache:cache",
     "info": "info:info",
+    "help": "help:help_about",
 }
 """Command -> module of this package and function, in the order of the help."""
 

@@ -182,6 +182,17 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else ExitCode.OK
 
 
+def page_of(name: str) -> str:
+    """The help page of a command; of the program, for the empty name."""
+    group: Any = typer.main.get_command(app)
+    with group.make_context("dataloader", [], resilient_parsing=True) as context:
+        if not name:
+            return f"{context.get_help()}\n"
+        made: Any = group.get_command(context, name)
+        with made.make_context(name, [], parent=context, resilient_parsing=True) as inner:
+            return f"{inner.get_help()}\n"
+
+
 def _usage(error: Any) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "dataloader"

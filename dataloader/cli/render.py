@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataloader.base.errors import DataloaderError
 
 JSON_VERSION = 1
-ERRORS_PAGE = "docs/errors.md"
 
 
 def to_json(document: Mapping[str, object]) -> str:
@@ -36,12 +35,12 @@ def error_text(error: DataloaderError) -> str:
     >>> print(error_text(UsageError("No such file", code="usage", suggestions=("Look again.",))))
     error[usage]: No such file
       try: Look again.
-      see: docs/errors.md#usage
+      see: dataloader help usage
     """
     lines = [f"error[{error.code}]: {error.message}"]
     lines += [_indented(cause, "  - ") for cause in error.causes]
     lines += [_indented(suggestion, "  try: ") for suggestion in error.suggestions]
-    return "\n".join([*lines, f"  see: {ERRORS_PAGE}#{error.code}"])
+    return "\n".join([*lines, f"  see: dataloader help {error.code}"])
 
 
 def _indented(text: str, first: str) -> str:

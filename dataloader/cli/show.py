@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,8 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
     return 0
 
 
-def tree(options: CommonOptions, names: tuple[str, ...]) -> int:
-    """Show what brings in what, from the lock."""
+def tree(options: CommonOptions, names: tuple[str, ...], *, invert: bool = False) -> int:
+    """Show what brings in what, from the lock; inverted, what each package is needed by."""
     from dataloader.cli.documents import package_document
     from dataloader.lockfile.graph import edges_of
 
@@ -54,9 +55,12 @@ def tree(options: CommonOptions, names: tuple[str, ...]) -> int:
         lock = _lock(one)
         packages = {p.name: p for p in lock.packages}
         edges = edges_of(lock)
+        if invert:
+            edges = tuple(replace(edge, source=edge.target, target=edge.source) for edge in edges)
         needed = {edge.target for edge in edges}
         asked = [name.removeprefix("conda:") for name in lock.requested]
-        roots = list(names) or sorted({n for n in asked if n in packages} | (packages.keys() - needed))
+        first = set() if invert else {name for name in asked if name in packages}
+        roots = list(names) or sorted(first | (packages.keys() - needed))
         for name in roots:
             _known(name, packages)
         below: defaultdict[str, list[Edge]] = defaultdict(list)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 from dataloader.cli.command import LOCK, command
-from dataloader.cli.options import CommonOptions, Operand
+from dataloader.cli.options import CommonOptions, Operand, own_option
 
 
 @command(example="dataloader tree torch", takes=LOCK)
 def tree(
     options: CommonOptions,
     names: Annotated[list[str] | None, Operand("NAME", "Begin at these packages.")] = None,
+    invert: Annotated[bool, own_option("--invert", "-i", about="Show what needs them instead.")] = False,
 ) -> int:
     """Show what brings in what."""
     from dataloader.cli import show
 
-    return show.tree(options, tuple(names or ()))
+    return show.tree(options, tuple(names or ()), invert=invert)

@@ -49,12 +49,16 @@ LINES: dict[str, list[str]] = {
     "tree": [""],
     "explain": ["lib"],
     "export": ["requirements.txt"],
+    "diff": ["dataloader.lock"],
+    "outdated": ["", "--refresh", "--target t.toml"],
+    "search": ["lib", "lib --target t.toml"],
     "plan": ["--cuda", "--cuda --target t.toml --conda=auto -c conda-forge"],
     "generations": ["--root r --name n"],
     "rollback": ["--root r --name n"],
     "prune": ["--root r --name n"],
     "cache": ["info", "verify", "prune", "warm"],
     "info": ["", "--target t.toml"],
+    "help": ["sync"],
 }
 """What is run of each command, in this order; some of it fails, as it should."""
 

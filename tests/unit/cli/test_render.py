@@ -40,7 +40,7 @@ def test_an_error_is_the_same_in_words_and_as_a_document() -> None:
         "  - line",
         "    break",
         "  try: drop a",
-        "  see: docs/errors.md#no-solution",
+        "  see: dataloader help no-solution",
     ]
 
 

@@ -1,0 +1,121 @@
+"""``dataloader outdated``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dataloader.cli.command import command
+from dataloader.cli.options import CommonOptions
+
+if TYPE_CHECKING:
+    from dataloader.cli.session import Session
+    from dataloader.index.client import IndexClient
+    from dataloader.lockfile.model import Lockfile, PypiPackage
+    from dataloader.request import Request
+
+
+@command(
+    example="dataloader outdated",
+    takes=(
+        *("manifest", "lockfile", "environment"),
+        *("Sources", "target", "prerelease", "exclude_newer", "matrix", "Output"),
+    ),
+)
+def outdated(options: CommonOptions) -> int:
+    """Show which locked packages have newer releases, and which of those would go together.
+
+    UPGRADE is what solving afresh gives for all that is asked for; NEWEST is what the channel or index has, which the
+    other requirements, the matrix or this machine may not admit.
+    """
+    from dataloader.cli.render import table
+    from dataloader.cli.session import session
+    from dataloader.lockfile.yaml import read_lock
+    from dataloader.request import lock_path, make_request
+
+    with session(options) as one:
+        lock = read_lock(lock_path(one.options, one.here))
+        request = make_request(options, (), None, environ=one.environ, here=one.here, remembered=lock.inputs)
+        upgraded, newest = asyncio.run(_look(one, request, lock))
+        found = []
+        for package in lock.packages:
+            goal, last = upgraded.get(package.name), newest.get(package.name)
+            if (goal not in (None, package.version)) or _is_newer(last, package.version):
+                found.append((package.name, package.version, goal, last))
+        document = {
+            "status": "ok",
+            "packages": [
+                {"name": name, "version": version, "upgrade": goal, "newest": last}
+                for name, version, goal, last in found
+            ],
+            "checked": len(lock.packages),
+        }
+        rows = [(name, version, goal or "not needed", last or "unknown") for name, version, goal, last in found]
+        text = (
+            table(rows, ("package", "locked", "upgrade", "newest")) if rows else "everything is as new as it can be\n"
+        )
+        one.write(document, text)
+    return 0
+
+
+def _is_newer(version: str | None, than: str) -> bool:
+    from dataloader.lockfile.diff import is_newer
+
+    return version is not None and is_newer(version, than)
+
+
+async def _look(one: Session, request: Request, lock: Lockfile) -> tuple[Mapping[str, str], Mapping[str, str | None]]:
+    """The versions that solving afresh gives, and the newest that there are; ``None`` for one that nobody lists."""
+    from dataloader.index.client import IndexClient
+    from dataloader.locking import make_lock
+
+    one.reporter.start("solve", "solving", None, "packages")
+    try:
+        async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.channels) as client:
+            fresh = await make_lock(request, client, one.reporter, cache=one.cache, environ=one.environ)
+            wheels = await asyncio.gather(*(_newest_wheel(client, package) for package in lock.pypi()))
+    finally:
+        one.reporter.finish("solve")
+    newest: dict[str, str | None] = dict(zip((p.name for p in lock.pypi()), wheels, strict=True))
+    newest |= await _newest_conda(one, request, lock)
+    return {package.name: package.version for package in fresh.lock.packages}, newest
+
+
+async def _newest_wheel(client: IndexClient, package: PypiPackage) -> str | None:
+    """The newest release that is not yanked, and no pre-release unless the locked one is."""
+    from packaging.version import InvalidVersion, Version
+
+    found: list[Version] = []
+    for file in await client.project(package.name):
+        try:
+            version = Version(file.version)
+        except InvalidVersion:
+            continue
+        if not file.yanked and (not version.is_prerelease or Version(package.version).is_prerelease):
+            found.append(version)
+    return str(max(found)) if found else None
+
+
+async def _newest_conda(one: Session, request: Request, lock: Lockfile) -> dict[str, str | None]:
+    if not lock.conda():
+        return {}
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.machines import common_target, make_targets
+    from dataloader.resolve.rattler import Channels
+
+    matrix = load_matrix(*([request.matrix] if request.matrix else []))
+    channels = Channels(
+        lock.channels,
+        common_target(make_targets(request, matrix, one.environ)),
+        priority="strict",
+        cache=one.cache / "repodata",
+        settings=request.settings,
+        reporter=one.reporter,
+    )
+    answers: list[list[Any]] = await asyncio.gather(*(channels.records(package.name) for package in lock.conda()))
+    found: dict[str, str | None] = {}
+    for package, records in zip(lock.conda(), answers, strict=True):
+        last = max((record.version for record in records), default=None)
+        found[package.name] = str(last) if last is not None else None
+    return found

@@ -1,0 +1,141 @@
+"""``dataloader search``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from dataloader.base.errors import DataloaderError, ResolutionFailure
+from dataloader.cli.command import command
+from dataloader.cli.options import CommonOptions, Operand, own_option
+
+if TYPE_CHECKING:
+    from dataloader.cli.session import Session
+    from dataloader.index.model import IndexFile
+    from dataloader.request import Request
+
+_MOST = 10
+"""Versions shown of each world, unless all are asked for."""
+
+
+@command(
+    example="dataloader search torch",
+    takes=("manifest", "Sources", "platform", "target", "Output"),
+)
+def search(
+    options: CommonOptions,
+    name: Annotated[str, Operand("NAME", "A project, or a conda package.")],
+    every: Annotated[bool, own_option("--all", about="Show all versions, not the newest ten.")] = False,
+) -> int:
+    """Show the versions of a package, on the indexes and in the channels, newest first."""
+    from dataloader.base.names import conda_name, normalized
+    from dataloader.cli.render import table
+    from dataloader.cli.session import session
+    from dataloader.request import make_request
+
+    with session(options) as one:
+        request = make_request(options, (), None, environ=one.environ, here=one.here)
+        conda = conda_name(normalized(name)) or name.lower()
+        wheels, records, silent = asyncio.run(_ask(one, request, normalized(name), conda))
+        for error in silent:
+            one.reporter.warn(error)
+        rows = [*_wheel_rows(wheels), *_conda_rows(records)]
+        if not rows:
+            raise ResolutionFailure(
+                f"no index and no channel that answered has {name}",
+                code="unknown-package",
+                causes=tuple(silent),
+                suggestions=("look at the spelling; --extra-index-url and -c name further places",),
+            )
+        shown = rows if every else [row for world in ("pypi", "conda") for row in _first(rows, world)]
+        document = {"status": "ok", "name": normalized(name), "conda_name": conda, "versions": rows, "silent": silent}
+        cells = [(row["version"], row["world"], row["package"], row["files"], row["note"]) for row in shown]
+        hidden = len(rows) - len(shown)
+        more = f"and {hidden} older: --all shows them\n" if hidden else ""
+        one.write(document, table(cells, ("version", "world", "package", "files", "")) + more)
+    return 0
+
+
+def _first(rows: Sequence[dict[str, Any]], world: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row["world"] == world][:_MOST]
+
+
+async def _ask(
+    one: Session, request: Request, project: str, conda: str
+) -> tuple[tuple[IndexFile, ...], list[Any], list[str]]:
+    """Files of the indexes, records of the channels, and what did not answer."""
+    from dataloader.index.client import IndexClient
+
+    silent: list[str] = []
+    files: tuple[IndexFile, ...] = ()
+    records: list[Any] = []
+    async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.channels) as client:
+        try:
+            files = await client.project(project)
+        except DataloaderError as error:
+            silent.append(error.message)
+    if request.conda_mode != "never":
+        try:
+            records = await _records(one, request, conda)
+        except DataloaderError as error:
+            silent.append(error.message)
+    return files, records, silent
+
+
+async def _records(one: Session, request: Request, name: str) -> list[Any]:
+    from dataloader.machine.detect import detect_target
+    from dataloader.resolve.rattler import Channels
+
+    channels = Channels(
+        request.channels,
+        detect_target(request.platform, one.environ, ask=()),
+        priority="disabled",
+        cache=one.cache / "repodata",
+        settings=request.settings,
+        reporter=one.reporter,
+    )
+    return await channels.records(name)
+
+
+def _wheel_rows(files: Sequence[IndexFile]) -> list[dict[str, Any]]:
+    from packaging.version import InvalidVersion, Version
+
+    by_version: dict[Version, list[IndexFile]] = {}
+    for file in files:
+        try:
+            by_version.setdefault(Version(file.version), []).append(file)
+        except InvalidVersion:
+            continue
+    return [
+        {
+            "version": str(version),
+            "world": "pypi",
+            "package": found[0].name,
+            "files": _count(found),
+            "note": "yanked" if all(file.yanked for file in found) else (found[0].upload_time or "")[:10],
+        }
+        for version, found in sorted(by_version.items(), reverse=True)
+    ]
+
+
+def _count(files: Sequence[IndexFile]) -> str:
+    wheels = sum(file.kind == "wheel" for file in files)
+    parts: Mapping[str, int] = {"wheel": wheels, "source archive": len(files) - wheels}
+    return ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for word, count in parts.items() if count)
+
+
+def _conda_rows(records: Sequence[Any]) -> list[dict[str, Any]]:
+    by_version: dict[Any, list[Any]] = {}
+    for record in records:
+        by_version.setdefault(record.version, []).append(record)
+    return [
+        {
+            "version": str(version),
+            "world": "conda",
+            "package": found[0].name.normalized,
+            "files": f"{len(found)} build{'s' if len(found) > 1 else ''}",
+            "note": found[0].channel or "",
+        }
+        for version, found in sorted(by_version.items(), key=lambda each: each[0], reverse=True)
+    ]

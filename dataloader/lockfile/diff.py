@@ -1,0 +1,62 @@
+"""What differs between two locks, package by package. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from dataloader.lockfile.model import CondaPackage, Lockfile, Package
+
+Kind: TypeAlias = Literal["added", "removed", "upgraded", "downgraded", "rebuilt"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One package that differs."""
+
+    name: str
+    kind: Kind
+    """``rebuilt``: the same version from another file: another build, hash or world."""
+    old: Package | None
+    new: Package | None
+
+
+def changes_between(old: Lockfile, new: Lockfile) -> tuple[Change, ...]:
+    """Return what differs, sorted by name."""
+    before, after = ({package.name: package for package in lock.packages} for lock in (old, new))
+    found = []
+    for name in sorted(before.keys() | after.keys()):
+        one, other = before.get(name), after.get(name)
+        if kind := _kind(one, other):
+            found.append(Change(name=name, kind=kind, old=one, new=other))
+    return tuple(found)
+
+
+def _kind(old: Package | None, new: Package | None) -> Kind | None:
+    if old is None:
+        return "added"
+    if new is None:
+        return "removed"
+    if old.version == new.version:
+        same = (type(old), old.sha256 or old.url) == (type(new), new.sha256 or new.url)
+        return None if same else "rebuilt"
+    return "upgraded" if is_newer(new.version, old.version) else "downgraded"
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether a version is newer: by PEP 440 where both are of it, else in conda's order."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(version) > Version(than)
+    except InvalidVersion:
+        import rattler
+
+        return bool(rattler.Version(version) > rattler.Version(than))
+
+
+def build_of(package: Package | None) -> str:
+    """What tells it from others of its version: a conda build, ``wheel``, or nothing."""
+    if package is None:
+        return ""
+    return package.build if isinstance(package, CondaPackage) else "wheel"

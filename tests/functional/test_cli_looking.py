@@ -1,0 +1,135 @@
+"""The commands that look: diff, outdated, search, tree --invert, help; against a local index and channel."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataloader.cli.commands import COMMANDS
+from dataloader.cli.help import error_pages
+from tests.helpers.conda import index_channel, make_conda_package, make_python_package
+from tests.helpers.server import IndexServer
+from tests.helpers.wheels import make_wheel
+from tests.unit.test_docs import error_codes
+
+
+class Desk:
+    """A directory, a channel and an index that grow."""
+
+    def __init__(self, here: Path) -> None:
+        self.here, self.shelf, self.channel = here / "work", here / "shelf", here / "channel"
+        self.here.mkdir()
+        self.shelf.mkdir()
+        self.index = IndexServer(self.shelf)
+
+    def run(self, *words: str, code: int = 0) -> str:
+        environ = {
+            **os.environ,
+            "DATALOADER_INDEX_URL": self.index.index_url,
+            "DATALOADER_CHANNEL": self.channel.as_uri(),
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+        }
+        command = [sys.executable, "-m", "dataloader", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=environ, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if not code else done.stderr
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json"))
+
+    def git(self, *words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(("git", *who, *words), cwd=self.here, check=True, capture_output=True)
+
+    def add_conda(self, *packages: tuple[str, str]) -> None:
+        for name, version in packages:
+            make_conda_package(self.channel, name, version, noarch="generic")
+        index_channel(self.channel)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    made = Desk(tmp_path_factory.mktemp("desk"))
+    make_python_package(made.channel)
+    make_wheel(made.shelf, "app", "1.0", requires=["lib<3"])
+    make_wheel(made.shelf, "lib", "1.0")
+    made.add_conda(("alpha", "1.0"))
+    with made.index:
+        yield made
+
+
+@pytest.fixture
+def locked(desk: Desk) -> Desk:
+    """Locked before newer releases came."""
+    if not (desk.here / "dataloader.lock").exists():
+        desk.run("lock", "app", "conda:alpha", "--conda=always")
+        desk.git("init", "-q")
+        desk.git("add", "dataloader.lock")
+        desk.git("commit", "-qm", "one")
+        for version in ("2.0", "3.0", "4.0rc1"):
+            make_wheel(desk.shelf, "lib", version)
+        desk.add_conda(("alpha", "2.0"))
+    return desk
+
+
+def test_outdated_tells_what_would_go_together_from_what_there_is(locked: Desk) -> None:
+    found = locked.json("outdated", "--conda=always", "--refresh")["packages"]
+
+    assert {p["name"]: (p["version"], p["upgrade"], p["newest"]) for p in found} == {
+        "lib": ("1.0", "2.0", "3.0"),
+        "alpha": ("1.0", "2.0", "2.0"),
+    }
+
+
+def test_diff_names_what_came_went_and_moved(locked: Desk) -> None:
+    assert locked.run("diff") == "nothing differs\n"
+    old = (locked.here / "dataloader.lock").read_bytes()
+    make_wheel(locked.shelf, "another", "1.0")
+    locked.run("lock", "app", "another", "lib==2.0", "--conda=always", "--lockfile", "new.lock", "--refresh")
+
+    found = locked.json("diff", "dataloader.lock", "new.lock")["changes"]
+
+    kinds = {each["name"]: each["kind"] for each in found}
+    assert (kinds["another"], kinds["alpha"], kinds["lib"]) == ("added", "removed", "upgraded")
+    backwards = locked.json("diff", "new.lock", "dataloader.lock")["changes"]
+    kinds = {each["name"]: each["kind"] for each in backwards}
+    assert (kinds["another"], kinds["lib"]) == ("removed", "downgraded")
+    (locked.here / "dataloader.lock").write_bytes((locked.here / "new.lock").read_bytes())
+    try:
+        assert locked.json("diff")["changes"] == found
+    finally:
+        (locked.here / "dataloader.lock").write_bytes(old)
+
+
+def test_diff_of_what_is_no_lock_says_so(locked: Desk) -> None:
+    said = locked.run("diff", "nothing-of-that-name", code=2)
+
+    assert "nothing-of-that-name is no lockfile, and no revision of git" in said
+
+
+def test_search_shows_both_worlds_newest_first(locked: Desk) -> None:
+    wheels = [row["version"] for row in locked.json("search", "Lib", "--refresh")["versions"]]
+    conda = [(row["world"], row["version"]) for row in locked.json("search", "alpha", "--refresh")["versions"]]
+
+    assert wheels == ["4.0rc1", "3.0", "2.0", "1.0"]
+    assert conda == [("conda", "2.0"), ("conda", "1.0")]
+    assert "unknown-package" in locked.run("search", "nobody-has-this", code=1)
+
+
+def test_an_inverted_tree_begins_at_what_is_needed(locked: Desk) -> None:
+    assert locked.run("tree", "--invert", "lib") == "lib 1.0\n  app 1.0\n"
+
+
+def test_help_knows_every_error_and_every_command(desk: Desk) -> None:
+    assert set(error_pages()) == error_codes()
+    assert all(len(page.splitlines()) > 2 for page in error_pages().values())
+    assert "Usage: dataloader verify" in desk.run("help", "verify")
+    assert all(f"  {name} " in desk.run("help") for name in COMMANDS)
+    assert "dataloader help no-solution" in desk.run("help", "no-solutoin", code=2)
