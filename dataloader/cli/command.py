@@ -29,6 +29,11 @@ FETCH: tuple[str, ...] = (
     *("trusted_root", "limit_rate", "refresh", "Report"),
 )
 """Options of a command that fetches what a lock names."""
+LOOK: tuple[str, ...] = (
+    *("channels", "conda", "index_url", "extra_index_url", "find_links", "offline", "mirror", "refresh"),
+    "Output",
+)
+"""Options of a command that looks at what indexes and channels have."""
 PLAN: tuple[str, ...] = (
     *("manifest", "environment", "Inputs", "channels", "conda", "platform", "target", "matrix"),
     "Output",

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dataloader.cli.command import command
+from dataloader.cli.command import LOCK, LOOK, command
 from dataloader.cli.options import CommonOptions
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 @command(
     example="dataloader outdated",
-    takes=(
-        *("manifest", "lockfile", "environment"),
-        *("Sources", "target", "prerelease", "exclude_newer", "matrix", "Output"),
-    ),
+    takes=(*LOCK, *LOOK, "target", "prerelease", "exclude_newer", "matrix"),
 )
 def outdated(options: CommonOptions) -> int:
     """Show which locked packages have newer releases, and which of those would go together.

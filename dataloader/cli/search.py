@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from dataloader.base.errors import DataloaderError, ResolutionFailure
-from dataloader.cli.command import command
+from dataloader.cli.command import LOOK, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _MOST = 10
 
 @command(
     example="dataloader search torch",
-    takes=("manifest", "Sources", "platform", "target", "Output"),
+    takes=("manifest", "platform", *LOOK),
 )
 def search(
     options: CommonOptions,

@@ -26,7 +26,7 @@ BECOMES = {
     "conda": {"conda_mode"},
     "target": {"target_file"},
     "environment": {"prefix", "lockfile", "pypi", "stack"},
-    "manifest": {"prefix", "lockfile", "manifest", "stack"},
+    "manifest": {"prefix", "lockfile", "manifest", "stack", "channels"},
 }
 """Option -> what make_request makes of it, where that has another name."""
 
@@ -51,7 +51,7 @@ LINES: dict[str, list[str]] = {
     "export": ["requirements.txt"],
     "diff": ["dataloader.lock"],
     "outdated": ["", "--refresh", "--target t.toml"],
-    "search": ["lib", "lib --target t.toml"],
+    "search": ["lib"],
     "plan": ["--cuda", "--cuda --target t.toml --conda=auto -c conda-forge"],
     "generations": ["--root r --name n"],
     "rollback": ["--root r --name n"],
