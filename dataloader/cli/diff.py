@@ -31,11 +31,12 @@ def diff(
     from dataloader.lockfile.diff import build_of, changes_between
     from dataloader.lockfile.yaml import read_lock
     from dataloader.request import lock_path
+    from dataloader.resolve.versions import is_newer
 
     with session(options) as one:
         path = new or lock_path(one.options, one.here)
         before, after = _old(old, path), read_lock(path)
-        changes = changes_between(before, after)
+        changes = changes_between(before, after, is_newer)
         axes = {axis: (before.stack.get(axis), after.stack.get(axis)) for axis in {**before.stack, **after.stack}}
         stack = {axis: pair for axis, pair in sorted(axes.items()) if pair[0] != pair[1]}
         document = {

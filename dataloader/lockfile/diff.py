@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -21,18 +22,24 @@ class Change:
     new: Package | None
 
 
-def changes_between(old: Lockfile, new: Lockfile) -> tuple[Change, ...]:
-    """Return what differs, sorted by name."""
+def changes_between(old: Lockfile, new: Lockfile, is_newer: Callable[[str, str], bool]) -> tuple[Change, ...]:
+    """Return what differs, sorted by name.
+
+    Args:
+        old: The lock before.
+        new: The lock after.
+        is_newer: Whether the first of two versions is the newer one.
+    """
     before, after = ({package.name: package for package in lock.packages} for lock in (old, new))
     found = []
     for name in sorted(before.keys() | after.keys()):
         one, other = before.get(name), after.get(name)
-        if kind := _kind(one, other):
+        if kind := _kind(one, other, is_newer):
             found.append(Change(name=name, kind=kind, old=one, new=other))
     return tuple(found)
 
 
-def _kind(old: Package | None, new: Package | None) -> Kind | None:
+def _kind(old: Package | None, new: Package | None, is_newer: Callable[[str, str], bool]) -> Kind | None:
     if old is None:
         return "added"
     if new is None:
@@ -41,18 +48,6 @@ def _kind(old: Package | None, new: Package | None) -> Kind | None:
         same = (type(old), old.sha256 or old.url) == (type(new), new.sha256 or new.url)
         return None if same else "rebuilt"
     return "upgraded" if is_newer(new.version, old.version) else "downgraded"
-
-
-def is_newer(version: str, than: str) -> bool:
-    """Whether a version is newer: by PEP 440 where both are of it, else in conda's order."""
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(version) > Version(than)
-    except InvalidVersion:
-        import rattler
-
-        return bool(rattler.Version(version) > rattler.Version(than))
 
 
 def build_of(package: Package | None) -> str:

@@ -106,3 +106,15 @@ def _in_conda_order(texts: Iterable[str]) -> list[tuple[str, rattler.Version]]:
 
 def _compare(a: tuple[str, rattler.Version], b: tuple[str, rattler.Version]) -> int:
     return -1 if a[1] < b[1] else int(a[1] > b[1])
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether a version is newer: by PEP 440 where both are of it, else in conda's order."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(version) > Version(than)
+    except InvalidVersion:
+        import rattler
+
+        return bool(rattler.Version(version) > rattler.Version(than))
