@@ -31,6 +31,13 @@ def e2e(session: nox.Session) -> None:
 
 
 @nox.session
+def reliability(session: nox.Session) -> None:
+    """Kills, prunes, containers, full volumes, damage, by chance: ``-- --minutes 15``. Figures at the end."""
+    install(session)
+    session.run("python", "-m", "tests.reliability", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Rules and format (ruff), which way imports run (import-linter), what is imported is declared (deptry)."""
     install(session)

@@ -9,9 +9,6 @@ import time
 import uuid
 from pathlib import Path
 
-_PATIENCE = 24 * 3600.0
-"""Seconds after which a folder whose maker cannot be judged from here counts as abandoned."""
-
 _SIGNATURE = re.compile(r"\.(\d+)-(\d+)-([0-9a-f]{8})")
 
 
@@ -50,17 +47,6 @@ def signed(name: str) -> str:
     """A unique name for something temporary that says who made it: in the name itself, so that it is never without."""
     pid = os.getpid()
     return f"{name}{uuid.uuid4().hex[:12]}.{pid}-{_started(pid) or 0}-{_machine()}"
-
-
-def is_abandoned(path: Path) -> bool:
-    """Whether nobody is at work on something of a signed name any more."""
-    dead = is_dead(path.name)
-    if dead is not None:
-        return dead
-    try:
-        return time.time() - path.lstat().st_mtime > _PATIENCE
-    except OSError:
-        return False
 
 
 def _machine() -> str:
