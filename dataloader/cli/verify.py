@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dataloader.base.errors import ExitCode, PrefixError, UsageError
 from dataloader.cli.command import VERIFY, command
@@ -38,6 +38,13 @@ def verify(
         Literal["error", "warning", "note"] | None,
         own_option("--fail-on", metavar="SEVERITY", about="Exit with 1 on findings at least this bad; else error."),
     ] = None,
+    env: Annotated[
+        list[str] | None,
+        own_option("--env", metavar="NAME=VALUE", about="Judge a process that has this variable; may be repeated."),
+    ] = None,
+    no_env: Annotated[
+        bool, own_option("--no-env", about="Judge a process without the variables of this shell and of activation.")
+    ] = False,
     rehash: Annotated[
         bool, own_option("--rehash", about="Read every file again, also those whose size and times are as they were.")
     ] = False,
@@ -62,7 +69,15 @@ def verify(
         form = form or ("json" if options.json else "text")
         targets = named_targets(one.options, one.environ, FOR_VERDICTS)
         if path is not None and path.name.endswith(ARCHIVES) and not path.is_dir():
-            _check_unsaid({"--tree": tree, **dict.fromkeys(options.spelled(["lockfile"]), path)}, "a package file")
+            _check_unsaid(
+                {
+                    "--tree": tree,
+                    "--env": env,
+                    "--no-env": no_env or None,
+                    **dict.fromkeys(options.spelled(["lockfile"]), path),
+                },
+                "a package file",
+            )
             _check_one(targets, "a package file")
             return _report(_of_archive(one, path, targets[0]), form, fail_on or "error")
         prefix = path or prefix_of(one)
@@ -75,7 +90,7 @@ def verify(
         lock = lock_held(prefix, lock_path(one.options, one.here))
         how = VerifyOptions(
             cache=one.cache / "facts",
-            library_path=_activated_path(prefix),
+            **_process(one, prefix, env or [], no_env=no_env),
             reuse=not rehash,
             asked=_digest_of(lock),
             rehash=rehash,
@@ -88,7 +103,8 @@ def verify(
             return _tree(one, prefix, tree, targets[0], how)
         if len(targets) > 1:
             return _fleet(one, prefix, targets, _read_held(lock), how)
-        return _report(_of_prefix(one, prefix, targets[0], lock, how), form, fail_on or "error")
+        report = _of_prefix(one, prefix, targets[0], lock, how, plain=not (env or no_env))
+        return _report(report, form, fail_on or "error")
 
 
 def _pair(first: str, second: str) -> UsageError:
@@ -109,7 +125,9 @@ def _check_one(targets: Sequence[Target], what: str) -> None:
         )
 
 
-def _of_prefix(one: Session, prefix: Path, target: Target, lock: str, how: VerifyOptions) -> VerifyReport:
+def _of_prefix(
+    one: Session, prefix: Path, target: Target, lock: str, how: VerifyOptions, *, plain: bool
+) -> VerifyReport:
     """Verify; keep the report with what it depends on, so that it is given again while nothing changes."""
     from dataloader.prefix.walk import walk
     from dataloader.process.beside import BEHIND, Beside
@@ -117,13 +135,14 @@ def _of_prefix(one: Session, prefix: Path, target: Target, lock: str, how: Verif
     from dataloader.verify.run import verify_targets
 
     where = str(prefix.absolute())
-    is_plain = one.options.target is None and one.options.platform is None
+    is_plain = plain and one.options.target is None and one.options.platform is None
     with Beside(lambda: walk(where), niceness=BEHIND) as walked:
         question = plain_question(where, lock, one.environ) if is_plain else ""
         said = verify_targets(
             prefix, targets=[target], read_lock=lambda: _read_held(lock), options=how, walked=walked.result
         )
-    report = said.reports[0]
+    variables = dict(how.variables if target.variables is None else target.variables)
+    report = said.reports[0]._replace(process=_told(variables, how.variables_of))
     if question:
         keep_answer(str(how.cache), where, question, said.outside, said.tree, report)
     return report
@@ -185,6 +204,62 @@ def _digest_of(lock: str) -> str:
     from dataloader.prefix.unchanged import lock_digest
 
     return lock_digest(Path(lock).read_bytes())
+
+
+def _process(one: Session, prefix: Path, env: Sequence[str], *, no_env: bool) -> dict[str, Any]:
+    """What is known of the process that will run, as VerifyOptions has it: this shell's variables as ``run`` passes
+    them on, what activation adds, and what was said.
+
+    Raises:
+        UsageError: ``--env`` is no NAME=VALUE.
+    """
+    from dataloader.prefix.scripts import after_script, scripts_of
+    from dataloader.prefix.variables import COUNTED, counted
+
+    elsewhere = one.options.target is not None or one.options.platform is not None
+    whose = ["this shell"] if not (no_env or elsewhere) else []
+    variables = counted(one.environ) if whose else {}
+    unread: list[str] = []
+    if not no_env:
+        variables |= _conda_variables(prefix)
+        for path, text in scripts_of(str(prefix)):
+            after, unknown = after_script(text, {"CONDA_PREFIX": str(prefix), **variables})
+            if counted(after) != counted(variables):
+                whose.append("activation")
+            variables = after
+            unread += [path.removeprefix(f"{prefix}/")] if unknown else []
+    for each in env:
+        name, equals, value = each.partition("=")
+        if name not in COUNTED or not equals:
+            raise UsageError(
+                f"--env {each} is not understood",
+                suggestions=(f"say NAME=VALUE, of {', '.join(COUNTED)}",),
+            )
+        variables[name] = value
+        whose.append("--env")
+    return {
+        "library_path": () if no_env else _activated_path(prefix),
+        "variables": tuple(sorted(counted(variables).items())),
+        "variables_of": " and ".join(dict.fromkeys(whose)),
+        "unread": tuple(unread),
+    }
+
+
+def _conda_variables(prefix: Path) -> dict[str, str]:
+    if not (prefix / "conda-meta").is_dir():
+        return {}
+    from dataloader.prefix.activate import activation
+    from dataloader.prefix.variables import counted
+
+    return counted(activation(prefix).variables)
+
+
+def _told(variables: Mapping[str, str], whose: str) -> str:
+    """Which variables count, in a line."""
+    if not variables:
+        return ""
+    said = " ".join(f"{name}={value}" for name, value in sorted(variables.items()))
+    return f"{said} ({whose or 'of the target'}; --no-env leaves it out)"
 
 
 def _activated_path(prefix: Path) -> tuple[str, ...]:

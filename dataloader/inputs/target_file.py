@@ -9,6 +9,7 @@ The file holds the keys of one machine at its top level, or a list of them under
     driver = "535.104.05"
     cuda = "12.2"          # highest CUDA version of the driver; not said, that of its branch
     gpus = ["A100", "8.6"] # models, or compute capabilities
+    environment = { LD_LIBRARY_PATH = "/opt/lib" }
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from dataloader.inputs.toml import Document, Table
 from dataloader.machine.detect import PLATFORMS
 from dataloader.machine.target import Gpu, Target
 
-_KEYS = ("name", "platform", "glibc", "musl", "libstdcxx", "kernel", "archspec", "driver", "cuda", "gpus", "gcc")
+_KEYS = (
+    *("name", "platform", "glibc", "musl", "libstdcxx", "kernel", "archspec", "driver", "cuda", "gpus", "gcc"),
+    "environment",
+)
 _VERSIONS = ("glibc", "musl", "libstdcxx", "kernel", "driver", "cuda", "gcc")
 _NOISE = re.compile(r"\b(nvidia|geforce|tesla|quadro|gpu)\b|[\s_\-]+")
 
@@ -86,6 +90,10 @@ def _target(table: Table, capabilities: Mapping[str, str], cuda_of_driver: Calla
             versions[key] = None
     if versions["driver"] and not versions["cuda"]:
         versions["cuda"] = cuda_of_driver(versions["driver"])
+    variables = None
+    if "environment" in table:
+        block = table.table("environment")
+        variables = tuple((name, block.string(name) or "") for name in sorted(block))
     gpus = []
     for name in table.strings("gpus"):
         if gpu := find_gpu(name, capabilities):
@@ -104,5 +112,6 @@ def _target(table: Table, capabilities: Mapping[str, str], cuda_of_driver: Calla
         driver_cuda=versions["cuda"],
         gpus=tuple(gpus),
         gcc=versions["gcc"],
+        variables=variables,
         name=table.string("name"),
     )

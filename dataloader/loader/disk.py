@@ -150,6 +150,6 @@ def start_python(environment: Environment, interpreter: Interpreter) -> Process:
     """A process that runs the prefix's Python and has imported nothing yet."""
     process = Process(environment)
     if interpreter.program is not None:
-        process.start(str(interpreter.program))
+        process.failures = process.start(str(interpreter.program))
     process.assumes_python = process.main is None
     return process

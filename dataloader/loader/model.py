@@ -107,6 +107,8 @@ class Environment(NamedTuple):
     bits: int = 64
     library_path: tuple[str, ...] = ()
     """LD_LIBRARY_PATH of the process."""
+    preload: tuple[str, ...] = ()
+    """LD_PRELOAD of the process: paths and names."""
     hwcaps: tuple[str, ...] = ()
     """Subdirectories tried first in each directory (``glibc-hwcaps/x86-64-v3``), best first."""
     platform: str = "x86_64"

@@ -29,6 +29,8 @@ class Process:
         self.static_tls_left = STATIC_TLS_SURPLUS
         self.assumes_python = False
         """No program is known: Python's C API counts as present."""
+        self.failures: list[Failure] = []
+        """Why the program itself does not start."""
         self.caller: Loaded | None = None
         """Who calls dlopen with a bare name: it is searched for as that file's own needs are. Else the program is."""
 
@@ -43,6 +45,7 @@ class Process:
         other.static_tls_left = self.static_tls_left
         other.assumes_python = self.assumes_python
         other.caller = self.caller
+        other.failures = self.failures
         return other
 
     # -- loading ---------------------------------------------------------------------------------------------------
@@ -54,10 +57,24 @@ class Process:
             return [Failure(kind="malformed-elf", path=program, name=program)]
         self.main = self._add(program, image, None)
         failures: list[Failure] = []
+        self.main.needed = [*self._preload(self.main), *self._find_all(self.main, image.facts, failures)]
         self.global_scope = self._load_needed(self.main, failures)
         if not failures:
             failures += self._check_versions(self.global_scope)
         return failures
+
+    def _preload(self, program: Loaded) -> list[Loaded]:
+        """LD_PRELOAD, in order. What cannot be loaded is ignored, with a word on standard error."""
+        found: list[Loaded] = []
+        for name in self.environment.preload:
+            image = self.environment.files.image(name) if "/" in name else None
+            if "/" in name and (image is None or self._unloadable(name, image, direct=True)):
+                continue
+            each = self._add(name, image, program, why="LD_PRELOAD") if image else self._find_needed(program, name, [])
+            if each is not None:
+                each.why = "LD_PRELOAD"
+                found.append(each)
+        return found
 
     def open(self, path: str, *, make_global: bool = False, keep: bool = True) -> Result:
         """dlopen(path, RTLD_NOW) of a path, or of a bare name that is searched for.
@@ -133,7 +150,7 @@ class Process:
             facts = current.facts
             if facts is None:
                 continue
-            if not current.needed:
+            if not current.needed and current is not self.main:
                 current.needed = self._find_all(current, facts, failures)
             for each in current.needed:
                 if id(each) not in seen:

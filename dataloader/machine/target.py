@@ -37,6 +37,8 @@ class Target(NamedTuple):
     """Version of the host's gcc, for those who compile."""
     assumed: tuple[str, ...] = ()
     """Names of fields that were assumed (not detected), to be said to the user."""
+    variables: tuple[tuple[str, str], ...] | None = None
+    """Variables of the processes that run there; ``None`` when nothing is said of them."""
     name: str | None = None
     """Name of the node pool this target describes, if it came from a file."""
 

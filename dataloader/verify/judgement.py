@@ -17,13 +17,13 @@ from dataloader.verify.checks.loads import (
     Situation,
     check_doubts,
     check_kind,
-    check_library_path,
     check_loads,
     check_machine,
     check_malformed,
 )
 from dataloader.verify.checks.openings import check_openings
 from dataloader.verify.checks.sources import SourceIndex
+from dataloader.verify.checks.variables import check_start, check_unread, check_variables, differences, explained
 from dataloader.verify.findings import Finding
 from dataloader.verify.groundwork import Groundwork
 from dataloader.verify.libraries import BareLoads
@@ -94,9 +94,13 @@ def _library_findings(
     yield from check_malformed(scanned, owners)
     yield from check_machine(scanned, judge.bare)
     yield from check_kind(scanned, judge.bare)
-    yield from check_loads(verdicts, situation)
+    changed = differences(judge.bare, options)
+    said = explained(changed)
+    yield from check_start(judge.bare, situation)
+    yield from check_variables(changed, situation, options.variables_of)
+    yield from check_unread(options)
+    yield from check_loads([each for each in verdicts if each.path not in said], situation)
     yield from check_doubts(verdicts)
-    yield from check_library_path(verdicts, situation, options.library_path)
     yield from check_cuda_stacks(verdicts, files, tables, relative)
     yield from check_openmp(verdicts, files, tables, relative)
     yield from check_duplicates(scanned, tables)

@@ -13,6 +13,7 @@ from dataloader.loader.model import Memory, Result
 from dataloader.loader.process import Process
 from dataloader.machine.target import Target
 from dataloader.prefix.python import Interpreter, extension_tag, find_interpreter
+from dataloader.prefix.variables import library_folders, preloaded
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.world import build_environment, is_this_machine
 
@@ -31,6 +32,8 @@ class BareLoads(NamedTuple):
     """Python, with nothing imported."""
     files: Mapping[str, ScannedFile]
     """By path, in that order."""
+    variables: Mapping[str, str]
+    """Of the process, those that are heeded."""
     results: Mapping[str, Result]
     """Of each library that this target's loader would take."""
 
@@ -92,13 +95,22 @@ def open_more(prefix: Path, libraries: Libraries, scanned: Sequence[ScannedFile]
 def _fresh_python(prefix: Path, target: Target, options: VerifyOptions, disk: Disk, memory: Memory) -> BareLoads:
     interpreter = find_interpreter(prefix)
     described = options.described if options.described is not None else not is_this_machine(target)
-    environment = build_environment(disk, target, described=described, library_path=options.library_path, memory=memory)
+    variables = dict(options.variables if target.variables is None else target.variables)
+    environment = build_environment(
+        disk,
+        target,
+        described=described,
+        library_path=(*options.library_path, *library_folders(variables)),
+        preload=preloaded(variables),
+        memory=memory,
+    )
     return BareLoads(
         prefix=prefix,
         target=target,
         described=described,
         interpreter=interpreter,
         process=start_python(environment, interpreter),
+        variables=variables,
         files={},
         results={},
     )

@@ -16,7 +16,13 @@ class VerifyOptions(NamedTuple):
     rehash: bool = False
     """Hash those too that seem not to have changed."""
     library_path: tuple[str, ...] = ()
-    """LD_LIBRARY_PATH as it will be when the environment runs (absolute directories)."""
+    """What the environment's own activation puts before LD_LIBRARY_PATH (absolute directories)."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Variables of the process that will run, of those in :data:`dataloader.prefix.variables.COUNTED`."""
+    variables_of: str = ""
+    """Whose they are, for messages: ``this shell``."""
+    unread: tuple[str, ...] = ()
+    """Activation scripts that set some of them to what cannot be told."""
     jobs: int | None = None
     """Processes that read files; ``None``: one for each core."""
     reuse: bool = False
@@ -25,3 +31,8 @@ class VerifyOptions(NamedTuple):
     """What stands for the lock when the last report is looked for: its digest; else the lock itself does."""
     described: bool | None = None
     """Judge for the target's description instead of this machine's libraries; ``None``: when they differ."""
+
+    @property
+    def process(self) -> tuple[object, ...]:
+        """All that is said of the process that will run."""
+        return self.library_path, self.variables, self.variables_of, self.unread

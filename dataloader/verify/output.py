@@ -22,7 +22,8 @@ def summary(report: VerifyReport) -> str:
     counts = {level: sum(1 for each in report.findings if each.severity == level) for level in _SARIF_LEVEL}
     found = ", ".join(f"{number} {level}{'' if number == 1 else 's'}" for level, number in counts.items())
     looked = ", ".join(f"{number} {name}" for name, number in report.counts.items())
-    return f"{found}; looked at {looked}"
+    judged = f"; judged with {printable(report.process)}" if report.process else ""
+    return f"{found}; looked at {looked}{judged}"
 
 
 def to_text(report: VerifyReport) -> str:

@@ -20,6 +20,8 @@ class VerifyReport(NamedTuple):
     counts: Mapping[str, int]
     """``files``, ``libraries``, ``packages``, ``symbols``... that were looked at."""
     verdicts: tuple[Verdict, ...] = ()
+    process: str = ""
+    """Which variables of the process were heeded, and whose they are; ``""`` when there were none."""
 
     @property
     def ok(self) -> bool:
@@ -32,6 +34,7 @@ class VerifyReport(NamedTuple):
             "version": 1,
             "status": "ok" if self.ok else "error",
             "counts": dict(sorted(self.counts.items())),
+            "process": printable(self.process),
             "findings": [
                 {
                     "severity": finding.severity,

@@ -62,7 +62,7 @@ def verify_targets(
         about, walked = "", lru_cache(maxsize=1)(walked or (lambda: walk(prefix)))
         if options.reuse and options.cache is not None:
             stands_for = options.asked or repr(read_lock())
-            about = question(targets, stands_for, options.hashes, options.library_path, options.described)
+            about = question(targets, stands_for, options.hashes, options.process, options.described)
             known = recall(options.cache, prefix, about, walked)
             if known is not None:
                 return known

@@ -49,6 +49,7 @@ def build_environment(
     *,
     described: bool,
     library_path: tuple[str, ...],
+    preload: tuple[str, ...] = (),
     memory: Memory | None = None,
 ) -> Environment:
     """Everything that stays the same for all loads in one prefix on one target."""
@@ -60,6 +61,7 @@ def build_environment(
         machine=target.arch,
         bits=32 if target.arch in ("i386", "i686", "arm") else 64,
         library_path=library_path,
+        preload=preload,
         hwcaps=hwcaps_of(target.archspec, target.arch),
         platform=target.arch,
         lib=LIB_TOKEN.get(target.arch, "lib64"),

@@ -141,7 +141,8 @@ def test_library_path_that_takes_over_is_warned_of(prefix: Path, site: Path, tmp
         tmp_path / "elsewhere/libanswer.so.1", "int answer(void) { return 1; }", soname="libanswer.so.1"
     )
 
-    finding = one(verify(prefix, library_path=(str(other.parent),)), "library-path-takes-over")
+    variables = (("LD_LIBRARY_PATH", str(other.parent)),)
+    finding = one(verify(prefix, variables=variables), "library-path-takes-over")
 
     assert (finding.severity, finding.path) == ("warning", f"{SITE}/pkg.libs/libanswer.so.1")
 

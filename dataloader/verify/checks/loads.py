@@ -109,29 +109,6 @@ def check_machine(files: Sequence[ScannedFile], bare: BareLoads) -> Iterator[Fin
             )
 
 
-def check_library_path(
-    verdicts: Sequence[Verdict], situation: Situation, library_path: Sequence[str]
-) -> Iterator[Finding]:
-    """Libraries that LD_LIBRARY_PATH takes from elsewhere although the environment has its own."""
-    outside = [folder for folder in library_path if not folder.startswith(situation.prefix)]
-    taken: dict[str, list[str]] = {}
-    for verdict in verdicts:
-        for path in verdict.scope:
-            folder, _, name = path.rpartition("/")
-            if folder in outside and name in situation.provided:
-                taken.setdefault(path, []).append(verdict.path)
-    for path, users in sorted(taken.items()):
-        name = path.rsplit("/", 1)[-1]
-        yield Finding(
-            severity="warning",
-            kind="library-path-takes-over",
-            path=situation.provided[name][0],
-            message=f"LD_LIBRARY_PATH puts {path} in its place",
-            evidence=(f"for {len(users)} libraries, {users[0]} among them",),
-            fix="unset LD_LIBRARY_PATH",
-        )
-
-
 def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[Finding]:
     """One finding for each cause; the libraries that it takes down are its evidence."""
     causes: dict[tuple[str, str, str], dict[str, Verdict]] = {}

@@ -81,7 +81,7 @@ class ImportedInProcess:
         self.sites: Sequence[str] = [f"{self.prefix}/{site}".rstrip("/") for site in installed.site_packages]
         self.version = _version(bare.interpreter.version)
         self.machine = bare.target.arch
-        self.variables: Mapping[str, str] = {}
+        self.variables: Mapping[str, str] = bare.variables
         self.sure = process.copy() if split else process
         self.perhaps = process.copy() if split else process
         self.tried: dict[str, Trial] = {}

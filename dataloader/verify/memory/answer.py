@@ -22,6 +22,7 @@ from dataloader.base.matrix_folder import matrix_folder
 from dataloader.base.sealed import seal, unseal
 from dataloader.base.state import state_at
 from dataloader.machine.host import machine_evidence
+from dataloader.prefix.variables import counted
 from dataloader.prefix.walk import SealedTree
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
@@ -108,7 +109,7 @@ def plain_question(prefix: str, lock: str, environ: Mapping[str, str]) -> str:
     machine = machine_evidence(environ)
     if machine is None:
         return ""
-    return repr((__version__, prefix, lock, lock and state_at(lock), machine, program_state()))
+    return repr((__version__, prefix, lock, lock and state_at(lock), machine, counted(environ), program_state()))
 
 
 def program_state() -> list[str]:

@@ -41,15 +41,16 @@ class Verification(NamedTuple):
 
 
 def question(
-    targets: Sequence[Target], lock: str, hashes: bool, library_path: Sequence[str], described: bool | None
+    targets: Sequence[Target], lock: str, hashes: bool, process: Sequence[object], described: bool | None
 ) -> str:
     """Stands for what is asked and for this program.
 
     Args:
         lock: What stands for the lock: a digest of its bytes.
         hashes: As the options of ``verify_prefix``; so are the others.
+        process: What is said of the process that will run.
     """
-    asked = (__version__, tuple(targets), lock, hashes, tuple(library_path), described, program_state())
+    asked = (__version__, tuple(targets), lock, hashes, tuple(process), described, program_state())
     return sha256(repr(asked).encode("utf-8", "surrogateescape")).hexdigest()
 
 
