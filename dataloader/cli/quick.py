@@ -128,7 +128,7 @@ def _nothing_to_do(said: Said, environ: Mapping[str, str]) -> tuple[str, int]:
         Unusual: there may be something to do.
     """
     from dataloader.cli.agreement import agreement, stands
-    from dataloader.prefix.unchanged import fast_status
+    from dataloader.prefix.unchanged import fast_status, has_remains
 
     if "frozen" in said and "locked" in said:
         raise Unusual
@@ -137,6 +137,7 @@ def _nothing_to_do(said: Said, environ: Mapping[str, str]) -> tuple[str, int]:
         data = stream.read()
     if not (
         fast_status(prefix, data)
+        and not has_remains(prefix)
         and stands(prefix, agreement(manifest, data, environ, fits=not (manifest and "frozen" in said)))
     ):
         raise Unusual

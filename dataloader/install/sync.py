@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from dataloader.base.errors import ChangesNeeded, DataloaderError, DiskFull, PrefixError
+from dataloader.base.errors import ChangesNeeded, DataloaderError, DiskFull, PrefixBusy, PrefixError
 from dataloader.base.files import NO_ROOM, remove_tree, replace_file
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import Downloader, InstallPlan, SyncOptions, SyncResult
@@ -25,7 +25,7 @@ from dataloader.prefix.activate import variables_of
 from dataloader.prefix.locate import JOURNAL, STATE
 from dataloader.prefix.model import Inventory
 from dataloader.prefix.state import check_usable, owned_paths, read_inventory, read_state
-from dataloader.prefix.unchanged import fingerprint
+from dataloader.prefix.unchanged import fingerprint, has_remains
 
 
 def installed(prefix: Path) -> Inventory:
@@ -104,6 +104,8 @@ async def _sync(
     if options.check or options.dry_run:
         return SyncResult(plan=plan, changed=False)
     if plan.is_empty:
+        if has_remains(prefix):
+            await _clear(prefix)
         with options.along():
             refresh_state(prefix, options)
         return SyncResult(plan=plan, changed=False)
@@ -122,6 +124,14 @@ async def _sync(
             place.new_tree, _target(prefix, options), lambda tree: _install(tree, place, options, reporter)
         )
     return SyncResult(plan=plan, changed=True, downloaded_bytes=builder.downloaded_bytes, warnings=builder.warnings)
+
+
+async def _clear(prefix: Path) -> None:
+    """Remove what a sync left that was cut off behind the switch; one that is at work is not waited for."""
+    with suppress(PrefixBusy, PrefixError, OSError):  # on a read-only volume it stays, and harms nobody
+        place = place_of(prefix)
+        async with Lease(place.helper("lease"), os.fspath(prefix), Reporter(), 0.0):
+            recover(place)
 
 
 def _install(tree: Path, place: Place, options: SyncOptions, reporter: Reporter) -> None:

@@ -3,7 +3,7 @@
 Imports the standard library's cheap half only: this runs before anything else in a sync with nothing to do.
 """
 
-# ruff: noqa: PTH100, PTH110, PTH118
+# ruff: noqa: PTH100, PTH110, PTH114, PTH118, PTH208
 # Importing pathlib would cost more than the whole check.
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 
-from dataloader.prefix.locate import JOURNAL, STATE
+from dataloader.prefix.locate import JOURNAL, OWN_FOLDER, STATE
 
 STATE_VERSION = 1
 
@@ -39,6 +39,27 @@ def fast_status(
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False  # the full comparison finds out what is wrong, and says it
+
+
+def has_remains(prefix: str | os.PathLike[str]) -> bool:
+    """Whether something lies beside ``prefix``, or in it, that a sync makes for itself and removes when it ends.
+
+    A sync is at work then, or was cut off: perhaps when all was done but to remove the old environment. The names are
+    those of ``install.switch.place``.
+    """
+    where = os.path.realpath(prefix) if os.path.islink(prefix) else os.path.abspath(prefix)
+    folder, name = os.path.split(where)
+    beside, inside = _names(folder), _names(os.path.join(where, OWN_FOLDER))
+    return any(entry.startswith(f".{name}.dataloader-") for entry in beside) or any(
+        entry.startswith(("lease", "tree-", "journal")) for entry in inside
+    )
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # where nobody may look, nothing of ours was made
+        return []
 
 
 def fingerprint(prefix: str, site_packages: str | None) -> str:

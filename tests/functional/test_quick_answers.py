@@ -272,3 +272,14 @@ def test_a_working_directory_that_is_gone_is_no_traceback(place: Place, monkeypa
 
     assert at_once(["sync"], {}) is None
     assert full(["sync"], {})[0] == 2
+
+
+def test_what_a_sync_left_behind_the_switch_is_removed_before_nothing_is_to_do(place: Place) -> None:
+    """It was killed when all was done but to clear up: there is still something to do, for once."""
+    left = place.here / ".dataloader/envs/.default.dataloader-tree-0123456789ab"
+    (left / "lib").mkdir(parents=True)
+
+    assert at_once(["sync"], {}) is None
+    assert full(["sync"], {})[0] == 0
+    assert not left.exists()
+    assert at_once(["sync"], {}) is not None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import random
+import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +23,13 @@ from dataloader.install.model import SyncResult
 from dataloader.install.store.caches import verify_cache
 from dataloader.install.store.pruning import prune_cache
 from dataloader.install.switch.generations import current, generations, rollback, sync_generation
+from dataloader.install.switch.owner import signed
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
+from dataloader.prefix.unchanged import has_remains
 from tests.helpers.locks import FolderDownloads, lock_of, locked_wheel, options_for
 from tests.helpers.server import Fault, IndexServer
-from tests.helpers.sync_process import wait_for_go
+from tests.helpers.sync_process import REPOSITORY, Request, wait_for_go
 from tests.helpers.wheels import make_wheel
 
 NAME = "train"
@@ -111,6 +116,160 @@ def play_prunes(tmp_path: Path, kills: int) -> None:
 
 def test_killed_rollbacks(tmp_path: Path) -> None:
     play_rollbacks(tmp_path, 4)
+
+
+CUT_OFF = """
+import sys, time
+import dataloader.install.sync as sync
+from dataloader.install.switch import lease
+from tests.helpers import sync_process
+from tests.helpers.locks import FolderDownloads
+
+def tell():
+    sys.stdout.write("now\\n")
+    sys.stdout.flush()
+
+def end(*_):
+    tell()
+    time.sleep(1000)
+
+async def hang(self, url, sha256, size, destination, task, sink=None):
+    from asyncio import sleep
+    from pathlib import Path
+    from urllib.parse import unquote, urlsplit
+    sink.feed(Path("/" + unquote(urlsplit(url).path).lstrip("/")).read_bytes()[:-200])
+    tell()
+    await sleep(1000)
+
+if sys.argv[1] == "switched":
+    sync.remove_tree = end
+else:
+    lease.STALE_SECONDS = 1.0
+    sync_process.LoggedDownloads.__call__ = hang
+sync_process.main(sys.argv[2])
+"""
+NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child")
+
+
+def cut_off(moment: str, lock: Lockfile, tmp_path: Path, wrapper: tuple[str, ...] = (), prefix: str = "env") -> None:
+    """A sync that is killed when it has switched and is about to clear up, or with half of each wheel unpacked."""
+    if wrapper and subprocess.run([*wrapper, "true"], capture_output=True).returncode != 0:
+        pytest.skip("namespaces are not allowed here")
+    request = tmp_path / "request.pickle"
+    request.write_bytes(pickle.dumps(Request(lock, tmp_path / prefix, options_for(tmp_path))))
+    command = [*wrapper, sys.executable, "-c", CUT_OFF, moment, str(request)]
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
+    wait_for_go(process)
+    assert process.stdout is not None
+    for _ in range(2 if moment == "half" else 1):  # as many are fetched at once as there are processors, at least two
+        assert process.stdout.readline() == "now\n"
+    process.kill()
+    process.communicate()
+
+
+def sync_again(lock: Lockfile, tmp_path: Path) -> bool:
+    options = options_for(tmp_path)
+    return asyncio.run(sync_prefix(lock, tmp_path / "env", options, Reporter(), FolderDownloads())).changed
+
+
+def remains(tmp_path: Path) -> list[str]:
+    return [path.name for path in tmp_path.glob(".env*")]
+
+
+def test_killed_behind_the_switch(tmp_path: Path) -> None:
+    """Nothing is wrong but for an old environment and a lease: the next sync removes them, with nothing else to do."""
+    sync_again(lock_at(tmp_path, "1"), tmp_path)
+    assert not has_remains(tmp_path / "env")
+
+    cut_off("switched", lock_at(tmp_path, "2"), tmp_path)
+
+    assert release_of(tmp_path / "env") == "2"
+    assert len(remains(tmp_path)) == 2
+    assert has_remains(tmp_path / "env")
+    (tmp_path / "link").symlink_to("env")
+    assert has_remains(tmp_path / "link")
+    assert not sync_again(lock_at(tmp_path, "2"), tmp_path)
+    assert remains(tmp_path) == []
+
+
+def test_killed_behind_the_switch_in_a_container(tmp_path: Path) -> None:
+    """Whether that holder lives cannot be told: it is waited for only when it has been silent for long."""
+    sync_again(lock_at(tmp_path, "1"), tmp_path)
+    cut_off("switched", lock_at(tmp_path, "2"), tmp_path, NAMESPACE)
+
+    begun = time.monotonic()
+    assert not sync_again(lock_at(tmp_path, "2"), tmp_path)
+    assert time.monotonic() - begun < 2
+    assert len(remains(tmp_path)) == 2
+    past = time.time() - 30
+    os.utime(tmp_path / ".env.dataloader-lease", (past, past), follow_symlinks=False)
+    assert not sync_again(lock_at(tmp_path, "2"), tmp_path)
+
+    assert time.monotonic() - begun < 10
+    assert remains(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["lease", "tree-0123", "journal"])
+def test_remains_inside_a_mounted_prefix(place: str, tmp_path: Path) -> None:
+    sync_again(lock_at(tmp_path, "1"), tmp_path)
+    own = tmp_path / "env" / ".dataloader" / place
+    own.mkdir()
+
+    assert has_remains(tmp_path / "env")
+    own.rmdir()
+    assert not has_remains(tmp_path / "env")
+
+
+def test_remains_of_another_prefix_are_not_ours(tmp_path: Path) -> None:
+    sync_again(lock_at(tmp_path, "1"), tmp_path)
+    (tmp_path / ".environment.dataloader-lease").touch()
+
+    assert not has_remains(tmp_path / "env")
+
+
+def test_killed_generation_leaves_nothing_either(tmp_path: Path) -> None:
+    generation(lock_at(tmp_path, "1"), tmp_path)
+    folder = tmp_path / "root" / ".generations" / NAME
+    (folder / ".old-0123").mkdir()
+    (folder / "lease").symlink_to(signed("").rpartition(".")[0] + ".1-0-" + signed("")[-8:] + "@here")
+
+    assert not generation(lock_at(tmp_path, "1"), tmp_path).changed
+
+    assert sorted(path.name[0] for path in folder.iterdir()) == ["1", "h"]
+
+
+def half_unpacked(tmp_path: Path) -> list[Path]:
+    return [*(tmp_path / "cache").glob("wheels/*/.new-*"), *(tmp_path / "cache").glob("downloads/*")]
+
+
+@pytest.mark.waits
+def test_killed_container_is_waited_for_once(tmp_path: Path) -> None:
+    """Its lease on the prefix and those on each wheel: together at most 20 seconds, and what it left goes at once."""
+    lock = lock_at(tmp_path, "1")
+    cut_off("half", lock, tmp_path, NAMESPACE)
+    assert len(half_unpacked(tmp_path)) >= 4
+
+    begun = time.monotonic()
+    assert sync_again(lock, tmp_path)
+
+    assert time.monotonic() - begun < 23
+    assert half_unpacked(tmp_path) == []
+    assert remains(tmp_path) == []
+
+
+def test_container_that_is_killed_again_and_again_fills_no_volume(
+    tmp_path: Path,
+) -> None:
+    """As by the out-of-memory killer. Each has a prefix of its own, which goes with it; they share a cache."""
+    lock = lock_at(tmp_path, "1")
+    left = []
+    for number in range(3):
+        cut_off("half", lock, tmp_path, NAMESPACE, prefix=f"pod{number}/env")
+        shutil.rmtree(tmp_path / f"pod{number}")
+        left.append(len(half_unpacked(tmp_path)))
+
+    assert left == [left[0]] * 3
 
 
 def test_killed_cache_prunes(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from dataloader.install.switch import lease as lease_module
+from dataloader.install.switch import owner
 from dataloader.install.switch.lease import Lease
 from dataloader.install.switch.owner import signed
 from tests.helpers.locks import Heard, lock_of, options_for
@@ -79,6 +80,12 @@ def test_processes_that_cannot_see_each_other(tmp_path: Path) -> None:
 
 ELSEWHERE = f"theirs.1-1-{'0' * 8}"
 """Who signed on another machine."""
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_known_to_be_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test is a process of its own in that."""
+    monkeypatch.setattr(owner, "_found_dead", set())
 
 
 def of_the_dead() -> str:
@@ -169,6 +176,48 @@ def test_lease_whose_heart_has_stopped_is_taken_after_a_while(lease: Path, monke
     hold(lease, ELSEWHERE)
 
     assert 0.5 < acquire(lease) < 3
+
+
+def test_lease_that_is_old_already_is_watched_for_a_moment(lease: Path) -> None:
+    """Its last beat was minutes ago by the volume's clock; clocks may be set, so that it beats no more is seen here."""
+    hold(lease, ELSEWHERE)
+    past = time.time() - 100
+    os.utime(lease, (past, past), follow_symlinks=False)
+
+    assert 4 < acquire(lease, wait_seconds=0) < 10
+    assert not list(lease.parent.iterdir())
+
+
+def test_lease_that_looks_old_and_beats_is_not_taken(lease: Path) -> None:
+    """The holder's clock is slow, on a volume where that one counts."""
+    from dataloader.base.errors import PrefixBusy
+
+    hold(lease, ELSEWHERE)
+    beat = subprocess.Popen(["sh", "-c", f"while true; do touch -h -d '100 seconds ago' {lease}; sleep 0.5; done"])
+    try:
+        with pytest.raises(PrefixBusy):
+            acquire(lease, wait_seconds=7)
+    finally:
+        beat.kill()
+        beat.wait()
+
+
+def test_who_was_found_dead_once_is_dead_for_all_its_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "STALE_SECONDS", 0.6)
+    for number in range(5):
+        hold(tmp_path / f"lease{number}", ELSEWHERE)
+    taken = []
+
+    async def take_all() -> None:
+        for number in range(5):
+            async with Lease(tmp_path / f"lease{number}", "it", Heard(), 5, lambda: taken.append(1)):
+                pass
+
+    begun = time.monotonic()
+    asyncio.run(take_all())
+
+    assert 0.5 < time.monotonic() - begun < 2
+    assert len(taken) == 5
 
 
 def test_lease_that_beats_is_not_taken(lease: Path, monkeypatch: pytest.MonkeyPatch) -> None:

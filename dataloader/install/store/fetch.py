@@ -16,6 +16,7 @@ from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.behind import Workers
+from dataloader.install.store.leftovers import sweep
 from dataloader.install.store.recipe import Recipe
 from dataloader.install.store.store import StoredWheel, WheelStore
 from dataloader.install.switch.lease import Lease
@@ -66,7 +67,8 @@ class Archives:
     def lease(self, package: Package) -> Lease:
         """Held while an archive is fetched and used."""
         path = self.folder / f"{package.sha256}.lease"
-        return Lease(path, package.file_name, self._reporter, self._options.wait_seconds)
+        clear = partial(sweep, self._options.cache_dir)  # who died with it left half of a wheel, or of several
+        return Lease(path, package.file_name, self._reporter, self._options.wait_seconds, clear)
 
     def path(self, package: Package) -> Path:
         """Where a wheel's archive lies, if it is written at all."""

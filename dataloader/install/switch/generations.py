@@ -16,17 +16,19 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dataloader.base.errors import PrefixError
+from dataloader.base.errors import PrefixBusy, PrefixError
 from dataloader.base.files import remove_tree
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import Downloader, InstallPlan, SyncOptions, SyncResult
 from dataloader.install.plan import make_plan
-from dataloader.install.switch.jobs import User, remove_ended, users, volume_time
+from dataloader.install.switch.jobs import User, remove_ended, users
 from dataloader.install.switch.lease import Lease
+from dataloader.install.switch.owner import signed, volume_time
 from dataloader.install.sync import absolute, changes_needed, from_os_error, plan_prefix, refresh_state
 from dataloader.install.tree.builder import Builder
 from dataloader.lockfile.model import Lockfile
@@ -120,7 +122,7 @@ async def prune(
     removed = []
     async with line.lease(reporter):
         line.sweep()
-        now = volume_time(line.folder)
+        now = volume_time(line.folder / signed(".now-"))
         remove_ended(line.folder, now)
         rank = {entry: position for position, entry in enumerate(line.history())}
         others = [each for each in line.generations(now) if not each.is_current]
@@ -147,6 +149,7 @@ async def _sync(
         return SyncResult(plan=plan, changed=False)
     now = line.current()
     if plan.is_empty and now is not None:
+        await line.clear()
         with options.along():
             refresh_state(now, options)
         return SyncResult(plan=plan, changed=False)
@@ -299,13 +302,23 @@ class _Line:
         remove_tree(doomed)
         return True
 
+    async def clear(self) -> None:
+        """Remove what was left behind the switch by a process that was cut off; one at work is not waited for."""
+        if self._remains() or os.path.lexists(self.folder / "lease"):
+            with suppress(PrefixBusy, OSError):  # on a read-only volume it stays, and harms nobody
+                async with self.lease(Reporter(), 0.0):
+                    self.sweep()
+
     def sweep(self) -> None:
         """Remove what dead processes left; the caller holds the lease."""
-        for path in (*self.folder.glob(".*"), *self.folder.glob("lease-*")):
+        for path in self._remains():
             if path.is_dir() and not path.is_symlink():
                 remove_tree(path)
             else:
                 path.unlink(missing_ok=True)
+
+    def _remains(self) -> list[Path]:
+        return [*self.folder.glob(".*"), *self.folder.glob("lease-*")]
 
 
 def _digest(lock: Lockfile, options: SyncOptions) -> str:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -70,18 +68,6 @@ def users(folder: Path, link: Path, left_at: Callable[[str], float], now: float)
         if user not in found.setdefault(generation, []):
             found[generation].append(user)
     return found
-
-
-def volume_time(folder: Path) -> float:
-    """The time by the clock that stamps the files in ``folder``."""
-    probe = folder / f".now-{uuid.uuid4().hex[:12]}"
-    try:
-        probe.touch()
-        moment = probe.lstat().st_mtime
-        probe.unlink()
-    except OSError:
-        return time.time()
-    return moment
 
 
 def remove_ended(folder: Path, now: float) -> None:

@@ -12,15 +12,26 @@ from pathlib import Path
 _SIGNATURE = re.compile(r"\.(\d+)-(\d+)-([0-9a-f]{8})")
 
 
+_found_dead: set[str] = set()
+"""Signatures of processes of other machines and containers that gave no sign of life for long enough."""
+
+
 def is_dead(signature: str) -> bool | None:
     """Whether who signed it (``signed``) has ended; ``None`` where this machine cannot tell.
 
     A process id alone means nothing in another boot or pid namespace, or once it is reused.
     """
     found = _SIGNATURE.search(signature)
-    if found is None or found[3] != _machine():
+    if found is None:
         return None
+    if found[3] != _machine():
+        return True if found[0] in _found_dead else None
     return _started(int(found[1])) != found[2]
+
+
+def declare_dead(signature: str) -> None:
+    """Take it from now on that who signed it has ended: somebody has waited for a sign of life, once for all."""
+    _found_dead.add(signature_of(signature))
 
 
 def pid_of(signature: str) -> int | None:
@@ -47,6 +58,20 @@ def signed(name: str) -> str:
     """A unique name for something temporary that says who made it: in the name itself, so that it is never without."""
     pid = os.getpid()
     return f"{name}{uuid.uuid4().hex[:12]}.{pid}-{_started(pid) or 0}-{_machine()}"
+
+
+def volume_time(probe: Path) -> float:
+    """The time by the clock that stamps what is touched where ``probe``, a new file, is made for a moment.
+
+    This machine's, where that cannot be told.
+    """
+    try:
+        probe.touch()
+        moment = probe.lstat().st_mtime
+        probe.unlink()
+    except OSError:
+        return time.time()
+    return moment
 
 
 def _machine() -> str:
