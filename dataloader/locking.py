@@ -211,7 +211,9 @@ class _Attempt:
         index = NarrowedIndex(self._client, together(self._request.pypi))
         try:
             resolution = await resolve(problem, index, self._reporter, cache=cache, settings=self._request.settings)
-        except ResolutionFailure:
+        except ResolutionFailure as error:
+            if not error.python_matters:
+                raise
             everything = replace(problem, host_pythons=self._all_hosts())
             if everything == problem:
                 raise
@@ -287,11 +289,13 @@ class _Attempt:
         from dataloader.resolve.model import Problem
 
         request = self._request
+        conda = together_conda(request.conda) if channels else ()
         return Problem(
             target=target,
             channels=channels,
             channel_priority=request.channel_priority,  # type: ignore[arg-type]
-            conda_specs=tuple(r.match_spec for r in together_conda(request.conda)) if channels else (),
+            conda_specs=tuple(r.match_spec for r in conda),
+            conda_origins={r.match_spec: r.origin for r in conda},
             conda_limits=tuple(r.match_spec for r in together_conda(request.limits)) if channels else (),
             requirements=tuple(requirements_of(request)),
             needs=needs,

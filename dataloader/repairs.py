@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, replace
@@ -33,6 +34,11 @@ class Fix:
     locked: Locked
 
 
+def may_be_mended(failure: ResolutionFailure) -> bool:
+    """Say whether changes to a request are worth looking for."""
+    return failure.code not in _HOPELESS
+
+
 async def find_fixes(
     request: Request,
     failure: ResolutionFailure,
@@ -51,14 +57,16 @@ async def find_fixes(
         seconds: When to stop looking for more.
     """
     found: list[Fix] = []
-    if failure.code in _HOPELESS:
+    if not may_be_mended(failure):
         return ()
     deadline = time.monotonic() + seconds
     for text, changed in _changes(request, failure):
         if len(found) == most or time.monotonic() > deadline:
             break
         try:
-            locked = await solve(changed)
+            locked = await asyncio.wait_for(solve(changed), deadline - time.monotonic())
+        except asyncio.TimeoutError:
+            break
         except DataloaderError:
             continue  # this change does not help; the first refusal stays the one that is told
         found.append(Fix(text=_with_versions(text, request, changed, locked), request=changed, locked=locked))

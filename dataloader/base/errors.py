@@ -61,6 +61,8 @@ class DataloaderError(Exception):
         self.code = code or self.default_code
         self.causes = causes
         self.suggestions = suggestions
+        self.told = False
+        """Message and causes have reached the user; what to try is still to be said."""
 
 
 class UsageError(DataloaderError):
@@ -93,6 +95,19 @@ class ResolutionFailure(DataloaderError):
 
     exit_code = ExitCode.NO
     default_code = "no-solution"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        causes: tuple[str, ...] = (),
+        suggestions: tuple[str, ...] = (),
+        python_matters: bool = True,
+    ) -> None:
+        super().__init__(message, code=code, causes=causes, suggestions=suggestions)
+        self.python_matters = python_matters
+        """Another Python may have packages."""
 
 
 class LockOutdated(DataloaderError):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dataloader.base.errors import DataloaderError
 
 
 class Reporter:
@@ -18,6 +22,9 @@ class Reporter:
 
     def debug(self, message: str) -> None:
         """Say what was decided on the way (shown with -v)."""
+
+    def refused(self, error: DataloaderError) -> None:
+        """Say why a request is refused, before changes to it that work are looked for."""
 
     def start(self, task: str, label: str, total: int | None, unit: str = "bytes") -> None:
         """A piece of work begins. ``task`` identifies it; ``total`` is in ``unit`` (bytes or items)."""
@@ -63,6 +70,11 @@ class Reporters(Reporter):
         """As Reporter."""
         for reporter in self._reporters:
             reporter.debug(message)
+
+    def refused(self, error: DataloaderError) -> None:
+        """As Reporter."""
+        for reporter in self._reporters:
+            reporter.refused(error)
 
     def start(self, task: str, label: str, total: int | None, unit: str = "bytes") -> None:
         """As Reporter."""

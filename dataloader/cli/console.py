@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 from dataloader.base.errors import DataloaderError, DiskFull, ExitCode, InternalError, UsageError
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
-from dataloader.cli.render import error_document, error_text, human_size, human_time, to_json
+from dataloader.cli.render import advice_text, error_document, error_text, human_size, human_time, refusal_text, to_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -105,6 +105,13 @@ class LineReporter(Reporter):
         if self.style.verbosity >= 1:
             self._write("DEBUG", message)
 
+    def refused(self, error: DataloaderError) -> None:
+        """Shown always, as the error handler would."""
+        first, _, rest = redact(refusal_text(error)).partition(": ")
+        with self._lock:
+            self._put(f"{paint(first, 'error', self.style)}: {rest}")
+        error.told = True
+
     def start(self, task: str, label: str, total: int | None, unit: str = "bytes") -> None:
         """Announce stages (counted in items) and large downloads."""
         self._tasks[task] = _Task(label, unit)
@@ -139,8 +146,11 @@ class LineReporter(Reporter):
 
     def _write(self, level: str, message: str) -> None:
         with self._lock:
-            self._stream.write(f"{paint(f'[{level}]', level, self.style)} {redact(message)}\n")
-            self._stream.flush()
+            self._put(f"{paint(f'[{level}]', level, self.style)} {redact(message)}")
+
+    def _put(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
 
 
 class _Task:
@@ -195,13 +205,12 @@ class BarReporter(LineReporter):
         self._progress = None
         self._bars.clear()
 
-    def _write(self, level: str, message: str) -> None:
+    def _put(self, line: str) -> None:
         if self._progress is None:
-            super()._write(level, message)
+            super()._put(line)
             return
         from rich.text import Text
 
-        line = f"{paint(f'[{level}]', level, self.style)} {redact(message)}"
         self._progress.console.print(Text.from_ansi(line), soft_wrap=True)
 
     def _draw(self) -> Progress:
@@ -273,6 +282,9 @@ class ErrorHandler:
     def _say(self, error: DataloaderError) -> None:
         if self.style.json:
             sys.stdout.write(redact(to_json(error_document(error))))
+        if error.told:
+            sys.stderr.write(f"{redact(advice_text(error))}\n")
+            return
         first, _, rest = redact(error_text(error)).partition(": ")
         if error.code == "interrupted":
             rest = rest.splitlines()[0]

@@ -273,12 +273,15 @@ async def _lock_of(
 async def _fixed(one: Session, request: Request, client: IndexClient, failure: ResolutionFailure, proof: Proof) -> Fix:
     """Return the change that ``--fix`` names; without it raise the failure, with the changes that work."""
     from dataloader.base.reporter import Reporter
-    from dataloader.repairs import MOST, find_fixes
+    from dataloader.repairs import MOST, MOST_SECONDS, find_fixes, may_be_mended
 
     async def quietly(changed: Request) -> Locked:
         return await _lock_of(one, changed, client, None, Reporter(), proof)
 
     wanted = one.options.fix
+    if wanted is None and may_be_mended(failure):
+        one.reporter.refused(failure)
+        one.reporter.info(f"looking for changes that work, for up to {MOST_SECONDS:.0f} s")
     fixes = await find_fixes(request, failure, quietly, most=max(wanted or 0, MOST))
     if wanted is not None and 0 < wanted <= len(fixes):
         fix = fixes[wanted - 1]

@@ -37,10 +37,18 @@ def error_text(error: DataloaderError) -> str:
       try: Look again.
       see: dataloader help usage
     """
-    lines = [f"error[{error.code}]: {error.message}"]
-    lines += [_indented(cause, "  - ") for cause in error.causes]
-    lines += [_indented(suggestion, "  try: ") for suggestion in error.suggestions]
-    return "\n".join([*lines, f"  see: dataloader help {error.code}"])
+    return f"{refusal_text(error)}\n{advice_text(error)}"
+
+
+def refusal_text(error: DataloaderError) -> str:
+    """The first part of :func:`error_text`: message and causes."""
+    return "\n".join([f"error[{error.code}]: {error.message}", *(_indented(cause, "  - ") for cause in error.causes)])
+
+
+def advice_text(error: DataloaderError) -> str:
+    """The second part of :func:`error_text`: what to try, and where it is explained."""
+    tries = [_indented(suggestion, "  try: ") for suggestion in error.suggestions]
+    return "\n".join([*tries, f"  see: dataloader help {error.code}"])
 
 
 def _indented(text: str, first: str) -> str:

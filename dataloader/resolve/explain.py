@@ -9,6 +9,7 @@ from packaging.specifiers import SpecifierSet
 from dataloader.base.errors import ResolutionFailure
 from dataloader.resolve.conflict import find_conflict
 from dataloader.resolve.model import Problem, Requirement
+from dataloader.resolve.prechecks import some
 from dataloader.resolve.versions import parse_version
 
 if TYPE_CHECKING:
@@ -18,22 +19,18 @@ if TYPE_CHECKING:
     from dataloader.resolve.projects import Project
     from dataloader.resolve.rattler import Unsolvable
 
-_SHOWN = 6
-"""Versions and file names shown in a message."""
+_STACK = "the stack"
 
 
 async def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue, offer: Offer) -> ResolutionFailure:
     """Name what is at fault: first the plain faults of single requirements, then the smallest conflict there is."""
-    asked = [*problem.requirements, *_as_requirements(problem)]
-    for requirement in asked:
-        if requirement.marker:
-            continue  # where it holds is part of the conflict
-        plain = _plain_fault(requirement, problem, catalogue)
-        if plain is not None:
-            return plain
+    fault = plain_fault(problem, catalogue, more=tuple(_as_requirements(problem)))
+    if fault is not None:
+        return fault
     conflict = await find_conflict(failure, problem, catalogue, offer)
     written = (rule for fired in offer.fired.values() for rule in fired)
     rules = {rule.id: rule.why for rule in (*problem.rules, *written) if rule.id in conflict.rules}
+    python = catalogue.pythons.name in conflict.names
     return ResolutionFailure(
         "no set of packages meets all requirements",
         code="no-solution",
@@ -44,13 +41,25 @@ async def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue, o
             *_passed_over(conflict.names, problem, catalogue),
         ),
         suggestions=("loosen or drop one of the requirements named above",),
+        python_matters=python or not conflict.names,
     )
+
+
+def plain_fault(problem: Problem, catalogue: Catalogue, more: Iterable[Requirement] = ()) -> ResolutionFailure | None:
+    """Return what is wrong with a requirement whose page was read by itself, if anything is."""
+    for requirement in (*problem.requirements, *more):
+        # of one with a marker, where it holds is part of the conflict
+        by_itself = not requirement.marker and requirement.name not in problem.needs.stand_ins
+        fault = _plain_fault(requirement, problem, catalogue) if by_itself else None
+        if fault is not None:
+            return fault
+    return None
 
 
 def _as_requirements(problem: Problem) -> Iterable[Requirement]:
     for bound in problem.needs.requirements:
         if bound.world != "conda" and not bound.package.startswith("conda:") and bound.package != "python":
-            yield Requirement(name=bound.package, specifier=bound.specifier, origin="the stack")
+            yield Requirement(name=bound.package, specifier=bound.specifier, origin=_STACK)
 
 
 def _plain_fault(requirement: Requirement, problem: Problem, catalogue: Catalogue) -> ResolutionFailure | None:
@@ -79,8 +88,9 @@ def _plain_fault(requirement: Requirement, problem: Problem, catalogue: Catalogu
     return ResolutionFailure(
         f"{requirement.name} has no version that fits '{requirement.specifier}' (asked for by {requirement.origin})",
         code="no-matching-version",
-        causes=(f"versions there are: {_some(versions[::-1])}",),
+        causes=(f"versions there are: {some(versions[::-1])}",),
         suggestions=(f"ask for {requirement.name}=={versions[-1]}",) if versions else (),
+        python_matters=False,
     )
 
 
@@ -94,6 +104,7 @@ def _unknown(requirement: Requirement, problem: Problem) -> ResolutionFailure:
             "check the spelling",
             "name the index or channel that has it with --extra-index-url or --channel",
         ),
+        python_matters=False,
     )
 
 
@@ -105,6 +116,7 @@ def _too_late(requirement: Requirement, late: Mapping[str, str], problem: Proble
         code="no-matching-version",
         causes=(f"{requirement.name} {first} was published at {late[first]}; the date is {problem.exclude_newer}",),
         suggestions=(f"--exclude-newer={late[first][:10]} has it", "or leave --exclude-newer out"),
+        python_matters=False,
     )
 
 
@@ -129,13 +141,14 @@ def _no_wheel(
         f"{requirement.name}{requirement.specifier} has {what} (asked for by {requirement.origin})",
         code="no-wheel",
         causes=(
-            f"the target is {target.platform} with {libc} and Python {_some(minors)}",
-            f"{requirement.name} {newest} offers: {_some(list(files))}",
+            f"the target is {target.platform} with {libc} and Python {some(minors)}",
+            f"{requirement.name} {newest} offers: {some(list(files))}",
         ),
         suggestions=(
             *((f"ask for {requirement.name}=={project.wheels[0].text}, which has one",) if project.wheels else ()),
             "choose another Python with --python" if not source_only else _where_built(requirement.name, problem),
         ),
+        python_matters=not source_only,
     )
 
 
@@ -158,7 +171,7 @@ def _missing_wheels(names: Collection[str], catalogue: Catalogue) -> list[str]:
         newer = [v for v in project.unusable if newest is None or (parse_version(v) or newest) > newest]
         if newer:
             kind = "source archives only" if set(newer) <= project.sdist_only else "no wheel for this Python and libc"
-            found.append(f"{name} {_some(newer)}: {kind}")
+            found.append(f"{name} {some(newer)}: {kind}")
     return found
 
 
@@ -174,10 +187,5 @@ def _passed_over(names: Collection[str], problem: Problem, catalogue: Catalogue)
     ]
     for name, project in sorted(knowledge.projects.items()):
         if project.late and catalogue.identity(name) in names:
-            found.append(f"{name} {_some(list(project.late))}: published at {problem.exclude_newer} or later")
+            found.append(f"{name} {some(list(project.late))}: published at {problem.exclude_newer} or later")
     return found
-
-
-def _some(items: list[str]) -> str:
-    more = len(items) - _SHOWN
-    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -47,6 +47,14 @@ class Knowledge:
         """Versions that the user names exactly: offered though yanked or a pre-release."""
         self.settled: dict[str, str] = {}
         """Frameworks whose version is as good as chosen: candidates whose own extras exclude it are passed over."""
+        self.floors = True
+        """Leave out what nobody vouches for (see :meth:`offered`) when reading the candidates that come next."""
+        self.alone = False
+        """Nothing but these indexes has packages: what they do not have is not there."""
+        self.replaceable: frozenset[str] = frozenset()
+        """Projects that others may stand for: that they have no wheel says nothing."""
+        self.required: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
+        """Specifiers that the user's own requirements put on a project."""
         self.reader = Reader(index, sort, self)
         self.opened: set[tuple[str, str]] = set()
         """Project and URL of the further indexes that were asked."""
@@ -68,6 +76,8 @@ class Knowledge:
         self._skip: frozenset[str] = frozenset()
         self._fresh: set[str] = set()
         self._seen: set[tuple[str, frozenset[str]]] = set()
+        self._unchecked: list[tuple[str, str]] = []
+        """Needs of likely candidates, as name and specifier, that have not been held against what there is."""
 
     # -- what is known
 
@@ -220,14 +230,27 @@ class Knowledge:
             return True
         return any(one.version == file.version and not self._is_late(one) for one in self._announced[file.name])
 
+    async def meet(self, names: Iterable[str]) -> None:
+        """Read the pages of those of ``names`` that are asked for and not skipped."""
+        new = sorted({n for n in names if n in self._specifiers and n not in self._skip and n not in self.projects})
+        for name, project in zip(new, await gather([self.reader.project(n) for n in new]), strict=True):
+            self.projects[name] = project
+
     async def grow(self) -> None:
-        """Read what was asked for, and what the likely candidates need, until nothing new comes up."""
+        """Read what was asked for, and what the likely candidates need, until nothing new comes up.
+
+        It ends early where a likely candidate cannot be had, for one of its needs is not there or not admitted: what
+        else it needs is read only if the solver still wants it.
+        """
         passed: Counter[str] = Counter()
         while self._fresh:
             names, self._fresh = sorted(self._fresh), set()
             new = [name for name in names if name not in self.projects]
             for name, project in zip(new, await gather([self.reader.project(n) for n in new]), strict=True):
                 self.projects[name] = project
+            if self._hopeless():
+                self._fresh |= set(names)
+                return
             likely = {name: wheel for name in names if (wheel := self._pick(name)) is not None}
             await self.learn([w for name, wheel in likely.items() for w in self._batch(name, wheel, passed[name])])
             for name in likely:
@@ -251,11 +274,27 @@ class Knowledge:
         self._seen.add((wheel.file.url, extras))
         for need in applying(metadata, self._pythons, wheel.pythons, extras)[0]:
             if need.dependency.name != wheel.file.name:
+                if self._likely_python in need.pythons:
+                    self._unchecked.append((need.dependency.name, need.dependency.specifier))
                 self.ask(need.dependency.name, need.dependency.specifier, need.dependency.extras)
+
+    def _hopeless(self) -> bool:
+        """Say whether a need of a likely candidate that was not looked at yet cannot be met."""
+        unchecked, self._unchecked = self._unchecked, []
+        return self.alone and any(self._cannot_be_met(*need) for need in unchecked)
+
+    def _cannot_be_met(self, name: str, specifier: str) -> bool:
+        if name not in self.projects or name in self.replaceable:
+            return False
+        space, admitted = self.space(name), frozenset(wheel.text for wheel in self.usable(name))
+        admitted |= {one.version for one in self._unopened(name)}
+        for each in (specifier, *self.required[name]):
+            admitted &= space.admitted(each)
+        return not admitted
 
     def next_candidates(self, name: str, below: Wheel, count: int) -> list[Wheel]:
         """Return the ``count`` candidates after ``below`` that will be tried if it is refuted."""
-        wheels = [w for w in self.offered(name) if w.pythons & below.pythons]
+        wheels = [w for w in self.offered(name, floors=self.floors) if w.pythons & below.pythons]
         after = wheels[wheels.index(below) + 1 :] if below in wheels else []
         return after[:count]
 

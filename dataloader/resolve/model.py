@@ -43,9 +43,11 @@ class Problem:
     """Base URLs, most preferred first."""
     channel_priority: ChannelPriority = "strict"
     conda_specs: tuple[str, ...] = ()
-    """Match specs of conda packages that must be present."""
+    """Match specs of conda packages that must be present, and be conda packages: no wheel stands for them."""
     conda_limits: tuple[str, ...] = ()
     """Match specs of conda packages that are limited if something brings them in."""
+    conda_origins: Mapping[str, str] = field(default_factory=dict)
+    """Match spec -> the place it was said in."""
     requirements: tuple[Requirement, ...] = ()
     needs: StackNeeds = field(default_factory=StackNeeds)
     python: str = ""
@@ -67,6 +69,10 @@ class Problem:
     def without_wheels(self, name: str) -> bool:
         """Whether no wheel of a project is used."""
         return name in self.no_binary or (":all:" in self.no_binary and name not in self.only_binary)
+
+    def asked_by(self, conda_spec: str) -> str:
+        """Return who asked for a match spec."""
+        return self.conda_origins.get(conda_spec, "the command line")
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -126,6 +126,18 @@ class Channels:
         await self.look_up((name,))
         return self._known[name]
 
+    async def names(self) -> frozenset[str]:
+        """Return every name that the channels have.
+
+        Raises:
+            IndexUnavailable: a channel did not answer.
+        """
+        try:
+            found = await self._gateways.ask(lambda gateway: gateway.names(self._channels, self.platforms))
+        except GatewayError as error:
+            raise unavailable(error, ", ".join(self.urls)) from error
+        return frozenset(str(name.normalized) for name in found)
+
     async def look_up(self, names: Iterable[str]) -> None:
         """Ask for the records of many names at once, for :meth:`records`.
 

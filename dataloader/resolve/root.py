@@ -44,7 +44,10 @@ class Root:
         channel are offered then.
         """
         catalogue, problem = self._catalogue, self._problem
-        asked = [Asked(_conda_spec(text, owned), f"conda:{text} is asked for") for text in problem.conda_specs]
+        asked = [
+            Asked(_conda_spec(text, owned), f"conda:{text} is asked for by {problem.asked_by(text)}")
+            for text in problem.conda_specs
+        ]
         bounds = [(bound, f"{bound} is asked for", "") for bound in problem.needs.requirements]
         required = [rule for rule in catalogue.book.always if rule.requires]
         bounds += [(bound, rule.why or f"{bound} is needed", rule.id) for rule in required for bound in rule.then]
@@ -69,7 +72,16 @@ class Root:
             Asked(catalogue.bound(b), r.why or f"{b} is all that can be had", r.id) for r in rules for b in r.then
         ]
         said = [Asked(text, f"conda:{text} is the limit set") for text in self._problem.conda_limits]
-        return [*limits, *said, *self._spelled(constraint=True)]
+        return [*limits, *said, *self._of_conda(), *self._spelled(constraint=True)]
+
+    def _of_conda(self) -> list[Asked]:
+        """Return what keeps wheels from standing for packages that were asked of conda."""
+        names = {str(parse_match_spec(text).name.normalized): text for text in self._problem.conda_specs}
+        return [
+            Asked(match_spec(name, build_number=f"<{PYPI_BUILD_NUMBER}"), f"conda:{text} is never met by a wheel")
+            for name, text in names.items()
+            if not name.startswith("__")
+        ]
 
     def _spelled(self, *, constraint: bool) -> list[Asked]:
         requirements = [r for r in self._problem.requirements if r.constraint == constraint]

@@ -16,6 +16,7 @@ CPU builds.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,12 +30,13 @@ from dataloader.base.reporter import Reporter
 from dataloader.compat.model import Bound
 from dataloader.index.settings import IndexSettings
 from dataloader.resolve.answer import Answer, notes_of
-from dataloader.resolve.explain import explain
+from dataloader.resolve.explain import explain, plain_fault
 from dataloader.resolve.foresight import exact_pins, foreseeable
 from dataloader.resolve.knowledge import MAX_AHEAD, Knowledge
 from dataloader.resolve.model import Problem, Requirement, Resolution
 from dataloader.resolve.offer import CONDA_ONLY, Catalogue, Offer
 from dataloader.resolve.outcome import make_resolution
+from dataloader.resolve.prechecks import check_names
 from dataloader.resolve.projects import Project, Wheel, make_project
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.rattler import Channels, Unsolvable
@@ -44,6 +46,9 @@ from dataloader.resolve.rules import RuleBook
 
 MAX_ROUNDS = 500
 """A solve that has not settled by then never will; each round reads at least one METADATA."""
+
+PATIENCE = 8.0
+"""Seconds after which, again and again, it is said what is being tried."""
 
 PythonSource: TypeAlias = Literal["conda", "host"]
 
@@ -73,9 +78,11 @@ async def resolve(
         reporter=reporter,
     )
     solver = await _Solver.create(problem, index, channels, reporter)
+    telling = asyncio.create_task(solver.tell())
     try:
         return await solver.run()
     finally:
+        telling.cancel()
         await solver.close()
 
 
@@ -96,6 +103,7 @@ class _Solver:
         self._failure: Unsolvable | None = None
         """How the last step failed: it admitted the most, so what contradicts there does so everywhere."""
         self._offered = Offer()
+        self._trying = ""
 
     @classmethod
     async def create(cls, problem: Problem, index: Index | None, channels: Channels, reporter: Reporter) -> _Solver:
@@ -120,9 +128,17 @@ class _Solver:
         if self._catalogue.knowledge is not None:
             await self._catalogue.knowledge.reader.close()
 
+    async def tell(self) -> None:
+        """Say every few seconds what is still being tried."""
+        while True:
+            await asyncio.sleep(PATIENCE)
+            known = len(self._catalogue.knowledge.projects) if self._catalogue.knowledge is not None else 0
+            self._reporter.info(f"still solving: {known} projects read, {self._rounds} rounds{self._trying}")
+
     async def run(self) -> Resolution:
         """Take the steps in order until one has an acceptable answer."""
         await self._catalogue.prepare(self._mentioned())
+        await check_names(self._problem, self._catalogue, self._index)
         await self._conda_part()
         if self._base and self._root.specs() == self._root.specs(conda_only=True):
             # nobody asks anything of PyPI: the conda part is the answer
@@ -218,6 +234,8 @@ class _Solver:
             exclude_newer=self._problem.exclude_newer,
         )
         self._catalogue.knowledge = knowledge
+        knowledge.alone = not self._problem.channels
+        knowledge.replaceable = frozenset(self._problem.needs.stand_ins)
         knowledge.skip(self._served_by_conda())
         in_conda = {(pypi_names(n) or (n,))[0]: str(r.version) for r in self._base if (n := r.name.normalized)}
         settled = {**in_conda, **exact_pins(self._problem)}
@@ -226,6 +244,10 @@ class _Solver:
             knowledge.hint(bound.package, bound.specifier)
         for requirement in self._problem.requirements:
             self._ask(requirement)
+        # what nobody can mend is told before anything is solved
+        await knowledge.meet(requirement.name for requirement in self._problem.requirements)
+        if (fault := plain_fault(self._problem, self._catalogue)) is not None:
+            raise fault
         for bound in self._problem.needs.requirements:
             self._ask_bound(bound)
         for rule in self._catalogue.book.always:
@@ -251,6 +273,8 @@ class _Solver:
 
     async def _lenient(self) -> bool:
         self._catalogue.lenient = True
+        if self._catalogue.knowledge is not None:
+            self._catalogue.knowledge.floors = False
         return self._catalogue.knowledge is not None
 
     # -- what is asked
@@ -260,6 +284,8 @@ class _Solver:
         assert knowledge is not None
         pins = (clause for clause in requirement.specifier.split(",") if clause.startswith("=="))
         knowledge.pinned[requirement.name] |= {pin.lstrip("=").strip() for pin in pins}
+        if not requirement.marker:
+            knowledge.required[requirement.name] |= {requirement.specifier}
         if not requirement.constraint:
             knowledge.ask(requirement.name, requirement.specifier, requirement.extras)
 
@@ -315,6 +341,9 @@ class _Solver:
                 return answer
             self._reporter.debug(f"METADATA to read: {', '.join(w.file.filename for w in unknown)}")
             assert knowledge is not None
+            if unknown:
+                more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+                self._trying = f", now trying {unknown[0].file.name} {unknown[0].text}{more}"
             await knowledge.learn([ahead for wheel in unknown for ahead in self._with_next(knowledge, wheel)])
         raise ResolutionFailure(
             f"no solution was found in {MAX_ROUNDS} rounds",
