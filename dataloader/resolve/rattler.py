@@ -22,7 +22,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.index.credentials import public_channel
 from dataloader.lockfile.model import CondaPackage
 from dataloader.resolve.gateways import Gateways
-from dataloader.resolve.records import RecordSpec
+from dataloader.resolve.records import RecordSpec, match_spec
 
 if TYPE_CHECKING:
     from dataloader.index.settings import IndexSettings
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 OURS = "https://dataloader.invalid/"
 """Channel of the records that we answer for."""
 
-ASKED, CAN, CANNOT = "dataloader.asked", "1", "0"
+ASKED, CAN, CANNOT, NEVER = "dataloader.asked", "1", "0", "9"
 """A package with two versions, which every solve must choose from: requirements bind only beside ``CAN``.
 
 So every problem has a solution, and rattler never writes an explanation of its own: that can be a string without end,
@@ -204,17 +204,19 @@ class Channels:
             Unsolvable: there is no solution.
             IndexUnavailable: a channel did not answer.
         """
-        source, answers = OwnSource(owned), _answers()
+        source = OwnSource(owned)
         cutoff = dt.datetime.fromisoformat(exclude_newer.replace("Z", "+00:00")) if exclude_newer else None
         question = Question(
             specs=tuple(specs), constraints=tuple(constraints), owned=owned, exclude_newer=_in_utc(cutoff)
         )
+        wishes = [parse_match_spec(spec) for spec in question.specs]
+        answers = _answers([str(wish) for wish in wishes if wish.condition])
         try:
             chosen = await self._gateways.ask(
                 lambda gateway: rattler.solve(
                     # asked for each name of the closure in each subdir: with nothing to answer it is better not asked
                     sources=[source, *self._sources] if owned else self._sources,
-                    specs=[rattler.MatchSpec(ASKED), *(_if_met(parse_match_spec(spec)) for spec in question.specs)],
+                    specs=[rattler.MatchSpec(ASKED), *map(_if_met, wishes)],
                     constraints=[parse_match_spec(spec) for spec in question.constraints],
                     gateway=gateway,
                     platforms=self.platforms,
@@ -233,23 +235,30 @@ class Channels:
         return [record for record in chosen if record.name.normalized != ASKED]
 
 
-def _answers() -> list[rattler.RepoDataRecord]:
-    """Return the two answers to whether what is asked can be met; of a locked package the last is preferred."""
+def _answers(conditional: Sequence[str]) -> list[rattler.RepoDataRecord]:
+    """Return the two answers to whether what is asked can be met; of a locked package the last is preferred.
+
+    Requirements that have a condition of their own are dependencies of ``CAN``: as requirements of the root they would
+    narrow their package even where the condition does not hold (py-rattler 0.28).
+    """
+    plain = {"name": ASKED, "build": "0", "build_number": 0, "extra_depends": {}}
     return [
-        own_record(
-            RecordSpec(name=ASKED, version=version, build="0", build_number=0, depends=(), extra_depends={}),
-        )
-        for version in (CANNOT, CAN)
+        own_record(RecordSpec(**plain, version=CANNOT, depends=())),  # type: ignore[arg-type]
+        own_record(RecordSpec(**plain, version=CAN, depends=tuple(conditional))),  # type: ignore[arg-type]
     ]
 
 
 def _if_met(spec: rattler.MatchSpec) -> rattler.MatchSpec:
-    """Return a requirement that binds only where what is asked can be met."""
-    condition = f"({spec.condition}) and {ASKED} =={CAN}" if spec.condition else f"{ASKED} =={CAN}"
-    text = str(spec)
-    return rattler.MatchSpec(
-        f"{text[:-1]},when='{condition}']" if text.endswith("]") else f"{text}[when='{condition}']"
-    )
+    """Return a requirement that binds only where what is asked can be met.
+
+    Of one with a condition of its own (see :func:`_answers`) only what makes rattler read its package: it never binds.
+    """
+    if spec.condition:
+        return rattler.MatchSpec(
+            match_spec(spec.name.normalized, extras=tuple(spec.extras or ()), when=f"{ASKED} =={NEVER}")
+        )
+    before, bracket = (str(spec)[:-1], ",") if str(spec).endswith("]") else (str(spec), "[")
+    return rattler.MatchSpec(f"{before}{bracket}when='{ASKED} =={CAN}']")
 
 
 def _in_utc(moment: dt.datetime | None) -> dt.datetime | None:

@@ -145,7 +145,7 @@ async def solve(world: World) -> list[rattler.RepoDataRecord]:
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(worlds())
 def test_it_is_solved_if_and_only_if_there_is_a_solution(world: World) -> None:
     try:
@@ -159,7 +159,7 @@ def test_it_is_solved_if_and_only_if_there_is_a_solution(world: World) -> None:
     assert is_solution(world, by_name)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(worlds())
 def test_what_is_refused_is_refuted_and_nothing_else_is(world: World) -> None:
     core, whole = asyncio.run(refuted(world))
