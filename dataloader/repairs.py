@@ -21,6 +21,9 @@ MOST = 3
 MOST_SECONDS = 15.0
 """When to stop looking for more."""
 
+_NO_PACKAGES = {"cuda", "cudnn", "nccl", "gcc", "python"}
+"""Stack options that bring no package by themselves: beside them alone, leaving out a requirement leaves nothing."""
+
 _HOPELESS = {"unknown-package"}
 """Refusals that no change of versions mends."""
 
@@ -97,7 +100,7 @@ def _changes(request: Request, failure: ResolutionFailure) -> Iterator[tuple[str
         yield f"leave {axis} open instead of {value}", _edited(request, ((axis, None),))
     if request.exclude_newer:
         yield f"leave out --exclude-newer={request.exclude_newer}", replace(request, exclude_newer=None)
-    if len(asked) + len(request.stack) > 1:
+    if len(asked) + len(request.stack.keys() - _NO_PACKAGES) > 1:
         for name in dict.fromkeys(title(one) for one in asked if one.name in told):
             yield f"leave out {name}", _without(request, name)
     if len(pins) > 1:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
 from dataloader.resolve.outcome import much_older
+from dataloader.resolve.rattler import OURS
 
 if TYPE_CHECKING:
     import rattler
@@ -68,11 +69,31 @@ def notes_of(answer: Answer, problem: Problem, knowledge: Knowledge | None) -> t
         newest = knowledge.newest(name, "")
         assert newest is not None
         notes.append(f"{name} {chosen[name].text} is much older than {newest.text}, which the rest does not admit")
+    notes += _instead_of_conda(answer, problem)
     notes += [f"{host} did not answer: the builds that it has were left out" for host in knowledge.silent]
     for file, why in knowledge.reader.broken.values():
         if file.name in chosen and chosen[file.name].file != file:
             notes.append(f"{file.filename} was passed over: {why}")
     return (*notes, *_undated(problem, knowledge))
+
+
+def _instead_of_conda(answer: Answer, problem: Problem) -> Iterator[str]:
+    """Say which wheels serve what conda's part depends on, though nobody asked for them."""
+    asked = {requirement.name for requirement in problem.requirements}
+    wheels = {
+        record.name.normalized: answer.offer.wheels[record.url]
+        for record in answer.records
+        if record.url in answer.offer.wheels
+    }
+    for record in answer.records:
+        if str(record.channel) != OURS or record.url in answer.offer.conda:
+            for name in sorted({text.split(" ")[0].partition("[")[0] for text in record.depends} & wheels.keys()):
+                wheel = wheels.pop(name)
+                if wheel.file.name not in asked:
+                    yield (
+                        f"{wheel.file.name} {wheel.text} is a wheel: conda's {record.name.normalized} depends on it, "
+                        "and what the channels have of it does not fit or is not there"
+                    )
 
 
 def _undated(problem: Problem, knowledge: Knowledge) -> Iterator[str]:

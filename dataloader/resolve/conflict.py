@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from packaging.specifiers import SpecifierSet
+
 from dataloader.resolve.nogoods import GaveUp, Nogood, Refuter, smallest
 from dataloader.resolve.rattler import Unsolvable
 from dataloader.resolve.records import parse_dependency
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from dataloader.resolve.model import Problem
     from dataloader.resolve.offer import Catalogue, Offer
+    from dataloader.resolve.projects import Project
 
 SECONDS = 5.0
 """How long a proof is looked for, and again how long it is made smaller."""
@@ -111,7 +114,7 @@ class _Words:
         for fact in core:
             by_cause.setdefault(fact.cause, []).append(fact)
         asked = [cause for cause in by_cause if isinstance(cause, Asked)]
-        lines = [said for cause in asked if (said := self._said(cause))]
+        lines = [said for cause in self._told_once(asked) if (said := self._said(cause))]
         for cause in _in_order(by_cause):
             lines += self._needs(cause, by_cause[cause])
         lines += self._missing(core)
@@ -128,6 +131,11 @@ class _Words:
             rules=frozenset(self._asked[cause.text].rule for cause in causes if cause.text in self._asked),
             names=frozenset(),
         )
+
+    def _told_once(self, asked: Sequence[Asked]) -> list[Asked]:
+        """Leave out that no wheel meets a conda spec where the spec itself takes part."""
+        specs = {one.conda for cause in asked if (one := self._asked.get(cause.text)) and one.conda and not one.limit}
+        return [c for c in asked if not ((one := self._asked.get(c.text)) and one.limit and one.conda in specs)]
 
     def _said(self, cause: Asked) -> str:
         return self._asked[cause.text].said if cause.text in self._asked else cause.text
@@ -147,7 +155,7 @@ class _Words:
         found = []
         for text, of in list(versions.items())[:_SHOWN]:
             shown = ", ".join(of[:_SHOWN]) + (f" and {len(of) - _SHOWN} more" if len(of) > _SHOWN else "")
-            found.append(f"{name} {shown} {text}")
+            found.append(f"{name} {shown} {_of_many(text) if len(of) > 1 else text}")
         left = len(versions) - _SHOWN
         return [*found, f"{name}: other versions likewise, in {left} more ways"] if left > 0 else found
 
@@ -192,9 +200,37 @@ class _Words:
                 name = wanted.lstrip("_")
                 found.append(f"the target has {name} {_some(versions)}" if versions else f"the target has no {name}")
                 continue
-            there = f"the versions there are: {_some(versions)}" if versions else "no channel and no index has it"
-            found.append(f"{self._name(wanted)}: {there}")
+            found.append(f"{self._name(wanted)}: {self._instead(wanted, fact, versions)}")
         return found
+
+    def _instead(self, wanted: str, fact: Nogood, versions: Sequence[str]) -> str:
+        """Say what there is of a package of which nothing meets a fact; not all that an index has was a candidate."""
+        knowledge = self._catalogue.knowledge
+        named = [p for n, p in knowledge.projects.items() if self._catalogue.identity(n) == wanted] if knowledge else []
+        project = named[0] if named else None
+        unusable = self._admitted(project, fact) if project is not None else []
+        if project is not None and unusable:
+            source_only = set(unusable) <= project.sdist_only
+            what = "only a source archive" if source_only else "no wheel for this Python and this machine"
+            return f"of {_some(unusable)} there is {what}"
+        others = {w.text: w.version for w in project.wheels} if project is not None else {}
+        newest = [*versions, *(text for text in sorted(others, key=others.__getitem__, reverse=True))]
+        found = list(dict.fromkeys(newest))
+        return f"the versions there are: {_some(found)}" if found else "no channel and no index has it"
+
+    def _admitted(self, project: Project, fact: Nogood) -> list[str]:
+        """Return the versions without a usable wheel that would meet what a fact wants of their project."""
+        wanted: set[str] = set()
+        cause = fact.cause
+        if isinstance(cause, Needs):
+            knowledge = self._catalogue.knowledge
+            for record in self._universe.chosen(cause.package, fact.terms.get(cause.package, 0)):
+                wheel = self._offer.wheels.get(record.url)
+                metadata = knowledge.presumed(wheel) if wheel is not None and knowledge is not None else None
+                read = [parse_dependency(text) for text in (metadata.requires_dist if metadata else ())]
+                wanted |= {one.specifier for one in read if one is not None and one.name == project.name}
+        sets = [SpecifierSet(text) for text in wanted]
+        return [v for v in project.unusable if any(one.contains(v, prereleases=True) for one in sets)]
 
     def _name(self, identity: str) -> str:
         return identity.removeprefix("pypi.")
@@ -219,6 +255,16 @@ def _in_order(causes: Collection[Hashable]) -> list[Needs]:
         reached |= {cause.other for cause in now} | {cause.package for cause in now}
         left = [cause for cause in left if cause not in now]
     return ordered
+
+
+def _of_many(text: str) -> str:
+    """Return what one release does as what several do.
+
+    >>> _of_many("requires numpy<2"), _of_many("has a wheel for Python 3.11")
+    ('require numpy<2', 'have a wheel for Python 3.11')
+    """
+    verb, _, rest = text.partition(" ")
+    return f"{ {'requires': 'require', 'has': 'have', 'needs': 'need'}.get(verb, verb) } {rest}"
 
 
 def _some(items: Sequence[str], shown: int = 6) -> str:

@@ -161,7 +161,7 @@ def near_names(name: str, known: Collection[str]) -> list[str]:
     import difflib
 
     alike = [one for one in known if abs(len(one) - len(name)) <= 2 and (one[:1] == name[:1] or one[-2:] == name[-2:])]
-    return [one for one in difflib.get_close_matches(name, alike, n=_NEAR + 1, cutoff=0.78) if one != name][:_NEAR]
+    return [one for one in difflib.get_close_matches(name, alike, n=_NEAR + 1, cutoff=0.65) if one != name][:_NEAR]
 
 
 def some(items: Sequence[str], shown: int = SHOWN) -> str:

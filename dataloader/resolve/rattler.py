@@ -113,6 +113,8 @@ class Channels:
             )
             for name, version, build in target.virtual_packages()
         ]
+        self.watching = False
+        """Note which names a solve comes to, though nothing of ours is among them."""
         self._known: dict[str, list[rattler.RepoDataRecord]] = {}
         pinned = [spec for text in conda_specs if (spec := parse_match_spec(text)).channel is not None]
         self._pins = {str(spec.name.normalized): spec.channel for spec in pinned}
@@ -215,7 +217,7 @@ class Channels:
             chosen = await self._gateways.ask(
                 lambda gateway: rattler.solve(
                     # asked for each name of the closure in each subdir: with nothing to answer it is better not asked
-                    sources=[source, *self._sources] if owned else self._sources,
+                    sources=[source, *self._sources] if owned or self.watching else self._sources,
                     specs=[rattler.MatchSpec(ASKED), *map(_if_met, wishes)],
                     constraints=[parse_match_spec(spec) for spec in question.constraints],
                     gateway=gateway,

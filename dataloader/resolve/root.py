@@ -21,6 +21,10 @@ class Asked:
     """Who asked for what, in their own words; empty where there is nothing to say."""
     rule: str = ""
     """The rule that it comes from."""
+    conda: str = ""
+    """The conda spec that it comes from."""
+    limit: bool = False
+    """It is only the bound that no wheel meets that spec."""
 
 
 class Root:
@@ -45,7 +49,7 @@ class Root:
         """
         catalogue, problem = self._catalogue, self._problem
         asked = [
-            Asked(_conda_spec(text, owned), f"conda:{text} is asked for by {problem.asked_by(text)}")
+            Asked(_conda_spec(text, owned), f"conda:{text} is asked for by {problem.asked_by(text)}", conda=text)
             for text in problem.conda_specs
         ]
         bounds = [(bound, f"{bound} is asked for", "") for bound in problem.needs.requirements]
@@ -78,7 +82,12 @@ class Root:
         """Return what keeps wheels from standing for packages that were asked of conda."""
         names = {str(parse_match_spec(text).name.normalized): text for text in self._problem.conda_specs}
         return [
-            Asked(match_spec(name, build_number=f"<{PYPI_BUILD_NUMBER}"), f"conda:{text} is never met by a wheel")
+            Asked(
+                match_spec(name, build_number=f"<{PYPI_BUILD_NUMBER}"),
+                f"conda:{text} is asked for by {self._problem.asked_by(text)}, which no wheel meets",
+                conda=text,
+                limit=True,
+            )
             for name, text in names.items()
             if not name.startswith("__")
         ]
@@ -87,7 +96,7 @@ class Root:
         requirements = [r for r in self._problem.requirements if r.constraint == constraint]
         how = "is the limit set" if constraint else "is asked for"
         return [
-            Asked(spec, f"{one} {how} by {one.origin}")
+            Asked(spec, f"{'pypi:' if one.only_pypi else ''}{one} {how} by {one.origin}")
             for one in requirements
             if (spec := self.requirement(one)) is not None
         ]

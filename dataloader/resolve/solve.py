@@ -4,7 +4,7 @@ Which world a project comes from, in the order tried (docs/solving.md gives the 
 
 1. what a conda-only solution contains serves PyPI requirements too; everything else they bring comes from PyPI;
 2. any project that was asked for may come from either world;
-3. every conda package of the closure that is a PyPI project may come from either world;
+3. what the channels lack of the closure may come from PyPI, then every conda package of it that is a PyPI project;
 4. releases so old that no requirement vouches for them are offered too, and what a library says of the projects that
    it can work with (``extra == "torch"``) binds no longer.
 
@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import rattler
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from dataloader.base.errors import IndexUnavailable, ResolutionFailure
 from dataloader.base.names import pypi_names
@@ -36,13 +38,14 @@ from dataloader.resolve.knowledge import MAX_AHEAD, Knowledge
 from dataloader.resolve.model import Problem, Requirement, Resolution
 from dataloader.resolve.offer import CONDA_ONLY, Catalogue, Offer
 from dataloader.resolve.outcome import make_resolution
-from dataloader.resolve.prechecks import check_names
+from dataloader.resolve.prechecks import check_names, some
 from dataloader.resolve.projects import Project, Wheel, make_project
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.rattler import Channels, Unsolvable
 from dataloader.resolve.reader import Index
 from dataloader.resolve.root import Root
 from dataloader.resolve.rules import RuleBook
+from dataloader.resolve.versions import parse_version
 
 MAX_ROUNDS = 500
 """A solve that has not settled by then never will; each round reads at least one METADATA."""
@@ -117,7 +120,8 @@ class _Solver:
         pythons = Pythons(versions, problem.target)
         wanted = pythons.required(problem.python)
         if problem.python and versions and not wanted:
-            raise _no_python(problem, versions, source)
+            every = {str(record.version) for record in records} if source == "conda" else versions
+            raise _no_python(problem, every, source)
         pythons = Pythons(wanted, problem.target)
         hosts = tuple(v for v in hosts if v in wanted)
         catalogue = Catalogue(channels, pythons, RuleBook(problem.needs), hosts, problem.frameworks)
@@ -144,7 +148,7 @@ class _Solver:
             # nobody asks anything of PyPI: the conda part is the answer
             return self._finish(Answer(records=tuple(self._base), offer=self._base_offer, rung=self._base_rung))
         fallback: Answer | None = None
-        for step in (self._preferred, self._mixed, self._widened, self._lenient):
+        for step in (self._preferred, self._mixed, self._completed, self._widened, self._lenient):
             if not await step():
                 continue
             if step == self._lenient and self._silent():
@@ -222,6 +226,7 @@ class _Solver:
         self._conda_names = frozenset(r.name.normalized for r in self._base)
 
     async def _preferred(self) -> bool:
+        self._catalogue.channels.watching = True
         if self._index is None:
             return True
         knowledge = Knowledge(
@@ -261,6 +266,21 @@ class _Solver:
         self._mixing = True
         self._catalogue.knowledge.skip(())
         return True
+
+    async def _completed(self) -> bool:
+        """Let what the channels lack come from PyPI, before anything that they have does."""
+        knowledge = self._catalogue.knowledge
+        if knowledge is None or not self._problem.channels:
+            return False
+        assert self._failure is not None
+        reached = {name for name in self._failure.reached if not name.startswith("__")}
+        await self._catalogue.channels.look_up(reached)
+        before = knowledge.asked()
+        for name in sorted(reached):
+            if not await self._catalogue.channels.records(name):
+                for project in (pypi_names(name) or ())[:1]:
+                    knowledge.ask(project)
+        return knowledge.asked() != before
 
     async def _widened(self) -> bool:
         if self._catalogue.knowledge is None or not self._problem.channels:
@@ -464,11 +484,15 @@ class _Solver:
         )
 
 
-def _no_python(problem: Problem, versions: list[str], source: PythonSource) -> ResolutionFailure:
+def _no_python(problem: Problem, versions: Iterable[str], source: PythonSource) -> ResolutionFailure:
     where = "the channels have" if source == "conda" else "this machine has"
+    newest_first = sorted(versions, key=lambda version: parse_version(version) or Version("0"), reverse=True)
+    older = [v for v in newest_first if v.startswith("2.") and SpecifierSet(problem.python).contains(v)]
+    causes = [f"{where} Python {some(newest_first)}"]
+    causes += [f"Python {some(older)} would fit, but environments stand on Python 3"] if older else []
     return ResolutionFailure(
         f"no Python fits '{problem.python}'",
         code="no-python",
-        causes=(f"{where} Python {', '.join(versions)}",),
+        causes=tuple(causes),
         suggestions=("ask for one of these with --python", "or add a channel that has it, e.g. -c conda-forge"),
     )

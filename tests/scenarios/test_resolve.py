@@ -194,6 +194,7 @@ def test_scenario(path: Path, tmp_path: Path) -> None:
         told = "\n".join([outcome.message, *outcome.causes, *outcome.suggestions])
         assert outcome.code == expected.get("error"), told
         assert [text for text in expected.get("says", []) if text not in told] == [], told
+        assert sorted(expected.get("causes", outcome.causes)) == sorted(outcome.causes)
         return
 
     assert "error" not in expected, summary(outcome)
