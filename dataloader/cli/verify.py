@@ -221,7 +221,9 @@ def _process(one: Session, prefix: Path, env: Sequence[str], *, no_env: bool) ->
     variables = counted(one.environ) if whose else {}
     unread: list[str] = []
     if not no_env:
-        variables |= _conda_variables(prefix)
+        active = _activated(prefix)
+        whose += ["activation"] if active else []
+        variables |= active
         for path, text in scripts_of(str(prefix)):
             after, unknown = after_script(text, {"CONDA_PREFIX": str(prefix), **variables})
             if counted(after) != counted(variables):
@@ -245,8 +247,8 @@ def _process(one: Session, prefix: Path, env: Sequence[str], *, no_env: bool) ->
     }
 
 
-def _conda_variables(prefix: Path) -> dict[str, str]:
-    if not (prefix / "conda-meta").is_dir():
+def _activated(prefix: Path) -> dict[str, str]:
+    if not (prefix / "conda-meta").is_dir() and not (prefix / "pyvenv.cfg").is_file():
         return {}
     from dataloader.prefix.activate import activation
     from dataloader.prefix.variables import counted

@@ -117,8 +117,12 @@ def _gnu_hash_table(reader: Reader) -> tuple[int, array[int]]:
     raise MalformedElf("a chain of the hash table does not end")
 
 
-def relocated_symbols(reader: Reader) -> set[int]:
-    """Indexes of the symbols that relocations refer to. A symbol that none refers to is never looked up."""
+def relocated_symbols(reader: Reader, *, at_once: bool = False) -> set[int]:
+    """Indexes of the symbols that relocations refer to. A symbol that none refers to is never looked up.
+
+    Args:
+        at_once: Leave out those of calls through the PLT, which are looked up when they are first made.
+    """
     dynamic = reader.dynamic
     tables = [
         ("DT_RELA", "DT_RELASZ", True),
@@ -128,7 +132,7 @@ def relocated_symbols(reader: Reader) -> set[int]:
     shift = 32 if reader.layout.bits == 64 else 8
     found: set[int] = set()
     for address_tag, size_tag, addend in tables:
-        if address_tag not in dynamic:
+        if address_tag not in dynamic or (at_once and address_tag == "DT_JMPREL"):
             continue
         record = reader.layout.struct("PPP" if addend else "PP")
         size = dynamic.get(size_tag, 0) // record.size * record.size

@@ -235,8 +235,12 @@ def read_runpath(path: Path) -> str:
         return "" if index is None else reader.text(index)
 
 
-def read_relocated_names(path: Path) -> frozenset[bytes]:
-    """Names of the symbols that some relocation of the file refers to: those the loader must really find."""
+def read_relocated_names(path: Path, *, at_once: bool = False) -> frozenset[bytes]:
+    """Names of the symbols that some relocation of the file refers to: those the loader must really find.
+
+    Args:
+        at_once: As :func:`~dataloader.elf.dynamic.relocated_symbols` has it.
+    """
     with path.open("rb") as file:
         reader = Reader(FileBytes(file.fileno()))
         where = read_segments(reader, read_header(reader)).dynamic
@@ -247,4 +251,5 @@ def read_relocated_names(path: Path) -> frozenset[bytes]:
             return frozenset()
         entry = 24 if reader.layout.bits == 64 else 16
         symtab = reader.offset_of(reader.dynamic["DT_SYMTAB"])
-        return frozenset(reader.name(reader.unpack("I", symtab + entry * i)[0]) for i in relocated_symbols(reader))
+        indexes = relocated_symbols(reader, at_once=at_once)
+        return frozenset(reader.name(reader.unpack("I", symtab + entry * index)[0]) for index in indexes)

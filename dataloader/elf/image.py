@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ET_DYN: Final = 3
 DF_STATIC_TLS: Final = 0x10
 DF_1_NODEFLIB: Final = 0x800
+DF_1_NOW: Final = 0x1
 DF_1_PIE: Final = 0x08000000
 DF_1_NOOPEN: Final = 0x40
 """What facts keep as numbers (elf.h); everything else goes by the names that pyelftools gives it."""

@@ -23,11 +23,8 @@ from dataloader.inputs.toml import Document, Table
 from dataloader.machine.detect import PLATFORMS
 from dataloader.machine.target import Gpu, Target
 
-_KEYS = (
-    *("name", "platform", "glibc", "musl", "libstdcxx", "kernel", "archspec", "driver", "cuda", "gpus", "gcc"),
-    "environment",
-)
 _VERSIONS = ("glibc", "musl", "libstdcxx", "kernel", "driver", "cuda", "gcc")
+_KEYS = ("name", "platform", "archspec", "gpus", "environment", "libraries", *_VERSIONS)
 _NOISE = re.compile(r"\b(nvidia|geforce|tesla|quadro|gpu)\b|[\s_\-]+")
 
 
@@ -113,5 +110,6 @@ def _target(table: Table, capabilities: Mapping[str, str], cuda_of_driver: Calla
         gpus=tuple(gpus),
         gcc=versions["gcc"],
         variables=variables,
+        libraries=table.strings("libraries") if "libraries" in table else None,
         name=table.string("name"),
     )

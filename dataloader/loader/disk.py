@@ -138,10 +138,10 @@ class Disk:
             missing = missing - self.definitions(self._images[key]).plain
         return not missing
 
-    def relocated(self, path: str) -> frozenset[bytes]:
+    def relocated(self, path: str, *, at_once: bool = False) -> frozenset[bytes]:
         """See :class:`dataloader.loader.model.Files`."""
         try:
-            return read_relocated_names(Path(path))
+            return read_relocated_names(Path(path), at_once=at_once)
         except (MalformedElf, OSError):
             return frozenset()
 

@@ -38,8 +38,8 @@ class Files(Protocol):
     def definitions(self, image: Image) -> Definitions:
         """What an image that has facts defines, of all names in what :meth:`undefined` gave so far."""
 
-    def relocated(self, path: str) -> frozenset[bytes]:
-        """Names of the symbols that relocations of the file refer to."""
+    def relocated(self, path: str, *, at_once: bool = False) -> frozenset[bytes]:
+        """Names of symbols that relocations of the file refer to; ``at_once``: those not put off to the first call."""
 
 
 class Failure(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dataloader.elf.definitions import bare
 from dataloader.elf.facts import ElfFacts
-from dataloader.elf.image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ET_DYN
+from dataloader.elf.image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_NOW, DF_1_PIE, ET_DYN
 from dataloader.loader.lookup import SymbolLookup
 from dataloader.loader.model import STATIC_TLS_SURPLUS, Environment, Failure, FileId, Image, Loaded, Result
 
@@ -62,6 +62,24 @@ class Process:
         if not failures:
             failures += self._check_versions(self.global_scope)
         return failures
+
+    def run(self, program: str) -> Result:
+        """What running a program comes to: it starts, and what is looked up before it begins is found.
+
+        A call that is bound when it is first made is no reason not to begin; with BIND_NOW there is none of these.
+        """
+        failures = self.start(program)
+        if self.main is not None and not failures:
+            lookup = SymbolLookup(self.environment, assumes_python=False)
+            for each in self.global_scope:
+                missing = lookup.missing(each, self.global_scope)
+                if missing and each.facts is not None and not each.facts.flags_1 & DF_1_NOW:
+                    at_once = self.environment.files.relocated(each.path, at_once=True)
+                    missing = frozenset(name for name in missing if bare(name) in at_once)
+                failures += [
+                    Failure(kind="undefined-symbol", path=each.path, name=os.fsdecode(name)) for name in sorted(missing)
+                ]
+        return Result(self.main, failures, self.global_scope)
 
     def _preload(self, program: Loaded) -> list[Loaded]:
         """LD_PRELOAD, in order. What cannot be loaded is ignored, with a word on standard error."""

@@ -97,13 +97,13 @@ class DescribedSystem(NamedTuple):
         return ()
 
     def describes(self, soname: str) -> bool:
-        if self.target.glibc is None and soname.partition(".")[0] in self.libc_stems:
+        if self.target.is_musl and soname.partition(".")[0] in self.libc_stems:
             return True
         return soname in self.core or soname in self.usual
 
     def has_version(self, soname: str, version: str) -> bool | None:
         del soname
-        if self.target.glibc is None and version.startswith("GLIBC_"):
+        if self.target.is_musl and version.startswith("GLIBC_"):
             return False
         limits = {"GLIBC": self.target.glibc, "GLIBCXX": self.target.libstdcxx}
         family, _, number = version.partition("_")
@@ -114,7 +114,7 @@ class DescribedSystem(NamedTuple):
         return wanted <= (version_tuple(limit) or ())
 
     def stand_in(self, soname: str) -> str | None:
-        if self.target.glibc is None:
+        if self.target.is_musl:
             return self.musl_libc
         return self.here.cached(soname) if self.here else None
 

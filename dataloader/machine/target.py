@@ -39,8 +39,15 @@ class Target(NamedTuple):
     """Names of fields that were assumed (not detected), to be said to the user."""
     variables: tuple[tuple[str, str], ...] | None = None
     """Variables of the processes that run there; ``None`` when nothing is said of them."""
+    libraries: tuple[str, ...] | None = None
+    """Sonames that the system has beside the C and C++ runtimes; ``None`` when nothing is said of them."""
     name: str | None = None
     """Name of the node pool this target describes, if it came from a file."""
+
+    @property
+    def is_musl(self) -> bool:
+        """Whether the C library is known to be musl; where none is said, it is taken to be glibc."""
+        return self.glibc is None and self.musl is not None
 
     def virtual_packages(self) -> tuple[tuple[str, str, str], ...]:
         """``(name, version, build)`` of each conda virtual package, sorted by name."""

@@ -22,6 +22,7 @@ from dataloader.verify.checks.loads import (
     check_malformed,
 )
 from dataloader.verify.checks.openings import check_openings
+from dataloader.verify.checks.programs import check_programs, start_programs
 from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.checks.variables import check_start, check_unread, check_variables, differences, explained
 from dataloader.verify.findings import Finding
@@ -101,6 +102,7 @@ def _library_findings(
     yield from check_unread(options)
     yield from check_loads([each for each in verdicts if each.path not in said], situation)
     yield from check_doubts(verdicts)
+    yield from check_programs(start_programs(judge.bare, situation), situation)
     yield from check_cuda_stacks(verdicts, files, tables, relative)
     yield from check_openmp(verdicts, files, tables, relative)
     yield from check_duplicates(scanned, tables)

@@ -31,7 +31,7 @@ def system_of(target: Target, *, described: bool) -> System:
         return host_system(target.arch)
     known = load_tables().system
     here = host_system(target.arch) if os.uname().machine == target.arch else None
-    if target.glibc is None:
+    if target.is_musl:
         core = known["musl"] | {f"libc.musl-{target.arch}.so.1"}
         libc = f"/lib/ld-musl-{target.arch}.so.1"
         return DescribedSystem(
@@ -40,7 +40,12 @@ def system_of(target: Target, *, described: bool) -> System:
             libc_stems=known["musl-reserved"],
             musl_libc=libc if os.access(libc, os.R_OK) else None,
         )
-    return DescribedSystem(target=target, core=known["always"], usual=known["usual"], here=here)
+    return DescribedSystem(
+        target=target,
+        core=known["always"],
+        usual=known["usual"] if target.libraries is None else frozenset(target.libraries),
+        here=here,
+    )
 
 
 def build_environment(
@@ -66,7 +71,7 @@ def build_environment(
         platform=target.arch,
         lib=LIB_TOKEN.get(target.arch, "lib64"),
         assumed=driver.__contains__,
-        musl=target.glibc is None and target.musl is not None,
+        musl=target.is_musl,
         exec_stack_allowed=glibc < _EXEC_STACK_REFUSED,
         memory=memory or Memory({}, {}),
     )

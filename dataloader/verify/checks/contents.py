@@ -29,9 +29,11 @@ def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str])
     A file that several packages recorded is changed only if it is none of theirs: that they differ is another finding.
     """
     sizes = tree.sizes
+    folders: dict[str, list[InstalledPackage]] = {}
     shared: dict[str, list[tuple[InstalledPackage, RecordedFile]]] | None = None
     for package in installed.packages:
         missing: list[str] = []
+        empty: list[str] = []
         for path, recorded, size in zip(*package.files.columns, strict=True):
             digest = digests.get(path)
             if digest is not None and digest == recorded and sizes[path] == size:
@@ -40,12 +42,26 @@ def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str])
                 continue
             found = sizes.get(path)
             if found is None:
-                missing.append(path)
+                (empty if size == 0 and path.endswith("/__init__.py") else missing).append(path)
             elif evidence := _difference(RecordedFile(path, recorded, size), found, digest):
                 shared = installed.shared() if shared is None else shared
                 if all(_difference(file, found, digest) for _, file in shared.get(path, ()) if file.recorded):
                     yield _changed(package, path, evidence)
         yield from _missing(package, missing)
+        for path in empty:
+            folders.setdefault(path, []).append(package)
+    for path, packages in folders.items():
+        yield Finding(
+            severity="note",
+            kind="file-missing",
+            path=path,
+            message=f"the empty file that {_some(packages)} installed is gone; Python takes the folder for a namespace",
+            fix=reinstall(packages[0]),
+        )
+
+
+def _some(packages: Sequence[InstalledPackage]) -> str:
+    return packages[0].label + (f" and {len(packages) - 1} more" if len(packages) > 1 else "")
 
 
 def _difference(file: RecordedFile, size: int, digest: str | None) -> str:

@@ -50,6 +50,8 @@ class Situation(NamedTuple):
         """Whether a described machine may well have a library that the environment lacks."""
         provider = load_tables().providers.get(soname)
         ours = (provider and provider.cuda_majors) or soname in self.provided
+        if self.target.libraries is not None:
+            return False  # it says all that there are
         return self.described and not ours and soname not in self.recorded_names()
 
     def recorded_names(self) -> frozenset[str]:

@@ -28,7 +28,9 @@ def check_lock(installed: Installed, lock: Lockfile) -> Iterator[Finding]:
                 f"the lock has {locked.name} {locked.version}, the prefix does not",
             )
             continue
-        have, want = [package.version], [locked.version]
+        # PEP 440: a local version is the same in upper and lower case, and in other forms.
+        same = kind == "pypi" and _normal(package.version) == _normal(locked.version)
+        have, want = [locked.version if same else package.version], [locked.version]
         if isinstance(locked, CondaPackage):
             have.append(package.build or "")
             want.append(locked.build)
@@ -52,6 +54,15 @@ def check_lock(installed: Installed, lock: Lockfile) -> Iterator[Finding]:
             message=f"{package.label} is installed and not in the lock",
             fix="dataloader sync",
         )
+
+
+def _normal(version: str) -> str:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return str(Version(version))
+    except InvalidVersion:
+        return version
 
 
 def _in_conda(installed: Installed, path: str) -> bool:
