@@ -387,6 +387,7 @@ def _index_manifest(
         "find_links": (*(u for f in files for u in f.find_links), *(pypi.find_links if pypi else ())),
         "no_index": any(f.no_index for f in files) or (manifest is not None and manifest.resolution.no_index),
         "attestations": manifest.attestations if manifest else None,
+        "strict_records": pypi.strict_records if pypi else False,
         "trusted_root": manifest.trusted_root if manifest else None,
     }
 

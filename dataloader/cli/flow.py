@@ -47,6 +47,8 @@ class Place:
     """Take over an environment that another tool made."""
     rebuild: bool = False
     """Make the environment anew though nothing differs."""
+    strict_records: bool = False
+    """Refuse wheels that differ from their own RECORD."""
 
 
 def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
@@ -315,6 +317,7 @@ async def _sync(
 
     place = place or Place()
     python = _interpreter(one, lock)
+    place = replace(place, strict_records=place.strict_records or request.settings.strict_records)
     options = sync_options(one, python, _lock_bytes(request, files), check=check, place=place)
     one.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if request.settings.attestations and not check:
@@ -373,6 +376,7 @@ def sync_options(
         durable=place.root is not None if place.durable is None else place.durable,
         adopt=place.adopt,
         rebuild=place.rebuild,
+        strict_records=place.strict_records,
     )
     return options if place.wait_seconds is None else replace(options, wait_seconds=place.wait_seconds)
 

@@ -11,6 +11,10 @@ Adopt = Annotated[bool, own_option("--adopt", about="Take over a conda or virtua
 Reinstall = Annotated[
     bool, own_option("--reinstall", about="Make the environment anew, though nothing differs from the lock.")
 ]
+StrictRecords = Annotated[
+    bool,
+    own_option("--strict-records", about="Refuse wheels that differ from their own RECORD; else they are told."),
+]
 
 
 @command(example="dataloader install --cuda=11.8 --torch=2.1.0", takes=INSTALL)
@@ -20,6 +24,7 @@ def install(
     specs: Specs = None,
     adopt: Adopt = False,
     reinstall: Reinstall = False,
+    strict_records: StrictRecords = False,
 ) -> int:
     """Add packages, lock, and make the prefix match the lock.
 
@@ -27,4 +32,5 @@ def install(
     """
     from dataloader.cli import flow
 
-    return flow.install(options, tuple(specs or ()), stack, flow.Place(adopt=adopt, rebuild=reinstall))
+    place = flow.Place(adopt=adopt, rebuild=reinstall, strict_records=strict_records)
+    return flow.install(options, tuple(specs or ()), stack, place)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.command import INSTALL, command
-from dataloader.cli.install import Adopt, Reinstall
+from dataloader.cli.install import Adopt, Reinstall, StrictRecords
 from dataloader.cli.options import CommonOptions, own_option
 
 
@@ -47,6 +47,7 @@ def sync(
     ] = None,
     adopt: Adopt = False,
     reinstall: Reinstall = False,
+    strict_records: StrictRecords = False,
 ) -> int:
     """Make the prefix match the lock, touching only what differs."""
     from dataloader.cli import flow
@@ -66,5 +67,6 @@ def sync(
         durable=durable,
         adopt=adopt,
         rebuild=reinstall,
+        strict_records=strict_records,
     )
     return flow.sync(options, frozen=frozen, locked=locked, check=check, place=place)

@@ -59,6 +59,8 @@ class IndexSettings:
     """Normalised project (or ``*``) to who must have published it (``dataloader.index.publishers``)."""
     trusted_root: str | None = None
     """File with sigstore's trust anchors; else those that the sigstore package ships."""
+    strict_records: bool = False
+    """Refuse wheels that differ from their own RECORD."""
     offline: bool = False
     refresh: bool = False
     """Ask for every page again, whatever is cached."""
@@ -106,6 +108,7 @@ def index_settings(
             **sources.get("attestations", _policy, {}),
         },
         trusted_root=sources.get("trusted_root", _one, None),
+        strict_records=sources.get("strict_records", _flag, False),
         offline=sources.get("offline", _flag, False),
         refresh=sources.get("refresh", _flag, False),
         environ=dict(environ),

@@ -49,6 +49,8 @@ class PypiOptions:
     only_binary: tuple[str, ...] = ()
     """Projects that are never built (pixi's ``no-build``); ``:all:`` for every project."""
     no_binary: tuple[str, ...] = ()
+    strict_records: bool = False
+    """Refuse wheels that differ from their own RECORD."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,6 +162,7 @@ def _pypi_options(table: Table) -> PypiOptions:
         find_links=tuple(_find_links(table)),
         only_binary=_projects(table, "no-build"),
         no_binary=_projects(table, "no-binary"),
+        strict_records=bool(table.boolean("strict-records")),
     )
 
 

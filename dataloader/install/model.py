@@ -79,6 +79,8 @@ class SyncOptions:
     """Change nothing; return the plan."""
     rebuild: bool = False
     """Make the tree anew though nothing differs: what somebody changed in place is put right."""
+    strict_records: bool = False
+    """Refuse a wheel of which a member has another hash than the wheel's own RECORD says."""
     adopt: bool = False
     """Take over a conda or venv environment that another tool made."""
     durable: bool = False

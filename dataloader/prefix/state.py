@@ -8,7 +8,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -35,6 +35,8 @@ class State:
     generated: tuple[str, ...]
     """Paths of the environment itself, which no package records."""
     fingerprint: str = ""
+    slips: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Path of each file of which its package's own RECORD said otherwise -> ``published`` and ``installed`` hash."""
 
     def to_bytes(self) -> bytes:
         """The state file's content."""

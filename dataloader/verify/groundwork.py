@@ -101,7 +101,7 @@ def lay_groundwork(
     states = tree.elf_states()
     openings = openings_by_soname(read.installed, load_tables(), lock.stack if lock is not None else {})
     named = ((path, key, path.rsplit("/", 1)[-1]) for path, key in read.keys.items())
-    common = tuple(_common_findings(read, lock))
+    common = tuple(_common_findings(prefix, read, lock))
     return Groundwork(
         installed=read.installed,
         tree=tree.seal(),
@@ -117,16 +117,19 @@ def lay_groundwork(
     )
 
 
-def _common_findings(read: Records, lock: Lockfile | None) -> Iterator[Finding]:
+def _common_findings(prefix: Path, read: Records, lock: Lockfile | None) -> Iterator[Finding]:
     from dataloader.compat.matrix import load_matrix
     from dataloader.compat.rules import rule_of
-    from dataloader.verify.checks.contents import check_clobbers, check_contents, check_records
+    from dataloader.prefix.state import read_state
+    from dataloader.verify.checks.contents import check_clobbers, check_contents, check_records, check_slips
     from dataloader.verify.checks.requires_dist import check_rules
     from dataloader.verify.tables import load_tables
 
     installed = read.installed
     yield from check_records(installed)
     yield from check_contents(installed, read.tree, read.digests)
+    state = read_state(prefix)
+    yield from check_slips(state.slips if state is not None else {})
     yield from check_clobbers(installed, read.digests, frozenset(load_tables().providers))
     if lock is not None:
         from dataloader.verify.checks.lock import check_lock

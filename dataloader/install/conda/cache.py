@@ -84,8 +84,11 @@ def entry_name(package: CondaPackage) -> str:
     return f"{package.name}-{package.version}-{package.build}"
 
 
-def find(packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple[Path, ...]) -> Found:
+def find(packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple[Path, ...], *, anew: bool = False) -> Found:
     """The packages that can be linked from a cache. Those that nobody has noted down yet are read in full, once.
+
+    Args:
+        anew: Read all in full, whatever was noted.
 
     Raises:
         IntegrityError: a package wants what it may not have.
@@ -98,7 +101,7 @@ def find(packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple[Path, 
                 continue
             if layer == cache_dir:
                 touch(entry)
-            note = _read_note(_note_path(layer, package))
+            note = _Note() if anew else _read_note(_note_path(layer, package))
             differing = _first_difference(entry, note)
             if differing is not None and entry.is_dir():  # else another process has removed it meanwhile
                 found.damages.append(Damage(package=package, layer=layer, path=differing))

@@ -51,7 +51,7 @@ async def link_conda(
     packages = tuple(packages)
     for package in packages:
         _check_identity(package)
-    found = find(packages, options.cache_dir, options.layers)
+    found = find(packages, options.cache_dir, options.layers, anew=options.rebuild)
     for damage in found.damages:
         reporter.warn(f"A cache entry is damaged ({damage.path} of {damage.package.name}); fetching it again.")
         if damage.layer == options.cache_dir:

@@ -14,7 +14,7 @@ from dataloader.install.conda.cache import find_difference, notes_of
 from dataloader.install.store.holdings import HOLDINGS, Found, Holding, is_left_over, survey
 from dataloader.install.store.leftovers import remove, take_out
 from dataloader.install.store.recipe import Recipe
-from dataloader.install.store.store import StoredWheel, damaged_files, recipe_of
+from dataloader.install.store.store import StoredWheel, examined, recipe_of
 from dataloader.install.store.users import users_of
 from dataloader.prefix.model import Kind
 
@@ -127,7 +127,7 @@ def _is_damaged(entry: CacheEntry) -> bool:
     recipe = recipe_of(entry.path)
     if recipe is None:
         return True
-    return any(damaged_files(_stored(entry.path, recipe)))
+    return bool(examined(_stored(entry.path, recipe))[1])
 
 
 def _stored(path: Path, recipe: Recipe) -> StoredWheel:

@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 _LOOK = 0.25
 """Seconds after which it is seen whether more can be fetched at once."""
+_AGAIN = "Run the command again: it will be fetched anew."
 _BUSY = 0.75
 """Share of the processors' time from which on more downloads would only get into each other's way."""
 
@@ -165,6 +166,10 @@ async def fetch_wheels(
         IntegrityError: a wheel does not have the locked hash, or is not a wheel.
     """
     found = {package.name: (package, store.find(package.sha256)) for package in packages}
+    if options.rebuild:  # what somebody changed in place may have been changed in the cache with it
+        for name, (package, stored) in found.items():
+            if stored:
+                found[name] = package, await asyncio.to_thread(store.examine, stored, reporter, all_files=True)
     wheels = {name: stored for name, (_, stored) in found.items() if stored}
     missing = [package for package, stored in found.values() if not stored]
     _check_offline(missing, options)
@@ -174,7 +179,7 @@ async def fetch_wheels(
         # Where the index gave no size, what the files take says as much.
         tell_package(reporter, package, "cache", package.size or sum(file.size for file in stored.recipe.files))
     if not missing:
-        return Fetched(wheels=wheels, downloaded_bytes=0)
+        return Fetched(wheels=await _with_true_records(wheels, store, options, reporter), downloaded_bytes=0)
     archives = Archives(options, reporter, download, "download", len(missing))
     keep_freed()
     reporter.start("unpack", "Unpacking wheels", None)
@@ -203,7 +208,41 @@ async def fetch_wheels(
             archives.close()
             reporter.finish("unpack")
     wheels |= {package.name: stored for package, stored in zip(ordered, done, strict=True)}
+    wheels = await _with_true_records(wheels, store, options, reporter)
     return Fetched(wheels=wheels, downloaded_bytes=archives.downloaded_bytes)
+
+
+async def _with_true_records(
+    wheels: dict[str, StoredWheel], store: WheelStore, options: SyncOptions, reporter: Reporter
+) -> dict[str, StoredWheel]:
+    """The same wheels; where records have to be true, none that differs from its own.
+
+    The archives have the locked hashes, so what differs is a publisher's slip: it is told, and refused if so asked.
+    """
+    if options.strict_records:
+        for name, stored in wheels.items():
+            examined = await asyncio.to_thread(store.examine, stored, reporter, all_files=False)
+            if examined is None:
+                raise IntegrityError(f"{stored.files} is damaged.", code="cache-damaged", suggestions=(_AGAIN,))
+            wheels[name] = examined
+    slips = {f"{w.recipe.name} {w.recipe.version}": sorted(w.recipe.slips) for w in wheels.values() if w.recipe.slips}
+    if slips and options.strict_records:
+        raise IntegrityError(
+            f"{len(slips)} wheel(s) differ from their own RECORD, and strict records are asked for.",
+            code="wheel-record-mismatch",
+            causes=tuple(f"{wheel}: {path}" for wheel, paths in slips.items() for path in paths),
+            suggestions=(
+                "Lock another version, or leave out --strict-records: the archives themselves have the locked hashes.",
+                "Report it to the publisher.",
+            ),
+        )
+    for wheel, paths in slips.items():
+        others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        reporter.warn(
+            f"{wheel} differs from its own RECORD in {paths[0]}{others}. It is installed as it is in the archive, "
+            "which has the locked hash; --strict-records refuses it."
+        )
+    return wheels
 
 
 async def _unpack(package: PypiPackage, archives: Archives, pool: Executor, reporter: Reporter, files: Path) -> Recipe:

@@ -24,6 +24,8 @@ class UnpackedFile(NamedTuple):
     size: int
     mtime_ns: int
     executable: bool
+    crc: int | None = None
+    """CRC-32 by the archive, where the digest is not of what was written but of what RECORD says."""
 
 
 class MemberFile:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dataloader.base.errors import IntegrityError
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 
 class StoredFile(NamedTuple):
@@ -29,6 +30,8 @@ class StoredFile(NamedTuple):
     """Of the stored file; another time there means that somebody wrote to it."""
     has_python_shebang: bool
     """A script that starts with ``#!python`` and gets the environment's interpreter (binary distribution format)."""
+    crc: int | None = None
+    """CRC-32 by the archive, where RECORD alone vouches for the digest; ``None`` where that was computed."""
 
 
 class EntryPoint(NamedTuple):
@@ -50,6 +53,8 @@ class Recipe:
     """``purelib`` or ``platlib``: where the dist-info directory goes."""
     files: tuple[StoredFile, ...]
     entry_points: tuple[EntryPoint, ...]
+    slips: Mapping[str, str] = field(default_factory=dict)
+    """Path in the archive -> what its RECORD says of a member that is otherwise: ``sha256=...``."""
 
     def to_bytes(self) -> bytes:
         """A first line with the sha256 of the rest, then JSON: damage to a stored recipe is seen when it is read."""
@@ -62,6 +67,7 @@ class Recipe:
                 "root_scheme": self.root_scheme,
                 "files": self.files,
                 "entry_points": self.entry_points,
+                "slips": dict(self.slips),
             },
             separators=(",", ":"),
         ).encode()
@@ -83,6 +89,7 @@ class Recipe:
             root_scheme=content["root_scheme"],
             files=tuple(StoredFile._make(row) for row in content["files"]),
             entry_points=tuple(EntryPoint._make(row) for row in content["entry_points"]),
+            slips=content["slips"],
         )
 
 

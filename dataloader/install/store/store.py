@@ -14,10 +14,11 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataloader.base.digests import LARGE, hexadecimal, record_digest
+from dataloader.base.digests import crc32, hexadecimal, record_digest
+from dataloader.base.files import replace_file
 from dataloader.base.reporter import Reporter
 from dataloader.install.store.leftovers import take_out
 from dataloader.install.store.recipe import Recipe, StoredFile
@@ -66,7 +67,7 @@ class StoredWheel:
         SHA-256 of it, if it was computed. Else of where it comes from, which is as exact: a digest that RECORD alone
         vouches for must not speak for another package's library.
         """
-        if file.size <= LARGE:
+        if file.crc is None:
             return hexadecimal(file.digest)
         return hashlib.sha256(f"{self.sha256}/{file.source}".encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -124,6 +125,22 @@ class WheelStore:
             shutil.rmtree(temporary, ignore_errors=True)
         raise VanishedEntry(final)
 
+    def examine(self, stored: StoredWheel, reporter: Reporter, *, all_files: bool) -> StoredWheel | None:
+        """Hash an entry's files, and keep what turns out; ``None``, and it is used no more, when it is damaged.
+
+        Args:
+            all_files: As ``examined`` has it.
+        """
+        now, damaged = examined(stored, all_files=all_files)
+        if damaged:
+            reporter.warn(f"A cache entry is damaged ({damaged[0]} in {stored.files}); fetching it again.")
+            self.forget(stored)
+            return None
+        if now != stored and stored.layer == self._writable:
+            with suppress(OSError):  # it is hashed again the next time
+                replace_file(stored.files.parent / "recipe", now.recipe.to_bytes())
+        return now
+
     def forget(self, stored: StoredWheel) -> None:
         """Use a damaged entry no more: taken away where it can be, passed over in a read-only layer."""
         if stored.layer == self._writable:
@@ -165,12 +182,38 @@ def _entry(layer: Path, sha256: str) -> Path:
     return layer / "wheels" / sha256[:2] / sha256
 
 
-def damaged_files(stored: StoredWheel) -> Iterator[str]:
-    """The members of an entry whose content is not what was unpacked (reads everything)."""
+def examined(stored: StoredWheel, *, all_files: bool = True) -> tuple[StoredWheel, list[str]]:
+    """An entry with its files hashed.
+
+    Args:
+        all_files: Hash also those whose digest was computed when they were unpacked, not only taken from RECORD.
+
+    Returns:
+        The entry with digests that are true of each file, and what its RECORD said of those that differ; and the
+        members that are not what was unpacked.
+    """
+    files, damaged = [], []
+    slips = dict(stored.recipe.slips)
     for file in stored.recipe.files:
-        path = stored.files / file.source
-        try:
-            if path.stat().st_size != file.size or record_digest(path) != file.digest:
-                yield file.source
-        except OSError:
-            yield file.source
+        found = _hashed(stored, file) if all_files or file.crc is not None else file
+        if found is None:
+            damaged.append(file.source)
+        else:
+            files.append(found)
+            if found.digest != file.digest:
+                slips[file.source] = f"sha256={file.digest}"
+    return replace(stored, recipe=replace(stored.recipe, files=tuple(files), slips=slips)), damaged
+
+
+def _hashed(stored: StoredWheel, file: StoredFile) -> StoredFile | None:
+    """A file with the digest that it has; ``None`` when it is not what was unpacked."""
+    path = stored.files / file.source
+    try:
+        if path.stat().st_size != file.size:
+            return None
+        digest = record_digest(path)
+        if digest != file.digest and (file.crc is None or crc32(path) != file.crc):
+            return None
+    except OSError:
+        return None
+    return file._replace(digest=digest, crc=None)

@@ -19,11 +19,11 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from dataloader.base.digests import is_sha256, record_digest
-from dataloader.base.errors import IntegrityError
+from dataloader.base.digests import as_recorded, is_sha256, record_digest
 from dataloader.install.bounds import Refused, check_count, check_member
 from dataloader.install.store.behind import Workers
 from dataloader.install.store.inflate import read_member
@@ -91,7 +91,8 @@ def checked_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFi
     """
     from dataloader.install.store.wheel_source import make_recipe  # what that takes is imported while wheels come
 
-    return make_recipe(wheel_name, root, _with_digests(root, members, wheel_name))
+    complete, slips = _with_digests(root, members, wheel_name)
+    return replace(make_recipe(wheel_name, root, complete), slips=slips)
 
 
 class ArrivingWheel:
@@ -188,38 +189,45 @@ def _write(
             for block in read_member(archive, descriptor, info):
                 file.write(block)
             file.finish(b"")
-        written[info.filename] = file.unpacked()._replace(executable=make_executable(root, info))
+        written[info.filename] = file.unpacked()._replace(executable=make_executable(root, info), crc=info.CRC)
     return written
 
 
-def _with_digests(root: Path, members: Mapping[str, UnpackedFile], wheel_name: str) -> dict[str, UnpackedFile]:
+def _with_digests(
+    root: Path, members: Mapping[str, UnpackedFile], wheel_name: str
+) -> tuple[dict[str, UnpackedFile], dict[str, str]]:
     """Compare every member with RECORD, whose word is taken for the digest of what was not hashed.
 
+    The archive has the locked hash, so one that differs is its publisher's slip; it is returned with what RECORD says.
     Members that RECORD forgets are let pass: many published wheels have some.
     """
     records = [path for path in members if path.endswith(".dist-info/RECORD") and path.count("/") == 1]
     if len(records) != 1:
         raise malformed(wheel_name, "it has no RECORD")
     text = (root / records[0]).read_text(encoding="utf-8", errors="surrogateescape")
-    complete = dict(members)
+    complete = {path: member._replace(crc=None) if member.digest else member for path, member in members.items()}
+    slips = {}
     for row in _rows(text, wheel_name):
         if len(row) < 2 or not row[1] or row[0] not in members:
             continue
         path, member = row[0], members[row[0]]
         algorithm, _, expected = row[1].partition("=")
-        expected = expected.rstrip("=")
+        expected = as_recorded(algorithm, expected)
         if algorithm == "sha256" and not member.digest:
             is_credible = is_sha256(expected) and row[2:3] in ([], [""], [str(member.size)])
-            member = complete[path] = member._replace(digest=expected if is_credible else record_digest(root / path))
+            if is_credible:
+                complete[path] = member._replace(digest=expected)
+                continue
+            member = complete[path] = _hashed(root, path, member)
         actual = member.digest if algorithm == "sha256" else _digest(root / path, algorithm, wheel_name)
         if actual != expected:
-            raise IntegrityError(
-                f"{wheel_name}: {path} does not have the hash that the wheel's own RECORD gives.",
-                code="wheel-record-mismatch",
-                suggestions=("Report it to the publisher, and lock another version with `dataloader install`.",),
-            )
-    unknown = [path for path, member in complete.items() if not member.digest]
-    return complete | {path: complete[path]._replace(digest=record_digest(root / path)) for path in unknown}
+            slips[path] = row[1]
+    unknown = {path: _hashed(root, path, member) for path, member in complete.items() if not member.digest}
+    return complete | unknown, slips
+
+
+def _hashed(root: Path, path: str, member: UnpackedFile) -> UnpackedFile:
+    return member._replace(digest=record_digest(root / path), crc=None)
 
 
 def _rows(text: str, wheel_name: str) -> Iterator[list[str]]:

@@ -137,7 +137,8 @@ class _Recorder(WheelDestination):
             check_place(f"{_PLACES[scheme]}{path}")
         member = self._members[source]
         shebang = scheme == "scripts" and _starts_with_python_shebang(self._root / source)
-        self.files.append(StoredFile(scheme, str(path), source, member.digest, member.size, member.mtime_ns, shebang))
+        known = (member.digest, member.size, member.mtime_ns)
+        self.files.append(StoredFile(scheme, str(path), source, *known, shebang, member.crc))
         return _RECORDED
 
     def finalize_installation(

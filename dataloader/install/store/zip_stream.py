@@ -140,7 +140,9 @@ class ZipStream:
         if infos is None or sorted(map(_named, infos), key=lambda each: each.offset) != self._found:
             return None
         return {
-            info.filename: self._files[info.filename].unpacked()._replace(executable=make_executable(self._root, info))
+            info.filename: self._files[info.filename]
+            .unpacked()
+            ._replace(executable=make_executable(self._root, info), crc=info.CRC)
             for info in infos
             if not info.is_dir()
         }

@@ -140,6 +140,7 @@ def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: Interp
         requested=tuple(sorted(lock.requested)),
         generated=tuple(sorted(path for path, owner in tree.owners.items() if owner == ENVIRONMENT)),
         fingerprint=fingerprint(tree.root, site_packages),
+        slips=tree.found_slips(),
     )
     tree.write(STATE, state.to_bytes())
 

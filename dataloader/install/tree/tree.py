@@ -60,6 +60,8 @@ class Tree:
         """Paths of scripts that entry points ask for. Several wheels may offer one command; that is no clash."""
         self.lost: dict[str, set[str]] = {}
         """Package to those of its paths where another package's file is preferred."""
+        self.slips: dict[str, str] = {}
+        """Path of each file of which its package's own RECORD says otherwise -> what that says."""
         self.warnings: list[str] = []
         self._claimed: dict[str, list[NewFile]] = {}
         self._contested: set[str] = set()
@@ -114,6 +116,15 @@ class Tree:
         """What of wheels is named like a library -> what its facts are kept under."""
         return {
             file.path: file.library_key for owner in self._claimed for file in self.files_of(owner) if file.library_key
+        }
+
+    def found_slips(self) -> dict[str, dict[str, str]]:
+        """Path of each file of which its package's own RECORD says otherwise -> what that says, and what is true."""
+        return {
+            file.path: {"published": self.slips[file.path], "installed": f"sha256={file.digest}"}
+            for owner in self._claimed
+            for file in (self.files_of(owner) if self.slips else ())
+            if file.path in self.slips
         }
 
     def write(self, path: str, content: bytes, *, executable: bool = False) -> None:

@@ -72,6 +72,8 @@ def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool) -> None:
             new = NewFile(path, file.digest, file.size, file.source, file.mtime_ns, library_key=key)
         if placed.setdefault(path, new).digest != new.digest:
             raise malformed(f"The wheel of {recipe.name} {recipe.version}", f"two of its files go to {path}")
+        if file.source in recipe.slips:
+            tree.slips[path] = recipe.slips[file.source]
     for point in recipe.entry_points:  # which win against a script of that name, as in pip
         placed[f"bin/{point.name}"] = _script(point, tree.interpreter)
     info = f"{tree.layout.site_packages}/{recipe.dist_info}"

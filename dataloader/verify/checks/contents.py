@@ -23,6 +23,18 @@ def check_records(installed: Installed) -> Iterator[Finding]:
         )
 
 
+def check_slips(slips: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    """Files that were in their wheel as they are here, though its publisher's RECORD said otherwise."""
+    for path, hashes in sorted(slips.items()):
+        yield Finding(
+            severity="note",
+            kind="record-differs",
+            path=path,
+            message="as in its wheel, which has the locked hash; the wheel's own RECORD gives another one",
+            evidence=(f"published {hashes.get('published')}", f"installed {hashes.get('installed')}"),
+        )
+
+
 def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str]) -> Iterator[Finding]:
     """Missing and changed files. ``digests`` has the SHA-256 of each file that was hashed, as RECORD writes it.
 
@@ -101,9 +113,8 @@ def _is_code(path: str) -> bool:
 
 
 def _changed(package: InstalledPackage, path: str, evidence: str) -> Finding:
-    library = is_library_name(path)
     return Finding(
-        severity="error" if library else "warning",
+        severity="error",
         kind="file-changed",
         path=path,
         message=f"not the file that {package.label} installed",

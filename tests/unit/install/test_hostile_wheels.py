@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,14 +16,16 @@ from dataloader.base.digests import LARGE, encode
 from dataloader.base.errors import DataloaderError, IntegrityError, PrefixError
 from dataloader.install.sync import sync_prefix
 from dataloader.machine.detect import detect_target
+from dataloader.prefix.state import read_state
 from dataloader.verify.run import verify_prefix
 from tests.helpers.locks import FolderDownloads, Heard, lock_of, options_for
 from tests.helpers.wheels import data_folder, make_wheel
 
 
-def sync(tmp_path: Path, *wheels: Path) -> Heard:
+def sync(tmp_path: Path, *wheels: Path, **changes: object) -> Heard:
     heard = Heard()
-    asyncio.run(sync_prefix(lock_of(*wheels), tmp_path / "env", options_for(tmp_path), heard, FolderDownloads()))
+    options = options_for(tmp_path, **changes)
+    asyncio.run(sync_prefix(lock_of(*wheels), tmp_path / "env", options, heard, FolderDownloads()))
     return heard
 
 
@@ -30,9 +34,9 @@ def recorded(prefix: Path, project: str) -> set[str]:
     return {line.split(",")[0] for line in record.read_text().splitlines()}
 
 
-def refusal(tmp_path: Path, *wheels: Path) -> DataloaderError:
+def refusal(tmp_path: Path, *wheels: Path, **changes: object) -> DataloaderError:
     with pytest.raises(DataloaderError) as caught:
-        sync(tmp_path, *wheels)
+        sync(tmp_path, *wheels, **changes)
     assert not (tmp_path / "env").exists()
     assert not list(tmp_path.glob(".env*"))
     return caught.value
@@ -97,11 +101,51 @@ def test_symbolic_link_in_an_archive_becomes_a_plain_file(tmp_path: Path) -> Non
     assert found.read_text() == "/etc"
 
 
-def test_content_that_differs_from_record_is_refused(tmp_path: Path) -> None:
-    wheel = make_wheel(tmp_path / "w", "torn", "1")
-    rewritten(wheel, drop="torn/__init__.py", add={"torn/__init__.py": b"changed"})
+def torn(tmp_path: Path) -> Path:
+    """A wheel of which a member differs from RECORD."""
+    wheel = make_wheel(tmp_path / "w", "torn", "1", files={"torn/__init__.py": "published = 1\n", "torn/b.py": ""})
+    return rewritten(wheel, drop="torn/__init__.py", add={"torn/__init__.py": b"changed = 1\n"})
 
-    assert refusal(tmp_path, wheel).code == "wheel-record-mismatch"
+
+def test_content_that_differs_from_record_is_told_and_recorded_as_it_is(tmp_path: Path) -> None:
+    heard = sync(tmp_path, torn(tmp_path))
+
+    (warning,) = heard.warnings
+    assert "torn 1 differs from its own RECORD in torn/__init__.py." in warning
+    (record,) = tmp_path.glob("env/lib/*/site-packages/torn-1.dist-info/RECORD")
+    digest = encode(hashlib.sha256(b"changed = 1\n").digest())
+    assert f"torn/__init__.py,sha256={digest},12" in record.read_text().splitlines()
+    published = encode(hashlib.sha256(b"published = 1\n").digest())
+    state = read_state(tmp_path / "env")
+    assert state is not None
+    ((path, hashes),) = state.slips.items()
+    assert path.endswith("site-packages/torn/__init__.py")
+    assert hashes == {"published": f"sha256={published}", "installed": f"sha256={digest}"}
+    (found,) = verify_prefix(tmp_path / "env", target=detect_target()).findings
+    assert (found.severity, found.kind, found.path) == ("note", "record-differs", path)
+
+
+@pytest.mark.parametrize("in_cache", [False, True])
+def test_strict_records_refuse_it_and_name_the_members(tmp_path: Path, in_cache: bool) -> None:
+    wheel = torn(tmp_path)
+    if in_cache:
+        sync(tmp_path, wheel)
+        (tmp_path / "env").rename(tmp_path / "before")
+
+    error = refusal(tmp_path, wheel, strict_records=True)
+
+    assert (error.code, error.exit_code) == ("wheel-record-mismatch", 4)
+    assert error.causes == ("torn 1: torn/__init__.py",)
+
+
+@pytest.mark.parametrize("spell", [bytes.hex, lambda raw: raw.hex().upper(), lambda raw: encode(raw) + "="])
+def test_hashes_that_are_right_are_right_however_they_are_written(
+    tmp_path: Path, spell: Callable[[bytes], str]
+) -> None:
+    wheel = make_wheel(tmp_path / "w", "large", "1", files={"large/data.bin": b"a" * 10})
+    with_record(wheel, r"(data\.bin,sha256=)[^,]*", rf"\g<1>{spell(hashlib.sha256(b'a' * 10).digest())}")
+
+    assert sync(tmp_path, wheel, strict_records=True).warnings == []
 
 
 @pytest.fixture
@@ -119,13 +163,27 @@ def with_record(wheel: Path, pattern: str, replacement: str) -> Path:
     return rewritten(wheel, drop=".dist-info/RECORD", add={"large-1.dist-info/RECORD": changed.encode()})
 
 
-def test_a_large_member_that_differs_from_record_is_found_by_verify(tmp_path: Path, large: Path) -> None:
-    sync(tmp_path, rewritten(large, drop="data.bin", add={"large/data.bin": b"b" * (LARGE + 1)}))
+def test_a_large_member_that_differs_from_record_is_found_by_verify_and_mended_by_its_advice(
+    tmp_path: Path, large: Path
+) -> None:
+    rewritten(large, drop="data.bin", add={"large/data.bin": b"b" * (LARGE + 1)})
+    assert sync(tmp_path, large).warnings == []
+    (found,) = verify_prefix(tmp_path / "env", target=detect_target()).findings
+    assert (found.severity, found.kind, found.fix) == (
+        *("error", "file-changed", "dataloader install --reinstall large==1"),
+    )
 
-    report = verify_prefix(tmp_path / "env", target=detect_target())
+    (warning,) = sync(tmp_path, large, rebuild=True).warnings
 
-    (found,) = [finding for finding in report.findings if finding.path.endswith("large/data.bin")]
-    assert (found.severity, found.kind) == ("warning", "file-changed")
+    assert "large 1 differs from its own RECORD in large/data.bin" in warning
+    (found,) = verify_prefix(tmp_path / "env", target=detect_target()).findings
+    assert (found.severity, found.kind) == ("note", "record-differs")
+
+
+def test_strict_records_read_large_members_too(tmp_path: Path, large: Path) -> None:
+    rewritten(large, drop="data.bin", add={"large/data.bin": b"b" * (LARGE + 1)})
+
+    assert refusal(tmp_path, large, strict_records=True).causes == ("large 1: large/data.bin",)
 
 
 @pytest.mark.parametrize(
@@ -136,10 +194,34 @@ def test_a_large_member_that_differs_from_record_is_found_by_verify(tmp_path: Pa
         (r"(data\.bin,)sha256=[^,]*", rf"\1sha512={'x' * 86}"),
     ],
 )
-def test_a_large_member_of_which_record_says_the_impossible_is_refused(
+def test_a_large_member_of_which_record_says_the_impossible_is_hashed(
     tmp_path: Path, large: Path, pattern: str, replacement: str
 ) -> None:
-    assert refusal(tmp_path, with_record(large, pattern, replacement)).code == "wheel-record-mismatch"
+    (warning,) = sync(tmp_path, with_record(large, pattern, replacement)).warnings
+
+    assert "large 1 differs from its own RECORD in large/data.bin" in warning
+    assert [found.kind for found in verify_prefix(tmp_path / "env", target=detect_target()).findings] == [
+        "record-differs"
+    ]
+
+
+def test_what_rots_in_the_cache_and_the_environment_is_mended_by_the_advice(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path / "w", "rots", "1", files={"rots.py": "good = 1\n"})
+    sync(tmp_path, wheel)
+    (module,) = tmp_path.glob("env/lib/*/site-packages/rots.py")
+    before = module.stat()
+    module.write_text("rots = 1\n")
+    os.utime(module, ns=(before.st_atime_ns, before.st_mtime_ns))  # as when a disk or a bit flips
+    (found,) = verify_prefix(tmp_path / "env", target=detect_target()).findings
+    assert (found.severity, found.kind, found.fix) == (
+        *("error", "file-changed", "dataloader install --reinstall rots==1"),
+    )
+
+    heard = sync(tmp_path, wheel, rebuild=True)
+
+    assert ["A cache entry is damaged" in each for each in heard.warnings] == [True]
+    assert module.read_text() == "good = 1\n"
+    assert verify_prefix(tmp_path / "env", target=detect_target()).findings == ()
 
 
 def test_a_large_member_that_record_forgets_is_hashed(tmp_path: Path, large: Path) -> None:
