@@ -185,7 +185,11 @@ def _rows(entry: Path) -> Iterator[tuple[str, int | None]]:
     if not isinstance(rows, list):
         raise Refused(f"has no list of paths in {PATHS}", escapes=False)
     for row in rows:
-        if not isinstance(row, dict) or not isinstance(row.get("_path"), str) or row.get("path_type") not in _TYPES:
+        if (
+            not isinstance(row, dict)
+            or not isinstance(row.get("_path"), str)
+            or str(row.get("path_type")) not in _TYPES
+        ):
             raise Refused(f"has a row in {PATHS} that names no file: {str(row)[:100]}", escapes=False)
         if row.get("prefix_placeholder") == "":
             raise Refused(f"has an empty placeholder for {row['_path']} in {PATHS}", escapes=False)
