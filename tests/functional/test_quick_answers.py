@@ -7,6 +7,8 @@ import io
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -283,3 +285,16 @@ def test_what_a_sync_left_behind_the_switch_is_removed_before_nothing_is_to_do(p
     assert full(["sync"], {})[0] == 0
     assert not left.exists()
     assert at_once(["sync"], {}) is not None
+
+
+@pytest.mark.parametrize("name", sorted(quick.SPELLED))
+def test_a_quick_answer_imports_next_to_nothing(name: str, place: Place) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "dataloader", name]
+    subprocess.run(command, capture_output=True, check=True)  # the first may be the full command
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    modules = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    slow = {"typing", "pathlib", "dataclasses", "inspect", "typer", "yaml", "httpx", "rattler", "threading"}
+    assert "dataloader.cli.quick" in modules
+    assert modules & {*slow, "dataloader.cli.app"} == set()
