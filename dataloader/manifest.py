@@ -19,7 +19,6 @@ from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requireme
 from dataloader.inputs.spec import parse_pypi
 from dataloader.inputs.tables import read_feature, with_project
 from dataloader.inputs.toml import Document, Table
-from dataloader.prefix.locate import locate_manifest
 
 DEFAULT = "default"
 
@@ -141,12 +140,6 @@ class Manifest:
             variables={key: text for f in reversed(features) for key, text in f.variables.items()},
             feature=self.environments[name][0],
         )
-
-
-def find_manifest(start: Path) -> Path | None:
-    """The nearest manifest, looking in ``start`` and then upward; a pyproject.toml counts when it speaks to us."""
-    found = locate_manifest(str(start))
-    return Path(found) if found else None
 
 
 def missing_manifest(path: Path) -> ManifestError:

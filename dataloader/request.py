@@ -231,11 +231,11 @@ def prefix_path(options: CommonOptions, here: Path) -> Path:
 
 
 def _root(options: CommonOptions, here: Path) -> str:
-    path = _manifest_path(options, here)
+    path = manifest_path(options, here)
     return root_of(str(path) if path else None, str(here))
 
 
-def _manifest_path(options: CommonOptions, here: Path) -> Path | None:
+def manifest_path(options: CommonOptions, here: Path) -> Path | None:
     """Return where the manifest is that a command stands under: most commands need no more of it than that.
 
     Raises:
@@ -270,7 +270,7 @@ def _arches(options: CommonOptions) -> Collection[str]:
 
 def find(options: CommonOptions, here: Path) -> Manifest | None:
     """Return the manifest that a command stands under."""
-    path = _manifest_path(options, here)
+    path = manifest_path(options, here)
     if path is None:
         return None
     from dataloader.manifest import load_manifest

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from dataloader.cli.command import FETCH, command
+from dataloader.base.errors import UsageError
+from dataloader.cli.command import TO_FETCH, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
 
-@command(example="dataloader cache info", takes=(*FETCH, "dry_run"))
+@command(example="dataloader cache info", takes=(*TO_FETCH, "dry_run", "Output", "Report"))
 def cache(
     options: CommonOptions,
     action: Annotated[
@@ -24,4 +25,8 @@ def cache(
     """Look after the cache of packages."""
     from dataloader.cli import stores
 
+    if action != "warm" and (said := options.spelled(TO_FETCH)):
+        raise UsageError(
+            f"cache {action} fetches nothing: {', '.join(said)} can have no effect", suggestions=("Leave it out.",)
+        )
     return stores.run(options, action, everything=everything)

@@ -23,12 +23,12 @@ SOLVE: tuple[str, ...] = (*LOCK, "Inputs", "Sources", "Solving", "dry_run", "Rep
 """Options of a command that solves; here and above, a capital letter begins the name of a group."""
 INSTALL: tuple[str, ...] = (*SOLVE, "prefix", "yes")
 """Options of a command that may solve, and writes an environment."""
-FETCH: tuple[str, ...] = (
-    *LOCK,
+TO_FETCH: tuple[str, ...] = (
+    *("manifest", "lockfile", "environment"),
     *("channels", "index_url", "extra_index_url", "find_links", "offline", "mirror", "require_attestation"),
-    *("trusted_root", "limit_rate", "refresh", "Report"),
+    *("trusted_root", "limit_rate", "refresh"),
 )
-"""Options of a command that fetches what a lock names."""
+"""Options of what fetches all that a lock names."""
 LOOK: tuple[str, ...] = (
     *("channels", "conda", "index_url", "extra_index_url", "find_links", "offline", "mirror", "refresh"),
     "Output",

@@ -23,12 +23,12 @@ def info(options: CommonOptions) -> int:
     from dataloader.machine.detect import EVERYTHING
     from dataloader.machine.interpreters import find_interpreters
     from dataloader.machines import named_targets
-    from dataloader.manifest import find_manifest
+    from dataloader.request import manifest_path
 
     targets = named_targets(options, os.environ, EVERYTHING)
     cache = cache_root()
     pythons = find_interpreters(cache)
-    manifest = options.manifest or find_manifest(Path.cwd())
+    manifest = manifest_path(options, Path.cwd())
     document = {
         "status": "ok",
         "dataloader": __version__,

@@ -2,8 +2,8 @@
 
 A quick answer is that of the full command, exit code and standard output: the full command notes what its answer
 depends on, and here it is seen that this is the same. Whatever is unusual, or cannot be told without importing more, is
-left to it; a mistake is its to name. A sync with nothing to do takes 25 ms so, of which an empty Python takes 10, and
-270 ms otherwise; a verify again 25 for 190.
+left to it; a mistake is its to name. A sync with nothing to do takes 22 ms so, of which an empty Python takes 11, and
+260 ms otherwise; a verify again 20 for 90.
 """
 
 # ruff: noqa: PTH100, PTH109, PTH112, PTH118

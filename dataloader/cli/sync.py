@@ -58,6 +58,8 @@ def sync(
         raise UsageError(
             "--root and --name belong together", suggestions=("dataloader sync --root /mnt/envs --name train",)
         )
+    if root is not None and "prefix" in options.typed:
+        raise UsageError("--root and --prefix exclude each other", suggestions=("Leave one of them out.",))
     place = flow.Place(
         root=root,
         name=name,

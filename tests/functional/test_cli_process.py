@@ -78,6 +78,9 @@ def test_no_command_shows_the_help_and_is_a_usage_error() -> None:
         (("verify", "a", "-p", "b"), "PREFIX and --prefix exclude each other"),
         (("verify", ".", "--tree=x", "--fail-on=note"), "--fail-on can have no effect"),
         (("lock", "a", "--no-binary=A.B", "--only-binary=a_b"), "a-b"),
+        (("sync", "--root=r", "--name=n", "-p", "env"), "--root and --prefix exclude each other"),
+        (("cache", "info", "--refresh"), "--refresh can have no effect"),
+        (("info", "--manifest=gone.toml"), "gone.toml"),
         (("list", "-p", ""), "an empty text is no path"),
     ],
 )
@@ -85,7 +88,7 @@ def test_a_slip_is_a_usage_error_with_a_hint(arguments: tuple[str, ...], hint: s
     done = run(*arguments, cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error[usage]: ")
+    assert done.stderr.startswith(("error[usage]: ", "error[manifest-missing]: "))
     assert hint in done.stderr
 
 

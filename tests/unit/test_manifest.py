@@ -9,7 +9,8 @@ import pytest
 
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.inputs.model import CondaRequirement, PypiRequirement
-from dataloader.manifest import Manifest, find_manifest, kind_of, load_manifest, parse_manifest
+from dataloader.manifest import Manifest, kind_of, load_manifest, parse_manifest
+from dataloader.prefix.locate import locate_manifest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -273,11 +274,11 @@ def test_the_nearest_manifest_upward_is_found(tmp_path: Path) -> None:
     (tmp_path / "pixi.toml").touch()
     (tmp_path / "a" / "pyproject.toml").write_text('[project]\nname = "someone else"\n')
 
-    assert find_manifest(deep) == tmp_path / "pixi.toml"
+    assert Path(locate_manifest(str(deep)) or "") == tmp_path / "pixi.toml"
 
     (tmp_path / "a" / "pyproject.toml").write_text("[tool.dataloader.stack]\n")
 
-    assert find_manifest(deep) == tmp_path / "a" / "pyproject.toml"
+    assert Path(locate_manifest(str(deep)) or "") == tmp_path / "a" / "pyproject.toml"
 
 
 @pytest.mark.parametrize("data", [b"[a", b"\xff", b"a = 1\na = 2"])
