@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -36,8 +37,8 @@ LINES: dict[str, list[str]] = {
     "install": ["lib -p env", "lib -p env", "lib>=9 -p env", "more -p env --dry-run"],
     "sync": [
         "-p env",
-        "-p env --prerelease=allow",
-        "-p env -r bad.txt",
+        "DATALOADER_PRERELEASE=allow -p env",
+        "DATALOADER_REQUIREMENT=bad.txt -p env",
         "--root r --name n",
         "--root r --name n --reinstall",
         "-p env --require-attestation=no=any",
@@ -60,7 +61,7 @@ LINES: dict[str, list[str]] = {
     "info": ["", "--target t.toml"],
     "help": ["sync"],
 }
-"""What is run of each command, in this order; some of it fails, as it should."""
+"""What is run of each command, in this order, behind variables; some of it fails, as it should."""
 
 TARGET = """
 platform = "linux-64"
@@ -139,10 +140,15 @@ def test_every_option_that_a_command_shows_is_read_by_it(
     for name, lines in LINES.items():
         record.command = name
         for line in lines:
-            try:
-                code = main([name, *line.format(here=here).split()])
-            except SystemExit:
-                code = 0
+            words = line.format(here=here).split()
+            variables = list(itertools.takewhile(lambda word: word.startswith("DATALOADER_"), words))
+            with pytest.MonkeyPatch.context() as patch:
+                for variable, _, value in (word.partition("=") for word in variables):
+                    patch.setenv(variable, value)
+                try:
+                    code = main([name, *words[len(variables) :]])
+                except SystemExit:
+                    code = 0
             assert code in (0, 1, 2), capfd.readouterr()
     shared = {spec.name for spec in declared(CommonOptions)}
 
