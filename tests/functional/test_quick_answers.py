@@ -181,6 +181,7 @@ VARIABLES: st.SearchStrategy[dict[str, str]] = st.one_of(
         max_size=2,
     ),
     st.sampled_from([{"PIP_TIMEOUT": "soon"}, {"PIP_INDEX_URL": "https://nowhere.invalid/simple"}, {"NO_COLOR": "1"}]),
+    st.sampled_from([{"LD_LIBRARY_PATH": "/nowhere"}, {"LD_PRELOAD": "/nowhere/lib.so"}, {"PYTHONPATH": "/nowhere"}]),
 )
 
 _MANIFESTS = [*["as it was"] * 6, "broken", "another requirement", "a comment", "no manifest", "below"]
