@@ -9,6 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says what else the machine is doing.
+settings.register_profile("anywhere", deadline=None)
+settings.load_profile("anywhere")
 
 _FOREIGN = ("PIP_", "CONDA_", "DATALOADER_", "UV_", "PIXI_", "MAMBA_", "XDG_")
 _ALSO = {
