@@ -198,7 +198,7 @@ class _Attempt:
     async def _solve(
         self, asked: StackRequest, stack: Stack | None, cutoff: str | None, channels: tuple[str, ...]
     ) -> Locked:
-        from dataloader.index.narrowed import NarrowedIndex
+        from dataloader.resolve.narrowed import NarrowedIndex
         from dataloader.resolve.solve import resolve
         from dataloader.stack.settled import settled_stack
 

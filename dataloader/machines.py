@@ -11,7 +11,7 @@ from dataloader.machine.target import Target
 from dataloader.request import Request
 
 if TYPE_CHECKING:
-    from dataloader.cli.options import CommonOptions
+    from dataloader.asked import Asked
     from dataloader.compat.matrix import Matrix
 
 
@@ -42,7 +42,7 @@ def make_targets(
     return (target._replace(gpus=known) if known else target,)
 
 
-def named_targets(options: CommonOptions, environ: Mapping[str, str], ask: Collection[str]) -> tuple[Target, ...]:
+def named_targets(options: Asked, environ: Mapping[str, str], ask: Collection[str]) -> tuple[Target, ...]:
     """Return the machines of ``--target``, else what to ``ask`` of this one, for commands that solve nothing."""
     if options.target is None:
         from dataloader.machine.detect import detect_target

@@ -15,10 +15,11 @@ from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
 from dataloader.index.publishers import read_policy
 from dataloader.inputs.files import Feature, PypiOptions
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
 from dataloader.inputs.spec import parse_pypi
 from dataloader.inputs.tables import read_feature, with_project
 from dataloader.inputs.toml import Document, Table
+from dataloader.machine.target import SystemRequirements
 
 DEFAULT = "default"
 

@@ -16,12 +16,13 @@ from dataloader.base.names import normalized
 from dataloader.compat.versions import specifier_of
 from dataloader.inputs.applies import applying
 from dataloader.inputs.joined import both, renewed, title, together, together_conda
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
 from dataloader.lockfile.portable import relative_url
+from dataloader.machine.target import SystemRequirements
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, LOCK_NAME, locate_manifest, lock_in, prefix_in, root_of
 
 if TYPE_CHECKING:
-    from dataloader.cli.options import CommonOptions, CondaMode, PrereleaseMode, StackFlags
+    from dataloader.asked import Asked, CondaMode, PrereleaseMode, StackAsked
     from dataloader.index.settings import IndexSettings
     from dataloader.index.system import System
     from dataloader.inputs.files import InputFile
@@ -133,9 +134,9 @@ class Request:
 
 
 def make_request(
-    options: CommonOptions,
+    options: Asked,
     specs: Iterable[str],
-    flags: StackFlags | None,
+    flags: StackAsked | None,
     *,
     environ: Mapping[str, str],
     here: Path,
@@ -145,9 +146,9 @@ def make_request(
     """Join everything that a command was given.
 
     Args:
-        options: The shared flags.
+        options: What is said besides.
         specs: PEP 508, ``conda:`` and ``pypi:`` specs from the command line.
-        flags: The stack flags, where the command has them.
+        flags: What is said of the stack.
         environ: The process's environment.
         here: Directory that relative paths and the search for a manifest start from.
         remembered: ``inputs`` of an earlier lock that this request adds to, where no manifest holds them.
@@ -220,22 +221,22 @@ def make_request(
     )
 
 
-def lock_path(options: CommonOptions, here: Path) -> Path:
+def lock_path(options: Asked, here: Path) -> Path:
     """Return the lock that a command is about."""
     return options.lockfile or Path(lock_in(_root(options, here), options.environment or DEFAULT_ENVIRONMENT))
 
 
-def prefix_path(options: CommonOptions, here: Path) -> Path:
+def prefix_path(options: Asked, here: Path) -> Path:
     """Return the environment that a command is about."""
     return options.prefix or Path(prefix_in(_root(options, here), options.environment or DEFAULT_ENVIRONMENT))
 
 
-def _root(options: CommonOptions, here: Path) -> str:
+def _root(options: Asked, here: Path) -> str:
     path = manifest_path(options, here)
     return root_of(str(path) if path else None, str(here))
 
 
-def manifest_path(options: CommonOptions, here: Path) -> Path | None:
+def manifest_path(options: Asked, here: Path) -> Path | None:
     """Return where the manifest is that a command stands under: most commands need no more of it than that.
 
     Raises:
@@ -259,7 +260,7 @@ def _with_python(stack: Mapping[str, str], requirements: list[PypiRequirement]) 
     return {**stack, "python": both([specifier_of(stack.get("python", "")), *said])}
 
 
-def _arches(options: CommonOptions) -> Collection[str]:
+def _arches(options: Asked) -> Collection[str]:
     """Return the processors that markers are read for: the platform's; any that there is where a file says it."""
     from dataloader.machine.detect import PLATFORMS, detect_platform
 
@@ -268,7 +269,7 @@ def _arches(options: CommonOptions) -> Collection[str]:
     return set(machines.values()) if options.target or platform not in machines else {machines[platform]}
 
 
-def find(options: CommonOptions, here: Path) -> Manifest | None:
+def find(options: Asked, here: Path) -> Manifest | None:
     """Return the manifest that a command stands under."""
     path = manifest_path(options, here)
     if path is None:
@@ -278,7 +279,7 @@ def find(options: CommonOptions, here: Path) -> Manifest | None:
     return load_manifest(path)
 
 
-def _read_files(options: CommonOptions, environ: Mapping[str, str]) -> list[InputFile]:
+def _read_files(options: Asked, environ: Mapping[str, str]) -> list[InputFile]:
     read: list[InputFile] = []
     if options.requirements:
         from dataloader.inputs.requirements_txt import read_requirements
@@ -310,7 +311,7 @@ def _remembered_stack(inputs: Mapping[str, object] | None) -> dict[str, str]:
 
 
 def _channels(
-    options: CommonOptions,
+    options: Asked,
     files: list[InputFile],
     environment: Environment | None,
     remembered: Mapping[str, object] | None,
@@ -352,7 +353,7 @@ def channel_url(channel: str, here: Path) -> str:
     return f"{alias}/{channel.strip('/')}/"
 
 
-def _settings(options: CommonOptions, held: Mapping[str, object], environ: Mapping[str, str]) -> IndexSettings:
+def _settings(options: Asked, held: Mapping[str, object], environ: Mapping[str, str]) -> IndexSettings:
     from dataloader.index.settings import index_settings
 
     return replace(index_settings(_index_flags(options, held), held, environ), system=_system(options))
@@ -362,7 +363,7 @@ def _held(held: Mapping[str, object], name: str) -> Iterable[str]:
     return held.get(name) or ()  # type: ignore[return-value]
 
 
-def _index_flags(options: CommonOptions, held: Mapping[str, object]) -> dict[str, object]:
+def _index_flags(options: Asked, held: Mapping[str, object]) -> dict[str, object]:
     return {
         "index_url": options.index_url,
         # further ones come before those of files and manifest
@@ -392,7 +393,7 @@ def _index_manifest(
     }
 
 
-def _system(options: CommonOptions) -> System | None:
+def _system(options: Asked) -> System | None:
     """Return the kind of machine that wheels are wanted for, where it is one that we know of."""
     from dataloader.index.system import System
     from dataloader.machine.detect import PLATFORMS, detect_glibc, detect_platform
@@ -404,9 +405,7 @@ def _system(options: CommonOptions) -> System | None:
     return System(machine, "glibc")
 
 
-def _binaries(
-    options: CommonOptions, files: list[InputFile], environment: Environment | None
-) -> dict[str, tuple[str, ...]]:
+def _binaries(options: Asked, files: list[InputFile], environment: Environment | None) -> dict[str, tuple[str, ...]]:
     """Return whose wheels are not used, and whose are though no other's are; the most immediate source decides.
 
     As pip reads them: names parted by commas, ``:all:``, and ``:none:`` for nobody.
@@ -431,7 +430,7 @@ def _projects(texts: Iterable[str]) -> list[str]:
     return [name if name == ALL_PROJECTS else normalized(name) for name in names]
 
 
-def _exclude_newer(options: CommonOptions, manifest: Manifest | None) -> str | None:
+def _exclude_newer(options: Asked, manifest: Manifest | None) -> str | None:
     """Return what was said of ``--exclude-newer``, as it was said; it is read here so that mistakes show at once."""
     held = manifest.resolution.exclude_newer if manifest else None
     said = options.exclude_newer or held
@@ -445,7 +444,7 @@ def _exclude_newer(options: CommonOptions, manifest: Manifest | None) -> str | N
     return said
 
 
-def _prerelease(options: CommonOptions, files: list[InputFile], manifest: str | None) -> PrereleaseMode:
+def _prerelease(options: Asked, files: list[InputFile], manifest: str | None) -> PrereleaseMode:
     if options.prerelease:
         return options.prerelease
     return "allow" if any(f.prerelease for f in files) or manifest == "allow" else "if-necessary"

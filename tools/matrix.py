@@ -19,8 +19,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from matrix_coverage import FIRST, iter_coverage
+
 from dataloader.base.matrix_folder import matrix_dir
-from dataloader.compat.coverage import FIRST, iter_coverage
 from dataloader.compat.matrix import load_matrix
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import admits, key

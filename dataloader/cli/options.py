@@ -12,10 +12,9 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
-Group: TypeAlias = Literal["Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Report", "Stack"]
+from dataloader.asked import CondaMode, PrereleaseMode
 
-CondaMode: TypeAlias = Literal["auto", "always", "never"]
-PrereleaseMode: TypeAlias = Literal["allow", "if-necessary"]
+Group: TypeAlias = Literal["Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Report", "Stack"]
 
 NEWEST = ""
 """Value of a stack flag given without a version: the newest that fits."""

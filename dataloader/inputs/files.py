@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataloader.inputs.joined import title
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement, SystemRequirements
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
+from dataloader.machine.target import SystemRequirements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Frozen values that every input is read into: requirements of both worlds, and of the system."""
+"""Frozen values that every input is read into: requirements of both worlds."""
 
 from __future__ import annotations
 
@@ -88,15 +88,3 @@ class CondaRequirement:
 
 
 Requirement: TypeAlias = PypiRequirement | CondaRequirement
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemRequirements:
-    """What the target must have at least; versions."""
-
-    cuda: str | None = None
-    libc: str | None = None
-    """glibc, or musl when ``libc_family`` says so."""
-    libc_family: str = "glibc"
-    linux: str | None = None
-    archspec: str | None = None

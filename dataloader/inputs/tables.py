@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.inputs.files import Feature, PypiOptions
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Refusal, Requirement, SystemRequirements
+from dataloader.inputs.model import CondaRequirement, PypiRequirement, Refusal, Requirement
 from dataloader.inputs.spec import axis_mistake, conda_version, parse_conda, parse_pypi, refusal_of, with_wheel
 from dataloader.inputs.toml import Table
+from dataloader.machine.target import SystemRequirements
 
 T = TypeVar("T", PypiRequirement, CondaRequirement)
 

@@ -18,7 +18,7 @@ from dataloader.machine.host import OVERRIDE, cpu_flags, has_nvidia, libstdcxx_p
 from dataloader.machine.target import Gpu, Target
 
 if TYPE_CHECKING:
-    from dataloader.inputs.model import SystemRequirements
+    from dataloader.machine.target import SystemRequirements
 
 PLATFORMS = {
     ("Linux", "x86_64"): "linux-64",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -59,3 +60,15 @@ class Target(NamedTuple):
         if self.archspec:
             packages.append(("__archspec", "1", self.archspec))
         return tuple(sorted(packages))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemRequirements:
+    """What the target must have at least; versions."""
+
+    cuda: str | None = None
+    libc: str | None = None
+    """glibc, or musl when ``libc_family`` says so."""
+    libc_family: str = "glibc"
+    linux: str | None = None
+    archspec: str | None = None

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.errors import UsageError
-from dataloader.inputs.model import SystemRequirements
 from dataloader.machine import detect
 from dataloader.machine.detect import (
     detect_archspec,
@@ -22,7 +21,7 @@ from dataloader.machine.detect import (
     detect_target,
     with_system_requirements,
 )
-from dataloader.machine.target import Gpu, Target
+from dataloader.machine.target import Gpu, SystemRequirements, Target
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not there to compile a driver library")
 no_driver = pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a real driver")

@@ -79,3 +79,15 @@ def test_links_inside_the_documentation_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
 
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_architecture_names_every_part_of_the_program_and_nothing_else() -> None:
+    text = (DOCS / "development" / "architecture.md").read_text()
+    table = text.split("| floor |")[1].split("\n\n")[0]
+    parts = {
+        f"{p.name}/" if p.is_dir() else p.name for p in (ROOT / "dataloader").iterdir() if not p.name.startswith("_")
+    }
+
+    named = {name for row in table.splitlines()[2:] for name in re.findall(r"`([^`]+)`", row.split("|")[2])}
+
+    assert named == parts - {"py.typed"}

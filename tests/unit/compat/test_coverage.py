@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from dataloader.compat.coverage import FIRST, iter_coverage
 from dataloader.compat.matrix import Matrix, load_matrix
+from tools.matrix_coverage import FIRST, iter_coverage
 
 
 class _Newest(Matrix):
