@@ -35,7 +35,7 @@ def stack_request(matrix: Matrix, request: Request, worlds: frozenset[str], chan
         nccl=request.stack.get("nccl"),
         gcc=request.stack.get("gcc"),
         python=request.stack.get("python"),
-        frameworks={**frameworks, **asked},
+        frameworks=dict(sorted({**frameworks, **asked}.items())),
         worlds=worlds,
         channels=channels,
     )

@@ -26,3 +26,12 @@ def parse_headers(text: str) -> dict[str, list[str]]:
         values = fields.setdefault(name.lower(), [])
         values.append(value.strip())
     return fields
+
+
+def is_version_of(said: str, version: str) -> bool:
+    """Say whether METADATA with the version ``said`` is of a wheel whose filename says ``version``.
+
+    >>> is_version_of("2.5.7", "2.5.7"), is_version_of("2.5.7", "2.5.7+cu12torch2.4"), is_version_of("2.5.6", "2.5.7")
+    (True, True, False)
+    """
+    return said in (version, version.partition("+")[0])

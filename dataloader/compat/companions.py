@@ -38,6 +38,8 @@ class CompanionReading:
     """Release of torch to the C++ ABI of PyPI's wheel, and so of what PyPI has for it."""
     labels: Mapping[str, str]
     """Local label of an index that serves it, to the CUDA that it means (``0``: none)."""
+    vendor: Mapping[str, str]
+    """Local label of its own publisher's index to the CUDA that it means."""
     cudas: tuple[str, ...]
     places: tuple[str, ...]
     """All values of either axis."""
@@ -69,6 +71,10 @@ class CompanionReading:
         )
 
     def _labelled(self, local: str) -> list[Bound]:
+        if local in self.vendor:
+            cuda = self.vendor[local]
+            # built for one minor, it runs with the libraries of that and of later ones
+            return [Bound(package=TORCH_CUDA, specifier=f">={cuda},{same_major(cuda)}")]
         if local not in self.labels:
             return []
         family = only((self.pypi, *self.indexes), self.places)
@@ -101,13 +107,15 @@ def companion_readings(matrix: Matrix) -> Iterator[CompanionReading]:
     places, wheels = torch_places(matrix), [row for row in torch_rows(matrix) if row.channel == "pypi"]
     abis = {row.version: row.cxx11_abi for row in wheels if row.cxx11_abi is not None}
     for project, group in groupby(matrix.companions, key=lambda row: row.project):
-        indexes = [index for index in matrix.indexes.values() if project in index.projects]
+        indexes = [i for i in matrix.indexes.values() if project in i.projects and i.name in places]
+        own = [row for row in matrix.further if row.project == project and row.cuda]
         built = [row for row in torch_rows(matrix) if row.channel in {index.name for index in indexes}]
         yield CompanionReading(
             package=project,
             rows={row.version: row for row in group},
             abis=abis,
             labels={matrix.indexes[row.channel].local_of(row.cuda): row.cuda or "0" for row in built},
+            vendor={matrix.indexes[row.place].local_of(row.cuda): row.cuda or "" for row in own},
             cudas=torch_cudas(matrix),
             places=tuple(places.values()),
             pypi=places.get("pypi", ""),

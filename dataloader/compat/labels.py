@@ -16,7 +16,8 @@ from dataloader.compat.model import Bound, Rule
 from dataloader.compat.rows import Build, Label, variant
 
 LABEL_PARTS = {
-    "cuda": r"(?P<cuda>cpu|cu\.?\d+(?:\.\d+)?)",
+    "cuda": r"(?P<cuda>cpu|cu\d+)",
+    "cudadot": r"(?P<cudadot>\d+\.\d+)",
     "torch": r"(?P<torch>\d+\.\d+)",
     "pt": r"(?P<pt>\d{2,3})",
     "abi": r"(?P<abi>true|false)",
@@ -39,7 +40,7 @@ class LabelReading:
 
         A version without a label, or with one of another form (one's own build), says nothing.
         """
-        found = re.fullmatch(self.row.label.format(**LABEL_PARTS), version.partition("+")[2])
+        found = read_label(self.row, version)
         if found is None:
             return ()
         return (
@@ -54,12 +55,17 @@ class LabelReading:
 
 
 def _bounds(parts: Mapping[str, str]) -> Iterator[Bound]:
-    if cuda := parts.get("cuda"):
+    if cuda := parts.get("cuda") or parts.get("cudadot"):
         yield Bound(package=TORCH_CUDA, specifier="==0" if cuda == "cpu" else same_major(cuda_of_label(cuda)))
     if torch := parts.get("torch") or _dotted(parts.get("pt", "")):
         yield Bound(package="torch", specifier=f"=={torch}.*")
     if abi := parts.get("abi"):
         yield Bound(package=TORCH_ABI, specifier=f"=={int(abi == 'true')}")
+
+
+def read_label(row: Label, version: str) -> re.Match[str] | None:
+    """Return what the label of a version says, where it has the form of the row."""
+    return re.fullmatch(row.label.replace(".", r"\.").format(**LABEL_PARTS), version.partition("+")[2])
 
 
 def cuda_of_label(label: str) -> str:
@@ -80,4 +86,5 @@ def _dotted(pt: str) -> str:
 
 def places_of(matrix: Matrix, build: Build) -> Mapping[str, str]:
     """Return where the wheels of each project for this build of torch are."""
-    return {row.project: row.wheels.format(torch=build.version, variant=variant(build.cuda)) for row in matrix.labels}
+    rows = reversed(matrix.labels)  # of several places the first
+    return {row.project: row.wheels.format(torch=build.version, variant=variant(build.cuda)) for row in rows}

@@ -22,10 +22,12 @@ from dataloader.compat.rows import (
     Component,
     Cudnn,
     DriverFloor,
+    Further,
     GpuModel,
     Label,
     Nccl,
     PackageRule,
+    Pair,
     Part,
     Release,
     Toolkit,
@@ -141,6 +143,16 @@ class Matrix:
         return self._table("part", Part)
 
     @cached_property
+    def further(self) -> tuple[Further, ...]:
+        """Wheels of further indexes, of projects that are no frameworks."""
+        return self._table("further", Further)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Packages that go with the same version of another alone."""
+        return self._table("pair", Pair)
+
+    @cached_property
     def rules(self) -> tuple[PackageRule, ...]:
         """Implications between packages."""
         return self._table("rule", PackageRule)
@@ -162,6 +174,8 @@ class Matrix:
             self.indexes.values(),
             self.components.values(),
             self.parts,
+            self.pairs,
+            self.further,
             self.releases,
             self.labels,
             self.rules,
@@ -339,8 +353,9 @@ _UNIQUE = {
     "channel": ("name",),
     "component": ("cuda",),
     "part": ("package",),
+    "pair": ("package", "other"),
     "companion": ("project", "version"),
-    "label": ("project",),
+    "label": ("project", "label"),
 }
 """Table to the keys that no two rows may share: two rows would speak of the same thing."""
 

@@ -138,6 +138,8 @@ class StackNeeds:
     """What is done without where that can be, one rung after the other: CPU builds, unknown builds, ..."""
     extra_indexes: frozenset[str] = frozenset()
     """Indexes whose files are not what the matrix knows of PyPI, though their versions be the same."""
+    allowed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Axis to the values that options and machines leave, of those axes that say which releases are worth a thought."""
     newest_cuda: str = ""
     """The newest CUDA that options and machines leave, where the request has to do with CUDA."""
     hints: tuple[Bound, ...] = ()

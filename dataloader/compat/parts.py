@@ -1,4 +1,4 @@
-"""Packages that say which CUDA the environment has: runtime libraries, metapackages, plugins for one major."""
+"""What the version of a package says: which CUDA the environment has, or which version of another goes with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataloader.compat.axes import on_cuda, same_major
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule
-from dataloader.compat.rows import Part
+from dataloader.compat.rows import Pair, Part
 from dataloader.compat.versions import minor, release
 
 
@@ -51,6 +51,35 @@ class PartReading:
             return f"=={cuda}"
         majors = {each.partition(".")[0] for each in self.known}
         return same_major(cuda) if cuda.partition(".")[0] in majors else ""
+
+
+@dataclass(frozen=True, slots=True)
+class PairReading:
+    """What the versions of one of a pair say."""
+
+    row: Pair
+
+    @property
+    def package(self) -> str:
+        """PyPI project."""
+        return self.row.package
+
+    def rules(self, version: str) -> tuple[Rule, ...]:
+        """Return the bound on the other of the pair."""
+        return (
+            Rule(
+                id=self.row.id,
+                when=Bound(package=self.row.package, specifier=f"=={version}"),
+                then=(Bound(package=self.row.other, specifier=f"=={version}"),),
+                why=self.row.why,
+                source=self.row.source,
+            ),
+        )
+
+
+def pair_readings(matrix: Matrix) -> Iterator[PairReading]:
+    """Yield what each pair says."""
+    return map(PairReading, matrix.pairs)
 
 
 def part_readings(matrix: Matrix) -> Iterator[PartReading]:

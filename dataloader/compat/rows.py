@@ -57,8 +57,8 @@ class Label(NamedTuple):
     id: str
     project: str
     label: str
-    """The label with ``{cuda}`` (``cpu``, ``cu121`` or ``cu12``), ``{torch}`` (``2.1``), ``{pt}`` (``21``) and
-    ``{abi}`` (``true``, ``false``)."""
+    """The label with ``{cuda}`` (``cpu``, ``cu121`` or ``cu12``) or ``{cudadot}`` (``12.1``), ``{torch}`` (``2.1``),
+    ``{pt}`` (``21``) and ``{abi}`` (``true``, ``false``). Dots stand for themselves."""
     wheels: str
     """Where they are, with ``{torch}`` and ``{variant}`` (``2.1.0``, ``cu121``)."""
     source: str
@@ -155,21 +155,21 @@ class WheelIndex(NamedTuple):
     id: str
     name: str
     url: str
-    """With ``{variant}``: ``cpu``, or ``cu`` and the digits of the CUDA version."""
+    """With ``{variant}``: ``cpu``, or ``cu`` and the digits of the CUDA version; and ``{version}`` of the release."""
     local: str
-    """Local version label of its wheels, with ``{variant}``."""
+    """Local version label of its wheels, with ``{variant}``, ``{cuda}`` (``12.8``) and ``{torch}`` (``2.11``)."""
     projects: tuple[str, ...]
     source: str
     date: str
     note: str = ""
 
-    def url_of(self, cuda: str | None) -> str:
-        """The Simple API URL of the wheels for one CUDA version; None: for the CPU."""
-        return self.url.format(variant=variant(cuda))
+    def url_of(self, cuda: str | None, version: str = "") -> str:
+        """The Simple API URL of the wheels of a release for one CUDA version; None: for the CPU."""
+        return self.url.format(variant=variant(cuda), version=version)
 
-    def local_of(self, cuda: str | None) -> str:
-        """The local version label of the wheels for one CUDA version."""
-        return self.local.format(variant=variant(cuda))
+    def local_of(self, cuda: str | None, torch: str = "") -> str:
+        """The local version label of the wheels for one CUDA version, and one release line of torch."""
+        return self.local.format(variant=variant(cuda), cuda=cuda or "", torch=torch)
 
 
 def variant(cuda: str | None) -> str:
@@ -214,6 +214,38 @@ class Part(NamedTuple):
     """What the first numbers of its version are: the CUDA minor, or its major alone; empty: ``cuda`` says."""
     cuda: str = ""
     """PEP 440 specifier of the CUDA that all its versions are for."""
+    note: str = ""
+
+
+class Further(NamedTuple):
+    """One wheel of a further index, of a project that is no framework: what it is built for is in its label."""
+
+    id: str
+    project: str
+    version: str
+    """Without the label."""
+    place: str
+    """Name of the row of table ``index``."""
+    cuda: str | None
+    source: str
+    date: str
+    torch: str = ""
+    """PEP 440 specifier of torch; empty: any."""
+    python: tuple[str, ...] = ()
+    """Python minors; empty: not known, or all."""
+    released: str | None = None
+    note: str = ""
+
+
+class Pair(NamedTuple):
+    """Two packages of which a version works with the same version of the other alone."""
+
+    id: str
+    package: str
+    other: str
+    why: str
+    source: str
+    date: str
     note: str = ""
 
 

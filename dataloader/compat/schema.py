@@ -160,6 +160,11 @@ TABLES: dict[str, Table] = {
         {**_COMMON, "package": _matching(_PACKAGE, "a package")},
         {"tells": _matching(re.compile("minor|major"), "minor or major"), "cuda": _specifier, "note": _text},
     ),
+    "further": Table(
+        {**_COMMON, "project": name, "version": version, "place": name, "cuda": _optional(cuda)},
+        {"torch": _specifier, "python": _each(python), "released": _matching(_DATE, "a date"), "note": _text},
+    ),
+    "pair": Table({**_COMMON, "package": name, "other": name, "why": _text}, {"note": _text}),
     "rule": Table(
         {**_COMMON, "why": _text, "then": _each(_requirement)},
         {

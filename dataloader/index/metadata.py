@@ -11,7 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from dataloader.base.core_metadata import parse_headers
+from dataloader.base.core_metadata import is_version_of, parse_headers
 from dataloader.base.errors import IntegrityError
 from dataloader.base.names import normalized
 from dataloader.index.model import WheelMetadata
@@ -135,6 +135,8 @@ def extract(member: Member, data: bytes) -> bytes | None:
 def parse_metadata(text: bytes, *, project: str, version: str) -> WheelMetadata:
     """Read METADATA (core metadata, an RFC 822 header) of a wheel whose filename says ``project`` and ``version``.
 
+    Some publishers name the build in the filename's local label alone (flash-attn); pip and uv take such wheels too.
+
     Raises:
         IntegrityError: It has no name or version, or those of another wheel (code ``wheel-malformed``).
     """
@@ -144,7 +146,7 @@ def parse_metadata(text: bytes, *, project: str, version: str) -> WheelMetadata:
         raise _malformed("its METADATA has no Name or no Version")
     if normalized(name) != project:
         raise _malformed(f"its METADATA is of {name}")
-    if said != version and not _same_version(said, version):
+    if not is_version_of(said, version) and not _same_version(said, version):
         raise _malformed(f"its METADATA says version {said}")
     return WheelMetadata(
         name=normalized(name),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dataloader.base.core_metadata import is_version_of
 from dataloader.install.model import InstallPlan, Step
 from dataloader.lockfile.model import CondaPackage, Lockfile, Package
 from dataloader.prefix.model import Installed, Inventory, Kind
@@ -49,7 +50,7 @@ def make_plan(
 
 def _difference(package: Package, old: Installed, wheel_digests: Mapping[str, str]) -> str | None:
     """Why the installed package is not the locked one, or ``None``."""
-    if old.version != package.version:
+    if not is_version_of(old.version, package.version):
         return f"version {old.version} is installed, {package.version} is locked"
     if isinstance(package, CondaPackage):
         if old.build != package.build:

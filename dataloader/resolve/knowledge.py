@@ -7,7 +7,8 @@ those need, until nothing new comes up. When the solver then chooses, most of wh
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
@@ -37,6 +38,7 @@ class Knowledge:
         *,
         likely_python: str,
         prereleases: bool = False,
+        ruled_out: Callable[[str, str], bool] = lambda _name, _version: False,
         announced: Mapping[str, tuple[Announced, ...]] | None = None,
         exclude_newer: str | None = None,
     ) -> None:
@@ -62,6 +64,7 @@ class Knowledge:
         """Host of a further index that did not answer -> why."""
         self.as_if_heard = False
         """Offer what indexes announce that did not answer: would it help?"""
+        self._ruled_out = cache(ruled_out)
         self._announced, self._exclude_newer = announced or {}, exclude_newer
         self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
         self._metadata: dict[str, WheelMetadata] = {}
@@ -97,9 +100,9 @@ class Knowledge:
     def offered(self, name: str, *, floors: bool = True) -> tuple[Wheel, ...]:
         """Return the usable wheels that can be chosen: those that at least one specifier met so far admits.
 
-        With ``floors`` a version that nobody vouches for is left out: one older than the newest two series, admitted
-        only by requirements that name no lower bound. Those speak for the releases of their time, and a solver that
-        may go back without end answers a conflict with a ten-year-old release.
+        With ``floors`` a version that nobody vouches for is left out: admitted only by requirements that name no lower
+        bound, and older than the newest two series that they admit. Those speak for the releases of their time, and a
+        solver that may go back without end answers a conflict with a ten-year-old release.
         """
         key = (len(self._specifiers[name]), floors, self.usable(name))
         cached = self._offered.get(name)
@@ -131,14 +134,17 @@ class Knowledge:
         return self._exclude_newer is not None and (not one.released or one.released >= self._exclude_newer[:10])
 
     def _worth_offering(self, name: str, versions: Iterable[tuple[str, Version]], *, floors: bool) -> frozenset[str]:
-        space, specifiers = self.space(name), self._specifiers[name]
-        admitted: frozenset[str] = frozenset().union(*(space.admitted(s) for s in specifiers))
-        fitting = [(text, version) for text, version in versions if text in admitted]
-        if not floors or not fitting:
-            return frozenset(text for text, _ in fitting)
-        vouched: frozenset[str] = frozenset().union(*(space.admitted(s) for s in specifiers if has_lower_bound(s)))
-        recent = set(sorted({series(version) for _, version in fitting}, reverse=True)[:2])
-        return frozenset(text for text, version in fitting if text in vouched or series(version) in recent)
+        """Return the versions that some specifier admits: each vouches for itself, whatever else was said."""
+        space, known = self.space(name), [(text, v) for text, v in versions if not self._ruled_out(name, text)]
+        worth: set[str] = set()
+        for specifier in self._specifiers[name]:
+            admitted = space.admitted(specifier)
+            fitting = [(text, version) for text, version in known if text in admitted]
+            if floors and not has_lower_bound(specifier):
+                recent = set(sorted({series(version) for _, version in fitting}, reverse=True)[:2])
+                fitting = [(text, version) for text, version in fitting if series(version) in recent]
+            worth.update(text for text, _ in fitting)
+        return frozenset(worth)
 
     def space(self, name: str) -> VersionSpace:
         """Return the versions of a project's wheels."""
@@ -160,6 +166,10 @@ class Knowledge:
     def asked(self) -> frozenset[str]:
         """Return the names of all projects that something asked for."""
         return frozenset(self._specifiers)
+
+    def has_met(self, name: str, specifier: str) -> bool:
+        """Say whether anything wanted a project so."""
+        return specifier in self._specifiers.get(name, ())
 
     # -- how it grows
 
@@ -318,6 +328,7 @@ class Knowledge:
 
     def _newest(self, wheels: tuple[Wheel, ...], admitted: frozenset[str]) -> Wheel | None:
         fitting = [w for w in wheels if w.text in admitted]
+        fitting = [w for w in fitting if not self._ruled_out(w.file.name, w.text)] or fitting
         usable = [w for w in fitting if self._likely_python in w.pythons] or fitting
         return next((w for w in usable if not self._is_excluded(w)), usable[0] if usable else None)
 

@@ -117,6 +117,21 @@ class Catalogue:
         """Return what the channels have of a prepared project."""
         return self._conda.get(project, [])
 
+    def is_ruled_out(self, project: str, version: str) -> bool:
+        """Say whether options or machines exclude a release whatever else is chosen, by what it is compiled for."""
+        needs = self.book.needs
+        if not needs.allowed or project not in self.book.triggers:
+            return False
+        if any(self._excludes(rule) for rule in self.book.read(project, version)):
+            return True
+        taken = self.book.wheel(project, version, "")
+        return all(any(self._excludes(rule) for rule in each.rules) for each in taken)
+
+    def _excludes(self, rule: Rule) -> bool:
+        allowed = self.book.needs.allowed
+        bounds = (bound for bound in rule.then if bound.package in allowed)
+        return any(not self.space(b.package).admitted(b.specifier) & allowed[b.package] for b in bounds)
+
     def serves(self, project: str) -> bool:
         """Say whether a package has candidates without any index."""
         return project.startswith(AXIS) or bool(self.conda_records(project))
@@ -200,7 +215,7 @@ class Catalogue:
     ) -> rattler.RepoDataRecord:
         """Return a record that no file stands behind, made anew only when its rules are spelled with what has grown."""
         name = self.identity(package)
-        made_from = (depends, self._grown if fired else ())
+        made_from = (depends, self._spelled_with(fired))
         cached = self._records.get((f"{package} {version}", build))
         if cached is None or cached[0] != made_from:
             spec = RecordSpec(
@@ -277,7 +292,7 @@ class Catalogue:
         assert self.knowledge is not None
         metadata, extras = self.knowledge.presumed(wheel), self.knowledge.extras[wheel.file.name]
         plain = metadata is None and not fired
-        made_from = () if plain else (id(metadata), extras, self.lenient, self._grown, len(fired))
+        made_from = () if plain else (id(metadata), extras, self.lenient, self._grown, self._spelled_with(fired))
         cached = self._records.get((wheel.file.url, build))
         if cached is None or cached[0] != made_from:
             companions = frozenset[str]() if self.lenient else self.frameworks
@@ -351,7 +366,7 @@ class Catalogue:
         return () if any(name in self.book.needs.parts for name in needed) else self.book.mute(package)
 
     def _amended(self, record: ChannelRecord, rules: Sequence[Rule]) -> rattler.RepoDataRecord:
-        made_from = self._grown if rules else ()
+        made_from = self._spelled_with(rules)
         cached = self._copies.get(record.url)
         if cached is None or cached[0] != made_from:
             cached = (made_from, amended(record.record, *self._texts(rules)))
@@ -405,11 +420,15 @@ class Catalogue:
         """Yield what rules require and nobody has looked up: like METADATA, it is read when its owner is chosen."""
         return (bound for rule in rules if rule.requires for bound in rule.then if self._is_unread(bound))
 
+    def _spelled_with(self, rules: Sequence[Rule]) -> object:
+        """Return what changes whenever the specs of rules may."""
+        return (self._grown, len(rules), *(bound for bound in self.unread(rules))) if rules else ()
+
     def _is_unread(self, bound: Bound) -> bool:
         known = self.knowledge
         if known is None or bound.world == "conda" or bound.package.startswith((AXIS, CONDA_ONLY)):
             return False
-        return bound.package != self.pythons.name and bound.package not in known.asked()
+        return bound.package != self.pythons.name and not known.has_met(bound.package, bound.specifier)
 
 
 def _name_in_channels(project: str) -> str | None:

@@ -32,14 +32,16 @@ class Root:
 
     def __init__(self, problem: Problem, catalogue: Catalogue) -> None:
         self._problem, self._catalogue = problem, catalogue
+        self.dropped: frozenset[str] = frozenset()
+        """Bare names that something else brings in anyway."""
 
     def specs(self, *, conda_only: bool = False, owned: Container[str] = ()) -> list[str]:
-        """Return what must be present as match specs (see :meth:`asked`)."""
-        return [one.spec for one in self.asked(conda_only=conda_only, owned=owned)]
+        """Return what must be present as match specs (see :meth:`asked`), in an order that nobody's words decide."""
+        return sorted(one.spec for one in self.asked(conda_only=conda_only, owned=owned))
 
     def constraints(self) -> list[str]:
         """Return what is limited, if something brings it in, as match specs."""
-        return [one.spec for one in self.limits()]
+        return sorted(one.spec for one in self.limits())
 
     def asked(self, *, conda_only: bool = False, owned: Container[str] = ()) -> list[Asked]:
         """Return what must be present; with ``conda_only`` without what PyPI must provide.
@@ -52,7 +54,11 @@ class Root:
             Asked(_conda_spec(text, owned), f"conda:{text} is asked for by {problem.asked_by(text)}", conda=text)
             for text in problem.conda_specs
         ]
-        bounds = [(bound, f"{bound} is asked for", "") for bound in problem.needs.requirements]
+        bounds = [
+            (bound, f"{bound} is asked for", "")
+            for bound in problem.needs.requirements
+            if bound.specifier or bound.package not in self.dropped
+        ]
         required = [rule for rule in catalogue.book.always if rule.requires]
         bounds += [(bound, rule.why or f"{bound} is needed", rule.id) for rule in required for bound in rule.then]
         if conda_only:
@@ -93,13 +99,24 @@ class Root:
         ]
 
     def _spelled(self, *, constraint: bool) -> list[Asked]:
-        requirements = [r for r in self._problem.requirements if r.constraint == constraint]
+        requirements = [r for r in self._problem.requirements if r.constraint == constraint and not self._is_dropped(r)]
         how = "is the limit set" if constraint else "is asked for"
         return [
             Asked(spec, f"{'pypi:' if one.only_pypi else ''}{one} {how} by {one.origin}")
             for one in requirements
             if (spec := self.requirement(one)) is not None
         ]
+
+    def bare(self) -> frozenset[str]:
+        """Return the projects of which it is said that they must be there, and no more."""
+        said = {r.name for r in self._problem.requirements if _is_bare(r)}
+        said |= {b.package for b in self._problem.needs.requirements if not b.specifier and b.world == "any"}
+        more = {r.name for r in self._problem.requirements if not (_is_bare(r) or r.constraint)}
+        more |= {b.package for b in self._problem.needs.requirements if b.specifier or b.world != "any"}
+        return frozenset(said - more)
+
+    def _is_dropped(self, requirement: Requirement) -> bool:
+        return requirement.name in self.dropped and _is_bare(requirement)
 
     def requirement(self, requirement: Requirement) -> str | None:
         """Return the match spec of a requirement; ``None`` when its marker holds on no Python."""
@@ -115,6 +132,12 @@ class Root:
         version = (space.spec(requirement.specifier) or IMPOSSIBLE) if len(space) else "*"
         number = f">={PYPI_BUILD_NUMBER}" if requirement.only_pypi else None
         return match_spec(name, version=version, build_number=number, extras=requirement.extras, when=when)
+
+
+def _is_bare(requirement: Requirement) -> bool:
+    """Say whether a requirement is a name and no more."""
+    more = requirement.specifier or requirement.extras or requirement.marker
+    return not (more or requirement.only_pypi or requirement.constraint)
 
 
 def _conda_spec(text: str, owned: Container[str]) -> str:

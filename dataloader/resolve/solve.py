@@ -29,7 +29,7 @@ from packaging.version import Version
 from dataloader.base.errors import IndexUnavailable, ResolutionFailure
 from dataloader.base.names import pypi_names
 from dataloader.base.reporter import Reporter
-from dataloader.compat.model import Bound
+from dataloader.compat.model import AXIS, Bound
 from dataloader.index.settings import IndexSettings
 from dataloader.resolve.answer import Answer, notes_of
 from dataloader.resolve.explain import explain, plain_fault
@@ -154,7 +154,7 @@ class _Solver:
             if step == self._lenient and self._silent():
                 break  # what was not looked up might be better than what is that old
             try:
-                answer = await self._rounds_until_known()
+                answer = await self._without_bare_names(await self._rounds_until_known())
             except Unsolvable as error:
                 self._failure = error
                 self._reporter.debug(f"no solution in round {self._rounds}")
@@ -235,6 +235,7 @@ class _Solver:
             self._catalogue.pythons,
             likely_python=self._likely_python(),
             prereleases=self._problem.prerelease == "allow",
+            ruled_out=self._catalogue.is_ruled_out,
             announced=self._problem.needs.announced,
             exclude_newer=self._problem.exclude_newer,
         )
@@ -310,7 +311,7 @@ class _Solver:
             knowledge.ask(requirement.name, requirement.specifier, requirement.extras)
 
     def _ask_bound(self, bound: Bound) -> None:
-        if bound.world != "conda" and not bound.package.startswith(CONDA_ONLY) and bound.package != "python":
+        if bound.world != "conda" and not bound.package.startswith((AXIS, CONDA_ONLY)) and bound.package != "python":
             assert self._catalogue.knowledge is not None
             self._catalogue.knowledge.ask(bound.package, bound.specifier)
 
@@ -370,6 +371,28 @@ class _Solver:
             code="too-many-rounds",
             suggestions=("pin a package or two to narrow the search",),
         )
+
+    async def _without_bare_names(self, answer: Answer) -> Answer:
+        """Return the answer to what is left when bare names that something else brings in are not said.
+
+        They say nothing that the solution does not hold, so they must not change it.
+        """
+        catalogue = self._catalogue
+        needed = {text.partition("[")[0].partition(" ")[0] for record in answer.records for text in record.depends}
+        brought = {n for n in self._root.bare() if catalogue.identity(n) in needed and not catalogue.conda_records(n)}
+        other = answer
+        while brought:
+            self._root.dropped = frozenset(brought)
+            try:
+                other = await self._rounds_until_known()
+            finally:
+                self._root.dropped = frozenset()
+            held = {record.name.normalized for record in other.records}
+            missing = {name for name in brought if catalogue.identity(name) not in held}
+            if not missing:
+                return other
+            brought -= missing
+        return answer
 
     async def _grow(self, knowledge: Knowledge) -> None:
         """Read what is asked for, with what stands for it."""

@@ -24,7 +24,7 @@ from dataloader.compat.companions import torch_cudas, torch_places
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule
 from dataloader.compat.rules import parse_bound, table_switches
-from dataloader.compat.versions import admits, key, minor, prefix_of
+from dataloader.compat.versions import admits, key, major, minor, prefix_of
 from dataloader.machine.target import Target
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import cuda_wish
@@ -84,6 +84,17 @@ class Axes:
             return ()
         specifier = cuda_wish(wish) if wish else ""
         return tuple(cuda for cuda, objection in self._objections.items() if not objection and admits(specifier, cuda))
+
+    def allowed(self) -> Mapping[str, frozenset[str]]:
+        """Return what options and machines leave of the axes that releases are compiled for."""
+        cudas = frozenset(self.admitted)
+        without = {"0"} if self.asked.cuda in (None, CPU) else set()
+        built = {
+            cuda
+            for cuda in torch_cudas(self.matrix)
+            if any(major(other) == major(cuda) and key(other) >= key(cuda) for other in cudas)
+        }
+        return {CUDA: cudas, TORCH_CUDA: frozenset(built | without), NEVER: frozenset()}
 
     def _components(self) -> Iterator[Rule]:
         """Keep the libraries whose version tells a CUDA minor to that of the environment."""

@@ -21,7 +21,7 @@ from dataloader.compat.axes import (
 from dataloader.compat.companions import TORCH, torch_places
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Announced, Bound, Rule, Variant
-from dataloader.compat.rows import Build, Companion, World
+from dataloader.compat.rows import Build, Companion, Further, World
 from dataloader.compat.rules import parse_bound
 from dataloader.compat.versions import admits, key
 from dataloader.machine.target import Target
@@ -162,7 +162,8 @@ class Builds:
                 rows.setdefault(row.package, []).append(row)
         served = {project for index in self._matrix.indexes.values() for project in index.projects}
         of_torch = {row.project for row in self._matrix.companions if row.torch} & served if TORCH in rows else set()
-        names = [project for project in (*rows, *sorted(of_torch)) if project not in placed]
+        others = {row.project for row in self._matrix.further} if self._asked.indexes else set()
+        names = [project for project in (*rows, *sorted(of_torch | others)) if project not in placed]
         return Lazily(names, lambda project: _once(self._announced(project, rows)))
 
     def _announced(self, project: str, rows: Mapping[str, Sequence[Build]]) -> Iterator[Announced]:
@@ -177,10 +178,34 @@ class Builds:
                 variant=row.id,
                 released=self._matrix.released(row.framework, row.version) or "",
             )
+        yield from (self._vendors(one) for one in self._matrix.further if one.project == project)
         for row in rows.get(TORCH, ()):
             if project in self._matrix.indexes[row.channel].projects:
                 for companion in self._companions(row, project):
                     yield self._beside(row, companion)
+
+    def _vendors(self, row: Further) -> Announced:
+        """Return a wheel that is published by those who make it: its label says what it is built for."""
+        index = self._matrix.indexes[row.place]
+        line = row.torch.removeprefix("==").removesuffix(".*")
+        version = f"{row.version}+{index.local_of(row.cuda, line)}"
+        rule = Rule(
+            id=row.id,
+            when=Bound(package=row.project, specifier=f"=={version}", world="pypi"),
+            then=(Bound(package=TORCH, specifier=row.torch),),
+            requires=True,
+            why=f"{row.project} {version} was compiled for torch {row.torch}",
+            source=row.source,
+        )
+        return Announced(
+            project=row.project,
+            version=version,
+            index=index.url_of(row.cuda, row.version),
+            pythons=row.python,
+            rules=(rule,),
+            variant="",
+            released=row.released or "",
+        )
 
     def _companions(self, row: Build, project: str) -> Iterator[Companion]:
         for companion in self._matrix.companions:
@@ -250,4 +275,6 @@ def _once(wheels: Iterable[Announced]) -> tuple[Announced, ...]:
         if before is not one:
             pythons = tuple(dict.fromkeys((*before.pythons, *one.pythons)))
             found[one.version, one.index] = replace(before, pythons=pythons)
-    return tuple(sorted(found.values(), key=lambda one: (key(one.version), one.version), reverse=True))
+    return tuple(
+        sorted(found.values(), key=lambda one: (key(one.version.partition("+")[0]), one.version), reverse=True)
+    )

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from dataloader.base.names import pypi_names
-from dataloader.compat.labels import LABEL_PARTS, cuda_of_label
+from dataloader.compat.labels import cuda_of_label, read_label
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound
 from dataloader.compat.rows import Build, World
@@ -55,6 +55,7 @@ class Gate:
     def violations(self) -> Iterator[Violation]:
         """Yield everything that is wrong."""
         yield from self._table_rules()
+        yield from self._pairs()
         yield from self._rows()
         yield from self._one_cuda()
         yield from self._companions()
@@ -90,6 +91,13 @@ class Gate:
         if specifier and specifier[0].isdigit():
             specifier = f"=={specifier}"
         return _admits(specifier, one.version)
+
+    def _pairs(self) -> Iterator[Violation]:
+        for row in self._matrix.pairs:
+            for one in self._held:
+                for other in self._held:
+                    if (one.name, other.name) == (row.package, row.other) and one.version != other.version:
+                        yield Violation(row.id, f"{row.why}: {_title(one)} beside {_title(other)}")
 
     # -- builds of frameworks
 
@@ -213,6 +221,12 @@ class Gate:
         return one.channel in channels & self._matrix.channels and one.channel != torch.channel[6:]
 
     def _of_label(self, one: Held, local: str, torch: Build) -> Iterator[Violation]:
+        for row in self._matrix.further:
+            if row.project == one.name and row.cuda and self._matrix.indexes[row.place].local_of(row.cuda) == local:
+                runs = torch.cuda is not None and key(torch.cuda) >= key(row.cuda)
+                if not (runs and torch.cuda and major(torch.cuda) == major(row.cuda)):
+                    yield Violation(f"{one.name}-{local}", f"{_title(one)} beside {build_title(torch)}")
+                return
         for index in self._matrix.indexes.values():
             labels = {index.local_of(r.cuda): r.cuda for r in self._matrix.builds["torch"] if r.channel == index.name}
             if one.name not in index.projects or one.name == "torch" or local not in labels:
@@ -229,14 +243,14 @@ class Gate:
         torch = self._torch
         for row in self._matrix.labels:
             for one in self._held:
-                found = re.fullmatch(row.label.format(**LABEL_PARTS), one.version.partition("+")[2])
+                found = read_label(row, one.version)
                 if one.name != row.project or found is None or torch is None:
                     continue
                 said = found.groupdict()
                 version = next(h.version for h in self._held if _project(h) == "torch")
                 digits = said.get("pt") or "00"
                 wanted = said.get("torch") or f"{digits[0]}.{digits[1:]}"
-                cuda = said.get("cuda", "")
+                cuda = said.get("cuda") or said.get("cudadot") or ""
                 other = not _admits(f"=={wanted}.*", version)
                 other |= (torch.cuda is None) != (cuda == "cpu") if cuda else False
                 if cuda not in ("", "cpu") and torch.cuda:

@@ -11,7 +11,7 @@ from dataloader.compat.companions import companion_readings, family_rules
 from dataloader.compat.labels import LabelReading, places_of
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Reading, Rule, StackNeeds
-from dataloader.compat.parts import part_readings
+from dataloader.compat.parts import pair_readings, part_readings
 from dataloader.compat.rules import table_rules
 from dataloader.compat.versions import specifier_of
 from dataloader.machine.target import Target
@@ -62,6 +62,7 @@ def needs_of(
         stand_ins=builds.stand_ins(),
         ladder=axes.ladder(),
         extra_indexes=extra_indexes,
+        allowed=axes.allowed(),
         newest_cuda=newest_of(axes.admitted) if asked.frameworks or asked.cuda is not None else "",
         hints=tuple(_hints(planned)) if planned else (),
         places=_places(matrix, planned) if planned else {},
@@ -76,6 +77,7 @@ def _rules(matrix: Matrix, axes: Axes) -> Iterator[Rule]:
 
 def _readings(matrix: Matrix) -> Iterator[Reading]:
     yield from part_readings(matrix)
+    yield from pair_readings(matrix)
     yield from companion_readings(matrix)
     for row in matrix.labels:
         yield LabelReading(row)

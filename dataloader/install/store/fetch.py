@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dataloader.base.core_metadata import is_version_of
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.base.reporter import Reporter
@@ -308,7 +309,7 @@ def _check_identity(package: PypiPackage, stored: StoredWheel) -> None:
 
     recipe = stored.recipe
     try:
-        same_version = Version(recipe.version) == Version(package.version)
+        same_version = is_version_of(str(Version(recipe.version)), str(Version(package.version)))
     except InvalidVersion:
         same_version = recipe.version == package.version
     if recipe.name != package.name or not same_version:

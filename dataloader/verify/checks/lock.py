@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dataloader.base.core_metadata import is_version_of
 from dataloader.lockfile.model import CondaPackage, Lockfile
 from dataloader.prefix.records import Installed, normalise
 from dataloader.verify.findings import Finding
@@ -28,8 +29,8 @@ def check_lock(installed: Installed, lock: Lockfile) -> Iterator[Finding]:
                 f"the lock has {locked.name} {locked.version}, the prefix does not",
             )
             continue
-        # PEP 440: a local version is the same in upper and lower case, and in other forms.
-        same = kind == "pypi" and _normal(package.version) == _normal(locked.version)
+        # PEP 440: a local version is the same in upper and lower case; some wheels have it in the file's name alone.
+        same = kind == "pypi" and is_version_of(_normal(package.version), _normal(locked.version))
         have, want = [locked.version if same else package.version], [locked.version]
         if isinstance(locked, CondaPackage):
             have.append(package.build or "")

@@ -1,0 +1,217 @@
+"""Small worlds of wheels that real rows of the matrix describe, and an exhaustive search for what can be in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from dataloader.compat.companions import torch_rows
+from dataloader.compat.matrix import Matrix, load_matrix
+from dataloader.index.model import IndexFile, WheelMetadata
+from dataloader.index.settings import IndexSettings
+from dataloader.inputs.spec import parse_pypi
+from dataloader.machine.target import Target
+from dataloader.request import Request
+from dataloader.stack.gate import Gate, Held
+from dataloader.stack.model import StackRequest
+
+PYPI = "https://pypi.invalid/simple"
+TORCH = ("1.13.1", "2.0.1", "2.1.0", "2.3.1", "2.5.1", "2.7.1", "2.10.0", "2.14.1", "2.15.0")
+RUNTIMES = {
+    "11.7": "nvidia-cuda-runtime-cu11==11.7.99",
+    "11.8": "nvidia-cuda-runtime-cu11==11.8.89",
+    "12.1": "nvidia-cuda-runtime-cu12==12.1.105",
+    "12.4": "nvidia-cuda-runtime-cu12==12.4.127",
+    "12.6": "nvidia-cuda-runtime-cu12==12.6.77",
+    "12.8": "nvidia-cuda-runtime-cu12==12.8.90",
+    "13.0": "nvidia-cuda-runtime==13.0.96",
+    "13.2": "nvidia-cuda-runtime==13.2.86",
+}
+LIBRARIES = {
+    "nvidia-cublas-cu12": "12.8.4.1",
+    "nvidia-cuda-cupti-cu12": "12.8.90",
+    "nvidia-cuda-nvcc-cu12": "12.8.93",
+    "nvidia-cuda-nvrtc-cu12": "12.8.93",
+    "nvidia-cudnn-cu12": "9.10.2.21",
+    "nvidia-cufft-cu12": "11.3.3.83",
+    "nvidia-curand-cu12": "10.3.9.90",
+    "nvidia-cusolver-cu12": "11.7.3.90",
+    "nvidia-cusparse-cu12": "12.5.8.93",
+    "nvidia-nccl-cu12": "2.27.5",
+    "nvidia-nvjitlink-cu12": "12.8.93",
+}
+_ON_TORCH = ("", "torch", "torch>=2.1", "torch<2.5", "torch>=2,<2.8", "torch==2.5.1", "torchvision", "bitsandbytes")
+ASKED = (
+    *("torch", "torch>=2.1", "torch<2.3", "torch==2.5.1", "torch==2.14.1", "torchvision", "torchvision==0.20.1"),
+    *("bitsandbytes", "tensorflow", "app-a", "app-b", "app-a>=2", "app-b==1.0", "numpy"),
+)
+
+
+class File(NamedTuple):
+    """One wheel."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...] = ()
+    place: str = PYPI
+
+    @property
+    def filename(self) -> str:
+        return f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
+
+
+@dataclass(frozen=True)
+class World:
+    """What there is, and what is asked."""
+
+    files: tuple[File, ...]
+    asked: tuple[str, ...]
+    cuda: str | None
+    driver: str | None
+
+    def request(self, folder: Path) -> Request:
+        """The request as a command would make it."""
+        lines = ['glibc = "2.36"', *([f'driver = "{self.driver}"'] if self.driver else [])]
+        (folder / "target.toml").write_text("\n".join(lines))
+        return Request(
+            manifest=None,
+            lockfile=folder / "lock",
+            prefix=folder / "prefix",
+            read_settings=IndexSettings,
+            conda_mode="never",
+            pypi=tuple(parse_pypi(text) for text in self.asked),
+            stack={} if self.cuda is None else {"cuda": self.cuda},
+            target_file=folder / "target.toml",
+        )
+
+    def asking(self, *names: str) -> World:
+        """The same world, asked for something else."""
+        return replace(self, asked=names)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Worlds of torch builds on PyPI and on PyTorch's index, companions, tensorflow, and two applications."""
+    matrix = load_matrix()
+    versions = draw(st.lists(st.sampled_from(TORCH), min_size=1, max_size=4, unique=True))
+    files = [file for version in versions for file in _torch(draw, matrix, version)]
+    files += [file for file in _torchvision(matrix, files) if draw(st.integers(0, 9)) < 9]
+    for app, more in (("app-a", ("app-b", "numpy")), ("app-b", ("numpy",))):
+        for number in range(1, draw(st.integers(1, 3)) + 1):
+            needs = draw(st.lists(st.sampled_from((*_ON_TORCH, *more)), max_size=2, unique=True))
+            files.append(File(app, f"{number}.0", tuple(filter(None, needs))))
+    files += [
+        File("bitsandbytes", v, ("torch",)) for v in draw(st.sets(st.sampled_from(("0.42.0", "0.43.3", "0.45.5"))))
+    ]
+    files += [File("tensorflow", v) for v in sorted(draw(st.sets(st.sampled_from(("2.18.0", "2.20.0")))))]
+    files += [File(name, version) for name, version in (pin.split("==") for pin in RUNTIMES.values())]
+    files += [File(name, version) for name, version in LIBRARIES.items()]
+    files += [File("numpy", "1.26.4"), File("numpy", "2.2.0")]
+    return World(
+        files=tuple(files),
+        asked=tuple(draw(st.lists(st.sampled_from(ASKED), min_size=1, max_size=3, unique_by=_name))),
+        cuda=draw(st.sampled_from((None, None, None, "none", "11.8", "12.1", "12.4", "12.8", "13.0", ">=12"))),
+        driver=draw(st.sampled_from((None, None, "470.82.01", "535.104.05", "580.82.07"))),
+    )
+
+
+def _name(text: str) -> str:
+    return Requirement(text).name
+
+
+def _torch(draw: st.DrawFn, matrix: Matrix, version: str) -> Iterator[File]:
+    for row in torch_rows(matrix):
+        if row.version != version or row.channel.startswith("conda:") or draw(st.integers(0, 9)) == 0:
+            continue
+        pins = (RUNTIMES[row.cuda],) if row.cuda in RUNTIMES and draw(st.booleans()) else ()
+        if row.channel == "pypi":
+            yield File("torch", version, pins)
+        else:
+            index = matrix.indexes[row.channel]
+            yield File("torch", f"{version}+{index.local_of(row.cuda)}", pins, index.url_of(row.cuda))
+
+
+def _torchvision(matrix: Matrix, torches: Sequence[File]) -> Iterator[File]:
+    rows = [row for row in matrix.companions if row.project == "torchvision" and row.torch.startswith("==")]
+    for torch in torches:
+        public, _, local = torch.version.partition("+")
+        for row in rows:
+            if row.torch == f"=={public}":
+                yield File(
+                    "torchvision", row.version + (f"+{local}" if local else ""), (f"torch=={public}",), torch.place
+                )
+
+
+class WorldClient:
+    """The indexes of a world: the double stands at the network's edge."""
+
+    def __init__(self, world: World) -> None:
+        self.settings = IndexSettings()
+        self.silent: set[str] = set()
+        self._files = {(file.filename, file.place): file for file in world.files}
+
+    async def project(self, name: str, only: tuple[str, ...] | None = None) -> tuple[IndexFile, ...]:
+        assert only is None
+        return self._of(name, PYPI)
+
+    async def further(self, name: str, index: str) -> tuple[IndexFile, ...]:
+        return self._of(name, index)
+
+    def _of(self, name: str, index: str) -> tuple[IndexFile, ...]:
+        return tuple(
+            IndexFile(
+                name=name,
+                version=file.version,
+                filename=file.filename,
+                url=f"{index}/{file.filename}",
+                sha256="0" * 64,
+                index=index,
+            )
+            for file in self._files.values()
+            if file.name == name and file.place == index
+        )
+
+    async def metadata(self, file: IndexFile) -> WheelMetadata:
+        found = self._files[file.filename, file.index]
+        return WheelMetadata(name=file.name, version=file.version, requires_dist=found.requires)
+
+
+def exists(world: World) -> Mapping[str, File] | None:
+    """Return any set of wheels that meets everything, or None: every set is looked at."""
+    return next(_search(world, {}, tuple(map(Requirement, world.asked))), None)
+
+
+def _search(world: World, chosen: Mapping[str, File], agenda: tuple[Requirement, ...]) -> Iterator[Mapping[str, File]]:
+    if not agenda:
+        if is_sound(world, tuple(chosen.values())):
+            yield chosen
+        return
+    wanted, rest = agenda[0], agenda[1:]
+    if (file := chosen.get(wanted.name)) is not None:
+        if _meets(wanted, file):
+            yield from _search(world, chosen, rest)
+        return
+    for file in world.files:
+        if file.name == wanted.name and _meets(wanted, file):
+            needs = tuple(map(Requirement, file.requires))
+            for more in ((), tuple(map(Requirement, (*LIBRARIES, "nvidia-cuda-runtime-cu12")))):
+                if not more or file.name == "tensorflow":
+                    yield from _search(world, {**chosen, file.name: file}, (*rest, *needs, *more))
+
+
+def _meets(wanted: Requirement, file: File) -> bool:
+    return wanted.specifier.contains(Version(file.version), prereleases=True)
+
+
+def is_sound(world: World, files: Sequence[File]) -> bool:
+    """Say whether a closed set of wheels breaks no rule."""
+    target = Target(glibc="2.36", driver=world.driver, driver_cuda=None)
+    asked = StackRequest(cuda=world.cuda, worlds=frozenset({"pypi"}))
+    held = [Held(file.name, file.version, "pypi") for file in files]
+    return not list(Gate(load_matrix(), asked, (target,), held).violations())

@@ -1,0 +1,84 @@
+"""Over generated worlds: what exists is found and nothing else, and what says nothing changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from pathlib import Path
+from typing import cast
+
+from hypothesis import HealthCheck, given, settings
+
+from dataloader.base.errors import ResolutionFailure
+from dataloader.base.reporter import Reporter
+from dataloader.compat.versions import admits
+from dataloader.index.client import IndexClient
+from dataloader.locking import Locked, make_lock
+from tests.helpers.worlds import World, WorldClient, exists, worlds
+
+EXAMPLES = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def _solve(world: World) -> Locked | None:
+    """Solve; whatever the gate finds is an error of its own."""
+    client = cast("IndexClient", WorldClient(world))
+    with tempfile.TemporaryDirectory() as folder:
+        request = world.request(Path(folder))
+        try:
+            return asyncio.run(make_lock(request, client, Reporter(), cache=Path(folder), environ={}))
+        except ResolutionFailure:
+            return None
+
+
+def _packages(locked: Locked | None) -> list[str] | None:
+    return None if locked is None else [f"{p.name} {p.version} {p.url}" for p in locked.lock.packages]
+
+
+@EXAMPLES
+@given(worlds())
+def test_a_solution_is_found_if_and_only_if_there_is_one(world: World) -> None:
+    found, there = _solve(world), exists(world)
+
+    assert (found is None) == (there is None), (world.asked, there)
+
+
+@EXAMPLES
+@given(worlds())
+def test_a_bare_name_that_the_solution_holds_changes_nothing(world: World) -> None:
+    first = _solve(world)
+    if first is None:
+        return
+    asked = set(world.asked)
+    for name in [p.name for p in first.lock.packages if p.name in ("torch", "torchvision", "app-b", "numpy")]:
+        if name not in asked:
+            assert _packages(_solve(world.asking(*world.asked, name))) == _packages(first), name
+
+
+@EXAMPLES
+@given(worlds())
+def test_the_order_of_requirements_changes_nothing(world: World) -> None:
+    other = list(world.asked)
+    random.Random(1).shuffle(other)
+
+    assert _packages(_solve(world.asking(*other))) == _packages(_solve(world))
+
+
+@EXAMPLES
+@given(worlds())
+def test_options_bind_whatever_is_brought_in(world: World) -> None:
+    found = _solve(world)
+    if found is None:
+        return
+    cuda = found.lock.stack.get("cuda", "none")
+    if world.cuda == "none":
+        assert not any(p.name.startswith("nvidia-") for p in found.lock.packages)
+    elif world.cuda and cuda != "none":
+        assert admits(world.cuda if world.cuda[0] in "<>=" else f"=={world.cuda}", cuda)
+    if world.driver and cuda not in ("", "none"):
+        assert int(cuda.split(".")[0]) <= {"470": 11, "535": 12, "580": 13}[world.driver[:3]]
