@@ -11,6 +11,7 @@ from dataloader.compat.versions import specifier_of
 from dataloader.inputs.joined import both
 from dataloader.machine.target import Target
 from dataloader.stack.model import Stack, StackRequest
+from dataloader.stack.needs import has_version
 from dataloader.stack.planner import first_stack, iter_stacks, possible_stacks
 
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ def planned(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) ->
 def refusal(
     matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...], failure: ResolutionFailure
 ) -> ResolutionFailure:
-    """Return a refusal in the words of the matrix, where it knows no stack; else the packages' own."""
+    """Return a refusal in the words of the matrix, where it knows all versions and no stack; else the packages' own."""
+    for name, wish in asked.frameworks.items():
+        specifier = specifier_of(wish)
+        if not any(has_version(row, specifier) for row in matrix.builds[name]):
+            return failure  # it did not fail for what the matrix knows
     try:
         next(stacks(matrix, asked, targets))
     except ResolutionFailure as error:

@@ -132,6 +132,8 @@ class StackNeeds:
     announced: Mapping[str, tuple[Announced, ...]] = field(default_factory=dict)
     """Project to the wheels that further indexes have of it."""
     readings: tuple[Reading, ...] = ()
+    paired: frozenset[str] = frozenset()
+    """Projects of which each release was made for one release of another."""
     stand_ins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Project without wheels to the projects that stand for it (``cupy`` to ``cupy-cuda12x``, ...)."""
     ladder: tuple[tuple[Bound, ...], ...] = ((),)

@@ -7,7 +7,7 @@ those need, until nothing new comes up. When the solver then chooses, most of wh
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -39,6 +39,7 @@ class Knowledge:
         likely_python: str,
         prereleases: bool = False,
         ruled_out: Callable[[str, str], bool] = lambda _name, _version: False,
+        paired: Collection[str] = (),
         announced: Mapping[str, tuple[Announced, ...]] | None = None,
         exclude_newer: str | None = None,
     ) -> None:
@@ -64,7 +65,7 @@ class Knowledge:
         """Host of a further index that did not answer -> why."""
         self.as_if_heard = False
         """Offer what indexes announce that did not answer: would it help?"""
-        self._ruled_out = cache(ruled_out)
+        self._ruled_out, self._paired = cache(ruled_out), paired
         self._announced, self._exclude_newer = announced or {}, exclude_newer
         self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
         self._metadata: dict[str, WheelMetadata] = {}
@@ -102,7 +103,8 @@ class Knowledge:
 
         With ``floors`` a version that nobody vouches for is left out: admitted only by requirements that name no lower
         bound, and older than the newest two series that they admit. Those speak for the releases of their time, and a
-        solver that may go back without end answers a conflict with a ten-year-old release.
+        solver that may go back without end answers a conflict with a ten-year-old release. Projects of which each
+        release was made for one of another (``paired``) need nobody to vouch for them.
         """
         key = (len(self._specifiers[name]), floors, self.usable(name))
         cached = self._offered.get(name)
@@ -140,7 +142,7 @@ class Knowledge:
         for specifier in self._specifiers[name]:
             admitted = space.admitted(specifier)
             fitting = [(text, version) for text, version in known if text in admitted]
-            if floors and not has_lower_bound(specifier):
+            if floors and name not in self._paired and not has_lower_bound(specifier):
                 recent = set(sorted({series(version) for _, version in fitting}, reverse=True)[:2])
                 fitting = [(text, version) for text, version in fitting if series(version) in recent]
             worth.update(text for text, _ in fitting)

@@ -13,7 +13,7 @@ from dataloader.resolve.knowledge import Knowledge
 from dataloader.resolve.projects import PYPI_BUILD_NUMBER, WHEEL_BUILD, Wheel
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.rattler import Channels, amended, own_record
-from dataloader.resolve.records import IMPOSSIBLE, Naming, RecordSpec, make_record, match_spec, parse_dependency
+from dataloader.resolve.records import IMPOSSIBLE, Naming, RecordSpec, applying, make_record, match_spec
 from dataloader.resolve.rules import RuleBook, Taken, bound_spec, fires
 from dataloader.resolve.versions import VersionSpace
 
@@ -257,17 +257,20 @@ class Catalogue:
         metadata = None if taken.known else self.knowledge.presumed(wheel)
         if metadata is None:
             return ()
-        needed = (parse_dependency(text) for text in metadata.requires_dist)
-        said = any(one is not None and one.name in self.book.needs.parts for one in needed)
+        needed, _ = applying(metadata, self.pythons, wheel.pythons, self.knowledge.extras[wheel.file.name])
+        said = any(one.dependency.name in self.book.needs.parts for one in needed)
         return () if said else self.book.mute(project)
 
     def _announced(self, offer: Offer, project: str) -> Iterator[rattler.RepoDataRecord]:
         """Yield the wheels that further indexes have by the account of the matrix."""
         assert self.knowledge is not None
-        for one in self.knowledge.announced(project, floors=not self.lenient):
+        announced = self.knowledge.announced(project, floors=not self.lenient)
+        rules = self._rules_by_version(project, {one.version for one in announced})
+        for one in announced:
             pythons = self.pythons.of_minors(one.pythons)
             python = match_spec(self.pythons.name, version=self.pythons.spec(pythons) or IMPOSSIBLE)
-            fired = (*one.rules, *self.book.read(project, one.version))
+            static = (rule for rule in rules.get(one.version, ()) if rule.when and rule.when.world != "conda")
+            fired = tuple(dict.fromkeys((*one.rules, *static)))
             record = self._own(
                 offer, project, one.version, f"announced{WHEEL_BUILD}", PYPI_BUILD_NUMBER, (python,), fired
             )

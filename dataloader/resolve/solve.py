@@ -236,6 +236,7 @@ class _Solver:
             likely_python=self._likely_python(),
             prereleases=self._problem.prerelease == "allow",
             ruled_out=self._catalogue.is_ruled_out,
+            paired=self._problem.needs.paired,
             announced=self._problem.needs.announced,
             exclude_newer=self._problem.exclude_newer,
         )

@@ -59,6 +59,7 @@ def needs_of(
         parts=frozenset(part.package for part in matrix.parts),
         announced=builds.announced(placed),
         readings=tuple(_readings(matrix)),
+        paired=frozenset({row.project for row in matrix.companions} | {row.package for row in matrix.pairs}),
         stand_ins=builds.stand_ins(),
         ladder=axes.ladder(),
         extra_indexes=extra_indexes,
