@@ -49,6 +49,18 @@ def read_part(file: BinaryIO) -> bytes:
     return content
 
 
+def is_sealed(file: BinaryIO) -> bool:
+    """Whether a file is nothing but parts that are whole, from its first byte to its last."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    try:
+        while file.tell() < size:
+            read_part(file)
+    except ValueError:
+        return False
+    return size > 0
+
+
 def skip_part(file: BinaryIO) -> None:
     """Pass over the next one without a look at it; ValueError when there is none."""
     file.seek(_length(file.read(_HEAD)), 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.reporter import Reporter
-from dataloader.base.sealed import read_part
+from dataloader.base.sealed import is_sealed
 from dataloader.install.store.holdings import holding_of, survey
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import LockedPython
@@ -25,8 +25,6 @@ from tests.helpers.elf import make_library
 from tests.helpers.locks import FolderDownloads, lock_of, options_for
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
-
-RATTLERS = ("channel", "lock of the conda packages", "lock of a conda package")
 
 
 @pytest.fixture
@@ -54,16 +52,12 @@ def run(*arguments: str) -> str:
 def records(cache: Path) -> list[Path]:
     """What is remembered, but for what rattler remembers."""
     found = [each for each in survey(cache) if each.holding and each.holding.stay in {"record", "lock"}]
-    return [cache / each.path for each in found if each.holding and each.holding.kind not in RATTLERS]
+    return [cache / each.path for each in found if each.holding and each.holding.is_sealed]
 
 
-def parts_of(path: Path) -> int:
+def is_whole(path: Path) -> bool:
     with path.open("rb") as file:
-        size, parts = path.stat().st_size, 0
-        while file.tell() < size:
-            read_part(file)
-            parts += 1
-    return parts
+        return is_sealed(file)
 
 
 def test_every_record_is_sealed_from_its_first_byte_to_its_last(here: Path) -> None:
@@ -85,7 +79,16 @@ def test_every_record_is_sealed_from_its_first_byte_to_its_last(here: Path) -> N
         "page",
         "proof",
     }
-    assert all(parts_of(path) for path in records(cache))
+    assert all(map(is_whole, records(cache)))
+    assert json.loads(run("cache", "verify", "--json"))["removed"] == []
+
+    damaged = records(cache)[::3]
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-1])
+    names = {str(path.relative_to(cache)) for path in damaged}
+    assert set(json.loads(run("cache", "verify", "--dry-run", "--json"))["removed"]) == names
+    assert set(json.loads(run("cache", "verify", "--json"))["removed"]) == names
+    assert [path for path in damaged if path.exists()] == []
 
 
 def test_no_damage_changes_what_is_decided(here: Path) -> None:

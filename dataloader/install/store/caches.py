@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.base.reporter import Reporter
+from dataloader.base.sealed import is_sealed
 from dataloader.install.conda.cache import find_difference, notes_of
 from dataloader.install.store.holdings import HOLDINGS, Found, Holding, is_left_over, survey
 from dataloader.install.store.leftovers import remove, take_out
@@ -90,7 +91,7 @@ def unknown_paths(cache_dir: Path) -> tuple[str, ...]:
 
 
 def verify_cache(cache_dir: Path, reporter: Reporter, *, dry_run: bool = False) -> Removed:
-    """Read every file, and remove the entries that are not what was unpacked; the next sync fetches them again.
+    """Read every file, and remove packages and records that are not what was written. The next sync makes them anew.
 
     Args:
         dry_run: Change nothing; tell what would be removed.
@@ -107,6 +108,11 @@ def verify_cache(cache_dir: Path, reporter: Reporter, *, dry_run: bool = False) 
             size += entry.size
         reporter.advance("verify-cache", 1)
     reporter.finish("verify-cache")
+    for path in _damaged_records(cache_dir):
+        names.append(os.fspath(path.relative_to(cache_dir)))
+        size += size_of(path)
+        if not dry_run:
+            remove(path)
     return Removed(names=tuple(names), size=size)
 
 
@@ -119,6 +125,15 @@ def remove_notes(package: Path) -> None:
 def size_of(path: Path) -> int:
     """Bytes on disk of a file, or of a folder with all that is in it."""
     return _extent(path)[0]
+
+
+def _damaged_records(cache_dir: Path) -> Iterator[Path]:
+    for found in survey(cache_dir):
+        if found.holding and found.holding.stay in {"record", "lock"} and found.holding.is_sealed:
+            path = cache_dir / found.path
+            with suppress(OSError), path.open("rb") as file:  # another process has just removed it
+                if not is_sealed(file):
+                    yield path
 
 
 def _is_damaged(entry: CacheEntry) -> bool:
@@ -166,6 +181,6 @@ def _extent(path: Path) -> tuple[int, int]:
                     links = max(links, status.st_nlink)
         except NotADirectoryError:
             return os.lstat(folder).st_blocks * 512, 1
-        except FileNotFoundError:
-            continue  # another process removes it
+        except OSError:
+            continue  # another process removes it; or it is not ours to read
     return size, links

@@ -53,6 +53,8 @@ class Holding(NamedTuple):
     """Below the cache. ``<word>`` stands for what ``_TOKENS`` says; a folder's content belongs to it."""
     stay: Stay
     about: str
+    is_sealed: bool = True
+    """Of a record, and of what belongs to a package: whether it is ours, with a checksum (``base/sealed.py``)."""
 
 
 HOLDINGS: tuple[Holding, ...] = (
@@ -62,8 +64,12 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         "entry being removed", ("wheels/<xx>/.old-<name>", "pkgs/.old-<name>"), "temporary", "an entry on its way out"
     ),
-    Holding("lock of a conda package", ("pkgs/<package>.lock",), "lock", "rattler's, beside the package"),
-    Holding("lock of the conda packages", ("pkgs/.cache.lock",), "record", "rattler's, held while it links"),
+    Holding(
+        "lock of a conda package", ("pkgs/<package>.lock",), "lock", "rattler's, beside the package", is_sealed=False
+    ),
+    Holding(
+        "lock of the conda packages", ("pkgs/.cache.lock",), "record", "rattler's, held while it links", is_sealed=False
+    ),
     Holding(
         "conda package being unpacked",
         ("pkgs/.new-<maker>", "pkgs/.<package>"),
@@ -132,6 +138,7 @@ HOLDINGS: tuple[Holding, ...] = (
         ),
         "record",
         "repodata of one channel (rattler's)",
+        is_sealed=False,
     ),
 )
 
