@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.helpers.server import IndexServer
 from tests.reliability.events import EVENTS, Event, full_volume, why_not
 from tests.reliability.judge import Figures, Judge
-from tests.reliability.world import World, make_world
+from tests.reliability.world import World, furnish, make_world
 
 EVENTS_OF_A_WORLD = 40
 
@@ -29,9 +29,8 @@ def a_world(folder: Path, seed: int, *, small: bool) -> Iterator[World]:
     with IndexServer(folder / "shelf") as server:
         world = make_world(folder / "world", server, seed)
         if small:
-            neighbour = (world.volume / "neighbour.txt").read_bytes()
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "none", world.volume], check=True)
-            (world.volume / "neighbour.txt").write_bytes(neighbour)
+            furnish(world.volume)
         try:
             yield world
         finally:

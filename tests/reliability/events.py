@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -14,7 +15,14 @@ from functools import cache as cached
 from pathlib import Path
 from typing import Literal
 
+from dataloader.base.errors import DataloaderError
+from dataloader.base.reporter import Reporter
+from dataloader.install.model import SyncOptions
 from dataloader.install.store.holdings import survey
+from dataloader.install.sync import sync_prefix
+from dataloader.lockfile.model import Lockfile
+from tests.helpers.hostile import links_out
+from tests.helpers.locks import FolderDownloads
 from tests.helpers.server import Fault
 from tests.reliability.judge import Judge
 from tests.reliability.world import RELEASES, World, remove
@@ -26,6 +34,8 @@ CALLS = (
 SWITCH = "renameat2"
 STALE = 20
 """Seconds after which a silent lease is taken over (docs/sync.md)."""
+
+HOSTILE_AT_ONCE = 8
 
 PRUNE_LOOP = """
 import sys
@@ -222,6 +232,37 @@ def bad_server(world: World, judge: Judge) -> None:
     judge.mended(world.chance.choice(RELEASES))
 
 
+def hostile_packages(world: World, judge: Judge) -> None:
+    """Packages that want more than their place are refused, or do no harm; some of each world, in turn."""
+    outside, place = world.root / "outside", world.volume / "envs" / "hostile"
+    prefix = world.volume / "hostile" / "env"
+    for _ in range(HOSTILE_AT_ONCE):
+        name, verdict, lock = next(world.hostile)(place, outside)
+        code = _sync_here(lock, prefix, world.cache)
+        may = {4} if verdict == "refused" else {0, 2, 4}
+        judge.detail = name
+        judge.ended(code, "", may)
+        if links_out(prefix):
+            judge.fault(f"links lead out: {links_out(prefix)}")
+        if code and prefix.exists():
+            judge.fault("something of it stays")
+        if prefix.exists():
+            remove(prefix)
+        judge.after()
+        remove(place)
+    judge.mended(world.chance.choice(RELEASES))
+
+
+def _sync_here(lock: Lockfile, prefix: Path, cache: Path) -> int:
+    """Sync in this process, which is quick; the exit code."""
+    options = SyncOptions(cache_dir=cache, interpreter=Path(sys.executable), wait_seconds=30)
+    try:
+        asyncio.run(sync_prefix(lock, prefix, options, Reporter(), FolderDownloads()))
+    except DataloaderError as error:
+        return int(error.exit_code)
+    return 0
+
+
 Event = Callable[[World, Judge], None]
 EVENTS: tuple[Event, ...] = (
     killed_by_time,
@@ -233,6 +274,7 @@ EVENTS: tuple[Event, ...] = (
     full_volume,
     damaged_cache,
     bad_server,
+    hostile_packages,
 )
 
 

@@ -9,13 +9,16 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
-from dataloader.lockfile.model import CondaPackage, Lockfile
+from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile
 from dataloader.lockfile.yaml import write_lock
 from tests.helpers.conda import index_channel, make_conda_package, read_record
+from tests.helpers.hostile import CondaArchive, Verdict, Wish, as_conda, as_wheel, conda_only, wishes
 from tests.helpers.locks import lock_of, locked_wheel
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -37,6 +40,9 @@ CHECK = (
 )
 """Run inside an environment: it prints the release that all files are of, and fails when they are of several."""
 
+Hostile: TypeAlias = Callable[[Path, Path], tuple[str, Verdict, Lockfile]]
+"""Makes packages in a folder that aim at another; gives their kind, what is to become of them, and a lock of them."""
+
 NONE = "none"
 TORN = "torn"
 
@@ -48,7 +54,9 @@ class World:
     root: Path
     server: IndexServer
     chance: random.Random
-    environ: dict[str, str] = field(default_factory=dict)
+    environ: dict[str, str]
+    hostile: Iterator[Hostile]
+    """Hostile packages of both worlds, without end."""
 
     @property
     def volume(self) -> Path:
@@ -142,13 +150,42 @@ def make_world(root: Path, server: IndexServer, seed: int) -> World:
     outside = root / "outside"
     outside.mkdir()
     (outside / "thesis.txt").write_text("years of work")
+    (outside / "victim").write_text("what hostile packages aim at")
     (outside / "folder").mkdir()
     (outside / "folder" / "data").write_bytes(bytes(range(256)))
     (outside / "link").symlink_to("folder/data")
-    (root / "volume" / "neighbour.txt").write_text("mine")
+    furnish(root / "volume")
     keep = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "PYENV_ROOT"}}
     environ = {**keep, "HOME": str(root / "home"), "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
-    return World(root, server, random.Random(seed), {**environ, "DATALOADER_CONDA": "never"})
+    chance = random.Random(seed)
+    return World(root, server, chance, {**environ, "DATALOADER_CONDA": "never"}, _hostile(chance))
+
+
+def furnish(volume: Path) -> None:
+    """What lies on a volume beside prefix and cache."""
+    (volume / "neighbour.txt").write_text("mine")
+    (volume / "hostile").mkdir()
+
+
+def _hostile(chance: random.Random) -> Iterator[Hostile]:
+    makers: list[Hostile] = []
+    for wish in wishes():
+        makers += [partial(_hostile_wheel, wish), partial(_hostile_conda, wish.name, wish.verdict, [as_conda(wish)])]
+    makers += [partial(_hostile_conda, case.name, case.verdict, list(case.archives)) for case in conda_only()]
+    while True:
+        chance.shuffle(makers)
+        yield from makers
+
+
+def _hostile_wheel(wish: Wish, place: Path, outside: Path) -> tuple[str, Verdict, Lockfile]:
+    return f"wheel: {wish.name}", wish.in_wheels or wish.verdict, lock_of(as_wheel(wish, place, outside))
+
+
+def _hostile_conda(
+    name: str, verdict: Verdict, archives: list[CondaArchive], place: Path, outside: Path
+) -> tuple[str, Verdict, Lockfile]:
+    packages = [archive.write(place, outside) for archive in archives]
+    return f"conda: {name}", verdict, lock_of(*packages, python=LockedPython(source="none"))
 
 
 def _lock(server: IndexServer, release: str) -> Lockfile:

@@ -174,14 +174,6 @@ def discard(package: CondaPackage, cache_dir: Path) -> None:
     take_out(cache_dir / "pkgs" / entry_name(package))
 
 
-def remove_locks(packages: Iterable[CondaPackage], cache_dir: Path) -> None:
-    """Remove the locks that rattler made for packages which it has not unpacked; it makes new ones."""
-    for package in packages:
-        entry = cache_dir / "pkgs" / entry_name(package)
-        if not entry.is_dir():
-            entry.with_name(f"{entry.name}.lock").unlink(missing_ok=True)
-
-
 def missing_of(packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple[Path, ...]) -> list[CondaPackage]:
     """Those that no cache has."""
     return [

@@ -17,6 +17,7 @@ from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, 
 from dataloader.base.files import remove_tree
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
+from dataloader.base.tasks import to_its_end
 from dataloader.install.bounds import Refused
 from dataloader.install.conda.cache import Entry, find, judged, refused, take_in, temporary_folder
 from dataloader.install.model import Downloader, SyncOptions
@@ -111,7 +112,7 @@ class _Fetching:
             entry = await asyncio.to_thread(take_in, folder, package, cache_dir, contents)
             await wait_for_all(entry, sizes)
         finally:
-            await asyncio.to_thread(remove_tree, folder)
+            await to_its_end(asyncio.to_thread(remove_tree, folder))
         return Entry(layer=cache_dir, contents=contents)
 
     async def _extract(self, package: CondaPackage, archive: Path | None, folder: Path) -> None:
@@ -123,7 +124,7 @@ class _Fetching:
         client = self._options.conda_client or Client.default_client()  # without one it knows no credentials
         sha256 = bytes.fromhex(package.sha256) if package.sha256 else None
         try:
-            _, md5 = await download_and_extract(client, url, folder, sha256)
+            _, md5 = await to_its_end(download_and_extract(client, url, folder, sha256))
         except OSError as error:
             is_here = archive is not None or package.url.startswith("file:")
             raise _translated(str(error), package, folder, is_here=is_here) from error

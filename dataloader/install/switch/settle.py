@@ -21,6 +21,7 @@ from pathlib import Path
 
 from dataloader.base.errors import TryAgain
 from dataloader.base.reporter import Reporter
+from dataloader.base.tasks import to_its_end
 from dataloader.install.switch.mounts import file_system
 
 _BY_FILE = frozenset(
@@ -62,7 +63,7 @@ async def settle(folder: Path, reporter: Reporter) -> dict[str, int]:
             return {}
         return await _settle(folder, scouts, reporter)
     finally:
-        await scouts.recall()
+        await to_its_end(scouts.recall())
 
 
 async def _settle(folder: Path, scouts: _Scouts, reporter: Reporter) -> dict[str, int]:

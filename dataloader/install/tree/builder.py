@@ -11,7 +11,7 @@ from pathlib import Path
 from dataloader.base.errors import DiskFull, IntegrityError, TryAgain
 from dataloader.base.files import NO_ROOM, remove_tree
 from dataloader.base.reporter import Reporter
-from dataloader.install.conda.cache import entry_name, remove_locks
+from dataloader.install.conda.cache import entry_name
 from dataloader.install.model import Downloader, Prover, SyncOptions
 from dataloader.install.store.fetch import fetch_wheels
 from dataloader.install.store.leftovers import discard_archives, sweep
@@ -83,9 +83,6 @@ class Builder:
                 if isinstance(error, DiskFull) or error.errno in NO_ROOM:
                     discard_archives(cache, names)
                 raise
-            finally:
-                # Not before: what rattler has begun goes on for a moment when it is told to stop.
-                remove_locks(self._lock.conda(), cache)
         self.warnings = tuple(tree.warnings)
         for warning in tree.warnings:
             self._reporter.warn(warning)
