@@ -18,6 +18,7 @@ from typing import Literal
 from dataloader.base.errors import DataloaderError
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import SyncOptions
+from dataloader.install.store.caches import verify_cache
 from dataloader.install.store.holdings import survey
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
@@ -164,7 +165,7 @@ def container_killed(world: World, judge: Judge) -> None:
     judge.ended(*kill(world, [*contained, *world.sync(target)], signal.SIGKILL, 2.5))
     boot.unlink()
     judge.after(target)
-    judge.mended(world.chance.choice(RELEASES), seconds=STALE + 15)
+    judge.mended(world.chance.choice(RELEASES), seconds=STALE + 15, stale=STALE + 1)
 
 
 def full_volume(world: World, judge: Judge) -> None:
@@ -204,6 +205,7 @@ def damaged_cache(world: World, judge: Judge) -> None:
     judge.ended(done.returncode, done.stdout + done.stderr, {0})
     judge.after(target)
     judge.mended(world.chance.choice(RELEASES))
+    verify_cache(world.cache, Reporter())  # what no sync has needed is found by it
 
 
 def bad_server(world: World, judge: Judge) -> None:

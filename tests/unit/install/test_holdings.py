@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dataloader.install.store.holdings import DAY, HOLDINGS, HOUR, _pattern, holding_of, is_left_over, survey
 from dataloader.install.store.leftovers import sweep
+from dataloader.install.store.pruning import prune_cache
 from dataloader.install.store.users import InUse
 from dataloader.install.switch.owner import signed
 
@@ -126,6 +127,17 @@ def test_what_is_left_over(tmp_path: Path, path: Callable[[], str], age: float, 
     assert is_left_over(tmp_path, found) is expected
     sweep(tmp_path)
     assert place.exists() is not (expected and not found.path.startswith("facts/"))
+
+
+def test_folders_among_the_downloads_are_removed_too(tmp_path: Path) -> None:
+    for name in (f"conda-{dead_maker()}", f"conda-{signed('')}"):
+        (tmp_path / "downloads" / name).mkdir(parents=True)
+        (tmp_path / "downloads" / name / "some-1-0.conda").write_text("half")
+
+    pruned = prune_cache(tmp_path)
+
+    assert len(pruned.removed) == len(pruned.kept) == 1
+    assert [path.name for path in (tmp_path / "downloads").iterdir()] == [pruned.kept[0].name]
 
 
 def test_a_lease_of_the_dead_is_left_over_at_once(tmp_path: Path) -> None:
