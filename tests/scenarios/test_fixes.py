@@ -6,6 +6,7 @@ A refusal that nothing mends says so in its file, ``no_repair = "why"``, and the
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -21,8 +22,8 @@ from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.index.client import IndexClient
 from dataloader.index.model import IndexFile
 from dataloader.index.settings import IndexSettings
-from dataloader.inputs.model import CondaRequirement
-from dataloader.inputs.spec import parse_pypi
+from dataloader.inputs.model import CondaRequirement, PypiRequirement
+from dataloader.inputs.spec import parse_conda, parse_pypi, parse_spec
 from dataloader.lockfile.model import LockedPython, Lockfile
 from dataloader.locking import Locked, make_lock
 from dataloader.planning import stack_request, stacks
@@ -118,14 +119,21 @@ def test_the_first_repair_of_a_refused_problem_solves(path: Path, tmp_path: Path
         lockfile=tmp_path / "lock",
         prefix=tmp_path / "prefix",
         read_settings=IndexSettings,
-        pypi=tuple(parse_pypi(text) for text in scenario.get("requirements", ())),
+        pypi=tuple(r for r in map(parse_spec, scenario.get("requirements", ())) if isinstance(r, PypiRequirement)),
+        conda=tuple(parse_conda(text) for text in scenario.get("conda", ())),
         stack={"python": scenario["python"]} if "python" in scenario else {},
     )
+    folders = (tmp_path / str(number) for number in itertools.count())
 
     async def solve(changed: Request) -> Locked:
-        asked = {**scenario, "requirements": [str(r) for r in changed.pypi], "python": changed.stack.get("python", "")}
+        asked = {
+            **scenario,
+            "requirements": [str(r) for r in changed.pypi],
+            "conda": [r.match_spec for r in changed.conda],
+            "python": changed.stack.get("python", ""),
+        }
         index = DictIndex(scenario.get("wheels", []))
-        return _locked(Stack(axes={}), await resolve(make_problem(asked, tmp_path), index, Reporter()))
+        return _locked(Stack(axes={}), await resolve(make_problem(asked, next(folders)), index, Reporter()))
 
     _check(scenario, request, solve)
 
@@ -206,4 +214,4 @@ def test_next_to_every_refusal_has_a_repair() -> None:
     refusals = [_read(path)["expected"] for path in (*STACKS, *PACKAGES, *PROBLEMS)]
 
     assert len(refusals) >= 60
-    assert sum("no_repair" in expected for expected in refusals) <= 3
+    assert sum("no_repair" in expected for expected in refusals) <= len(refusals) // 15
