@@ -37,7 +37,6 @@ async def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue, o
         causes=(
             *conflict.lines,
             *(f"rule {rule}: {why}" for rule, why in rules.items()),
-            *_missing_wheels(conflict.names, catalogue),
             *_passed_over(conflict.names, problem, catalogue),
         ),
         suggestions=("loosen or drop one of the requirements named above",),
@@ -158,21 +157,6 @@ def _where_built(name: str, problem: Problem) -> str:
         return "building from source is not done yet: use --find-links with a wheel you built"
     option = "--find-links " if place.endswith(".html") else ""
     return f"building from source is not done yet; its wheels for this stack: {option}{place}"
-
-
-def _missing_wheels(names: Collection[str], catalogue: Catalogue) -> list[str]:
-    """Say of the projects in a conflict which versions fell away because they have no wheel that fits."""
-    knowledge = catalogue.knowledge
-    found = []
-    for name, project in sorted(knowledge.projects.items() if knowledge else ()):
-        if not project.unusable or catalogue.identity(name) not in names:
-            continue
-        newest = project.wheels[0].version if project.wheels else None
-        newer = [v for v in project.unusable if newest is None or (parse_version(v) or newest) > newest]
-        if newer:
-            kind = "source archives only" if set(newer) <= project.sdist_only else "no wheel for this Python and libc"
-            found.append(f"{name} {some(newer)}: {kind}")
-    return found
 
 
 def _passed_over(names: Collection[str], problem: Problem, catalogue: Catalogue) -> list[str]:

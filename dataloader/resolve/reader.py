@@ -67,6 +67,11 @@ class Reader:
         self._warmed: defaultdict[str, dict[str, None]] = defaultdict(dict)
         """Project -> the specifiers that were met while reading ahead."""
 
+    @property
+    def pages_read(self) -> int:
+        """How many projects' pages have come."""
+        return sum(task.done() for task in self._projects.values())
+
     async def project(self, name: str) -> Project:
         """Return a project's candidates."""
         if name not in self._projects:

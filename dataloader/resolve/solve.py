@@ -136,8 +136,8 @@ class _Solver:
         """Say every few seconds what is still being tried."""
         while True:
             await asyncio.sleep(PATIENCE)
-            known = len(self._catalogue.knowledge.projects) if self._catalogue.knowledge is not None else 0
-            self._reporter.info(f"still solving: {known} projects read, {self._rounds} rounds{self._trying}")
+            known = self._catalogue.knowledge.reader.pages_read if self._catalogue.knowledge is not None else 0
+            self._reporter.info(f"still solving: {known} projects read, round {self._rounds}{self._trying}")
 
     async def run(self) -> Resolution:
         """Take the steps in order until one has an acceptable answer."""
