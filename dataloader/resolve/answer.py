@@ -91,8 +91,8 @@ def _instead_of_conda(answer: Answer, problem: Problem) -> Iterator[str]:
                 wheel = wheels.pop(name)
                 if wheel.file.name not in asked:
                     yield (
-                        f"{wheel.file.name} {wheel.text} is a wheel: conda's {record.name.normalized} depends on it, "
-                        "and what the channels have of it does not fit or is not there"
+                        f"{wheel.file.name} {wheel.text} is a wheel, though conda's {record.name.normalized} depends "
+                        f"on it: conda:{name} would insist on a conda package"
                     )
 
 

@@ -44,21 +44,31 @@ class Conflict:
     """The packages that take part, as the solver calls them."""
 
 
-async def find_conflict(failure: Unsolvable, problem: Problem, catalogue: Catalogue, offer: Offer) -> Conflict:
-    """Say what contradicts in a question that has no solution."""
+async def find_conflict(
+    failure: Unsolvable, problem: Problem, catalogue: Catalogue, offer: Offer, *, seconds: float = SECONDS
+) -> Conflict | None:
+    """Say what contradicts in a question that has no solution; ``None`` where the time is over before that is known."""
     universe = Universe(failure.question, catalogue.channels, _rule_of(catalogue, offer))
     root = Root(problem, catalogue)
     asked = {one.spec: one for one in (*root.asked(owned=failure.question.owned), *root.limits())}
     words = _Words(universe, catalogue, offer, asked)
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + seconds
     try:
         facts = await Refuter(universe.size, universe.facts, until=until).refute(await universe.root())
     except GaveUp:
         facts = None
     if facts is None:
-        return words.of_requirements(await _needed(failure, problem, catalogue))
-    core = await smallest(facts, universe.size, _taken_away, until=time.monotonic() + SECONDS)
+        return None
+    core = await smallest(facts, universe.size, _taken_away, until=time.monotonic() + seconds)
     return words.of(core)
+
+
+async def needed_requirements(failure: Unsolvable, problem: Problem, catalogue: Catalogue, offer: Offer) -> Conflict:
+    """Say at least which requirements cannot be met together."""
+    root = Root(problem, catalogue)
+    asked = {one.spec: one for one in (*root.asked(owned=failure.question.owned), *root.limits())}
+    universe = Universe(failure.question, catalogue.channels, _rule_of(catalogue, offer))
+    return _Words(universe, catalogue, offer, asked).of_requirements(await _needed(failure, problem, catalogue))
 
 
 def _taken_away(cause: Hashable) -> tuple[int, str]:
@@ -106,11 +116,13 @@ class _Words:
 
     def __init__(self, universe: Universe, catalogue: Catalogue, offer: Offer, asked: dict[str, RootSpec]) -> None:
         self._universe, self._catalogue, self._offer, self._asked = universe, catalogue, offer, asked
+        self._ruled_out: dict[str, int] = {}
         self._axes = frozenset(map(catalogue.identity, catalogue.book.needs.axes))
 
     def of(self, core: Sequence[Nogood]) -> Conflict:
         """Say a whole conflict: what is asked for, what that needs, and what there is not."""
         by_cause: dict[Hashable, list[Nogood]] = {}
+        self._ruled_out = _ruled_out(core)
         for fact in core:
             by_cause.setdefault(fact.cause, []).append(fact)
         asked = [cause for cause in by_cause if isinstance(cause, Asked)]
@@ -145,6 +157,7 @@ class _Words:
         holders = 0
         for fact in facts:
             holders |= fact.terms.get(cause.package, 0)
+        holders = holders & ~self._ruled_out.get(cause.package, 0) or holders
         versions: dict[str, list[str]] = {}
         for record in self._universe.chosen(cause.package, holders):
             for text in self._texts(record, cause):
@@ -234,6 +247,16 @@ class _Words:
 
     def _name(self, identity: str) -> str:
         return identity.removeprefix("pypi.")
+
+
+def _ruled_out(core: Iterable[Nogood]) -> dict[str, int]:
+    """Return the candidates that are out by a fact of their package alone: nothing else needs to be said of them."""
+    found: dict[str, int] = {}
+    for fact in core:
+        if len(fact.terms) == 1:
+            ((name, values),) = fact.terms.items()
+            found[name] = found.get(name, 0) | values
+    return found
 
 
 def _wanted(fact: Nogood) -> str | None:

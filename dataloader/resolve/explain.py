@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from dataloader.base.errors import ResolutionFailure
-from dataloader.resolve.conflict import find_conflict
+from dataloader.resolve.conflict import Conflict, find_conflict, needed_requirements
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.prechecks import some
 from dataloader.resolve.versions import parse_version
@@ -28,6 +28,13 @@ async def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue, o
     if fault is not None:
         return fault
     conflict = await find_conflict(failure, problem, catalogue, offer)
+    if conflict is None:
+        conflict = await needed_requirements(failure, problem, catalogue, offer)
+    return refusal(conflict, problem, catalogue, offer)
+
+
+def refusal(conflict: Conflict, problem: Problem, catalogue: Catalogue, offer: Offer) -> ResolutionFailure:
+    """Turn a conflict into the failure that is told."""
     written = (rule for fired in offer.fired.values() for rule in fired)
     rules = {rule.id: rule.why for rule in (*problem.rules, *written) if rule.id in conflict.rules}
     python = catalogue.pythons.name in conflict.names
