@@ -47,7 +47,7 @@ def refusal(conflict: Conflict, problem: Problem, catalogue: Catalogue, offer: O
             *_passed_over(conflict.names, problem, catalogue),
         ),
         suggestions=("loosen or drop one of the requirements named above",),
-        python_matters=python or not conflict.names,
+        python_matters=bool(catalogue.hosts) and (python or not conflict.names),
     )
 
 
@@ -154,7 +154,7 @@ def _no_wheel(
             *((f"ask for {requirement.name}=={project.wheels[0].text}, which has one",) if project.wheels else ()),
             "choose another Python with --python" if not source_only else _where_built(requirement.name, problem),
         ),
-        python_matters=not source_only,
+        python_matters=bool(catalogue.hosts) and not source_only,
     )
 
 

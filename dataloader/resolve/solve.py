@@ -540,4 +540,5 @@ def _no_python(problem: Problem, versions: Iterable[str], source: PythonSource) 
         code="no-python",
         causes=tuple(causes),
         suggestions=("ask for one of these with --python", "or add a channel that has it, e.g. -c conda-forge"),
+        python_matters=source == "host",
     )
