@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
+import resource
+import subprocess
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +25,9 @@ from dataloader.resolve.nogoods import Refuter, smallest
 from dataloader.resolve.rattler import Channels, Unsolvable, own_record
 from dataloader.resolve.records import RecordSpec
 from dataloader.resolve.universe import Asked, Universe
+
+_ROOM = 4 << 30
+"""Bytes of address space that refusing may take."""
 
 NAMES = ("python", "a", "b", "c", "d")
 
@@ -195,3 +202,55 @@ def test_every_kind_of_spec_takes_the_condition(spec: str) -> None:
     chosen = asyncio.run(channels().solve([spec, "a"], {"a": [one]}))
 
     assert [record.name.normalized for record in chosen] == ["a"]
+
+
+def knots() -> None:
+    """Refuse and explain worlds of six packages that exclude each other."""
+    resource.setrlimit(resource.RLIMIT_AS, (_ROOM, _ROOM))
+    names = [f"k{number}" for number in range(6)]
+    refused = 0
+    for seed in range(60):
+        chance = random.Random(seed)
+        offered = {
+            name: [
+                own_record(
+                    RecordSpec(
+                        name=name,
+                        version=str(version),
+                        build="0",
+                        build_number=0,
+                        depends=tuple(
+                            f"{other} {chance.choice(('!=', '!=', '=='))}{chance.randint(1, 3)}"
+                            for other in chance.sample([n for n in names if n != name], chance.randint(1, 4))
+                        ),
+                        extra_depends={},
+                    )
+                )
+                for version in (1, 2, 3)
+            ]
+            for name in names
+        }
+        refused += asyncio.run(_refused(names, offered))
+    sys.stdout.write(str(refused))
+
+
+async def _refused(names: Sequence[str], offered: Mapping[str, Sequence[rattler.RepoDataRecord]]) -> bool:
+    try:
+        await channels().solve(names, offered)
+    except Unsolvable as error:
+        universe = Universe(error.question, channels(), lambda _url, _text: None)
+        facts = await Refuter(universe.size, universe.facts).refute(await universe.root())
+        assert facts is not None
+        assert await smallest(facts, universe.size)
+        return True
+    return False
+
+
+def test_knots_are_refused_in_little_room_and_time() -> None:
+    """Of such worlds rattler's own account crashes, fills the memory or has no end in every second."""
+    program = [sys.executable, "-c", "from tests.unit.resolve.test_universe import knots; knots()"]
+
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 40
