@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # How long an example takes says what else the machine is doing.
-settings.register_profile("anywhere", deadline=None)
+settings.register_profile("anywhere", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("anywhere")
 
 _FOREIGN = ("PIP_", "CONDA_", "DATALOADER_", "UV_", "PIXI_", "MAMBA_", "XDG_")

@@ -42,6 +42,8 @@ class Conflict:
     """Ids of the rules that take part."""
     names: frozenset[str]
     """The packages that take part, as the solver calls them."""
+    is_bounded: bool = False
+    """A bound on what need not be there takes part, of a package's own."""
 
 
 async def find_conflict(
@@ -133,7 +135,8 @@ class _Words:
         rules = {cause.rule for cause in by_cause if isinstance(cause, ByRule)}
         rules |= {self._asked[cause.text].rule for cause in asked if cause.text in self._asked}
         names = frozenset(name for fact in core for name in fact.terms)
-        return Conflict(lines=tuple(dict.fromkeys(lines)), rules=frozenset(rules), names=names)
+        is_bounded = any(isinstance(cause, Needs) and cause.limit for cause in by_cause)
+        return Conflict(lines=tuple(dict.fromkeys(lines)), rules=frozenset(rules), names=names, is_bounded=is_bounded)
 
     def of_requirements(self, specs: Iterable[str]) -> Conflict:
         """Say which requirements cannot be met together, where that is all that is known."""

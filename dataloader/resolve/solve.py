@@ -32,8 +32,8 @@ from dataloader.base.reporter import Reporter
 from dataloader.compat.model import AXIS, Bound
 from dataloader.index.settings import IndexSettings
 from dataloader.resolve.answer import Answer, notes_of
-from dataloader.resolve.conflict import find_conflict
-from dataloader.resolve.explain import explain, plain_fault, refusal
+from dataloader.resolve.certain import without_old_releases, without_wheels
+from dataloader.resolve.explain import explain, plain_fault
 from dataloader.resolve.foresight import exact_pins, foreseeable
 from dataloader.resolve.knowledge import MAX_AHEAD, Knowledge
 from dataloader.resolve.model import Problem, Requirement, Resolution
@@ -42,7 +42,7 @@ from dataloader.resolve.outcome import make_resolution
 from dataloader.resolve.prechecks import check_names, some
 from dataloader.resolve.projects import Project, Wheel, make_project
 from dataloader.resolve.pythons import Pythons
-from dataloader.resolve.rattler import Channels, Unsolvable, parse_match_spec
+from dataloader.resolve.rattler import Channels, Unsolvable
 from dataloader.resolve.reader import Index
 from dataloader.resolve.root import Root
 from dataloader.resolve.rules import RuleBook
@@ -159,6 +159,10 @@ class _Solver:
             except Unsolvable as error:
                 self._failure = error
                 self._reporter.debug(f"no solution in round {self._rounds}")
+                if not self._problem.channels and step == self._preferred and not self._silent():
+                    certain = await without_old_releases(error, self._problem, self._catalogue, self._offered)
+                    if certain is not None:
+                        raise certain from None
                 continue
             if fallback is not None:
                 return self._finish(self._better(fallback, answer))
@@ -224,27 +228,9 @@ class _Solver:
             )
         except Unsolvable as error:
             self._reporter.debug(f"the conda part alone has no solution (of {len(error.reached)} names)")
-            await self._refuse_if_certain(error, offer)
+            if certain := await without_wheels(error, self._problem, self._catalogue, offer):
+                raise certain from None
         self._conda_names = frozenset(r.name.normalized for r in self._base)
-
-    async def _refuse_if_certain(self, failure: Unsolvable, offer: Offer) -> None:
-        """Refuse at once where no wheel can help: all that contradicts is conda's alone.
-
-        Raises:
-            ResolutionFailure: so it is.
-        """
-        problem, catalogue = self._problem, self._catalogue
-        if not problem.conda_specs:
-            return
-        conflict = await find_conflict(failure, problem, catalogue, offer, seconds=1.0)
-        if conflict is not None and all(self._is_condas_alone(name) for name in conflict.names):
-            raise refusal(conflict, problem, catalogue, offer)
-
-    def _is_condas_alone(self, name: str) -> bool:
-        """Say whether no wheel can be a candidate of a package."""
-        insisted = {str(parse_match_spec(text).name.normalized) for text in self._problem.conda_specs}
-        plain = name == "python" or name.startswith("__") or pypi_names(name) == ()
-        return plain or name in insisted
 
     async def _preferred(self) -> bool:
         self._catalogue.channels.watching = True
