@@ -7,13 +7,13 @@ least the requirements are told without which the rest can be met, or those that
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 
-from dataloader.resolve.nogoods import GaveUp, Nogood, Refuter, smallest
+from dataloader.resolve.nogoods import ABSENT, GaveUp, Nogood, Refuter, smallest
 from dataloader.resolve.rattler import Unsolvable
 from dataloader.resolve.records import parse_dependency
 from dataloader.resolve.root import Asked as RootSpec
@@ -132,11 +132,26 @@ class _Words:
         for cause in _in_order(by_cause):
             lines += self._needs(cause, by_cause[cause])
         lines += self._missing(core)
-        rules = {cause.rule for cause in by_cause if isinstance(cause, ByRule)}
+        rules = {c.rule for c, facts in by_cause.items() if isinstance(c, ByRule) and not self._is_told(facts, core)}
         rules |= {self._asked[cause.text].rule for cause in asked if cause.text in self._asked}
         names = frozenset(name for fact in core for name in fact.terms)
         is_bounded = any(isinstance(cause, Needs) and cause.limit for cause in by_cause)
         return Conflict(lines=tuple(dict.fromkeys(lines)), rules=frozenset(rules), names=names, is_bounded=is_bounded)
+
+    def _is_told(self, facts: Sequence[Nogood], core: Sequence[Nogood]) -> bool:
+        """Say whether facts are only about builds that nobody looked up, of releases that the core tells of anyway."""
+        told = {holder[:2] for fact in core if isinstance(fact.cause, Needs) for holder in self._holders([fact])}
+        about = set(self._holders(facts))
+        return bool(about) and all(is_announced and (name, release) in told for name, release, is_announced in about)
+
+    def _holders(self, facts: Iterable[Nogood]) -> Iterator[tuple[str, str, bool]]:
+        """Yield the packages that facts are about, their releases without a label, and whether each is unread."""
+        for fact in facts:
+            for name, values in fact.terms.items():
+                if not values & ABSENT and name not in self._axes:
+                    for record in self._universe.chosen(name, values):
+                        release = str(record.version).partition("+")[0]
+                        yield name, release, record.url in self._offer.announced
 
     def of_requirements(self, specs: Iterable[str]) -> Conflict:
         """Say which requirements cannot be met together, where that is all that is known."""
