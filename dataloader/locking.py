@@ -300,7 +300,7 @@ class _Attempt:
             requirements=tuple(requirements_of(request)),
             needs=needs,
             python=_python_specifier(request),
-            host_pythons=(".".join(str(part) for part in sys.version_info[:3]),),
+            host_pythons=self._first_hosts(),
             prerelease=request.prerelease,
             exclude_newer=cutoff,
             no_binary=request.no_binary,
@@ -326,6 +326,14 @@ class _Attempt:
                 suggestions=("give a day instead: --exclude-newer=2024-01-31",),
             )
         return cutoff_after(max(day for day in days.values() if day is not None))
+
+    def _first_hosts(self) -> tuple[str, ...]:
+        """Return the Python to try first: the older lock's, else the running one."""
+        running = ".".join(str(part) for part in sys.version_info[:3])
+        locked = self._old.python if self._old else None
+        if locked is None or locked.source != "host" or not locked.version or running.startswith(f"{locked.version}."):
+            return (running,)
+        return tuple(v for v in self._all_hosts() if v.startswith(f"{locked.version}."))[:1] or (running,)
 
     def _all_hosts(self) -> tuple[str, ...]:
         """Return every Python of this machine. The running one is tried alone first: asking the others takes long."""

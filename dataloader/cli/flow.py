@@ -248,7 +248,7 @@ async def _solve(
     try:
         return request, await _lock_of(one, request, client, old, one.reporter, proof)
     except ResolutionFailure as failure:
-        fix = await _fixed(one, request, client, failure, proof)
+        fix = await _fixed(one, request, client, old, failure, proof)
         return fix.request, fix.locked
     finally:
         for task in ahead:
@@ -272,13 +272,20 @@ async def _lock_of(
     )
 
 
-async def _fixed(one: Session, request: Request, client: IndexClient, failure: ResolutionFailure, proof: Proof) -> Fix:
+async def _fixed(
+    one: Session,
+    request: Request,
+    client: IndexClient,
+    old: Lockfile | None,
+    failure: ResolutionFailure,
+    proof: Proof,
+) -> Fix:
     """Return the change that ``--fix`` names; without it raise the failure, with the changes that work."""
     from dataloader.base.reporter import Reporter
     from dataloader.repairs import MOST, MOST_SECONDS, find_fixes, may_be_mended
 
     async def quietly(changed: Request) -> Locked:
-        return await _lock_of(one, changed, client, None, Reporter(), proof)
+        return await _lock_of(one, changed, client, old, Reporter(), proof)
 
     wanted = one.options.fix
     if wanted is None and may_be_mended(failure):

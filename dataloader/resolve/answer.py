@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
 from dataloader.resolve.outcome import much_older
 from dataloader.resolve.rattler import OURS
+from dataloader.resolve.stability import WHEEL, locked_version
 
 if TYPE_CHECKING:
     import rattler
@@ -42,6 +43,17 @@ class Answer:
         for record in self.records:
             yield from self.offer.fired.get(record.url, ())
 
+    def moved(self, preferred: Mapping[str, str]) -> set[str]:
+        """Return the packages that an older lock holds in another version, or from the other world."""
+        wheels = {w.file.name: w.text for w in self.wheels()}
+        others = {r.name.normalized: str(r.version) for r in self.records if r.url not in self.offer.wheels}
+        found = set()
+        for name, file in preferred.items():
+            here, there = (wheels, others) if file.endswith(WHEEL) else (others, wheels)
+            if here.get(name, locked_version(file)) != locked_version(file) or (name not in here and name in there):
+                found.add(name)
+        return found
+
     def far_behind(self, problem: Problem, knowledge: Knowledge | None) -> list[str]:
         """Return the projects asked for directly that are much older than the newest that their specifier admits."""
         if knowledge is None:
@@ -50,6 +62,8 @@ class Answer:
         behind = []
         for requirement in problem.requirements:
             wheel, newest = chosen.get(requirement.name), knowledge.newest(requirement.name, requirement.specifier)
+            if wheel and problem.preferred.get(requirement.name) == wheel.file.filename:
+                continue  # an older lock holds it: its age is nobody's fault
             if wheel and newest and much_older(wheel.version, newest.version):
                 behind.append(requirement.name)
         return behind

@@ -48,6 +48,8 @@ class Knowledge:
         """Extras that anything has asked of a project."""
         self.pinned: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
         """Versions that the user names exactly: offered though yanked or a pre-release."""
+        self.held: dict[str, str] = {}
+        """Versions that an older lock holds: offered whatever their age."""
         self.settled: dict[str, str] = {}
         """Frameworks whose version is as good as chosen: candidates whose own extras exclude it are passed over."""
         self.floors = True
@@ -144,7 +146,8 @@ class Knowledge:
             fitting = [(text, version) for text, version in known if text in admitted]
             if floors and name not in self._paired and not has_lower_bound(specifier):
                 recent = set(sorted({series(version) for _, version in fitting}, reverse=True)[:2])
-                fitting = [(text, version) for text, version in fitting if series(version) in recent]
+                held = self.held.get(name)
+                fitting = [(text, v) for text, v in fitting if series(v) in recent or text == held]
             worth.update(text for text, _ in fitting)
         return frozenset(worth)
 
@@ -332,6 +335,8 @@ class Knowledge:
         fitting = [w for w in wheels if w.text in admitted]
         fitting = [w for w in fitting if not self._ruled_out(w.file.name, w.text)] or fitting
         usable = [w for w in fitting if self._likely_python in w.pythons] or fitting
+        if usable and (held := self.held.get(usable[0].file.name)):
+            usable.sort(key=lambda w: w.text != held)
         return next((w for w in usable if not self._is_excluded(w)), usable[0] if usable else None)
 
     def _is_excluded(self, wheel: Wheel) -> bool:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -46,6 +46,7 @@ from dataloader.resolve.rattler import Channels, Unsolvable
 from dataloader.resolve.reader import Index
 from dataloader.resolve.root import Root
 from dataloader.resolve.rules import RuleBook
+from dataloader.resolve.stability import WHEEL, held_back, holding, least_change, locked_version
 from dataloader.resolve.versions import parse_version
 
 MAX_ROUNDS = 500
@@ -108,6 +109,8 @@ class _Solver:
         """How the last step failed: it admitted the most, so what contradicts there does so everywhere."""
         self._offered = Offer()
         self._trying = ""
+        self._held: Sequence[str] = ()
+        """Locked packages that are held fast in this solve."""
 
     @classmethod
     async def create(cls, problem: Problem, index: Index | None, channels: Channels, reporter: Reporter) -> _Solver:
@@ -155,7 +158,7 @@ class _Solver:
             if step == self._lenient and self._silent():
                 break  # what was not looked up might be better than what is that old
             try:
-                answer = await self._without_bare_names(await self._rounds_until_known())
+                answer = await self._least_change(self._settled)
             except Unsolvable as error:
                 self._failure = error
                 self._reporter.debug(f"no solution in round {self._rounds}")
@@ -220,17 +223,25 @@ class _Solver:
         self._base_offer = offer = self._catalogue.offer((), frozenset())
         limits = [self._root.requirement(r) for r in self._problem.requirements if not r.only_pypi]
         try:
-            self._base, self._base_rung = await self._climb(
-                offer,
-                self._root.specs(conda_only=True, owned=offer.records),
-                [*self._root.constraints(), *(spec for spec in limits if spec is not None)],
-                await self._locked_conda(offer),
-            )
+            locked = await self._locked_conda(offer)
+            base = await self._least_change(lambda: self._conda_alone(offer, limits, locked))
+            self._base, self._base_rung = list(base.records), base.rung
         except Unsolvable as error:
             self._reporter.debug(f"the conda part alone has no solution (of {len(error.reached)} names)")
             if certain := await without_wheels(error, self._problem, self._catalogue, offer):
                 raise certain from None
         self._conda_names = frozenset(r.name.normalized for r in self._base)
+
+    async def _conda_alone(
+        self, offer: Offer, limits: Sequence[str | None], locked: list[rattler.RepoDataRecord]
+    ) -> Answer:
+        records, rung = await self._climb(
+            offer,
+            self._root.specs(conda_only=True, owned=offer.records),
+            [*self._root.constraints(), *(spec for spec in limits if spec is not None)],
+            locked,
+        )
+        return Answer(records=tuple(records), offer=offer, rung=rung)
 
     async def _preferred(self) -> bool:
         self._catalogue.channels.watching = True
@@ -254,6 +265,9 @@ class _Solver:
         in_conda = {(pypi_names(n) or (n,))[0]: str(r.version) for r in self._base if (n := r.name.normalized)}
         settled = {**in_conda, **exact_pins(self._problem)}
         knowledge.settled = {name: settled[name] for name in sorted(self._problem.frameworks & settled.keys())}
+        knowledge.held = {n: locked_version(f) for n, f in self._problem.preferred.items() if f.endswith(WHEEL)}
+        for name, version in knowledge.held.items():
+            knowledge.pinned[name] |= {version}
         for bound in foreseeable(self._problem):
             knowledge.hint(bound.package, bound.specifier)
         for requirement in self._problem.requirements:
@@ -348,6 +362,20 @@ class _Solver:
             no_wheels=self._problem.without_wheels(name),
         )
 
+    async def _least_change(self, solve: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Solve so that as much as can be stays as an older lock has it."""
+
+        async def attempt(held: Sequence[str]) -> Answer:
+            self._held = held
+            try:
+                return await solve()
+            finally:
+                self._held = ()
+
+        preferred = self._problem.preferred
+        held = held_back(self._problem)
+        return await least_change(held, attempt, lambda a: a.moved(preferred), lambda a: a.rung)
+
     # -- the rounds
 
     async def _rounds_until_known(self) -> Answer:
@@ -379,6 +407,9 @@ class _Solver:
             code="too-many-rounds",
             suggestions=("pin a package or two to narrow the search",),
         )
+
+    async def _settled(self) -> Answer:
+        return await self._without_bare_names(await self._rounds_until_known())
 
     async def _without_bare_names(self, answer: Answer) -> Answer:
         """Return the answer to what is left when bare names that something else brings in are not said.
@@ -440,6 +471,7 @@ class _Solver:
         """
         ladder = self._problem.needs.ladder
         last = len(ladder) - 1
+        limits = [*limits, *holding(self._problem, self._catalogue, self._held)]
         for rung in dict.fromkeys((0, last, *range(len(ladder)))):
             forbidden = [self._catalogue.bound(bound) for bound in ladder[rung]]
             try:
