@@ -81,6 +81,8 @@ async def make_lock(
     targets = make_targets(request, matrix, environ)
     for note in request.notes:
         reporter.warn(note)
+    if request.unused:
+        reporter.info(f"not used here: {', '.join(request.unused)}")
     for line in request.told:
         reporter.info(line)
     say_target(targets[0], request, reporter)

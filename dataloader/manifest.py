@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from dataloader.index.publishers import read_policy
 from dataloader.inputs.files import Feature, PypiOptions
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
 from dataloader.inputs.spec import parse_pypi
-from dataloader.inputs.tables import read_feature, with_project
+from dataloader.inputs.tables import groups_of, read_feature, read_pypi_options, with_project
 from dataloader.inputs.toml import Document, Table
 from dataloader.machine.target import SystemRequirements
 
@@ -109,7 +109,9 @@ class Manifest:
     trusted_root: str | None = None
     """Absolute path of sigstore's trust anchors, where they are not the public ones."""
     notes: tuple[str, ...] = ()
-    """What was read and has no effect here, to be said to the user."""
+    """What is not heeded and may change the packages."""
+    unused: tuple[str, ...] = ()
+    """What else is not used here."""
 
     def environment(self, name: str = DEFAULT, platform: str = "linux-64") -> Environment:
         """Join the features of one environment, for one platform.
@@ -130,9 +132,9 @@ class Manifest:
         return Environment(
             name=name,
             channels=tuple(dict.fromkeys(channel for channel, _ in channels)) if named else None,
-            platforms=next((f.platforms for f in features if f.platforms), ()),
+            platforms=tuple(dict.fromkeys(platform for f in features for platform in f.platforms)),
             replaceable=own,
-            fixed=(*others, *special),
+            fixed=(*others, *special, *(f.python for f in features if f.python)),
             system=_join_system([f.system for f in features]),
             pypi=_join_pypi([f.pypi for f in features]),
             stack={axis: value for f in reversed(features) for axis, value in f.stack.items()},
@@ -183,11 +185,14 @@ def parse_manifest(text: str, path: Path) -> Manifest:
     default = read_feature(pixi, ours, workspace)
     if kind == "pyproject.toml":
         default = with_project(default, root.table("project"))
-    features = {DEFAULT: default}
+    default = replace(default, pypi=_join_pypi([default.pypi, read_pypi_options(workspace.table("pypi-options"))]))
+    groups = groups_of(root) if kind == "pyproject.toml" else {}
+    features = {DEFAULT: default, **{name: Feature(requirements=listed) for name, listed in groups.items()}}
     ours_of = ours.table("feature")
     for name in pixi.table("feature"):
         table = pixi.table("feature").table(name)
-        features[name] = read_feature(table, ours_of.table(name) if ours is not pixi else table, table)
+        feature = read_feature(table, ours_of.table(name) if ours is not pixi else table, table)
+        features[name] = replace(feature, requirements=(*feature.requirements, *groups.get(name, ())))
     if ours is not pixi:
         ours_of.only(set(features))
     manifest = Manifest(
@@ -199,14 +204,37 @@ def parse_manifest(text: str, path: Path) -> Manifest:
         resolution=_resolution(ours.table("resolution"), workspace),
         attestations=_attestations(ours.table("attestations")),
         trusted_root=_beside(document.path, ours.table("attestations").string("trusted-root")),
-        notes=tuple(
-            f"{pixi.where(key)}: [{key}] is not read"
-            for key in ("host-dependencies", "build-dependencies")
-            if key in pixi
-        ),
     )
     document.check()
-    return manifest
+    notes, unused = _unread(document, pixi, kind)
+    return replace(manifest, notes=notes, unused=unused)
+
+
+_ABOUT = {"version", "authors", "description", "license", "license-file", "readme", "homepage", "repository"}
+_ABOUT |= {"documentation", "requires-pixi", "preview", "$schema", "schema"}
+"""Keys of pixi's that describe a project to people and to pixi."""
+
+_MATTER = {"host-dependencies", "build-dependencies", "dependency-overrides", "prerelease-mode", "index-strategy"}
+_MATTER |= {"solve-strategy", "solve-group", "conda-pypi-map", "channel-priority", "exclude-newer", "uv"}
+"""Keys that say which packages there should be: to leave them out is worth a warning."""
+
+
+def _unread(document: Document, pixi: Table, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the manifest says and nobody here heeds: what may change the packages, and the rest."""
+    notes, rest = [], []
+    for path in document.unread():
+        of_tool = path[0] == "tool" and (len(path) < 2 or path[1] not in {"pixi", "dataloader", "uv"})
+        of_python = kind == "pyproject.toml" and path[0] not in {"tool", "dependency-groups"}
+        about = path[-1] in _ABOUT and path[-2:-1] in {(), ("workspace",), ("project",)}
+        if of_tool or of_python or about:
+            continue
+        inside = path[len(pixi.path) :] if path[: len(pixi.path)] == pixi.path else path
+        where = f"[{'.'.join(inside)}] ({document.where(path)})"
+        if _MATTER & set(inside):
+            notes.append(f"{where} is not heeded")
+        else:
+            rest.append(where)
+    return tuple(notes), tuple(rest)
 
 
 KINDS = ("dataloader.toml", "pixi.toml", "pyproject.toml")
@@ -327,4 +355,5 @@ def _join_pypi(parts: list[PypiOptions]) -> PypiOptions:
         find_links=joined(part.find_links for part in parts),
         only_binary=joined(part.only_binary for part in parts),
         no_binary=joined(part.no_binary for part in parts),
+        prerelease=any(part.prerelease for part in parts),
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
 from dataloader.inputs.additions import Additions, of_files
+from dataloader.inputs.applies import worth_keeping
 from dataloader.inputs.files import InputFile
 from dataloader.inputs.joined import title
 from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
@@ -26,7 +28,7 @@ def new_manifest(
     """
     import tomlkit
 
-    asked = of_files(inputs)
+    asked = of_files([replace(one, requirements=worth_keeping(one.requirements, _arches(platform))) for one in inputs])
     document = tomlkit.document()
     workspace = tomlkit.table()
     workspace["name"] = next((one.name for one in inputs if one.name), name)
@@ -43,6 +45,13 @@ def new_manifest(
     else:
         document["stack"] = stack
     return add_to_manifest(tomlkit.dumps(document), "pixi.toml" if pixi else "dataloader.toml", asked)
+
+
+def _arches(platform: str) -> frozenset[str]:
+    from dataloader.machine.detect import PLATFORMS
+
+    machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
+    return frozenset({machines[platform]} if platform in machines else machines.values())
 
 
 def add_to_manifest(text: str, path: str | Path, additions: Additions, *, feature: str = DEFAULT) -> str:

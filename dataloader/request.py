@@ -81,6 +81,8 @@ class Request:
     require_hashes: bool = False
     """Whether every wheel has to be one whose hash was written down."""
     matrix: Path | None = None
+    unused: tuple[str, ...] = ()
+    """What the manifest says for other tools."""
     notes: tuple[str, ...] = ()
     """What was read and has no effect, to be said."""
 
@@ -162,7 +164,10 @@ def make_request(
 
     manifest = manifest or find(options, here)
     name = options.environment or DEFAULT_ENVIRONMENT
-    environment = manifest.environment(name, options.platform or detect_platform()) if manifest else None
+    platform = options.platform or detect_platform()
+    environment = manifest.environment(name, platform) if manifest else None
+    if manifest and environment and not options.target:
+        _check_platform(manifest, environment, platform)
     files = _read_files(options, environ)
     listed = [r for f in files for r in f.requirements]
     typed = [parse_spec(spec, base=here) for spec in specs]
@@ -193,7 +198,7 @@ def make_request(
         prefix=prefix_path(options, here),
         pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in pypi),
         conda=tuple(r for r in asked if isinstance(r, CondaRequirement)),
-        said=said,
+        said=tuple(r for r in said if r.refusal is None),
         told=told,
         constraints=tuple(r for r in matters(limits) if isinstance(r, PypiRequirement)),
         limits=environment.limits if environment else (),
@@ -212,11 +217,12 @@ def make_request(
         target_file=options.target,
         platform=options.platform,
         read_settings=cache(lambda: _settings(options, _index_manifest(environment, files, manifest), environ)),
-        prerelease=_prerelease(options, files, resolution.prerelease if resolution else None),
+        prerelease=_prerelease(options, files, resolution.prerelease if resolution else None, environment),
         exclude_newer=_exclude_newer(options, manifest),
         **_binaries(options, files, environment),
         require_hashes=any(f.require_hashes for f in files) or (resolution is not None and resolution.require_hashes),
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
+        unused=manifest.unused if manifest else (),
         notes=(*(manifest.notes if manifest else ()), *(n for f in files for n in f.notes)),
     )
 
@@ -386,6 +392,7 @@ def _index_manifest(
         "index_url": next((f.index_url for f in files if f.index_url), None) or (pypi.index_url if pypi else None),
         "extra_index_urls": (*(u for f in files for u in f.extra_index_urls), *(pypi.extra_index_urls if pypi else ())),
         "find_links": (*(u for f in files for u in f.find_links), *(pypi.find_links if pypi else ())),
+        "trusted_hosts": tuple(h for f in files for h in f.trusted_hosts),
         "no_index": any(f.no_index for f in files) or (manifest is not None and manifest.resolution.no_index),
         "attestations": manifest.attestations if manifest else None,
         "strict_records": pypi.strict_records if pypi else False,
@@ -444,7 +451,20 @@ def _exclude_newer(options: Asked, manifest: Manifest | None) -> str | None:
     return said
 
 
-def _prerelease(options: Asked, files: list[InputFile], manifest: str | None) -> PrereleaseMode:
+def _prerelease(
+    options: Asked, files: list[InputFile], manifest: str | None, environment: Environment | None
+) -> PrereleaseMode:
     if options.prerelease:
         return options.prerelease
-    return "allow" if any(f.prerelease for f in files) or manifest == "allow" else "if-necessary"
+    of_pypi = environment is not None and environment.pypi.prerelease and manifest is None
+    return "allow" if any(f.prerelease for f in files) or manifest == "allow" or of_pypi else "if-necessary"
+
+
+def _check_platform(manifest: Manifest, environment: Environment, platform: str) -> None:
+    """Refuse a platform that the manifest does not name, as pixi does."""
+    if environment.platforms and platform not in environment.platforms:
+        raise UsageError(
+            f"{manifest.path} is for {', '.join(environment.platforms)}, and not for {platform}",
+            code="platform-unlisted",
+            suggestions=(f'add "{platform}" to platforms there', "or name one of its platforms with --platform"),
+        )

@@ -61,6 +61,17 @@ def applying(requirements: Iterable[Requirement], arches: Collection[str], pytho
     return found
 
 
+def worth_keeping(requirements: Iterable[Requirement], arches: Collection[str]) -> tuple[Requirement, ...]:
+    """Return what a manifest can say: without what cannot be met, and need not be here.
+
+    Raises:
+        UsageError: as :func:`applying`.
+    """
+    said = tuple(requirements)
+    applying((one for one in said if one.refusal is not None), arches, "")
+    return tuple(one for one in said if one.refusal is None)
+
+
 def refuse_unsupported(requirements: Sequence[Requirement]) -> None:
     """Raise UsageError with everything that is asked for and cannot be met."""
     refused = [one for one in requirements if one.refusal is not None]

@@ -76,6 +76,14 @@ def _load(path: Path) -> dict[str, Any]:
             code="environment-invalid",
             suggestions=("A requirements.txt is read with `-r FILE`.",),
         )
+    if not _KEYS & set(data) or {"package", "metadata"} <= set(data):
+        of_conda_lock = "package" in data
+        way = "its own environment.yml is read" if of_conda_lock else f"it has none of {', '.join(sorted(_KEYS))}"
+        raise ManifestError(
+            f"{path} is not an environment file" + (" but a lock of conda-lock" if of_conda_lock else ""),
+            code="environment-invalid",
+            suggestions=(way,),
+        )
     return data
 
 

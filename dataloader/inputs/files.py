@@ -28,6 +28,7 @@ class InputFile:
     find_links: tuple[str, ...] = ()
     """URLs, or absolute paths."""
     no_index: bool = False
+    trusted_hosts: tuple[str, ...] = ()
     prerelease: bool = False
     """``--pre``."""
     only_binary: tuple[str, ...] = ()
@@ -52,6 +53,8 @@ class PypiOptions:
     no_binary: tuple[str, ...] = ()
     strict_records: bool = False
     """Refuse wheels that differ from their own RECORD."""
+    prerelease: bool = False
+    """Whether pre-releases are taken always (``prerelease-mode = "allow"``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,8 @@ class Feature:
     """Conda packages that are limited if something brings them in ([constraints])."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Set where the environment is active ([activation.env])."""
+    python: PypiRequirement | None = None
+    """A pyproject.toml's requires-python."""
 
     def on(self, platforms: Sequence[str]) -> tuple[tuple[Requirement, ...], tuple[Requirement, ...]]:
         """Return what the feature's own tables ask for on a platform, and what its [target] tables do.

@@ -68,6 +68,7 @@ class _Draft:
     constraints: list[PypiRequirement] = field(default_factory=list)
     extra_index_urls: list[str] = field(default_factory=list)
     find_links: list[str] = field(default_factory=list)
+    trusted_hosts: list[str] = field(default_factory=list)
     only_binary: list[str] = field(default_factory=list)
     no_binary: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -96,9 +97,36 @@ def read_requirements(path: Path, *, environ: Mapping[str, str] | None = None) -
 
     Raises ManifestError ``requirements-invalid`` with every mistake of every file, as ``FILE:LINE: what``.
     """
+    _refuse_others(path)
     draft = _Draft()
     _read_file(draft, _Place(path=path, environ=os.environ if environ is None else environ))
     return _finish(draft, path)
+
+
+_OTHERS = {
+    "pyproject.toml": "name it with `--manifest FILE`, or work in its folder",
+    "pixi.toml": "name it with `--manifest FILE`, or work in its folder",
+    "dataloader.toml": "name it with `--manifest FILE`, or work in its folder",
+    "pylock.toml": "lock anew from what it was made from, its requirements or its pyproject.toml",
+    "uv.lock": "`uv export` writes it as a requirements.txt",
+    "poetry.lock": "`poetry export` writes it as a requirements.txt",
+    "Pipfile": "`pipenv requirements` writes it as a requirements.txt",
+    "Pipfile.lock": "`pipenv requirements` writes it as a requirements.txt",
+    "conda-lock.yml": "lock anew from the environment.yml that it was made from",
+    "pixi.lock": "name its pixi.toml with `--manifest FILE`",
+}
+"""Files of other formats -> the way from there to here."""
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse a file of another format as a whole, and not once for each of its lines.
+
+    Raises ManifestError ``requirements-invalid``.
+    """
+    name = "pylock.toml" if re.fullmatch(r"pylock\..+\.toml", path.name) else path.name
+    if name in _OTHERS or path.suffix in {".toml", ".yml", ".yaml", ".lock"}:
+        way = _OTHERS.get(name, "conda's environment.yml is read with `-f FILE`")
+        raise ManifestError(f"{path} is not a requirements file", code="requirements-invalid", suggestions=(way,))
 
 
 def parse_requirement_lines(
@@ -130,6 +158,7 @@ def _finish(draft: _Draft, path: Path) -> InputFile:
         extra_index_urls=tuple(dict.fromkeys(draft.extra_index_urls)),
         find_links=tuple(dict.fromkeys(draft.find_links)),
         no_index=draft.no_index,
+        trusted_hosts=tuple(dict.fromkeys(draft.trusted_hosts)),
         prerelease=draft.prerelease,
         only_binary=tuple(dict.fromkeys(draft.only_binary)),
         no_binary=tuple(dict.fromkeys(draft.no_binary)),
@@ -266,7 +295,8 @@ def _apply_options(draft: _Draft, arguments: argparse.Namespace, where: str, pla
     draft.require_hashes |= arguments.require_hashes
     draft.only_binary += [name for value in arguments.only_binary for name in value.split(",")]
     draft.no_binary += [name for value in arguments.no_binary for name in value.split(",")]
-    for option in ("trusted_host", "use_feature"):
+    draft.trusted_hosts += arguments.trusted_host
+    for option in ("use_feature", "prefer_binary"):
         if getattr(arguments, option):
             draft.notes.append(f"{where}: --{option.replace('_', '-')} has no effect here")
 

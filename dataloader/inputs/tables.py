@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -30,12 +30,12 @@ def read_feature(table: Table, ours: Table, general: Table) -> Feature:
     targets = table.table("target")
     return Feature(
         channels=_channels(general),
-        platforms=general.strings("platforms"),
+        platforms=_platforms(general),
         requirements=_requirements(table),
         by_platform={name: _requirements(targets.table(name)) for name in targets},
         limits=_each(table.table("constraints"), _conda),
         system=_system(table.table("system-requirements")),
-        pypi=_pypi_options(table.table("pypi-options")),
+        pypi=read_pypi_options(table.table("pypi-options")),
         stack={axis: "" if value == "*" else value for axis, value in values.items() if value is not None},
         gpus=stack.strings("gpus"),
         variables=_variables(table.table("activation").table("env")),
@@ -60,6 +60,18 @@ def _channels(table: Table) -> tuple[tuple[str, int], ...] | None:
 
 def _variables(table: Table) -> Mapping[str, str]:
     return {name: value for name in table if (value := table.string(name)) is not None}
+
+
+def _platforms(table: Table) -> tuple[str, ...]:
+    """Names, or tables that tell more of one, whose ``platform`` is it."""
+    found = []
+    for item in table.items("platforms"):
+        name = item.get("platform", item.get("name")) if isinstance(item, dict) else item
+        if isinstance(name, str):
+            found.append(name)
+        else:
+            table.mistake("platforms", f"{item!r} is not a platform such as linux-64")
+    return tuple(found)
 
 
 def _requirements(table: Table) -> tuple[Requirement, ...]:
@@ -156,7 +168,7 @@ def _system(table: Table) -> SystemRequirements:
     )
 
 
-def _pypi_options(table: Table) -> PypiOptions:
+def read_pypi_options(table: Table) -> PypiOptions:
     return PypiOptions(
         index_url=table.string("index-url"),
         extra_index_urls=table.strings("extra-index-urls"),
@@ -164,7 +176,14 @@ def _pypi_options(table: Table) -> PypiOptions:
         only_binary=_projects(table, "no-build"),
         no_binary=_projects(table, "no-binary"),
         strict_records=bool(table.boolean("strict-records")),
+        prerelease=_allows_prereleases(table),
     )
+
+
+def _allows_prereleases(table: Table) -> bool:
+    """uv's modes, of which we have two; another is left unread, and so named."""
+    modes = {"allow": True, "if-necessary": False, "if-necessary-or-explicit": False}
+    return "prerelease-mode" in table and table.peek("prerelease-mode") in modes and modes[table.raw("prerelease-mode")]
 
 
 def _find_links(table: Table) -> Iterator[str]:
@@ -187,15 +206,56 @@ def _projects(table: Table, key: str) -> tuple[str, ...]:
 
 
 def with_project(feature: Feature, project: Table) -> Feature:
-    """Add a pyproject.toml's own dependencies, as pixi does."""
-    origin = project.where("dependencies")
-
-    def read(text: str) -> Requirement | None:
+    """Add a pyproject.toml's own dependencies and the Pythons that it is for, as pixi does."""
+    more = _pep508(project, "dependencies", project.strings("dependencies"))
+    python = project.string("requires-python")
+    if python:
         try:
-            return parse_pypi(text, origin=origin)
+            wanted = parse_pypi(f"python{python}", origin=project.where("requires-python"))
         except UsageError as error:
-            project.mistake("dependencies", error.message.removeprefix(f"{origin}: "))
-            return None
-
-    more = tuple(requirement for text in project.strings("dependencies") if (requirement := read(text)))
+            project.mistake("requires-python", error.message.partition(": ")[2])
+        else:
+            feature = replace(feature, python=wanted)
     return replace(feature, requirements=(*feature.requirements, *more))
+
+
+def groups_of(root: Table) -> Mapping[str, tuple[PypiRequirement, ...]]:
+    """The extras of a pyproject.toml and its dependency groups (PEP 735), each of which is a feature, as in pixi."""
+    project, groups = root.table("project"), root.table("dependency-groups")
+    extras = project.table("optional-dependencies")
+    own = normalized(project.string("name") or "")
+    listed: dict[str, tuple[Table, str]] = {name: (groups, name) for name in groups}
+    listed |= {name: (extras, name) for name in extras}
+
+    def members(name: str, outer: tuple[str, ...]) -> Iterator[PypiRequirement]:
+        table, key = listed[name]
+        for item in table.items(key):
+            if isinstance(item, dict) and item.get("include-group") in listed:
+                others = [item["include-group"]]
+            elif isinstance(item, str):
+                (one,) = _pep508(table, key, (item,)) or (None,)
+                # ours[cpu,test]: what the project itself has under these names
+                others = [n for n in listed if normalized(n) in one.extras] if one and own and one.name == own else []
+                if one and not others:
+                    yield one
+            else:
+                table.mistake(key, f"{item!r} is neither a requirement nor {{include-group = ...}}")
+                continue
+            for other in others:
+                if other in outer:
+                    table.mistake(key, f"{other} includes itself")
+                else:
+                    yield from members(other, (*outer, other))
+
+    return {name: tuple(members(name, (name,))) for name in listed}
+
+
+def _pep508(table: Table, key: str, texts: Iterable[str]) -> tuple[PypiRequirement, ...]:
+    origin = table.where(key)
+    found: list[PypiRequirement] = []
+    for text in texts:
+        try:
+            found.append(parse_pypi(text, origin=origin, base=table.document.path.parent))
+        except UsageError as error:
+            table.mistake(key, error.message.removeprefix(f"{origin}: "))
+    return tuple(found)

@@ -146,6 +146,10 @@ class Table:
     def __iter__(self) -> Iterator[str]:
         return iter(self._data)
 
+    def peek(self, key: str) -> Any:
+        """What stands under ``key``, as it is; it does not count as read."""
+        return self._data.get(key)
+
     def raw(self, key: str, default: Any = None) -> Any:
         """What stands under ``key``, as it is; it counts as read."""
         self.document.mark((*self.path, key))

@@ -194,7 +194,7 @@ def test_unknown_tables_of_pixi_are_pixis_business() -> None:
 def test_tables_that_have_no_effect_are_noted() -> None:
     notes = parse('[host-dependencies]\na = "1"\n').notes
 
-    assert notes == ("dataloader.toml:1: [host-dependencies] is not read",)
+    assert notes == ("[host-dependencies] (dataloader.toml:1) is not heeded",)
 
 
 FEATURES = """

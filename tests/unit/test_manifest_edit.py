@@ -219,3 +219,15 @@ def test_all_that_is_added_is_read_back_whatever_was_there_before(said: list[Add
     saved = manifest.resolution
     for key, value in last.resolution.items():
         assert getattr(saved, key.replace("-", "_")) == value
+
+
+def test_a_new_manifest_leaves_out_what_cannot_be_met_and_need_not_be(tmp_path: Path) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_text("a\nb @ git+https://example.org/b ; sys_platform == 'win32'\nc ; sys_platform == 'win32'\n")
+    text = new_manifest(name="x", channels=[], platform="linux-64", inputs=[read_input(file)])
+    environment = parse_manifest(text, HERE / "dataloader.toml").environment()
+    assert [str(r) for r in environment.requirements] == ["a", 'c ; sys_platform == "win32"']
+
+    file.write_text("b @ git+https://example.org/b ; sys_platform == 'linux'\n")
+    with pytest.raises(UsageError, match="not a wheel"):
+        new_manifest(name="x", channels=[], platform="linux-64", inputs=[read_input(file)])

@@ -64,7 +64,7 @@ def test_options_of_the_file(tmp_path: Path) -> None:
     assert file.find_links == (str((tmp_path / "wheels").resolve()),)
     assert (file.prerelease, file.require_hashes, file.no_index) == (True, True, True)
     assert (file.only_binary, file.no_binary) == ((":all:",), ("a", "b"))
-    assert "trusted-host" in file.notes[0]
+    assert file.trusted_hosts == ("one.example",)
 
 
 def test_other_files_are_read_relative_to_this_one(tmp_path: Path) -> None:
