@@ -95,6 +95,9 @@ async def make_lock(
         return await attempt.run(channels)
     except ResolutionFailure as failure:
         failure.causes = (*failure.causes, *said_in_several_places(request, failure))
+        if failure.code == "unknown-package":
+            unknown = [r.name for r in request.pypi if f" {r.name} " in f"{failure.message} "]
+            failure.causes += tuple([line for name in dict.fromkeys(unknown) for line in await client.account(name)])
         raise
     except IndexUnavailable as error:
         if error.code != "channel-unreachable" or request.conda_mode == "always":

@@ -52,13 +52,20 @@ def _temporary_folder(environ: Mapping[str, str]) -> str:
     """A directory that nobody else can write to: a foreign one of the same name is not used."""
     import tempfile
 
-    base = environ.get("TMPDIR") or tempfile.gettempdir()
-    root = os.path.join(base, f"dataloader-cache-{os.getuid()}")
+    name = f"dataloader-cache-{os.getuid()}"
+    try:
+        base = environ.get("TMPDIR") or tempfile.gettempdir()
+    except FileNotFoundError:
+        # Nothing here can be written to. Who only reads does without a cache; who writes is told when it fails.
+        return os.path.join("/tmp", name)  # noqa: S108
+    root = os.path.join(base, name)
     try:
         os.makedirs(base, exist_ok=True)
         os.mkdir(root, mode=0o700)  # noqa: PTH102
     except FileExistsError:
         pass  # whose it is, is seen below
+    except OSError:
+        return root  # as above
     facts = os.lstat(root)
     if facts.st_uid == os.getuid() and stat.S_ISDIR(facts.st_mode) and not facts.st_mode & 0o022:
         return root

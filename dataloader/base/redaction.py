@@ -7,13 +7,18 @@ import re
 # Text, compiled when something is to be said: most runs end before.
 _USER_INFO = r"(\w://)[^/\s'\"]+@"
 _QUERY = r"(\w://[^\s'\"<>?#]*)\?[^\s'\"<>)]+"
-_TOKENS = r"(?i)((?:token|password|passwd|secret|api[_-]?key|signature|credential)=|/t/)[^&/\s'\"]+"
+_TOKENS = r"(?i)((?:token|password|passwd|secret|api[_-]?key|signature|credential)=)[^&/\s'\"]+"
+_IN_CHANNELS = r"(\w://[^/\s'\"]+/(?:[^\s'\"]*?/)?t/)[^&/\s'\"]+"
 _HEADER = r"((?i:authorization)['\"]?\s*[:=]\s*['\"]?\w+|\b(?:Basic|Bearer))\s+(?=\S*[\d=_.])[A-Za-z0-9+/_.~=-]{8,}"
 
 
 def redact_tokens(text: str) -> str:
-    """Text without the values of telling names, and without conda's ``/t/TOKEN``."""
-    return re.sub(_TOKENS, r"\1****", text)
+    """Text without the values of telling names, and without conda's ``/t/TOKEN`` in addresses; a path may have a ``t``.
+
+    >>> redact_tokens("token=abc /data/t/env https://host/t/abc/channel")
+    'token=**** /data/t/env https://host/t/****/channel'
+    """
+    return re.sub(_IN_CHANNELS, r"\1****", re.sub(_TOKENS, r"\1****", text))
 
 
 def redact(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 from urllib.parse import unquote, urlsplit
 
 from dataloader.base.cache import cache_root
-from dataloader.base.errors import IndexUnavailable, IntegrityError, InternalError
+from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityError, InternalError
 from dataloader.base.names import normalized
 from dataloader.base.reporter import Reporter
 from dataloader.index.credentials import Credentials, check_url, public_channel, redact, without_credentials
@@ -142,6 +142,30 @@ class IndexClient:
         except IndexUnavailable:
             self.silent.add(host)
             raise
+
+    async def account(self, name: str) -> tuple[str, ...]:
+        """What each place says of a project that none of them has; its address is looked at too."""
+        project = normalized(name)
+        told = [await self._account_of(index, project) for index in self._index_for.get(project, self._indexes)]
+        for location in self._find_links:
+            path = local_path(location)
+            gone = path is not None and not path.exists()
+            told.append(f"{redact(location)} {'is not there' if gone else f'has no file of {project}'}")
+        return tuple(told)
+
+    async def _account_of(self, index: str, project: str) -> str:
+        where, root = redact(index), local_path(index)
+        if root is not None:
+            return f"{where} {f'has no folder {project}' if root.is_dir() else 'is not there'}"
+        if self.settings.offline:
+            return f"{where} had no page of {project} when it was asked last"
+        try:
+            await self._web.get(f"{index.rstrip('/')}/", {"Accept": ACCEPT}, limit=1)
+        except NotFound:
+            return f"{where} has no page of {project}, and none at its own address either: is the address right?"
+        except DataloaderError as error:
+            return f"{where} has no page of {project}; its own address: {error.message}"
+        return f"{where} has no page of {project}"
 
     async def metadata(self, file: IndexFile) -> WheelMetadata:
         """METADATA of a wheel: from the cache, its own file on the index (PEP 658), or the wheel's last bytes.

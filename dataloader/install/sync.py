@@ -198,6 +198,12 @@ def from_os_error(error: OSError, prefix: Path) -> DataloaderError:
             causes=(fact,),
             suggestions=("Choose a directory you may write to with --prefix, or a cache with DATALOADER_CACHE_DIR.",),
         )
+    unusable = error.errno == errno.ENOTDIR
     return PrefixError(
-        f"{prefix} could not be built; what was there before is unchanged.", code="prefix-io", causes=(fact,)
+        f"{prefix} could not be built; what was there before is unchanged.",
+        code="prefix-io",
+        causes=(fact,),
+        suggestions=("Choose a cache that is a directory with DATALOADER_CACHE_DIR, or another --prefix.",)
+        if unusable
+        else (),
     )

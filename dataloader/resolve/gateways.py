@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ from dataloader.index.settings import IndexSettings
 
 T = TypeVar("T")
 
+_FORBIDDEN = re.compile(r"\b403\b")
+
 _PATIENCE = 8
 """Times the settings' timeout for a mirror's whole answer: rattler's clients cannot tell a slow body from a stalled one
 (py-rattler 0.28)."""
@@ -49,6 +52,8 @@ class Gateways:
         self._left = list(_choices(self._settings))
         """The choices that have not failed yet, most preferred first."""
         self._gateway: rattler.Gateway | None = None
+        self._plain = False
+        """Whether repodata.json alone is asked for."""
         asked = [*channels, *(mirror for mirrors in self._settings.mirrors.values() for mirror in mirrors)]
         credentials = Credentials(("", *asked), self._settings.environ, reporter)
         headers = {urlsplit(url).hostname or "": credentials.header(without_credentials(url)) for url in asked}
@@ -64,8 +69,13 @@ class Gateways:
             try:
                 return await question(self._current())
             except GatewayError as error:
+                if not self._plain and _FORBIDDEN.search(str(error)):
+                    # Object stores say 403 of what they do not have: the shards, perhaps, and not repodata.json.
+                    self._plain, self._gateway = True, None
+                    continue
                 if len(self._left) == 1:
                     raise
+                self._plain = False
                 failed = ", ".join(mirror for (mirror,) in self._left.pop(0).values())
                 self._gateway = None
                 said = str(error).strip().partition("\n")[0]
@@ -81,7 +91,12 @@ class Gateways:
     def _current(self) -> rattler.Gateway:
         if self._gateway is None:
             offline = self._settings.offline
-            config = rattler.SourceConfig(cache_action="force-cache-only" if offline else "cache-or-fetch")
+            config = rattler.SourceConfig(
+                cache_action="force-cache-only" if offline else "cache-or-fetch",
+                sharded_enabled=not self._plain,
+                zstd_enabled=not self._plain,
+                bz2_enabled=not self._plain,
+            )
             self._gateway = rattler.Gateway(
                 cache_dir=self._cache, default_config=config, client=self._client(self._left[0])
             )
@@ -105,8 +120,16 @@ def _choices(settings: IndexSettings) -> list[dict[str, list[str]]]:
     most = max(map(len, settings.mirrors.values()), default=0)
     return [
         *(
-            {p.rstrip("/"): [ms[turn].rstrip("/")] for p, ms in settings.mirrors.items() if len(ms) > turn}
+            {p.rstrip("/"): [_over_http(ms[turn]).rstrip("/")] for p, ms in settings.mirrors.items() if len(ms) > turn}
             for turn in range(most)
         ),
         {},
     ]
+
+
+def _over_http(mirror: str) -> str:
+    if not mirror.startswith("file:"):
+        return mirror
+    from dataloader.resolve.served import served
+
+    return served(mirror)

@@ -421,3 +421,20 @@ def test_a_file_at_hand_of_the_name_and_the_hash_is_the_file(desk: Desk, tmp_pat
     assert done.returncode == 3, done.stderr
     desk.ok("sync", "--frozen", "--find-links", str(shelf), DATALOADER_CACHE_DIR=fresh)
     assert desk.index.count() == asked
+
+
+def test_a_name_that_no_index_has_is_told_with_what_each_answered(desk: Desk) -> None:
+    wrong = f"{desk.index.url}/simpel"
+    error = desk.fails(1, "unknown-package", "lock", "nosuch", "--index-url", wrong, "--find-links", "/nowhere")
+    told = "\n".join(error["causes"])
+    assert f"{wrong} has no page of nosuch, and none at its own address either" in told
+    assert "/nowhere is not there" in told
+
+    told = "\n".join(desk.fails(1, "unknown-package", "lock", "nosuch")["causes"])
+    assert "has no page of nosuch" in told
+    assert "either" not in told
+
+
+def test_a_folder_named_t_is_no_token(desk: Desk) -> None:
+    error = desk.fails(2, "prefix-missing", "list", "-p", str(desk.here / "t" / "env"))
+    assert str(desk.here / "t" / "env") in error["message"]

@@ -180,3 +180,33 @@ def test_offline_asks_no_channel(tmp_path: Path) -> None:
         Channel.asked.clear()
         assert asyncio.run(ask(offline=True)) == 1
         assert Channel.asked == []
+
+
+def _records(url: str, tmp_path: Path, **settings: Any) -> list[str]:
+    async def ask() -> list[str]:
+        given = IndexSettings(timeout=2, **settings)
+        target = Target(glibc="2.36")
+        channels = Channels((url,), target, priority="strict", cache=tmp_path / "cache", settings=given)
+        return [str(record.version) for record in await channels.records("demo")]
+
+    return asyncio.run(ask())
+
+
+def test_a_channel_that_forbids_what_it_lacks_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Object stores do: of shards and compressed forms of repodata.json that are not there."""
+    make_conda_package(tmp_path / "channel", "demo", "1.0")
+    index_channel(tmp_path / "channel")
+    for compressed in (tmp_path / "channel").rglob("repodata.json.*"):
+        compressed.unlink()
+    Channel.folder, Channel.fault = tmp_path / "channel", "none"
+    monkeypatch.setattr(Channel, "missing", 403)
+    with serve() as url:
+        assert _records(url, tmp_path) == ["1.0"]
+
+
+def test_a_directory_may_be_the_mirror_of_a_channel(tmp_path: Path) -> None:
+    make_conda_package(tmp_path / "a mirror", "demo", "1.0")
+    index_channel(tmp_path / "a mirror")
+    url = "https://channel.invalid/here/"
+
+    assert _records(url, tmp_path, mirrors={url: ((tmp_path / "a mirror").as_uri(),)}) == ["1.0"]

@@ -21,6 +21,8 @@ class Channel(BaseHTTPRequestHandler):
 
     folder: ClassVar[Path]
     fault: ClassVar[str]
+    missing: ClassVar[int] = 404
+    """What is said of files that are not there: 403 as object stores do."""
     auth: ClassVar[str | None] = None
     """Value of Authorization; 401 without it."""
     asked: ClassVar[list[str]] = []
@@ -41,7 +43,7 @@ class Channel(BaseHTTPRequestHandler):
             return
         file = self.folder / path
         if not file.is_file():
-            self.send_error(404)
+            self.send_error(self.missing)
             return
         data = file.read_bytes()
         self.send_response(200)

@@ -163,6 +163,9 @@ class WorldClient:
     async def further(self, name: str, index: str) -> tuple[IndexFile, ...]:
         return self._of(name, index)
 
+    async def account(self, name: str) -> tuple[str, ...]:
+        return (f"{PYPI} has no page of {name}",)
+
     def _of(self, name: str, index: str) -> tuple[IndexFile, ...]:
         return tuple(
             IndexFile(

@@ -159,3 +159,21 @@ def test_a_temporary_cache_that_others_can_write_is_not_used(tmp_path: Path) -> 
     root = cache_root({"TMPDIR": str(tmp_path)})
 
     assert root.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_machine_that_cannot_be_written_to_still_has_a_name_for_the_cache(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A read-only root without /tmp: who only reads goes on."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    assert cache_root({}).name.startswith("dataloader-cache-")
+    assert cache_root({"TMPDIR": "/dev/null/inside"}).parent == Path("/dev/null/inside")
+
+
+def test_what_cannot_be_read_is_told_as_it_was_said() -> None:
+    with pytest.raises(UsageError, match=r"--mirror cannot be read: 'nonsense'"):
+        index_settings({"mirrors": ("nonsense",)}, {}, {})
