@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,6 +54,35 @@ def keep_sealed(path: Path, data: bytes) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def walk(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As ``os.walk`` of Python 3.12, which does not recurse: folders may lie in one another without end.
+
+    OSError where a path is too long to be named: nothing that is there is passed over.
+    """
+    todo = [os.fspath(root)]
+    while todo:
+        folder = todo.pop()
+        folders: list[str] = []
+        names: list[str] = []
+        with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as found:
+            for each in found:
+                (folders if each.is_dir() else names).append(each.name)
+        yield folder, folders, names
+        todo += [f"{folder}/{name}" for name in reversed(folders) if not os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
+
+
+def make_folders(folder: str | os.PathLike[str]) -> None:
+    """Make a folder and those above it, unless they are there, without recursion."""
+    missing = []
+    path = os.fspath(folder)
+    while path and not os.path.isdir(path):  # noqa: PTH112
+        missing.append(path)
+        path = os.path.dirname(path)  # noqa: PTH120
+    for each in reversed(missing):
+        with suppress(FileExistsError):
+            os.mkdir(each)  # noqa: PTH102
 
 
 def remove_tree(tree: Path) -> bool:

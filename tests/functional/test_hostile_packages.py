@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dataloader.base.errors import DataloaderError, ExitCode
+from dataloader.base.files import remove_tree
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile
-from tests.helpers.hostile import CondaArchive, Outside, Verdict, as_conda, as_wheel, conda_only, links_out, wishes
+from tests.helpers.hostile import (
+    CondaArchive,
+    Outside,
+    Verdict,
+    as_conda,
+    as_wheel,
+    conda_only,
+    links_out,
+    wheel_only,
+    wishes,
+)
 from tests.helpers.locks import FolderDownloads, Heard, lock_of, options_for
 from tests.helpers.wheels import make_wheel
 
 WISHES = {wish.name: wish for wish in wishes()}
 CASES = {case.name: case for case in conda_only()}
+WHEELS = {case.name: case for case in wheel_only()}
 NO_PYTHON = LockedPython(source="none")
 
 
@@ -89,6 +102,44 @@ def test_wish_of_a_conda_package(outside: Outside, name: str) -> None:
     good = good_conda(outside.root / "channel", outside)
 
     judge(outside, wish.verdict, conda_lock([as_conda(wish)], outside), good)
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_what_only_a_wheel_can_say(outside: Outside, name: str) -> None:
+    wheel = WHEELS[name].make(outside.root / "wheels", outside.folder)
+    good = lock_of(make_wheel(outside.root / "wheels", "good", "1"))
+
+    judge(outside, WHEELS[name].verdict, lock_of(wheel), good)
+
+
+def test_there_are_at_least_eighty_kinds_in_each_world() -> None:
+    assert min(len(WISHES) + len(WHEELS), len(WISHES) + len(CASES), len(WISHES)) >= 80
+
+
+@pytest.mark.parametrize("depth", [1500, 3000])
+def test_folders_in_folders_without_end_are_carried_over_and_removed(outside: Outside, depth: int) -> None:
+    """What people make in an environment has no limits of ours."""
+    first, second = (lock_of(make_wheel(outside.root / "wheels", "good", version)) for version in "12")
+    assert sync(first, outside.root) is None
+    here = Path.cwd()
+    try:
+        os.chdir(outside.root / "env")
+        for _ in range(depth):
+            Path("n").mkdir()
+            os.chdir("n")
+        Path("mine").write_text("kept")
+    finally:
+        os.chdir(here)
+
+    error = sync(second, outside.root)
+
+    if depth > 2000:  # no path of it can be named, so nothing is changed
+        assert error is not None
+        assert error.code == "prefix-io"
+    else:
+        assert error is None
+        assert Path(outside.root / "env", *["n"] * depth, "mine").read_text() == "kept"
+    assert remove_tree(outside.root / "env")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import stat
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -451,6 +452,136 @@ def _wrong_tars() -> Iterator[Case]:
         archive = CondaArchive(mangle=mangle).add("share/x", bytes(5000))
         yield Case(name=f"archive: {name}", archives=(archive,))
         yield Case(name=f"archive: {name}, old", archives=(replace(archive, format="tar.bz2"),))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelCase:
+    """A wheel, made in a folder; the second argument is the judge's folder."""
+
+    name: str
+    make: Callable[[Path, Path], Path]
+    verdict: Verdict = "refused"
+
+
+def wheel_only() -> list[WheelCase]:
+    """What only wheels can say."""
+    return [*_wrong_members(), *_wrong_metadata(), *_wrong_zips()]
+
+
+def _member_case(name: str, members: Mapping[str, bytes], verdict: Verdict = "refused") -> WheelCase:
+    def make(folder: Path, outside: Path) -> Path:
+        return add_members(make_wheel(folder, MINE, "1.0", files={"evil.py": ""}), members, outside)
+
+    return WheelCase(name=name, make=make, verdict=verdict)
+
+
+def _wrong_members() -> Iterator[WheelCase]:
+    yield _member_case("member: no name", {"": b"x"})
+    yield _member_case("member: null in its name", {"evil/a\0b.py": b"x"})
+    yield _member_case("member: null behind its name", {"evil/a.py\0": b"x"})
+    yield _member_case("member: 5,000 folders", {"n/" * 5000 + "f": b"x"})
+    yield _member_case("member: 120 folders", {"n/" * 120 + "f": b"x"})
+    yield _member_case("member: upwards from purelib", {"../../../../outside/victim": b"x"})
+    yield _member_case("member: file and folder", {"evil.py/x": b"x"})
+    yield _member_case("member: folder and file", {"a/b/c": b"x", "a/b": b"y"})
+    yield _member_case("member: file and folder by schemes", {"evil-1.0.data/purelib/evil.py/x": b"x"})
+    yield _member_case("member: two contents by schemes", {"evil-1.0.data/purelib/evil.py": b"other"})
+    yield _member_case("member: script upwards", {"evil-1.0.data/scripts/../../evil": b"x"})
+    yield _member_case("member: script in the environment's file", {"evil-1.0.data/scripts/pyvenv.cfg": b"x"})
+    yield _member_case("member: header upwards", {"evil-1.0.data/headers/../../../x.h": b"x"})
+    yield _member_case("member: unknown scheme", {"evil-1.0.data/system/x": b"x"})
+    yield _member_case("member: two data folders", {"evil-2.data/data/../../x": b"x"})
+    yield _member_case("member: a script in a folder", {"evil-1.0.data/scripts/a/b": b"x"}, "harmless")
+    yield _member_case("member: bytecode", {"__pycache__/evil.cpython-311.pyc": b"x"}, "harmless")
+    yield _member_case("member: newline in its name", {"evil/a\nb.py": b""}, "harmless")
+    yield _member_case("member: a name in no alphabet", {"evil/\u00ff\u2028.py": b""}, "harmless")
+    site = "evil-1.0.data/data/lib/python{}.{}/site-packages".format(*sys.version_info[:2])
+    for name in ("RECORD", "INSTALLER", "METADATA"):
+        path = f"{site}/evil-1.0.dist-info/{name}"
+        yield _member_case(f"member: a {name} by the data scheme", {path: b"x"}, "harmless")
+
+
+def _wrong_metadata() -> Iterator[WheelCase]:
+    def case(name: str, part: str, data: bytes | None, verdict: Verdict = "refused") -> WheelCase:
+        def make(folder: Path, _: Path) -> Path:
+            wheel = make_wheel(folder, MINE, "1.0", entry_points={"console_scripts": {"evil": "evil:main"}})
+            with zipfile.ZipFile(wheel) as archive:
+                members = {each: archive.read(each) for each in archive.namelist()}
+            members.pop(f"evil-1.0.dist-info/{part}", None)
+            if data is not None:
+                members[f"evil-1.0.dist-info/{part}"] = data
+            with zipfile.ZipFile(wheel, "w") as archive:
+                for each, content in members.items():
+                    archive.writestr(each, content)
+            return wheel
+
+        return WheelCase(name=f"{part}: {name}", make=make, verdict=verdict)
+
+    yield case("a section without an end", "entry_points.txt", b"[console_scripts\nevil = evil:main\n")
+    yield case("no section", "entry_points.txt", b"evil = evil:main\n")
+    yield case("twice the same", "entry_points.txt", b"[console_scripts]\ne = a:b\ne = c:d\n")
+    yield case("interpolation", "entry_points.txt", b"[console_scripts]\ne = %(home)s:b\n", "harmless")
+    yield case("not UTF-8", "entry_points.txt", b"[console_scripts]\n\xff = a:b\n")
+    yield case("no attribute", "entry_points.txt", b"[console_scripts]\ne = a\n", "harmless")
+    yield case("code", "entry_points.txt", b"[console_scripts]\ne = a;import os:b\n", "harmless")
+    for part in ("METADATA", "WHEEL", "RECORD"):
+        yield case("none", part, None)
+        yield case("noise", part, bytes(range(256)) * 4, "harmless")
+        yield case("long lines", part, b"x" * 1_000_000, "harmless")
+    yield case("no name", "METADATA", b"Metadata-Version: 2.1\nVersion: 1.0\n\n")
+    yield case("no version", "METADATA", b"Metadata-Version: 2.1\nName: evil\n\n")
+    yield case("another project", "METADATA", b"Metadata-Version: 2.1\nName: other\nVersion: 1.0\n\n")
+    yield case("another version", "METADATA", b"Metadata-Version: 2.1\nName: evil\nVersion: 2\n\n")
+    yield case("a name that is a path", "METADATA", b"Metadata-Version: 2.1\nName: ../../x\nVersion: 1.0\n\n")
+    yield case("of the future", "WHEEL", b"Wheel-Version: 99.0\nRoot-Is-Purelib: true\n")
+    yield case("a field of a megabyte", "RECORD", b'"' + b"x" * 1_000_000)
+    yield case("a null", "RECORD", b"evil/__init__.py,sha256=\0,\n", "harmless")
+    yield case("paths outside", "RECORD", b"../../../x,sha256=abc,1\n/etc/passwd,sha256=abc,1\n", "harmless")
+    yield case("an unknown hash", "RECORD", b"evil/__init__.py,rot13=abc,1\n")
+    yield case("a hash of no name", "RECORD", b"evil/__init__.py,=,1\nevil/__init__.py,abc,x,y\n", "harmless")
+    yield case("another hash", "RECORD", b"evil/__init__.py,sha256=abc,1\n", "harmless")
+
+
+def _wrong_zips() -> Iterator[WheelCase]:
+    def case(name: str, change: Callable[[bytes], bytes], verdict: Verdict = "refused") -> WheelCase:
+        def make(folder: Path, _: Path) -> Path:
+            wheel = make_wheel(folder, MINE, "1.0", files={"evil.py": "x = 1\n" * 2000})
+            wheel.write_bytes(change(wheel.read_bytes()))
+            return wheel
+
+        return WheelCase(name=f"zip: {name}", make=make, verdict=verdict)
+
+    def patched(signature: bytes, offset: int, value: bytes) -> Callable[[bytes], bytes]:
+        def change(data: bytes) -> bytes:
+            start = data.index(signature) + offset
+            return data[:start] + value + data[start + len(value) :]
+
+        return change
+
+    local, listed = b"PK\3\4", b"PK\1\2"
+    yield case("nothing", lambda data: b"")
+    yield case("noise", lambda data: b"no archive" * 100)
+    for part in range(1, 8):
+        yield case(f"cut off at {part}/8", lambda data, part=part: data[: len(data) * part // 8])  # type: ignore[misc]
+    yield case("another name before the member", patched(local, 30, b"evol"))
+    yield case("a name upwards before the member", patched(local, 30, b"../x"))
+    yield case("another name in the directory", patched(listed, 46, b"evol"))
+    yield case("encrypted", patched(listed, 8, b"\1"))
+    yield case("an unknown method", patched(listed, 10, b"\x63"))
+    yield case("damaged bz2", patched(listed, 10, b"\x0c"))
+    yield case("damaged lzma", patched(listed, 10, b"\x0e"))
+    yield case("an unknown version", patched(listed, 6, b"\xff"))
+    yield case("another checksum", patched(listed, 16, b"\0\1\2\3"))
+    yield case("another size", patched(listed, 24, b"\1\0\0\0"))
+    yield case("a huge size", patched(listed, 24, b"\xfe\xff\xff\xff"))
+    yield case("a place behind the end", patched(listed, 42, b"\xff\xff\xff\x7f"))
+    yield case("sizes of eight bytes that are not there", patched(listed, 24, b"\xff\xff\xff\xff"))
+    yield case("more members than there are", patched(b"PK\5\6", 10, b"\xff\x7f"), "harmless")
+    yield case("a directory elsewhere", patched(b"PK\5\6", 16, b"\xff\xff\xff\x7f"))
+    yield case("something before it", lambda data: b"#!/bin/sh\n" * 100 + data, "harmless")
+    yield case("something behind it", lambda data: data + b"x" * 70_000)
+    yield case("two archives", lambda data: data + data, "harmless")
+    yield case("a changed byte", lambda data: data[:60] + bytes([data[60] ^ 1]) + data[61:])
 
 
 # -- judging

@@ -130,7 +130,10 @@ class Archives:
 
     async def _fetch(self, package: Package, archive: Path, arriving: ArrivingWheel | None) -> int:
         await self._download(package.url, package.sha256, package.size, archive, package.file_name, arriving)
-        size = arriving.size if arriving and arriving.size else archive.stat().st_size
+        if arriving is not None and (arriving.size or not archive.exists()):
+            size = arriving.size
+        else:
+            size = archive.stat().st_size
         self.downloaded_bytes += size
         return size
 
@@ -197,6 +200,7 @@ async def fetch_wheels(
                     _check_identity(package, stored)
                 except IntegrityError:
                     archives.path(package).unlink(missing_ok=True)  # it was refused
+                    store.discard(package.sha256)
                     raise
                 archives.path(package).unlink(missing_ok=True)
                 return stored

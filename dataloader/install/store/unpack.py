@@ -35,7 +35,7 @@ _CHUNK = 32 << 20
 """Bytes (unpacked) of one piece of work: large wheels keep several threads busy, small ones stay whole."""
 
 
-_OF_NAMES = frozenset({None, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR})
+_OF_NAMES = frozenset({None, errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR})
 """What a volume answers where names of one archive do not go together; without a number it is bz2's word for damage."""
 
 

@@ -18,7 +18,7 @@ from installer.scripts import Script
 from installer.sources import WheelContentElement, WheelSource
 from installer.utils import Scheme, parse_metadata_file
 
-from dataloader.install.bounds import Refused, check_command, check_place
+from dataloader.install.bounds import Refused, check_command, check_place, with_parents
 from dataloader.install.store.member import UnpackedFile
 from dataloader.install.store.recipe import EntryPoint, Recipe, StoredFile, malformed
 
@@ -53,6 +53,7 @@ def make_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]
         raise refusal.as_error(wheel_name, code="wheel-malformed") from refusal
     except (InstallerError, configparser.Error, ValueError, KeyError, AssertionError, OSError) as error:
         raise malformed(wheel_name, str(error) or type(error).__name__) from error
+    _check_places(wheel_name, destination.files)
     name, version = metadata["Name"], metadata["Version"]
     if not name or not version:
         raise malformed(wheel_name, "METADATA has no Name or no Version")
@@ -64,6 +65,19 @@ def make_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]
         files=tuple(destination.files),
         entry_points=tuple(destination.entry_points),
     )
+
+
+def _check_places(wheel_name: str, files: Iterable[StoredFile]) -> None:
+    """Refuse what no environment can hold: two contents at one place, or below a file."""
+    placed: dict[tuple[str, str], str] = {}
+    for file in files:
+        place = ("lib" if file.scheme in {"purelib", "platlib"} else file.scheme, file.path)
+        if placed.setdefault(place, file.digest) != file.digest:
+            raise malformed(wheel_name, f"two of its files go to {file.path}")
+    for scheme in {scheme for scheme, _ in placed}:
+        names = {path for each, path in placed if each == scheme}
+        if both := names & with_parents(path.rpartition("/")[0] for path in names):
+            raise malformed(wheel_name, f"it has {min(both)} as a file and as a folder")
 
 
 class _UnpackedWheel(WheelSource):

@@ -15,7 +15,8 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from dataloader.base.files import remove_tree
+from dataloader.base.errors import PrefixError
+from dataloader.base.files import make_folders, remove_tree, walk
 from dataloader.install.switch.place import Place
 from dataloader.install.tree.linking import Linker
 from dataloader.prefix.locate import ACTIVATION, OWN_FOLDER, STATE
@@ -136,7 +137,8 @@ def carry_over(old: Path, new: Path, owned: set[str], linker: Linker) -> int:
     Returns how many files were carried.
     """
     count = 0
-    for folder, folders, names in os.walk(old):
+    root = os.path.realpath(new)
+    for folder, folders, names in walk(old):
         relative = os.path.relpath(folder, old)
         inside = "" if relative == "." else f"{relative}/"
         if inside.startswith(".dataloader/"):
@@ -149,15 +151,21 @@ def carry_over(old: Path, new: Path, owned: set[str], linker: Linker) -> int:
                 continue
             if is_bytecode and not _same_source(old, new, inside, name):
                 continue
-            count += _carry(f"{folder}/{name}", new / path, linker)
+            count += _carry(f"{folder}/{name}", new / path, root, linker)
     return count
 
 
-def _carry(source: str, target: Path, linker: Linker) -> int:
+def _carry(source: str, target: Path, root: str, linker: Linker) -> int:
     mode = os.lstat(source).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
         return 0  # sockets and pipes belong to the process that made them
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if not f"{os.path.realpath(target.parent)}/".startswith(f"{root}/"):
+        raise PrefixError(
+            f"{source} is no package's, and where it would be carried to a package has a link that leads out.",
+            code="path-clash",
+            suggestions=("Move it to another place, and run the command again.",),
+        )
+    make_folders(target.parent)
     if stat.S_ISLNK(mode):
         os.symlink(os.readlink(source), target)
     else:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dataloader.base.errors import TryAgain
+from dataloader.base.files import walk
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import to_its_end
 from dataloader.install.switch.mounts import file_system
@@ -177,7 +178,7 @@ def _rename(source: Path, target: Path) -> bool:
 def _sizes(folder: Path) -> dict[str, int]:
     """Bytes of every regular file, as the volume knows them while nothing has been renamed."""
     found = {}
-    for where, _, names in os.walk(folder):
+    for where, _, names in walk(folder):
         for name in names:
             status = os.lstat(os.path.join(where, name))  # noqa: PTH118  (ten thousands of them)
             if stat.S_ISREG(status.st_mode):

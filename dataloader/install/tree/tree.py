@@ -22,6 +22,8 @@ ENVIRONMENT = "the environment"
 _DOCUMENTS = (".md", ".rst", ".txt")
 _LOOSE_FOLDERS = frozenset({"tests", "test", "docs", "doc", "examples", "example", "benchmarks"})
 """Top-level folders that many wheels ship by mistake and that nothing imports from an environment."""
+_LOOSE_FILES = frozenset({"build_backend.py", "conftest.py", "noxfile.py", "setup.py", "versioneer.py"})
+"""Top-level files of the same kind: how a project is built and tested."""
 
 
 class NewFile(NamedTuple):
@@ -162,7 +164,7 @@ class Tree:
         inside = path.removeprefix(f"{self.layout.site_packages}/").split("/") if self.layout else path.split("/")
         if inside[-1] == "__init__.py" and 0 in {size, file.size}:
             keep = file.size == 0  # a namespace's marker in one package, code in the other
-        elif inside[0].lower() in _LOOSE_FOLDERS or (len(inside) == 1 and path.lower().endswith(_DOCUMENTS)):
+        elif inside[0].lower() in _LOOSE_FOLDERS or (len(inside) == 1 and _is_loose(inside[0].lower())):
             keep = True
         elif path in self.commands:
             keep = path == f"bin/{other}"  # the project of that name owns its command; else the later one, as in pip
@@ -195,6 +197,10 @@ class Tree:
                 f"{folder} is a link that leads out of the environment, and a package wants to write below it.",
                 code="archive-escapes",
             )
+
+
+def _is_loose(name: str) -> bool:
+    return name in _LOOSE_FILES or name.endswith(_DOCUMENTS)
 
 
 class PathClash(PrefixError):
