@@ -131,6 +131,7 @@ def _of_prefix(
     """Verify; keep the report with what it depends on, so that it is given again while nothing changes."""
     from dataloader.prefix.walk import walk
     from dataloader.process.beside import BEHIND, Beside
+    from dataloader.verify.fixes import maker_of, with_commands
     from dataloader.verify.memory.answer import keep_answer, plain_question
     from dataloader.verify.run import verify_targets
 
@@ -143,6 +144,7 @@ def _of_prefix(
         )
     variables = dict(how.variables if target.variables is None else target.variables)
     report = said.reports[0]._replace(process=_told(variables, how.variables_of))
+    report = with_commands(report, maker_of(prefix, lock))
     if question:
         keep_answer(str(how.cache), where, question, said.outside, said.tree, report)
     return report

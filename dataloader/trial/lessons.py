@@ -6,7 +6,7 @@ Only what other packages could mend becomes a contradiction. A library that this
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from dataloader.compat.model import Bound
@@ -191,9 +191,13 @@ class Contradictions:
                 artefact=artefact, then=(Bound(package="numpy", specifier="<2"),), kind=finding.kind, why=why
             )
 
+    def _packages(self) -> Sequence[InstalledPackage]:
+        return self._situation.installed.packages
+
     def _clobbered(self, finding: Finding) -> Iterator[Contradiction]:
-        claims = self._situation.installed.shared().get(finding.path, [])
-        found = {self._artefacts[_identity(each)] for each, _ in claims if _identity(each) in self._artefacts}
+        claims = {finding.path, *(f"__clobbers__/{each.name}/{finding.path}" for each in self._packages())}
+        owners = [each for each in self._packages() if not claims.isdisjoint(each.files.columns[0])]
+        found = {self._artefacts[_identity(each)] for each in owners if _identity(each) in self._artefacts}
         ordered = sorted(found, key=lambda each: (each.kind, each.name))
         for other in ordered[1:]:
             why = f"{ordered[0].label} and {other.label} both own {finding.path}, and differ"

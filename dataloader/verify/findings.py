@@ -23,3 +23,5 @@ class Finding(NamedTuple):
     evidence: tuple[str, ...] = ()
     fix: str | None = None
     """A command, where there is one."""
+    files: tuple[str, ...] = ()
+    """Every file that it is about, where ``path`` is not the only one; text shows some, JSON and SARIF all."""

@@ -121,20 +121,28 @@ def _common_findings(prefix: Path, read: Records, lock: Lockfile | None) -> Iter
     from dataloader.compat.matrix import load_matrix
     from dataloader.compat.rules import rule_of
     from dataloader.prefix.state import read_state
-    from dataloader.verify.checks.contents import check_clobbers, check_contents, check_records, check_slips
-    from dataloader.verify.checks.requires_dist import check_rules
-    from dataloader.verify.tables import load_tables
+    from dataloader.verify.checks.contents import (
+        check_clobbers,
+        check_contents,
+        check_lost,
+        check_records,
+        check_slips,
+    )
+    from dataloader.verify.checks.requires_dist import check_rules, check_together
+    from dataloader.verify.tables import load_tables, load_together
 
     installed = read.installed
     yield from check_records(installed)
     yield from check_contents(installed, read.tree, read.digests)
     state = read_state(prefix)
     yield from check_slips(state.slips if state is not None else {})
+    yield from check_lost(installed)
     yield from check_clobbers(installed, read.digests, frozenset(load_tables().providers))
     if lock is not None:
         from dataloader.verify.checks.lock import check_lock
 
         yield from check_lock(installed, lock)
+    yield from check_together(installed, load_together())
     yield from check_rules(installed, map(rule_of, load_matrix().rules))
 
 

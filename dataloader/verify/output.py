@@ -52,9 +52,8 @@ def to_sarif(report: VerifyReport) -> str:
             "ruleIndex": kinds.index(finding.kind),
             "level": _SARIF_LEVEL[finding.severity],
             "message": {"text": _sentence(finding)},
-            "locations": [
-                {"physicalLocation": {"artifactLocation": {"uri": _uri(finding.path), "uriBaseId": "PREFIX"}}}
-            ],
+            "locations": [_location(finding.path)],
+            "relatedLocations": [_location(path) for path in finding.files if path != finding.path],
         }
         for finding in findings
     ]
@@ -69,6 +68,10 @@ def to_sarif(report: VerifyReport) -> str:
         "runs": [{"tool": {"driver": driver}, "results": results}],
     }
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _location(path: str) -> dict[str, object]:
+    return {"physicalLocation": {"artifactLocation": {"uri": _uri(path), "uriBaseId": "PREFIX"}}}
 
 
 def to_junit(report: VerifyReport) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataloader.verify.findings import Finding, Severity
 
 if TYPE_CHECKING:
+    from dataloader.elf.gpucode import GpuCode
+    from dataloader.elf.scan import ScannedFile
     from dataloader.verify.loads import Verdict
 
 _ORDER: Mapping[Severity, int] = {"error": 0, "warning": 1, "note": 2}
@@ -20,6 +23,8 @@ class VerifyReport(NamedTuple):
     counts: Mapping[str, int]
     """``files``, ``libraries``, ``packages``, ``symbols``... that were looked at."""
     verdicts: tuple[Verdict, ...] = ()
+    gpu: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """Library -> the GPU code in it: ``sm_90``, ``compute_90 (PTX 8.4)``."""
     process: str = ""
     """Which variables of the process were heeded, and whose they are; ``""`` when there were none."""
 
@@ -34,6 +39,7 @@ class VerifyReport(NamedTuple):
             "version": 1,
             "status": "ok" if self.ok else "error",
             "counts": dict(sorted(self.counts.items())),
+            "gpu": {printable(path): list(code) for path, code in sorted(self.gpu.items())},
             "process": printable(self.process),
             "findings": [
                 {
@@ -43,10 +49,28 @@ class VerifyReport(NamedTuple):
                     "message": printable(finding.message),
                     "evidence": [printable(line) for line in finding.evidence],
                     "fix": finding.fix and printable(finding.fix),
+                    "files": [printable(path) for path in finding.files or (finding.path,)],
                 }
                 for finding in self.findings
             ],
         }
+
+
+def inventory(scanned: Iterable[ScannedFile]) -> dict[str, tuple[str, ...]]:
+    """The GPU code of each library that has some."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in scanned:
+        codes = file.facts.gpu if file.facts else ()
+        if codes:
+            found[file.path] = tuple(dict.fromkeys(map(_named, codes)))
+    return found
+
+
+def _named(code: GpuCode) -> str:
+    if code.kind != "ptx":
+        return f"sm_{code.arch}"
+    isa = ".".join(map(str, code.isa))
+    return f"compute_{code.arch}" + (f" (PTX {isa})" if isa else "")
 
 
 def printable(text: str) -> str:

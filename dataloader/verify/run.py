@@ -16,7 +16,7 @@ from dataloader.machine.target import Target
 from dataloader.prefix.walk import Tree, walk
 from dataloader.verify.memory.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions
-from dataloader.verify.report import VerifyReport
+from dataloader.verify.report import VerifyReport, inventory
 from dataloader.verify.survey import survey
 
 if TYPE_CHECKING:
@@ -73,7 +73,12 @@ def verify_targets(
         cache.store_learnt(prefix, learnt)
         said = Verification(
             reports=[
-                VerifyReport(findings=each.findings, counts=seen.counts, verdicts=tuple(each.verdicts))
+                VerifyReport(
+                    findings=each.findings,
+                    counts=seen.counts,
+                    verdicts=tuple(each.verdicts),
+                    gpu=inventory(seen.scanned),
+                )
                 for each in seen.inspections
             ],
             tree=seen.groundwork.tree,

@@ -120,6 +120,29 @@ def load_tables() -> Tables:
     return Tables(providers=providers, openings=openings, system=system, openmp=openmp)
 
 
+class Together(NamedTuple):
+    """Packages that work in one version with another one, compared as far as it is numbers with dots."""
+
+    id: str
+    of: str
+    packages: tuple[str, ...]
+    why: str
+    source: str
+
+
+@cache
+def load_together() -> tuple[Together, ...]:
+    """Which packages must have the version of another one.
+
+    Raises:
+        ManifestError: ``matrix-invalid``, with every row that is wrong.
+    """
+    return tuple(
+        Together(row["id"], row["of"], tuple(row["packages"]), row["why"], row["source"])
+        for row in _rows("together.jsonl")
+    )
+
+
 @cache
 def ptx_of_cuda() -> Mapping[tuple[int, int], tuple[int, int]]:
     """CUDA version -> the version of the PTX ISA that it writes, and that drivers of it compile.

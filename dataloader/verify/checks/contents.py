@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from dataloader.prefix.records import Installed, InstalledPackage, RecordedFile, hex_digest
 from dataloader.prefix.walk import Tree, is_library_name
@@ -145,6 +146,7 @@ def _missing_finding(package: InstalledPackage, severity: Severity, paths: Seque
         message=what,
         evidence=(f"recorded in {package.path}", *(paths[1:20])),
         fix=reinstall(package),
+        files=tuple(paths),
     )
 
 
@@ -179,7 +181,42 @@ def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: fr
             path=shown[0],
             message=f"{first} and {second} both own {_count(paths)} with different content",
             evidence=(*details.get(shown[0], ()), *shown[1:10]),
+            files=tuple(paths),
             fix=f"leave out {first.split(' ')[0]}, or {second.split(' ')[0]}",
+        )
+
+
+_LOST: Final = "__clobbers__/"
+"""Where conda's installers move what one of two packages has at a path that the other has too: then its name."""
+
+
+def check_lost(installed: Installed) -> Iterator[Finding]:
+    """Files of conda packages that another one's lie in the place of."""
+    lost = {
+        (file.path.removeprefix(_LOST).partition("/")[2], package): file
+        for package in installed.packages
+        if package.kind == "conda" and any(path.startswith(_LOST) for path in package.files.columns[0])
+        for file in package.files
+        if file.path.startswith(_LOST)
+    }
+    wanted = {path for path, _ in lost}
+    pairs: dict[tuple[str, str, Severity], list[str]] = {}
+    for winner in installed.packages if lost else ():
+        for other in winner.files if not wanted.isdisjoint(winner.files.columns[0]) else ():
+            for (path, package), file in lost.items() if other.path in wanted else ():
+                same = file.sha256 is not None and file.sha256 == other.sha256
+                if path == other.path and winner.path != package.path and not same:
+                    severity: Severity = "error" if _is_code(path) else "warning"
+                    pairs.setdefault((winner.label, package.label, severity), []).append(path)
+    for (winner_label, loser, severity), paths in sorted(pairs.items()):
+        yield Finding(
+            severity=severity,
+            kind="clobbered-path",
+            path=paths[0],
+            message=f"{winner_label} and {loser} both own {_count(paths)} with different content",
+            evidence=(f"on disk is the file of {winner_label}; that of {loser} lies in {_LOST[:-1]}", *paths[1:10]),
+            fix=f"leave out {loser.split(' ')[0]}, or {winner_label.split(' ')[0]}",
+            files=tuple(paths),
         )
 
 

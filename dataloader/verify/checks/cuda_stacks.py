@@ -122,5 +122,6 @@ def check_numpy(
             path=paths[0],
             message=f"{owner.label} {what} the installed numpy {numpy.version}",
             evidence=tuple(sorted(paths)[:8]),
+            files=tuple(sorted(paths)),
             fix="dataloader install 'numpy<2'",
         )

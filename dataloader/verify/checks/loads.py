@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -153,6 +154,7 @@ def check_doubts(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
             message=f"{len(paths)} {'library' if len(paths) == 1 else 'libraries'} of {label} load only after others, "
             "and whether its code opens those first cannot be told",
             evidence=(*list(doubts)[:_SHOWN], f"it is so for {_some(paths)}"),
+            files=tuple(paths),
         )
 
 
@@ -192,6 +194,7 @@ def _grouped(findings: Sequence[tuple[Finding, str]], situation: Situation) -> I
             message=message,
             evidence=(*lines[:_LISTED], *([f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])),
             fix=fixes[0] if len(fixes) == 1 else _joined(fixes),
+            files=tuple(sorted({file for finding, _ in group for file in finding.files or (finding.path,)})),
         )
 
 
@@ -230,7 +233,15 @@ def _finding(failures: list[Failure], victims: list[Verdict], situation: Situati
     owner = situation.owners.get(path)
     if owner:
         evidence = (*evidence, f"belongs to {owner.label}")
-    return Finding(severity=severity, kind=failures[0].kind, path=path, message=message, evidence=evidence, fix=fix)
+    return Finding(
+        severity=severity,
+        kind=failures[0].kind,
+        path=path,
+        message=message,
+        evidence=evidence,
+        fix=fix,
+        files=tuple(sorted({*files, *others})),
+    )
 
 
 def _some(names: Sequence[str]) -> str:
@@ -252,7 +263,8 @@ def _missing_library(failures: list[Failure], situation: Situation) -> _Explaine
         where = ", ".join(elsewhere[:3])
         evidence.append(f"{where} is in the environment, but on no search path of this file")
         folder = PurePosixPath(elsewhere[0]).parent
-        fix = f"dataloader run -- CMD  # or LD_LIBRARY_PATH={situation.prefix}/{folder}"
+        quoted = shlex.quote(f"{situation.prefix}/{folder}")
+        fix = f"export LD_LIBRARY_PATH={quoted}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
     else:
         fix = install_command(soname, situation.cuda_major, conda=conda) or ""
     where = "not found"
@@ -284,15 +296,15 @@ def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     owner = situation.owners.get(situation.relative(failures[0].path))
     evidence = tuple(readable[1:])
-    fix = None
+    names_of = sorted({each.name for name in names[:_JUDGED] for each in frameworks_of(name, situation.installed)})
     frameworks = sorted({each.label for name in names[:_JUDGED] for each in frameworks_of(name, situation.installed)})
     if frameworks and situation.has_symbols(failures):
         evidence = (*evidence, f"{' and '.join(frameworks)} has them, for those who open its libraries first")
     elif frameworks:
-        evidence = (*evidence, f"built for another {' or '.join(frameworks)} than the one installed")
+        evidence = (*evidence, f"built for another {' or '.join(names_of)} than {' and '.join(frameworks)} here")
         if owner:
-            fix = f"dataloader install {owner.name}  # a build for {', '.join(frameworks)}"
-    return f"undefined symbol {readable[0]}{more}", evidence, fix
+            evidence = (*evidence, f"what is needed is a build of {owner.name} for {', '.join(frameworks)}")
+    return f"undefined symbol {readable[0]}{more}", evidence, None
 
 
 def frameworks_of(name: str, installed: Installed) -> Iterator[InstalledPackage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from dataloader.base.markers import marker_environment
 from dataloader.machine.target import Target
 from dataloader.prefix.records import Installed, InstalledPackage, normalise
 from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.tables import Together
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -110,6 +112,28 @@ def check_rules(installed: Installed, rules: Iterable[Rule]) -> Iterator[Finding
                     if "<0" not in bound.specifier
                     else None,
                 )
+
+
+def check_together(installed: Installed, rows: Iterable[Together]) -> Iterator[Finding]:
+    """Parts of a framework in another version than it, which it leaves aside without an error."""
+    present = {normalise(each.name): each for each in installed.packages}
+    for row in rows:
+        main = present.get(row.of)
+        for package in (present[name] for name in row.packages if main is not None and name in present):
+            if main is not None and _numbers(package.version) != _numbers(main.version):
+                yield Finding(
+                    severity="error",
+                    kind="matrix-rule",
+                    path=package.path,
+                    message=f"{package.label} does not go with {main.label}: {row.why}",
+                    evidence=(f"rule {row.id}, from {row.source}",),
+                    fix=f"dataloader install '{package.name}=={main.version}'",
+                )
+
+
+def _numbers(version: str) -> str:
+    found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    return found[0] if found else version
 
 
 def _candidates(present: Mapping[str, list[InstalledPackage]], bound: Bound) -> list[InstalledPackage]:

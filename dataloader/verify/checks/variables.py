@@ -114,6 +114,7 @@ def _takes_over(
         message=f"{variable} puts {path} {place}" + (", and then this cannot be loaded" if broken else ""),
         evidence=tuple(evidence),
         fix=f"unset {variable}" if not situation.described else None,
+        files=tuple(sorted(each.path for each in broken or users)),
     )
 
 
@@ -133,6 +134,7 @@ def _thanks_to(found: Sequence[Difference], variables_of: str) -> Iterator[Findi
             message=f"{len(helped)} {'library loads' if len(helped) == 1 else 'libraries load'} only with the "
             f"variables of {variables_of or 'this process'}",
             evidence=tuple(missing[:8]),
+            files=tuple(sorted(each.path for each in helped)),
         )
 
 

@@ -85,7 +85,11 @@ def keep(cache: Path, prefix: Path, about: str, verification: Verification) -> N
 def pack(about: str, known: Verification) -> dict[str, Any]:
     """Plain JSON values of what is to be remembered."""
     rows = [
-        {"findings": [finding._asdict() for finding in each.findings], "counts": dict(each.counts)}
+        {
+            "findings": [finding._asdict() for finding in each.findings],
+            "counts": dict(each.counts),
+            "gpu": dict(each.gpu),
+        }
         for each in known.reports
     ]
     return {"question": about, "tree": known.tree.digest, "outside": dict(known.outside), "reports": rows}
@@ -100,9 +104,11 @@ def unpack(memo: Mapping[str, Any]) -> list[VerifyReport]:
     return [
         VerifyReport(
             findings=tuple(
-                Finding(**{**finding, "evidence": tuple(finding["evidence"])}) for finding in row["findings"]
+                Finding(**{**finding, **{name: tuple(finding[name]) for name in ("evidence", "files")}})
+                for finding in row["findings"]
             ),
             counts={str(name): int(count) for name, count in row["counts"].items()},
+            gpu={str(path): tuple(map(str, code)) for path, code in row["gpu"].items()},
         )
         for row in memo["reports"]
     ]
