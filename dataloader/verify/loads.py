@@ -64,6 +64,8 @@ class Judge:
         self._followed: dict[str, bool] = {}
         self._loaded_in: dict[str, Process] = {}
         self._python: Process | None = None
+        self._file_names: frozenset[str] | None = None
+        """File names of all libraries, once they were asked for."""
 
     def judge(self) -> list[Verdict]:
         """One verdict for each library that this target's loader would take, sorted by path."""
@@ -92,6 +94,11 @@ class Judge:
     def _after_its_code(self, path: str, package: InstalledPackage) -> tuple[Result, tuple[str, ...]]:
         """What dlopen comes to when the package's code has run as far as it does; and what is not known of that."""
         module = self._sources.module(path) if self.bare.is_extension(path) else None
+        if not self._may_lack_an_import(self.bare.results[path]):
+            return self.bare.results[path], _NONE
+        if module is None and (result := self.context(package).open(str(self.bare.prefix / path), keep=False)).loads:
+            self._loaded_in[path] = self.context(package)
+            return result, _NONE  # after the modules of its package, whatever else its code does
         stories = self.stories(package, module)
         trials = [(story, trial) for story in stories if (trial := self._trial(story, path, package, module))]
         for story, trial in trials:
@@ -110,6 +117,15 @@ class Judge:
         if result.loads:
             self._loaded_in[path] = process
         return result, ()
+
+    def _may_lack_an_import(self, result: Result) -> bool:
+        """Whether what is missing may be there, so that an import may bring it: else no code needs to be followed."""
+        if self._file_names is None:
+            self._file_names = frozenset(path.rsplit("/", 1)[-1] for path in self.bare.files)
+        return any(
+            failure.kind != "missing-library" or failure.name.rpartition("/")[2] in self._file_names
+            for failure in result.failures
+        )
 
     def _trial(self, story: Story, path: str, package: InstalledPackage, module: str | None) -> Trial | None:
         """The best that importing an extension module, or opening a library after the import, comes to."""
@@ -226,8 +242,9 @@ class Judge:
         return order
 
     def _import(self, process: Process, package: InstalledPackage) -> None:
-        open_until_none_helps(process, [str(self.bare.prefix / path) for path in self.extensions(package)])
-        if self.is_followed(package):
+        modules = self.extensions(package)
+        open_until_none_helps(process, [str(self.bare.prefix / path) for path in modules])
+        if not modules and self.is_followed(package):  # of no use without the libraries that its code opens
             around = self._surroundings(package, process)
             for root in self.roots(package)[:_ROOTS]:
                 Story(around, root)

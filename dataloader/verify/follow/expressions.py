@@ -29,7 +29,7 @@ from dataloader.verify.follow.values import (
     small,
 )
 
-_STEPS: Final = 200_000
+_STEPS: Final = 60_000
 """Expressions and statements that are followed for one import; torch's takes some 30,000."""
 
 _BINARY: Final[Mapping[type[ast.operator], Callable[[Any, Any], Any]]] = {

@@ -172,7 +172,7 @@ class Follower(Statements):
         except (SyntaxError, ValueError):
             self.around.open_unknown(f"{path} cannot be parsed")
             return
-        module.followed = True
+        module.followed, module.opens = True, any(word in (source or "") for word in _OPENING)
         self.frames.append(Frame(doubt=self.doubt))
         self.where.append(path)
         try:
@@ -296,8 +296,8 @@ class Follower(Statements):
             return
 
     def _call_function(self, function: Function, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
-        if len(self.frames) > _DEPTH:
-            return UNKNOWN
+        if len(self.frames) > _DEPTH or (self.doubt and not function.scope.module.opens):
+            return UNKNOWN  # too deep, or perhaps, and it opens nothing
         node = function.node
         scope = Scope(_bind(function, [*function.bound, *arguments], keywords), function.scope.module, function.scope)
         if isinstance(node, ast.Lambda):
@@ -340,6 +340,8 @@ class Follower(Statements):
         return Instance(names={"_name": path})
 
 
+_OPENING: Final = (*OPENERS, "pathfinder", "setdlopenflags", "import_module", "spec_from_file_location")
+"""Words without which a module opens nothing by name."""
 _STANDARD: Final = sys.stdlib_module_names
 _PATH_PARTS: Final = frozenset({"parent", "parents", "name", "stem", "suffix", "suffixes", "parts"})
 

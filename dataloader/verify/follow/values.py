@@ -52,6 +52,8 @@ class ModuleValue:
     names: dict[str, Any] = field(default_factory=dict)
     followed: bool = False
     """Its source is followed, so a name that it does not have is none."""
+    opens: bool = True
+    """Its source mentions what opens libraries."""
     folders: list[str] = field(default_factory=list)
     """Where its submodules are looked for."""
 
