@@ -2,66 +2,112 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # "signal" takes 4 ms, for names
 import gc
+import io
 import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 def main() -> None:
     """Run the command line of this process and end it with its exit code."""
-    arguments = sys.argv[1:]
-    # The command line takes 40 ms to import; these answers need none of it.
-    if arguments == ["--version"]:
-        from dataloader import __version__
-
-        sys.stdout.write(f"dataloader {__version__}\n")
-        return
-    # What is imported and read lives to the end: walking it over and over would cost a tenth of a plan.
-    gc.set_threshold(100_000, 20, 20)
     try:
-        code = _run(arguments)
+        # A pod that is stopped gets SIGTERM; it ends as Ctrl-C does.
+        _signal.signal(_signal.SIGTERM, _interrupt)
+        _mend_streams()
+        code = _run(sys.argv[1:])
     except KeyboardInterrupt:
+        for number in (_signal.SIGTERM, _signal.SIGINT):
+            _signal.signal(number, _signal.SIG_IGN)  # it is on its way out
         sys.stderr.write("error[interrupted]: Interrupted\n")
         code = 130
+    except OSError as error:  # the commands say themselves what theirs mean
+        code = _unwritten(error)
     _leave(code)
 
 
 def _run(arguments: list[str]) -> int:
     """The exit code of a command line, found in the shortest way that there is."""
+    # The command line takes 40 ms to import; these answers need none of it.
+    if arguments == ["--version"]:
+        from dataloader import __version__
+
+        sys.stdout.write(f"dataloader {__version__}\n")
+        return 0
+    # What is imported and read lives to the end: walking it over and over would cost a tenth of a plan.
+    gc.set_threshold(100_000, 20, 20)
     from dataloader.cli.quick import answer
 
     code = answer(arguments, os.environ)
     if code is None:
-        _prepare()
+        # glibc gives a large block back as soon as it is freed, and for the next one the kernel clears all its pages
+        # again, until it has seen how large they are. From this one on, which nobody touches, it keeps them
+        # (mallopt(3), M_MMAP_THRESHOLD).
+        bytes(31 << 20)
         from dataloader.cli.app import main as run
 
         code = int(run(arguments))
     return code
 
 
-def _prepare() -> None:
-    """Get ready for more than a glance."""
-    import signal  # 4 ms
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does, once: who is told to end again is at it, and may be clearing up."""
+    _signal.signal(number, _signal.SIG_IGN)
+    raise KeyboardInterrupt
 
-    # glibc gives a large block back as soon as it is freed, and for the next one the kernel clears all its pages again,
-    # until it has seen how large they are. From this one on, which nobody touches, it keeps them (mallopt(3),
-    # M_MMAP_THRESHOLD).
-    bytes(31 << 20)
 
-    # A pod that is stopped gets SIGTERM; it ends as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+class _Unheard(io.FileIO):
+    """Standard error: what cannot be written there can be said nowhere, and is no reason to end otherwise."""
+
+    def write(self, data: object) -> int:
+        """Write, if that can be done."""
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except OSError:
+            return memoryview(data).nbytes  # type: ignore[arg-type]
+
+
+def _mend_streams() -> None:
+    """Have three standard streams: one that was closed leads to nothing, before a file of ours gets its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            found = os.open(os.devnull, os.O_RDWR)
+            if found != number:
+                os.dup2(found, number)
+                os.close(found)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    unheard = io.BufferedWriter(_Unheard(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(unheard, sys.stderr.encoding, "backslashreplace", line_buffering=True)
 
 
 def _leave(code: int) -> None:
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        # The reader has gone; the interpreter would flush again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        code = code or _unwritten(error)
+    sys.stderr.flush()
     # Everything is written by now. Tearing the interpreter down takes 15 ms more, and py-rattler's threads can abort it
     # meanwhile ("PyGILState_Release: thread state must be current when releasing").
     os._exit(code)
+
+
+def _unwritten(error: OSError) -> int:
+    if isinstance(error, BrokenPipeError):
+        return 0  # the reader has seen enough
+    from dataloader.base.errors import TryAgain
+    from dataloader.cli.console import ErrorHandler, Style
+
+    with ErrorHandler(Style.before_parsing(sys.argv[1:])) as handler:
+        raise TryAgain(
+            f"Standard output cannot be written: {error.strerror}.",
+            code="output-unwritable",
+            suggestions=("What the command does is done; ask again for what it says, elsewhere.",),
+        ) from error
+    return int(handler.code)
 
 
 if __name__ == "__main__":

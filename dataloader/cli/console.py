@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
@@ -281,7 +282,8 @@ class ErrorHandler:
 
     def _say(self, error: DataloaderError) -> None:
         if self.style.json:
-            sys.stdout.write(redact(to_json(error_document(error))))
+            with suppress(OSError):  # nobody hears it there; standard error has it too
+                sys.stdout.write(redact(to_json(error_document(error))))
         if error.told:
             sys.stderr.write(f"{redact(advice_text(error))}\n")
             return

@@ -24,6 +24,7 @@ from dataloader.lockfile.model import Lockfile
 from dataloader.prefix.activate import variables_of
 from dataloader.prefix.locate import JOURNAL, STATE
 from dataloader.prefix.model import Inventory
+from dataloader.prefix.pin import generation_of
 from dataloader.prefix.state import check_usable, owned_paths, read_inventory, read_state
 from dataloader.prefix.unchanged import fingerprint, has_remains
 
@@ -109,6 +110,7 @@ async def _sync(
         with options.along():
             refresh_state(prefix, options)
         return SyncResult(plan=plan, changed=False)
+    _refuse_generation(prefix)
     if options.confirm is not None:
         options.confirm(plan)
     place = place_of(prefix)
@@ -124,6 +126,18 @@ async def _sync(
             place.new_tree, _target(prefix, options), lambda tree: _install(tree, place, options, reporter)
         )
     return SyncResult(plan=plan, changed=True, downloaded_bytes=builder.downloaded_bytes, warnings=builder.warnings)
+
+
+def _refuse_generation(prefix: Path) -> None:
+    """A generation is never changed: what runs in it would lose its files."""
+    generation = generation_of(os.fspath(prefix))
+    if generation is None:
+        return
+    folder = Path(generation).parent
+    raise PrefixError(
+        f"{generation} is a generation, which is not changed any more.",
+        suggestions=(f"Make the next one: dataloader sync --root {folder.parents[1]} --name {folder.name}",),
+    )
 
 
 async def _clear(prefix: Path) -> None:

@@ -100,6 +100,11 @@ def activation(prefix: Path) -> Activation:
             code="prefix-missing",
             suggestions=("Make it with `dataloader sync`.",),
         )
+    if os.pathsep in str(prefix):
+        raise PrefixError(
+            f"{prefix} has a colon in it, and stands for two directories in PATH.",
+            suggestions=("Sync to another directory; its Python can also be run by its full path.",),
+        )
     variables = {"CONDA_PREFIX": str(prefix)} if is_conda else {"VIRTUAL_ENV": str(prefix)}
     if is_conda:
         name = prefix.parent.name if generation_of(str(prefix)) else prefix.name

@@ -187,3 +187,63 @@ def test_colour_is_said_by_force_color_and_taken_away_by_no_color(tmp_path: Path
 
     assert "\x1b[" in coloured
     assert "\x1b[" not in plain
+
+
+REDIRECTIONS = (">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&- </dev/null")
+
+
+@pytest.mark.parametrize("arguments", ["--version", "list", "info --json", "instal"])
+def test_closed_streams_change_nothing_else(arguments: str, tmp_path: Path) -> None:
+    """What is said there is said to nobody; the exit code and the other stream are as ever."""
+
+    def result(redirection: str) -> tuple[int, str, str]:
+        line = f"exec {sys.executable} -m dataloader {arguments} {redirection}"
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, cwd=tmp_path)
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, error = result("")
+    for redirection in REDIRECTIONS:
+        said = result(redirection)
+        assert said[0] == code, (redirection, said)
+        assert said[1] in {"", out}
+        assert said[2] in {"", error}
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [("--version",), ("info",), ("info", "--json")])
+def test_output_that_cannot_be_written_is_a_failure(arguments: tuple[str, ...], unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "dataloader", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+
+    assert done.returncode == 3
+    assert re.match(r"error\[(output-unwritable|disk-full)\]", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+AT_ONCE = """
+import os, signal, sys
+from dataloader.cli import quick
+def answer(*_):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+quick.answer = answer
+from dataloader.__main__ import main
+sys.argv = ["dataloader", "list"]
+main()
+"""
+
+
+def test_sigterm_again_and_again_ends_as_once() -> None:
+    """Also before anything of the command is loaded."""
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error[interrupted]: Interrupted\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import os
@@ -21,7 +22,9 @@ from dataloader.base.reporter import Reporter
 from dataloader.install.switch import jobs
 from dataloader.install.switch.generations import current, generations, prune, sync_generation
 from dataloader.install.switch.owner import is_dead, signed
+from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import LockedPython, Lockfile
+from dataloader.prefix import pin
 from dataloader.prefix.pin import generation_of
 from tests.helpers.conda import index_channel, make_python_package, read_record
 from tests.helpers.locks import FolderDownloads, Heard, lock_of, options_for
@@ -386,3 +389,24 @@ def test_links_that_lead_in_a_circle_are_none(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to("a")
 
     assert generation_of(str(tmp_path / "a")) is None
+
+
+def test_generation_is_not_changed_in_place(tmp_path: Path) -> None:
+    """What runs in it would lose its files."""
+    sync(lock_at(tmp_path, "1"), tmp_path)
+    link = tmp_path / "root" / NAME
+
+    for prefix in (link, current(tmp_path / "root", NAME)):
+        with pytest.raises(PrefixError, match="is a generation"):
+            asyncio.run(
+                sync_prefix(lock_at(tmp_path, "2"), prefix, options_for(tmp_path), Reporter(), FolderDownloads())
+            )
+    first = current(tmp_path / "root", NAME)
+    same = asyncio.run(sync_prefix(lock_at(tmp_path, "1"), first, options_for(tmp_path), Reporter(), FolderDownloads()))
+
+    assert not same.changed
+
+
+def test_old_pythons_can_read_it() -> None:
+    """Environments are made for Pythons from 3.8 on."""
+    ast.parse(Path(pin.__file__).read_text(), feature_version=(3, 8))

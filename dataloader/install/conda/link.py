@@ -49,6 +49,11 @@ async def link_conda(
         VanishedEntry: another process has removed a package from the cache.
     """
     packages = tuple(packages)
+    if "\n" in str(final):
+        raise PrefixError(
+            f"The path {str(final)!r} has two lines, and scripts of conda packages begin with one that names it.",
+            suggestions=("Sync to another directory.",),
+        )
     for package in packages:
         _check_identity(package)
     found = find(packages, options.cache_dir, options.layers, anew=options.rebuild)

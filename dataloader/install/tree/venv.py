@@ -50,9 +50,12 @@ def write_venv(tree: Tree, python: Interpreter) -> None:
         "implementation": python.implementation,
         "version_info": python.version,
         "include-system-site-packages": "false",
-        "prompt": Path(tree.final).name,
+        "prompt": " ".join(Path(tree.final).name.split()),  # a line each
     }
-    tree.write("pyvenv.cfg", "".join(f"{key} = {value}\n" for key, value in settings.items()).encode())
+    tree.write(
+        "pyvenv.cfg",
+        "".join(f"{key} = {value}\n" for key, value in settings.items()).encode("utf-8", "surrogateescape"),
+    )
 
 
 def _link(tree: Tree, target: str, path: str) -> None:

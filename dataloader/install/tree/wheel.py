@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -142,11 +143,28 @@ def write_record(tree: Tree, recipe: Recipe) -> None:
 
 
 def shebang(interpreter: str) -> bytes:
-    """The first line (or lines) of a Python script. Long paths and paths with spaces go through sh, as in distlib."""
-    simple = f"#!{interpreter}\n".encode()
-    if b" " not in simple and len(simple) <= _SHEBANG_LIMIT:
-        return simple
-    return b"#!/bin/sh\n'''exec' " + shlex.quote(interpreter).encode() + b' "$0" "$@"\n' + b"' '''\n"
+    """The first line (or lines) of a Python script, which are read by the kernel, or else by sh and by Python.
+
+    Long paths and paths with spaces go through sh, as in distlib. What one of the readers would take for something
+    else (a backslash, a byte that is no UTF-8) goes there by its number.
+    """
+    path = os.fsencode(interpreter)
+    if not re.search(rb"\s", path) and len(path) + len(b"#!\n") <= _SHEBANG_LIMIT and _is_text(path):
+        return b"#!" + path + b"\n"
+    if b"\\" in path or not _is_text(path):
+        plain = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
+        word = "\"$(printf '" + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in path) + "')\""
+    else:
+        word = shlex.quote(interpreter)
+    return f"#!/bin/sh\n'''exec' {word} \"$0\" \"$@\"\n' '''\n".encode()
+
+
+def _is_text(path: bytes) -> bool:
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _chunks(files: list[NewFile]) -> Iterator[list[NewFile]]:
