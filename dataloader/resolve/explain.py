@@ -76,6 +76,8 @@ def _plain_fault(requirement: Requirement, problem: Problem, catalogue: Catalogu
     if project is None and not conda and knowledge is not None:
         return None
     if not conda and (project is None or not (project.wheels or project.unusable or project.late)):
+        if knowledge is not None and knowledge.announced(requirement.name, floors=False):
+            return None  # a further index has it, by the account of the matrix
         return _unknown(requirement, problem)
     space = catalogue.space(requirement.name)
     if space.admitted(requirement.specifier):

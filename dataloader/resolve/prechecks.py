@@ -31,7 +31,8 @@ async def check_names(problem: Problem, catalogue: Catalogue, index: Index | Non
         ResolutionFailure: nobody has one of them, or no channel has a version or a build that was asked for.
     """
     conda = [_conda(text, problem, catalogue.channels, index) for text in problem.conda_specs]
-    alone = [one for one in problem.requirements if not one.marker and one.name not in problem.needs.stand_ins]
+    elsewhere = {*problem.needs.stand_ins, *problem.needs.announced}  # by the account of the matrix
+    alone = [one for one in problem.requirements if not one.marker and one.name not in elsewhere]
     pypi = [_pypi(one, problem, catalogue, index) for one in alone]
     failures = [failure for failure in await gather([*conda, *pypi]) if failure is not None]
     if failures:

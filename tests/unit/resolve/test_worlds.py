@@ -15,7 +15,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.compat.versions import admits
 from dataloader.index.client import IndexClient
 from dataloader.locking import Locked, make_lock
-from tests.helpers.worlds import World, WorldClient, exists, worlds
+from tests.helpers.worlds import File, World, WorldClient, exists, worlds
 
 EXAMPLES = settings(
     max_examples=25,
@@ -46,6 +46,15 @@ def test_a_solution_is_found_if_and_only_if_there_is_one(world: World) -> None:
     found, there = _solve(world), exists(world)
 
     assert (found is None) == (there is None), (world.asked, there)
+
+
+def test_what_a_further_index_alone_has_is_found() -> None:
+    only = File("torch", "1.13.1+cpu", (), "https://download.pytorch.org/whl/cpu")
+
+    found = _solve(World(files=(only,), asked=("torch",), cuda=None, driver=None))
+
+    assert found is not None
+    assert [f"{p.name} {p.version}" for p in found.lock.packages] == ["torch 1.13.1+cpu"]
 
 
 @EXAMPLES
