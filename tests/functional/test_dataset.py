@@ -1,0 +1,210 @@
+"""`data-loader` as the Dataset controller's Job calls it: a channel and an index of ours, a volume, a workload."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dataloader.dataset.environment import completed
+from dataloader.dataset.request import Source, parse_options
+from tests.helpers.conda import index_channel, make_conda_package, make_python_package
+from tests.helpers.server import IndexServer
+from tests.helpers.wheels import make_wheel
+
+UID, GID = (1000, 1000) if os.getuid() == 0 else (os.getuid(), os.getgid())
+
+
+class Cluster:
+    """A volume, the files that the controller mounts, and what packages come from."""
+
+    def __init__(self, here: Path, channel: Path) -> None:
+        self.volume, self.channel, self.shelf = here / "volume", channel, here / "shelf"
+        self.configuration, self.secrets = here / "conf", here / "secrets"
+        self.runtime = Path("/mnt/runtime env")  # seen by the workload alone
+        for folder in (self.volume, self.configuration, self.secrets, self.shelf):
+            folder.mkdir()
+        self.index = IndexServer(self.shelf)
+
+    def write(self, environment: str, requirements: str | None = None) -> None:
+        (self.configuration / "environment.yaml").write_text(environment)
+        path = self.configuration / "requirements.txt"
+        path.unlink(missing_ok=True)
+        if requirements is not None:
+            path.write_text(requirements)
+
+    def job(self, *more: str, code: int = 0, kind: str = "CONDA") -> str:
+        """One Job; its output."""
+        options = {
+            "name": "train",
+            "pythonVersion": "{}.{}".format(*sys.version_info[:2]),
+            "condaEnvironmentYmlPath": f"{self.configuration}/environment.yaml",
+            "pipRequirementsTxtPath": f"{self.configuration}/requirements.txt",
+            "condaPrefixDir": f'"{self.runtime}"',  # with white space, so Go quotes it
+            "pipIndexUrl": self.index.index_url,
+            "packageManager": "CONDA",
+        }
+        command = [
+            *(sys.executable, "-m", "dataloader.dataset", kind, "conda://python"),
+            *(f"--options={key}={value}" for key, value in options.items()),
+            *("--mount-path=/", "--mount-mode=0750", f"--mount-uid={UID}", f"--mount-gid={GID}"),
+            *(f"--mount-root={self.volume}", f"--mount-secrets={self.secrets}", *more),
+        ]
+        environ = {name: value for name, value in os.environ.items() if name != "DATALOADER_CACHE_DIR"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    @property
+    def environment(self) -> Path:
+        return self.volume / "conda/envs/train"
+
+    def workload(self, *words: str) -> str:
+        """Run a program of the environment where a workload mounts the volume, read-only and as its user."""
+        where = self.runtime / "train"
+        binary = where / "conda/envs/train/bin/python"
+        box = ["bwrap", "--dev-bind", "/", "/", "--tmpfs", "/mnt", "--dir", f"{where}"]
+        box += ["--ro-bind", f"{self.volume}", f"{where}"]
+        if os.getuid() == 0:
+            box += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+            box += ["setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups"]
+        done = subprocess.run([*box, binary, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout).strip()
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("channel")
+    make_python_package(folder)
+    for name in ("pip", "ipykernel", "nb_conda_kernels", "notebook", "alpha"):
+        make_conda_package(folder, name, "1.0", noarch="generic", files={f"share/{name}": name})
+    index_channel(folder)
+    return folder
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, channel: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path, channel)
+    make_wheel(made.shelf, "app", "1.0", requires=["lib"], files={"app.py": "import lib\nprint('app', lib.V)\n"})
+    make_wheel(made.shelf, "lib", "1.0", files={"lib.py": "V = 1\n"})
+    made.write(f"channels: [{made.channel.as_uri()}]\ndependencies: [alpha, pip=9, {{pip: [app]}}]\n", "lib>=1\n")
+    with made.index:
+        yield made
+
+
+def modes(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """Mode and owner of all below; of links the owner alone."""
+    found = {}
+    for path in (folder, *folder.rglob("*")):
+        entry = path.lstat()
+        mode = 0 if stat.S_ISLNK(entry.st_mode) else stat.S_IMODE(entry.st_mode)
+        found[path] = (mode, entry.st_uid, entry.st_gid)
+    return found
+
+
+def cache_of(cluster: Cluster) -> dict[Path, tuple[int, int, int]]:
+    return modes(cluster.volume / "conda/pkgs")
+
+
+@pytest.mark.slow
+def test_an_environment_reaches_its_workload_with_mode_and_owner(cluster: Cluster) -> None:
+    said = cluster.job()
+
+    assert "environment as changed" in said
+    cache = cache_of(cluster)
+    owned = {path: each for path, each in modes(cluster.volume).items() if path not in cache}
+    assert {each[1:] for each in owned.values()} == {(UID, GID)}
+    assert {each[0] for each in owned.values()} == {0, 0o750}
+    if os.getuid() == 0:
+        assert {each[1:] for each in cache.values()} == {(0, 0)}
+    if shutil.which("bwrap") and shutil.which("setpriv"):
+        assert cluster.workload("-c", "import app") == "app 1"
+        prefix = cluster.workload("-c", "import sys; print(sys.prefix)")
+        assert prefix.startswith(str(cluster.runtime / "train/conda/envs/"))
+
+
+@pytest.mark.slow
+def test_a_second_round_is_incremental_and_a_failing_one_changes_nothing(cluster: Cluster) -> None:
+    cluster.job()
+    first, cache = cluster.environment.readlink(), cache_of(cluster)
+    cluster.index.requests.clear()
+
+    cluster.job()
+
+    assert cluster.environment.readlink() == first
+    assert cache_of(cluster).items() >= cache.items()
+    assert not [seen for seen in cluster.index.requests if seen.path.endswith(".whl")]
+
+    cluster.write(f"channels: [{cluster.channel.as_uri()}]\ndependencies: [alpha, nothing-of-that-name]\n")
+    said = cluster.job(code=1)
+    assert "failed to load data: " in said
+    assert cluster.environment.readlink() == first
+    assert (cluster.environment / "share/alpha").read_text() == "alpha"
+
+    make_wheel(cluster.shelf, "more", "1.0")
+    cluster.write(f"channels: [{cluster.channel.as_uri()}]\ndependencies: [alpha]\n", "app\nmore\n")
+    cluster.job()
+    assert cluster.environment.readlink() != first
+    assert [p.name for p in cluster.environment.glob("lib/python*/site-packages/more-*.dist-info")]
+    assert "verify" not in cluster.job()
+
+
+@pytest.mark.slow
+def test_secrets_open_a_private_index_and_stay_secret(cluster: Cluster) -> None:
+    cluster.index.auth = ("me", "s3cr3t-word")
+    assert "failed to load data: " in cluster.job(code=1)
+    (cluster.secrets / "username").write_text("me\n")
+    (cluster.secrets / "password").write_text("s3cr3t-word\n")
+
+    said = cluster.job()
+
+    assert "s3cr3t-word" not in said
+    kept = [path for path in cluster.volume.rglob("*") if path.is_file() and b"s3cr3t-word" in path.read_bytes()]
+    assert kept == []
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "code", "words"),
+    [
+        ((), "GIT", 1, "controller's own loader"),
+        (("--options=name=",), "CONDA", 1, "missing required options --options name=<env-name>"),
+        (("--options=nonsense",), "CONDA", 1, "nonsense"),
+        (("--mount-mode=9",), "CONDA", 2, "--mount-mode"),
+        (("--no-such-flag",), "CONDA", 2, "--no-such-flag"),
+        (("--options=name=../evil",), "CONDA", 1, "not a name for an environment"),
+        (("--mount-path=/elsewhere",), "CONDA", 1, "elsewhere"),
+    ],
+)
+def test_what_cannot_be_done_ends_as_the_contract_says(
+    cluster: Cluster, more: tuple[str, ...], kind: str, code: int, words: str
+) -> None:
+    assert words in cluster.job(*more, kind=kind, code=code)
+
+
+def test_the_platforms_packages_take_the_place_of_the_users() -> None:
+    written = {"dependencies": ["python=3.9", "python>=3.10", "pip=20", "ipykernel=6", "numpy", {"pip": ["a"]}]}
+    source = Source(kind="CONDA", name="n", python="3.11", extra_index_url="https://x.test/simple")
+
+    document = completed(written, source)
+
+    assert document["channels"] == ["defaults", "conda-forge"]
+    assert document["prefix"] == "/opt/baize-runtime-env/n/conda/envs/n"
+    assert document["dependencies"] == [
+        *("python>=3.10", "numpy", "python=3.11", "pip", "ipykernel", "nb_conda_kernels", "notebook"),
+        {"pip": ["a", "--extra-index-url https://x.test/simple"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [('k="a b"', "a b"), ("k=a=b", "a=b"), ('k="tab\\tq\\""', 'tab\tq"'), ('k="', '"'), ("k=", ""), ('k="é"', "é")],
+)
+def test_values_are_unquoted_as_go_quotes_them(word: str, value: str) -> None:
+    assert parse_options([word]) == {"k": value}
