@@ -104,6 +104,7 @@ FOREIGN = {
     "machine/detect.py": "nvidia-smi's",
     "prefix/activate.py": "bash's",
     "verify/checks/loads.py": "patchelf's",
+    "verify/fixes.py": "of pip, uv, conda and pixi, which own the environments that they made",
 }
 """Modules that name options of other programs, and whose."""
 
