@@ -17,7 +17,7 @@ def test_one_event_of_each_kind(tmp_path: Path) -> None:
     figures = Figures()
     with a_world(tmp_path, seed=7, small=full_volume in events) as world:
         assert world.run(world.sync("1")).returncode == 0
-        play(world, events, figures, until=float("inf"), count=len(events))
+        play(world, events, figures, until=float("inf"), count=len(events), is_patient=False)
 
     assert figures.faults == []
     assert sum(figures.events.values()) == len(events) >= 6

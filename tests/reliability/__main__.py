@@ -38,13 +38,15 @@ def a_world(folder: Path, seed: int, *, small: bool) -> Iterator[World]:
                 subprocess.run(["umount", "-l", world.volume], check=True)
 
 
-def play(world: World, events: Sequence[Event], figures: Figures, *, until: float, count: int) -> None:
+def play(
+    world: World, events: Sequence[Event], figures: Figures, *, until: float, count: int, is_patient: bool = True
+) -> None:
     """Play events by chance, each judged; the cache is looked through after every fourth, and at the end."""
     for number in range(count):
         if time.monotonic() > until:
             break
         event = events[number] if count == len(events) else world.chance.choice(events)
-        judge = Judge(world, figures, event.__name__)
+        judge = Judge(world, figures, event.__name__, is_patient=is_patient)
         try:
             event(world, judge)
             if number % 4 == 3 or number == count - 1:

@@ -50,6 +50,8 @@ class Judge:
     figures: Figures
     event: str
     detail: str = ""
+    is_patient: bool = True
+    """Whether to wait until what cannot be judged from here may be taken for dead."""
 
     def __post_init__(self) -> None:
         self._outside = self.world.outside()
@@ -98,6 +100,8 @@ class Judge:
             self.fault(f"the next sync took {took:.1f} s")
         if self.world.release_of(self.world.prefix) != release:
             self.fault(f"the next sync left {self.world.release_of(self.world.prefix)}")
+        if stale and not self.is_patient:
+            return
         if stale and self._beside():
             time.sleep(stale)
             self.ended(self.world.run(self.world.sync(release)).returncode, "", {0})
