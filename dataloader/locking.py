@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 from dataloader.base.errors import IndexUnavailable, InternalError, ResolutionFailure, UsageError
 from dataloader.compat.model import StackNeeds
-from dataloader.inputs.joined import origins, together, together_conda
-from dataloader.inputs.model import CondaRequirement, PypiRequirement
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
 from dataloader.machine.target import Target
 from dataloader.machines import common_target, make_targets, say_target, with_sufficient_driver
-from dataloader.request import Request
+from dataloader.request.joined import origins, together, together_conda
+from dataloader.request.request import Request
+from dataloader.request.requirements import CondaRequirement, PypiRequirement
 
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
@@ -316,7 +316,7 @@ class _Attempt:
 
     def _cutoff(self, builds: Sequence[FrameworkBuild]) -> str | None:
         """Return the instant from which on published files do not count, where these builds are chosen."""
-        from dataloader.dates import FRAMEWORK, cutoff_after, cutoff_of
+        from dataloader.request.dates import FRAMEWORK, cutoff_after, cutoff_of
 
         said = self._request.exclude_newer
         if said is None or (cutoff := cutoff_of(said, now=datetime.now(timezone.utc))) is not None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
 from dataloader.machine.target import Target
-from dataloader.request import Request
+from dataloader.request.request import Request
 
 if TYPE_CHECKING:
-    from dataloader.asked import Asked
     from dataloader.compat.matrix import Matrix
+    from dataloader.request.asked import Asked
 
 
 def make_targets(
@@ -25,14 +25,14 @@ def make_targets(
     from dataloader.machine.detect import EVERYTHING, detect_target, with_system_requirements
 
     if request.target_file is not None:
-        from dataloader.inputs.target_file import load_target
+        from dataloader.request.target_file import load_target
 
         return load_target(request.target_file, matrix.capabilities, matrix.cuda_of_driver)
     detected = detect_target(request.platform, environ, ask=() if for_stack else EVERYTHING)
     target = with_system_requirements(detected, request.system)
     if not request.gpus:
         return (target,)
-    from dataloader.inputs.target_file import find_gpu
+    from dataloader.request.target_file import find_gpu
 
     gpus = [find_gpu(name, matrix.capabilities) for name in request.gpus]
     known = tuple(gpu for gpu in gpus if gpu is not None)
@@ -49,7 +49,7 @@ def named_targets(options: Asked, environ: Mapping[str, str], ask: Collection[st
 
         return (detect_target(options.platform, environ, ask=ask),)
     from dataloader.compat.matrix import load_matrix
-    from dataloader.inputs.target_file import load_target
+    from dataloader.request.target_file import load_target
 
     matrix = load_matrix(*([options.matrix] if options.matrix else []))
     return load_target(options.target, matrix.capabilities, matrix.cuda_of_driver)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.compat.versions import specifier_of
-from dataloader.inputs.joined import both
 from dataloader.machine.target import Target
+from dataloader.request.joined import both
 from dataloader.stack.model import Stack, StackRequest
 from dataloader.stack.needs import has_version
 from dataloader.stack.planner import first_stack, iter_stacks, possible_stacks
 
 if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix
-    from dataloader.request import Request
+    from dataloader.request.request import Request
 
 
 def stack_request(matrix: Matrix, request: Request, worlds: frozenset[str], channels: tuple[str, ...]) -> StackRequest:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import DataloaderError, ResolutionFailure
-from dataloader.inputs.joined import title, version_of
-from dataloader.inputs.model import PypiRequirement, Requirement
+from dataloader.request.joined import title, version_of
+from dataloader.request.requirements import PypiRequirement, Requirement
 
 if TYPE_CHECKING:
     from dataloader.locking import Locked
-    from dataloader.request import Request
+    from dataloader.request.request import Request
 
 MOST = 3
 """Changes offered."""
@@ -143,7 +143,7 @@ def _without(request: Request, name: str) -> Request:
 def _edited(request: Request, changes: tuple[tuple[str, str | None], ...]) -> Request:
     """Return the request with axes changed; ``worlds`` brings the channels that carry frameworks."""
     from dataloader.compat.versions import specifier_of
-    from dataloader.request import CHANNEL_ALIAS
+    from dataloader.request.request import CHANNEL_ALIAS
 
     for axis, value in changes:
         if axis == "worlds":

@@ -36,7 +36,7 @@ def export(
     from dataloader.cli.session import session
     from dataloader.export.formats import FORMATS, ExportOptions, export_lock
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request import lock_path
+    from dataloader.request.request import lock_path
 
     with session(options) as one:
         path = lock_path(one.options, one.here)

@@ -17,7 +17,7 @@ from dataloader.cli.remember import remember_agreement, remembered_lock
 from dataloader.cli.saving import manifest_with, put, refuse_unsaved
 from dataloader.cli.session import Session, session
 from dataloader.lockfile.yaml import lock_bytes, read_lock
-from dataloader.request import Request, make_request
+from dataloader.request.request import Request, make_request
 
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter

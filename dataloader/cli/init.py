@@ -24,10 +24,10 @@ def init(
     ] = None,
 ) -> int:
     """Write a manifest: dataloader.toml, or pixi.toml with --pixi."""
-    from dataloader.inputs import read_input
     from dataloader.machine.detect import detect_platform
-    from dataloader.manifest import parse_manifest
-    from dataloader.manifest_edit import new_manifest
+    from dataloader.request.manifest import parse_manifest
+    from dataloader.request.manifest_edit import new_manifest
+    from dataloader.request.read import read_input
 
     style = Style.of(options)
     reporter = make_reporter(style)

@@ -12,7 +12,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from dataloader.asked import CondaMode, PrereleaseMode
+from dataloader.request.asked import CondaMode, PrereleaseMode
 
 Group: TypeAlias = Literal["Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Report", "Stack"]
 

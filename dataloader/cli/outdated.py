@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dataloader.cli.session import Session
     from dataloader.index.client import IndexClient
     from dataloader.lockfile.model import Lockfile, PypiPackage
-    from dataloader.request import Request
+    from dataloader.request.request import Request
 
 
 @command(
@@ -29,7 +29,7 @@ def outdated(options: CommonOptions) -> int:
     from dataloader.cli.render import table
     from dataloader.cli.session import session
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request import lock_path, make_request
+    from dataloader.request.request import lock_path, make_request
 
     with session(options) as one:
         lock = read_lock(lock_path(one.options, one.here))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
     from dataloader.machine.interpreters import Interpreter
     from dataloader.machine.target import Target
-    from dataloader.request import Request
+    from dataloader.request.request import Request
     from dataloader.trial.aside import Judge
     from dataloader.trial.judge import Contradicted
     from dataloader.trial.memory import Learned

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from dataloader.cli.options import CommonOptions
 from dataloader.lockfile.yaml import parse_lock
-from dataloader.request import make_request
+from dataloader.request.request import make_request
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
     from dataloader.lockfile.model import Lockfile
-    from dataloader.request import Request
+    from dataloader.request.request import Request
 
 
 def remembered_lock(one: Session) -> Lockfile | None:
     """Return the lock that the prefix was made from, where no manifest says what was asked for: installs add up."""
     from dataloader.prefix.locate import locate_manifest
     from dataloader.prefix.unchanged import fast_status
-    from dataloader.request import lock_path, prefix_path
+    from dataloader.request.request import lock_path, prefix_path
 
     if one.options.manifest or locate_manifest(str(one.here)):
         return None

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from dataloader.base.errors import UsageError
 from dataloader.base.files import replace_file
 from dataloader.cli.options import CommonOptions, StackFlags
-from dataloader.inputs.additions import Additions, beside, joined, of_files
-from dataloader.inputs.joined import title
-from dataloader.inputs.model import Requirement
+from dataloader.request.additions import Additions, beside, joined, of_files
+from dataloader.request.joined import title
+from dataloader.request.requirements import Requirement
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
-    from dataloader.manifest import Manifest
-    from dataloader.request import Request
+    from dataloader.request.manifest import Manifest
+    from dataloader.request.request import Request
 
 SAVED = {
     "requirements": "its lines, in the manifest's tables",
@@ -133,8 +133,8 @@ def manifest_with(one: Session, asked: Request, solved: Request, flags: StackFla
     additions = additions_of(one, asked, solved, flags)
     if additions.is_empty:
         return {}
-    from dataloader.manifest import parse_manifest
-    from dataloader.manifest_edit import add_to_manifest
+    from dataloader.request.manifest import parse_manifest
+    from dataloader.request.manifest_edit import add_to_manifest
 
     text = manifest.path.read_text(encoding="utf-8")
     feature = manifest.environment(one.options.environment or "default").feature
@@ -148,7 +148,7 @@ def manifest_with(one: Session, asked: Request, solved: Request, flags: StackFla
 def _check(one: Session, solved: Request, manifest: Manifest) -> None:
     """See that the next command, which has the manifest alone, will be asked for the same."""
     from dataloader.lockfile.check import differences
-    from dataloader.request import make_request
+    from dataloader.request.request import make_request
 
     again = make_request(_unsaid(one), (), None, environ=one.environ, here=one.here, manifest=manifest)
     if found := differences(solved.inputs(), again.inputs()):

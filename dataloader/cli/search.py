@@ -13,7 +13,7 @@ from dataloader.cli.options import CommonOptions, Operand, own_option
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
     from dataloader.index.model import IndexFile
-    from dataloader.request import Request
+    from dataloader.request.request import Request
 
 _MOST = 10
 """Versions shown of each world, unless all are asked for."""
@@ -32,7 +32,7 @@ def search(
     from dataloader.base.names import conda_name, normalized
     from dataloader.cli.render import table
     from dataloader.cli.session import session
-    from dataloader.request import make_request
+    from dataloader.request.request import make_request
 
     with session(options) as one:
         request = make_request(options, (), None, environ=one.environ, here=one.here)

@@ -23,7 +23,7 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
     from dataloader.compat.matrix import load_matrix
     from dataloader.machines import make_targets
     from dataloader.planning import stack_request, stacks
-    from dataloader.request import make_request
+    from dataloader.request.request import make_request
     from dataloader.stack.document import plan_document
 
     with session(options) as one:
@@ -159,7 +159,7 @@ def _place(package: Package) -> str:
 
 def _lock(one: Session) -> Lockfile:
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request import lock_path
+    from dataloader.request.request import lock_path
 
     return read_lock(lock_path(one.options, one.here))
 

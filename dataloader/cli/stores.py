@@ -74,7 +74,7 @@ def _warm(one: Session) -> None:
     import asyncio
 
     from dataloader.cli.flow import warm
-    from dataloader.request import make_request
+    from dataloader.request.request import make_request
 
     request = make_request(one.options, (), None, environ=one.environ, here=one.here)
     fetched = asyncio.run(warm(one, request))

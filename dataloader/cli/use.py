@@ -15,7 +15,7 @@ from dataloader.cli.session import Session, session
 
 def prefix_of(one: Session) -> Path:
     """Return the prefix a command is about: ``--prefix``, else that of the manifest or the working directory."""
-    from dataloader.request import prefix_path
+    from dataloader.request.request import prefix_path
 
     return prefix_path(one.options, one.here)
 

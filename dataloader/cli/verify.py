@@ -56,7 +56,7 @@ def verify(
     from dataloader.machine.detect import FOR_VERDICTS
     from dataloader.machines import named_targets
     from dataloader.prefix.locate import lock_held
-    from dataloader.request import lock_path
+    from dataloader.request.request import lock_path
     from dataloader.verify.options import VerifyOptions
 
     if options.json and form not in (None, "json"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
-from dataloader.inputs.spec import parse_spec
 from dataloader.lockfile.model import Lockfile
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.spec import parse_spec
 
 
 def asked_for(lock: Lockfile) -> tuple[Requirement, ...]:

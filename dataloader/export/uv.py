@@ -8,8 +8,8 @@ from dataloader.export.asked import asked_for
 from dataloader.export.formats import ExportOptions
 from dataloader.export.pylock import environment_marker
 from dataloader.export.sources import PYPI, is_direct
-from dataloader.inputs.model import PypiRequirement
 from dataloader.lockfile.model import Lockfile
+from dataloader.request.requirements import PypiRequirement
 
 
 def pyproject(lock: Lockfile, options: ExportOptions) -> str:

@@ -12,7 +12,7 @@ from dataloader.index.model import IndexFile, WheelMetadata
 
 if TYPE_CHECKING:
     from dataloader.index.client import IndexClient
-    from dataloader.inputs.model import PypiRequirement
+    from dataloader.request.requirements import PypiRequirement
 
 
 class NarrowedIndex:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from packaging.version import Version
 
-from dataloader.dates import is_late
 from dataloader.index.model import IndexFile
 from dataloader.machine.target import Target
+from dataloader.request.dates import is_late
 from dataloader.resolve.pythons import Pythons, PythonSet
 from dataloader.resolve.tags import Fit, fit
 from dataloader.resolve.versions import parse_version
@@ -79,7 +79,7 @@ def make_project(
 ) -> Project:
     """Sort a project's files into usable wheels and versions that have none.
 
-    ``exclude_newer`` (a cutoff of ``dataloader.dates``) drops files published then or later; a file without an upload
+    ``exclude_newer`` (a cutoff of ``dataloader.request.dates``) drops files published then or later; a file without an upload
     time is kept, as it cannot be judged.
     """
     files, late = _published_before(exclude_newer, files) if exclude_newer else (files, {})

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 OURS = "https://dataloader.invalid/"
 """Channel of the records that we answer for."""
 
-ASKED, CAN, CANNOT, NEVER = "dataloader.asked", "1", "0", "9"
+ASKED, CAN, CANNOT, NEVER = "dataloader.request.asked", "1", "0", "9"
 """A package with two versions, which every solve must choose from: requirements bind only beside ``CAN``.
 
 So every problem has a solution, and rattler never writes an explanation of its own: that can be a string without end,

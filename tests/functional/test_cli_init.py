@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.cli.app import main
-from dataloader.manifest import load_manifest
+from dataloader.request.manifest import load_manifest
 
 pytestmark = pytest.mark.usefixtures("here")
 

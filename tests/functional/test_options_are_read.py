@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 import dataloader.cli.command
-import dataloader.request
+import dataloader.request.request
 from dataloader.cli.app import main
 from dataloader.cli.commands import COMMANDS, load
 from dataloader.cli.options import CommonOptions, declared
-from dataloader.request import Request, make_request
+from dataloader.request.request import Request, make_request
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -111,7 +111,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
         return collect(ReadOptions if kind is CommonOptions else kind, *arguments)
 
     monkeypatch.setattr(dataloader.cli.command, "_collect", recorded)
-    monkeypatch.setattr(dataloader.request, "Request", ReadRequest)
+    monkeypatch.setattr(dataloader.request.request, "Request", ReadRequest)
     return kept
 
 

@@ -15,9 +15,9 @@ from dataloader.compat.companions import torch_rows
 from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.settings import IndexSettings
-from dataloader.inputs.spec import parse_pypi
 from dataloader.machine.target import Target
-from dataloader.request import Request
+from dataloader.request.request import Request
+from dataloader.request.spec import parse_pypi
 from dataloader.stack.gate import Gate, Held
 from dataloader.stack.model import StackRequest
 

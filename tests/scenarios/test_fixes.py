@@ -22,13 +22,13 @@ from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.index.client import IndexClient
 from dataloader.index.model import IndexFile
 from dataloader.index.settings import IndexSettings
-from dataloader.inputs.model import CondaRequirement, PypiRequirement
-from dataloader.inputs.spec import parse_conda, parse_pypi, parse_spec
 from dataloader.lockfile.model import LockedPython, Lockfile
 from dataloader.locking import Locked, make_lock
 from dataloader.planning import stack_request, stacks
 from dataloader.repairs import find_fixes
-from dataloader.request import Request
+from dataloader.request.request import Request
+from dataloader.request.requirements import CondaRequirement, PypiRequirement
+from dataloader.request.spec import parse_conda, parse_pypi, parse_spec
 from dataloader.resolve.model import Resolution
 from dataloader.resolve.solve import resolve
 from dataloader.stack import Stack

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.cli.commands import COMMANDS
-from dataloader.manifest import parse_manifest
+from dataloader.request.manifest import parse_manifest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -64,7 +64,7 @@ def test_the_manifest_of_the_documentation_is_one(tmp_path: Path) -> None:
 
 def test_the_target_file_of_the_documentation_is_one(tmp_path: Path) -> None:
     from dataloader.compat.matrix import load_matrix
-    from dataloader.inputs.target_file import load_target
+    from dataloader.request.target_file import load_target
 
     (block,) = re.findall(r"```toml\n(.*?)```", (DOCS / "targets.md").read_text(), re.DOTALL)
     (tmp_path / "target.toml").write_text(block)

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataloader.base.errors import UsageError
-from dataloader.inputs import read_input
-from dataloader.inputs.additions import Additions, joined
-from dataloader.inputs.joined import title
-from dataloader.inputs.model import PypiRequirement, Requirement
-from dataloader.inputs.spec import parse_spec
-from dataloader.manifest import parse_manifest
-from dataloader.manifest_edit import add_to_manifest, new_manifest
+from dataloader.request.additions import Additions, joined
+from dataloader.request.joined import title
+from dataloader.request.manifest import parse_manifest
+from dataloader.request.manifest_edit import add_to_manifest, new_manifest
+from dataloader.request.read import read_input
+from dataloader.request.requirements import PypiRequirement, Requirement
+from dataloader.request.spec import parse_spec
 
 HERE = Path("/project")
 

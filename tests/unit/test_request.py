@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dataloader import request as module
 from dataloader.cli.options import CommonOptions, StackFlags
-from dataloader.request import CHANNEL_ALIAS, Request, make_request
+from dataloader.request import request as module
+from dataloader.request.request import CHANNEL_ALIAS, Request, make_request
 
 CONDA_FORGE = f"{CHANNEL_ALIAS}/conda-forge/"
 

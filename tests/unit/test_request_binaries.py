@@ -9,7 +9,7 @@ import pytest
 from dataloader.base.errors import UsageError
 from dataloader.cli.options import CommonOptions
 from dataloader.machine.target import Target
-from dataloader.request import make_request
+from dataloader.request.request import make_request
 from dataloader.resolve.model import Problem
 
 MANIFEST = """

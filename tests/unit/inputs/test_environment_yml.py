@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.errors import ManifestError
-from dataloader.inputs import read_input
-from dataloader.inputs.files import InputFile
+from dataloader.request.input_file import InputFile
+from dataloader.request.read import read_input
 
 TEXT = """
 name: training

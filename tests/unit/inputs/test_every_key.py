@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.errors import DataloaderError, ManifestError
-from dataloader.inputs.environment_yml import read_environment
-from dataloader.inputs.requirements_txt import read_requirements
-from dataloader.manifest import Manifest, parse_manifest
+from dataloader.request.environment_yml import read_environment
+from dataloader.request.manifest import Manifest, parse_manifest
+from dataloader.request.requirements_txt import read_requirements
 
 PIXI = """
 [workspace]

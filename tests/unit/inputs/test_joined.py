@@ -19,12 +19,12 @@ from packaging.specifiers import SpecifierSet
 from dataloader.base.errors import DataloaderError, ResolutionFailure
 from dataloader.base.reporter import Reporter
 from dataloader.cli.options import CommonOptions, StackFlags
-from dataloader.inputs.joined import renewed, together, together_conda
-from dataloader.inputs.model import CondaRequirement, PypiRequirement
-from dataloader.inputs.spec import parse_conda, parse_spec
 from dataloader.locking import requirements_of, said_in_several_places
 from dataloader.machine.target import Target
-from dataloader.request import Request, make_request
+from dataloader.request.joined import renewed, together, together_conda
+from dataloader.request.request import Request, make_request
+from dataloader.request.requirements import CondaRequirement, PypiRequirement
+from dataloader.request.spec import parse_conda, parse_spec
 from dataloader.resolve.model import Problem
 from dataloader.resolve.solve import resolve
 from tests.scenarios.test_resolve import DictIndex

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.errors import ManifestError
-from dataloader.inputs import read_input, requirements_txt
-from dataloader.inputs.files import InputFile
-from dataloader.inputs.requirements_txt import read_requirements
+from dataloader.request import requirements_txt
+from dataloader.request.input_file import InputFile
+from dataloader.request.read import read_input
+from dataloader.request.requirements_txt import read_requirements
 
 
 def read(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> InputFile:

@@ -9,7 +9,7 @@ import pytest
 
 from dataloader.base.errors import ManifestError
 from dataloader.compat.matrix import load_matrix
-from dataloader.inputs.target_file import find_gpu, load_target
+from dataloader.request.target_file import find_gpu, load_target
 
 GPUS = {
     "a100": "8.0",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dataloader.inputs.files import InputFile
+    from dataloader.request.input_file import InputFile
 
 
 def read_input(path: Path) -> InputFile:
@@ -15,9 +15,9 @@ def read_input(path: Path) -> InputFile:
     Raises ManifestError.
     """
     if path.suffix in {".yml", ".yaml"}:
-        from dataloader.inputs.environment_yml import read_environment
+        from dataloader.request.environment_yml import read_environment
 
         return read_environment(path)
-    from dataloader.inputs.requirements_txt import read_requirements
+    from dataloader.request.requirements_txt import read_requirements
 
     return read_requirements(path)

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
-from dataloader.inputs.joined import title
-from dataloader.inputs.model import PypiRequirement, Requirement
+from dataloader.request.joined import title
+from dataloader.request.requirements import PypiRequirement, Requirement
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet

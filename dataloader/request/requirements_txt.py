@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from dataloader.base.errors import DataloaderError, ManifestError
-from dataloader.inputs.files import InputFile
-from dataloader.inputs.model import PypiRequirement
-from dataloader.inputs.spec import parse_pypi
+from dataloader.request.input_file import InputFile
+from dataloader.request.requirements import PypiRequirement
+from dataloader.request.spec import parse_pypi
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import DataloaderError, ManifestError
-from dataloader.inputs.files import InputFile
-from dataloader.inputs.model import CondaRequirement
-from dataloader.inputs.requirements_txt import parse_requirement_lines
-from dataloader.inputs.spec import parse_conda
+from dataloader.request.input_file import InputFile
+from dataloader.request.requirements import CondaRequirement
+from dataloader.request.requirements_txt import parse_requirement_lines
+from dataloader.request.spec import parse_conda
 
 _KEYS = {"name", "prefix", "channels", "dependencies", "variables"}
 

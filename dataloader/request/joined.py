@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
 from dataloader.base.errors import ResolutionFailure
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 
 
 def together(requirements: Iterable[PypiRequirement]) -> tuple[PypiRequirement, ...]:

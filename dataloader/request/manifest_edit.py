@@ -11,12 +11,12 @@ from typing import Any
 
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
-from dataloader.inputs.additions import Additions, of_files
-from dataloader.inputs.applies import worth_keeping
-from dataloader.inputs.files import InputFile
-from dataloader.inputs.joined import title
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
-from dataloader.manifest import DEFAULT, kind_of
+from dataloader.request.additions import Additions, of_files
+from dataloader.request.applies import worth_keeping
+from dataloader.request.input_file import InputFile
+from dataloader.request.joined import title
+from dataloader.request.manifest import DEFAULT, kind_of
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 
 
 def new_manifest(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dataloader.inputs.joined import title
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
 from dataloader.machine.target import SystemRequirements
+from dataloader.request.joined import title
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Refusal, Requirement
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Refusal, Requirement
 
 # Text, compiled when a conda spec is read: many runs have none.
 _CONDA_NAME = r"[a-z0-9_][a-z0-9_.\-]*"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dataloader.inputs.files import InputFile
-from dataloader.inputs.joined import together, together_conda
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.input_file import InputFile
+from dataloader.request.joined import together, together_conda
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dataloader.base.errors import ManifestError
-from dataloader.inputs.toml import Document, Table
 from dataloader.machine.detect import PLATFORMS
 from dataloader.machine.target import Gpu, Target
+from dataloader.request.toml import Document, Table
 
 _VERSIONS = ("glibc", "musl", "libstdcxx", "kernel", "driver", "cuda", "gcc")
 _KEYS = ("name", "platform", "archspec", "gpus", "environment", "libraries", *_VERSIONS)

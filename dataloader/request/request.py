@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.compat.versions import specifier_of
-from dataloader.inputs.applies import applying
-from dataloader.inputs.joined import both, renewed, title, together, together_conda
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
 from dataloader.lockfile.portable import relative_url
 from dataloader.machine.target import SystemRequirements
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, LOCK_NAME, locate_manifest, lock_in, prefix_in, root_of
+from dataloader.request.applies import applying
+from dataloader.request.joined import both, renewed, title, together, together_conda
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 
 if TYPE_CHECKING:
-    from dataloader.asked import Asked, CondaMode, PrereleaseMode, StackAsked
     from dataloader.index.settings import IndexSettings
     from dataloader.index.system import System
-    from dataloader.inputs.files import InputFile
-    from dataloader.manifest import Environment, Manifest
+    from dataloader.request.asked import Asked, CondaMode, PrereleaseMode, StackAsked
+    from dataloader.request.input_file import InputFile
+    from dataloader.request.manifest import Environment, Manifest
 
 ALL_PROJECTS = ":all:"
 DEFAULT_CHANNELS = ("conda-forge",)
@@ -74,7 +74,7 @@ class Request:
     """Settings of the network edge: a plan reads none."""
     prerelease: PrereleaseMode = "if-necessary"
     exclude_newer: str | None = None
-    """As said: a day, a time, a duration, or ``framework`` (``dataloader.dates``)."""
+    """As said: a day, a time, a duration, or ``framework`` (``dataloader.request.dates``)."""
     no_binary: tuple[str, ...] = ()
     """Projects whose wheels are not used (normalised); ``:all:`` for every project but those of ``only_binary``."""
     only_binary: tuple[str, ...] = ()
@@ -159,8 +159,8 @@ def make_request(
     Raises:
         ManifestError, UsageError: something cannot be read.
     """
-    from dataloader.inputs.spec import parse_spec
     from dataloader.machine.detect import detect_platform
+    from dataloader.request.spec import parse_spec
 
     manifest = manifest or find(options, here)
     name = options.environment or DEFAULT_ENVIRONMENT
@@ -252,7 +252,7 @@ def manifest_path(options: Asked, here: Path) -> Path | None:
         found = locate_manifest(str(here))
         return Path(found) if found else None
     if not options.manifest.exists():
-        from dataloader.manifest import missing_manifest
+        from dataloader.request.manifest import missing_manifest
 
         raise missing_manifest(options.manifest)
     return options.manifest
@@ -280,7 +280,7 @@ def find(options: Asked, here: Path) -> Manifest | None:
     path = manifest_path(options, here)
     if path is None:
         return None
-    from dataloader.manifest import load_manifest
+    from dataloader.request.manifest import load_manifest
 
     return load_manifest(path)
 
@@ -288,11 +288,11 @@ def find(options: Asked, here: Path) -> Manifest | None:
 def _read_files(options: Asked, environ: Mapping[str, str]) -> list[InputFile]:
     read: list[InputFile] = []
     if options.requirements:
-        from dataloader.inputs.requirements_txt import read_requirements
+        from dataloader.request.requirements_txt import read_requirements
 
         read += [read_requirements(path, environ=environ) for path in options.requirements]
     if options.files:
-        from dataloader.inputs.environment_yml import read_environment
+        from dataloader.request.environment_yml import read_environment
 
         read += [read_environment(path) for path in options.files]
     return read
@@ -306,7 +306,7 @@ def _remembered(inputs: Mapping[str, object] | None) -> list[str]:
 
 
 def _remembered_constraints(inputs: Mapping[str, object] | None) -> Iterator[PypiRequirement]:
-    from dataloader.inputs.spec import parse_pypi
+    from dataloader.request.spec import parse_pypi
 
     for text in (inputs or {}).get("constraints", ()):  # type: ignore[attr-defined]
         yield parse_pypi(text, origin=LOCK_NAME)
@@ -444,7 +444,7 @@ def _exclude_newer(options: Asked, manifest: Manifest | None) -> str | None:
     if said is not None:
         from datetime import datetime, timezone
 
-        from dataloader.dates import cutoff_of
+        from dataloader.request.dates import cutoff_of
 
         origin = "--exclude-newer" if said == options.exclude_newer or manifest is None else str(manifest.path)
         cutoff_of(said, now=datetime.now(timezone.utc), origin=origin)

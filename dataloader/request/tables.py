@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
-from dataloader.inputs.files import Feature, PypiOptions
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Refusal, Requirement
-from dataloader.inputs.spec import axis_mistake, conda_version, parse_conda, parse_pypi, refusal_of, with_wheel
-from dataloader.inputs.toml import Table
 from dataloader.machine.target import SystemRequirements
+from dataloader.request.input_file import Feature, PypiOptions
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Refusal, Requirement
+from dataloader.request.spec import axis_mistake, conda_version, parse_conda, parse_pypi, refusal_of, with_wheel
+from dataloader.request.toml import Table
 
 T = TypeVar("T", PypiRequirement, CondaRequirement)
 

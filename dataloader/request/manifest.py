@@ -14,12 +14,12 @@ from pathlib import Path
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
 from dataloader.index.publishers import read_policy
-from dataloader.inputs.files import Feature, PypiOptions
-from dataloader.inputs.model import CondaRequirement, PypiRequirement, Requirement
-from dataloader.inputs.spec import parse_pypi
-from dataloader.inputs.tables import groups_of, read_feature, read_pypi_options, with_project
-from dataloader.inputs.toml import Document, Table
 from dataloader.machine.target import SystemRequirements
+from dataloader.request.input_file import Feature, PypiOptions
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.spec import parse_pypi
+from dataloader.request.tables import groups_of, read_feature, read_pypi_options, with_project
+from dataloader.request.toml import Document, Table
 
 DEFAULT = "default"
 

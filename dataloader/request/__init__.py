@@ -1,0 +1,1 @@
+"""What is asked for, as values that know no command line."""
