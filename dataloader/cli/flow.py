@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from dataloader.index.client import IndexClient
     from dataloader.install.model import SyncOptions, SyncResult
     from dataloader.lockfile.model import Lockfile
-    from dataloader.locking import Locked
+    from dataloader.locking.fixes import Fix
+    from dataloader.locking.lock import Locked
     from dataloader.machine.interpreters import Interpreter
-    from dataloader.repairs import Fix
 
 T = TypeVar("T")
 
@@ -237,7 +237,7 @@ async def _solve(
     """Solve; where there is no solution and ``--fix`` says which change to make, return the changed request too."""
     import asyncio
 
-    from dataloader.locking import preload
+    from dataloader.locking.lock import preload
 
     one.reporter.start("solve", "solving", None, "packages")
     # The first pages are on their way while the solver is imported; two threads that import at once hinder each other.
@@ -265,7 +265,7 @@ def _plain_names(request: Request) -> set[str]:
 async def _lock_of(
     one: Session, request: Request, client: IndexClient, old: Lockfile | None, reporter: Reporter, proof: Proof
 ) -> Locked:
-    from dataloader.locking import make_lock
+    from dataloader.locking.lock import make_lock
 
     return await make_lock(
         request, client, reporter, cache=one.cache, environ=one.environ, old=old, learned=proof.learned.contradictions()
@@ -282,7 +282,7 @@ async def _fixed(
 ) -> Fix:
     """Return the change that ``--fix`` names; without it raise the failure, with the changes that work."""
     from dataloader.base.reporter import Reporter
-    from dataloader.repairs import MOST, MOST_SECONDS, find_fixes, may_be_mended
+    from dataloader.locking.fixes import MOST, MOST_SECONDS, find_fixes, may_be_mended
 
     async def quietly(changed: Request) -> Locked:
         return await _lock_of(one, changed, client, old, Reporter(), proof)

@@ -20,9 +20,9 @@ from dataloader.machine.target import Target
 def info(options: CommonOptions) -> int:
     """Show this machine: platform, driver, GPUs, compilers, virtual packages, Pythons, caches."""
     from dataloader.base.cache import cache_root
+    from dataloader.locking.targets import named_targets
     from dataloader.machine.detect import EVERYTHING
     from dataloader.machine.interpreters import find_interpreters
-    from dataloader.machines import named_targets
     from dataloader.request.request import manifest_path
 
     targets = named_targets(options, os.environ, EVERYTHING)

@@ -65,7 +65,7 @@ def _is_newer(version: str | None, than: str) -> bool:
 async def _look(one: Session, request: Request, lock: Lockfile) -> tuple[Mapping[str, str], Mapping[str, str | None]]:
     """The versions that solving afresh gives, and the newest that there are; ``None`` for one that nobody lists."""
     from dataloader.index.client import IndexClient
-    from dataloader.locking import make_lock
+    from dataloader.locking.lock import make_lock
 
     one.reporter.start("solve", "solving", None, "packages")
     try:
@@ -98,7 +98,7 @@ async def _newest_conda(one: Session, request: Request, lock: Lockfile) -> dict[
     if not lock.conda():
         return {}
     from dataloader.compat.matrix import load_matrix
-    from dataloader.machines import common_target, make_targets
+    from dataloader.locking.targets import common_target, make_targets
     from dataloader.resolve.rattler import Channels
 
     matrix = load_matrix(*([request.matrix] if request.matrix else []))

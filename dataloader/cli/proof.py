@@ -158,6 +158,6 @@ def _machines(request: Request) -> str:
 
 def _targets(one: Session, request: Request) -> tuple[Target, ...]:
     from dataloader.compat.matrix import load_matrix
-    from dataloader.machines import make_targets
+    from dataloader.locking.targets import make_targets
 
     return make_targets(request, load_matrix(*([request.matrix] if request.matrix else [])), one.environ)

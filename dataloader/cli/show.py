@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def plan(options: CommonOptions, flags: StackFlags) -> int:
     """Choose a stack from the matrix alone, and say why."""
     from dataloader.compat.matrix import load_matrix
-    from dataloader.machines import make_targets
-    from dataloader.planning import stack_request, stacks
+    from dataloader.locking.stacks import stack_request, stacks
+    from dataloader.locking.targets import make_targets
     from dataloader.request.request import make_request
     from dataloader.stack.document import plan_document
 

@@ -53,8 +53,8 @@ def verify(
     from dataloader.cli.quick import ARCHIVES
     from dataloader.cli.session import session
     from dataloader.cli.use import prefix_of
+    from dataloader.locking.targets import named_targets
     from dataloader.machine.detect import FOR_VERDICTS
-    from dataloader.machines import named_targets
     from dataloader.prefix.locate import lock_held
     from dataloader.request.request import lock_path
     from dataloader.verify.options import VerifyOptions

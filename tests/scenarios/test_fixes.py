@@ -23,9 +23,9 @@ from dataloader.index.client import IndexClient
 from dataloader.index.model import IndexFile
 from dataloader.index.settings import IndexSettings
 from dataloader.lockfile.model import LockedPython, Lockfile
-from dataloader.locking import Locked, make_lock
-from dataloader.planning import stack_request, stacks
-from dataloader.repairs import find_fixes
+from dataloader.locking.fixes import find_fixes
+from dataloader.locking.lock import Locked, make_lock
+from dataloader.locking.stacks import stack_request, stacks
 from dataloader.request.request import Request
 from dataloader.request.requirements import CondaRequirement, PypiRequirement
 from dataloader.request.spec import parse_conda, parse_pypi, parse_spec

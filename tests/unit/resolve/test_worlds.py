@@ -14,7 +14,7 @@ from dataloader.base.errors import ResolutionFailure
 from dataloader.base.reporter import Reporter
 from dataloader.compat.versions import admits
 from dataloader.index.client import IndexClient
-from dataloader.locking import Locked, make_lock
+from dataloader.locking.lock import Locked, make_lock
 from tests.helpers.worlds import File, World, WorldClient, exists, worlds
 
 EXAMPLES = settings(

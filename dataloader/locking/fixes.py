@@ -13,7 +13,7 @@ from dataloader.request.joined import title, version_of
 from dataloader.request.requirements import PypiRequirement, Requirement
 
 if TYPE_CHECKING:
-    from dataloader.locking import Locked
+    from dataloader.locking.lock import Locked
     from dataloader.request.request import Request
 
 MOST = 3

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from dataloader.base.errors import IndexUnavailable, InternalError, ResolutionFailure, UsageError
 from dataloader.compat.model import StackNeeds
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
+from dataloader.locking.targets import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.machine.target import Target
-from dataloader.machines import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.request.joined import origins, together, together_conda
 from dataloader.request.request import Request
 from dataloader.request.requirements import CondaRequirement, PypiRequirement
@@ -44,7 +44,7 @@ class Locked:
 def preload() -> None:
     """Import what solving needs: 0.2 s that may pass while the network answers."""
     import dataloader.compat.matrix
-    import dataloader.planning
+    import dataloader.locking.stacks
     import dataloader.resolve.solve
 
     dataloader.compat.matrix.load_matrix()
@@ -180,7 +180,7 @@ class _Attempt:
 
     async def run(self, channels: tuple[str, ...]) -> Locked:
         """Solve, over these channels."""
-        from dataloader.planning import planned, stack_request
+        from dataloader.locking.stacks import planned, stack_request
 
         worlds = frozenset({"conda", "pypi"} if channels else {"pypi"})
         asked = stack_request(self._matrix, self._request, worlds, channels)
@@ -195,7 +195,7 @@ class _Attempt:
                 cutoff = earlier  # what was expected of the framework is not what came of it
         except ResolutionFailure as failure:
             if stack is None:
-                from dataloader.planning import refusal
+                from dataloader.locking.stacks import refusal
 
                 raise refusal(self._matrix, asked, self._targets, failure) from failure
             raise
