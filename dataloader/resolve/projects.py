@@ -79,8 +79,8 @@ def make_project(
 ) -> Project:
     """Sort a project's files into usable wheels and versions that have none.
 
-    ``exclude_newer`` (a cutoff of ``dataloader.request.dates``) drops files published then or later; a file without an upload
-    time is kept, as it cannot be judged.
+    ``exclude_newer`` (a cutoff of ``dataloader.request.dates``) drops files published then or later; a file without an
+    upload time is kept, as it cannot be judged.
     """
     files, late = _published_before(exclude_newer, files) if exclude_newer else (files, {})
     wheels: list[Wheel] = []

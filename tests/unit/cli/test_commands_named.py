@@ -97,10 +97,10 @@ def test_every_command_of_a_page_can_be_typed(page: Path) -> None:
 
 
 FOREIGN = {
-    "inputs/requirements_txt.py": "of requirement files, which are pip's",
+    "request/requirements_txt.py": "of requirement files, which are pip's",
     "dataset/": "the Dataset loader's own",
     "export/": "of the files that are written, and of style sheets",
-    "locking.py": "--generate-hashes and --require-hashes are pip-compile's and pip's",
+    "locking/lock.py": "--generate-hashes and --require-hashes are pip-compile's and pip's",
     "machine/detect.py": "nvidia-smi's",
     "prefix/activate.py": "bash's",
     "verify/checks/loads.py": "patchelf's",
