@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _COLOURS = {"INFO": "32", "WARN": "33", "DEBUG": "2", "error": "1;31"}
 _LARGE = 20 * 1024 * 1024
+_NO_SUCH_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+"""What the system says of a path that cannot be what was meant."""
 """Bytes from which a download is announced where no bar can be drawn."""
 
 
@@ -312,6 +314,12 @@ def known_error(error: BaseException) -> DataloaderError | None:
         return DiskFull(
             f"There is no room left{_on(error)}",
             suggestions=("Free some room, or put caches elsewhere: DATALOADER_CACHE_DIR.",),
+        )
+    if isinstance(error, OSError) and error.errno in _NO_SUCH_PLACE and error.filename:
+        return UsageError(
+            f"{os.fsdecode(error.filename)}: {error.strerror}",
+            code="path-unusable",
+            suggestions=("look at the path that was named",),
         )
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return UsageError(f"Permission denied{_on(error)}: {error.strerror}", code="permission-denied")

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
+from dataloader.base.errors import UsageError
 from dataloader.cli.command import LOCK, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
@@ -47,6 +48,8 @@ def export(
         if left_out:
             names = ", ".join(f"{package.name} {package.version}" for package in left_out)
             one.reporter.warn(f"{form} has no place for {len(left_out)} packages: {names}")
+        if output is not None and output.exists() and path.samefile(output):
+            raise UsageError(f"{output} is the lock itself, which would be lost", suggestions=("name another file",))
         if output is not None:
             _write(output, text)
             one.reporter.info(f"{output} written")
@@ -62,9 +65,10 @@ def export(
 
 
 def _write(path: Path, text: str) -> None:
-    from dataloader.base.errors import UsageError
     from dataloader.base.files import replace_file
 
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", code="path-unusable", suggestions=(f"-o {path / 'NAME'}",))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text.encode())

@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataloader.base.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
@@ -14,7 +15,7 @@ from dataloader.cli.documents import count_text, lock_document, lock_text, sync_
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
 from dataloader.cli.remember import remember_agreement, remembered_lock
-from dataloader.cli.saving import manifest_with, put, refuse_unsaved
+from dataloader.cli.saving import as_they_are, manifest_with, put, refuse_unsaved
 from dataloader.cli.session import Session, session
 from dataloader.lockfile.yaml import lock_bytes, read_lock
 from dataloader.request.request import Request, make_request
@@ -68,7 +69,7 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, p
 
 
 async def _install(one: Session, asked: Request, flags: StackFlags, place: Place) -> int:
-    old, proof = _existing(asked.lockfile), Proof(one, place.layers)
+    old, proof, seen = _existing(asked.lockfile), Proof(one, place.layers), as_they_are(asked)
     manifest_with(one, asked, asked, flags)  # what cannot be said there is refused before anything is solved
     chosen: list[Lockfile] = []
     files: dict[Path, bytes] = {}
@@ -78,7 +79,7 @@ async def _install(one: Session, asked: Request, flags: StackFlags, place: Place
         chosen.append(locked.lock)
         files.clear()
         files.update(_files(one, asked, request, locked.lock, flags))
-        return await _sync(one, request, locked.lock, files, client, proof, check=False, place=place)
+        return await _sync(one, request, locked.lock, files, client, proof, check=False, place=place, seen=seen)
 
     async with _client(one, asked) as client:
         result = await proof.until_it_loads(attempt, lambda: chosen[-1], again=True)
@@ -123,7 +124,7 @@ def _something(request: Request, verb: str) -> None:
 
 
 async def _lock(one: Session, asked: Request, flags: StackFlags) -> int:
-    old = _existing(asked.lockfile)
+    old, seen = _existing(asked.lockfile), as_they_are(asked)
     manifest_with(one, asked, asked, flags)
     async with _client(one, asked) as client:
         request, locked = await _solve(one, asked, client, old, Proof(one))
@@ -131,7 +132,7 @@ async def _lock(one: Session, asked: Request, flags: StackFlags) -> int:
     before = request.lockfile.read_bytes() if old else None
     changed = not one.options.dry_run and files[request.lockfile] != before
     if not one.options.dry_run:
-        with put(files):
+        with put(files, seen):
             _say_saved(one, files, asked)
     one.write(lock_document(locked.lock), lock_text(locked.lock, old))
     one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
@@ -318,6 +319,7 @@ async def _sync(
     *,
     check: bool,
     place: Place | None = None,
+    seen: Mapping[Path, bytes | None] = MappingProxyType({}),
 ) -> SyncResult:
     from dataloader.install.switch.generations import sync_generation
     from dataloader.install.sync import sync_prefix
@@ -332,7 +334,7 @@ async def _sync(
 
         await require_attestations(lock, request.settings, client.evidence, one.reporter)
     if not (check or one.options.dry_run):
-        options = replace(options, prover=proof.prover(request, lock, python), along=partial(put, files))
+        options = replace(options, prover=proof.prover(request, lock, python), along=partial(put, files, seen))
     if place.root is not None and place.name is not None:
         return await sync_generation(lock, place.root, place.name, options, one.reporter, client.download)
     return await sync_prefix(lock, request.prefix, options, one.reporter, client.download)

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from dataloader.base.errors import UsageError
+from dataloader.base.errors import TryAgain, UsageError
 from dataloader.base.files import replace_file
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.request.additions import Additions, beside, joined, of_files
@@ -198,10 +199,35 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def as_they_are(request: Request) -> dict[Path, bytes | None]:
+    """Return what the manifest and the lock of a request hold now; ``None`` for what is not there."""
+    paths = (request.lockfile, *((request.manifest.path,) if request.manifest else ()))
+    return {path: _content(path) for path in paths}
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
 @contextmanager
-def put(files: Mapping[Path, bytes]) -> Iterator[None]:
-    """Put files into place around the step that they go with; where it fails, or is interrupted, put them back."""
-    before = {path: path.read_bytes() if path.is_file() else None for path in files}
+def put(files: Mapping[Path, bytes], seen: Mapping[Path, bytes | None] = MappingProxyType({})) -> Iterator[None]:
+    """Put files into place around the step that they go with; where it fails, or is interrupted, put them back.
+
+    Args:
+        files: What is to be written.
+        seen: What they held when the command began.
+
+    Raises:
+        TryAgain: ``project-changed``; another command has written them meanwhile, and this one would undo that.
+    """
+    before = {path: _content(path) for path in {**seen, **files}}
+    for path, was in seen.items():
+        if before[path] not in (was, files.get(path)):
+            raise TryAgain(
+                f"another command has changed {path} meanwhile",
+                code="project-changed",
+                suggestions=("run this command again: it begins with what is there now",),
+            )
     with _uninterrupted():
         try:
             for path, data in files.items():
@@ -213,6 +239,6 @@ def put(files: Mapping[Path, bytes]) -> Iterator[None]:
             for path, old in before.items():
                 if old is None:
                     path.unlink(missing_ok=True)
-                elif path.read_bytes() != old:
+                elif _content(path) != old:
                     replace_file(path, old)
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -308,10 +309,12 @@ def test_what_somebody_changed_is_put_right_by_the_command_that_verify_names(des
     desk.ok("install", "lib<2", "-p", "env")
     (module,) = (desk.here / "env").glob("lib/python3.*/site-packages/lib.py")
     module.write_text("V = 'changed in place'\n")
-    (finding,) = desk.json("verify", "-p", "env")["findings"]
-    assert finding["fix"] == "dataloader install --reinstall lib==1.0"
+    told = desk.run("verify", "-p", "env", "--json")
+    assert told.returncode == 1
+    (finding,) = json.loads(told.stdout)["findings"]
+    assert finding["fix"].startswith("dataloader sync --reinstall ")
 
-    desk.ok(*finding["fix"].split()[1:], "-p", "env")
+    desk.ok(*shlex.split(finding["fix"])[1:])
 
     assert desk.ok("run", "-p", "env", "--", "python", "-c", "import lib; print(lib.V)") == "1\n"
     assert desk.json("verify", "-p", "env")["findings"] == []
@@ -373,7 +376,7 @@ def test_verify_speaks_every_format_and_reads_wheels(desk: Desk) -> None:
     assert done.returncode == 1
     assert json.loads(done.stdout)["version"] == "2.1.0"
     assert "<testsuite" in desk.run("verify", "-p", "env", "--format", "junit").stdout
-    assert "::warning" in desk.run("verify", "-p", "env", "--format", "github").stdout
+    assert "::error" in desk.run("verify", "-p", "env", "--format", "github").stdout
     (wheel,) = desk.index.folder.glob("lib-2.0-*.whl")
     assert desk.json("verify", str(wheel))["findings"] == []
 
@@ -438,3 +441,42 @@ def test_a_name_that_no_index_has_is_told_with_what_each_answered(desk: Desk) ->
 def test_a_folder_named_t_is_no_token(desk: Desk) -> None:
     error = desk.fails(2, "prefix-missing", "list", "-p", str(desk.here / "t" / "env"))
     assert str(desk.here / "t" / "env") in error["message"]
+
+
+def test_of_two_commands_at_once_the_second_does_not_undo_the_first(desk: Desk) -> None:
+    desk.ok("init")
+    command = [sys.executable, "-m", "dataloader", "install"]
+    env = {**os.environ, "DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": desk.index.index_url}
+    names = ("lib", "extra")
+    both = [subprocess.Popen([*command, name], cwd=desk.here, env=env, stderr=subprocess.PIPE) for name in names]
+    said = b"".join(process.communicate()[1] for process in both)
+    codes = {name: process.returncode for name, process in zip(names, both, strict=True)}
+
+    assert set(codes.values()) <= {0, 3}, said
+    done = {name for name, code in codes.items() if code == 0}
+    assert done
+    assert done <= {p["name"] for p in desk.json("list")["packages"]}
+    assert all(f'{name} = "*"' in (desk.here / "dataloader.toml").read_text() for name in done)
+    assert len(done) == 2 or b"project-changed" in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify", "nosuch.whl"),
+        ("verify", "nosuch.conda"),
+        ("export", "requirements.txt", "-o", "."),
+        ("export", "html", "-o", "dataloader.lock"),
+        ("lock", "lib", "--lockfile", "."),
+        ("lock", "lib", "--lockfile", "x" * 300),
+        ("list", "-p", "x" * 300),
+    ],
+)
+def test_a_path_that_cannot_be_meant_is_refused(desk: Desk, words: tuple[str, ...]) -> None:
+    desk.ok("lock", "lib")
+    before = desk.lock.read_bytes()
+
+    done = desk.run(*words)
+
+    assert done.returncode == 2, done.stderr
+    assert desk.lock.read_bytes() == before

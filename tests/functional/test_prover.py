@@ -36,7 +36,7 @@ def question(tmp_path: Path) -> Question:
     tree = make_prefix(tmp_path / "env")
     gone = make_library(tmp_path / "libgone.so.1", soname="libgone.so.1")
     make_library(tree / LIBRARY, needs=[gone])
-    code = "import ctypes\nctypes.CDLL('libpkg.so')\n"
+    code = "import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), 'libpkg.so'))\n"
     register(tree, "pkg", "1.0", paths=["pkg/libpkg.so"], files={"pkg/__init__.py": code})
     libraries = {LIBRARY: hex_digest(tree / LIBRARY)}
     return Question(tree, lock("py3-none-linux_x86_64"), [detect_target()], tmp_path / "facts", libraries)
