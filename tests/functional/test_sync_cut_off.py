@@ -269,7 +269,7 @@ def test_container_that_is_killed_again_and_again_fills_no_volume(
         shutil.rmtree(tmp_path / f"pod{number}")
         left.append(len(half_unpacked(tmp_path)))
 
-    assert left == [left[0]] * 3
+    assert max(left) == left[0]  # how far each came differs; none adds to what the first left
 
 
 def test_killed_cache_prunes(tmp_path: Path) -> None:
