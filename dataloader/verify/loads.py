@@ -110,12 +110,16 @@ class Judge:
                 return trial.perhaps, tuple(dict.fromkeys(story.around.doubts)) or (
                     "what is opened first is not known",
                 )
-        if any(trial.certain and path in story.tried for story, trial in trials):
+        certain = any(trial.certain and path in story.tried for story, trial in trials)
+        if certain and len(self.stories(package)) == 1:
             return trials[0][1].perhaps, ()  # its own package imports it, and fails
         process = self.context(package)
         result = process.open(str(self.bare.prefix / path), keep=False)
         if result.loads:
             self._loaded_in[path] = process
+        elif certain:
+            return trials[0][1].perhaps, ()
+        # Of a distribution with several modules at the top (torch, nvfuser), users import the main one first.
         return result, ()
 
     def _may_lack_an_import(self, result: Result) -> bool:

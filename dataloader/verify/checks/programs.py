@@ -71,7 +71,9 @@ def check_programs(verdicts: Sequence[Verdict], situation: Situation) -> Iterato
         if not _ASIDE.isdisjoint(verdict.path.split("/")[:-1]):
             return "note"
         # Inside a package its code may start it with the variables that it takes to find what is there.
-        brought = all(each.kind == "missing-library" and each.name in situation.provided for each in verdict.failures)
+        # What else is missing follows from the libraries that it does not get.
+        absent = [each.name for each in verdict.failures if each.kind == "missing-library"]
+        brought = bool(absent) and all(name in situation.provided for name in absent)
         return "note" if brought else "error" if verdict.package is not None else "warning"
 
     yield from check_loads([each for each in verdicts if not each.loads], situation._replace(importance=importance))
