@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dataloader.base.sealed import seal, unseal
 from tests.bench.results import Result, memory, ratio
 from tests.bench.tools import World, alternate, calm, dataloader, peak_memory, timed
 
@@ -70,4 +71,5 @@ def forget(facts: Path, *, everything: bool) -> None:
         for folder in facts.glob("elf-*"):
             shutil.rmtree(folder)
         for state in facts.glob("prefix-*/*.json"):
-            state.write_text(json.dumps({**json.loads(state.read_text()), "sufficed": {}, "missing": {}, "opened": {}}))
+            known = {**json.loads(unseal(state.read_bytes())), "sufficed": {}, "missing": {}, "opened": {}}
+            state.write_bytes(seal(json.dumps(known).encode()))
