@@ -11,6 +11,8 @@ from dataloader.cli.command import LOOK, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
 if TYPE_CHECKING:
+    from packaging.version import Version
+
     from dataloader.cli.session import Session
     from dataloader.index.model import IndexFile
     from dataloader.request.request import Request
@@ -99,14 +101,12 @@ async def _records(one: Session, request: Request, name: str) -> list[Any]:
 
 
 def _wheel_rows(files: Sequence[IndexFile]) -> list[dict[str, Any]]:
-    from packaging.version import InvalidVersion, Version
+    from dataloader.resolve.versions import parse_version
 
     by_version: dict[Version, list[IndexFile]] = {}
     for file in files:
-        try:
-            by_version.setdefault(Version(file.version), []).append(file)
-        except InvalidVersion:
-            continue
+        if (version := parse_version(file.version)) is not None:
+            by_version.setdefault(version, []).append(file)
     return [
         {
             "version": str(version),

@@ -110,11 +110,7 @@ def _compare(a: tuple[str, rattler.Version], b: tuple[str, rattler.Version]) -> 
 
 def is_newer(version: str, than: str) -> bool:
     """Whether a version is newer: by PEP 440 where both are of it, else in conda's order."""
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(version) > Version(than)
-    except InvalidVersion:
-        import rattler
-
-        return bool(rattler.Version(version) > rattler.Version(than))
+    one, other = parse_version(version), parse_version(than)
+    if one is not None and other is not None:
+        return one > other
+    return bool(rattler.Version(version) > rattler.Version(than))
