@@ -85,14 +85,15 @@ def _mend_streams() -> None:
 
 
 def _leave(code: int) -> None:
+    from dataloader.process.leaving import leave
+
     try:
         sys.stdout.flush()
     except OSError as error:
         code = code or _unwritten(error)
-    sys.stderr.flush()
-    # Everything is written by now. Tearing the interpreter down takes 15 ms more, and py-rattler's threads can abort it
-    # meanwhile ("PyGILState_Release: thread state must be current when releasing").
-    os._exit(code)
+        sys.stderr.flush()
+        os._exit(code)  # what is left for standard output would fail again
+    leave(code)
 
 
 def _unwritten(error: OSError) -> int:

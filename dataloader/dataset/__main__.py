@@ -11,6 +11,7 @@ import typer
 from dataloader.base.errors import DataloaderError
 from dataloader.base.redaction import redact
 from dataloader.dataset.request import SECRETS, Mount, make_source, parse_options
+from dataloader.process.leaving import leave
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -49,7 +50,10 @@ def data_loader(
 
 def main() -> None:
     """The console script."""
-    app(prog_name="data-loader")
+    try:
+        app(prog_name="data-loader")
+    except SystemExit as end:  # how typer tells the exit code
+        leave(int(end.code or 0))
 
 
 if __name__ == "__main__":

@@ -181,6 +181,25 @@ def test_the_process_ends_quietly_after_rattler_was_used() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (3, "done\n", "")
 
 
+def test_the_controllers_loader_ends_quietly_after_rattler_was_used() -> None:
+    script = (
+        "import asyncio, contextlib, sys, rattler\n"
+        "import dataloader.dataset.load as loader\n"
+        "def work(source, mount, secrets):\n"
+        "    with contextlib.suppress(Exception):\n"
+        "        asyncio.run(rattler.solve([], ['python'], platforms=['linux-64']))\n"
+        "    print('done')\n"
+        "loader.load = work\n"
+        "sys.argv[1:] = ['CONDA', 'conda://python', '--options=name=env', '--mount-path', 'env']\n"
+        "from dataloader.dataset.__main__ import main\n"
+        "main()\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
 def test_colour_is_said_by_force_color_and_taken_away_by_no_color(tmp_path: Path) -> None:
     coloured = run("init", str(tmp_path / "a"), FORCE_COLOR="1").stderr
     plain = run("init", str(tmp_path / "b"), FORCE_COLOR="1", NO_COLOR="1").stderr

@@ -23,6 +23,7 @@ from dataloader.install.model import SyncOptions
 from dataloader.install.switch.generations import sync_generation
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
+from dataloader.process.leaving import leave
 from tests.helpers.locks import FolderDownloads
 
 REPOSITORY = Path(__file__).parents[2]
@@ -92,6 +93,4 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1])
-    # rattler's threads may be at work while the interpreter takes itself apart, and crash it.
-    os._exit(code)
+    leave(main(sys.argv[1]))

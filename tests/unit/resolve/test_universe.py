@@ -248,7 +248,8 @@ async def _refused(names: Sequence[str], offered: Mapping[str, Sequence[rattler.
 
 def test_knots_are_refused_in_little_room_and_time() -> None:
     """Of such worlds rattler's own account crashes, fills the memory or has no end in every second."""
-    program = [sys.executable, "-c", "from tests.unit.resolve.test_universe import knots; knots()"]
+    source = "from dataloader.process.leaving import leave; from tests.unit.resolve.test_universe import knots;"
+    program = [sys.executable, "-c", source + "knots(); leave(0)"]
 
     done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
 
