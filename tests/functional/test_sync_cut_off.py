@@ -21,12 +21,14 @@ from dataloader.index.client import IndexClient
 from dataloader.index.settings import IndexSettings
 from dataloader.install.model import SyncResult
 from dataloader.install.store.caches import verify_cache
+from dataloader.install.store.holdings import survey
 from dataloader.install.store.pruning import prune_cache
 from dataloader.install.switch.generations import current, generations, rollback, sync_generation
 from dataloader.install.switch.owner import signed
 from dataloader.install.sync import sync_prefix
-from dataloader.lockfile.model import Lockfile
+from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile
 from dataloader.prefix.unchanged import has_remains
+from tests.helpers.conda import index_channel, make_conda_package, read_record
 from tests.helpers.locks import FolderDownloads, lock_of, locked_wheel, options_for
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.sync_process import REPOSITORY, Request, wait_for_go
@@ -123,6 +125,7 @@ import sys, time
 import dataloader.install.sync as sync
 from dataloader.install.switch import lease
 from tests.helpers import sync_process
+from tests.helpers.conda import index_channel, make_conda_package, read_record
 from tests.helpers.locks import FolderDownloads
 
 def tell():
@@ -144,15 +147,19 @@ async def hang(self, url, sha256, size, destination, task, sink=None):
 if sys.argv[1] == "switched":
     sync.remove_tree = end
 else:
+    from dataloader.install.conda import fetch
+    fetch.judged = end
     lease.STALE_SECONDS = 1.0
     sync_process.LoggedDownloads.__call__ = hang
 sync_process.main(sys.argv[2])
 """
 NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child")
+CONTAINERS = (NAMESPACE, (*NAMESPACE, "--mount-proc"))
+"""With the machine's /proc, and with one of its own."""
 
 
 def cut_off(moment: str, lock: Lockfile, tmp_path: Path, wrapper: tuple[str, ...] = (), prefix: str = "env") -> None:
-    """A sync that is killed when it has switched and is about to clear up, or with half of each wheel unpacked."""
+    """A sync that is killed when it has switched and is about to clear up, or with two packages half unpacked."""
     if wrapper and subprocess.run([*wrapper, "true"], capture_output=True).returncode != 0:
         pytest.skip("namespaces are not allowed here")
     request = tmp_path / "request.pickle"
@@ -240,13 +247,25 @@ def test_killed_generation_leaves_nothing_either(tmp_path: Path) -> None:
 
 
 def half_unpacked(tmp_path: Path) -> list[Path]:
-    return [*(tmp_path / "cache").glob("wheels/*/.new-*"), *(tmp_path / "cache").glob("downloads/*")]
+    cache = tmp_path / "cache"
+    return [*cache.glob("wheels/*/.new-*"), *cache.glob("pkgs/.new-*"), *cache.glob("downloads/*")]
+
+
+def lock_in_both_worlds(tmp_path: Path) -> dict[str, Lockfile]:
+    """Three packages each."""
+    channel = tmp_path / "channel"
+    for part in range(3):
+        make_conda_package(channel, f"cpart{part}", "1", files={f"share/{part}.txt": "1"})
+    index_channel(channel)
+    packages = [read_record(channel, f"cpart{part}") for part in range(3)]
+    return {"wheels": lock_at(tmp_path, "1"), "conda packages": lock_of(*packages, python=LockedPython(source="none"))}
 
 
 @pytest.mark.waits
-def test_killed_container_is_waited_for_once(tmp_path: Path) -> None:
-    """Its lease on the prefix and those on each wheel: together at most 20 seconds, and what it left goes at once."""
-    lock = lock_at(tmp_path, "1")
+@pytest.mark.parametrize("world", ["wheels", "conda packages"])
+def test_killed_container_is_waited_for_once(world: str, tmp_path: Path) -> None:
+    """Its lease on the prefix and those on each package: together at most 20 seconds; what it left goes at once."""
+    lock = lock_in_both_worlds(tmp_path)[world]
     cut_off("half", lock, tmp_path, NAMESPACE)
     assert len(half_unpacked(tmp_path)) >= 4
 
@@ -258,18 +277,32 @@ def test_killed_container_is_waited_for_once(tmp_path: Path) -> None:
     assert remains(tmp_path) == []
 
 
+@pytest.mark.parametrize("container", CONTAINERS, ids=["proc of the machine", "proc of its own"])
+@pytest.mark.parametrize("world", ["wheels", "conda packages"])
 def test_container_that_is_killed_again_and_again_fills_no_volume(
-    tmp_path: Path,
+    world: str, container: tuple[str, ...], tmp_path: Path
 ) -> None:
     """As by the out-of-memory killer. Each has a prefix of its own, which goes with it; they share a cache."""
-    lock = lock_at(tmp_path, "1")
+    lock = lock_in_both_worlds(tmp_path)[world]
     left = []
     for number in range(3):
-        cut_off("half", lock, tmp_path, NAMESPACE, prefix=f"pod{number}/env")
+        cut_off("half", lock, tmp_path, container, prefix=f"pod{number}/env")
         shutil.rmtree(tmp_path / f"pod{number}")
         left.append(len(half_unpacked(tmp_path)))
 
     assert max(left) == left[0]  # how far each came differs; none adds to what the first left
+
+
+def test_what_is_left_of_packages_without_a_sha256_is_known_too(tmp_path: Path) -> None:
+    """Old channels have md5 alone."""
+    lock = lock_in_both_worlds(tmp_path)["conda packages"]
+    packages = tuple(replace(package, sha256=None) for package in lock.packages if isinstance(package, CondaPackage))
+    cut_off("half", replace(lock, packages=packages), tmp_path)
+
+    found = list(survey(tmp_path / "cache"))
+
+    assert [each.path for each in found if each.holding is None] == []
+    assert {each.holding.kind for each in found if each.holding} >= {"lease", "conda package being unpacked"}
 
 
 def test_killed_cache_prunes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -68,7 +69,9 @@ class Archives:
 
     def lease(self, package: Package) -> Lease:
         """Held while an archive is fetched and used."""
-        path = self.folder / f"{package.sha256}.lease"
+        # Where the lock has no sha256, the archive's address stands for it.
+        name = package.sha256 or hashlib.sha256(package.url.encode()).hexdigest()
+        path = self.folder / f"{name}.lease"
         clear = partial(sweep, self._options.cache_dir)  # who died with it left half of a wheel, or of several
         return Lease(path, package.file_name, self._reporter, self._options.wait_seconds, clear)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from dataloader.base.cache import FACTS, LEARNED, LIBRARIES, PREFIXES
-from dataloader.install.store.users import Users, is_at_work, users_of
+from dataloader.install.store.users import STALE_SECONDS, Users, is_at_work, users_of
 from dataloader.install.switch.owner import is_dead, signature_of
 
 Stay: TypeAlias = Literal["package", "record", "archive", "lease", "temporary", "lock", "outdated"]
@@ -192,7 +192,9 @@ def is_left_over(cache: Path, found: Found, users: Users | None = None) -> bool:
     """Whether something is of no use to anybody, so that whoever finds it removes it.
 
     - a package, a record: never (what is not needed is for ``cache prune`` to judge)
-    - something temporary, a lease: its maker is dead; or cannot be judged from here, and it is an hour old
+    - something temporary: its maker is dead; or cannot be judged from here, and has shown no life for as long as one is
+      waited for; or is not named, and it is an hour old
+    - a lease: its maker is dead; or cannot be judged from here, and it is an hour old
     - an archive: nobody at work needs it, and it is an hour old
     - what belongs to a package: that is gone, for an hour
     - what only another version of this program reads: unchanged for a day
@@ -224,8 +226,10 @@ def _is_abandoned(found: Found, users: Users, age: float) -> bool:
     dead = is_dead(found.name)
     if dead is not None:
         return dead
+    if maker := signature_of(found.name):
+        return age > STALE_SECONDS and maker not in users.makers
     # rattler puts six letters behind the name of a package that it unpacks.
-    return age > HOUR and signature_of(found.name) not in users.makers and not users.need(found.name[1:-6])
+    return age > HOUR and not users.need(found.name[1:-6])
 
 
 def _is_over(path: Path, age: float) -> bool:

@@ -22,7 +22,7 @@ from dataloader.install.switch.owner import is_dead, signature_of, signed
 
 FOLDER = "users"
 _BEAT_SECONDS = 30.0
-_STALE_SECONDS = 900.0
+STALE_SECONDS = 900.0
 """Since the last beat of a sync that cannot be judged from here. Clocks of machines that share a volume may differ."""
 
 
@@ -94,4 +94,4 @@ def users_of(cache: Path) -> Users:
 def is_at_work(note: Path) -> bool:
     """Whether the sync that wrote a note is; OSError when the note is gone."""
     dead = is_dead(note.name)
-    return not dead if dead is not None else time.time() - note.lstat().st_mtime < _STALE_SECONDS
+    return not dead if dead is not None else time.time() - note.lstat().st_mtime < STALE_SECONDS

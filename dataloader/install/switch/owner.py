@@ -56,7 +56,7 @@ def began_at(pid: int) -> float:
 
 def signed(name: str) -> str:
     """A unique name for something temporary that says who made it: in the name itself, so that it is never without."""
-    pid = os.getpid()
+    pid = _own_pid()
     return f"{name}{uuid.uuid4().hex[:12]}.{pid}-{_started(pid) or 0}-{_machine()}"
 
 
@@ -72,6 +72,14 @@ def volume_time(probe: Path) -> float:
     except OSError:
         return time.time()
     return moment
+
+
+def _own_pid() -> int:
+    """The id of this process as /proc counts, where others look it up: in a container it may be of the machine's."""
+    try:
+        return int(Path("/proc/self").readlink().name)
+    except (OSError, ValueError):
+        return os.getpid()
 
 
 def _machine() -> str:

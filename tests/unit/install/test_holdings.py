@@ -78,7 +78,7 @@ def of_elsewhere() -> str:
 
 
 SHA = "a" * 64
-YOUNG, OLD, ANCIENT = 60.0, 2 * HOUR, 2 * DAY
+YOUNG, SILENT, OLD, ANCIENT = 60.0, HOUR / 3, 2 * HOUR, 2 * DAY
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,10 @@ YOUNG, OLD, ANCIENT = 60.0, 2 * HOUR, 2 * DAY
         (lambda: f"wheels/ab/.new-{dead_maker()}", YOUNG, True),
         (lambda: f"wheels/ab/.new-{dead_maker()}-12345678-b", YOUNG, True),
         (lambda: f"wheels/ab/.new-{of_elsewhere()}", YOUNG, False),
-        (lambda: f"wheels/ab/.new-{of_elsewhere()}", OLD, True),
+        (lambda: f"wheels/ab/.new-{of_elsewhere()}", SILENT, True),
+        (lambda: f"pkgs/.new-{dead_maker()}", YOUNG, True),
+        (lambda: f"pkgs/.new-{of_elsewhere()}", YOUNG, False),
+        (lambda: f"pkgs/.new-{of_elsewhere()}", SILENT, True),
         (lambda: f"wheels/ab/{SHA}", ANCIENT, False),
         (lambda: "pkgs/.some-1-0AbCdEf", YOUNG, False),
         (lambda: "pkgs/.some-1-0AbCdEf", OLD, True),
@@ -150,6 +153,25 @@ def test_a_lease_of_the_dead_is_left_over_at_once(tmp_path: Path) -> None:
     sweep(tmp_path)
 
     assert [path.name for path in (tmp_path / "downloads").iterdir()] == [other.name]
+
+
+def test_what_a_sync_of_elsewhere_makes_stays_while_it_lives(tmp_path: Path) -> None:
+    """Its note is touched while it works, however old what it makes is by now."""
+    maker = of_elsewhere()
+    (tmp_path / "users").mkdir()
+    note = tmp_path / "users" / maker
+    note.write_text("")
+    folders = [tmp_path / "wheels/ab" / f".new-{maker}", tmp_path / "pkgs" / f".new-{maker}"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        os.utime(folder, (1, 1))
+
+    sweep(tmp_path)
+    assert all(folder.exists() for folder in folders)
+    os.utime(note, (1, 1))
+    sweep(tmp_path)
+
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_what_a_running_sync_needs_is_not_left_over(tmp_path: Path) -> None:
