@@ -45,6 +45,10 @@ def sync(
             about="Wait until all is on the disk before switching, against a power loss; else with --root only.",
         ),
     ] = None,
+    dataset: Annotated[
+        Path | None,
+        own_option("--dataset", metavar="FILE", about="Carry out a Dataset resource on the volume at --root."),
+    ] = None,
     adopt: Adopt = False,
     reinstall: Reinstall = False,
     strict_records: StrictRecords = False,
@@ -52,6 +56,10 @@ def sync(
     """Make the prefix match the lock, touching only what differs."""
     from dataloader.cli import flow
 
+    if dataset is not None:
+        from dataloader.cli.dataset import sync_dataset
+
+        return sync_dataset(options, dataset, root or Path())
     if frozen and locked:
         raise UsageError("--frozen and --locked exclude each other", suggestions=("Leave one of them out.",))
     if (root is None) != (name is None):

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from dataloader.base.errors import DataloaderError
-from dataloader.cli.app import main as run_line
+from dataloader.base.errors import DataloaderError, ExitCode
 from dataloader.dataset.environment import completed, read_environment, write_environment
 from dataloader.dataset.ownership import apply
 from dataloader.dataset.request import Mount, Source
@@ -24,11 +24,26 @@ from dataloader.dataset.request import Mount, Source
 class LoadFailed(DataloaderError):
     """A stage ended with an exit code of its own, and has said why."""
 
+    exit_code = ExitCode.NO
     default_code = "load-failed"
 
+    def __init__(self, message: str, *, exit_code: int = ExitCode.NO) -> None:
+        super().__init__(message)
+        self.exit_code = ExitCode(exit_code)
 
-def load(source: Source, mount: Mount, secrets: Path) -> None:
+
+Runner: TypeAlias = Callable[[Sequence[str]], int]
+"""Runs a command line of ours, says every failure itself, and returns the exit code."""
+
+
+def load(source: Source, mount: Mount, secrets: Path, run: Runner) -> None:
     """Make the environment of a source, or leave the one that is there.
+
+    Args:
+        source: What to install.
+        mount: Where to.
+        secrets: Folder with a file for each.
+        run: What locks and installs.
 
     Raises:
         LoadFailed: it could not be locked or built; the stage has said why.
@@ -42,8 +57,9 @@ def load(source: Source, mount: Mount, secrets: Path) -> None:
     _use(_secrets(secrets), source, folder)
     where = _inputs(source, folder)
     try:
-        _run("lock", *where)
+        _run(run, "lock", *where)
         _run(
+            run,
             "sync",
             *(where if source.kind == "PIXI" else ("--lockfile", str(folder / "dataloader.lock"))),
             "--frozen",
@@ -78,10 +94,10 @@ def _inputs(source: Source, folder: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _run(*words: str) -> None:
-    code = run_line(words)
+def _run(run: Runner, *words: str) -> None:
+    code = run(words)
     if code:
-        raise LoadFailed(f"`dataloader {words[0]}` ended with {code}")
+        raise LoadFailed(f"`dataloader {words[0]}` ended with {code}", exit_code=code)
 
 
 _SECRETS = ("username", "password", "token")

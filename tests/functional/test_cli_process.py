@@ -185,13 +185,13 @@ def test_the_controllers_loader_ends_quietly_after_rattler_was_used() -> None:
     script = (
         "import asyncio, contextlib, sys, rattler\n"
         "import dataloader.dataset.load as loader\n"
-        "def work(source, mount, secrets):\n"
+        "def work(source, mount, secrets, run):\n"
         "    with contextlib.suppress(Exception):\n"
         "        asyncio.run(rattler.solve([], ['python'], platforms=['linux-64']))\n"
         "    print('done')\n"
         "loader.load = work\n"
         "sys.argv[1:] = ['CONDA', 'conda://python', '--options=name=env', '--mount-path', 'env']\n"
-        "from dataloader.dataset.__main__ import main\n"
+        "from dataloader.cli.data_loader import main\n"
         "main()\n"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +53,7 @@ class Cluster:
             "packageManager": "CONDA",
         }
         command = [
-            *(sys.executable, "-m", "dataloader.dataset", kind, "conda://python"),
+            *(sys.executable, "-m", "dataloader.cli.data_loader", kind, "conda://python"),
             *(f"--options={key}={value}" for key, value in options.items()),
             *("--mount-path=/", "--mount-mode=0750", f"--mount-uid={UID}", f"--mount-gid={GID}"),
             *(f"--mount-root={self.volume}", f"--mount-secrets={self.secrets}", *more),
@@ -208,3 +210,103 @@ def test_the_platforms_packages_take_the_place_of_the_users() -> None:
 )
 def test_values_are_unquoted_as_go_quotes_them(word: str, value: str) -> None:
     assert parse_options([word]) == {"k": value}
+
+
+def resource(cluster: Cluster, *, group: str = "dataset.baizeai.io", **spec: object) -> Path:
+    """A Dataset as people write it, with its texts among the options."""
+    options = {
+        "name": "train",
+        "pythonVersion": "{}.{}".format(*sys.version_info[:2]),
+        "packageManager": "CONDA",
+        "condaPrefixDir": str(cluster.runtime),
+        "pipIndexUrl": cluster.index.index_url,
+        "condaEnvironmentYml": f"channels: [{cluster.channel.as_uri()}]\ndependencies: [alpha]\n",
+        "pipRequirementsTxt": "app\n",
+        "gpuType": "nvidia-gpu",
+        "colour": "blue",
+    }
+    document = {
+        "apiVersion": f"{group}/v1alpha1",
+        "kind": "Dataset",
+        "metadata": {"name": "train-env", "namespace": "ml"},
+        "spec": {
+            "source": {"type": "CONDA", "uri": "conda://python", "options": options},
+            "mountOptions": {"path": "/", "mode": "0750", "uid": UID, "gid": GID},
+            "dataSyncRound": 3,
+            **spec,
+        },
+    }
+    path = cluster.configuration / "dataset.yaml"
+    path.write_text("kind: Secret\n---\n" + json.dumps(document))
+    return path
+
+
+def carry_out(cluster: Cluster, path: Path, *more: str, code: int = 0) -> tuple[dict[str, Any], str]:
+    command = [*(sys.executable, "-m", "dataloader", "sync", "--dataset"), str(path), "--json", *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cluster.volume)
+    assert done.returncode == code, done.stdout + done.stderr
+    document = json.loads(done.stdout) if done.stdout else {}
+    return document, done.stderr
+
+
+@pytest.mark.slow
+def test_a_resource_is_carried_out_and_its_status_said(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATALOADER_CACHE_DIR", raising=False)
+    claim = {"name": "shared", "subPath": "team"}
+    path = resource(cluster, group="dataset.baize.io", volumeClaimRef=claim)
+
+    document, said = carry_out(cluster, path)
+
+    status = document["resourceStatus"]
+    assert status["phase"] == "READY"
+    assert [(each["type"], each["status"]) for each in status["conditions"]] == [
+        (kind, "True") for kind in ("Config", "PVC", "ConfigMap", "Job", "JobStatus")
+    ]
+    assert status["pvcName"] == "shared"
+    assert status["lastSucceedRound"] == 3
+    assert "gpuType nvidia-gpu" in said
+    assert "colour" in said
+    environment = cluster.volume / "team/conda/envs/train"
+    assert (environment / "share/alpha").read_text() == "alpha"
+    assert stat.S_IMODE((environment / "share/alpha").lstat().st_mode) == 0o750
+
+    path.write_text(path.read_text().replace("dependencies: [alpha]", "dependencies: [no-such-package-here]"))
+    document, said = carry_out(cluster, path, code=1)
+
+    assert document["resourceStatus"]["phase"] == "FAILED"
+    assert document["resourceStatus"]["conditions"][-1]["type"] == "JobStatus"
+    assert "no-such-package-here" in said
+    assert (environment / "share/alpha").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (("CONDA", "GIT"), "controller's own loader"),
+        (("baizeai.io/v1alpha1", "baizeai.io/v9"), "v1alpha1"),
+        (('"0750"', "488"), "octal"),
+        (('"dataSyncRound": 3', '"dataSyncRound": 0'), "dataSyncRound 0"),
+        (("kind: Secret", "kind: Dataset"), "2 resources"),
+        (('"name": "train-env", ', ""), "metadata.name is missing"),
+        (("{", "[[{"), "is no Dataset"),
+    ],
+)
+def test_a_resource_that_cannot_be_loaded_says_why(cluster: Cluster, change: tuple[str, str], cause: str) -> None:
+    path = resource(cluster)
+    before = path.read_text()
+    path.write_text(before.replace(*change))
+    assert path.read_text() != before
+
+    document, said = carry_out(cluster, path, code=2)
+
+    assert cause in said
+    assert document["resourceStatus"]["phase"] == "FAILED"
+    assert [each["type"] for each in document["resourceStatus"]["conditions"]] == ["Config"]
+    assert not (cluster.volume / "conda").exists()
+
+
+def test_what_the_resource_decides_cannot_be_typed_beside_it(cluster: Cluster) -> None:
+    _, said = carry_out(cluster, resource(cluster), "--frozen", "-p", "env", code=2)
+
+    assert "--prefix" in said
+    assert "DATALOADER_" in said

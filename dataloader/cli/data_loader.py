@@ -29,6 +29,7 @@ def data_loader(
     options: Annotated[list[str] | None, typer.Option("-o", "--options", help="KEY=VALUE. May be repeated.")] = None,
 ) -> None:
     """Load the environment of a Dataset onto its volume: locked, verified, and switched to at once."""
+    from dataloader.cli.app import main as run_line
     from dataloader.dataset.load import load
 
     try:
@@ -40,7 +41,7 @@ def data_loader(
     try:
         source = make_source(kind, uri, parse_options(options or ()))
         mount = Mount(root=mount_root.absolute(), path=mount_path, mode=mode, uid=mount_uid, gid=mount_gid)
-        load(source, mount, mount_secrets)
+        load(source, mount, mount_secrets, run_line)
     except (DataloaderError, OSError) as error:
         sys.stderr.write(f"failed to load data: {redact(str(error))}\n")
         for hint in getattr(error, "suggestions", ()):

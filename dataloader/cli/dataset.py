@@ -1,0 +1,103 @@
+"""``dataloader sync --dataset``: a Dataset resource carried out here, as its controller's Job would."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+
+from dataloader.base.errors import DataloaderError, ExitCode, PrefixError, UsageError
+from dataloader.cli.options import CommonOptions
+from dataloader.cli.session import Session, session
+from dataloader.dataset.request import SECRETS, Mount, make_source
+from dataloader.dataset.resource import TEXTS, Resource, read_resource
+from dataloader.dataset.status import Round
+
+HEEDED = frozenset({"dataset", "root", "json", "quiet", "verbose", "color"})
+"""Options that go with ``--dataset``; the resource says all else, and variables say how."""
+_PATHS = {
+    "condaEnvironmentYmlPath": TEXTS["condaEnvironmentYml"],
+    "pipRequirementsTxtPath": TEXTS["pipRequirementsTxt"],
+    "pixiTomlPath": TEXTS["pixiToml"],
+}
+
+
+def sync_dataset(options: CommonOptions, path: Path, root: Path) -> int:
+    """Make the environment of a Dataset on the volume at ``root``, and say its status; the exit code.
+
+    Raises:
+        UsageError: an option is typed that the resource decides.
+    """
+    if others := sorted(options.typed - HEEDED):
+        said = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise UsageError(
+            f"--dataset says what to install: {said} can have no effect",
+            suggestions=("Set it as a variable: DATALOADER_MIRROR=..., DATALOADER_TARGET=..., say.",),
+        )
+    with session(options, "sync-dataset") as one:
+        made, resource, code = Round(lambda: datetime.now(timezone.utc)), None, 0
+        try:
+            with made.stage("Config"):
+                resource = read_resource(path)
+                make_source(resource.kind, resource.uri, resource.options)
+            _carry_out(one, resource, root, made)
+        except (DataloaderError, OSError) as error:
+            code = int(getattr(error, "exit_code", ExitCode.NO)) or 1
+            _say(one, error)
+        _write(one, made, resource, code)
+    return code
+
+
+def _carry_out(one: Session, resource: Resource, root: Path, made: Round) -> None:
+    from dataloader.cli.app import main as run_line
+    from dataloader.dataset.load import load
+
+    for notice in resource.notices:
+        one.reporter.warn(notice)
+    with made.stage("PVC"):
+        volume = root.absolute() / resource.subpath
+        if not root.is_dir():
+            raise PrefixError(
+                f"there is no {root}", code="prefix-missing", suggestions=("Mount the volume, or name it with --root.",)
+            )
+        volume.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="dataset-") as folder:
+        with made.stage("ConfigMap"):
+            for name, text in resource.texts.items():
+                Path(folder, name).write_text(text, encoding="utf-8")
+            paths = {key: str(Path(folder, name)) for key, name in _PATHS.items() if name in resource.texts}
+        with made.stage("Job"):
+            source = make_source(resource.kind, resource.uri, {**resource.options, **paths})
+            mount = Mount(root=volume, path=resource.path, mode=resource.mode, uid=resource.uid, gid=resource.gid)
+        with made.stage("JobStatus"), contextlib.redirect_stdout(sys.stderr):
+            _allow(mount)
+            load(source, mount, SECRETS, run_line)
+
+
+def _allow(mount: Mount) -> None:
+    """Refuse an owner that only root can give, before anything is built."""
+    if os.getuid() != 0 and mount.uid != os.getuid():
+        raise PrefixError(
+            f"files are to belong to user {mount.uid}, which only root can do",
+            code="prefix-read-only",
+            suggestions=(f"Write spec.mountOptions.uid: {os.getuid()} and its gid, or run it as root.",),
+        )
+
+
+def _say(one: Session, error: Exception) -> None:
+    one.reporter.warn(f"failed to load data: {error}")
+    for line in (*getattr(error, "causes", ()), *getattr(error, "suggestions", ())):
+        one.reporter.info(line)
+
+
+def _write(one: Session, made: Round, resource: Resource | None, code: int) -> None:
+    status = made.document(resource)
+    name = f"{resource.namespace}/{resource.name}" if resource else None
+    text = f"{name or 'dataset'} {made.phase}\n"
+    for each in made.conditions:
+        text += f"  {each.kind}: {'True' if each.holds else 'False'}{f', {each.message}' if each.message else ''}\n"
+    document = {"status": "error" if code else "ok", "dataset": name, "resourceStatus": status}
+    one.write(document, text)

@@ -1,0 +1,92 @@
+"""What came of a round, as the controller would write it into the resource's status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from dataloader.base.redaction import redact
+from dataloader.dataset.resource import Resource
+
+STAGES = ("Config", "PVC", "ConfigMap", "Job", "JobStatus")
+"""Types of conditions, in the order in which the controller sets them: the first that fails is the last one there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One of ``status.conditions``."""
+
+    kind: str
+    holds: bool
+    reason: str
+    message: str
+    since: str
+    """RFC 3339."""
+
+
+class Round:
+    """The conditions of one round, as they come."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self.conditions: list[Condition] = []
+        self.started = self._now()
+
+    def _now(self) -> str:
+        return self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @contextmanager
+    def stage(self, kind: str) -> Iterator[None]:
+        """Run what a condition stands for; its failure becomes the condition's, and goes on."""
+        try:
+            yield
+        except Exception as error:
+            self.note(kind, redact(str(error)), holds=False)
+            raise
+        self.note(kind, "")
+
+    def note(self, kind: str, message: str, *, holds: bool = True) -> None:
+        """Set a condition."""
+        reason = f"{kind}{'Ready' if holds else 'Failed'}"
+        self.conditions.append(Condition(kind=kind, holds=holds, reason=reason, message=message, since=self._now()))
+
+    @property
+    def phase(self) -> Literal["READY", "FAILED"]:
+        """How it ended."""
+        done = {each.kind for each in self.conditions if each.holds}
+        return "READY" if done >= set(STAGES) else "FAILED"
+
+    def document(self, resource: Resource | None) -> dict[str, Any]:
+        """``status`` of the resource, by the controller's names."""
+        ready, ended = self.phase == "READY", self._now()
+        status: dict[str, Any] = {
+            "phase": self.phase,
+            "conditions": [
+                {
+                    "type": each.kind,
+                    "status": "True" if each.holds else "False",
+                    "reason": each.reason,
+                    "message": each.message,
+                    "lastTransitionTime": each.since,
+                }
+                for each in self.conditions
+            ],
+            "inProcessing": False,
+        }
+        if resource is not None:
+            status["pvcName"] = resource.claim
+            status["syncRoundStatuses"] = [
+                {
+                    "round": resource.round,
+                    "jobName": f"dataset-{resource.name}-round-{resource.round}",
+                    "startTime": self.started,
+                    "endTime": ended,
+                    "succeed": ready,
+                }
+            ]
+            if ready:
+                status |= {"lastSucceedRound": resource.round, "lastSyncTime": ended}
+        return status
