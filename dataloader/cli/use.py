@@ -44,6 +44,23 @@ def hold(prefix: Path) -> None:
         )
 
 
+def check_python(prefix: Path) -> None:
+    """Refuse an environment whose Python is gone: the next one on PATH would run in its place.
+
+    Raises:
+        PrefixError: ``python-missing``.
+    """
+    from dataloader.prefix.python import missing_python
+
+    if why := missing_python(prefix):
+        raise PrefixError(
+            f"the Python of {prefix} is gone",
+            code="python-missing",
+            causes=(why,),
+            suggestions=("`dataloader sync` builds the environment on a Python that is there",),
+        )
+
+
 def run(options: CommonOptions, words: tuple[str, ...]) -> int:
     """Replace this process by a command in the activated environment; its exit code is the command's."""
     from dataloader.prefix.activate import activation
@@ -51,6 +68,7 @@ def run(options: CommonOptions, words: tuple[str, ...]) -> int:
     with session(options) as one:
         prefix = home_of(prefix_of(one))
         environ = activation(prefix).environ(one.environ)
+        check_python(prefix)
     words = words[1:] if words[:1] == ("--",) else words
     if not words:
         raise UsageError("there is no command to run", suggestions=("dataloader run -- python -V",))
@@ -81,6 +99,7 @@ def shell_hook(options: CommonOptions, shell: str | None) -> int:
     with session(options) as one:
         prefix = home_of(prefix_of(one))
         text = activation(prefix).shell(one.environ)
+        check_python(prefix)
         one.write({"status": "ok", "prefix": str(prefix), "shell": "posix", "script": text}, text)
     return 0
 

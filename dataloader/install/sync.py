@@ -25,6 +25,7 @@ from dataloader.prefix.activate import variables_of
 from dataloader.prefix.locate import JOURNAL, STATE
 from dataloader.prefix.model import Inventory
 from dataloader.prefix.pin import generation_of
+from dataloader.prefix.python import missing_python
 from dataloader.prefix.state import check_usable, owned_paths, read_inventory, read_state
 from dataloader.prefix.unchanged import fingerprint, has_remains
 
@@ -62,7 +63,7 @@ def plan_prefix(lock: Lockfile, prefix: Path, options: SyncOptions | None = None
                 reasons.append(f"it stands on {state.interpreter}, not on {asked}")
         if (state.interpreter is not None) != (lock.python.source == "host"):
             reasons.append("its Python comes from elsewhere")
-        elif state.site_packages and not (prefix / "bin" / "python").exists():
+        elif state.site_packages and missing_python(prefix):
             reasons.append("its Python is gone")
         if set(state.requested) != set(lock.requested):
             reasons.append("other packages were asked for by name")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from dataloader.prefix.walk import read_regular
+
+PROGRAM = "bin/python"
+"""An environment's Python, whoever made it: venv, virtualenv, uv, conda and pixi call it so."""
 
 
 class Interpreter(NamedTuple):
@@ -47,6 +51,21 @@ def find_interpreter(prefix: Path) -> Interpreter:
             program = candidate.resolve()
             break
     return Interpreter(version=_version(prefix), program=program)
+
+
+def missing_python(prefix: Path) -> str | None:
+    """Why nothing runs in the Python of ``prefix``, as the end of a sentence; ``None`` where it can, or is not one's.
+
+    Only the files are looked at: a venv whose Python was uninstalled, a conda environment whose ``bin`` was emptied.
+    """
+    if not (prefix / "pyvenv.cfg").is_file() and not any((prefix / "conda-meta").glob("python-3*.json")):
+        return None
+    program = prefix / PROGRAM
+    if program.is_file() and os.access(program, os.X_OK):
+        return None
+    if program.is_symlink() and not program.exists():
+        return f"{PROGRAM} leads to {os.path.realpath(program)}, where nothing is"
+    return f"{PROGRAM} is no program" if program.exists() else f"there is no {PROGRAM}"
 
 
 def _version(prefix: Path) -> str | None:

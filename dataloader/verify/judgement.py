@@ -23,6 +23,7 @@ from dataloader.verify.checks.loads import (
 )
 from dataloader.verify.checks.openings import check_openings
 from dataloader.verify.checks.programs import check_programs, start_programs
+from dataloader.verify.checks.python import check_python
 from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.checks.variables import check_start, check_unread, check_variables, differences, explained
 from dataloader.verify.findings import Finding
@@ -92,6 +93,7 @@ def _library_findings(
 ) -> Iterator[Finding]:
     files, installed, owners, target = judge.bare.files, situation.installed, situation.owners, situation.target
     scanned, tables, relative = tuple(files.values()), load_tables(), situation.relative
+    yield from check_python(judge.bare.prefix, described=judge.bare.described)
     yield from check_malformed(scanned, owners)
     yield from check_machine(scanned, judge.bare)
     yield from check_kind(scanned, judge.bare)

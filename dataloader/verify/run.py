@@ -13,6 +13,7 @@ from dataloader.base.state import states_at
 from dataloader.elf.cache import FactsCache
 from dataloader.loader.system import LD_CACHE
 from dataloader.machine.target import Target
+from dataloader.prefix.python import PROGRAM
 from dataloader.prefix.walk import Tree, walk
 from dataloader.verify.memory.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions
@@ -82,7 +83,9 @@ def verify_targets(
                 for each in seen.inspections
             ],
             tree=seen.groundwork.tree,
-            outside=states_at([*seen.disk.looked_at_beside(prefix, seen.groundwork.states), LD_CACHE]),
+            outside=states_at(
+                [*seen.disk.looked_at_beside(prefix, seen.groundwork.states), LD_CACHE, f"{prefix}/{PROGRAM}"]
+            ),
         )
         if about and options.cache is not None:
             keep(options.cache, prefix, about, said)

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from dataloader.base.distribution import extra_command
 from dataloader.index.publishers import Publisher, parse_publisher, publisher_of, read_policy
 from tests.helpers.server import IndexServer
 from tests.helpers.sources import fetch_source
@@ -184,7 +185,7 @@ def test_without_the_libraries_it_says_what_to_install(desk: Desk) -> None:
 
     error = json.loads(done.stdout)["error"]
     assert (done.returncode, error["code"]) == (2, "attestations-unsupported")
-    assert "dataloader[attestations]" in error["suggestions"][0]
+    assert error["suggestions"] == [extra_command("attestations")]
     assert desk.run(*arguments, program=("-c", code)).returncode == 0
 
 

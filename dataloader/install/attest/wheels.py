@@ -14,6 +14,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from dataloader.base.distribution import extra_command
 from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
 from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_build, publisher_of
@@ -83,7 +84,7 @@ def _verifier(trusted_root: str | None) -> Verifier:
         raise UsageError(
             "Attestations are required, and what verifies them is not installed.",
             code="attestations-unsupported",
-            suggestions=("pip install 'dataloader[attestations]'",),
+            suggestions=(extra_command("attestations", "pypi-attestations", "sigstore"),),
         ) from error
     if trusted_root is None:
         # Not Verifier.production(): that writes to the home directory, which a pod may not have.
