@@ -10,6 +10,7 @@ from dataloader.lockfile.model import CondaPackage, Lockfile, Package, PypiPacka
 
 if TYPE_CHECKING:
     from dataloader.install.model import SyncResult
+    from dataloader.stack.model import Stack
 
 
 def package_document(package: Package) -> dict[str, object]:
@@ -33,8 +34,10 @@ def package_document(package: Package) -> dict[str, object]:
     }
 
 
-def lock_document(lock: Lockfile) -> dict[str, object]:
-    """Return the document of ``lock --json``."""
+def lock_document(lock: Lockfile, stack: Stack) -> dict[str, object]:
+    """Return the document of ``lock --json``: the lock, and what is not known of the stack that it came to."""
+    from dataloader.stack.document import doubts_document
+
     packages = sorted((package_document(p) for p in lock.packages), key=lambda d: (str(d["name"]), str(d["kind"])))
     return {
         "status": "ok",
@@ -42,6 +45,7 @@ def lock_document(lock: Lockfile) -> dict[str, object]:
         "stack": dict(lock.stack),
         "python": {"source": lock.python.source, "version": lock.python.version},
         "platform": lock.platform,
+        "doubts": doubts_document(stack),
     }
 
 

@@ -71,22 +71,22 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, p
 async def _install(one: Session, asked: Request, flags: StackFlags, place: Place) -> int:
     old, proof, seen = _existing(asked.lockfile), Proof(one, place.layers), as_they_are(asked)
     manifest_with(one, asked, asked, flags)  # what cannot be said there is refused before anything is solved
-    chosen: list[Lockfile] = []
+    chosen: list[Locked] = []
     files: dict[Path, bytes] = {}
 
     async def attempt() -> SyncResult:
         request, locked = await _solve(one, asked, client, old, proof)
-        chosen.append(locked.lock)
+        chosen.append(locked)
         files.clear()
         files.update(_files(one, asked, request, locked.lock, flags))
         return await _sync(one, request, locked.lock, files, client, proof, check=False, place=place, seen=seen)
 
     async with _client(one, asked) as client:
-        result = await proof.until_it_loads(attempt, lambda: chosen[-1], again=True)
+        result = await proof.until_it_loads(attempt, lambda: chosen[-1].lock, again=True)
     _say_saved(one, files, asked)
     one.write(
         {
-            **lock_document(chosen[-1]),
+            **lock_document(chosen[-1].lock, chosen[-1].stack),
             **sync_document(result, asked.prefix),
             "left_out": proof.left_out,
         },
@@ -134,7 +134,7 @@ async def _lock(one: Session, asked: Request, flags: StackFlags) -> int:
     if not one.options.dry_run:
         with put(files, seen):
             _say_saved(one, files, asked)
-    one.write(lock_document(locked.lock), lock_text(locked.lock, old))
+    one.write(lock_document(locked.lock, locked.stack), lock_text(locked.lock, old))
     one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
     return 0
 

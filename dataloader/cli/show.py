@@ -42,7 +42,8 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
             for position, why in enumerate(reasons[axis] or [""])
         ]
         warnings = "".join(f"warning: {text}\n" for text in stack.warnings)
-        one.write(plan_document(stack), table(rows, ("axis", "value", "why")) + warnings)
+        doubts = "".join(f"note: {doubt.text}\n" for doubt in stack.doubts)
+        one.write(plan_document(stack), table(rows, ("axis", "value", "why")) + warnings + doubts)
     return 0
 
 

@@ -17,6 +17,8 @@ NEVER = f"{AXIS}never"
 """An axis without values: what depends on it cannot be."""
 ASIDE = f"{AXIS}aside"
 """A build of a further index beside one of PyPI that would do as well."""
+DOUBT = f"{AXIS}doubt"
+"""A build that hardly has code for some GPU of the machines, though no row says so."""
 PRESENT = "0"
 """The value of an axis that has one alone."""
 

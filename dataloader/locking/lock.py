@@ -287,7 +287,8 @@ class _Attempt:
         """Say what was chosen and why."""
         for reason in stack.reasons:
             self._reporter.info(f"{reason.axis}: {reason.text}")
-        for warning in dict.fromkeys((*stack.warnings, *needs.warnings)):
+        doubts = (doubt.text for doubt in stack.doubts)
+        for warning in dict.fromkeys((*stack.warnings, *needs.warnings, *doubts)):
             self._reporter.warn(warning)
 
     def _problem(self, needs: StackNeeds, target: Target, cutoff: str | None, channels: tuple[str, ...]) -> Problem:

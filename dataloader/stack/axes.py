@@ -9,6 +9,7 @@ from functools import cached_property
 from dataloader.compat.axes import (
     ASIDE,
     CUDA,
+    DOUBT,
     NEVER,
     PRESENT,
     TORCH_ABI,
@@ -44,7 +45,7 @@ class Axes:
     def values(self) -> Mapping[str, tuple[str, ...]]:
         """Return the values of every axis."""
         frameworks = self.matrix.frameworks
-        single = (ASIDE, *(axis(name) for name in frameworks for axis in (cpu_of, unknown_of, mute_of)))
+        single = (ASIDE, DOUBT, *(axis(name) for name in frameworks for axis in (cpu_of, unknown_of, mute_of)))
         return {
             CUDA: tuple(self.matrix.toolkits),
             TORCH_CUDA: torch_cudas(self.matrix),
@@ -166,25 +167,33 @@ class Axes:
     def ladder(self) -> tuple[tuple[Bound, ...], ...]:
         """Return what is forbidden, one rung after the other: the first rung that has an answer is it.
 
-        Builds of a further index beside as good ones of PyPI go last but for: builds for the CPU, unless they were
-        asked for; and builds that nobody knows. Where a CUDA was asked for, or none, a build that says nothing of it
-        is no answer on any rung.
+        Builds of a further index beside as good ones of PyPI go last but for: builds that hardly have code for the
+        GPUs; builds for the CPU, unless they were asked for; and builds that nobody knows. Where a CUDA was asked for,
+        or none, a build that says nothing of it is no answer on any rung.
         """
         frameworks = self.matrix.frameworks
         unknown = tuple(forbidden(unknown_of(name)) for name in frameworks)
         mute = tuple(forbidden(mute_of(name)) for name in frameworks)
         cpu = {name: forbidden(cpu_of(name)) for name in frameworks}
         aside = forbidden(ASIDE)
+        doubt = (forbidden(DOUBT),) if any(target.gpus for target in self.targets) else ()
         all_cpu = tuple(cpu.values())
         if self.asked.cuda == CPU:
             return (unknown, mute)
         if self.asked.cuda is not None or self.asked.cudnn or self.asked.nccl:
-            return ((aside, *all_cpu, *unknown), (*all_cpu, *unknown), (*all_cpu, *mute))
+            return (*_surest_first(aside, doubt, (*all_cpu, *unknown)), (*all_cpu, *mute))
         named = [name for name in frameworks if name in self.asked.frameworks]
         single = [
             (*(bound for other, bound in cpu.items() if other != name), *unknown) for name in named if len(named) > 1
         ]
-        return ((aside, *all_cpu, *unknown), (*all_cpu, *unknown), *single, unknown, all_cpu, ())
+        return (*_surest_first(aside, doubt, (*all_cpu, *unknown)), *single, unknown, all_cpu, ())
+
+
+def _surest_first(aside: Bound, doubt: tuple[Bound, ...], others: tuple[Bound, ...]) -> Iterator[tuple[Bound, ...]]:
+    yield (aside, *doubt, *others)
+    yield (*doubt, *others)
+    if doubt:
+        yield others
 
 
 def _of_library(name: str, specifier: str) -> Bound:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from dataloader.compat.axes import (
     ASIDE,
+    DOUBT,
     NEVER,
     TORCH_ABI,
     TORCH_CUDA,
@@ -25,9 +26,11 @@ from dataloader.compat.rows import Build, Companion, Further, World
 from dataloader.compat.rules import parse_bound
 from dataloader.compat.versions import admits, key
 from dataloader.machine.target import Target
+from dataloader.stack.answers import is_unlikely
 from dataloader.stack.model import CPU, StackRequest
-from dataloader.stack.needs import build_title, cuda_range
+from dataloader.stack.needs import cuda_range
 from dataloader.stack.space import channel_names, is_offered, objection_of
+from dataloader.stack.titles import build_title
 
 T = TypeVar("T")
 
@@ -110,6 +113,9 @@ class Builds:
             yield replace(rule, then=(on_cuda(cuda_range(row)),), why=why)
         if row.framework == TORCH:
             yield replace(rule, then=tuple(self._family(row)), why=f"it is {build_title(row)}")
+        if is_unlikely(self._matrix, row, self._targets):
+            why = f"nothing says that {build_title(row)} has code for every GPU"
+            yield replace(rule, id=f"{row.id}-doubt", then=(Bound(package=DOUBT),), why=why)
         if self._is_aside(row):
             why = f"PyPI has {row.framework} {row.version} for a CUDA that would do"
             yield replace(rule, id=f"{row.id}-aside", then=(Bound(package=ASIDE),), why=why)

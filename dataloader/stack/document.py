@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dataloader.stack.model import Stack
+from dataloader.stack.model import Reason, Stack
 
 
 def plan_document(stack: Stack) -> dict[str, Any]:
@@ -13,12 +13,19 @@ def plan_document(stack: Stack) -> dict[str, Any]:
         "version": 1,
         "status": "ok",
         "stack": stack_document(stack),
-        "reasons": [
-            {"axis": reason.axis, "text": reason.text, "row": reason.row, "source": reason.source}
-            for reason in stack.reasons
-        ],
+        "reasons": [_reason(reason) for reason in stack.reasons],
         "warnings": list(stack.warnings),
+        "doubts": doubts_document(stack),
     }
+
+
+def doubts_document(stack: Stack) -> list[dict[str, str]]:
+    """Return what nobody knows of a stack: the ``doubts`` key of every document."""
+    return [_reason(doubt) for doubt in stack.doubts]
+
+
+def _reason(reason: Reason) -> dict[str, str]:
+    return {"axis": reason.axis, "text": reason.text, "row": reason.row, "source": reason.source}
 
 
 def stack_document(stack: Stack) -> dict[str, Any]:

@@ -12,19 +12,10 @@ from dataloader.base.errors import ResolutionFailure
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import admits, key, specifier_of
 from dataloader.stack.model import CPU, StackRequest
-from dataloader.stack.needs import (
-    Candidate,
-    Need,
-    channel_title,
-    cuda_range,
-    cuda_wish,
-    has_version,
-    needs_of_build,
-    needs_of_cuda,
-    pool_title,
-)
+from dataloader.stack.needs import Candidate, Need, cuda_range, cuda_wish, has_version, needs_of_build, needs_of_cuda
 from dataloader.stack.repair import Repair, driver_advice, repairs_of
 from dataloader.stack.space import MACHINE_AXES, Space, all_cudas, is_offered, usable_rows
+from dataloader.stack.titles import channel_title, pool_title
 
 _MOST_CAUSES = 6
 

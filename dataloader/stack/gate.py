@@ -20,8 +20,9 @@ from dataloader.compat.rules import parse_bound
 from dataloader.compat.versions import admits, key, major, minor, prefix_of
 from dataloader.machine.target import Target
 from dataloader.stack.model import CPU, StackRequest
-from dataloader.stack.needs import build_title, cuda_range, cuda_wish
+from dataloader.stack.needs import cuda_range, cuda_wish
 from dataloader.stack.space import channel_names, cuda_objection, objection_of
+from dataloader.stack.titles import build_title
 
 _CONDA = "conda:"
 

@@ -34,6 +34,8 @@ class StackRequest:
     """conda channels in order of priority, as names or URLs; empty: every channel that the matrix knows."""
     indexes: bool = True
     """Whether wheel indexes beside PyPI (PyTorch's) may be used."""
+    sure: bool = False
+    """Whether builds that hardly have code for some GPU of the machines are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ class Stack:
     pythons: tuple[str, ...] = ()
     """Python minors that every chosen build supports, newest first; empty when nothing limits them."""
     warnings: tuple[str, ...] = ()
+    doubts: tuple[Reason, ...] = ()
+    """What nobody knows of it: taken for granted by nothing, and no reason to refuse it."""
 
 
 AXES = ("platform", "glibc", "driver", "gpu", "cuda", "cudnn", "nccl", "gcc", "python")

@@ -7,9 +7,19 @@ from typing import NamedTuple
 
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build, Toolkit
-from dataloader.compat.versions import Key, admits, key, major, minor, prefix_of, release, specifier_of
+from dataloader.compat.versions import Key, admits, key, major, minor, prefix_of, specifier_of
 from dataloader.machine.target import Gpu, Target
+from dataloader.stack.answers import (
+    accepts_gcc,
+    compiled_by,
+    compiles_for,
+    has_code,
+    has_kernels,
+    kernels_from,
+    newer_gcc,
+)
 from dataloader.stack.model import CPU, StackRequest
+from dataloader.stack.titles import build_title, channel_title, gpu_title, pool_title
 
 
 class Candidate(NamedTuple):
@@ -39,13 +49,6 @@ class Need(NamedTuple):
     source: str = ""
     prefers: str = ""
     """The value that it was made for, among those that it admits."""
-
-
-def build_title(row: Build) -> str:
-    """``torch 2.1.0 for CUDA 11.8``."""
-    name = row.framework if row.version == row.versions[2:] else f"{row.framework} {row.versions}"
-    version = f" {row.version}" if row.versions == f"=={row.version}" else ""
-    return f"{name}{version} for {'the CPU' if row.cuda is None else f'CUDA {row.cuda}'}"
 
 
 def needs_of_build(matrix: Matrix, row: Build, *, beside_cuda: bool = False) -> Iterator[Need]:
@@ -81,9 +84,9 @@ def needs_of_cuda(matrix: Matrix, cuda: str) -> Iterator[Need]:
         text = f"CUDA {cuda} needs driver {toolkit.driver} or later"
         yield _driver(toolkit.driver, text, toolkit.id, toolkit.source, cuda, every_minor=False)
     if toolkit:
-        yield _gpu_of_toolkit(toolkit)
-        if toolkit.gcc_max:
-            yield _gcc(toolkit, toolkit.gcc_max)
+        yield _gpu_of_toolkit(matrix, toolkit)
+        if toolkit.gcc_max or newer_gcc(matrix, cuda):
+            yield _gcc(matrix, toolkit)
 
 
 def needs_of_cudnn(matrix: Matrix, version: str, *, wheels_only: bool) -> Iterator[Need]:
@@ -91,12 +94,12 @@ def needs_of_cudnn(matrix: Matrix, version: str, *, wheels_only: bool) -> Iterat
     row = next((row for row in matrix.cudnns if row.cudnn == version), None)
     if row is None:
         return
-    least = row.capability_min
+    least = row.capability_min or kernels_from(matrix, version)[0]
     if least:
 
         def too_old(candidate: Candidate) -> str | None:
             for pool, gpu in _gpus(candidate):
-                if key(gpu.capability) < key(least):
+                if has_kernels(matrix, version, gpu).refused:
                     return f"{pool_title(pool)} has {gpu_title(gpu)}"
             return None
 
@@ -247,18 +250,6 @@ def is_full(version: str) -> bool:
     return version.count(".") >= 2
 
 
-def channel_title(channel: str) -> str:
-    """``pypi`` -> ``PyPI``, ``conda:conda-forge`` -> ``channel conda-forge``."""
-    if channel == "pypi":
-        return "PyPI"
-    return f"channel {channel[6:]}" if channel.startswith("conda:") else f"the {channel.removesuffix('-index')} index"
-
-
-def pool_title(pool: Target) -> str:
-    """How a machine is named in a sentence."""
-    return f"pool {pool.name}" if pool.name else "the target"
-
-
 def _glibc(row: Build, floor: str) -> Need:
     def objection(candidate: Candidate) -> str | None:
         for pool in candidate.pools:
@@ -328,15 +319,14 @@ def _driver(floor: str, text: str, row: str, source: str, cuda: str | None, *, e
     return Need(axis="driver", text=text, objection=objection, row=row, source=source)
 
 
-def _gpu_of_toolkit(toolkit: Toolkit) -> Need:
-    oldest = min(toolkit.sm, key=key, default="0")
-
+def _gpu_of_toolkit(matrix: Matrix, toolkit: Toolkit) -> Need:
     def objection(candidate: Candidate) -> str | None:
         for pool, gpu in _gpus(candidate):
-            if key(gpu.capability) < key(oldest):
+            if compiles_for(matrix, toolkit.cuda, gpu).refused:
                 return f"{pool_title(pool)} has {gpu_title(gpu)}"
         return None
 
+    oldest = min(toolkit.sm, key=key, default="")
     text = f"CUDA {toolkit.cuda} supports GPUs of compute capability {oldest} and later"
     return Need(axis="gpu", text=text, objection=objection, row=toolkit.id, source=toolkit.source)
 
@@ -344,38 +334,17 @@ def _gpu_of_toolkit(toolkit: Toolkit) -> Need:
 def _gpu_of_build(matrix: Matrix, row: Build) -> Need:
     def objection(candidate: Candidate) -> str | None:
         for pool, gpu in _gpus(candidate):
-            problem = gpu_objection(matrix, row, gpu, pool)
-            if problem is not None:
-                return f"{pool_title(pool)} has {gpu_title(gpu)}{problem}"
+            answer = has_code(matrix, row, gpu, pool)
+            if answer.refused:
+                return f"{pool_title(pool)} has {gpu_title(gpu)}{answer.why}"
         return None
 
-    ptx = f" and PTX for {', '.join(row.ptx)}" if row.ptx else ""
-    text = f"{build_title(row)} contains code for compute capability {', '.join(row.sm or ())}{ptx}"
-    toolkit = matrix.toolkits.get(row.cuda or "")
-    if row.sm is None and toolkit and toolkit.sm:
-        text = f"{build_title(row)} can have code for compute capability {toolkit.sm[0]} to {toolkit.sm[-1]}"
+    text = f"{build_title(row)} contains code for compute capability {', '.join(row.sm or ())}"
+    text += f" and PTX for {', '.join(row.ptx)}" if row.ptx else ""
+    if row.sm is None:
+        sm = compiled_by(matrix, row)
+        text = f"{build_title(row)} can have code for compute capability {sm[0]} to {sm[-1]}" if sm else ""
     return Need(axis="gpu", text=text, objection=objection, row=row.id, source=row.source)
-
-
-def gpu_objection(matrix: Matrix, row: Build, gpu: Gpu, pool: Target) -> str | None:
-    """Return why a build has no code for a GPU (an addition to a sentence, may be empty), or None when it has.
-
-    Machine code runs on its own capability and on later minors of the same major. PTX runs on every later capability,
-    but the driver compiles it, so minor-version compatibility does not cover it: the driver must know the toolkit.
-    """
-    if row.cuda is None:
-        return None
-    toolkit = matrix.toolkits.get(row.cuda)
-    # Where a row does not say what it was compiled for, it can be no more than its toolkit compiles for.
-    code = row.sm if row.sm is not None else toolkit.sm if toolkit else (gpu.capability,)
-    wanted = release(gpu.capability)
-    if any(release(sm)[0] == wanted[0] and release(sm) <= wanted for sm in code):
-        return None
-    if not any(release(ptx) <= wanted for ptx in row.ptx or ()):
-        return ""
-    if toolkit and toolkit.driver and pool.driver and key(pool.driver) < key(toolkit.driver):
-        return f", for which the driver must compile PTX: that takes driver {toolkit.driver}, it is {pool.driver}"
-    return None
 
 
 def _gpus(candidate: Candidate) -> Iterator[tuple[Target, Gpu]]:
@@ -384,16 +353,12 @@ def _gpus(candidate: Candidate) -> Iterator[tuple[Target, Gpu]]:
             yield pool, gpu
 
 
-def gpu_title(gpu: Gpu) -> str:
-    """``a V100 (compute capability 7.0)``."""
-    return f"a GPU {gpu.name} (compute capability {gpu.capability})"
-
-
-def _gcc(toolkit: Toolkit, newest: str) -> Need:
+def _gcc(matrix: Matrix, toolkit: Toolkit) -> Need:
     def objection(candidate: Candidate) -> str | None:
-        if not candidate.value or key(major(candidate.value)) <= key(newest):
-            return None
-        return f"GCC {candidate.value} is newer"
+        if candidate.value and accepts_gcc(matrix, toolkit.cuda, candidate.value).refused:
+            return f"GCC {candidate.value} is newer"
+        return None
 
+    newest = toolkit.gcc_max or newer_gcc(matrix, toolkit.cuda)
     text = f"nvcc of CUDA {toolkit.cuda} accepts GCC up to {newest} as host compiler"
     return Need(axis="gcc", text=text, objection=objection, row=toolkit.id, source=toolkit.source)

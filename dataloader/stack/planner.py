@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from types import MappingProxyType
@@ -16,7 +16,8 @@ from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import is_wish, key, specifier_of
 from dataloader.machine.target import Target
-from dataloader.stack.model import CPU, FrameworkBuild, Stack, StackRequest
+from dataloader.stack.doubts import doubts_of
+from dataloader.stack.model import CPU, FrameworkBuild, Reason, Stack, StackRequest
 from dataloader.stack.needs import Candidate, Need, cudnn_range, needs_of_build
 from dataloader.stack.provider import StackProvider
 from dataloader.stack.report import axes_of, reasons_of
@@ -57,9 +58,9 @@ def possible_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> 
     if unknown:
         yield _unmapped(request, unknown[0])
         return None
-    found = False
+    found: set[Hashable] = set()
     refusal: _Refusal | None = None
-    for attempt in _attempts(request):
+    for attempt in _attempts(request, targets):
         space = space_of(matrix, attempt, targets)
         first = _solve(space, {})
         if isinstance(first, ResolutionImpossible):
@@ -67,10 +68,9 @@ def possible_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> 
             continue
         for choice in _iter_choices(space, first):
             for stack in _stacks(space, choice):
-                if attempt is request and found and not _without_cuda(stack):
-                    continue  # It came with the CUDA stacks.
-                yield replace(stack, warnings=_warnings(space, stack))
-        found = True
+                if (identity := _identity(stack)) not in found:  # else it came with an earlier attempt
+                    found.add(identity)
+                    yield replace(stack, warnings=_warnings(space, stack), doubts=_doubts(space, stack))
     return None if found else refusal
 
 
@@ -118,11 +118,20 @@ def _unmapped(request: StackRequest, target: Target) -> Stack:
     )
 
 
-def _attempts(request: StackRequest) -> tuple[StackRequest, ...]:
-    """Where nothing is said of CUDA, every framework gets a CUDA build if that can be; then builds for the CPU too."""
-    if request.cuda is None and request.frameworks:
-        return (replace(request, cuda=""), request)
-    return (request,)
+def _attempts(request: StackRequest, targets: Sequence[Target]) -> tuple[StackRequest, ...]:
+    """Return what is asked of the matrix, one after the other.
+
+    Where nothing is said of CUDA, every framework gets a CUDA build if that can be; then builds for the CPU too. Builds
+    that hardly have code for a GPU of the machines come after those that have.
+    """
+    cuda = (replace(request, cuda=""),) if request.cuda is None and request.frameworks else ()
+    doubts = request.frameworks and not request.sure and any(target.gpus for target in targets)
+    return (*((replace(one, sure=True) for one in (cuda or (request,))) if doubts else ()), *cuda, request)
+
+
+def _identity(stack: Stack) -> Hashable:
+    builds = [(build.project, build.version, build.cuda, build.rows[0].channel) for build in stack.builds]
+    return tuple(builds) or stack.axes.get("cuda")
 
 
 def _without_cuda(stack: Stack) -> list[FrameworkBuild]:
@@ -145,12 +154,18 @@ def _warnings(space: Space, stack: Stack) -> tuple[str, ...]:
     return (f"{names}: a build for the CPU is taken, for no CUDA stack fits ({why})",)
 
 
+def _doubts(space: Space, stack: Stack) -> tuple[Reason, ...]:
+    rows = [build.rows[0] for build in stack.builds if build.rows]
+    axes = stack.axes
+    return doubts_of(space.matrix, space.request, rows, axes.get("cuda", ""), axes.get("cudnn", ""), space.pools)
+
+
 def first_stack(matrix: Matrix, request: StackRequest, *targets: Target) -> Stack | None:
     """Return the best stack, or None when there is none; no explanation is built."""
     request = read_request(request)
     if any(target.platform != PLATFORM for target in targets):
         return None
-    for attempt in _attempts(request):
+    for attempt in _attempts(request, targets):
         space = space_of(matrix, attempt, targets)
         choice = _solve(space, {})
         if not isinstance(choice, ResolutionImpossible):

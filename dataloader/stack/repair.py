@@ -82,7 +82,7 @@ def _working(
         request = space.request
         for edit in trial:
             request = edited(request, edit.axis, edit.value)
-        stack = first_stack(space.matrix, request, *space.pools)
+        stack = first_stack(space.matrix, replace(request, sure=True), *space.pools)
         if stack is None:
             continue
         if one_per_axis:

@@ -9,8 +9,9 @@ from dataloader.compat.rows import Build
 from dataloader.compat.versions import key, major
 from dataloader.machine.target import Target
 from dataloader.stack.model import AXES, CPU, FrameworkBuild, Reason
-from dataloader.stack.needs import Candidate, channel_title, cuda_range
+from dataloader.stack.needs import Candidate, cuda_range
 from dataloader.stack.space import Space
+from dataloader.stack.titles import channel_title
 
 
 def axes_of(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataloader.compat.axes import CUDA
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import minor
+from dataloader.stack.doubts import doubts_of
 from dataloader.stack.model import CPU, FrameworkBuild, Reason, Stack, StackRequest
 from dataloader.stack.report import build_reasons, cuda_reasons, driver_value, gcc_value, joined
 
@@ -43,11 +45,14 @@ def settled_stack(
     chosen = [(package, rows[row]) for package, row in builds.items() if row in rows]
     found = tuple(_build(row, versions.get(package, row.version)) for package, row in chosen)
     cuda = axes.get(CUDA, "") or (CPU if asked.cuda == CPU or any(build.cuda is None for build in found) else "")
+    settled = {axis: value for axis, value in _axes(matrix, asked, targets, found, versions, cuda, python) if value}
+    of_packages = replace(asked, python=None)  # for which Pythons they are their own files say
     return Stack(
-        axes={axis: value for axis, value in _axes(matrix, asked, targets, found, versions, cuda, python) if value},
+        axes=settled,
         builds=found,
         reasons=tuple(_reasons(matrix, asked, targets, found, cuda)),
         warnings=tuple(_warnings(asked, found, builds, rows)),
+        doubts=doubts_of(matrix, of_packages, [row for _, row in chosen], cuda, settled.get("cudnn", ""), targets),
     )
 
 

@@ -12,11 +12,11 @@ from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import admits, key, minor, prefix_of, specifier_of
 from dataloader.machine.target import Target
+from dataloader.stack.answers import is_unlikely
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import (
     Candidate,
     Need,
-    build_title,
     cudnn_range,
     has_version,
     is_full,
@@ -27,6 +27,7 @@ from dataloader.stack.needs import (
     needs_of_request,
     words,
 )
+from dataloader.stack.titles import build_title
 
 T = TypeVar("T")
 
@@ -127,8 +128,14 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
     candidates["cuda"] = tuple(candidate for candidate in candidates["cuda"] if space.is_viable(candidate))
     for project, wish in request.frameworks.items():
         asked = _asked(matrix, request, project, wish)
-        candidates[project] = tuple(candidate for candidate in asked if space.is_viable(candidate))
+        viable = tuple(candidate for candidate in asked if space.is_viable(candidate))
+        sure = (candidate for candidate in viable if not _hardly(space, candidate))
+        candidates[project] = tuple(sure) if request.sure else viable
     return space
+
+
+def _hardly(space: Space, candidate: Candidate) -> bool:
+    return candidate.row is not None and is_unlikely(space.matrix, candidate.row, space.pools)
 
 
 def all_cudas(matrix: Matrix) -> list[Candidate]:

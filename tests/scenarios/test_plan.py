@@ -90,6 +90,9 @@ def _check_stack(matrix: Matrix, stacks: list[Stack], needs: StackNeeds, expecte
     assert set(expected.get("libraries", ())) - libraries == set()
     assert set(expected.get("rules", ())) - {rule.id for rule in rules} == set()
     assert set(expected.get("reasons", ())) <= {reason.text for reason in stack.reasons}
+    if "doubts" in expected:
+        assert len(stack.doubts) == len(expected["doubts"])
+        assert all(doubt in told.text for doubt, told in zip(expected["doubts"], stack.doubts, strict=True))
     for warning in expected.get("warnings", ()):
         assert any(warning in text for text in stack.warnings)
 

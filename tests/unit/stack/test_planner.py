@@ -11,9 +11,10 @@ from dataloader.base.errors import ResolutionFailure, UsageError
 from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.machine.target import Gpu, Target
 from dataloader.stack import StackRequest, iter_stacks, plan_document
+from dataloader.stack.answers import NO, YES, has_code
 from dataloader.stack.explain import StackFailure, wishes_title
 from dataloader.stack.model import AXES
-from dataloader.stack.needs import gpu_objection, words
+from dataloader.stack.needs import words
 from dataloader.stack.planner import first_stack
 from dataloader.stack.repair import edited
 
@@ -111,22 +112,22 @@ def test_a_failure_is_said_in_the_words_of_the_request() -> None:
 
 
 def test_machine_code_runs_on_later_minors_of_its_major_alone(matrix: Matrix) -> None:
-    row = matrix.row("torch-2.1.0-cu121-pypi")  # 5.0 6.0 7.0 7.5 8.0 8.6 9.0
+    row = matrix.row("torch-2.5.1-cu121-index")  # 5.0 6.0 7.0 7.5 8.0 8.6 9.0, and no PTX
 
     verdicts = {
-        capability: gpu_objection(matrix, row, Gpu(name="x", capability=capability), TARGET) is None  # type: ignore[arg-type]
+        capability: has_code(matrix, row, Gpu(name="x", capability=capability), TARGET)  # type: ignore[arg-type]
         for capability in ("3.7", "6.1", "7.0", "7.2", "8.9", "9.0", "10.0", "12.0")
     }
 
     assert verdicts == {
-        "3.7": False,
-        "6.1": True,
-        "7.0": True,
-        "7.2": True,
-        "8.9": True,
-        "9.0": True,
-        "10.0": False,
-        "12.0": False,
+        "3.7": NO,
+        "6.1": YES,
+        "7.0": YES,
+        "7.2": YES,
+        "8.9": YES,
+        "9.0": YES,
+        "10.0": NO,
+        "12.0": NO,
     }
 
 
@@ -135,8 +136,8 @@ def test_ptx_needs_the_driver_of_the_toolkit_and_not_just_of_its_major(matrix: M
     gpu = Gpu(name="a GPU of tomorrow", capability="13.0")
     floor, paired = Target(driver="580.60.00"), Target(driver="580.65.06")
 
-    assert "driver must compile PTX" in (gpu_objection(matrix, row, gpu, floor) or "")  # type: ignore[arg-type]
-    assert gpu_objection(matrix, row, gpu, paired) is None  # type: ignore[arg-type]
+    assert "driver must compile PTX" in has_code(matrix, row, gpu, floor).why  # type: ignore[arg-type]
+    assert has_code(matrix, row, gpu, paired) == YES  # type: ignore[arg-type]
 
 
 def test_the_document_of_a_plan_is_plain_json(matrix: Matrix) -> None:
