@@ -328,6 +328,7 @@ async def _sync(
     python = _interpreter(one, lock)
     place = replace(place, strict_records=place.strict_records or request.settings.strict_records)
     options = sync_options(one, python, _lock_bytes(request, files), check=check, place=place)
+    options = replace(options, lockfile=request.lockfile, manifest=request.manifest.path if request.manifest else None)
     one.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if request.settings.attestations and not check:
         from dataloader.install.attest.wheels import require_attestations

@@ -28,7 +28,7 @@ def install(
 ) -> int:
     """Add packages, lock, and make the prefix match the lock.
 
-    With a manifest, specs and stack options are added to it; without one they are the whole environment.
+    With a manifest, specs and stack options are added to it; without one, to what the lock was asked for before.
     """
     from dataloader.cli import flow
 

@@ -15,7 +15,7 @@ import os
 import sys
 
 from dataloader.cli.words import Unusual, part
-from dataloader.prefix.locate import locate_manifest, lock_held, lock_in, plain_path, prefix_in, root_of
+from dataloader.prefix.locate import locate_manifest, lock_held, lock_in, lock_noted, plain_path, prefix_in, root_of
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def _where(said: Said) -> tuple[str | None, str, str]:
     here = os.getcwd()
     manifest = locate_manifest(here)
     root = root_of(manifest, here)
-    lock, prefix = said.get("lockfile") or lock_in(root), said.get("prefix") or prefix_in(root)
+    noted = lock_noted(str(said["prefix"])) if manifest is None and "prefix" in said else None
+    lock, prefix = said.get("lockfile") or noted or lock_in(root), said.get("prefix") or prefix_in(root)
     return manifest, plain_path(str(lock)), plain_path(str(prefix))
 
 

@@ -3,30 +3,100 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.base.errors import UsageError
 from dataloader.cli.options import CommonOptions
-from dataloader.lockfile.yaml import parse_lock
+from dataloader.lockfile.yaml import read_lock
 from dataloader.request.request import make_request
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
-    from dataloader.lockfile.model import Lockfile
+    from dataloader.prefix.state import State
     from dataloader.request.request import Request
 
 
-def remembered_lock(one: Session) -> Lockfile | None:
-    """Return the lock that the prefix was made from, where no manifest says what was asked for: installs add up."""
-    from dataloader.prefix.locate import locate_manifest
-    from dataloader.prefix.unchanged import fast_status
-    from dataloader.request.request import lock_path, prefix_path
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What an environment without a manifest was asked for before."""
 
-    if one.options.manifest or locate_manifest(str(one.here)):
+    inputs: Mapping[str, object]
+    """As ``Request.inputs`` has it."""
+
+
+def remembered_lock(one: Session) -> Remembered | None:
+    """Return what was asked for before, where no manifest says it: installs add up.
+
+    It is what the lock says that the command is about. An environment named with ``--prefix`` says it itself: the lock
+    that lies here may be another one's.
+
+    Raises:
+        UsageError: ``environment-of-project``; a manifest elsewhere says what the environment is made of.
+    """
+    from dataloader.prefix.state import read_state
+    from dataloader.request.request import lock_path, manifest_path, prefix_path
+
+    if manifest_path(one.options, one.here) is not None:
         return None
     path, prefix = lock_path(one.options, one.here), prefix_path(one.options, one.here)
-    if not path.is_file() or not fast_status(prefix, data := path.read_bytes()):
-        return None
-    return parse_lock(data, path)
+    state = read_state(prefix)
+    if state is not None and state.manifest and Path(state.manifest).is_file():
+        raise UsageError(
+            f"{state.manifest} says what {prefix} is made of",
+            code="environment-of-project",
+            suggestions=(
+                f"add to that project: --manifest {state.manifest}",
+                "or name another directory with --prefix",
+            ),
+        )
+    if path.is_file() and _is_its_own(one, path, state):
+        return Remembered(inputs=read_lock(path).inputs)
+    return Remembered(inputs=state.inputs or _by_name(state)) if state is not None else None
+
+
+def _by_name(state: State) -> dict[str, object]:
+    """What an environment of an earlier version knows: names alone."""
+    conda = [name.removeprefix("conda:") for name in state.requested if name.startswith("conda:")]
+    return {"requirements": [name for name in state.requested if ":" not in name], "conda": conda}
+
+
+def refuse_to_replace(one: Session, request: Request) -> None:
+    """Refuse to write a new environment's lock over one that asks for more: it is another environment's.
+
+    Raises:
+        UsageError: ``lock-of-another``.
+    """
+    from dataloader.prefix.state import read_state
+
+    path = request.lockfile
+    if one.options.prefix is None or not path.is_file() or _is_its_own(one, path, read_state(request.prefix)):
+        return
+    lost = sorted(set(read_lock(path).requested) - set(request.requested))
+    if lost:
+        raise UsageError(
+            f"{path} is not the lock of {request.prefix}: it asks for {', '.join(lost)}",
+            code="lock-of-another",
+            suggestions=(
+                f"give {request.prefix} a lock of its own: --lockfile {request.prefix.name or 'other'}.lock",
+                f"or make it from this one first: `dataloader sync -p {request.prefix}`",
+            ),
+        )
+
+
+def _is_its_own(one: Session, path: Path, state: State | None) -> bool:
+    """Whether a lock is the environment's: it was named, lies where it would, or the environment was made from it."""
+    from dataloader.prefix.locate import prefix_in
+    from dataloader.prefix.unchanged import lock_digest
+
+    named, prefix = one.options.lockfile is not None, one.options.prefix
+    if named or prefix is None or prefix.absolute() == Path(prefix_in(str(one.here))):
+        return True
+    if state is None:
+        return False
+    return state.lockfile == str(path.absolute()) or state.lock_digest == lock_digest(path.read_bytes())
 
 
 def remember_agreement(one: Session, request: Request, lock: bytes, *, fits: bool) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dataloader.base.errors import TryAgain, UsageError
 from dataloader.base.files import replace_file
 from dataloader.cli.options import CommonOptions, StackFlags
+from dataloader.cli.remember import refuse_to_replace
 from dataloader.request.additions import Additions, beside, joined, of_files
 from dataloader.request.joined import title
 from dataloader.request.requirements import Requirement
@@ -127,9 +128,11 @@ def manifest_with(one: Session, asked: Request, solved: Request, flags: StackFla
 
     Raises:
         UsageError: ``not-in-manifest`` (or what a requirement is refused for); the manifest cannot say it.
+            ``lock-of-another``; there is none, and the lock is that of another environment.
     """
     manifest = solved.manifest
     if manifest is None:
+        refuse_to_replace(one, solved)
         return {}
     additions = additions_of(one, asked, solved, flags)
     if additions.is_empty:

@@ -65,6 +65,8 @@ def verify(
         raise _pair("PREFIX", "--prefix")
     if form == "json":
         options = replace(options, json=True)
+    if path is not None:
+        options = replace(options, prefix=path)
     with session(options) as one:
         form = form or ("json" if options.json else "text")
         targets = named_targets(one.options, one.environ, FOR_VERDICTS)

@@ -70,6 +70,10 @@ class SyncOptions:
     and put back where the step fails."""
     lock_digest: str | None = None
     """sha256 of the lock file's bytes (``status.lock_digest``), to see at once next time that nothing changed."""
+    lockfile: Path | None = None
+    """Where the lock is, noted in the environment: it follows that lock wherever a command is typed."""
+    manifest: Path | None = None
+    """The manifest that the lock was made from, noted too."""
     conda_client: Client | None = None
     """rattler's HTTP client, with the credentials and mirrors of conda channels."""
     offline: bool = False

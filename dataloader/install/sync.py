@@ -17,6 +17,7 @@ from dataloader.install.plan import make_plan
 from dataloader.install.switch.exchange import carry_over, recover, switch
 from dataloader.install.switch.lease import Lease
 from dataloader.install.switch.place import Place, place_of
+from dataloader.install.tree.build import made_from
 from dataloader.install.tree.builder import Builder
 from dataloader.install.tree.linking import Linker
 from dataloader.install.tree.venv import resolve_interpreter
@@ -109,7 +110,7 @@ async def _sync(
         if has_remains(prefix):
             await _clear(prefix)
         with options.along():
-            refresh_state(prefix, options)
+            refresh_state(lock, prefix, options)
         return SyncResult(plan=plan, changed=False)
     _refuse_generation(prefix)
     if options.confirm is not None:
@@ -120,7 +121,7 @@ async def _sync(
         plan = plan_prefix(lock, prefix, options)  # another process may have done it while we waited
         if plan.is_empty:
             with options.along():
-                refresh_state(prefix, options)
+                refresh_state(lock, prefix, options)
             return SyncResult(plan=plan, changed=False)
         builder = Builder(lock, options, reporter, download)
         await builder.run(
@@ -182,13 +183,16 @@ def changes_needed(plan: InstallPlan, prefix: Path) -> ChangesNeeded:
     )
 
 
-def refresh_state(prefix: Path, options: SyncOptions) -> None:
+def refresh_state(lock: Lockfile, prefix: Path, options: SyncOptions) -> None:
     """Note that the prefix matches this lock, so that the next look is quick. A read-only prefix stays as it is."""
     state = read_state(prefix)
     if state is None:
         return
     fresh = replace(
-        state, lock_digest=options.lock_digest, fingerprint=fingerprint(os.fspath(prefix), state.site_packages)
+        state,
+        lock_digest=options.lock_digest,
+        fingerprint=fingerprint(os.fspath(prefix), state.site_packages),
+        **made_from(lock, options),
     )
     if fresh == state:
         return

@@ -56,6 +56,18 @@ def lock_held(prefix: str | os.PathLike[str], path: str | os.PathLike[str]) -> s
     return os.fspath(path) if os.path.isfile(os.path.join(prefix, STATE)) and os.path.isfile(path) else ""
 
 
+def lock_noted(prefix: str | os.PathLike[str]) -> str | None:
+    """Return the lock that an environment of ours was made from, where it still is."""
+    import json
+
+    try:
+        with open(os.path.join(prefix, STATE), encoding="utf-8") as stream:
+            path = json.load(stream).get("lockfile")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return path if isinstance(path, str) and os.path.isfile(path) else None
+
+
 def plain_path(text: str) -> str:
     """Return a path as pathlib has it.
 

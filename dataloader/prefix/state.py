@@ -37,6 +37,12 @@ class State:
     fingerprint: str = ""
     slips: dict[str, dict[str, str]] = field(default_factory=dict)
     """Path of each file of which its package's own RECORD said otherwise -> ``published`` and ``installed`` hash."""
+    lockfile: str | None = None
+    """Path of the lock that it was made from."""
+    manifest: str | None = None
+    """Path of the manifest that the lock was made from, where there was one."""
+    inputs: dict[str, Any] = field(default_factory=dict)
+    """What the lock was made from: what was asked for, as ``Request.inputs`` has it."""
 
     def to_bytes(self) -> bytes:
         """The state file's content."""

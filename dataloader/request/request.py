@@ -16,7 +16,15 @@ from dataloader.base.names import normalized
 from dataloader.compat.versions import specifier_of
 from dataloader.lockfile.portable import relative_url
 from dataloader.machine.target import SystemRequirements
-from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, LOCK_NAME, locate_manifest, lock_in, prefix_in, root_of
+from dataloader.prefix.locate import (
+    DEFAULT_ENVIRONMENT,
+    LOCK_NAME,
+    locate_manifest,
+    lock_in,
+    lock_noted,
+    prefix_in,
+    root_of,
+)
 from dataloader.request.applies import applying
 from dataloader.request.joined import both, renewed, title, together, together_conda
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
@@ -228,8 +236,15 @@ def make_request(
 
 
 def lock_path(options: Asked, here: Path) -> Path:
-    """Return the lock that a command is about."""
-    return options.lockfile or Path(lock_in(_root(options, here), options.environment or DEFAULT_ENVIRONMENT))
+    """Return the lock that a command is about.
+
+    Without a manifest an environment that is named follows the lock that it was made from, wherever that is.
+    """
+    if options.lockfile is not None:
+        return options.lockfile
+    if options.prefix is not None and manifest_path(options, here) is None and (noted := lock_noted(options.prefix)):
+        return Path(noted)
+    return Path(lock_in(_root(options, here), options.environment or DEFAULT_ENVIRONMENT))
 
 
 def prefix_path(options: Asked, here: Path) -> Path:

@@ -151,7 +151,7 @@ async def _sync(
     if plan.is_empty and now is not None:
         await line.clear()
         with options.along():
-            refresh_state(now, options)
+            refresh_state(lock, now, options)
         return SyncResult(plan=plan, changed=False)
     line.folder.mkdir(parents=True, exist_ok=True)
     async with line.lease(reporter, options.wait_seconds):

@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dataloader.base.errors import LockfileError, PrefixError
 from dataloader.base.reporter import Reporter
@@ -141,8 +142,18 @@ def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: Interp
         generated=tuple(sorted(path for path, owner in tree.owners.items() if owner == ENVIRONMENT)),
         fingerprint=fingerprint(tree.root, site_packages),
         slips=tree.found_slips(),
+        **made_from(lock, options),
     )
     tree.write(STATE, state.to_bytes())
+
+
+def made_from(lock: Lockfile, options: SyncOptions) -> dict[str, Any]:
+    """What the state says of where an environment comes from."""
+    paths = {"lockfile": options.lockfile, "manifest": options.manifest}
+    return {
+        **{name: os.path.abspath(path) if path else None for name, path in paths.items()},  # noqa: PTH100 (links stay)
+        "inputs": dict(lock.inputs),
+    }
 
 
 def compile_modules(tree: Tree, python: Interpreter | None) -> None:
