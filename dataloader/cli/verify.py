@@ -53,6 +53,7 @@ def verify(
     from dataloader.cli.quick import ARCHIVES
     from dataloader.cli.session import session
     from dataloader.cli.use import prefix_of
+    from dataloader.install.store.originals import originals_of
     from dataloader.locking.targets import named_targets
     from dataloader.machine.detect import FOR_VERDICTS
     from dataloader.prefix.locate import lock_held
@@ -96,6 +97,7 @@ def verify(
             reuse=not rehash,
             asked=_digest_of(lock),
             rehash=rehash,
+            original_of=originals_of(prefix, one.cache),
         )
         if tree is not None or len(targets) > 1:
             what = "--tree" if tree is not None else "a file of several targets"

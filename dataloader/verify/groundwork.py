@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.state import State, text_of
 from dataloader.elf.cache import FactsCache
 from dataloader.machine.target import Target
-from dataloader.prefix.records import Installed, Owners, hex_digest, read_installed
+from dataloader.prefix.records import Installed, InstalledPackage, Owners, RecordedFile, hex_digest, read_installed
 from dataloader.prefix.walk import SealedTree, Tree
 from dataloader.verify.memory.hashes import FileHashes, cache_keys, hash_recorded
 from dataloader.verify.options import VerifyOptions
@@ -85,6 +86,7 @@ def lay_groundwork(
     targets: Sequence[Target],
     read_lock: Callable[[], Lockfile | None],
     opened: Mapping[str, list[str]],
+    options: VerifyOptions,
 ) -> Groundwork:
     """Make every check that asks no library.
 
@@ -101,7 +103,7 @@ def lay_groundwork(
     states = tree.elf_states()
     openings = openings_by_soname(read.installed, load_tables(), lock.stack if lock is not None else {})
     named = ((path, key, path.rsplit("/", 1)[-1]) for path, key in read.keys.items())
-    common = tuple(_common_findings(prefix, read, lock))
+    common = tuple(_common_findings(prefix, read, lock, options))
     return Groundwork(
         installed=read.installed,
         tree=tree.seal(),
@@ -117,7 +119,7 @@ def lay_groundwork(
     )
 
 
-def _common_findings(prefix: Path, read: Records, lock: Lockfile | None) -> Iterator[Finding]:
+def _common_findings(prefix: Path, read: Records, lock: Lockfile | None, options: VerifyOptions) -> Iterator[Finding]:
     from dataloader.compat.matrix import load_matrix
     from dataloader.compat.rules import rule_of
     from dataloader.prefix.state import read_state
@@ -133,7 +135,7 @@ def _common_findings(prefix: Path, read: Records, lock: Lockfile | None) -> Iter
 
     installed = read.installed
     yield from check_records(installed)
-    yield from check_contents(installed, read.tree, read.digests)
+    yield from check_contents(installed, read.tree, read.digests, partial(_done_to, prefix, options))
     state = read_state(prefix)
     yield from check_slips(state.slips if state is not None else {})
     yield from check_lost(installed)
@@ -144,6 +146,20 @@ def _common_findings(prefix: Path, read: Records, lock: Lockfile | None) -> Iter
         yield from check_lock(installed, lock)
     yield from check_together(installed, load_together())
     yield from check_rules(installed, map(rule_of, load_matrix().rules))
+
+
+def _done_to(prefix: Path, options: VerifyOptions, package: InstalledPackage, file: RecordedFile) -> str | None:
+    """What was done to a library, where no more than that was; empty where it cannot be told; ``None`` otherwise."""
+    from dataloader.elf.alteration import find_alteration, is_elf
+
+    path = prefix / file.path
+    if not is_elf(path):
+        return None
+    original = options.original_of(package, file)
+    if original is None:
+        return ""
+    found = find_alteration(original, path)
+    return found.words() if found is not None else None
 
 
 def _target_findings(prefix: Path, installed: Installed, target: Target) -> Iterator[Finding]:

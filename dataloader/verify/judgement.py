@@ -79,13 +79,21 @@ def inspect(
     )
     verdicts = judge.judge()
     found = (
-        *groundwork.findings[bare.target],
+        *_if_it_loads(groundwork.findings[bare.target], verdicts),
         *_library_findings(judge, verdicts, situation, options),
         *check_openings(judge, verdicts, groundwork.openings, situation.cuda_major, opened),
     )
     return Inspection(
         findings=sort_findings(found), verdicts=verdicts, situation=situation, scanned=scanned, judge=judge
     )
+
+
+def _if_it_loads(findings: Iterable[Finding], verdicts: Iterable[Verdict]) -> Iterator[Finding]:
+    """What was done to a library is forgiven only where it loads."""
+    broken = {verdict.path for verdict in verdicts if not verdict.loads}
+    for finding in findings:
+        is_broken = finding.kind == "file-changed" and finding.path in broken
+        yield finding._replace(severity="error") if is_broken else finding
 
 
 def _library_findings(

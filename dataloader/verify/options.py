@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from dataloader.prefix.records import InstalledPackage, RecordedFile
+
+
+def no_original(_: InstalledPackage, __: RecordedFile) -> None:
+    """Nothing is left of it."""
 
 
 class VerifyOptions(NamedTuple):
@@ -31,6 +39,9 @@ class VerifyOptions(NamedTuple):
     """What stands for the lock when the last report is looked for: its digest; else the lock itself does."""
     described: bool | None = None
     """Judge for the target's description instead of this machine's libraries; ``None``: when they differ."""
+
+    original_of: Callable[[InstalledPackage, RecordedFile], Path | None] = no_original
+    """Gives a file as a package installed it, of one that was changed since; ``None`` where there is none any more."""
 
     @property
     def process(self) -> tuple[object, ...]:

@@ -79,7 +79,7 @@ def survey(
     if not keys:
         read = records()
         records, keys, states = (lambda: read), read.keys, read.tree.elf_states()
-    groundwork_of = partial(lay_groundwork, prefix, records, targets, read_lock, learnt.opened)
+    groundwork_of = partial(lay_groundwork, prefix, records, targets, read_lock, learnt.opened, options)
     with Beside(groundwork_of, niceness=niceness) as beside, Reading(prefix, cache, options.jobs) as reading:
         reading.begin(keys, states)
         # Other processes are starting, and reading: what judges is imported meanwhile.

@@ -83,7 +83,7 @@ class WheelStore:
     def find(self, sha256: str) -> StoredWheel | None:
         """The entry of that archive hash, or ``None``. A damaged one counts as absent."""
         for layer in (self._writable, *self._layers):
-            entry = _entry(layer, sha256)
+            entry = entry_of(layer, sha256)
             if entry in self._forgotten:
                 continue
             recipe = recipe_of(entry)
@@ -104,7 +104,7 @@ class WheelStore:
 
         When another process was quicker, its entry is used.
         """
-        final = _entry(self._writable, sha256)
+        final = entry_of(self._writable, sha256)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.parent / signed(_TEMPORARY)
         temporary.mkdir()
@@ -146,11 +146,11 @@ class WheelStore:
         if stored.layer == self._writable:
             self.discard(stored.sha256)
         else:
-            self._forgotten.add(_entry(stored.layer, stored.sha256))
+            self._forgotten.add(entry_of(stored.layer, stored.sha256))
 
     def discard(self, sha256: str) -> None:
         """Take a damaged entry away; environments that were made from it keep their files."""
-        take_out(_entry(self._writable, sha256))
+        take_out(entry_of(self._writable, sha256))
 
 
 def recipe_of(entry: Path) -> Recipe | None:
@@ -178,7 +178,8 @@ def _take_place(temporary: Path, final: Path) -> bool:
     return True
 
 
-def _entry(layer: Path, sha256: str) -> Path:
+def entry_of(layer: Path, sha256: str) -> Path:
+    """Where a cache has the wheel of an archive's hash, if it has it."""
     return layer / "wheels" / sha256[:2] / sha256
 
 

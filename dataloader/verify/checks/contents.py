@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from dataloader.prefix.records import Installed, InstalledPackage, RecordedFile, hex_digest
@@ -36,10 +36,20 @@ def check_slips(slips: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
         )
 
 
-def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str]) -> Iterator[Finding]:
-    """Missing and changed files. ``digests`` has the SHA-256 of each file that was hashed, as RECORD writes it.
+def check_contents(
+    installed: Installed,
+    tree: Tree,
+    digests: Mapping[str, str],
+    done_to: Callable[[InstalledPackage, RecordedFile], str | None] = lambda *_: None,
+) -> Iterator[Finding]:
+    """Missing and changed files.
 
     A file that several packages recorded is changed only if it is none of theirs: that they differ is another finding.
+
+    Args:
+        digests: SHA-256 of each file that was hashed, as RECORD writes it.
+        done_to: Says of a changed library what was done to it, where all that is loaded is as it was; is empty where
+            that cannot be told, and ``None`` where more has changed.
     """
     sizes = tree.sizes
     folders: dict[str, list[InstalledPackage]] = {}
@@ -56,10 +66,10 @@ def check_contents(installed: Installed, tree: Tree, digests: Mapping[str, str])
             found = sizes.get(path)
             if found is None:
                 (empty if size == 0 and path.endswith("/__init__.py") else missing).append(path)
-            elif evidence := _difference(RecordedFile(path, recorded, size), found, digest):
+            elif evidence := _difference(file := RecordedFile(path, recorded, size), found, digest):
                 shared = installed.shared() if shared is None else shared
-                if all(_difference(file, found, digest) for _, file in shared.get(path, ()) if file.recorded):
-                    yield _changed(package, path, evidence)
+                if all(_difference(other, found, digest) for _, other in shared.get(path, ()) if other.recorded):
+                    yield _changed(package, path, evidence, done_to(package, file))
         yield from _missing(package, missing)
         for path in empty:
             folders.setdefault(path, []).append(package)
@@ -113,13 +123,15 @@ def _is_code(path: str) -> bool:
     return path.endswith(".py") or is_library_name(path)
 
 
-def _changed(package: InstalledPackage, path: str, evidence: str) -> Finding:
+def _changed(package: InstalledPackage, path: str, evidence: str, done: str | None) -> Finding:
+    unknown = ("whether it is the same but for symbols or search path cannot be told: no cache has the original",)
     return Finding(
-        severity="error",
+        severity="warning" if done else "error",
         kind="file-changed",
         path=path,
-        message=f"not the file that {package.label} installed",
-        evidence=(evidence, f"recorded in {package.path}"),
+        message=f"not the file that {package.label} installed"
+        + (f": {done}; all that is loaded of it is as it was" if done else ""),
+        evidence=(evidence, f"recorded in {package.path}", *(unknown if done == "" else ())),
         fix=reinstall(package),
     )
 
