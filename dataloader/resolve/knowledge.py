@@ -76,6 +76,8 @@ class Knowledge:
         self._hints: defaultdict[str, set[str]] = defaultdict(set)
         self._prereleases: set[str] = set()
         self._spaces: dict[str, VersionSpace] = {}
+        self._read: dict[str, tuple[Project, VersionSpace]] = {}
+        self._agreements: dict[str, tuple[VersionSpace, int, int, frozenset[str]]] = {}
         self._offered: dict[str, tuple[tuple[int, bool], tuple[Wheel, ...], tuple[Wheel, ...]]] = {}
         self._usable: dict[str, tuple[bool, frozenset[str], int, tuple[Wheel, ...]]] = {}
         self._broken: set[str] = set()
@@ -156,9 +158,16 @@ class Knowledge:
         if name not in self._spaces:
             if name not in self.projects:
                 return _NOTHING
-            wheels = (w.text for w in self.projects[name].wheels)
-            self._spaces[name] = VersionSpace((*wheels, *(one.version for one in self._unopened(name))))
+            wheels, further = self._space_of(self.projects[name]), [one.version for one in self._unopened(name)]
+            self._spaces[name] = VersionSpace((*wheels.admitted(""), *further)) if further else wheels
         return self._spaces[name]
+
+    def _space_of(self, project: Project) -> VersionSpace:
+        """Return the versions of the wheels that have been read of a project, shown to the solver or not."""
+        known = self._read.get(project.name)
+        if known is None or known[0] is not project:
+            known = self._read[project.name] = (project, VersionSpace(w.text for w in project.wheels))
+        return known[1]
 
     def metadata(self, wheel: Wheel) -> WheelMetadata | None:
         """Return a wheel's own METADATA, if it is known."""
@@ -325,11 +334,16 @@ class Knowledge:
         return self._newest(self.usable(name), self._agreed(self.space(name), name))
 
     def _agreed(self, space: VersionSpace, name: str) -> frozenset[str]:
-        admitted = frozenset(space.versions)
-        for specifier in (*sorted(self._specifiers[name]), *sorted(self._hints[name])):
-            # candidates that were given up leave specifiers behind that contradict the rest: those do not count
-            admitted = (admitted & space.admitted(specifier)) or admitted
-        return admitted
+        specifiers, hints = self._specifiers[name], self._hints[name]
+        made_of = (space, len(specifiers), len(hints))
+        known = self._agreements.get(name)
+        if known is None or known[:3] != made_of:
+            admitted = space.admitted("")
+            for specifier in (*sorted(specifiers), *sorted(hints)):
+                # candidates that were given up leave specifiers behind that contradict the rest: those do not count
+                admitted = (admitted & space.admitted(specifier)) or admitted
+            known = self._agreements[name] = (*made_of, admitted)
+        return known[3]
 
     def _newest(self, wheels: tuple[Wheel, ...], admitted: frozenset[str]) -> Wheel | None:
         fitting = [w for w in wheels if w.text in admitted]
@@ -351,7 +365,7 @@ class Knowledge:
         """Return the newest candidate that ``specifier`` admits, and ``others`` and those met so far if they can."""
         wanted = SpecifierSet(specifier)
         wheels = project.usable(prereleases=bool(wanted.prereleases), pinned=self.pinned[project.name])
-        space = VersionSpace(w.text for w in wheels)
+        space = self._space_of(project)
         admitted = self._agreed(space, project.name)
         for each in (specifier, *others):
             admitted = (admitted & space.admitted(each)) or admitted

@@ -145,9 +145,10 @@ class Catalogue:
         known = tuple(self._known_of(project))
         cached = self._spaces.get(project)
         if cached is None or cached[0] != known:
-            wheels = (version for space in known for version in space.versions)
-            conda = (record.version for record in self.conda_records(project))
-            cached = (known, VersionSpace({*wheels, *conda}))
+            conda = [record.version for record in self.conda_records(project)]
+            wheels = (version for space in known for version in space.admitted(""))
+            alone = len(known) == 1 and not conda
+            cached = (known, known[0] if alone else VersionSpace({*wheels, *conda}))
             self._spaces[project] = cached
         return cached[1]
 

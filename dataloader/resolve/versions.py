@@ -8,11 +8,13 @@ own matching; a run that would match anything else is spelled out as ``==a|==b``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cmp_to_key
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from operator import itemgetter
 
 import rattler
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import Specifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 
@@ -28,19 +30,26 @@ class VersionSpace:
     """The known versions of one package, in conda's order, and the specs that select among them."""
 
     def __init__(self, versions: Iterable[str]) -> None:
-        self._versions = _in_conda_order(sorted(set(versions)))
-        self._texts = [text for text, _ in self._versions]
-        self._parsed = {text: parse_version(text) for text in self._texts}
+        parsed = {text: parse_version(text) for text in sorted(set(versions))}
+        self._all = frozenset(parsed)
+        self._sorted = sorted(((v, text) for text, v in parsed.items() if v is not None), key=itemgetter(0))
+        """By PEP 440; what it cannot read is left out."""
+        self._releases = [_release(version) for version, _ in self._sorted]
         self._specs: dict[str, str | None] = {}
         self._admitted: dict[str, frozenset[str]] = {}
+        self._spelled: dict[tuple[int, int], tuple[str, ...]] = {}
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self._all)
 
-    @property
+    @cached_property
+    def _versions(self) -> list[tuple[str, rattler.Version]]:
+        return _in_conda_order([*sorted(self._all - {t for _, t in self._sorted}), *(t for _, t in self._sorted)])
+
+    @cached_property
     def versions(self) -> Sequence[str]:
         """All versions, oldest first in conda's order."""
-        return self._texts
+        return [text for text, _ in self._versions]
 
     def admitted(self, specifier: str) -> frozenset[str]:
         """Return the versions that a PEP 440 specifier set admits, pre-releases included.
@@ -51,12 +60,29 @@ class VersionSpace:
             InvalidSpecifier: ``specifier`` is not a PEP 440 specifier set.
         """
         if specifier not in self._admitted:
-            self._admitted[specifier] = self._matching(specifier) if specifier else frozenset(self._texts)
+            self._admitted[specifier] = frozenset(self._matching(specifier)) if specifier else self._all
         return self._admitted[specifier]
 
-    def _matching(self, specifier: str) -> frozenset[str]:
+    def _matching(self, specifier: str) -> Iterator[str]:
+        """Yield the versions that fit: between two releases that a specifier names, all do or none does.
+
+        A large project has thousands of versions, and as many specifiers are put on it.
+        """
         wanted = SpecifierSet(specifier)
-        return frozenset(t for t, v in self._parsed.items() if v is not None and wanted.contains(v, prereleases=True))
+        named = sorted({release for one in wanted for release in _named(one)})
+        if any(one.operator == "===" for one in wanted):
+            named = self._releases
+        start = 0
+        for release in dict.fromkeys(named):
+            near, beyond = bisect_left(self._releases, release, start), bisect_right(self._releases, release, start)
+            yield from self._alike(wanted, start, near)
+            yield from (t for v, t in self._sorted[near:beyond] if wanted.contains(v, prereleases=True))
+            start = beyond
+        yield from self._alike(wanted, start, len(self._sorted))
+
+    def _alike(self, wanted: SpecifierSet, first: int, end: int) -> Iterator[str]:
+        if first < end and wanted.contains(self._sorted[first][0], prereleases=True):
+            yield from (text for _, text in self._sorted[first:end])
 
     def spec(self, specifier: str) -> str | None:
         """Return the conda version spec for a PEP 440 specifier set; ``None`` when no known version fits."""
@@ -68,44 +94,68 @@ class VersionSpace:
         """Return a conda version spec that matches exactly ``chosen`` among the known versions; ``None`` if empty."""
         if not chosen:
             return None
-        if len(chosen) == len(self._texts):
+        if len(chosen) == len(self):
             return "*"
-        return "|".join(part for run in self._runs(chosen) for part in self._spell(*run))
+        return "|".join(part for run in self._runs(chosen) for part in self._spelling(*run))
 
     def _runs(self, chosen: frozenset[str]) -> Iterable[tuple[int, int]]:
         """Yield the first and last position of each unbroken run of ``chosen``."""
         start: int | None = None
-        for position, text in enumerate(self._texts):
+        for position, text in enumerate(self.versions):
             if text in chosen:
                 start = position if start is None else start
             elif start is not None:
                 yield start, position - 1
                 start = None
         if start is not None:
-            yield start, len(self._texts) - 1
+            yield start, len(self) - 1
+
+    def _spelling(self, first: int, last: int) -> tuple[str, ...]:
+        if (first, last) not in self._spelled:
+            self._spelled[first, last] = self._spell(first, last)
+        return self._spelled[first, last]
 
     def _spell(self, first: int, last: int) -> tuple[str, ...]:
         if first == last:
-            text = f"=={self._texts[first]}"
+            text = f"=={self.versions[first]}"
         elif first == 0:
-            text = f"<={self._texts[last]}"
-        elif last == len(self._texts) - 1:
-            text = f">={self._texts[first]}"
+            text = f"<={self.versions[last]}"
+        elif last == len(self) - 1:
+            text = f">={self.versions[first]}"
         else:
-            text = f">={self._texts[first]},<={self._texts[last]}"
+            text = f">={self.versions[first]},<={self.versions[last]}"
         spec = rattler.VersionSpec(text)
         exact = all(spec.matches(v) == (first <= i <= last) for i, (_, v) in enumerate(self._versions))
-        return (text,) if exact else tuple(f"=={t}" for t in self._texts[first : last + 1])
+        return (text,) if exact else tuple(f"=={t}" for t in self.versions[first : last + 1])
+
+
+def _release(version: Version) -> tuple[int, tuple[int, ...]]:
+    """Return what versions of one release have in common: epoch and release, without the zeros at its end."""
+    return version.epoch, _trimmed(version.release)
+
+
+def _trimmed(release: tuple[int, ...]) -> tuple[int, ...]:
+    end = len(release)
+    while end and not release[end - 1]:
+        end -= 1
+    return release[:end]
+
+
+def _named(one: Specifier) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield the releases at which a specifier begins or ceases to admit versions, ``===`` excepted."""
+    if one.operator == "===":
+        return
+    version = Version(one.version.removesuffix(".*"))
+    yield _release(version)
+    prefix = version.release if one.version.endswith(".*") else version.release[:-1] if one.operator == "~=" else ()
+    if prefix:
+        yield version.epoch, _trimmed(prefix)
+        yield version.epoch, (*prefix[:-1], prefix[-1] + 1)
 
 
 def _in_conda_order(texts: Iterable[str]) -> list[tuple[str, rattler.Version]]:
-    """Pair each text with its conda version, oldest first; equal versions (1.0, 1.0.0) keep their text order."""
-    pairs = [(text, rattler.Version(text)) for text in texts]
-    return sorted(pairs, key=cmp_to_key(_compare))
-
-
-def _compare(a: tuple[str, rattler.Version], b: tuple[str, rattler.Version]) -> int:
-    return -1 if a[1] < b[1] else int(a[1] > b[1])
+    """Pair each text with its conda version, oldest first; equal versions (1.0, 1.0.0) keep their order."""
+    return sorted(((text, rattler.Version(text)) for text in texts), key=itemgetter(1))
 
 
 def is_newer(version: str, than: str) -> bool:

@@ -45,6 +45,29 @@ def test_the_spec_matches_what_the_specifier_admits(versions: set[str], specifie
     assert matched(space, specifier) == wanted
 
 
+NUMBERS = st.sampled_from((0, 1, 2, 10))
+RELEASES = st.lists(NUMBERS, min_size=1, max_size=3).map(lambda numbers: ".".join(map(str, numbers)))
+SUFFIXES = st.sampled_from(("", "", ".dev1", "a1", "rc2", ".post1", ".post1.dev0", "a1.post2"))
+ANY_VERSION = st.builds("{}{}{}".format, st.sampled_from(("", "", "1!")), RELEASES, SUFFIXES)
+CLAUSES = st.one_of(
+    st.builds("{}{}".format, st.sampled_from(("<", "<=", ">", ">=", "==", "!=", "===")), ANY_VERSION),
+    st.builds("{}{}.*".format, st.sampled_from(("==", "!=")), RELEASES),
+    st.builds("~={}.{}{}".format, RELEASES, NUMBERS, SUFFIXES),
+)
+
+
+@given(
+    st.sets(st.builds("{}{}".format, ANY_VERSION, st.sampled_from(("", "", "+cu1"))), min_size=1),
+    st.lists(CLAUSES, min_size=1, max_size=3).map(",".join),
+)
+def test_each_version_is_admitted_that_the_specifier_contains(versions: set[str], specifier: str) -> None:
+    wanted = SpecifierSet(specifier)
+
+    assert VersionSpace(versions).admitted(specifier) == {
+        v for v in versions if wanted.contains(Version(v), prereleases=True)
+    }
+
+
 def test_local_versions_are_spelled_out_where_conda_would_take_them_too() -> None:
     space = VersionSpace(["1.9", "2.0", "2.0+cu118", "3.0"])
 
