@@ -1,4 +1,4 @@
-"""The commands that solve and write: install, lock, sync. Each is a short list of stages."""
+"""What a sync does, and the stages of every command that solves and writes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataloader.base.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
 from dataloader.cli.ask import confirmation
-from dataloader.cli.documents import count_text, lock_document, lock_text, sync_document, sync_text
+from dataloader.cli.documents import sync_document, sync_text
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
-from dataloader.cli.remember import remember_agreement, remembered_lock
-from dataloader.cli.saving import as_they_are, manifest_with, put, refuse_unsaved
+from dataloader.cli.remember import remember_agreement
+from dataloader.cli.saving import manifest_with, put, refuse_unsaved
 from dataloader.cli.session import Session, session
 from dataloader.lockfile.yaml import lock_bytes, read_lock
 from dataloader.request.request import Request, make_request
@@ -52,93 +52,6 @@ class Place:
     """Refuse wheels that differ from their own RECORD."""
 
 
-def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
-    """Add what is asked for, lock, and make the prefix match."""
-    with session(options, "install") as one:
-        remembered = remembered_lock(one)
-        request = make_request(
-            options,
-            specs,
-            flags,
-            environ=one.environ,
-            here=one.here,
-            remembered=remembered.inputs if remembered else None,
-        )
-        _something(request, "install")
-        return _run(_install(one, request, flags, place))
-
-
-async def _install(one: Session, asked: Request, flags: StackFlags, place: Place) -> int:
-    old, proof, seen = _existing(asked.lockfile), Proof(one, place.layers), as_they_are(asked)
-    manifest_with(one, asked, asked, flags)  # what cannot be said there is refused before anything is solved
-    chosen: list[Locked] = []
-    files: dict[Path, bytes] = {}
-
-    async def attempt() -> SyncResult:
-        request, locked = await _solve(one, asked, client, old, proof)
-        chosen.append(locked)
-        files.clear()
-        files.update(_files(one, asked, request, locked.lock, flags))
-        return await _sync(one, request, locked.lock, files, client, proof, check=False, place=place, seen=seen)
-
-    async with _client(one, asked) as client:
-        result = await proof.until_it_loads(attempt, lambda: chosen[-1].lock, again=True)
-    _say_saved(one, files, asked)
-    one.write(
-        {
-            **lock_document(chosen[-1].lock, chosen[-1].stack),
-            **sync_document(result, asked.prefix),
-            "left_out": proof.left_out,
-        },
-        sync_text(result, asked.prefix, dry_run=one.options.dry_run),
-    )
-    return 0
-
-
-def _files(one: Session, asked: Request, solved: Request, lock: Lockfile, flags: StackFlags) -> dict[Path, bytes]:
-    """Return what is written beside an environment: its lock, and what the manifest has to say now."""
-    return {**manifest_with(one, asked, solved, flags), solved.lockfile: lock_bytes(lock, solved.lockfile)}
-
-
-def _say_saved(one: Session, files: Mapping[Path, bytes], asked: Request) -> None:
-    if asked.manifest is not None and asked.manifest.path in files and not one.options.dry_run:
-        one.reporter.info(f"{asked.manifest.path} has them now")
-
-
-def lock(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -> int:
-    """Solve and write the lock only."""
-    with session(options, "lock") as one:
-        request = make_request(options, specs, flags, environ=one.environ, here=one.here)
-        if request.manifest is None:
-            _something(request, "lock")
-        return _run(_lock(one, request, flags))
-
-
-def _something(request: Request, verb: str) -> None:
-    if not (request.pypi or request.conda or request.stack):
-        raise UsageError(
-            f"there is nothing to {verb}",
-            code="nothing-asked",
-            suggestions=(f"name packages: `dataloader {verb} torch==2.1.0`", "or write a manifest: `dataloader init`"),
-        )
-
-
-async def _lock(one: Session, asked: Request, flags: StackFlags) -> int:
-    old, seen = _existing(asked.lockfile), as_they_are(asked)
-    manifest_with(one, asked, asked, flags)
-    async with _client(one, asked) as client:
-        request, locked = await _solve(one, asked, client, old, Proof(one))
-    files = _files(one, asked, request, locked.lock, flags)
-    before = request.lockfile.read_bytes() if old else None
-    changed = not one.options.dry_run and files[request.lockfile] != before
-    if not one.options.dry_run:
-        with put(files, seen):
-            _say_saved(one, files, asked)
-    one.write(lock_document(locked.lock, locked.stack), lock_text(locked.lock, old))
-    one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(locked.lock)}")
-    return 0
-
-
 def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Place) -> int:
     """Make the prefix match the lock."""
     with session(options, "sync", place.name) as one:
@@ -147,7 +60,7 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
             _check_nothing_to_solve(options, "with --frozen" if frozen else "without a manifest")
         if place.root is not None and place.name is not None:
             request = replace(request, prefix=place.root / place.name)
-        return _run(_sync_command(one, request, place, frozen=frozen, locked=locked, check=check))
+        return to_the_end(_sync_command(one, request, place, frozen=frozen, locked=locked, check=check))
 
 
 _OF_SOLVING = (
@@ -177,16 +90,16 @@ async def _sync_command(
     async def attempt() -> SyncResult:
         files.clear()
         if chosen:  # what the lock holds does not go together
-            solved, fresh = await _solve(one, request, client, chosen[0], proof)
+            solved, fresh = await solve(one, request, client, chosen[0], proof)
             chosen.append(fresh.lock)
-            files.update(_files(one, request, solved, fresh.lock, StackFlags()))
+            files.update(files_of(one, request, solved, fresh.lock, StackFlags()))
         else:
             lock, fresh_files = await _current_lock(one, request, client, proof, frozen=frozen, locked=locked or check)
             chosen.append(lock)
             files.update(fresh_files)
-        return await _sync(one, request, chosen[-1], files, client, proof, check=check, place=place)
+        return await sync_lock(one, request, chosen[-1], files, client, proof, check=check, place=place)
 
-    async with _client(one, request) as client:
+    async with client_of(one, request) as client:
         result = await proof.until_it_loads(attempt, lambda: chosen[-1], again=may_solve)
     if not one.options.dry_run:
         data = request.lockfile.read_bytes()
@@ -209,7 +122,7 @@ async def _current_lock(
 
     if request.manifest is None or frozen:
         return read_lock(request.lockfile), {}
-    old = _existing(request.lockfile)
+    old = existing_lock(request.lockfile)
     reasons = check_lock(old, request.inputs()) if old else ()
     if old and not reasons:
         return old, {}
@@ -222,17 +135,23 @@ async def _current_lock(
     refuse_unsaved(one, request)
     for reason in reasons:
         one.reporter.info(f"locking again: {reason}")
-    solved, fresh = await _solve(one, request, client, old, proof)
-    return fresh.lock, _files(one, request, solved, fresh.lock, StackFlags())
+    solved, fresh = await solve(one, request, client, old, proof)
+    return fresh.lock, files_of(one, request, solved, fresh.lock, StackFlags())
 
 
 # -- stages
+
+
+def files_of(one: Session, asked: Request, solved: Request, lock: Lockfile, flags: StackFlags) -> dict[Path, bytes]:
+    """Return what is written beside an environment: its lock, and what the manifest has to say now."""
+    return {**manifest_with(one, asked, solved, flags), solved.lockfile: lock_bytes(lock, solved.lockfile)}
+
 
 _UNDER_WAY = 0.01
 """Seconds for requests to be sent, besides what the import of httpx takes."""
 
 
-async def _solve(
+async def solve(
     one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
 ) -> tuple[Request, Locked]:
     """Solve; where there is no solution and ``--fix`` says which change to make, return the changed request too."""
@@ -303,13 +222,13 @@ async def _fixed(
     raise failure
 
 
-def _client(one: Session, request: Request) -> IndexClient:
+def client_of(one: Session, request: Request) -> IndexClient:
     from dataloader.index.client import IndexClient
 
     return IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.channels)
 
 
-async def _sync(
+async def sync_lock(
     one: Session,
     request: Request,
     lock: Lockfile,
@@ -358,9 +277,9 @@ async def warm(one: Session, request: Request) -> int:
     folder = one.cache / signed("warming-")  # a name that tells whether this process still lives
     folder.mkdir(parents=True)
     try:
-        async with _client(one, request) as client:
+        async with client_of(one, request) as client:
             aside = replace(request, prefix=folder / "env")
-            result = await _sync(one, aside, lock, {}, client, Proof(one), check=False)
+            result = await sync_lock(one, aside, lock, {}, client, Proof(one), check=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return result.downloaded_bytes
@@ -410,11 +329,11 @@ def _interpreter(one: Session, lock: Lockfile) -> Interpreter | None:
     )
 
 
-def _existing(path: Path) -> Lockfile | None:
+def existing_lock(path: Path) -> Lockfile | None:
     return read_lock(path) if path.is_file() else None
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     import asyncio
 
     from dataloader.process.tuning import without_collecting

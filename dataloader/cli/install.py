@@ -30,7 +30,8 @@ def install(
 
     With a manifest, specs and stack options are added to it; without one, to what the lock was asked for before.
     """
-    from dataloader.cli import flow
+    from dataloader.cli import edit
+    from dataloader.cli.flow import Place
 
-    place = flow.Place(adopt=adopt, rebuild=reinstall, strict_records=strict_records)
-    return flow.install(options, tuple(specs or ()), stack, place)
+    place = Place(adopt=adopt, rebuild=reinstall, strict_records=strict_records)
+    return edit.install(options, tuple(specs or ()), stack, place)

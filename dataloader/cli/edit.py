@@ -1,0 +1,165 @@
+"""What install, add, remove, upgrade and lock share: manifest, lock and prefix change together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from dataloader.base.errors import UsageError
+from dataloader.cli.documents import count_text, lock_document, lock_text, sync_document, sync_text
+from dataloader.cli.flow import Place, client_of, existing_lock, files_of, solve, sync_lock, to_the_end
+from dataloader.cli.options import CommonOptions, StackFlags
+from dataloader.cli.proof import Proof
+from dataloader.cli.remember import remembered_lock
+from dataloader.cli.saving import as_they_are, manifest_with, put
+from dataloader.cli.session import Session, session
+from dataloader.lockfile.model import Lockfile
+from dataloader.request.request import Request, make_request
+
+if TYPE_CHECKING:
+    from dataloader.index.client import IndexClient
+    from dataloader.install.model import SyncResult
+
+Solve: TypeAlias = Callable[
+    [Session, Request, "IndexClient", "Lockfile | None", Proof], Awaitable[tuple[Request, Lockfile]]
+]
+"""What a request, and the lock that was there, come to: the request that was met in the end, and its lock."""
+
+
+async def plainly(
+    one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
+) -> tuple[Request, Lockfile]:
+    """Solve; what the old lock holds stays where it can."""
+    solved, locked = await solve(one, request, client, old, proof)
+    return solved, locked.lock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What one command makes of a project, or of an environment without a manifest."""
+
+    asked: Request
+    """What manifest, or memory, and this command say."""
+    wanted: Request
+    """What is solved for: less than that, where something is taken out."""
+    flags: StackFlags = field(default_factory=StackFlags)
+    solve: Solve = plainly
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edited:
+    """What has come of an edit."""
+
+    asked: Request
+    request: Request
+    """What was met."""
+    before: Lockfile | None
+    lock: Lockfile
+    files: Mapping[Path, bytes]
+    """Manifest and lock, as they are now."""
+    synced: SyncResult | None
+    """What became of the prefix; None: it was not looked at."""
+    left_out: tuple[str, ...]
+
+    def document(self) -> dict[str, object]:
+        """What ``--json`` says of it."""
+        synced = sync_document(self.synced, self.asked.prefix) if self.synced else {"prefix": None, "changed": None}
+        return {**lock_document(self.lock), **synced, "left_out": list(self.left_out)}
+
+    def text(self, *, dry_run: bool) -> str:
+        """What people read of it."""
+        if self.synced:
+            return sync_text(self.synced, self.asked.prefix, dry_run=dry_run)
+        return lock_text(self.lock, self.before)
+
+
+async def carry_out(one: Session, edit: Edit, place: Place | None, *, old: Lockfile | None = None) -> Edited:
+    """Solve; write manifest and lock, together with the change of the prefix where there is a ``place`` for it.
+
+    Args:
+        one: The session.
+        edit: What to do.
+        place: How the prefix is built; None: it stays as it is.
+        old: The lock that was there; else it is read.
+    """
+    old, proof = old or existing_lock(edit.asked.lockfile), Proof(one, place.layers if place else ())
+    seen = as_they_are(edit.asked)
+    manifest_with(one, edit.asked, edit.wanted, edit.flags)  # what cannot be said there is refused before it is solved
+    chosen: list[tuple[Request, Lockfile]] = []
+    files: dict[Path, bytes] = {}
+
+    async def attempt() -> SyncResult | None:
+        chosen.append(await edit.solve(one, edit.wanted, client, old, proof))
+        request, lock = chosen[-1]
+        files.clear()
+        files.update(files_of(one, edit.asked, request, lock, edit.flags))
+        if place is not None:
+            return await sync_lock(one, request, lock, files, client, proof, check=False, place=place, seen=seen)
+        if not one.options.dry_run:
+            with put(files, seen):
+                pass
+        return None
+
+    async with client_of(one, edit.asked) as client:
+        synced = await proof.until_it_loads(attempt, lambda: chosen[-1][1], again=True)
+    return Edited(
+        asked=edit.asked,
+        request=chosen[-1][0],
+        before=old,
+        lock=chosen[-1][1],
+        files=files,
+        synced=synced,
+        left_out=tuple(proof.left_out),
+    )
+
+
+def say_saved(one: Session, edited: Edited) -> None:
+    """Say that the manifest has changed, if it has."""
+    manifest = edited.asked.manifest
+    if manifest is not None and manifest.path in edited.files and not one.options.dry_run:
+        one.reporter.info(f"{manifest.path} has them now")
+
+
+def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
+    """Add what is asked for, lock, and make the prefix match."""
+    with session(options, "install") as one:
+        remembered = remembered_lock(one)
+        request = make_request(
+            options,
+            specs,
+            flags,
+            environ=one.environ,
+            here=one.here,
+            remembered=remembered.inputs if remembered else None,
+        )
+        _something(request, "install")
+        edited = to_the_end(carry_out(one, Edit(asked=request, wanted=request, flags=flags), place))
+        say_saved(one, edited)
+        one.write(edited.document(), edited.text(dry_run=options.dry_run))
+        return 0
+
+
+def lock(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -> int:
+    """Solve and write the lock only."""
+    with session(options, "lock") as one:
+        request = make_request(options, specs, flags, environ=one.environ, here=one.here)
+        if request.manifest is None:
+            _something(request, "lock")
+        before = request.lockfile.read_bytes() if request.lockfile.is_file() else None
+        edited = to_the_end(carry_out(one, Edit(asked=request, wanted=request, flags=flags), None))
+        say_saved(one, edited)
+        one.write(lock_document(edited.lock), lock_text(edited.lock, edited.before))
+        changed = not options.dry_run and edited.files[request.lockfile] != before
+        one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(edited.lock)}")
+        return 0
+
+
+def _something(request: Request, verb: str) -> None:
+    if not (request.pypi or request.conda or request.stack):
+        raise UsageError(
+            f"there is nothing to {verb}",
+            code="nothing-asked",
+            suggestions=(f"name packages: `dataloader {verb} torch==2.1.0`", "or write a manifest: `dataloader init`"),
+        )

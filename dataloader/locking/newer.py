@@ -1,0 +1,70 @@
+"""The newest releases that there are of locked packages, whatever admits them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dataloader.base.reporter import Reporter
+    from dataloader.index.client import IndexClient
+    from dataloader.lockfile.model import Lockfile, PypiPackage
+    from dataloader.request.request import Request
+
+
+async def newest_releases(
+    lock: Lockfile,
+    request: Request,
+    client: IndexClient,
+    reporter: Reporter,
+    *,
+    cache: Path,
+    environ: Mapping[str, str],
+) -> dict[str, str | None]:
+    """Return the newest version of each locked package; ``None`` for what nobody lists."""
+    wheels = await asyncio.gather(*(_newest_wheel(client, package) for package in lock.pypi()))
+    newest: dict[str, str | None] = dict(zip((p.name for p in lock.pypi()), wheels, strict=True))
+    return newest | await _newest_conda(lock, request, reporter, cache, environ)
+
+
+async def _newest_wheel(client: IndexClient, package: PypiPackage) -> str | None:
+    """Return the newest release that is not yanked, and no pre-release unless the locked one is."""
+    from packaging.version import InvalidVersion, Version
+
+    found: list[Version] = []
+    for file in await client.project(package.name):
+        try:
+            version = Version(file.version)
+        except InvalidVersion:
+            continue
+        if not file.yanked and (not version.is_prerelease or Version(package.version).is_prerelease):
+            found.append(version)
+    return str(max(found)) if found else None
+
+
+async def _newest_conda(
+    lock: Lockfile, request: Request, reporter: Reporter, cache: Path, environ: Mapping[str, str]
+) -> dict[str, str | None]:
+    if not lock.conda():
+        return {}
+    from dataloader.compat.matrix import load_matrix
+    from dataloader.locking.targets import common_target, make_targets
+    from dataloader.resolve.rattler import Channels
+
+    matrix = load_matrix(*([request.matrix] if request.matrix else []))
+    channels = Channels(
+        lock.channels,
+        common_target(make_targets(request, matrix, environ)),
+        priority="strict",
+        cache=cache / "repodata",
+        settings=request.settings,
+        reporter=reporter,
+    )
+    answers: list[list[Any]] = await asyncio.gather(*(channels.records(package.name) for package in lock.conda()))
+    found: dict[str, str | None] = {}
+    for package, records in zip(lock.conda(), answers, strict=True):
+        last = max((record.version for record in records), default=None)
+        found[package.name] = str(last) if last is not None else None
+    return found

@@ -1,0 +1,160 @@
+"""Newer versions of what a lock holds: of some packages, moving as little else as can be, or of all; what holds the
+rest back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from dataloader.base.errors import DataloaderError, ResolutionFailure
+from dataloader.lockfile.graph import edges_of
+from dataloader.lockfile.model import CondaPackage, Lockfile, Package
+from dataloader.request.joined import version_of
+from dataloader.request.requirements import CondaRequirement, PypiRequirement
+
+if TYPE_CHECKING:
+    from dataloader.locking.lock import Locked
+    from dataloader.request.request import Request
+
+MOST_SECONDS = 15.0
+"""When to stop asking the solver what holds a package back."""
+
+Solver: TypeAlias = Callable[["Request", "Lockfile | None"], Awaitable["Locked"]]
+"""Solves a request beside a lock; raises DataloaderError where it cannot."""
+
+
+async def upgraded(
+    request: Request, old: Lockfile | None, names: Collection[str], solve: Solver, quietly: Solver
+) -> Locked:
+    """Return a lock with newer versions.
+
+    Args:
+        request: What is asked for.
+        old: The lock as it is; its Python stays where it is this machine's.
+        names: The packages that are to be newer; empty: all of them.
+        solve: Solves, and says what is chosen.
+        quietly: The same without a word.
+    """
+    if old is None:
+        return await solve(request, None)
+    if not names:
+        return await solve(request, replace(old, packages=()))
+    goals = await _goals(request, old, names, quietly)
+    if not goals:
+        return await solve(request, old)
+    freed = replace(old, packages=tuple(p for p in old.packages if p.name not in goals))
+    locked = await solve(_bound(request, goals.values(), ">="), freed)
+    return replace(locked, lock=replace(locked.lock, inputs=request.inputs()))
+
+
+async def _goals(request: Request, old: Lockfile, names: Collection[str], solve: Solver) -> dict[str, Package]:
+    """Return the newest that each package can be: beside all that is locked, or where everything may move."""
+    from dataloader.resolve.versions import is_newer
+
+    goals = {p.name: p for p in old.packages if p.name in names}
+    beside = replace(old, packages=tuple(p for p in old.packages if p.name not in names))
+    for start in (beside, replace(old, packages=())):
+        try:
+            found = (await solve(request, start)).lock
+        except ResolutionFailure:
+            continue  # the other start, or the solve that counts, tells it
+        goals |= {p.name: p for p in found.packages if p.name in goals and is_newer(p.version, goals[p.name].version)}
+    before = {p.name: p.version for p in old.packages}
+    return {name: package for name, package in goals.items() if package.version != before[name]}
+
+
+def _bound(request: Request, packages: Iterable[Package], operator: str) -> Request:
+    """Return the request with versions of packages limited, each in the world that it is of."""
+    limits, constraints = list(request.limits), list(request.constraints)
+    for one in packages:
+        if isinstance(one, CondaPackage):
+            limits.append(CondaRequirement(name=one.name, version=f"{operator}{one.version}"))
+        else:
+            constraints.append(PypiRequirement(name=one.name, specifier=f"{operator}{_plain(one.version, operator)}"))
+    return replace(request, limits=tuple(limits), constraints=tuple(constraints))
+
+
+def _plain(version: str, operator: str) -> str:
+    """Return a version as an operator takes it: an ordered comparison admits no label (PEP 440)."""
+    return version if operator == "==" else version.partition("+")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A package of which there is something newer, and why it stays."""
+
+    name: str
+    version: str
+    newest: str
+    why: tuple[str, ...]
+
+
+async def find_held(
+    request: Request,
+    lock: Lockfile,
+    newest: Mapping[str, str | None],
+    solve: Solver,
+    *,
+    seconds: float = MOST_SECONDS,
+) -> tuple[Held, ...]:
+    """Return what holds packages of a lock back from their newest releases.
+
+    What is asked for, and what other locked packages need, is read; where neither says it, solving for the newest
+    does, for as long as there is time.
+    """
+    from dataloader.resolve.versions import is_newer
+
+    found = []
+    deadline = time.monotonic() + seconds
+    for package in lock.packages:
+        last = newest.get(package.name)
+        if last is None or not is_newer(last, package.version):
+            continue
+        why = (*_asked(request, package, last), *_needed(lock, package, last))
+        if not why:
+            in_time = time.monotonic() < deadline
+            why = (await _refused(request, lock, package, last, solve),) if in_time else ("this was not looked into",)
+        found.append(Held(name=package.name, version=package.version, newest=last, why=why))
+    return tuple(found)
+
+
+def _asked(request: Request, package: Package, newest: str) -> tuple[str, ...]:
+    """Return which requirements do not admit the newest."""
+    every = (*request.pypi, *request.constraints)
+    said = [r for r in every if r.name == package.name and (r.url or not _admits(r.specifier, newest))]
+    return tuple(dict.fromkeys(f"{r.origin} asks for {package.name}{version_of(r)}" for r in said))
+
+
+def _needed(lock: Lockfile, package: Package, newest: str) -> tuple[str, ...]:
+    """Return which locked packages do not go with the newest."""
+    versions = {p.name: p.version for p in lock.packages}
+    edges = [e for e in edges_of(lock) if e.target == package.name and not _admits(e.bound, newest)]
+    return tuple(f"{e.source} {versions[e.source]} needs {package.name}{e.bound}" for e in edges)
+
+
+def _admits(bound: str, version: str) -> bool:
+    """Whether a specifier admits a version; one that is conda's alone is not judged here."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.version import InvalidVersion
+
+    try:
+        return SpecifierSet(bound).contains(version, prereleases=True)
+    except (InvalidSpecifier, InvalidVersion):
+        return True
+
+
+async def _refused(request: Request, lock: Lockfile, package: Package, newest: str, solve: Solver) -> str:
+    """Say why there is no lock with the newest, or what it would cost."""
+    wanted = replace(package, version=newest)
+    try:
+        other = (await solve(_bound(request, [wanted], "=="), lock)).lock
+    except ResolutionFailure as failure:
+        return "; ".join((failure.message, *failure.causes[:2]))
+    except DataloaderError as error:
+        return error.message
+    now = {p.name: p.version for p in lock.packages}
+    then = {p.name: p.version for p in other.packages}
+    moved = [f"{n} {v} -> {then.get(n, 'none')}" for n, v in now.items() if n != package.name and then.get(n) != v]
+    return f"it would take {', '.join(moved)}" if moved else f"`dataloader upgrade {package.name}` takes it"
