@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dataloader.cli.command import LOCK, LOOK, command
 from dataloader.cli.options import CommonOptions
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
-    from dataloader.index.client import IndexClient
-    from dataloader.lockfile.model import Lockfile, PypiPackage
+    from dataloader.lockfile.model import Lockfile
     from dataloader.request.request import Request
 
 
@@ -66,53 +65,13 @@ async def _look(one: Session, request: Request, lock: Lockfile) -> tuple[Mapping
     """The versions that solving afresh gives, and the newest that there are; ``None`` for one that nobody lists."""
     from dataloader.index.client import IndexClient
     from dataloader.locking.lock import make_lock
+    from dataloader.locking.newer import newest_releases
 
     one.reporter.start("solve", "solving", None, "packages")
     try:
         async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.channels) as client:
             fresh = await make_lock(request, client, one.reporter, cache=one.cache, environ=one.environ)
-            wheels = await asyncio.gather(*(_newest_wheel(client, package) for package in lock.pypi()))
+            newest = await newest_releases(lock, request, client, one.reporter, cache=one.cache, environ=one.environ)
     finally:
         one.reporter.finish("solve")
-    newest: dict[str, str | None] = dict(zip((p.name for p in lock.pypi()), wheels, strict=True))
-    newest |= await _newest_conda(one, request, lock)
     return {package.name: package.version for package in fresh.lock.packages}, newest
-
-
-async def _newest_wheel(client: IndexClient, package: PypiPackage) -> str | None:
-    """The newest release that is not yanked, and no pre-release unless the locked one is."""
-    from packaging.version import InvalidVersion, Version
-
-    found: list[Version] = []
-    for file in await client.project(package.name):
-        try:
-            version = Version(file.version)
-        except InvalidVersion:
-            continue
-        if not file.yanked and (not version.is_prerelease or Version(package.version).is_prerelease):
-            found.append(version)
-    return str(max(found)) if found else None
-
-
-async def _newest_conda(one: Session, request: Request, lock: Lockfile) -> dict[str, str | None]:
-    if not lock.conda():
-        return {}
-    from dataloader.compat.matrix import load_matrix
-    from dataloader.locking.targets import common_target, make_targets
-    from dataloader.resolve.rattler import Channels
-
-    matrix = load_matrix(*([request.matrix] if request.matrix else []))
-    channels = Channels(
-        lock.channels,
-        common_target(make_targets(request, matrix, one.environ)),
-        priority="strict",
-        cache=one.cache / "repodata",
-        settings=request.settings,
-        reporter=one.reporter,
-    )
-    answers: list[list[Any]] = await asyncio.gather(*(channels.records(package.name) for package in lock.conda()))
-    found: dict[str, str | None] = {}
-    for package, records in zip(lock.conda(), answers, strict=True):
-        last = max((record.version for record in records), default=None)
-        found[package.name] = str(last) if last is not None else None
-    return found
