@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 COMMANDS = {
     "init": "init:init",
     "install": "install:install",
+    "add": "edits.add:add",
+    "remove": "edits.remove:remove",
+    "upgrade": "edits.upgrade:upgrade",
     "lock": "lock:lock",
     "sync": "sync:sync",
     "verify": "verify:verify",

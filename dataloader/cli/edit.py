@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -44,6 +44,8 @@ class Edit:
     """What manifest, or memory, and this command say."""
     wanted: Request
     """What is solved for: less than that, where something is taken out."""
+    gone: tuple[str, ...] = ()
+    """What is taken out, as :class:`~dataloader.request.additions.Additions` has it."""
     flags: StackFlags = field(default_factory=StackFlags)
     solve: Solve = plainly
 
@@ -86,7 +88,9 @@ async def carry_out(one: Session, edit: Edit, place: Place | None, *, old: Lockf
     """
     old, proof = old or existing_lock(edit.asked.lockfile), Proof(one, place.layers if place else ())
     seen = as_they_are(edit.asked)
-    manifest_with(one, edit.asked, edit.wanted, edit.flags)  # what cannot be said there is refused before it is solved
+    manifest_with(
+        one, edit.asked, edit.wanted, edit.flags, edit.gone
+    )  # what cannot be said there is refused before it is solved
     chosen: list[tuple[Request, Lockfile]] = []
     files: dict[Path, bytes] = {}
 
@@ -94,7 +98,7 @@ async def carry_out(one: Session, edit: Edit, place: Place | None, *, old: Lockf
         chosen.append(await edit.solve(one, edit.wanted, client, old, proof))
         request, lock = chosen[-1]
         files.clear()
-        files.update(files_of(one, edit.asked, request, lock, edit.flags))
+        files.update(files_of(one, edit.asked, request, lock, edit.flags, edit.gone))
         if place is not None:
             return await sync_lock(one, request, lock, files, client, proof, check=False, place=place, seen=seen)
         if not one.options.dry_run:
@@ -141,14 +145,19 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, p
         return 0
 
 
-def lock(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags) -> int:
-    """Solve and write the lock only."""
+def lock(
+    options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, *, upgrade: Sequence[str] | None = None
+) -> int:
+    """Solve and write the lock only; with newer versions of the packages in ``upgrade``, of all where it is empty."""
+    from dataloader.cli.edits.upgrade import locked_names, upgrading
+
     with session(options, "lock") as one:
         request = make_request(options, specs, flags, environ=one.environ, here=one.here)
         if request.manifest is None:
             _something(request, "lock")
         before = request.lockfile.read_bytes() if request.lockfile.is_file() else None
-        edited = to_the_end(carry_out(one, Edit(asked=request, wanted=request, flags=flags), None))
+        how = plainly if upgrade is None else upgrading(locked_names(upgrade, existing_lock(request.lockfile)))
+        edited = to_the_end(carry_out(one, Edit(asked=request, wanted=request, flags=flags, solve=how), None))
         say_saved(one, edited)
         one.write(lock_document(edited.lock), lock_text(edited.lock, edited.before))
         changed = not options.dry_run and edited.files[request.lockfile] != before

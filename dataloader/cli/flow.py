@@ -142,9 +142,11 @@ async def _current_lock(
 # -- stages
 
 
-def files_of(one: Session, asked: Request, solved: Request, lock: Lockfile, flags: StackFlags) -> dict[Path, bytes]:
+def files_of(
+    one: Session, asked: Request, solved: Request, lock: Lockfile, flags: StackFlags, gone: tuple[str, ...] = ()
+) -> dict[Path, bytes]:
     """Return what is written beside an environment: its lock, and what the manifest has to say now."""
-    return {**manifest_with(one, asked, solved, flags), solved.lockfile: lock_bytes(lock, solved.lockfile)}
+    return {**manifest_with(one, asked, solved, flags, gone), solved.lockfile: lock_bytes(lock, solved.lockfile)}
 
 
 _UNDER_WAY = 0.01
@@ -166,7 +168,7 @@ async def solve(
         await asyncio.wait(ahead, timeout=_UNDER_WAY)
     await asyncio.to_thread(preload)
     try:
-        return request, await _lock_of(one, request, client, old, one.reporter, proof)
+        return request, await lock_of(one, request, client, old, one.reporter, proof)
     except ResolutionFailure as failure:
         fix = await _fixed(one, request, client, old, failure, proof)
         return fix.request, fix.locked
@@ -182,7 +184,7 @@ def _plain_names(request: Request) -> set[str]:
     return {r.name for r in request.pypi} - {r.name for r in request.pypi if r.url or r.index}
 
 
-async def _lock_of(
+async def lock_of(
     one: Session, request: Request, client: IndexClient, old: Lockfile | None, reporter: Reporter, proof: Proof
 ) -> Locked:
     from dataloader.locking.lock import make_lock
@@ -205,7 +207,7 @@ async def _fixed(
     from dataloader.locking.fixes import MOST, MOST_SECONDS, find_fixes, may_be_mended
 
     async def quietly(changed: Request) -> Locked:
-        return await _lock_of(one, changed, client, old, Reporter(), proof)
+        return await lock_of(one, changed, client, old, Reporter(), proof)
 
     wanted = one.options.fix
     if wanted is None and may_be_mended(failure):

@@ -201,6 +201,10 @@ def _usage(error: Any) -> UsageError:
     if "No such command" in message and context:
         import difflib
 
-        near = difflib.get_close_matches(message.split("'")[1], COMMANDS, n=1)
-        suggestions = (*(f"`dataloader {name}`" for name in near), *suggestions)
+        from dataloader.cli.elsewhere import advice
+
+        word = message.split("'")[1]
+        told = advice(word)
+        near = [] if told else difflib.get_close_matches(word, COMMANDS, n=1)
+        suggestions = (*([told] if told else []), *(f"`dataloader {name}`" for name in near), *suggestions)
     return UsageError(message, suggestions=suggestions)

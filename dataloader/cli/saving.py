@@ -123,8 +123,12 @@ def _by_title(requirements: tuple[Requirement, ...]) -> dict[str, tuple[Requirem
     return {name: tuple(r for r in each if title(r) == name) for name in dict.fromkeys(map(title, each))}
 
 
-def manifest_with(one: Session, asked: Request, solved: Request, flags: StackFlags) -> dict[Path, bytes]:
+def manifest_with(
+    one: Session, asked: Request, solved: Request, flags: StackFlags, gone: tuple[str, ...] = ()
+) -> dict[Path, bytes]:
     """Return the manifest's new bytes by its path; nothing where there is none, or it stays as it is.
+
+    ``gone`` is taken out, whether or not it matters on this machine.
 
     Raises:
         UsageError: ``not-in-manifest`` (or what a requirement is refused for); the manifest cannot say it.
@@ -135,6 +139,7 @@ def manifest_with(one: Session, asked: Request, solved: Request, flags: StackFla
         refuse_to_replace(one, solved)
         return {}
     additions = additions_of(one, asked, solved, flags)
+    additions = replace(additions, gone=tuple(sorted({*additions.gone, *gone})))
     if additions.is_empty:
         return {}
     from dataloader.request.manifest import parse_manifest

@@ -1,5 +1,4 @@
-"""Newer versions of what a lock holds: of some packages, moving as little else as can be, or of all; what holds the
-rest back."""
+"""Newer versions of what a lock holds, moving little else; and what holds the rest back."""
 
 from __future__ import annotations
 
@@ -20,6 +19,11 @@ if TYPE_CHECKING:
 
 MOST_SECONDS = 15.0
 """When to stop asking the solver what holds a package back."""
+
+MOST_CAUSES = 6
+"""Causes of a refusal that are told of one package."""
+ORIGIN = "the upgrade"
+"""Who asks for a newer version, where that is told."""
 
 Solver: TypeAlias = Callable[["Request", "Lockfile | None"], Awaitable["Locked"]]
 """Solves a request beside a lock; raises DataloaderError where it cannot."""
@@ -70,9 +74,10 @@ def _bound(request: Request, packages: Iterable[Package], operator: str) -> Requ
     limits, constraints = list(request.limits), list(request.constraints)
     for one in packages:
         if isinstance(one, CondaPackage):
-            limits.append(CondaRequirement(name=one.name, version=f"{operator}{one.version}"))
+            limits.append(CondaRequirement(name=one.name, version=f"{operator}{one.version}", origin=ORIGIN))
         else:
-            constraints.append(PypiRequirement(name=one.name, specifier=f"{operator}{_plain(one.version, operator)}"))
+            specifier = f"{operator}{_plain(one.version, operator)}"
+            constraints.append(PypiRequirement(name=one.name, specifier=specifier, origin=ORIGIN))
     return replace(request, limits=tuple(limits), constraints=tuple(constraints))
 
 
@@ -151,7 +156,7 @@ async def _refused(request: Request, lock: Lockfile, package: Package, newest: s
     try:
         other = (await solve(_bound(request, [wanted], "=="), lock)).lock
     except ResolutionFailure as failure:
-        return "; ".join((failure.message, *failure.causes[:2]))
+        return "; ".join((failure.message, *failure.causes[:MOST_CAUSES]))
     except DataloaderError as error:
         return error.message
     now = {p.name: p.version for p in lock.packages}

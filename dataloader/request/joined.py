@@ -166,9 +166,9 @@ def renewed(
     notes: list[str] = []
     for name in dict.fromkeys(map(title, (*listed, *typed))):
         before, own, files = ([one for one in each if title(one) == name] for each in (held, typed, listed))
-        if before and not files and all(map(_is_bare, own)):
+        if before and not files and all(map(is_bare, own)):
             found += [_with(one, own) for one in before]
-            if not all(map(_is_bare, before)):
+            if not all(map(is_bare, before)):
                 notes.append(f"{name} stays at {_told(before)}")
             continue
         now = [*files, *(own if files else [_with_extras(one, before) for one in own])]
@@ -182,7 +182,7 @@ def _told(group: Sequence[Requirement]) -> str:
     return " and ".join(dict.fromkeys(f"{version_of(one)} ({one.origin})" for one in group))
 
 
-def _is_bare(one: Requirement) -> bool:
+def is_bare(one: Requirement) -> bool:
     """Say whether a requirement says nothing but a name, and extras."""
     if isinstance(one, PypiRequirement):
         return not (one.specifier or one.url or one.marker or one.index or one.hashes)

@@ -176,11 +176,17 @@ class _Editor:
     def _take_out(self, name: str) -> None:
         kind, _, plain = name.rpartition(":")
         if kind == "stack":
-            self._ours_table("stack", inside=True).pop(plain, None)
+            _read_table(self._document, (*self._ours, *self._inside, "stack")).pop(plain, None)
             return
-        table = self._table("dependencies" if kind == "conda" else "pypi-dependencies")
+        key = "dependencies" if kind == "conda" else "pypi-dependencies"
+        table = _read_table(self._document, (*self._pixi, *self._inside, key))
         table.pop(_written_as(table, plain), None)
-        for index in reversed(self._project_lines(plain) if not kind else []):
+        if kind:
+            return
+        only = _read_table(self._document, (*self._ours, "resolution")).get("pypi-only", [])
+        for index in reversed([at for at, text in enumerate(only) if normalized(text) == plain]):
+            del only[index]
+        for index in reversed(self._project_lines(plain)):
             del self._document["project"]["dependencies"][index]
 
     def _conda(self, requirement: CondaRequirement) -> Any:
@@ -288,6 +294,14 @@ def _table(document: Any, path: Sequence[str]) -> Any:
         if key not in table:
             table[key] = tomlkit.table(is_super_table=depth + 1 < len(path))
         table = table[key]
+    return table
+
+
+def _read_table(document: Any, path: Sequence[str]) -> Any:
+    """The table at ``path``; an empty one, of nobody's, where there is none."""
+    table = document
+    for key in path:
+        table = table.get(key, {})
     return table
 
 

@@ -35,6 +35,9 @@ LINES: dict[str, list[str]] = {
     "init": ["{here}"],
     "lock": ["lib", "lib>=9"],
     "install": ["lib -p env", "lib -p env", "lib>=9 -p env", "more -p env --dry-run"],
+    "add": ["lib --manifest m.toml -p env2", "lib>=9 --manifest m.toml", "more --manifest m.toml -p env2"],
+    "remove": ["more --manifest m.toml -p env2", "more --manifest bad.toml"],
+    "upgrade": ["lib --manifest m.toml -p env2", "--manifest m.toml --dry-run", "--manifest bad.toml"],
     "sync": [
         "-p env",
         "DATALOADER_PRERELEASE=allow -p env",
@@ -124,6 +127,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(here)
     (here / "t.toml").write_text(TARGET)
     (here / "bad.txt").write_text("lib>=9\n")
+    (here / "m.toml").write_text("[workspace]\nchannels = []\n")
+    (here / "bad.toml").write_text('[workspace]\nchannels = []\n[pypi-dependencies]\nlib = ">=9"\nmore = "*"\n')
     with IndexServer(tmp_path / "shelf") as index:
         monkeypatch.setenv("DATALOADER_INDEX_URL", index.index_url)
         monkeypatch.setenv("DATALOADER_CONDA", "never")

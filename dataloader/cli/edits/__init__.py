@@ -1,0 +1,1 @@
+"""The commands that change what a project asks for, or which versions it has."""

@@ -1,0 +1,129 @@
+"""``dataloader add``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from dataloader.base.errors import UsageError
+from dataloader.cli.command import INSTALL, command
+from dataloader.cli.edits.said import NoSync, check_no_sync
+from dataloader.cli.options import CommonOptions, Specs, StackFlags, own_option
+
+if TYPE_CHECKING:
+    from dataloader.cli.edit import Edited, Solve
+    from dataloader.cli.proof import Proof
+    from dataloader.cli.session import Session
+    from dataloader.index.client import IndexClient
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.request.request import Request
+    from dataloader.request.requirements import Requirement
+
+Bounds: TypeAlias = Literal["lower", "exact", "none"]
+
+
+@command(example="dataloader add 'numpy<2' transformers", takes=INSTALL)
+def add(
+    stack: StackFlags,
+    options: CommonOptions,
+    specs: Specs = None,
+    bounds: Annotated[
+        Bounds,
+        own_option(
+            "--bounds", about="What is written of a name without a version: >= what is chosen, == it, or any version."
+        ),
+    ] = "lower",
+    no_sync: NoSync = False,
+) -> int:
+    """Add packages to the manifest, lock, and make the prefix match the lock.
+
+    As install does in a project; a name without a version is written with the one that was chosen as its lower bound.
+    """
+    from dataloader.cli.edit import Edit, carry_out
+    from dataloader.cli.flow import Place, to_the_end
+    from dataloader.cli.session import session
+    from dataloader.request.joined import title
+    from dataloader.request.request import make_request
+
+    check_no_sync(options, no_sync)
+    with session(options, "add") as one:
+        request = make_request(options, tuple(specs or ()), stack, environ=one.environ, here=one.here)
+        if request.manifest is None:
+            raise UsageError(
+                "there is no manifest to add to",
+                code="manifest-missing",
+                suggestions=(
+                    "`dataloader init` writes one.",
+                    "`dataloader install SPEC -p DIR` makes an environment without one.",
+                ),
+            )
+        if not (request.said or stack.asked()):
+            raise UsageError(
+                "there is nothing to add",
+                code="nothing-asked",
+                suggestions=("name packages: `dataloader add torch==2.1.0`",),
+            )
+        environment = request.manifest.environment(options.environment or "default")
+        known = {title(each) for each in environment.requirements}
+        edit = Edit(asked=request, wanted=request, flags=stack, solve=_bounded(bounds, known))
+        edited = to_the_end(carry_out(one, edit, None if no_sync else Place()))
+        _say(one, edited)
+    return 0
+
+
+def _bounded(bounds: Bounds, known: Collection[str]) -> Solve:
+    """Solve, and bound what was asked for by its name alone, and was not known before."""
+    from dataloader.cli.edit import plainly
+
+    async def solve(
+        one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
+    ) -> tuple[Request, Lockfile]:
+        solved, lock = await plainly(one, request, client, old, proof)
+        bound = bounded(solved, lock, bounds, known)
+        return bound, replace(lock, inputs=bound.inputs())
+
+    return solve
+
+
+def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[str]) -> Request:
+    """Return the request with a bound, by what is locked, on each new requirement that says no version."""
+    from dataloader.base.names import pypi_names
+    from dataloader.request.joined import is_bare, title
+    from dataloader.request.requirements import CondaRequirement
+
+    fresh = {title(one) for one in request.said if is_bare(one) and title(one) not in known}
+    conda = {package.name: package.version for package in lock.conda()}
+    projects = {name: version for conda_name, version in conda.items() for name in pypi_names(conda_name) or ()}
+    projects |= {package.name: package.version for package in lock.pypi()}
+
+    def with_bound(one: Requirement) -> Requirement:
+        version = (conda if isinstance(one, CondaRequirement) else projects).get(one.name)
+        if bounds == "none" or version is None or title(one) not in fresh:
+            return one
+        if isinstance(one, CondaRequirement):
+            return replace(one, version=f"{'>=' if bounds == 'lower' else '=='}{version}")
+        # A label (+cu121) has no place in an ordered comparison (PEP 440), and would tie a project to one index.
+        return replace(one, specifier=f"{'>=' if bounds == 'lower' else '=='}{version.partition('+')[0]}")
+
+    return replace(
+        request,
+        pypi=tuple(map(with_bound, request.pypi)),  # type: ignore[arg-type]
+        conda=tuple(map(with_bound, request.conda)),  # type: ignore[arg-type]
+        said=tuple(map(with_bound, request.said)),
+    )
+
+
+def _say(one: Session, edited: Edited) -> None:
+    written = [str(each) for each in edited.request.said]
+    manifest = edited.asked.manifest
+    assert manifest is not None
+    changed = manifest.path in edited.files
+    document = {**edited.document(), "manifest": str(manifest.path), "added": written if changed else []}
+    one.write(document, edited.text(dry_run=one.options.dry_run))
+    if not changed:
+        one.reporter.info(f"{manifest.path} says so already")
+    else:
+        verb = "would have" if one.options.dry_run else "has"
+        more = ", ".join(written) or "the stack"
+        one.reporter.info(f"{manifest.path} {verb} {more} now")

@@ -1,0 +1,53 @@
+"""What is asked for without being said again: by a manifest, or by the lock of an environment without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dataloader.base.errors import UsageError
+from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
+
+if TYPE_CHECKING:
+    from dataloader.cli.session import Session
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.request.manifest import Environment
+    from dataloader.request.request import Request
+
+
+def remembered_request(one: Session, verb: str) -> tuple[Request, Lockfile | None]:
+    """Return what is asked for, and the lock as it is.
+
+    Raises:
+        UsageError: ``nothing-asked``; nobody knows.
+    """
+    from dataloader.cli.flow import existing_lock
+    from dataloader.cli.remember import remembered_lock
+    from dataloader.request.request import find, make_request, prefix_path
+
+    manifest = find(one.options, one.here)
+    if manifest is not None:
+        request = make_request(one.options, (), None, environ=one.environ, here=one.here, manifest=manifest)
+        return request, existing_lock(request.lockfile)
+    lock = remembered_lock(one)
+    if lock is None:
+        raise UsageError(
+            f"there is nothing to {verb}: no manifest is here, and no lock that "
+            f"{prefix_path(one.options, one.here)} was made from",
+            code="nothing-asked",
+            suggestions=(
+                "name the environment's lock and prefix with --lockfile and --prefix",
+                "`dataloader init` writes a manifest.",
+            ),
+        )
+    return make_request(one.options, (), None, environ=one.environ, here=one.here, remembered=lock.inputs), lock
+
+
+def environment_of(one: Session, request: Request) -> Environment | None:
+    """Return what the tables say of the environment that a command is about; ``None`` without a manifest."""
+    if request.manifest is None:
+        return None
+    from dataloader.machine.detect import detect_platform
+
+    return request.manifest.environment(
+        one.options.environment or DEFAULT_ENVIRONMENT, one.options.platform or detect_platform()
+    )

@@ -1,0 +1,173 @@
+"""``dataloader upgrade``, and ``dataloader lock --upgrade``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from dataloader.base.errors import UsageError
+from dataloader.cli.command import command
+from dataloader.cli.edits.remove import CHANGING
+from dataloader.cli.edits.said import NoSync, check_no_sync
+from dataloader.cli.options import CommonOptions, Operand
+
+if TYPE_CHECKING:
+    from dataloader.cli.edit import Edited, Solve
+    from dataloader.cli.proof import Proof
+    from dataloader.cli.session import Session
+    from dataloader.index.client import IndexClient
+    from dataloader.lockfile.diff import Change
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.locking.lock import Locked
+    from dataloader.locking.upgrade import Held
+    from dataloader.request.request import Request
+
+
+@command(example="dataloader upgrade --dry-run", takes=CHANGING)
+def upgrade(
+    options: CommonOptions,
+    names: Annotated[list[str] | None, Operand("NAME", "Packages of the lock; else all of them.")] = None,
+    no_sync: NoSync = False,
+) -> int:
+    """Take newer versions of some packages, or of all, as far as the manifest admits them.
+
+    For packages that are named, as little else moves as can be. --dry-run changes nothing, and says what holds the
+    others back.
+    """
+    from dataloader.cli.edit import Edit, carry_out
+    from dataloader.cli.edits.remembered import remembered_request
+    from dataloader.cli.flow import Place, to_the_end
+    from dataloader.cli.session import session
+
+    check_no_sync(options, no_sync)
+    with session(options, "upgrade") as one:
+        asked, lock = remembered_request(one, "upgrade")
+        named = locked_names(names or (), lock)
+        edit = Edit(asked=asked, wanted=asked, solve=upgrading(named))
+        place = None if no_sync or options.dry_run else Place()
+        edited = to_the_end(carry_out(one, edit, place))
+        held = to_the_end(_held(one, edited, named)) if named or options.dry_run else ()
+        changes = _changes(edited)
+        document = {
+            **edited.document(),
+            "changes": [
+                {
+                    "name": each.name,
+                    "kind": each.kind,
+                    "old": each.old.version if each.old else None,
+                    "new": each.new.version if each.new else None,
+                }
+                for each in changes
+            ],
+            "held_back": [
+                {"name": each.name, "version": each.version, "newest": each.newest, "why": list(each.why)}
+                for each in held
+            ],
+            "dry_run": options.dry_run,
+        }
+        one.write(document, _text(edited, changes, held, dry_run=options.dry_run))
+    return 0
+
+
+def upgrading(names: Collection[str]) -> Solve:
+    """Solve for newer versions of the packages, or, where none is named, of all."""
+
+    async def solving(
+        one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
+    ) -> tuple[Request, Lockfile]:
+        from dataloader.base.reporter import Reporter
+        from dataloader.cli.flow import lock_of, solve
+        from dataloader.locking.upgrade import upgraded
+
+        met = [request]
+
+        async def aloud(wanted: Request, beside: Lockfile | None) -> Locked:
+            solved, locked = await solve(one, wanted, client, beside, proof)
+            met[0] = solved if wanted is request else request
+            return locked
+
+        async def quietly(wanted: Request, beside: Lockfile | None) -> Locked:
+            return await lock_of(one, wanted, client, beside, Reporter(), proof)
+
+        locked = await upgraded(request, old, names, aloud, quietly)
+        return met[0], locked.lock
+
+    return solving
+
+
+def locked_names(names: Sequence[str], lock: Lockfile | None) -> tuple[str, ...]:
+    """Return the names that packages have in the lock.
+
+    Raises:
+        UsageError: ``package-not-locked``.
+    """
+    import difflib
+
+    from dataloader.base.names import normalized
+
+    known = {package.name for package in lock.packages} if lock else set()
+    found = []
+    for name in names:
+        plain = name.rpartition(":")[2].lower()
+        one = next((each for each in (plain, normalized(plain)) if each in known), None)
+        if one is None:
+            near = difflib.get_close_matches(plain, known, n=3)
+            raise UsageError(
+                f"the lock holds no {name}" if lock else f"there is no lock yet, and no {name} to upgrade",
+                code="package-not-locked",
+                suggestions=(
+                    *(f"did you mean {other}?" for other in near),
+                    f"`dataloader add {plain or 'NAME'}` adds it",
+                ),
+            )
+        found.append(one)
+    return tuple(dict.fromkeys(found))
+
+
+async def _held(one: Session, edited: Edited, names: Collection[str]) -> tuple[Held, ...]:
+    """What stays behind its newest release; of the packages that were named, where some were."""
+    from dataloader.base.reporter import Reporter
+    from dataloader.cli.flow import client_of, lock_of
+    from dataloader.cli.proof import Proof
+    from dataloader.locking.newer import newest_releases
+    from dataloader.locking.upgrade import find_held
+
+    proof = Proof(one)
+    async with client_of(one, edited.request) as client:
+
+        async def quietly(wanted: Request, beside: Lockfile | None) -> Locked:
+            return await lock_of(one, wanted, client, beside, Reporter(), proof)
+
+        newest: Mapping[str, str | None] = await newest_releases(
+            edited.lock, edited.request, client, one.reporter, cache=one.cache, environ=one.environ
+        )
+        asked = {name: version for name, version in newest.items() if not names or name in names}
+        return await find_held(edited.request, edited.lock, asked, quietly)
+
+
+def _changes(edited: Edited) -> tuple[Change, ...]:
+    from dataclasses import replace
+
+    from dataloader.lockfile.diff import changes_between
+    from dataloader.resolve.versions import is_newer
+
+    return changes_between(edited.before or replace(edited.lock, packages=()), edited.lock, is_newer)
+
+
+def _text(edited: Edited, changes: Sequence[Change], held: Sequence[Held], *, dry_run: bool) -> str:
+    from dataloader.cli.render import table
+
+    rows = [
+        (each.name, each.old.version if each.old else "", each.new.version if each.new else "", each.kind)
+        for each in changes
+    ]
+    text = table(rows, ("package", "from", "to", "")) if rows else "nothing moves\n"
+    if held:
+        text += "\nheld back\n"
+        text += "".join(f"  {each.name} {each.newest}: {'; '.join(each.why)}\n" for each in held)
+    if edited.synced is not None:
+        prefix, plan = edited.asked.prefix, edited.synced.plan
+        text += f"{prefix} is ready: {plan.summary()}\n" if edited.synced.changed else f"{prefix} stays as it is\n"
+    elif dry_run:
+        text += "nothing was changed\n"
+    return text
