@@ -21,19 +21,19 @@ from dataloader.request.request import Request, make_request
 if TYPE_CHECKING:
     from dataloader.index.client import IndexClient
     from dataloader.install.model import SyncResult
+    from dataloader.locking.lock import Locked
 
 Solve: TypeAlias = Callable[
-    [Session, Request, "IndexClient", "Lockfile | None", Proof], Awaitable[tuple[Request, Lockfile]]
+    [Session, Request, "IndexClient", "Lockfile | None", Proof], Awaitable[tuple[Request, "Locked"]]
 ]
 """What a request, and the lock that was there, come to: the request that was met in the end, and its lock."""
 
 
 async def plainly(
     one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
-) -> tuple[Request, Lockfile]:
+) -> tuple[Request, Locked]:
     """Solve; what the old lock holds stays where it can."""
-    solved, locked = await solve(one, request, client, old, proof)
-    return solved, locked.lock
+    return await solve(one, request, client, old, proof)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +58,22 @@ class Edited:
     request: Request
     """What was met."""
     before: Lockfile | None
-    lock: Lockfile
+    locked: Locked
     files: Mapping[Path, bytes]
     """Manifest and lock, as they are now."""
     synced: SyncResult | None
     """What became of the prefix; None: it was not looked at."""
     left_out: tuple[str, ...]
 
+    @property
+    def lock(self) -> Lockfile:
+        """The lock, as it is now."""
+        return self.locked.lock
+
     def document(self) -> dict[str, object]:
         """What ``--json`` says of it."""
         synced = sync_document(self.synced, self.asked.prefix) if self.synced else {"prefix": None, "changed": None}
-        return {**lock_document(self.lock), **synced, "left_out": list(self.left_out)}
+        return {**lock_document(self.lock, self.locked.stack), **synced, "left_out": list(self.left_out)}
 
     def text(self, *, dry_run: bool) -> str:
         """What people read of it."""
@@ -91,28 +96,28 @@ async def carry_out(one: Session, edit: Edit, place: Place | None, *, old: Lockf
     manifest_with(
         one, edit.asked, edit.wanted, edit.flags, edit.gone
     )  # what cannot be said there is refused before it is solved
-    chosen: list[tuple[Request, Lockfile]] = []
+    chosen: list[tuple[Request, Locked]] = []
     files: dict[Path, bytes] = {}
 
     async def attempt() -> SyncResult | None:
         chosen.append(await edit.solve(one, edit.wanted, client, old, proof))
-        request, lock = chosen[-1]
+        request, locked = chosen[-1]
         files.clear()
-        files.update(files_of(one, edit.asked, request, lock, edit.flags, edit.gone))
+        files.update(files_of(one, edit.asked, request, locked.lock, edit.flags, edit.gone))
         if place is not None:
-            return await sync_lock(one, request, lock, files, client, proof, check=False, place=place, seen=seen)
+            return await sync_lock(one, request, locked.lock, files, client, proof, check=False, place=place, seen=seen)
         if not one.options.dry_run:
             with put(files, seen):
                 pass
         return None
 
     async with client_of(one, edit.asked) as client:
-        synced = await proof.until_it_loads(attempt, lambda: chosen[-1][1], again=True)
+        synced = await proof.until_it_loads(attempt, lambda: chosen[-1][1].lock, again=True)
     return Edited(
         asked=edit.asked,
         request=chosen[-1][0],
         before=old,
-        lock=chosen[-1][1],
+        locked=chosen[-1][1],
         files=files,
         synced=synced,
         left_out=tuple(proof.left_out),
@@ -159,7 +164,7 @@ def lock(
         how = plainly if upgrade is None else upgrading(locked_names(upgrade, existing_lock(request.lockfile)))
         edited = to_the_end(carry_out(one, Edit(asked=request, wanted=request, flags=flags, solve=how), None))
         say_saved(one, edited)
-        one.write(lock_document(edited.lock), lock_text(edited.lock, edited.before))
+        one.write(lock_document(edited.lock, edited.locked.stack), lock_text(edited.lock, edited.before))
         changed = not options.dry_run and edited.files[request.lockfile] != before
         one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(edited.lock)}")
         return 0

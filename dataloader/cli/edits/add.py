@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dataloader.cli.session import Session
     from dataloader.index.client import IndexClient
     from dataloader.lockfile.model import Lockfile
+    from dataloader.locking.lock import Locked
     from dataloader.request.request import Request
     from dataloader.request.requirements import Requirement
 
@@ -78,10 +79,10 @@ def _bounded(bounds: Bounds, known: Collection[str]) -> Solve:
 
     async def solve(
         one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
-    ) -> tuple[Request, Lockfile]:
-        solved, lock = await plainly(one, request, client, old, proof)
-        bound = bounded(solved, lock, bounds, known)
-        return bound, replace(lock, inputs=bound.inputs())
+    ) -> tuple[Request, Locked]:
+        solved, locked = await plainly(one, request, client, old, proof)
+        bound = bounded(solved, locked.lock, bounds, known)
+        return bound, replace(locked, lock=replace(locked.lock, inputs=bound.inputs()))
 
     return solve
 

@@ -28,8 +28,8 @@ def remembered_request(one: Session, verb: str) -> tuple[Request, Lockfile | Non
     if manifest is not None:
         request = make_request(one.options, (), None, environ=one.environ, here=one.here, manifest=manifest)
         return request, existing_lock(request.lockfile)
-    lock = remembered_lock(one)
-    if lock is None:
+    remembered = remembered_lock(one)
+    if remembered is None:
         raise UsageError(
             f"there is nothing to {verb}: no manifest is here, and no lock that "
             f"{prefix_path(one.options, one.here)} was made from",
@@ -39,7 +39,8 @@ def remembered_request(one: Session, verb: str) -> tuple[Request, Lockfile | Non
                 "`dataloader init` writes a manifest.",
             ),
         )
-    return make_request(one.options, (), None, environ=one.environ, here=one.here, remembered=lock.inputs), lock
+    request = make_request(one.options, (), None, environ=one.environ, here=one.here, remembered=remembered.inputs)
+    return request, existing_lock(request.lockfile)
 
 
 def environment_of(one: Session, request: Request) -> Environment | None:

@@ -74,7 +74,7 @@ def upgrading(names: Collection[str]) -> Solve:
 
     async def solving(
         one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
-    ) -> tuple[Request, Lockfile]:
+    ) -> tuple[Request, Locked]:
         from dataloader.base.reporter import Reporter
         from dataloader.cli.flow import lock_of, solve
         from dataloader.locking.upgrade import upgraded
@@ -90,7 +90,7 @@ def upgrading(names: Collection[str]) -> Solve:
             return await lock_of(one, wanted, client, beside, Reporter(), proof)
 
         locked = await upgraded(request, old, names, aloud, quietly)
-        return met[0], locked.lock
+        return met[0], locked
 
     return solving
 
