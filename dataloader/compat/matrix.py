@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from dataloader.base.errors import ManifestError
 from dataloader.base.matrix_folder import matrix_dir
+from dataloader.compat.contradictions import contradictions
 from dataloader.compat.rows import (
     Build,
     ChannelName,
@@ -25,6 +26,7 @@ from dataloader.compat.rows import (
     Further,
     GpuModel,
     Label,
+    Library,
     Nccl,
     PackageRule,
     Pair,
@@ -34,7 +36,7 @@ from dataloader.compat.rows import (
     WheelIndex,
 )
 from dataloader.compat.schema import TABLES, check_row
-from dataloader.compat.versions import admits, key
+from dataloader.compat.versions import key
 
 _Row = dict[str, Any]
 _Placed = dict[str, tuple[_Row, str]]
@@ -66,7 +68,7 @@ class Matrix:
                 _collect(placed, problems, _read_jsonl(path, problems), table, override=False)
             _collect(placed, problems, iter(self._extra.get(table, {}).values()), table, override=True)
             if not problems:
-                problems += _contradictions(table, placed)
+                problems += contradictions(table, placed)
         _refuse(problems)
         return self
 
@@ -143,6 +145,15 @@ class Matrix:
         return self._table("part", Part)
 
     @cached_property
+    def libraries(self) -> tuple[Library, ...]:
+        """Packages whose version is that of an axis."""
+        return self._table("library", Library)
+
+    def carriers(self, axis: str) -> tuple[str, ...]:
+        """Return the packages whose version is that of an axis."""
+        return tuple(row.package for row in self.libraries if row.axis == axis)
+
+    @cached_property
     def further(self) -> tuple[Further, ...]:
         """Wheels of further indexes, of projects that are no frameworks."""
         return self._table("further", Further)
@@ -174,6 +185,7 @@ class Matrix:
             self.indexes.values(),
             self.components.values(),
             self.parts,
+            self.libraries,
             self.pairs,
             self.further,
             self.releases,
@@ -197,7 +209,7 @@ class Matrix:
                 _collect(placed, problems, _read_jsonl(path, problems), table, override=False)
         added = (item for item in self._extra.get(table, {}).values() if framework in (None, item[0].get("framework")))
         _collect(placed, problems, added, table, override=True)
-        _refuse(problems or list(_contradictions(table, placed)))
+        _refuse(problems or list(contradictions(table, placed)))
         return tuple(_rows(placed, table, kind))
 
 
@@ -341,58 +353,3 @@ def _read_text(path: Path, problems: list[str]) -> str:
     except UnicodeDecodeError as error:
         problems.append(f"{path.name}: not UTF-8 (byte {error.start})")
     return ""
-
-
-_UNIQUE = {
-    "release": ("framework", "version"),
-    "toolkit": ("cuda",),
-    "driver": ("cuda_major",),
-    "gpu": ("gpu",),
-    "cudnn": ("cudnn",),
-    "index": ("name",),
-    "channel": ("name",),
-    "component": ("cuda",),
-    "part": ("package",),
-    "pair": ("package", "other"),
-    "companion": ("project", "version"),
-    "label": ("project", "label"),
-}
-"""Table to the keys that no two rows may share: two rows would speak of the same thing."""
-
-
-def _contradictions(table: str, placed: _Placed) -> Iterator[str]:
-    keys = _UNIQUE.get(table)
-    if keys:
-        seen: dict[tuple[Any, ...], str] = {}
-        for row, where in placed.values():
-            subject = tuple(row[key] for key in keys)
-            if subject in seen:
-                yield f"{where}: {' '.join(map(str, subject))} is already described by {seen[subject]}"
-            seen[subject] = where
-    if table == _SHARED:
-        yield from _overlapping_builds(placed)
-
-
-def _overlapping_builds(rows: _Placed) -> Iterator[str]:
-    """Two builds of one framework, channel, package and CUDA may not both speak for one version."""
-    groups: dict[tuple[Any, ...], list[tuple[_Row, str]]] = {}
-    for row, where in rows.values():
-        subject = (row["framework"], row["channel"], row.get("package"), row["cuda"], row.get("build"))
-        groups.setdefault(subject, []).append((row, where))
-    for group in groups.values():
-        exact = [row for row, _ in group if "versions" not in row]
-        if len(group) == 1 or (len(exact) == len(group) and len({row["version"] for row in exact}) == len(group)):
-            continue
-        yield from _overlaps(group)
-
-
-def _overlaps(group: list[tuple[_Row, str]]) -> Iterator[str]:
-    for index, (row, where) in enumerate(group):
-        versions = row.get("versions", f"=={row['version']}")
-        if not admits(versions, row["version"]):
-            yield f"{where}: version {row['version']} is not within its own versions {versions}"
-        for other, other_where in group[:index]:
-            theirs = other.get("versions", f"=={other['version']}")
-            shared = [v for v, s in ((row["version"], theirs), (other["version"], versions)) if admits(s, v)]
-            if shared:
-                yield f"{where}: version {shared[0]} overlaps with {other_where}"

@@ -217,6 +217,19 @@ class Part(NamedTuple):
     note: str = ""
 
 
+class Library(NamedTuple):
+    """A package whose version is that of one axis: what an option says of the axis binds it."""
+
+    id: str
+    axis: Literal["cudnn", "nccl", "gcc", "nvcc"]
+    """``nvcc``: its first numbers are those of the toolkit whose compiler it is."""
+    package: str
+    """PyPI project, or ``conda:NAME``."""
+    source: str
+    date: str
+    note: str = ""
+
+
 class Further(NamedTuple):
     """One wheel of a further index, of a project that is no framework: what it is built for is in its label."""
 

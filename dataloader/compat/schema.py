@@ -160,6 +160,14 @@ TABLES: dict[str, Table] = {
         {**_COMMON, "package": _matching(_PACKAGE, "a package")},
         {"tells": _matching(re.compile("minor|major"), "minor or major"), "cuda": _specifier, "note": _text},
     ),
+    "library": Table(
+        {
+            **_COMMON,
+            "axis": _matching(re.compile("cudnn|nccl|gcc|nvcc"), "one of cudnn, nccl, gcc, nvcc"),
+            "package": _matching(_PACKAGE, "a package"),
+        },
+        {"note": _text},
+    ),
     "further": Table(
         {**_COMMON, "project": name, "version": version, "place": name, "cuda": _optional(cuda)},
         {"torch": _specifier, "python": _each(python), "released": _matching(_DATE, "a date"), "note": _text},

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
-from dataloader.compat.versions import key, major, release
+from dataloader.compat.versions import admits, key, major, near, release
 from dataloader.machine.target import Gpu, Target
 
 
@@ -134,6 +134,15 @@ def accepts_gcc(matrix: Matrix, cuda: str, gcc: str) -> Answer:
     if toolkit and toolkit.gcc_min and wanted < key(toolkit.gcc_min):
         return Answer(doubted=True, why=f"it is made for GCC {toolkit.gcc_min} and later")
     return YES
+
+
+def compilers(matrix: Matrix, wish: str) -> tuple[str, ...]:
+    """Return the GCC that a wish admits, newest first: the version itself, or the majors within a specifier."""
+    if not wish or wish[0].isdigit():
+        return (wish.removesuffix(".*"),)
+    known = [int(row.gcc_max) for row in matrix.toolkits.values() if row.gcc_max]
+    newest = max(*known, int(major(near(wish))) + 1)
+    return tuple(gcc for gcc in map(str, range(newest, 0, -1)) if admits(wish, gcc)) or (near(wish),)
 
 
 def newer_gcc(matrix: Matrix, cuda: str) -> str:

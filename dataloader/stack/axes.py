@@ -29,9 +29,7 @@ from dataloader.compat.versions import admits, key, major, minor, prefix_of
 from dataloader.machine.target import Target
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import cuda_wish
-from dataloader.stack.space import cuda_objection
-
-_CONDA_CUDNN = ("conda:cudnn", "conda:libcudnn")
+from dataloader.stack.space import cuda_objection, gcc_objection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,16 +127,27 @@ class Axes:
             )
 
     def _library_options(self) -> Iterator[Rule]:
-        for title, wish, names in (
-            ("cuDNN", self.asked.cudnn, ("nvidia-cudnn-cu11", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", *_CONDA_CUDNN)),
-            ("NCCL", self.asked.nccl, ("nvidia-nccl-cu11", "nvidia-nccl-cu12", "nvidia-nccl-cu13", "conda:nccl")),
-        ):
+        for title, wish in (("cuDNN", self.asked.cudnn), ("NCCL", self.asked.nccl), ("GCC", self.asked.gcc)):
             if wish:
                 yield Rule(
                     id=f"option-{title.lower()}",
                     when=None,
-                    then=tuple(_of_library(name, prefix_of(wish)) for name in names),
+                    then=tuple(_of_library(name, prefix_of(wish)) for name in self.matrix.carriers(title.lower())),
                     why=f"{title} {wish} was asked for",
+                )
+        yield from self._nvcc_of_gcc()
+
+    def _nvcc_of_gcc(self) -> Iterator[Rule]:
+        """Keep every nvcc, which may be of another minor than the rest, to those that accept the host compiler."""
+        for cuda, toolkit in self.matrix.toolkits.items() if self.asked.gcc else ():
+            objection = gcc_objection(self.matrix, cuda, self.asked.gcc or "")
+            if objection:
+                yield Rule(
+                    id=f"nvcc-{cuda}-gcc",
+                    when=None,
+                    then=tuple(_of_library(name, f"!={cuda}.*") for name in self.matrix.carriers("nvcc")),
+                    why=objection,
+                    source=toolkit.source,
                 )
 
     def _cudnn_of_gpus(self) -> Iterator[Rule]:
@@ -152,7 +161,7 @@ class Axes:
         if not ended:
             return
         first = min(ended, key=lambda row: key(row.cudnn))
-        names = ("nvidia-cudnn-cu11", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", *_CONDA_CUDNN)
+        names = self.matrix.carriers("cudnn")
         yield Rule(
             id=first.id,
             when=None,

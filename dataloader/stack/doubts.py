@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
 from dataloader.machine.target import Target
-from dataloader.stack.answers import accepts_gcc, compiles_for, has_code, has_kernels
+from dataloader.stack.answers import accepts_gcc, compilers, compiles_for, has_code, has_kernels
 from dataloader.stack.model import CPU, Reason, StackRequest
 from dataloader.stack.titles import build_title, gpu_title, pool_title
 
@@ -58,11 +58,10 @@ def _of_gpus(
 
 
 def _of_compilers(matrix: Matrix, request: StackRequest, cuda: str) -> Iterator[Reason]:
-    gcc = request.gcc
-    if not gcc or not gcc[0].isdigit():
-        return
-    answer = accepts_gcc(matrix, cuda, gcc)
-    if answer.doubted:
+    gcc = request.gcc or ""
+    answers = [accepts_gcc(matrix, cuda, each) for each in compilers(matrix, gcc)] if gcc else []
+    if answers and all(answer.refused or answer.doubted for answer in answers):
+        answer = next((answer for answer in answers if answer.doubted), answers[0])
         toolkit = matrix.toolkits.get(cuda)
         text = f"not known whether nvcc of CUDA {cuda} accepts GCC {gcc} as host compiler: {answer.why}"
         yield Reason(axis="gcc", text=text, row=toolkit.id if toolkit else "", source=toolkit.source if toolkit else "")

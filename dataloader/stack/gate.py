@@ -264,27 +264,35 @@ class Gate:
     # -- libraries
 
     def _libraries(self) -> Iterator[Violation]:
-        for axis, wish in (("cudnn", self._asked.cudnn), ("nccl", self._asked.nccl)):
-            for one in self._held:
-                if wish and _is_library(one, axis) and not _admits(prefix_of(wish), one.version):
+        for axis, wish in (("cudnn", self._asked.cudnn), ("nccl", self._asked.nccl), ("gcc", self._asked.gcc)):
+            for one in self._carriers(axis) if wish else ():
+                if not _admits(prefix_of(wish or ""), one.version):
                     yield Violation(f"option-{axis}", f"{axis} {wish} was asked for: {_title(one)}")
+        yield from self._compilers()
         gpus = [gpu for target in self._targets for gpu in target.gpus]
         for row in self._matrix.cudnns:
-            for one in self._held:
-                if row.capability_min and _is_library(one, "cudnn") and _admits(f"=={row.cudnn}", one.version):
+            for one in self._carriers("cudnn") if row.capability_min else ():
+                if _admits(f"=={row.cudnn}", one.version):
                     old = [gpu for gpu in gpus if key(gpu.capability) < key(row.capability_min)]
                     if old:
                         yield Violation(row.id, f"{_title(one)} has no kernels for {old[0].name}")
+
+    def _carriers(self, axis: str) -> list[Held]:
+        """The packages whose version is that of an axis."""
+        names = set(self._matrix.carriers(axis))
+        return [one for one in self._held if (f"{_CONDA}{one.name}" if one.world == "conda" else one.name) in names]
+
+    def _compilers(self) -> Iterator[Violation]:
+        gcc = self._asked.gcc or ""
+        for one in self._carriers("nvcc") if gcc[:1].isdigit() else ():
+            toolkit = self._matrix.toolkits.get(minor(one.version))
+            if toolkit and toolkit.gcc_max and int(major(gcc)) > int(toolkit.gcc_max):
+                yield Violation(f"nvcc-{toolkit.cuda}-gcc", f"{_title(one)} does not accept GCC {gcc}")
 
 
 def _project(one: Held) -> str:
     """Return the PyPI project that a package is."""
     return (pypi_names(one.name) or (one.name,))[0] if one.world == "conda" else one.name
-
-
-def _is_library(one: Held, axis: str) -> bool:
-    names = {axis, f"lib{axis}"} if one.world == "conda" else {f"nvidia-{axis}-cu{cuda}" for cuda in ("11", "12", "13")}
-    return one.name in names
 
 
 def _same_cuda(built: Sequence[str], match: str, cuda: str | None) -> bool:

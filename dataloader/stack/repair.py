@@ -152,7 +152,7 @@ def _edits(space: Space) -> Iterator[list[_Edit]]:
 
 def _compilers(space: Space) -> list[str]:
     newest = {row.gcc_max for row in space.matrix.toolkits.values() if row.gcc_max}
-    wanted = major(space.request.gcc or "0")
+    wanted = major(near(space.request.gcc or "0"))
     return sorted((gcc for gcc in newest if key(gcc) < key(wanted)), key=key, reverse=True)
 
 

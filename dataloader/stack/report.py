@@ -27,7 +27,7 @@ def axes_of(
         "cuda": cuda,
         "cudnn": choice["cudnn"].value if "cudnn" in choice else "",
         "nccl": choice["nccl"].value if "nccl" in choice else "",
-        "gcc": space.request.gcc or gcc_value(space.matrix, cuda),
+        "gcc": choice["gcc"].value or gcc_value(space.matrix, cuda),
         "python": span(pythons),
     }
     if cuda == CPU:

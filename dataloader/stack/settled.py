@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix
     from dataloader.machine.target import Target
 
-_LIBRARIES = (("cudnn", ("nvidia-cudnn-", "cudnn", "libcudnn")), ("nccl", ("nvidia-nccl-", "nccl")))
-
 
 def settled_stack(
     matrix: Matrix,
@@ -80,8 +78,9 @@ def _axes(
         yield "driver", driver_value(matrix, targets, cuda)
         yield "gpu", joined(f"{gpu.name} ({gpu.capability})" for target in targets for gpu in target.gpus)
     yield "cuda", cuda
-    for axis, names in _LIBRARIES:
-        held = (v for name, v in versions.items() if name == names[-1] or name in names or name.startswith(names[0]))
+    for axis in ("cudnn", "nccl"):
+        names = {name.removeprefix("conda:") for name in matrix.carriers(axis)}
+        held = (version for name, version in versions.items() if name in names)
         within = (getattr(row, axis) or "" for build in builds for row in build.rows)
         yield axis, next(held, "") or next(filter(None, within), "")
     yield "gcc", asked.gcc or ("" if cuda in ("", CPU) else gcc_value(matrix, cuda))

@@ -12,7 +12,7 @@ from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import Build
 from dataloader.compat.versions import admits, key, minor, prefix_of, specifier_of
 from dataloader.machine.target import Target
-from dataloader.stack.answers import is_unlikely
+from dataloader.stack.answers import compilers, is_unlikely
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import (
     Candidate,
@@ -120,7 +120,7 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
     ):
         make = partial(_newest_first, axis, values, matrix, projects)
         candidates[axis] = _remembered(matrix, (axis, projects), make) if projects or wish else ()
-    candidates["gcc"] = (Candidate(axis="gcc", value=request.gcc or ""),)
+    candidates["gcc"] = tuple(Candidate(axis="gcc", value=gcc) for gcc in compilers(matrix, request.gcc or ""))
     candidates["cuda"] = tuple(all_cudas(matrix))
     space = Space(
         matrix=matrix, request=request, pools=pools, candidates=candidates, wishes=tuple(needs_of_request(request))
@@ -249,9 +249,21 @@ def _shares(matrix: Matrix, axis: str, first: str, second: str) -> bool:
     return any(admits(first, version) and admits(second, version) for version in known)
 
 
+def gcc_objection(matrix: Matrix, cuda: str, wish: str) -> str | None:
+    """Return why no host compiler that was asked for does for the nvcc of a CUDA, or None."""
+    needs = [need for need in needs_of_cuda(matrix, cuda) if need.axis == "gcc"]
+    for need in needs:
+        found = [need.objection(Candidate(axis="gcc", value=gcc)) for gcc in compilers(matrix, wish)]
+        if all(found):
+            return f"{need.text}; GCC {wish} was asked for"
+    return None
+
+
 def cuda_objection(matrix: Matrix, request: StackRequest, cuda: str, targets: Iterable[Target]) -> str | None:
     """Return why a CUDA does not do for the machines and the compiler that was asked for, or None."""
-    one = {"gcc": Candidate(axis="gcc", value=request.gcc or "")}
+    if request.gcc and (objection := gcc_objection(matrix, cuda, request.gcc)) is not None:
+        return objection
+    one = {"gcc": Candidate(axis="gcc", value="")}
     for target in targets:
         choices = {**one, **{axis: Candidate(axis=axis, value="", pools=(target,)) for axis in MACHINE_AXES}}
         for need in needs_of_cuda(matrix, cuda):
