@@ -60,7 +60,7 @@ class Judge:
         self.bare, self._owners, self._packages, self._sources = bare, owners, packages, sources
         self._installed = installed
         self._contexts: dict[str, Process] = {}
-        self._stories: dict[str, list[Story]] = {}
+        self._stories: dict[tuple[str, str], Story] = {}
         self._followed: dict[str, bool] = {}
         self._loaded_in: dict[str, Process] = {}
         self._python: Process | None = None
@@ -111,7 +111,7 @@ class Judge:
                     "what is opened first is not known",
                 )
         certain = any(trial.certain and path in story.tried for story, trial in trials)
-        if certain and len(self.stories(package)) == 1:
+        if certain and len(self._followed_roots(package)) == 1:
             return trials[0][1].perhaps, ()  # its own package imports it, and fails
         process = self.context(package)
         result = process.open(str(self.bare.prefix / path), keep=False)
@@ -144,13 +144,19 @@ class Judge:
 
     def stories(self, package: InstalledPackage, module: str | None = None) -> list[Story]:
         """The imports of a package's top-level modules: of all, or of the one that a module is in."""
-        if package.path not in self._stories:
-            roots = self.roots(package)[:_ROOTS]
-            self._stories[package.path] = [Story(self._surroundings(package), root) for root in roots]
-        stories = self._stories[package.path]
-        if module is None:
-            return stories
-        return [story for story in stories if f"{module}.".startswith(f"{story.root}.")]
+        roots = self._followed_roots(package)
+        if module is not None:
+            roots = [root for root in roots if f"{module}.".startswith(f"{root}.")]
+        return [self._story(package, root) for root in roots]
+
+    def _story(self, package: InstalledPackage, root: str) -> Story:
+        which = package.path, root
+        if which not in self._stories:
+            self._stories[which] = Story(self._surroundings(package), root)
+        return self._stories[which]
+
+    def _followed_roots(self, package: InstalledPackage) -> Sequence[str]:
+        return self.roots(package)[:_ROOTS]
 
     def _surroundings(self, package: InstalledPackage, process: Process | None = None) -> ImportedInProcess:
         if self._python is None:
@@ -250,7 +256,7 @@ class Judge:
         open_until_none_helps(process, [str(self.bare.prefix / path) for path in modules])
         if not modules and self.is_followed(package):  # of no use without the libraries that its code opens
             around = self._surroundings(package, process)
-            for root in self.roots(package)[:_ROOTS]:
+            for root in self._followed_roots(package):
                 Story(around, root)
 
 

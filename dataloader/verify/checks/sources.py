@@ -13,14 +13,13 @@ from typing import Final, NamedTuple
 
 from dataloader.prefix.records import Installed, InstalledPackage, normalise
 from dataloader.prefix.walk import read_regular
+from dataloader.verify.follow.mentions import may_open
 
 _MAX_SOURCE = 4 << 20
 """Bytes; generated modules larger than this are not read."""
 
 _NO_MODULES: Final = frozenset({"tests", "test", "setup", "conftest", "docs", "examples", "benchmarks"})
 _MAX_MODULES: Final = 400
-_OPENING: Final = (b"CDLL", b"dlopen", b"load_library", b"LoadLibrary", b"load_op_library", b"pathfinder")
-"""Words without which no library is opened in Python code."""
 
 
 class Import(NamedTuple):
@@ -135,11 +134,9 @@ class Sources:
         return sorted(name for name in found if name.partition(".")[0] not in _NO_MODULES)
 
     def opens_libraries(self) -> bool:
-        """Whether its code mentions what opens libraries, and is not too much to be looked through."""
+        """Whether its code may open libraries, and is not too much to be looked through."""
         sources = [path for path in self._modules.values() if path.endswith(".py") and "/tests/" not in path]
-        return len(sources) <= _MAX_MODULES and any(
-            _mentions(self._prefix / path, word) for path in sources for word in _OPENING
-        )
+        return len(sources) <= _MAX_MODULES and any(may_open(_read(self._prefix / path)) for path in sources)
 
     def _find_reached(self) -> frozenset[str]:
         pending = [name for name, path in self._modules.items() if self._is_root(name, path)]
@@ -175,7 +172,7 @@ class Sources:
 
     def _mentioning(self, text: str) -> Iterator[str]:
         for name, path in self._modules.items():
-            if path.endswith(".py") and "/tests/" not in path and _mentions(self._prefix / path, text.encode()):
+            if path.endswith(".py") and "/tests/" not in path and text.encode() in _read(self._prefix / path):
                 yield name
 
     def constants_about(self, text: str) -> frozenset[str]:
@@ -203,21 +200,18 @@ class Sources:
 
 def read_source(path: Path) -> str:
     """A source file; empty where it is gone, unreadable or too large to be read."""
-    try:
-        return read_regular(path, _MAX_SOURCE).decode("utf-8", "replace")
-    except OSError:
-        return ""  # reported as a missing file
+    return _read(path).decode("utf-8", "replace")
 
 
 def _last(module: str) -> str:
     return module.rsplit(".", 1)[-1]
 
 
-def _mentions(path: Path, needle: bytes) -> bool:
+def _read(path: Path) -> bytes:
     try:
-        return needle in read_regular(path)
+        return read_regular(path, _MAX_SOURCE)
     except OSError:
-        return False  # reported as a missing file
+        return b""  # reported as a missing file
 
 
 class SourceIndex:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from dataloader.verify.follow.mentions import OPENERS
 from dataloader.verify.follow.methods import has_method
 from dataloader.verify.follow.statements import Frame, Statements
 from dataloader.verify.follow.surroundings import Surroundings
@@ -37,8 +38,6 @@ _DEPTH: Final = 40
 """Calls within calls."""
 _SOURCE: Final = 6 << 20
 """Bytes of sources that are followed for one import."""
-OPENERS: Final = frozenset({"dlopen", "load_library", "load_op_library", "LoadLibrary", "CDLL", "PyDLL"})
-"""What functions are called that open the library that they are given (ctypes, cffi, torch.ops, tensorflow)."""
 _NEVER_CALL: Final = frozenset({"atexit.register", "weakref.finalize", "signal.signal", "os.register_at_fork"})
 RTLD_GLOBAL: Final = 0x100
 
