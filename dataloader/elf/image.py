@@ -16,6 +16,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dataloader.elf.gpucode import Bytes
+from dataloader.elf.rows import rows_of
 
 if TYPE_CHECKING:
     from elftools.construct import Struct
@@ -171,12 +172,14 @@ class Reader:
 
     def record(self, record: Struct, offset: int) -> Any:
         """The record of pyelftools at ``offset`` of the file."""
-        return record.parse(self.view(offset, _size_of(record)))
+        return next(self.records(record, offset, 1))
 
     def records(self, record: Struct, offset: int, count: int) -> Iterator[Any]:
         """So many of them, one behind the other."""
-        size = _size_of(record)
-        stream = BytesIO(self.view(offset, size * count))
+        data, rows = self.view(offset, _size_of(record) * count), rows_of(record)
+        if rows is not None:
+            return rows.read(data)
+        stream = BytesIO(data)
         return (record.parse_stream(stream) for _ in range(count))
 
     def unpack(self, fields: str, offset: int) -> tuple[int, ...]:
