@@ -46,7 +46,8 @@ from dataloader.resolve.rattler import Channels, Unsolvable
 from dataloader.resolve.reader import Index
 from dataloader.resolve.root import Root
 from dataloader.resolve.rules import RuleBook
-from dataloader.resolve.stability import WHEEL, held_back, holding, least_change, locked_version
+from dataloader.resolve.stability import WHEEL, held_back, holding, least_change, locked_version, newly_asked
+from dataloader.resolve.tries import AnswerTries, Holding
 from dataloader.resolve.versions import parse_version
 
 MAX_ROUNDS = 500
@@ -109,8 +110,8 @@ class _Solver:
         """How the last step failed: it admitted the most, so what contradicts there does so everywhere."""
         self._offered = Offer()
         self._trying = ""
-        self._held: Sequence[str] = ()
-        """Locked packages that are held fast in this solve."""
+        self._holding = Holding()
+        """What this solve is bound by, besides."""
 
     @classmethod
     async def create(cls, problem: Problem, index: Index | None, channels: Channels, reporter: Reporter) -> _Solver:
@@ -239,7 +240,7 @@ class _Solver:
             offer,
             self._root.specs(conda_only=True, owned=offer.records),
             [*self._root.constraints(), *(spec for spec in limits if spec is not None)],
-            locked,
+            locked if self._holding.favour else [],
         )
         return Answer(records=tuple(records), offer=offer, rung=rung)
 
@@ -365,16 +366,16 @@ class _Solver:
     async def _least_change(self, solve: Callable[[], Awaitable[Answer]]) -> Answer:
         """Solve so that as much as can be stays as an older lock has it."""
 
-        async def attempt(held: Sequence[str]) -> Answer:
-            self._held = held
+        async def attempt(holding: Holding) -> Answer:
+            self._holding = holding
             try:
                 return await solve()
             finally:
-                self._held = ()
+                self._holding = Holding()
 
-        preferred = self._problem.preferred
         held = held_back(self._problem)
-        return await least_change(held, attempt, lambda a: a.moved(preferred), lambda a: a.rung)
+        asked = newly_asked(self._problem, held) if held else ()
+        return await least_change(held, AnswerTries(self._problem, self._catalogue, asked, self._base, attempt))
 
     # -- the rounds
 
@@ -471,7 +472,8 @@ class _Solver:
         """
         ladder = self._problem.needs.ladder
         last = len(ladder) - 1
-        limits = [*limits, *holding(self._problem, self._catalogue, self._held)]
+        limits = [*limits, *holding(self._problem, self._catalogue, self._holding.held)]
+        limits += self._holding.pins
         for rung in dict.fromkeys((0, last, *range(len(ladder)))):
             forbidden = [self._catalogue.bound(bound) for bound in ladder[rung]]
             try:
@@ -518,7 +520,8 @@ class _Solver:
         ours = {r.url: r for records in offer.records.values() for r in records}
         kept = [ours.get(record.url, record) for record in self._base]
         for url, wheel in offer.wheels.items():
-            if self._problem.preferred.get(wheel.file.name) == wheel.file.filename:
+            favoured = self._holding.favour and self._problem.preferred.get(wheel.file.name)
+            if favoured == wheel.file.filename:
                 kept.append(ours[url])
         if self._catalogue.hosts:
             first = self._catalogue.hosts[0]

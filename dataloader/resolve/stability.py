@@ -2,12 +2,16 @@
 
 A solver that is told to prefer what is locked still moves it for a newer version of something else. So what is locked
 is first held fast; where that has no solution it is let go, and of what then moves as much as can be is held again.
+
+What is asked for anew comes as new as it would without a lock: an age-old release of it that happens to go with what is
+locked is not what somebody meant who typed its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+import re
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -26,6 +30,9 @@ MOST_TRIES = 48
 """Solves in which what moved is held again; after that it may move, so that a change of everything stays quick."""
 
 WHEEL = ".whl"
+
+_NAME = re.compile(r"[^\s=<>!~\[]*")
+"""The name that a match spec of ours begins with."""
 
 
 def locked_version(file_name: str) -> str:
@@ -57,6 +64,14 @@ def held_back(problem: Problem) -> tuple[str, ...]:
     )
 
 
+def newly_asked(problem: Problem, held: Sequence[str]) -> tuple[str, ...]:
+    """Return what is asked for directly, of either world, and not held at a version that fits."""
+    named = [r.name for r in problem.requirements if not r.constraint]
+    named += [b.package for b in problem.needs.requirements if ":" not in b.package]
+    named += [_NAME.match(spec)[0] for spec in problem.conda_specs]  # type: ignore[index]
+    return tuple(name for name in dict.fromkeys(named) if name not in held and name != "python")
+
+
 def holding(problem: Problem, catalogue: Catalogue, names: Sequence[str]) -> list[str]:
     """Return limits that hold locked packages at their versions, for those that can be had now."""
     found = []
@@ -73,56 +88,86 @@ def holding(problem: Problem, catalogue: Catalogue, names: Sequence[str]) -> lis
     return found
 
 
-async def least_change(
-    held: Sequence[str],
-    attempt: Callable[[Sequence[str]], Awaitable[T]],
-    moved: Callable[[T], set[str]],
-    rank: Callable[[T], int],
-) -> T:
+class Tries(Protocol[T]):
+    """How a solver is asked for what moves the least."""
+
+    async def attempt(self, held: Sequence[str] = (), pins: Sequence[str] = (), *, favour: bool = True) -> T:
+        """Solve with some locked packages held fast, and with more limits; ``favour`` what is locked where possible.
+
+        Raises:
+            Unsolvable: there is no solution so.
+        """
+
+    def moved(self, one: T) -> set[str]:
+        """Return which locked packages a solution has in another version."""
+
+    def rank(self, one: T) -> int:
+        """Return what a solution has to do without; 0 for nothing. It is not made worse so that something may stay."""
+
+    def newest(self) -> Sequence[str] | None:
+        """Return limits that hold what is newly asked for at the newest version there is; None: that is not known."""
+
+    def pins_of(self, one: T) -> Sequence[str]:
+        """Return limits that hold what is newly asked for as a solution has it."""
+
+    def lags(self, one: T, other: T | None) -> bool:
+        """Say whether something newly asked for is older in one solution than in another; or, without another, may be
+        older than the newest there is."""
+
+
+async def least_change(held: Sequence[str], tries: Tries[T]) -> T:
     """Return the solution that moves the least of what is held: each package that moves cannot stay beside the rest.
 
     Args:
         held: Locked packages.
-        attempt: Solves with some of them held fast.
-        moved: Which of them a solution has in another version.
-        rank: What a solution has to do without; 0 for nothing. It is not made worse so that something may stay.
+        tries: The solver.
 
     Raises:
         Unsolvable: there is no solution even where all may move.
     """
-    strict: T | None = None
-    if held:
-        try:
-            strict = await attempt(held)
-        except Unsolvable:
-            strict = None
-        if strict is not None and not rank(strict):
-            return strict
-    free = await attempt(())
-    if strict is not None and rank(strict) <= rank(free):
+    if not held:
+        return await tries.attempt()
+    strict = await _or_none(tries.attempt(held))
+    if strict is not None and not tries.rank(strict) and not tries.lags(strict, None):
         return strict
-    return await _held_again(held, free, attempt, moved, rank)
+    pins, free = await _as_new_as_can_be(tries)
+    if strict is not None and tries.rank(strict) <= tries.rank(free) and not tries.lags(strict, free):
+        return strict
+    return await _held_again(held, pins, free, tries)
 
 
-async def _held_again(
-    held: Sequence[str],
-    free: T,
-    attempt: Callable[[Sequence[str]], Awaitable[T]],
-    moved: Callable[[T], set[str]],
-    rank: Callable[[T], int],
-) -> T:
+async def _as_new_as_can_be(tries: Tries[T]) -> tuple[Sequence[str], T]:
+    """Solve where everything may move: what is newly asked for comes as new as it can; return the limits for that."""
+    newest = tries.newest()
+    if newest is not None and not newest:
+        return (), await tries.attempt()
+    pins: Sequence[str] = newest or ()
+    best = await _or_none(tries.attempt(pins=pins)) if pins else None
+    if best is None or tries.rank(best):
+        plain = await tries.attempt(favour=False)
+        if best is None or tries.rank(plain) < tries.rank(best):
+            pins = tries.pins_of(plain)
+            best = await _or_none(tries.attempt(pins=pins)) or plain
+    return pins, best
+
+
+async def _or_none(work: Awaitable[T]) -> T | None:
+    try:
+        return await work
+    except Unsolvable:
+        return None
+
+
+async def _held_again(held: Sequence[str], pins: Sequence[str], free: T, tries: Tries[T]) -> T:
     best = free
-    kept = [name for name in held if name not in moved(best)]
-    groups = [[name for name in held if name in moved(best)]]
-    tries = 0
-    while groups and tries < MOST_TRIES:
+    kept = [name for name in held if name not in tries.moved(best)]
+    groups = [[name for name in held if name in tries.moved(best)]]
+    count = 0
+    while groups and count < MOST_TRIES:
         group = groups.pop()
-        tries += 1
-        try:
-            answer = await attempt([*kept, *group])
-        except Unsolvable:
-            answer = None
-        if answer is not None and rank(answer) <= rank(best):
+        count += 1
+        answer = await _or_none(tries.attempt([*kept, *group], pins))
+        if answer is not None and tries.rank(answer) <= tries.rank(best):
             best, kept = answer, [*kept, *group]
         elif len(group) > 1:
             middle = len(group) // 2

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.base.reporter import Reporter
@@ -101,7 +102,8 @@ def could_stay(world: World, name: str, old: Resolution, new: Resolution) -> boo
     """Whether there is a solution with this package as it was, and all the others that did not move."""
     before, after = versions_of(old), versions_of(new)
     held = {each: v for each, v in before.items() if after.get(each) == v or each == name}
-    wheels = {p.name for p in old.pypi}
+    held |= {each: after[each] for each in newly(world, old) if each != name}
+    wheels = {p.name for p in (*old.pypi, *new.pypi)}
     problem = world.problem({})
     limits = tuple(
         Requirement(name=each, specifier=f"=={v}", constraint=True) for each, v in held.items() if each in wheels
@@ -111,15 +113,43 @@ def could_stay(world: World, name: str, old: Resolution, new: Resolution) -> boo
     return world.solve(pinned) is not None
 
 
+def newly(world: World, old: Resolution) -> list[str]:
+    """What is asked for and not locked at a version that fits: it comes as new as it can."""
+    before = versions_of(old)
+    fits = {n: n in before and SpecifierSet(s).contains(before[n]) for n, s in world.asked.items()}
+    return [*(name for name, fitting in fits.items() if not fitting), *(n for n in world.conda if n not in before)]
+
+
+def newest(world: World, name: str) -> str:
+    """The newest version of a project for which there is any solution at all."""
+    problem, spec = world.problem({}), world.asked[name]
+    for version in reversed(VERSIONS):
+        pin = Requirement(name=name, specifier=f"=={version}", constraint=True)
+        if SpecifierSet(spec).contains(version) and world.solve(
+            replace(problem, requirements=(*problem.requirements, pin))
+        ):
+            return version
+    raise AssertionError(name)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_an_edit_in_a_few_worlds(seed: int, tmp_path: Path) -> None:
+    walk(World(random.Random(100 + seed), tmp_path), 6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_no_locked_package_moves_that_need_not(seed: int, tmp_path: Path) -> None:
-    world = World(random.Random(seed), tmp_path)
+    walk(World(random.Random(seed), tmp_path), EDITS)
+
+
+def walk(world: World, edits: int) -> None:
+    """Edit a project again and again; the lock changes by what it must, and what is new is as new as can be."""
     world.asked = {"app": "", "data": ""}
     old = world.solve(world.problem({}))
     assert old is not None
     moves = 0
-    for _ in range(EDITS):
+    for _ in range(edits):
         asked, conda = dict(world.asked), list(world.conda)
         world.edit()
         new = world.solve(world.problem(files_of(old)))
@@ -131,6 +161,9 @@ def test_no_locked_package_moves_that_need_not(seed: int, tmp_path: Path) -> Non
         moves += len(moved)
         assert [name for name in moved if could_stay(world, name, old, new)] == [], (world.asked, before, after)
         assert world.solve(world.problem({})) is not None
+        fresh = [name for name in newly(world, old) if name in world.asked]
+        if len(fresh) == 1 and fresh[0] in {p.name for p in new.pypi}:
+            assert after[fresh[0]] == newest(world, fresh[0]), (world.asked, before, after)
         old = new
 
 
