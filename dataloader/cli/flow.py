@@ -49,7 +49,7 @@ class Place:
     rebuild: bool = False
     """Make the environment anew though nothing differs."""
     strict_records: bool = False
-    """Refuse wheels that differ from their own RECORD."""
+    """Refuse packages that differ from their own records."""
 
 
 def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Place) -> int:

@@ -13,7 +13,7 @@ Reinstall = Annotated[
 ]
 StrictRecords = Annotated[
     bool,
-    own_option("--strict-records", about="Refuse wheels that differ from their own RECORD; else they are told."),
+    own_option("--strict-records", about="Refuse packages that differ from their own records; else they are told."),
 ]
 
 

@@ -60,7 +60,7 @@ class IndexSettings:
     trusted_root: str | None = None
     """File with sigstore's trust anchors; else those that the sigstore package ships."""
     strict_records: bool = False
-    """Refuse wheels that differ from their own RECORD."""
+    """Refuse packages that differ from their own records."""
     offline: bool = False
     refresh: bool = False
     """Ask for every page again, whatever is cached."""

@@ -52,7 +52,7 @@ class PypiOptions:
     """Projects that are never built (pixi's ``no-build``); ``:all:`` for every project."""
     no_binary: tuple[str, ...] = ()
     strict_records: bool = False
-    """Refuse wheels that differ from their own RECORD."""
+    """Refuse packages that differ from their own records."""
     prerelease: bool = False
     """Whether pre-releases are taken always (``prerelease-mode = "allow"``)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -10,10 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base.digests import LARGE
 from dataloader.base.errors import DataloaderError, ExitCode
 from dataloader.base.files import remove_tree
+from dataloader.base.reporter import Reporter
+from dataloader.install.store.caches import verify_cache
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile
+from dataloader.machine.detect import detect_target
+from dataloader.prefix.state import read_state
+from dataloader.verify import verify_prefix
 from tests.helpers.hostile import (
     CondaArchive,
     Outside,
@@ -41,9 +48,10 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outside:
     return Outside(tmp_path, tmp_path / "env", tmp_path / "cache")
 
 
-def sync(lock: Lockfile, tmp_path: Path) -> DataloaderError | None:
+def sync(lock: Lockfile, tmp_path: Path, heard: Heard | None = None, **changes: object) -> DataloaderError | None:
+    options = options_for(tmp_path, **changes)
     try:
-        asyncio.run(sync_prefix(lock, tmp_path / "env", options_for(tmp_path), Heard(), FolderDownloads()))
+        asyncio.run(sync_prefix(lock, tmp_path / "env", options, heard or Heard(), FolderDownloads()))
     except DataloaderError as error:
         return error
     return None
@@ -67,6 +75,7 @@ def judge(outside: Outside, verdict: Verdict, lock: Lockfile, good: Lockfile) ->
         assert verdict == "harmless"
         assert links_out(tmp_path / "env") == []
         json.loads((tmp_path / "env/.dataloader/state.json").read_bytes())
+        assert verify_cache(tmp_path / "cache", Reporter(), dry_run=True).names == ()
         assert sync(lock, tmp_path) is None
     assert sync(good, tmp_path) is None
     assert outside.changes() == []
@@ -156,3 +165,43 @@ def test_links_of_an_old_archive(outside: Outside, name: str) -> None:
     good = good_conda(outside.root / "channel", outside)
 
     judge(outside, WISHES[name].verdict, conda_lock([archive], outside), good)
+
+
+def slipped(outside: Outside, size: int = 1) -> Lockfile:
+    """A conda package whose own record has other hashes and sizes of two of its three files."""
+    archive = CondaArchive().add("share/true").add("share/y", size_in_bytes=7)
+    return conda_lock([archive.add("share/z", b"x" * size, sha256="00" * 32)], outside)
+
+
+def test_a_slip_of_a_conda_package_is_told_and_its_record_is_made_true(outside: Outside) -> None:
+    heard = Heard()
+
+    assert sync(slipped(outside), outside.root, heard) is None
+
+    (warning,) = heard.warnings
+    assert "evil 1.0 differs from its own info/paths.json in share/y and 1 more" in warning
+    state = read_state(outside.root / "env")
+    assert state is not None
+    assert state.slips == {
+        "share/y": {"published": "7 bytes", "installed": "1 bytes"},
+        "share/z": {"published": "00" * 32, "installed": hashlib.sha256(b"x").hexdigest()},
+    }
+    found = verify_prefix(outside.root / "env", target=detect_target()).findings
+    assert [(each.severity, each.kind) for each in found] == [("note", "record-differs")] * 2
+    again = Heard()
+    assert sync(slipped(outside), outside.root, again, rebuild=True) is None
+    assert again.warnings == heard.warnings
+
+
+@pytest.mark.parametrize("in_cache", [False, True])
+def test_strict_records_refuse_a_conda_package_too(outside: Outside, in_cache: bool) -> None:
+    lock = slipped(outside, LARGE + 1)
+    if in_cache:
+        assert sync(lock, outside.root) is None
+        (outside.root / "env").rename(outside.root / "before")
+
+    error = sync(lock, outside.root, strict_records=True)
+
+    assert error is not None
+    assert (error.code, error.exit_code) == ("conda-record-mismatch", 4)
+    assert error.causes == ("evil 1.0: share/y", "evil 1.0: share/z")

@@ -166,6 +166,8 @@ class CondaArchive:
     rows: list[Any] = field(default_factory=list)
     index: Mapping[str, Any] | None = None
     """Other fields of info/index.json."""
+    record: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of info/paths.json."""
     info: dict[str, bytes | None] = field(default_factory=dict)
     """Further files of info/, or others in place of the usual; None leaves one out."""
     info_members: list[Member] = field(default_factory=list)
@@ -211,7 +213,7 @@ class CondaArchive:
         )
         info = {
             "info/index.json": json.dumps(put(index)).encode(),
-            "info/paths.json": json.dumps({"paths": put(self.rows), "paths_version": 1}).encode(),
+            "info/paths.json": json.dumps({"paths": put(self.rows), "paths_version": 1, **self.record}).encode(),
         }
         if self.noarch == "python":
             info["info/link.json"] = b'{"noarch": {"type": "python"}, "package_metadata_version": 1}'
@@ -356,6 +358,9 @@ def _wrong_rows() -> Iterator[Case]:
     for size in (-1, 2**70, 1.5, "many", [1]):
         yield row(f"size {size}", size_in_bytes=size)
     yield row("another size", "harmless", size_in_bytes=7)
+    for said in (5, {"share/x": 5}, {"share/x": ["a"]}, {"share/x": ["a", {}]}, {"../x": ["a", "b"]}):
+        archive = CondaArchive(record={"published_otherwise": said}).add("share/x")
+        yield Case(name=f"rows: our own key is {said}", archives=(archive,), verdict="harmless")
     for mode in ("text", "binary"):
         yield row(f"empty placeholder, {mode}", prefix_placeholder="", file_mode=mode)
         yield row(f"placeholder of one character, {mode}", "harmless", prefix_placeholder="x", file_mode=mode)

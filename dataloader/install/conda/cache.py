@@ -26,6 +26,7 @@ from dataloader.base.files import keep_file, read_kept, replace_file
 from dataloader.install.bounds import Refused
 from dataloader.install.conda.contents import INDEX, PATHS, Contents, read_contents
 from dataloader.install.store.leftovers import take_out
+from dataloader.install.store.slips import Slip
 from dataloader.install.store.store import touch
 from dataloader.install.switch.owner import signed
 from dataloader.lockfile.model import CondaPackage
@@ -238,6 +239,7 @@ def _read_note(path: Path) -> _Note:
             links=content["links"],
             commands=tuple(content["commands"]),
             for_any_python=content["for_any_python"],
+            slips={path: Slip(*said) for path, said in content.get("slips", {}).items()},
         )
         return _Note(described=content["described"], files=content["files"], contents=contents)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -252,6 +254,7 @@ def _write_note(entry: Path, path: Path, contents: Contents) -> None:
         "links": dict(contents.links),
         "commands": contents.commands,
         "for_any_python": contents.for_any_python,
+        "slips": dict(contents.slips),
     }
     keep_file(path, json.dumps(note).encode())  # without one the entry is read in full the next time
 

@@ -14,10 +14,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dataloader.base.digests import LARGE, hex_digest
+from dataloader.base.files import replace_file
 from dataloader.install.bounds import (
     DEEPEST,
     Refused,
@@ -28,9 +30,13 @@ from dataloader.install.bounds import (
     check_place,
     with_parents,
 )
+from dataloader.install.store.slips import Slip
 from dataloader.lockfile.model import CondaPackage
 
 INDEX, PATHS = "info/index.json", "info/paths.json"
+
+_SLIPS = "published_otherwise"
+"""Our key in a cached package's ``PATHS``: what was not true of it."""
 
 _TYPES = {"hardlink": stat.S_IFREG, "softlink": stat.S_IFLNK, "directory": stat.S_IFDIR}
 _SITE, _SCRIPTS = "site-packages/", "python-scripts/"
@@ -52,6 +58,8 @@ class Contents:
     commands: tuple[str, ...]
     """Commands that are made when it is linked."""
     for_any_python: bool
+    slips: Mapping[str, Slip] = field(default_factory=dict)
+    """Of those that differ from what the package's own record said of them."""
 
     def placed(self, site_packages: str) -> tuple[str, ...]:
         """The paths in an environment."""
@@ -71,7 +79,8 @@ def read_contents(entry: Path, package: CondaPackage) -> Contents:
         if index.get(name) != getattr(package, name):
             raise Refused(f"has the {name} {index.get(name)!r} by its own {INDEX}", escapes=False)
     for_any_python = index.get("noarch") == "python"
-    types = _types(entry)
+    record = _record(entry)
+    types = _types(entry, record)
     check_count(len(types))
     for path in types:
         check_member(path)
@@ -90,9 +99,53 @@ def read_contents(entry: Path, package: CondaPackage) -> Contents:
         if mode == stat.S_IFLNK:
             links[path] = os.readlink(f"{root}/{path}")
     commands = tuple(_commands(entry)) if for_any_python else ()
-    contents = Contents(paths=tuple(types), links=links, commands=commands, for_any_python=for_any_python)
+    contents = Contents(
+        paths=tuple(types), links=links, commands=commands, for_any_python=for_any_python, slips=_slips(record or {})
+    )
     check_together({package: contents}, ANY_SITE_PACKAGES)
     return contents
+
+
+def with_true_record(entry: Path, contents: Contents, *, all_files: bool) -> Contents:
+    """Make an unpacked package's ``info/paths.json`` say what is there; what it said before are its slips.
+
+    Args:
+        all_files: Hash large ones too, of which nobody has to know so soon: see ``LARGE``.
+    """
+    record = _record(entry)
+    if record is None:
+        return contents
+    slips = dict(_mended(os.fspath(entry), record["paths"], all_files=all_files))
+    if slips or _SLIPS in record:
+        replace_file(entry / PATHS, json.dumps({**record, _SLIPS: slips}, indent=1).encode())
+    return replace(contents, slips=slips)
+
+
+def _slips(record: dict[str, Any]) -> dict[str, Slip]:
+    """What the record of a package in a cache said before it was made true."""
+    said = record.get(_SLIPS)
+    pairs = said.items() if isinstance(said, dict) else ()
+    return {
+        path: Slip(*map(str, pair)) for path, pair in pairs if isinstance(pair, list) and len(pair) == len(Slip._fields)
+    }
+
+
+def _mended(root: str, rows: list[dict[str, Any]], *, all_files: bool) -> Iterator[tuple[str, Slip]]:
+    for row in rows:
+        path = row["_path"]
+        status = os.lstat(f"{root}/{path}")
+        if not stat.S_ISREG(status.st_mode):
+            continue
+        size, digest = row.get("size_in_bytes"), row.get("sha256")
+        if digest is not None and (all_files or status.st_size <= LARGE):
+            found = hex_digest(f"{root}/{path}")
+            if found != digest:
+                row |= {"sha256": found, "size_in_bytes": status.st_size}
+                yield path, Slip(published=digest, installed=found)
+                continue
+        if size is not None and size != status.st_size:
+            row["size_in_bytes"] = status.st_size
+            yield path, Slip(published=f"{size} bytes", installed=f"{status.st_size} bytes")
 
 
 def check_identity(package: CondaPackage) -> None:
@@ -159,29 +212,37 @@ def _check_tree(root: str) -> None:
                     raise Refused(f"holds {each.name!r}, which is no file but a device or a pipe", escapes=True)
 
 
+def placed_in(site_packages: str, contents: Contents, path: str) -> str:
+    """Where a path of an archive goes in an environment."""
+    return _placed(path, site_packages) if contents.for_any_python else path
+
+
 def _placed(path: str, site_packages: str) -> str:
     if path.startswith(_SITE):
         return f"{site_packages}/{path.removeprefix(_SITE)}"
     return f"bin/{path.removeprefix(_SCRIPTS)}" if path.startswith(_SCRIPTS) else path
 
 
-def _types(entry: Path) -> dict[str, int | None]:
+def _record(entry: Path) -> dict[str, Any] | None:
+    """What ``PATHS`` holds; ``None`` for a package from before 2017, which has no such file."""
+    return _json(entry, PATHS) if os.path.lexists(entry / PATHS) else None
+
+
+def _types(entry: Path, record: dict[str, Any] | None) -> dict[str, int | None]:
     """The paths of a package and what kind of file each is to be; ``None`` where that is left to the archive."""
     types: dict[str, int | None] = {}
-    for path, kind in _rows(entry):
+    for path, kind in _rows(entry, record):
         if path in types:
             raise Refused(f"names {path} twice in {PATHS}", escapes=False)
         types[path] = kind
     return types
 
 
-def _rows(entry: Path) -> Iterator[tuple[str, int | None]]:
-    try:
-        os.lstat(entry / PATHS)
-    except FileNotFoundError:  # a package from before 2017
+def _rows(entry: Path, record: dict[str, Any] | None) -> Iterator[tuple[str, int | None]]:
+    if record is None:
         yield from ((line, None) for line in _read(entry, "info/files").decode("utf-8", "replace").splitlines() if line)
         return
-    rows = _json(entry, PATHS).get("paths")
+    rows = record.get("paths")
     if not isinstance(rows, list):
         raise Refused(f"has no list of paths in {PATHS}", escapes=False)
     for row in rows:

@@ -20,6 +20,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import to_its_end
 from dataloader.install.bounds import Refused
 from dataloader.install.conda.cache import Entry, find, judged, refused, take_in, temporary_folder
+from dataloader.install.conda.contents import with_true_record
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.fetch import Archives, gather_or_cancel
 from dataloader.install.switch.settle import settle, wait_for_all
@@ -108,6 +109,8 @@ class _Fetching:
             await self._extract(package, archive, folder)
             contents = await asyncio.to_thread(judged, folder, package)
             _check_descriptions(package, folder)
+            all_files = self._options.strict_records or self._options.rebuild
+            contents = await asyncio.to_thread(with_true_record, folder, contents, all_files=all_files)
             sizes = await settle(folder, self._reporter)
             entry = await asyncio.to_thread(take_in, folder, package, cache_dir, contents)
             await wait_for_all(entry, sizes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
@@ -15,10 +15,11 @@ from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.install.bounds import Refused
 from dataloader.install.conda.cache import Entry, discard, entry_name, find, missing_of, package_cache, refused
-from dataloader.install.conda.contents import ANY_SITE_PACKAGES, check_identity, check_together
+from dataloader.install.conda.contents import ANY_SITE_PACKAGES, PATHS, check_identity, check_together, placed_in
 from dataloader.install.conda.fetch import fetch_conda
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.fetch import tell_package
+from dataloader.install.store.slips import Slip, tell_slips
 from dataloader.install.store.store import VanishedEntry
 from dataloader.lockfile.model import CondaPackage
 from dataloader.prefix.layout import conda_layout
@@ -26,6 +27,14 @@ from dataloader.prefix.layout import conda_layout
 if TYPE_CHECKING:
     from rattler import PackageRecord, RepoDataRecord
     from rattler.package_cache import PackageCache
+
+
+class Linked(NamedTuple):
+    """The conda packages of an environment."""
+
+    downloaded_bytes: int
+    slips: dict[str, Slip]
+    """Of files that differ from what their package's own record said of them, by path in the environment."""
 
 
 async def link_conda(
@@ -37,10 +46,8 @@ async def link_conda(
     options: SyncOptions,
     reporter: Reporter,
     download: Downloader,
-) -> int:
+) -> Linked:
     """Fetch what the caches lack and link all packages into the empty ``tree``, patched to live at ``final``.
-
-    Returns the bytes downloaded.
 
     Raises:
         IndexUnavailable: an archive cannot be had; offline, all that are missing are named.
@@ -56,7 +63,7 @@ async def link_conda(
         )
     for package in packages:
         _check_identity(package)
-    found = find(packages, options.cache_dir, options.layers, anew=options.rebuild)
+    found = find(packages, options.cache_dir, options.layers, anew=options.rebuild or options.strict_records)
     for damage in found.damages:
         reporter.warn(f"A cache entry is damaged ({damage.path} of {damage.package.name}); fetching it again.")
         if damage.layer == options.cache_dir:
@@ -66,8 +73,12 @@ async def link_conda(
     missing = [package for package in packages if package not in found.entries]
     fetched, downloaded = await fetch_conda(missing, options, reporter, download)
     entries = found.entries | fetched
-    for warning in _judge(entries):
+    site_packages = _site_packages(entries)
+    for warning in _judge(entries, site_packages):
         reporter.warn(warning)
+    slips = {f"{package.name} {package.version}": sorted(e.contents.slips) for package, e in entries.items()}
+    slips = {package: paths for package, paths in slips.items() if paths}
+    tell_slips(slips, PATHS, reporter, code="conda-record-mismatch", strict=options.strict_records)
     cache = package_cache(options.cache_dir, options.layers, found.damages)
     progress = _Progress(reporter)
     try:
@@ -78,7 +89,12 @@ async def link_conda(
         if not vanished:
             raise
         raise VanishedEntry(options.cache_dir / "pkgs" / entry_name(vanished[0])) from error
-    return downloaded
+    found_slips = {
+        placed_in(site_packages, entry.contents, path): slip
+        for entry in entries.values()
+        for path, slip in entry.contents.slips.items()
+    }
+    return Linked(downloaded_bytes=downloaded, slips=found_slips)
 
 
 def _check_identity(package: CondaPackage) -> None:
@@ -88,13 +104,17 @@ def _check_identity(package: CondaPackage) -> None:
         raise refused(package, refusal) from refusal
 
 
-def _judge(entries: Mapping[CondaPackage, Entry]) -> list[str]:
+def _site_packages(packages: Iterable[CondaPackage]) -> str:
+    """Where modules go in the environment of these packages."""
+    python = next((package for package in packages if package.name == "python"), None)
+    if python is None:
+        return ANY_SITE_PACKAGES
+    minor = ".".join(python.version.split(".")[:2])
+    return conda_layout(minor, python.python_site_packages_path).site_packages
+
+
+def _judge(entries: Mapping[CondaPackage, Entry], site_packages: str) -> list[str]:
     """Refuse packages that would lead one another's files outside; what the user should know of the others."""
-    python = next((package for package in entries if package.name == "python"), None)
-    site_packages = ANY_SITE_PACKAGES
-    if python is not None:
-        minor = ".".join(python.version.split(".")[:2])
-        site_packages = conda_layout(minor, python.python_site_packages_path).site_packages
     try:
         return check_together({package: entry.contents for package, entry in entries.items()}, site_packages)
     except Refused as refusal:

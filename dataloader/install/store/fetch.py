@@ -20,6 +20,7 @@ from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.behind import Workers
 from dataloader.install.store.leftovers import sweep
 from dataloader.install.store.recipe import Recipe
+from dataloader.install.store.slips import tell_slips
 from dataloader.install.store.store import StoredWheel, WheelStore
 from dataloader.install.switch.lease import Lease
 from dataloader.lockfile.model import Package, PypiPackage
@@ -234,22 +235,7 @@ async def _with_true_records(
                 raise IntegrityError(f"{stored.files} is damaged.", code="cache-damaged", suggestions=(_AGAIN,))
             wheels[name] = examined
     slips = {f"{w.recipe.name} {w.recipe.version}": sorted(w.recipe.slips) for w in wheels.values() if w.recipe.slips}
-    if slips and options.strict_records:
-        raise IntegrityError(
-            f"{len(slips)} wheel(s) differ from their own RECORD, and strict records are asked for.",
-            code="wheel-record-mismatch",
-            causes=tuple(f"{wheel}: {path}" for wheel, paths in slips.items() for path in paths),
-            suggestions=(
-                "Lock another version, or leave out --strict-records: the archives themselves have the locked hashes.",
-                "Report it to the publisher.",
-            ),
-        )
-    for wheel, paths in slips.items():
-        others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        reporter.warn(
-            f"{wheel} differs from its own RECORD in {paths[0]}{others}. It is installed as it is in the archive, "
-            "which has the locked hash; --strict-records refuses it."
-        )
+    tell_slips(slips, "RECORD", reporter, code="wheel-record-mismatch", strict=options.strict_records)
     return wheels
 
 

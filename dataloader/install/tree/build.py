@@ -12,6 +12,7 @@ from typing import Any
 from dataloader.base.errors import LockfileError, PrefixError
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import SyncOptions
+from dataloader.install.store.slips import Slip
 from dataloader.install.store.store import StoredWheel
 from dataloader.install.tree.linking import Linker
 from dataloader.install.tree.runtime import library_folders
@@ -129,8 +130,14 @@ def write_pin(tree: Tree, python: Interpreter | None) -> None:
     subprocess.run(command, check=False, capture_output=True)
 
 
-def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: Interpreter | None) -> None:
-    """Leave the note that makes the tree ours. Comes last: its fingerprint covers what is there."""
+def write_state(
+    tree: Tree, lock: Lockfile, options: SyncOptions, python: Interpreter | None, slips: Mapping[str, Slip]
+) -> None:
+    """Leave the note that makes the tree ours. Comes last: its fingerprint covers what is there.
+
+    Args:
+        slips: Of files of conda packages, by path.
+    """
     site_packages = tree.layout.site_packages if tree.layout else None
     state = State(
         lock_digest=options.lock_digest,
@@ -141,7 +148,7 @@ def write_state(tree: Tree, lock: Lockfile, options: SyncOptions, python: Interp
         requested=tuple(sorted(lock.requested)),
         generated=tuple(sorted(path for path, owner in tree.owners.items() if owner == ENVIRONMENT)),
         fingerprint=fingerprint(tree.root, site_packages),
-        slips=tree.found_slips(),
+        slips={path: slip._asdict() for path, slip in slips.items()} | tree.found_slips(),
         **made_from(lock, options),
     )
     tree.write(STATE, state.to_bytes())

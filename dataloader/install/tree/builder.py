@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataloader.base.errors import DiskFull, IntegrityError, TryAgain
 from dataloader.base.files import NO_ROOM, remove_tree
@@ -24,6 +25,9 @@ from dataloader.install.tree.tree import Tree
 from dataloader.install.tree.wheel import DamagedEntry
 from dataloader.lockfile.model import CondaPackage, Lockfile
 from dataloader.machine.interpreters import Interpreter
+
+if TYPE_CHECKING:
+    from dataloader.install.conda.link import Linked
 
 _ATTEMPTS = 4
 """Builds in one sync: each damaged cache entry that is found costs one, and is fetched again."""
@@ -133,7 +137,7 @@ class Builder:
             for work in (fetching, linking):
                 work.cancel()
             await asyncio.gather(fetching, linking, return_exceptions=True)
-        self.downloaded_bytes += fetched.downloaded_bytes + linked
+        self.downloaded_bytes += fetched.downloaded_bytes + (linked.downloaded_bytes if linked else 0)
         if prover is not None:
             prover.foresee({path: key for each in fetched.wheels.values() for path, key in each.libraries()})
         tree = Tree(os.fspath(folder), final, layout_of(self._lock, python))
@@ -143,12 +147,12 @@ class Builder:
         if self._options.compile_bytecode:
             with self._reporter.stage("compile"):
                 await asyncio.to_thread(compile_modules, tree, python)
-        write_state(tree, self._lock, self._options, python)
+        write_state(tree, self._lock, self._options, python, linked.slips if linked else {})
         return tree
 
-    async def _link_conda(self, folder: Path, final: str) -> int:
+    async def _link_conda(self, folder: Path, final: str) -> Linked | None:
         if not self._lock.conda():
-            return 0
+            return None
         from dataloader.install.conda.link import link_conda
 
         return await link_conda(

@@ -25,13 +25,13 @@ def check_records(installed: Installed) -> Iterator[Finding]:
 
 
 def check_slips(slips: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
-    """Files that were in their wheel as they are here, though its publisher's RECORD said otherwise."""
+    """Files that were in their archive as they are here, though its publisher's own record said otherwise."""
     for path, hashes in sorted(slips.items()):
         yield Finding(
             severity="note",
             kind="record-differs",
             path=path,
-            message="as in its wheel, which has the locked hash; the wheel's own RECORD gives another one",
+            message="as in its package, which has the locked hash; the package's own record says otherwise",
             evidence=(f"published {hashes.get('published')}", f"installed {hashes.get('installed')}"),
         )
 
