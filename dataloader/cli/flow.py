@@ -65,7 +65,7 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
 
 _OF_SOLVING = (
     *("requirements", "files", "channels", "conda"),
-    *("prerelease", "only_binary", "no_binary", "exclude_newer", "fix"),
+    *("prerelease", "only_binary", "no_binary", "exclude_newer", "fix", "skip_unbuildable"),
 )
 """Options that have a say in what a lock holds, and in nothing else."""
 

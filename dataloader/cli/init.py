@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.command import command
 from dataloader.cli.console import Style, make_reporter, write_result
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
+if TYPE_CHECKING:
+    from dataloader.request.manifest import Manifest
+    from dataloader.request.requirements import Requirement
+
 DEFAULT_CHANNELS = ("conda-forge",)
 
 
-@command(example="dataloader init --from environment.yml", takes=("channels", "platform", "Output"))
+@command(example="dataloader init --from environment.yml", takes=("channels", "platform", "skip_unbuildable", "Output"))
 def init(
     options: CommonOptions,
     directory: Annotated[Path, Operand("DIR", "Where to write it; else here.")] = Path(),
     pixi: Annotated[bool, own_option("--pixi", about="Write a pixi.toml, ours under tool.dataloader.")] = False,
     sources: Annotated[
         list[Path] | None,
-        own_option("--from", metavar="FILE", about="Take over a requirements.txt or environment.yml. May be repeated."),
+        own_option(
+            "--from",
+            metavar="FILE",
+            about="Take over a requirements.txt, environment.yml, pyproject.toml, pixi.toml or lock. May be repeated.",
+        ),
     ] = None,
 ) -> int:
     """Write a manifest: dataloader.toml, or pixi.toml with --pixi."""
     from dataloader.machine.detect import detect_platform
-    from dataloader.request.manifest import parse_manifest
-    from dataloader.request.manifest_edit import new_manifest
-    from dataloader.request.read import read_input
+    from dataloader.request.manifest import Manifest, parse_manifest
+    from dataloader.request.manifest_new import new_manifest, not_written
+    from dataloader.request.readers import read_file
 
     style = Style.of(options)
     reporter = make_reporter(style)
@@ -38,18 +47,28 @@ def init(
             code="manifest-exists",
             suggestions=("`dataloader install SPEC` adds to it.", "`dataloader init DIR` writes one elsewhere."),
         )
-    inputs = tuple(read_input(source) for source in sources or ())
-    for one in inputs:
-        for note in one.notes:
-            reporter.warn(note)
+    read = [read_file(source) for source in sources or ()]
+    manifests = [one for one in read if isinstance(one, Manifest)]
+    inputs = [one for one in read if not isinstance(one, Manifest)]
+    for note in (*(n for one in inputs for n in one.notes), *(n for one in manifests for n in not_written(one))):
+        reporter.warn(note)
+    for one in manifests:
+        if one.unused:
+            reporter.info(f"not used here: {', '.join(one.unused)}")
     text = new_manifest(
         name=directory.resolve().name or "environment",
         channels=options.channels or DEFAULT_CHANNELS,
         platform=options.platform or detect_platform(),
         pixi=pixi,
         inputs=inputs,
+        manifests=manifests,
+        skip_unbuildable=options.skip_unbuildable,
     )
-    parse_manifest(text, path)
+    made = parse_manifest(text, path)
+    for asked in _sources(made):
+        reporter.info(
+            f"{asked.origin}: {asked.name} comes from {asked.source}, which locking refuses: nothing is built yet"
+        )
     directory.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
@@ -57,3 +76,12 @@ def init(
     reporter.info("Next: `dataloader install --cuda --torch`, say, adds to it and installs.")
     write_result(style, {"status": "ok", "manifest": str(path.resolve())}, f"{path}\n")
     return 0
+
+
+def _sources(made: Manifest) -> Iterator[Requirement]:
+    """Yield what would have to be built."""
+    if made.resolution.skip_unbuildable:
+        return
+    for feature in made.features.values():
+        for listed in (feature.requirements, *feature.by_platform.values()):
+            yield from (one for one in listed if one.source is not None)

@@ -118,6 +118,19 @@ class CommonOptions:
         (), "--file", "-f", group="Inputs", metavar="FILE", about="Read an environment.yml. May be repeated."
     )
 
+    extra: tuple[str, ...] = option(
+        (), "--extra", group="Inputs", metavar="NAME", about="Add an extra of the pyproject.toml. May be repeated."
+    )
+    group: tuple[str, ...] = option(
+        (), "--group", group="Inputs", metavar="NAME", about="Add a dependency group of it. May be repeated."
+    )
+    all_extras: bool | None = option(
+        None,
+        "--all-extras/--no-extras",
+        group="Inputs",
+        about="Add every extra; or leave out the extras and groups that were chosen before.",
+    )
+
     channels: tuple[str, ...] = option(
         (),
         "--channel",
@@ -205,6 +218,12 @@ class CommonOptions:
         group="Solving",
         metavar="NAME",
         about="Never use wheels of this project, but conda's packages; :all: for every project. May be repeated.",
+    )
+    skip_unbuildable: bool = option(
+        False,
+        "--skip-unbuildable",
+        group="Solving",
+        about="Leave out, by name, what would have to be built from source: git, trees, archives, editable installs.",
     )
     exclude_newer: str | None = option(
         None,

@@ -41,6 +41,7 @@ SAVED = {
     "only_binary": "[pypi-options] no-build",
     "no_binary": "[pypi-options] no-binary",
     "exclude_newer": "[resolution] exclude-newer",
+    "skip_unbuildable": "[resolution] skip-unbuildable",
     "matrix": "[resolution] matrix",
 }
 """Options that say what a project is made of, and where the manifest has it. The others are for one run."""
@@ -49,7 +50,7 @@ SAVED = {
 def typed(options: CommonOptions) -> dict[str, object]:
     """Return the saved options that the command line says; what a variable says belongs to the machine."""
     said = {name: getattr(options, name) for name in SAVED if name in options.typed}
-    return {name: value for name, value in said.items() if value not in (None, ())}
+    return {name: value for name, value in said.items() if value not in (None, (), False)}
 
 
 def additions_of(one: Session, asked: Request, solved: Request, flags: StackFlags) -> Additions:
@@ -70,6 +71,8 @@ def additions_of(one: Session, asked: Request, solved: Request, flags: StackFlag
         for key in ("conda", "prerelease", "exclude-newer")
         if (value := single(key.replace("-", "_"))) is not None
     }
+    if "skip_unbuildable" in options:
+        resolution["skip-unbuildable"] = True
     if matrix := single("matrix"):
         resolution["matrix"] = str((one.here / matrix).absolute())
     index_url = single("index_url")
@@ -172,7 +175,8 @@ def _check(one: Session, solved: Request, manifest: Manifest) -> None:
 def _unsaid(one: Session) -> CommonOptions:
     """Return the options without those of the command line that are saved."""
     said = typed(one.options)
-    cleared: dict[str, Any] = {name: () if isinstance(value, tuple) else None for name, value in said.items()}
+    nothing = {tuple: (), bool: False}
+    cleared: dict[str, Any] = {name: nothing.get(type(value)) for name, value in said.items()}
     return replace(one.options, **cleared)
 
 

@@ -37,7 +37,8 @@ def pixi_toml(lock: Lockfile, options: ExportOptions) -> str:
 
     from dataloader.export.asked import asked_for
     from dataloader.request.additions import Additions
-    from dataloader.request.manifest_edit import add_to_manifest, new_manifest
+    from dataloader.request.manifest_edit import add_to_manifest
+    from dataloader.request.manifest_new import new_manifest
 
     channels = [url.rstrip("/") for url in lock.channels] or ["conda-forge"]
     text = new_manifest(name=options.name, channels=channels, platform=lock.platform, pixi=True)

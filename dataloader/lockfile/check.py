@@ -31,7 +31,11 @@ _WORDS = {
     "variables": "variable",
     "stack": "stack option",
     "options": "option",
+    "groups": "extra or group",
+    "overrides": "override",
 }
+_TOLD = {"project"}
+"""Parts that say where the others come from, and bind nothing."""
 
 
 def check_lock(lock: Lockfile, inputs: Mapping[str, object]) -> tuple[Mismatch, ...]:
@@ -53,7 +57,7 @@ def differences(one: Mapping[str, object], other: Mapping[str, object]) -> tuple
 
 
 def _compare(part: str, old: object, new: object) -> list[Mismatch]:
-    if old == new:
+    if old == new or part in _TOLD:
         return []
     word = _WORDS.get(part, part)
     if isinstance(old, Mapping) or isinstance(new, Mapping):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,21 @@ def parse_lock(data: bytes, path: Path) -> Lockfile:
         return as_read(_from_document(document), path.absolute().parent)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _invalid(path, _fault(error)) from error
+
+
+def groups_in(data: bytes) -> tuple[str, ...]:
+    """Return the extras and groups that a lock was made with, without reading the rest of it.
+
+    >>> groups_in(b"  inputs:\\n    groups:\\n    - extra:cpu\\n    - group:test\\n    stack: {}\\n")
+    ('extra:cpu', 'group:test')
+    """
+    _, found, rest = data.partition(b"\n    groups:\n")
+    lines = rest.decode(errors="replace").splitlines() if found else []
+    return tuple(line.removeprefix("    - ").strip('"') for line in takewhile(_is_item, lines))
+
+
+def _is_item(line: str) -> bool:
+    return line.startswith("    - ")
 
 
 def _invalid(path: Path, why: str) -> LockfileError:

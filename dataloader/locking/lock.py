@@ -213,7 +213,7 @@ class _Attempt:
         if cutoff:
             self._reporter.info(f"what was published from {cutoff} on does not count")
         cache = self._cache / "repodata"
-        index = NarrowedIndex(self._client, together(self._request.pypi))
+        index = NarrowedIndex(self._client, together(self._request.pypi), self._request.overrides)
         try:
             resolution = await resolve(problem, index, self._reporter, cache=cache, settings=self._request.settings)
         except ResolutionFailure as error:

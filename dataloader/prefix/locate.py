@@ -3,14 +3,16 @@
 A sync with nothing to do asks these questions and no others, in a few milliseconds.
 """
 
-# ruff: noqa: PTH113, PTH118, PTH120
+# ruff: noqa: PTH113, PTH118, PTH120, PTH208
 # Importing pathlib would cost more than the answers.
 
 from __future__ import annotations
 
 import os
 
-MANIFEST_NAMES = ("dataloader.toml", "pixi.toml", "pyproject.toml")
+PYPROJECT = "pyproject.toml"
+
+MANIFEST_NAMES = ("dataloader.toml", "pixi.toml", PYPROJECT)
 """In the order they are looked for in each directory."""
 
 LOCK_NAME = "dataloader.lock"
@@ -80,12 +82,15 @@ def plain_path(text: str) -> str:
 
 
 def locate_manifest(start: str) -> str | None:
-    """Return the nearest manifest, in ``start`` or upward; a pyproject.toml must speak to us to count."""
+    """Return the nearest manifest, in ``start`` or upward.
+
+    A pyproject.toml counts if it speaks to us, or if a lock beside it was made from it.
+    """
     directory = start
     while True:
         for name in MANIFEST_NAMES:
             path = os.path.join(directory, name)
-            if os.path.isfile(path) and (name != "pyproject.toml" or _speaks_to_us(path)):
+            if os.path.isfile(path) and (name != PYPROJECT or _speaks_to_us(path) or _is_locked(directory)):
                 return path
         parent = os.path.dirname(directory)
         if parent == directory:
@@ -98,6 +103,19 @@ def _speaks_to_us(path: str) -> bool:
     with open(path, "rb") as stream:
         lines = (line.replace(b" ", b"").replace(b"\t", b"") for line in stream)
         return any(line.startswith((b"[tool.dataloader", b"[tool.pixi")) for line in lines)
+
+
+MADE_FROM = b"\n    project: pyproject.toml\n"
+"""What stands in a lock that was made from the pyproject.toml beside it, which says nothing to us."""
+
+
+def _is_locked(directory: str) -> bool:
+    for name in os.listdir(directory):
+        if name.startswith("dataloader.") and name.endswith(".lock"):
+            with open(os.path.join(directory, name), "rb") as stream:
+                if MADE_FROM in stream.read():
+                    return True
+    return False
 
 
 OWN_FOLDER = ".dataloader"

@@ -28,6 +28,7 @@ class Additions:
     no_binary: tuple[str, ...] = ()
     only_binary: tuple[str, ...] = ()
     constraints: tuple[PypiRequirement, ...] = ()
+    overrides: tuple[PypiRequirement, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     resolution: Mapping[str, str | bool] = field(default_factory=dict)
     """Keys of [resolution] with one value."""
@@ -61,6 +62,7 @@ def of_files(files: Sequence[InputFile]) -> Additions:
         no_binary=_each(one.no_binary for one in files),
         only_binary=_each(one.only_binary for one in files),
         constraints=together(c for one in files for c in one.constraints),
+        overrides=tuple(dict.fromkeys(o for one in files for o in one.overrides)),
         variables=dict(pair for one in files for pair in one.variables),
         resolution=resolution,
     )
@@ -87,6 +89,7 @@ def beside(typed: Additions, listed: Additions) -> Additions:
         no_binary=_each([typed.no_binary, listed.no_binary]),
         only_binary=_each([typed.only_binary, listed.only_binary]),
         constraints=listed.constraints,
+        overrides=listed.overrides,
         variables=listed.variables,
         resolution={**listed.resolution, **typed.resolution},
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import UsageError
 from dataloader.request.joined import title
 from dataloader.request.requirements import PypiRequirement, Requirement
+from dataloader.request.sources import UNBUILDABLE
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
@@ -50,26 +51,35 @@ def _versions(wanted: SpecifierSet, *, every: bool) -> Iterator[str]:
         yield from admitted if every else islice(admitted, 1)
 
 
-def applying(requirements: Iterable[Requirement], arches: Collection[str], python: str) -> tuple[Requirement, ...]:
-    """Return the requirements that can matter on a platform.
+def applying(
+    requirements: Iterable[Requirement], arches: Collection[str], python: str, *, skip: bool = False
+) -> tuple[Requirement, ...]:
+    """Return the requirements that can matter on a platform; with ``skip`` without those that would have to be built.
 
     Raises:
         UsageError: ``requirement-unsupported`` (or what was found when it was read); one that matters cannot be met.
     """
     found = tuple(r for r in requirements if not isinstance(r, PypiRequirement) or may_apply(r.marker, arches, python))
+    if skip:
+        found = tuple(r for r in found if not is_unbuildable(r))
     refuse_unsupported(found)
     return found
 
 
+def is_unbuildable(one: Requirement) -> bool:
+    """Say whether a requirement is refused because nothing is built here."""
+    return one.refusal is not None and one.refusal.code == UNBUILDABLE
+
+
 def worth_keeping(requirements: Iterable[Requirement], arches: Collection[str]) -> tuple[Requirement, ...]:
-    """Return what a manifest can say: without what cannot be met, and need not be here.
+    """Return what a manifest can say: sources too, but not what else cannot be met, if it need not be here.
 
     Raises:
         UsageError: as :func:`applying`.
     """
     said = tuple(requirements)
-    applying((one for one in said if one.refusal is not None), arches, "")
-    return tuple(one for one in said if one.refusal is None)
+    applying((one for one in said if one.refusal is not None and one.source is None), arches, "")
+    return tuple(one for one in said if one.refusal is None or one.source is not None)
 
 
 def refuse_unsupported(requirements: Sequence[Requirement]) -> None:

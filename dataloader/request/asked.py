@@ -36,6 +36,20 @@ class Asked(Protocol):
         """Files in conda's format."""
 
     @property
+    def extra(self) -> tuple[str, ...]:
+        """Extras of the project."""
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Dependency groups of the project."""
+
+    @property
+    def all_extras(self) -> bool | None:
+        """Every extra, or (``False``) neither extras nor groups; ``None``: what was chosen before."""
+
+    @property
+    def skip_unbuildable(self) -> bool: ...
+    @property
     def channels(self) -> tuple[str, ...]: ...
     @property
     def conda(self) -> CondaMode | None: ...

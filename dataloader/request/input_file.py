@@ -19,8 +19,10 @@ class InputFile:
     """In the order of the file."""
     constraints: tuple[PypiRequirement, ...] = ()
     """Limit a project if something else brings it in (``-c``)."""
+    overrides: tuple[PypiRequirement, ...] = ()
+    """Take the place of whatever is asked of a project, by whomever."""
     name: str | None = None
-    """Name of the environment (environment.yml)."""
+    """Name of the environment."""
     channels: tuple[str, ...] | None = None
     """Most preferred first; None: the file says nothing of channels."""
     index_url: str | None = None

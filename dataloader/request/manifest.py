@@ -16,9 +16,9 @@ from dataloader.base.names import normalized
 from dataloader.index.publishers import read_policy
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.input_file import Feature, PypiOptions
+from dataloader.request.readers.pep621 import Project, extra_key, group_key, pep508, read_project
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
-from dataloader.request.spec import parse_pypi
-from dataloader.request.tables import groups_of, read_feature, read_pypi_options, with_project
+from dataloader.request.tables import read_feature, read_pypi_options
 from dataloader.request.toml import Document, Table
 
 DEFAULT = "default"
@@ -41,9 +41,12 @@ _RESOLUTION = {
     "exclude-newer",
     "matrix",
     "no-index",
+    "overrides",
+    "prefer",
     "prerelease",
     "pypi-only",
     "require-hashes",
+    "skip-unbuildable",
 }
 
 
@@ -63,6 +66,12 @@ class Resolution:
     require_hashes: bool = False
     no_index: bool = False
     """No package index at all: find-links alone."""
+    overrides: tuple[PypiRequirement, ...] = ()
+    """Take the place of whatever is asked of a project, by whomever."""
+    prefer: tuple[str, ...] = ()
+    """Locks of other tools, relative to the manifest, whose versions the first lock prefers."""
+    skip_unbuildable: bool = False
+    """Leave out what would have to be built from source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,18 +121,49 @@ class Manifest:
     """What is not heeded and may change the packages."""
     unused: tuple[str, ...] = ()
     """What else is not used here."""
+    is_plain: bool = False
+    """A pyproject.toml that says nothing to us or to pixi."""
+    conflicts: tuple[frozenset[str], ...] = ()
+    """Sets of features of which no two go together."""
+    conditions: tuple[str, ...] = ()
+    """Markers of the machines that it is for; none: every machine."""
 
-    def environment(self, name: str = DEFAULT, platform: str = "linux-64") -> Environment:
-        """Join the features of one environment, for one platform.
+    def sets(self) -> tuple[str, ...]:
+        """The extras and groups that there are, as ``extra:NAME`` and ``group:NAME``."""
+        return tuple(key for key in self.features if key.startswith(("extra:", "group:")))
 
-        Raises UsageError ``environment-unknown``.
+    def chosen(self, extras: Iterable[str], groups: Iterable[str], *, all_extras: bool) -> tuple[str, ...]:
+        """Return the features of extras and groups that are named.
+
+        Raises UsageError ``group-unknown``.
+        """
+        known = self.sets()
+        wanted = [*map(extra_key, extras), *map(group_key, groups)]
+        for key in wanted:
+            if key not in known:
+                kind, _, name = key.partition(":")
+                there = [each.partition(":")[2] for each in known if each.startswith(f"{kind}:")]
+                raise UsageError(
+                    f"{self.path} has no {kind} {name}",
+                    code="group-unknown",
+                    causes=(f"It has: {', '.join(there)}." if there else f"It has no {kind}s at all.",),
+                )
+        wanted += [key for key in known if all_extras and key.startswith("extra:")]
+        return tuple(dict.fromkeys(wanted))
+
+    def environment(self, name: str = DEFAULT, platform: str = "linux-64", chosen: tuple[str, ...] = ()) -> Environment:
+        """Join the features of one environment, and those that are ``chosen`` besides, for one platform.
+
+        Raises UsageError ``environment-unknown``, or ``groups-conflict`` for two that exclude each other.
         """
         if name not in self.environments:
             known = ", ".join(sorted(self.environments))
             raise UsageError(
                 f"{self.path} has no environment {name}", code="environment-unknown", causes=(f"It has: {known}.",)
             )
-        features = [self.features[feature] for feature in self.environments[name]]
+        joined = tuple(dict.fromkeys((*self.environments[name], *chosen)))
+        self._check_conflicts(joined)
+        features = [self.features[feature] for feature in joined]
         named = [f.channels for f in features if f.channels is not None]
         channels = sorted((c for each in named for c in each), key=lambda channel: -channel[1])
         wanted = (platform, platform.split("-", 1)[0], "win" if platform.startswith("win") else "unix")
@@ -143,6 +183,18 @@ class Manifest:
             variables={key: text for f in reversed(features) for key, text in f.variables.items()},
             feature=self.environments[name][0],
         )
+
+    def _check_conflicts(self, joined: tuple[str, ...]) -> None:
+        for several in self.conflicts:
+            both = [key for key in joined if key in several]
+            if len(both) > 1:
+                told = " and ".join(" ".join(key.split(":")) for key in both)
+                raise UsageError(
+                    f"{told} do not go together",
+                    code="groups-conflict",
+                    causes=(f"{self.path} says so: conflicts",),
+                    suggestions=("choose one of them",),
+                )
 
 
 def missing_manifest(path: Path) -> ManifestError:
@@ -168,54 +220,110 @@ def load_manifest(path: Path) -> Manifest:
     return parse_manifest(text, path)
 
 
-def parse_manifest(text: str, path: Path) -> Manifest:
-    """Read a manifest's text; the name of ``path`` tells its kind.
+def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifest:
+    """Read a manifest's text; where its kind is not said, its name tells it, and else what it holds.
 
     Raises ManifestError ``manifest-invalid`` with every mistake.
     """
     document = Document(text, path.absolute(), code="manifest-invalid", kind="manifest")
     root = document.root()
-    kind = kind_of(path.name, document.data)
+    kind = kind or kind_of(path.name, document.data)
     pixi, ours = _roots(root, kind)
     workspace = pixi.table("workspace" if "workspace" in pixi else "project")
-    if kind == "dataloader.toml":
-        root.only(_TABLES | _PIXI_ONLY | _OURS | {"feature", "environments", "target"})
+    if ours is pixi:
+        root_or_ours = root if kind == "dataloader.toml" else ours
+        root_or_ours.only(_TABLES | _PIXI_ONLY | _OURS | {"feature", "environments", "target"})
     else:
         ours.only(_OURS | {"feature"})
-    default = read_feature(pixi, ours, workspace)
-    if kind == "pyproject.toml":
-        default = with_project(default, root.table("project"))
+    project = _project(root, reads_tools=ours is pixi) if kind == "pyproject.toml" else Project()
+    default = _with(read_feature(pixi, ours, workspace), project.feature)
     default = replace(default, pypi=_join_pypi([default.pypi, read_pypi_options(workspace.table("pypi-options"))]))
-    groups = groups_of(root) if kind == "pyproject.toml" else {}
-    features = {DEFAULT: default, **{name: Feature(requirements=listed) for name, listed in groups.items()}}
+    sets = _by_plain_name(project.features)
+    features = {DEFAULT: default, **sets, **project.features}
     ours_of = ours.table("feature")
     for name in pixi.table("feature"):
         table = pixi.table("feature").table(name)
         feature = read_feature(table, ours_of.table(name) if ours is not pixi else table, table)
-        features[name] = replace(feature, requirements=(*feature.requirements, *groups.get(name, ())))
+        features[name] = _with(feature, sets[name]) if name in sets else feature
     if ours is not pixi:
         ours_of.only(set(features))
+    environments = dict(_environments(pixi.table("environments"), set(features)))
+    if ours is pixi:
+        environments = {name: (name, DEFAULT) for name in sets} | environments
+        environments[DEFAULT] = (*environments[DEFAULT], *project.included)
+    resolution = _resolution(ours.table("resolution"), workspace)
     manifest = Manifest(
         path=document.path,
-        name=workspace.string("name") or (root.table("project").string("name") if kind == "pyproject.toml" else None),
+        name=workspace.string("name") or project.name,
         channel_priority=workspace.choice("channel-priority", {"strict", "disabled"}),
         features=features,
-        environments=_environments(pixi.table("environments"), set(features)),
-        resolution=_resolution(ours.table("resolution"), workspace),
+        environments=environments,
+        resolution=replace(
+            resolution,
+            constraints=(*resolution.constraints, *project.constraints),
+            overrides=(*resolution.overrides, *project.overrides, *_overrides(pixi)),
+            no_index=resolution.no_index or project.no_index,
+            exclude_newer=resolution.exclude_newer or project.exclude_newer,
+        ),
         attestations=_attestations(ours.table("attestations")),
         trusted_root=_beside(document.path, ours.table("attestations").string("trusted-root")),
+        is_plain=kind == "pyproject.toml" and not {"pixi", "dataloader"} & set(root.table("tool")),
+        conflicts=project.conflicts,
+        conditions=project.conditions,
     )
     document.check()
     notes, unused = _unread(document, pixi, kind)
-    return replace(manifest, notes=notes, unused=unused)
+    return replace(manifest, notes=(*project.notes, *notes), unused=unused)
+
+
+def _project(root: Table, *, reads_tools: bool) -> Project:
+    """Read what a pyproject.toml asks for itself: the standard tables, and uv's and Poetry's where pixi has none."""
+    project = read_project(root)
+    tool = root.table("tool")
+    if reads_tools and "poetry" in tool:
+        from dataloader.request.readers.poetry import with_poetry
+
+        project = with_poetry(project, tool.table("poetry"))
+    if reads_tools and "uv" in tool:
+        from dataloader.request.readers.uv import with_uv
+
+        project = with_uv(project, tool.table("uv"))
+    return project
+
+
+def _with(one: Feature, other: Feature) -> Feature:
+    """Return what both ask for; where there is one value, the first's."""
+    return replace(
+        one,
+        requirements=(*one.requirements, *other.requirements),
+        pypi=_join_pypi([one.pypi, other.pypi]),
+        python=one.python or other.python,
+    )
+
+
+def _by_plain_name(features: Mapping[str, Feature]) -> dict[str, Feature]:
+    """Return extras and groups by their names alone, as pixi has them; of one name both."""
+    found: dict[str, Feature] = {}
+    for key, feature in features.items():
+        name = key.partition(":")[2]
+        found[name] = _with(found[name], feature) if name in found else feature
+    return found
+
+
+def _overrides(pixi: Table) -> tuple[PypiRequirement, ...]:
+    """Return pixi's ``dependency-overrides``."""
+    from dataloader.request.tables import pypi_requirements
+
+    options = (pixi.table("pypi-options"), pixi.table("workspace").table("pypi-options"))
+    return tuple(r for table in options for r in pypi_requirements(table.table("dependency-overrides")))
 
 
 _ABOUT = {"version", "authors", "description", "license", "license-file", "readme", "homepage", "repository"}
 _ABOUT |= {"documentation", "requires-pixi", "preview", "$schema", "schema"}
 """Keys of pixi's that describe a project to people and to pixi."""
 
-_MATTER = {"host-dependencies", "build-dependencies", "dependency-overrides", "prerelease-mode", "index-strategy"}
-_MATTER |= {"solve-strategy", "solve-group", "conda-pypi-map", "channel-priority", "exclude-newer", "uv"}
+_MATTER = {"host-dependencies", "build-dependencies", "prerelease-mode", "index-strategy", "dependency-overrides"}
+_MATTER |= {"solve-strategy", "solve-group", "conda-pypi-map", "channel-priority", "exclude-newer", "uv", "poetry"}
 """Keys that say which packages there should be: to leave them out is worth a warning."""
 
 
@@ -223,7 +331,8 @@ def _unread(document: Document, pixi: Table, kind: str) -> tuple[tuple[str, ...]
     """What the manifest says and nobody here heeds: what may change the packages, and the rest."""
     notes, rest = [], []
     for path in document.unread():
-        of_tool = path[0] == "tool" and (len(path) < 2 or path[1] not in {"pixi", "dataloader", "uv"})
+        read = {"pixi", "dataloader", "uv"} if pixi.path == ("tool", "pixi") else {"dataloader", "uv", "poetry"}
+        of_tool = path[0] == "tool" and (len(path) < 2 or path[1] not in read)
         of_python = kind == "pyproject.toml" and path[0] not in {"tool", "dependency-groups"}
         about = path[-1] in _ABOUT and path[-2:-1] in {(), ("workspace",), ("project",)}
         if of_tool or of_python or about:
@@ -261,7 +370,8 @@ def _roots(root: Table, filename: str) -> tuple[Table, Table]:
     """Where pixi's tables are, and where ours are."""
     if filename == "pyproject.toml":
         tool = root.table("tool")
-        return tool.table("pixi"), tool.table("dataloader")
+        ours = tool.table("dataloader")
+        return (tool.table("pixi"), ours) if "pixi" in tool else (ours, ours)
     if filename == "pixi.toml":
         return root, root.table("tool").table("dataloader")
     return root, root
@@ -275,20 +385,13 @@ def _resolution(table: Table, workspace: Table) -> Resolution:
         exclude_newer=_date(table, "exclude-newer") or _date(workspace, "exclude-newer"),
         matrix=table.string("matrix"),
         pypi_only=tuple(normalized(name) for name in table.strings("pypi-only")),
-        constraints=_constraints(table),
+        constraints=pep508(table, "constraints"),
         require_hashes=table.boolean("require-hashes") or False,
         no_index=table.boolean("no-index") or False,
+        overrides=pep508(table, "overrides"),
+        prefer=table.strings("prefer"),
+        skip_unbuildable=table.boolean("skip-unbuildable") or False,
     )
-
-
-def _constraints(table: Table) -> tuple[PypiRequirement, ...]:
-    found: list[PypiRequirement] = []
-    for text in table.strings("constraints"):
-        try:
-            found.append(parse_pypi(text, origin=table.where("constraints"), base=table.document.path.parent))
-        except UsageError as error:
-            table.mistake("constraints", error.message.removeprefix(f"{table.where('constraints')}: "))
-    return tuple(found)
 
 
 def _attestations(table: Table) -> Mapping[str, str]:
@@ -325,7 +428,7 @@ def _environments(table: Table, features: set[str]) -> Mapping[str, tuple[str, .
                 table.mistake(name, f"there is no feature {feature}")
         with_default = not (isinstance(value, dict) and inside.boolean("no-default-feature"))
         joined = (*(f for f in wanted if f in features and f != DEFAULT), *([DEFAULT] if with_default else []))
-        environments[name] = joined
+        environments[name] = (DEFAULT, *joined[:-1]) if name == DEFAULT and with_default else joined
     return environments
 
 

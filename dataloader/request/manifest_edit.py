@@ -1,57 +1,19 @@
-"""Text of manifests: a new one, or one with more in it. Comments and formatting stay. Pure."""
+"""Text of manifests with more in them. Comments and formatting stay. Pure."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
-from dataloader.request.additions import Additions, of_files
-from dataloader.request.applies import worth_keeping
-from dataloader.request.input_file import InputFile
+from dataloader.request.additions import Additions
 from dataloader.request.joined import title
 from dataloader.request.manifest import DEFAULT, kind_of
-from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
-
-
-def new_manifest(
-    *, name: str, channels: Sequence[str], platform: str, pixi: bool = False, inputs: Sequence[InputFile] = ()
-) -> str:
-    """Text of a new manifest, dataloader.toml's or (``pixi``) pixi.toml's, with what ``inputs`` ask for in it.
-
-    Raises UsageError ``requirement-unsupported`` for what a manifest cannot say.
-    """
-    import tomlkit
-
-    asked = of_files([replace(one, requirements=worth_keeping(one.requirements, _arches(platform))) for one in inputs])
-    document = tomlkit.document()
-    workspace = tomlkit.table()
-    workspace["name"] = next((one.name for one in inputs if one.name), name)
-    workspace["channels"] = list(channels if asked.channels is None else asked.channels)
-    workspace["platforms"] = [platform]
-    document["workspace"] = workspace
-    document["dependencies"] = _commented(tomlkit.table(), 'conda packages: python = "3.11.*"')
-    document["pypi-dependencies"] = _commented(tomlkit.table(), 'Python distributions: numpy = ">=1.26,<2"')
-    stack = _commented(tomlkit.table(), 'what to build on: cuda = "12.1", torch = "2.1.0"')
-    if pixi:
-        document["tool"] = tomlkit.table(is_super_table=True)
-        document["tool"]["dataloader"] = tomlkit.table(is_super_table=True)
-        document["tool"]["dataloader"]["stack"] = stack
-    else:
-        document["stack"] = stack
-    return add_to_manifest(tomlkit.dumps(document), "pixi.toml" if pixi else "dataloader.toml", asked)
-
-
-def _arches(platform: str) -> frozenset[str]:
-    from dataloader.machine.detect import PLATFORMS
-
-    machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
-    return frozenset({machines[platform]} if platform in machines else machines.values())
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement, Source
 
 
 def add_to_manifest(text: str, path: str | Path, additions: Additions, *, feature: str = DEFAULT) -> str:
@@ -74,21 +36,25 @@ def add_to_manifest(text: str, path: str | Path, additions: Additions, *, featur
     except TOMLKitError as error:
         raise ManifestError(f"{path} is not TOML: {error}") from error
     if not additions.is_empty:
-        _Editor(document, Path(path), feature).add(additions)
+        Editor(document, Path(path), feature).add(additions)
     return tomlkit.dumps(document)
 
 
-class _Editor:
+class Editor:
     """One document, and where its tables are."""
 
     def __init__(self, document: Any, path: Path, feature: str) -> None:
         self._document, self._folder = document, path.parent
         self._kind = kind_of(path.name, document)
-        self._pixi = ("tool", "pixi") if self._kind == "pyproject.toml" else ()
+        of_pixi = "pixi" in document.get("tool", {})
+        self._pixi = () if self._kind != "pyproject.toml" else ("tool", "pixi" if of_pixi else "dataloader")
+        self._is_pixis = self._kind != "pyproject.toml" or of_pixi
+        self._feature = feature
         self._ours = () if self._kind == "dataloader.toml" else ("tool", "dataloader")
         self._inside = () if feature == DEFAULT else ("feature", feature)
 
     def add(self, additions: Additions) -> None:
+        """Write additions."""
         by_title: dict[str, list[Requirement]] = {}
         for requirement in additions.requirements:
             by_title.setdefault(title(requirement), []).append(requirement)
@@ -97,27 +63,31 @@ class _Editor:
         for group in by_title.values():
             self._put(group)
         for axis, value in additions.stack.items():
-            self._ours_table("stack", inside=True)[axis] = value or "*"
+            self.ours_table("stack", inside=True)[axis] = value or "*"
         self._put_channels(additions.channels)
         self._put_options(additions)
         for key, text in additions.variables.items():
-            self._table("activation", "env")[key] = text
+            self.table("activation", "env")[key] = text
         if additions.constraints:
-            resolution = self._ours_table("resolution")
+            resolution = self.ours_table("resolution")
             _extend(resolution, "constraints", [one.requirement for one in additions.constraints])
+        if additions.overrides:
+            _extend(self.ours_table("resolution"), "overrides", [one.requirement for one in additions.overrides])
         for key, switch in additions.resolution.items():
-            self._ours_table("resolution")[key] = switch
+            self.ours_table("resolution")[key] = switch
         for name, publisher in additions.require.items():
-            self._ours_table("attestations", "require")[name] = publisher
+            self.ours_table("attestations", "require")[name] = publisher
         if additions.trusted_root:
-            self._ours_table("attestations")["trusted-root"] = self._relative(additions.trusted_root)
+            self.ours_table("attestations")["trusted-root"] = self._relative(additions.trusted_root)
 
     # -- where things are
 
-    def _table(self, *keys: str) -> Any:
+    def table(self, *keys: str) -> Any:
+        """Return a table of the feature, made where it is missing."""
         return _table(self._document, (*self._pixi, *self._inside, *keys))
 
-    def _ours_table(self, *keys: str, inside: bool = False) -> Any:
+    def ours_table(self, *keys: str, inside: bool = False) -> Any:
+        """Return a table of ours, or (``inside``) of ours for the feature, made where it is missing."""
         return _table(self._document, (*self._ours, *(self._inside if inside else ()), *keys))
 
     def _relative(self, path: str) -> str:
@@ -132,7 +102,7 @@ class _Editor:
     def _put(self, group: Sequence[Requirement]) -> None:
         """One line for one project; several requirements of it are a list, which only we read."""
         one = group[0]
-        values = [self._conda(r) if isinstance(r, CondaRequirement) else self._pypi(r) for r in group]
+        values = [self.value_of(r) for r in group]
         if len(group) > 1 and self._kind != "dataloader.toml":
             raise UsageError(
                 f"{self._kind} holds one requirement of {one.name}, and there are {len(group)}: "
@@ -143,16 +113,20 @@ class _Editor:
             )
         if isinstance(one, PypiRequirement) and self._put_into_project(one):
             return
-        table = self._table("dependencies" if isinstance(one, CondaRequirement) else "pypi-dependencies")
+        table = self.table("dependencies" if isinstance(one, CondaRequirement) else "pypi-dependencies")
         table[_written_as(table, one.name)] = values[0] if len(values) == 1 else [_inline(value) for value in values]
         insists = isinstance(one, PypiRequirement) and one.world == "pypi" and not (one.url or one.index)
         if insists:
-            _extend(self._ours_table("resolution"), "pypi-only", [one.name])
+            _extend(self.ours_table("resolution"), "pypi-only", [one.name])
+
+    def value_of(self, one: Requirement) -> Any:
+        """Return what stands for a requirement behind its name."""
+        return self._conda(one) if isinstance(one, CondaRequirement) else self._pypi(one)
 
     def _put_into_project(self, one: PypiRequirement) -> bool:
-        """Replace the line of a pyproject.toml's own dependencies, if it has one of this project."""
+        """Write into a pyproject.toml's own list, if the project stands there, or pixi has no tables there."""
         lines = self._project_lines(one.name)
-        if not lines:
+        if not lines and (self._is_pixis or self._list() is None or one.index or one.hashes):
             return False
         if one.index or one.hashes:
             raise UsageError(
@@ -160,17 +134,30 @@ class _Editor:
                 code="requirement-unsupported",
                 suggestions=(f"take {one.name} out of [project] dependencies first",),
             )
-        dependencies = self._document["project"]["dependencies"]
+        dependencies = self._list()
+        if not lines:
+            dependencies.append(one.requirement)
+            return True
         dependencies[lines[0]] = one.requirement
         for index in reversed(lines[1:]):
             del dependencies[index]
         return True
 
+    def _list(self) -> Any:
+        """Return a pyproject.toml's own list of what the feature needs; ``None`` where it has none."""
+        if self._kind != "pyproject.toml":
+            return None
+        project = self._document.get("project", {})
+        if not self._inside:
+            return project.get("dependencies")
+        for sets in (project.get("optional-dependencies", {}), self._document.get("dependency-groups", {})):
+            for name in sets:
+                if normalized(name) == self._feature and not self._is_pixis:
+                    return sets[name]
+        return None
+
     def _project_lines(self, name: str) -> list[int]:
-        if self._kind != "pyproject.toml" or self._inside:
-            return []
-        lines = self._document.get("project", {}).get("dependencies", [])
-        names = [re.match(r"\s*([A-Za-z0-9._-]*)", str(line)) for line in lines]
+        names = [re.match(r"\s*([A-Za-z0-9._-]*)", str(line)) for line in self._list() or ()]
         return [index for index, found in enumerate(names) if found and normalized(found[1]) == name]
 
     def _take_out(self, name: str) -> None:
@@ -187,7 +174,7 @@ class _Editor:
         for index in reversed([at for at, text in enumerate(only) if normalized(text) == plain]):
             del only[index]
         for index in reversed(self._project_lines(plain)):
-            del self._document["project"]["dependencies"][index]
+            del self._list()[index]
 
     def _conda(self, requirement: CondaRequirement) -> Any:
         fields = {
@@ -199,11 +186,15 @@ class _Editor:
             "md5": requirement.md5,
             "sha256": requirement.sha256,
         }
+        if requirement.source:
+            return _inline(_source(requirement.source, self._relative))
         return _value({key: value for key, value in fields.items() if value is not None})
 
     def _pypi(self, requirement: PypiRequirement) -> Any:
         said: dict[str, Any] = {}
-        if requirement.url and requirement.url.startswith("file://"):
+        if requirement.source:
+            said |= _source(requirement.source, self._relative)
+        elif requirement.url and requirement.url.startswith("file://"):
             said["path"] = self._relative(_path(requirement.url))
         elif requirement.url:
             said["url"] = requirement.url
@@ -231,27 +222,27 @@ class _Editor:
         if channels is None:
             return
         names = [self._relative(c) if c.startswith("/") else c for c in channels]
-        holder = self._table() if self._inside else self._workspace()
+        holder = self.table() if self._inside else self._workspace()
         before = [c for c in holder.get("channels", []) if _channel_name(c) not in names]
         holder["channels"] = [*names, *before]
 
     def _workspace(self) -> Any:
         pixi = _table(self._document, self._pixi)
         old = self._kind != "pyproject.toml" and "project" in pixi
-        return self._table("project" if old and "workspace" not in pixi else "workspace")
+        return self.table("project" if old and "workspace" not in pixi else "workspace")
 
     def _put_options(self, additions: Additions) -> None:
         if additions.index_url:
-            self._table("pypi-options")["index-url"] = additions.index_url
+            self.table("pypi-options")["index-url"] = additions.index_url
         lists: dict[str, Sequence[object]] = {
             "extra-index-urls": additions.extra_index_urls,
             "find-links": [self._link(link) for link in additions.find_links],
         }
         for key, values in lists.items():
             if values:
-                _extend(self._table("pypi-options"), key, values)
+                _extend(self.table("pypi-options"), key, values)
         for key, names in (("no-binary", additions.no_binary), ("no-build", additions.only_binary)):
-            options = self._table("pypi-options") if names else {}
+            options = self.table("pypi-options") if names else {}
             if ":all:" in names:
                 options[key] = True
             elif names and options.get(key) is not True:
@@ -259,6 +250,18 @@ class _Editor:
 
     def _link(self, link: str) -> dict[str, str]:
         return {"url": link} if "://" in link else {"path": self._relative(link)}
+
+
+def _source(source: Source, relative: Callable[[str], str]) -> dict[str, Any]:
+    """Return pixi's keys of a source."""
+    said: dict[str, Any] = {source.kind: relative(source.location) if source.kind == "path" else source.location}
+    if source.rev:
+        said[source.rev_kind] = source.rev
+    if source.subdirectory:
+        said["subdirectory"] = source.subdirectory
+    if source.editable:
+        said["editable"] = True
+    return said
 
 
 def _value(said: Mapping[str, Any]) -> Any:
@@ -314,10 +317,3 @@ def _path(url: str) -> str:
     from urllib.parse import unquote, urlsplit
 
     return str(Path(unquote(urlsplit(url).path)))
-
-
-def _commented(table: Any, comment: str) -> Any:
-    import tomlkit
-
-    table.add(tomlkit.comment(comment))
-    return table

@@ -19,13 +19,14 @@ from dataloader.machine.target import SystemRequirements
 from dataloader.prefix.locate import (
     DEFAULT_ENVIRONMENT,
     LOCK_NAME,
+    PYPROJECT,
     locate_manifest,
     lock_in,
     lock_noted,
     prefix_in,
     root_of,
 )
-from dataloader.request.applies import applying
+from dataloader.request.applies import applying, is_unbuildable, may_apply
 from dataloader.request.joined import both, renewed, title, together, together_conda
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 
@@ -88,6 +89,12 @@ class Request:
     only_binary: tuple[str, ...] = ()
     require_hashes: bool = False
     """Whether every wheel has to be one whose hash was written down."""
+    groups: tuple[str, ...] = ()
+    """Extras and groups of the project that were chosen, as ``extra:NAME`` and ``group:NAME``."""
+    overrides: tuple[PypiRequirement, ...] = ()
+    """Take the place of whatever is asked of a project, by whomever."""
+    left_out: tuple[Requirement, ...] = ()
+    """What would have to be built, and is left out as was asked."""
     matrix: Path | None = None
     unused: tuple[str, ...] = ()
     """What the manifest says for other tools."""
@@ -122,6 +129,7 @@ class Request:
             "only-binary": ",".join(self.only_binary) or None if ALL_PROJECTS in self.no_binary else None,
             "platform": self.platform,
             "require-hashes": self.require_hashes or None,
+            "left-out": ",".join(sorted(r.name for r in self.left_out)) or None,
         }
         inputs: dict[str, object] = {
             "requirements": sorted(map(self._portable, together(self.pypi))),
@@ -133,6 +141,9 @@ class Request:
             "indexes": [without_credentials(url) for url in indexes],
             "stack": dict(sorted(self.stack.items())),
             "options": {key: value for key, value in options.items() if value is not None},
+            "groups": sorted(self.groups),
+            "overrides": sorted(str(r) for r in self.overrides),
+            "project": self.manifest.path.name if self.manifest and self.manifest.is_plain else None,
         }
         return {key: value for key, value in inputs.items() if value}
 
@@ -170,13 +181,18 @@ def make_request(
     from dataloader.machine.detect import detect_platform
     from dataloader.request.spec import parse_spec
 
+    specs = tuple(specs)
     manifest = manifest or find(options, here)
+    if manifest is None and not (specs or options.requirements or options.files or (flags and flags.asked())):
+        manifest = found_project(options, here)
+    groups = _groups(options, manifest, here)
     name = options.environment or DEFAULT_ENVIRONMENT
     platform = options.platform or detect_platform()
-    environment = manifest.environment(name, platform) if manifest else None
+    environment = manifest.environment(name, platform, groups) if manifest else None
     if manifest and environment and not options.target:
         _check_platform(manifest, environment, platform)
-    files = _read_files(options, environ)
+        _check_conditions(manifest, _arches(options))
+    files = _read_files(options, environ, platform)
     listed = [r for f in files for r in f.requirements]
     typed = [parse_spec(spec, base=here) for spec in specs]
     held = [parse_spec(text, origin=LOCK_NAME) for text in _remembered(remembered)]
@@ -197,9 +213,13 @@ def make_request(
     stack = _with_python(stack, [r for r in binding if isinstance(r, PypiRequirement)])
     limits = [*_remembered_constraints(remembered), *(c for f in files for c in f.constraints)]
     limits += resolution.constraints if resolution else ()
-    matters = partial(applying, arches=_arches(options), python=specifier_of(stack.get("python", "")))
+    skip = options.skip_unbuildable or (resolution is not None and resolution.skip_unbuildable)
+    arches, python = _arches(options), specifier_of(stack.get("python", ""))
+    matters = partial(applying, arches=arches, python=python, skip=skip)
     asked = matters(binding)
-    pypi = (r for r in asked if isinstance(r, PypiRequirement) and r.name != "python")
+    left_out = tuple(r for r in binding if skip and is_unbuildable(r) and may_apply(_marker(r), arches, python))
+    overrides = (*(o for f in files for o in f.overrides), *(resolution.overrides if resolution else ()))
+    pypi = (r for r in overridden(asked, overrides) if isinstance(r, PypiRequirement) and r.name != "python")
     return Request(
         manifest=manifest,
         lockfile=lock_path(options, here),
@@ -230,9 +250,80 @@ def make_request(
         **_binaries(options, files, environment),
         require_hashes=any(f.require_hashes for f in files) or (resolution is not None and resolution.require_hashes),
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
+        groups=groups,
+        overrides=tuple(r for r in matters(overrides) if isinstance(r, PypiRequirement)),
+        left_out=left_out,
         unused=manifest.unused if manifest else (),
-        notes=(*(manifest.notes if manifest else ()), *(n for f in files for n in f.notes)),
+        notes=(
+            *(manifest.notes if manifest else ()),
+            *(n for f in files for n in f.notes),
+            *(f"{r.origin}: {r.name} is left out: it would be built from {r.source}" for r in left_out),
+        ),
     )
+
+
+def overridden(requirements: Iterable[Requirement], overrides: Sequence[PypiRequirement]) -> list[Requirement]:
+    """Return requirements with what takes their place: overrides of a project stand for all that is asked of it."""
+    names = {one.name for one in overrides}
+    said = list(requirements)
+    asked = {one.name for one in said if isinstance(one, PypiRequirement)}
+    kept = [one for one in said if not isinstance(one, PypiRequirement) or one.name not in names]
+    extras: dict[str, set[str]] = {}
+    for one in said:
+        if isinstance(one, PypiRequirement):
+            extras.setdefault(one.name, set()).update(one.extras)
+    more = (
+        replace(one, extras=tuple(sorted({*one.extras, *extras[one.name]}))) for one in overrides if one.name in asked
+    )
+    return [*kept, *more]
+
+
+def _marker(one: Requirement) -> str | None:
+    return one.marker if isinstance(one, PypiRequirement) else None
+
+
+def found_project(options: Asked, here: Path) -> Manifest | None:
+    """Return the pyproject.toml that lies here, for a command that names nothing and adds to no lock."""
+    path = here / PYPROJECT
+    if not path.is_file() or lock_path(options, here).exists():
+        return None
+    from dataloader.request.manifest import load_manifest
+
+    manifest = load_manifest(path)
+    return manifest if any(feature.requirements for feature in manifest.features.values()) else None
+
+
+def _groups(options: Asked, manifest: Manifest | None, here: Path) -> tuple[str, ...]:
+    """Return the extras and groups that are chosen: those that are said, else those of the lock that is there."""
+    said = bool(options.extra or options.group) or options.all_extras is not None
+    named = (*options.requirements, *options.files)
+    if manifest is None or (said and named):
+        if said and not named:
+            raise UsageError(
+                "extras and groups are a project's, and there is no pyproject.toml",
+                code="group-unknown",
+                suggestions=("name it: `--manifest pyproject.toml`",),
+            )
+        return ()
+    if said:
+        return manifest.chosen(options.extra, options.group, all_extras=options.all_extras is True)
+    path = lock_path(options, here)
+    if not manifest.sets() or not path.is_file():
+        return ()
+    from dataloader.lockfile.yaml import groups_in
+
+    return tuple(key for key in groups_in(path.read_bytes()) if key in manifest.features)
+
+
+def _check_conditions(manifest: Manifest, arches: Collection[str]) -> None:
+    """Refuse a machine that none of the project's markers holds for."""
+    if manifest.conditions and not any(may_apply(marker, arches) for marker in manifest.conditions):
+        raise UsageError(
+            f"{manifest.path} is for other machines",
+            code="platform-unlisted",
+            causes=tuple(f"environments: {marker}" for marker in manifest.conditions),
+            suggestions=("add this machine's marker there",),
+        )
 
 
 def lock_path(options: Asked, here: Path) -> Path:
@@ -300,17 +391,24 @@ def find(options: Asked, here: Path) -> Manifest | None:
     return load_manifest(path)
 
 
-def _read_files(options: Asked, environ: Mapping[str, str]) -> list[InputFile]:
-    read: list[InputFile] = []
-    if options.requirements:
-        from dataloader.request.requirements_txt import read_requirements
+def _read_files(options: Asked, environ: Mapping[str, str], platform: str) -> list[InputFile]:
+    paths = (*options.requirements, *options.files)
+    if not paths:
+        return []
+    from dataloader.request.manifest import Manifest
+    from dataloader.request.readers import read_file
 
-        read += [read_requirements(path, environ=environ) for path in options.requirements]
-    if options.files:
-        from dataloader.request.environment_yml import read_environment
+    return [
+        _as_input(one, options, platform) if isinstance(one, Manifest) else one
+        for one in (read_file(path, environ=environ) for path in paths)
+    ]
 
-        read += [read_environment(path) for path in options.files]
-    return read
+
+def _as_input(manifest: Manifest, options: Asked, platform: str) -> InputFile:
+    from dataloader.request.readers.as_input import input_of
+
+    chosen = manifest.chosen(options.extra, options.group, all_extras=options.all_extras is True)
+    return input_of(manifest, platform, chosen)
 
 
 def _remembered(inputs: Mapping[str, object] | None) -> list[str]:

@@ -16,6 +16,26 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the source of a project is: a repository, an archive or a tree. Nothing is built here yet."""
+
+    kind: Literal["git", "url", "path"]
+    location: str
+    """URL of the repository or archive, or the absolute path of the archive or tree."""
+    rev: str | None = None
+    """What is checked out of a repository: a commit, tag or branch (``rev_kind``)."""
+    rev_kind: Literal["rev", "tag", "branch"] = "rev"
+    subdirectory: str | None = None
+    editable: bool = False
+
+    def __str__(self) -> str:
+        scheme = "git+" if self.kind == "git" else ""
+        rev = f"@{self.rev}" if self.rev else ""
+        inside = f"#subdirectory={self.subdirectory}" if self.subdirectory else ""
+        return f"{scheme}{self.location}{rev}{inside}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PypiRequirement:
     """A PEP 508 requirement: the Python distribution, from either world unless ``world`` insists."""
 
@@ -37,12 +57,14 @@ class PypiRequirement:
     origin: str = "the command line"
     """Where it was said: ``requirements.txt:3``."""
     refusal: Refusal | None = None
+    source: Source | None = None
+    """Where it would be built from; it is refused then."""
 
     @property
     def requirement(self) -> str:
         """The requirement as PEP 508 text."""
         extras = f"[{','.join(self.extras)}]" if self.extras else ""
-        version = f" @ {self.url}" if self.url else self.specifier
+        version = f" @ {self.url or self.source}" if self.url or self.source else self.specifier
         marker = f" ; {self.marker}" if self.marker else ""
         return f"{self.name}{extras}{version}{marker}"
 
@@ -67,6 +89,8 @@ class CondaRequirement:
     sha256: str | None = None
     origin: str = "the command line"
     refusal: Refusal | None = None
+    source: Source | None = None
+    """Where it would be built from; it is refused then."""
 
     @property
     def match_spec(self) -> str:

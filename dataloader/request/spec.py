@@ -10,6 +10,7 @@ from typing import Literal
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Refusal, Requirement
+from dataloader.request.sources import ARCHIVES, from_source, is_wheel, name_of, source_at
 
 # Text, compiled when a conda spec is read: many runs have none.
 _CONDA_NAME = r"[a-z0-9_][a-z0-9_.\-]*"
@@ -25,7 +26,7 @@ _CONDA_FIELDS = ("version", "build", "build_number", "channel", "subdir", "md5",
 def parse_spec(text: str, *, origin: str = "the command line", base: Path | None = None) -> Requirement:
     """Read one spec as typed on the command line; relative paths are taken from ``base``.
 
-    Raises UsageError ``requirement-invalid`` (or ``requirement-unsupported``), saying what to write instead.
+    Raises UsageError ``requirement-invalid``, saying what to write instead.
 
     >>> str(parse_spec("Torch >=2.1, <3"))
     'torch<3,>=2.1'
@@ -45,7 +46,7 @@ def parse_pypi(
 ) -> PypiRequirement:
     """Read a PEP 508 requirement, or the path or URL of a wheel.
 
-    Raises UsageError ``requirement-invalid`` or ``requirement-unsupported``.
+    What would have to be built is read, and refused where it is used. Raises UsageError ``requirement-invalid``.
     """
     from packaging.requirements import InvalidRequirement
     from packaging.requirements import Requirement as Pep508
@@ -70,6 +71,8 @@ def parse_pypi(
 
 def _with_url(requirement: PypiRequirement, url: str, base: Path | None) -> PypiRequirement:
     """``requirement`` met by what a URL names; what cannot be met is refused where its marker holds, and only there."""
+    if not is_wheel(url):
+        return from_source(requirement, source_at(url, base=base))
     try:
         return with_wheel(requirement, url, base=base)
     except UsageError as error:
@@ -92,12 +95,18 @@ def _location_requirement(text: str, *, origin: str, base: Path | None) -> PypiR
     if found := re.fullmatch(r"(.*\.whl)\[([\w.,\s\-]*)\]", location):
         location = found[1]
         extras = tuple(sorted({normalized(extra.strip()) for extra in found[2].split(",") if extra.strip()}))
-    if not marker:
-        return replace(_wheel_requirement(location, origin=origin, base=base), extras=extras)
+    if not is_wheel(location):
+        location, extras = _without_extras(location)
     try:
-        condition = str(Marker(marker))
+        condition = str(Marker(marker)) if marker else None
     except InvalidMarker as error:
         raise _not_pep508(text, origin, str(error)) from error
+    if not is_wheel(location):
+        source = source_at(location, base=base)
+        bare = PypiRequirement(name=name_of(location, source), extras=extras, marker=condition, origin=origin)
+        return from_source(bare, source)
+    if condition is None:
+        return replace(_wheel_requirement(location, origin=origin, base=base), extras=extras)
     try:
         wheel = _wheel_requirement(location, origin=origin, base=base)
     except UsageError as error:
@@ -106,11 +115,26 @@ def _location_requirement(text: str, *, origin: str, base: Path | None) -> PypiR
     return replace(wheel, extras=extras, marker=condition)
 
 
+def parse_editable(text: str, *, origin: str, base: Path | None = None) -> PypiRequirement:
+    """Read what stands behind ``-e``: a tree or a repository, which is built where it is used."""
+    location, extras = _without_extras(text.strip())
+    source = source_at(location, base=base, editable=True)
+    return from_source(PypiRequirement(name=name_of(text, source), extras=extras, origin=origin), source)
+
+
+def _without_extras(location: str) -> tuple[str, tuple[str, ...]]:
+    """Part ``./tree[one,two]``."""
+    found = re.fullmatch(r"([^#]*?)\[([\w.,\s\-]*)\](#.*)?", location)
+    if not found:
+        return location, ()
+    extras = {normalized(extra.strip()) for extra in found[2].split(",") if extra.strip()}
+    return found[1] + (found[3] or ""), tuple(sorted(extras))
+
+
 def with_wheel(requirement: PypiRequirement, location: str, *, base: Path | None = None) -> PypiRequirement:
     """``requirement`` met by the one wheel at ``location``, a path or a URL.
 
-    Raises UsageError ``requirement-unsupported`` for version control and source trees, ``requirement-invalid`` when
-    the wheel is of another project or not there.
+    Raises UsageError ``requirement-invalid`` when the wheel is of another project or not there.
     """
     wheel = _wheel_requirement(location, origin=requirement.origin, base=base)
     if wheel.name != requirement.name:
@@ -146,7 +170,7 @@ def _is_location(text: str) -> bool:
     head = text.split("#", 1)[0].split(";", 1)[0].strip()
     if "://" in head:
         return " @ " not in head and not re.match(r"[\w.\-]+\s*(\[[^\]]*\])?\s*@", head)
-    return head.endswith(".whl") or head in {".", ".."} or head.startswith(("./", "../", "/", "~"))
+    return head.endswith((".whl", *ARCHIVES)) or head in {".", ".."} or head.startswith(("./", "../", "/", "~"))
 
 
 def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> PypiRequirement:
@@ -156,12 +180,6 @@ def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> Pypi
 
     location, fragment = urldefrag(location)
     scheme = urlsplit(location).scheme
-    if not location.split("?", 1)[0].endswith(".whl") or "+" in scheme:
-        raise UsageError(
-            f"{origin}: {location} is not a wheel; source trees, archives and version control are not built here",
-            code="requirement-unsupported",
-            suggestions=("Build a wheel first (`python -m build`), then give its path.",),
-        )
     if scheme in {"http", "https"}:
         url, filename = location, unquote(urlsplit(location).path.rsplit("/", 1)[-1])
     else:

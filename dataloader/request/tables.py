@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.input_file import Feature, PypiOptions
-from dataloader.request.requirements import CondaRequirement, PypiRequirement, Refusal, Requirement
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement, Source
+from dataloader.request.sources import from_source, is_wheel, source_at, unbuildable
 from dataloader.request.spec import axis_mistake, conda_version, parse_conda, parse_pypi, refusal_of, with_wheel
 from dataloader.request.toml import Table
 
@@ -102,8 +103,9 @@ def _conda(table: Table, name: str, value: str | Table) -> CondaRequirement:
         return parse_conda(f"{name} {value}" if value.strip() not in {"", "*"} else name, origin=origin)
     if not isinstance(value, Table):
         raise UsageError('expected a version such as ">=2.1,<3", or a table')
-    if unsupported := sorted({"git", "path", "url"} & set(value)):
-        return CondaRequirement(name=name, origin=origin, refusal=_unsupported(origin, name, unsupported[0], _CHANNEL))
+    if {"git", "path", "url"} & set(value):
+        source = _source(value)
+        return CondaRequirement(name=name, origin=origin, source=source, refusal=unbuildable(name, source, origin))
     fields = {key.replace("-", "_"): str(value.raw(key)) for key in _MATCH_SPEC_KEYS if key in value}
     version = conda_version(fields.pop("version", "*"))
     inside = "".join(f", {key}='{text}'" for key, text in fields.items())
@@ -117,13 +119,13 @@ def _pypi(table: Table, name: str, value: str | Table) -> PypiRequirement:
         return parse_pypi(f"{name}{_specifier(value)}", origin=origin)
     if not isinstance(value, Table):
         raise UsageError('expected a specifier such as ">=2.1,<3", or a table')
-    if unsupported := sorted({"git", "editable"} & set(value)):
-        refusal = _unsupported(origin, name, unsupported[0], "Build a wheel (`python -m build`) and name its path.")
-        return PypiRequirement(name=normalized(name), origin=origin, refusal=refusal)
     marker = value.string("env-markers") or value.string("markers")
     text = f"{name}[{','.join(value.strings('extras'))}]{_specifier(str(value.raw('version', '*')))}"
     requirement = parse_pypi(text + (f" ; {marker}" if marker else ""), origin=origin)
     requirement = replace(requirement, hashes=value.strings("hashes"))
+    location = value.peek("url") or value.peek("path")
+    if "git" in value or (isinstance(location, str) and not is_wheel(location)):
+        return from_source(requirement, _source(value))
     if location := value.string("url") or value.string("path"):
         try:
             return with_wheel(requirement, str(location), base=table.document.path.parent)
@@ -134,13 +136,21 @@ def _pypi(table: Table, name: str, value: str | Table) -> PypiRequirement:
     return requirement
 
 
-_CHANNEL = "Name a package of a channel."
-
-
-def _unsupported(origin: str, name: str, kind: str, instead: str) -> Refusal:
-    """Refused where its feature is used, on its platform; the rest of the manifest is as good as before."""
-    message = f"{origin}: {name}: {kind} dependencies are not supported"
-    return Refusal(message=message, code="requirement-unsupported", suggestions=(instead,))
+def _source(value: Table) -> Source:
+    """Read pixi's keys of a source."""
+    revs: tuple[Literal["rev", "tag", "branch"], ...] = ("rev", "tag", "branch")
+    rev = next((kind for kind in revs if kind in value), None)
+    location = value.string("git") or value.string("url") or value.string("path") or ""
+    kind: Literal["git", "url", "path"] = "git" if "git" in value else "url" if "url" in value else "path"
+    found = source_at(f"git+{location}" if kind == "git" else location, base=value.document.path.parent)
+    return replace(
+        found,
+        location=location if kind == "git" else found.location,
+        rev=value.string(rev) if rev else None,
+        rev_kind=rev or "rev",
+        subdirectory=value.string("subdirectory") or found.subdirectory,
+        editable=bool(value.boolean("editable")),
+    )
 
 
 def _specifier(text: str) -> str:
@@ -205,57 +215,6 @@ def _projects(table: Table, key: str) -> tuple[str, ...]:
     return (":all:",) if table.boolean(key) else ()
 
 
-def with_project(feature: Feature, project: Table) -> Feature:
-    """Add a pyproject.toml's own dependencies and the Pythons that it is for, as pixi does."""
-    more = _pep508(project, "dependencies", project.strings("dependencies"))
-    python = project.string("requires-python")
-    if python:
-        try:
-            wanted = parse_pypi(f"python{python}", origin=project.where("requires-python"))
-        except UsageError as error:
-            project.mistake("requires-python", error.message.partition(": ")[2])
-        else:
-            feature = replace(feature, python=wanted)
-    return replace(feature, requirements=(*feature.requirements, *more))
-
-
-def groups_of(root: Table) -> Mapping[str, tuple[PypiRequirement, ...]]:
-    """The extras of a pyproject.toml and its dependency groups (PEP 735), each of which is a feature, as in pixi."""
-    project, groups = root.table("project"), root.table("dependency-groups")
-    extras = project.table("optional-dependencies")
-    own = normalized(project.string("name") or "")
-    listed: dict[str, tuple[Table, str]] = {name: (groups, name) for name in groups}
-    listed |= {name: (extras, name) for name in extras}
-
-    def members(name: str, outer: tuple[str, ...]) -> Iterator[PypiRequirement]:
-        table, key = listed[name]
-        for item in table.items(key):
-            if isinstance(item, dict) and item.get("include-group") in listed:
-                others = [item["include-group"]]
-            elif isinstance(item, str):
-                (one,) = _pep508(table, key, (item,)) or (None,)
-                # ours[cpu,test]: what the project itself has under these names
-                others = [n for n in listed if normalized(n) in one.extras] if one and own and one.name == own else []
-                if one and not others:
-                    yield one
-            else:
-                table.mistake(key, f"{item!r} is neither a requirement nor {{include-group = ...}}")
-                continue
-            for other in others:
-                if other in outer:
-                    table.mistake(key, f"{other} includes itself")
-                else:
-                    yield from members(other, (*outer, other))
-
-    return {name: tuple(members(name, (name,))) for name in listed}
-
-
-def _pep508(table: Table, key: str, texts: Iterable[str]) -> tuple[PypiRequirement, ...]:
-    origin = table.where(key)
-    found: list[PypiRequirement] = []
-    for text in texts:
-        try:
-            found.append(parse_pypi(text, origin=origin, base=table.document.path.parent))
-        except UsageError as error:
-            table.mistake(key, error.message.removeprefix(f"{origin}: "))
-    return tuple(found)
+def pypi_requirements(table: Table) -> tuple[PypiRequirement, ...]:
+    """Return the lines of a table such as [pypi-dependencies]."""
+    return _each(table, _pypi)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+from packaging.utils import canonicalize_name
 
 from dataloader.base.errors import IntegrityError
 from dataloader.index.model import IndexFile, WheelMetadata
@@ -14,6 +18,10 @@ if TYPE_CHECKING:
     from dataloader.index.client import IndexClient
     from dataloader.request.requirements import PypiRequirement
 
+_NAME = re.compile(r"\s*[A-Za-z0-9._-]*")
+_EXTRAS = re.compile(r"\s*[A-Za-z0-9._-]+\s*\[([^\]]*)\]")
+_EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
+
 
 class NarrowedIndex:
     """The indexes, narrowed to what requirements name: the wheels of URLs, the files with given hashes.
@@ -21,8 +29,13 @@ class NarrowedIndex:
     Requirements of one project that differ in their markers each bind the files of the versions that they admit.
     """
 
-    def __init__(self, client: IndexClient, requirements: Sequence[PypiRequirement]) -> None:
+    def __init__(
+        self, client: IndexClient, requirements: Sequence[PypiRequirement], overrides: Sequence[PypiRequirement] = ()
+    ) -> None:
         self._client = client
+        self._overrides: defaultdict[str, list[PypiRequirement]] = defaultdict(list)
+        for override in overrides:
+            self._overrides[override.name].append(override)
         self._only = {r.name: (r.index,) for r in requirements if r.index}
         self._by_name: defaultdict[str, list[PypiRequirement]] = defaultdict(list)
         for requirement in requirements:
@@ -55,8 +68,29 @@ class NarrowedIndex:
             return ()  # the hashes are of files elsewhere
 
     async def metadata(self, file: IndexFile) -> WheelMetadata:
-        """Return the METADATA of a wheel."""
-        return await self._client.metadata(file)
+        """Return the METADATA of a wheel, with overrides in the place of what it says of their projects."""
+        metadata = await self._client.metadata(file)
+        if not self._overrides:
+            return metadata
+        said = tuple(text for entry in metadata.requires_dist for text in self._overridden(entry))
+        return metadata if said == metadata.requires_dist else replace(metadata, requires_dist=said)
+
+    def _overridden(self, text: str) -> list[str]:
+        """Return what stands for an entry of Requires-Dist; as in uv it stays below the extra that it is below."""
+        name = canonicalize_name(_NAME.match(text)[0])  # type: ignore[index]
+        if name not in self._overrides:
+            return [text]
+        extra = _EXTRA.search(text.partition(";")[2])
+        wanted = _EXTRAS.match(text)
+        asked = {part.strip() for part in wanted[1].split(",")} if wanted else set()
+        found = []
+        for one in self._overrides[name]:
+            extras = ",".join(sorted({*one.extras, *asked}))
+            markers = [f"({one.marker})"] if one.marker else []
+            markers += [f"extra == '{extra[1]}'"] if extra else []
+            condition = f" ; {' and '.join(markers)}" if markers else ""
+            found.append(f"{one.name}{f'[{extras}]' if extras else ''}{one.specifier}{condition}")
+        return found
 
     async def _with_hashes(
         self, requirements: Sequence[PypiRequirement], files: tuple[IndexFile, ...]

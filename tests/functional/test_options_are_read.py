@@ -24,6 +24,10 @@ from tests.helpers.wheels import make_wheel
 BECOMES = {
     "requirements": {"pypi"},
     "files": {"pypi"},
+    "extra": {"groups", "pypi"},
+    "group": {"groups", "pypi"},
+    "all_extras": {"groups", "pypi"},
+    "skip_unbuildable": {"left_out", "notes"},
     "conda": {"conda_mode"},
     "target": {"target_file"},
     "environment": {"prefix", "lockfile", "pypi", "stack"},

@@ -21,7 +21,8 @@ from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_wheel
 
 ONE_RUN = {
-    "prefix", "manifest", "lockfile", "environment", "offline", "mirror", "limit_rate", "refresh", "platform", "target",
+    "prefix", "manifest", "lockfile", "environment", "extra", "group", "all_extras",
+    "offline", "mirror", "limit_rate", "refresh", "platform", "target",
     "fix", "no_verify", "dry_run", "yes", "json", "events", "status_file", "metrics_file", "quiet", "verbose", "color",
 }  # fmt: skip
 """Options that say how one command runs, or which environment it is about."""

@@ -13,8 +13,10 @@ from dataloader.base.errors import UsageError
 from dataloader.request.additions import Additions, joined
 from dataloader.request.joined import title
 from dataloader.request.manifest import parse_manifest
-from dataloader.request.manifest_edit import add_to_manifest, new_manifest
-from dataloader.request.read import read_input
+from dataloader.request.manifest_edit import add_to_manifest
+from dataloader.request.manifest_new import new_manifest
+from dataloader.request.readers.environment_yml import read_environment
+from dataloader.request.readers.requirements_txt import read_requirements
 from dataloader.request.requirements import PypiRequirement, Requirement
 from dataloader.request.spec import parse_spec
 
@@ -97,7 +99,7 @@ def test_other_files_are_taken_over(tmp_path: Path) -> None:
         "name: train\nchannels: [nvidia]\ndependencies:\n  - python=3.10\n  - pip:\n    - torch==2.1.0\n    - -f https://l.example/\n"
     )
 
-    text = new_manifest(name="x", channels=["conda-forge"], platform="linux-64", inputs=[read_input(yml)])
+    text = new_manifest(name="x", channels=["conda-forge"], platform="linux-64", inputs=[read_environment(yml)])
     manifest = parse_manifest(text, HERE / "dataloader.toml")
     environment = manifest.environment()
 
@@ -223,11 +225,11 @@ def test_all_that_is_added_is_read_back_whatever_was_there_before(said: list[Add
 
 def test_a_new_manifest_leaves_out_what_cannot_be_met_and_need_not_be(tmp_path: Path) -> None:
     file = tmp_path / "requirements.txt"
-    file.write_text("a\nb @ git+https://example.org/b ; sys_platform == 'win32'\nc ; sys_platform == 'win32'\n")
-    text = new_manifest(name="x", channels=[], platform="linux-64", inputs=[read_input(file)])
+    file.write_text("a\n./no-1-py3-none-any.whl ; sys_platform == 'win32'\nc ; sys_platform == 'win32'\n")
+    text = new_manifest(name="x", channels=[], platform="linux-64", inputs=[read_requirements(file)])
     environment = parse_manifest(text, HERE / "dataloader.toml").environment()
     assert [str(r) for r in environment.requirements] == ["a", 'c ; sys_platform == "win32"']
 
-    file.write_text("b @ git+https://example.org/b ; sys_platform == 'linux'\n")
-    with pytest.raises(UsageError, match="not a wheel"):
-        new_manifest(name="x", channels=[], platform="linux-64", inputs=[read_input(file)])
+    file.write_text("./no-1-py3-none-any.whl ; sys_platform == 'linux'\n")
+    with pytest.raises(UsageError, match="there is no file"):
+        new_manifest(name="x", channels=[], platform="linux-64", inputs=[read_requirements(file)])

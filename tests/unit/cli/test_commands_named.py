@@ -97,7 +97,7 @@ def test_every_command_of_a_page_can_be_typed(page: Path) -> None:
 
 
 FOREIGN = {
-    "request/requirements_txt.py": "of requirement files, which are pip's",
+    "request/readers/requirements_txt.py": "of requirement files, which are pip's",
     "cli/data_loader.py": "the Dataset loader's own",
     "dataset/": "the Dataset loader's own",
     "export/": "of the files that are written, and of style sheets",

@@ -8,7 +8,7 @@ import pytest
 
 from dataloader.base.errors import ManifestError
 from dataloader.request.input_file import InputFile
-from dataloader.request.read import read_input
+from dataloader.request.readers.environment_yml import read_environment
 
 TEXT = """
 name: training
@@ -31,7 +31,7 @@ variables:
 def read(tmp_path: Path, text: str) -> InputFile:
     path = tmp_path / "environment.yml"
     path.write_text(text)
-    return read_input(path)
+    return read_environment(path)
 
 
 def test_a_usual_file(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """requirements.txt, in pip's grammar (pip's "Requirements File Format"): text -> InputFile.
 
-Reads the file and those it names with ``-r`` and ``-c``. Nothing is built, so editable installs are refused.
+Reads the file and those it names with ``-r`` and ``-c``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NoReturn
 from dataloader.base.errors import DataloaderError, ManifestError
 from dataloader.request.input_file import InputFile
 from dataloader.request.requirements import PypiRequirement
-from dataloader.request.spec import parse_pypi
+from dataloader.request.spec import parse_editable, parse_pypi
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
@@ -278,9 +278,8 @@ def _requirement(line: str, where: str, base: Path, draft: _Draft) -> PypiRequir
 
 def _apply_options(draft: _Draft, arguments: argparse.Namespace, where: str, place: _Place) -> None:
     base = place.path.parent
-    if arguments.editable:
-        draft.mistakes.append(f"{where}: -e {arguments.editable[0]}: editable installs are not supported")
-        draft.suggestions.append("Build a wheel of the project (`python -m build`) and name its path instead of `-e`.")
+    for text in arguments.editable:
+        draft.requirements.append(parse_editable(text, origin=where, base=base))
     for name in (*arguments.requirement, *arguments.constraint):
         if "://" in name:
             draft.mistakes.append(f"{where}: {name}: requirements files are read from disk only; download it first")

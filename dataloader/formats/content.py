@@ -1,0 +1,226 @@
+"""Which format a file is in, by what it holds: names are only what people call files."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dataloader.base.errors import ManifestError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MANIFESTS: Final = frozenset({"dataloader.toml", "pixi.toml", "pyproject.toml"})
+LOCKS: Final = frozenset(
+    {"dataloader.lock", "pylock.toml", "uv.lock", "poetry.lock", "conda-lock.yml", "pixi.lock", "explicit", "export"}
+)
+FILES: Final = frozenset({"requirements.txt", "environment.yml"})
+"""Formats of what people write, besides manifests."""
+
+_UNREAD: Final = {
+    "Pipfile": "`pipenv requirements` writes it as a requirements.txt",
+    "Pipfile.lock": "`pipenv requirements` writes it as a requirements.txt",
+    "pdm.lock": "`pdm export` writes it as a requirements.txt, and pdm 2.24 and later as a pylock.toml",
+    "meta.yaml (a conda recipe)": "name what it needs in an environment.yml",
+    "anaconda-project.yml": "name what it needs in an environment.yml",
+    "conda-lock.yml in its unified format before version 1": "lock anew with conda-lock 1.0 or later",
+}
+"""Formats that are known and not read -> the way from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file, what format it is in, and what was parsed of it to tell."""
+
+    path: Path
+    form: str
+    """A member of MANIFESTS, LOCKS or FILES."""
+    text: str
+    data: Mapping[str, Any]
+    """The document, where the format is TOML, YAML or JSON."""
+
+
+def read_content(path: Path) -> Content:
+    """Read a file, and tell its format.
+
+    Raises:
+        ManifestError: ``file-missing`` or ``format-unknown``: it is not there, or of no format that is read.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}", code="requirements-invalid") from error
+    text = _text(raw)
+    if text is None:
+        raise unknown(path, "it is not text")
+    for load, tell in ((_toml, _told_of_toml), (_json, _told_of_json)):
+        data = load(text)
+        if data is not None and (form := tell(path, data)):
+            return _known(path, form, text, data)
+    if form := _told_of_lines(text):
+        return _known(path, form, text, {})
+    if _may_be_yaml(path, text):
+        data = _yaml(text)
+        if data is not None:
+            return _known(path, _told_of_yaml(path, data) or "environment.yml", text, data)
+        return Content(path, "environment.yml", text, {})
+    if _is_broken_toml(path, text):
+        return Content(path, "pyproject.toml", text, {})
+    return Content(path, "requirements.txt", text, {})
+
+
+def unknown(path: Path, why: str, *ways: str) -> ManifestError:
+    """Return what is said of a file of no format that is read: one line, however long it is."""
+    known = "requirements.txt, environment.yml, pyproject.toml, pixi.toml, and the locks of uv, Poetry, pixi and conda"
+    return ManifestError(
+        f"{path} is of no format that is read here: {why}",
+        code="format-unknown",
+        suggestions=ways or (f"what is read: {known}",),
+    )
+
+
+def _known(path: Path, form: str, text: str, data: Mapping[str, Any]) -> Content:
+    if form in _UNREAD:
+        raise unknown(path, f"it is a {form}", _UNREAD[form])
+    return Content(path, form, text, data)
+
+
+def _text(raw: bytes) -> str | None:
+    """Return a file's text; ``None`` for bytes that are none."""
+    import codecs
+
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if raw.startswith(mark):
+            return raw.decode(encoding, errors="replace")
+    if b"\0" in raw:
+        return None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")  # a requirements file may say its encoding; its reader looks
+
+
+def _toml(text: str) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(text) or None
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _json(text: str) -> dict[str, Any] | None:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _yaml(text: str) -> dict[str, Any] | None:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        data = yaml.load(text, Loader=loader)  # noqa: S506 -- both are safe loaders
+    except yaml.YAMLError:
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _told_of_toml(path: Path, data: Mapping[str, Any]) -> str | None:
+    if "lock-version" in data and "packages" in data:
+        return "pylock.toml"
+    metadata = data.get("metadata")
+    if isinstance(metadata, dict) and "content_hash" in metadata and "strategy" in metadata:
+        return "pdm.lock"
+    if isinstance(metadata, dict) and {"lock-version", "content-hash"} & set(metadata):
+        return "poetry.lock"
+    if isinstance(data.get("version"), int) and ("package" in data or "requires-python" in data):
+        return "uv.lock"
+    if isinstance(data.get("packages"), dict) and isinstance(data.get("source"), list):
+        return "Pipfile"
+    return _manifest(path, data)
+
+
+_OF_PIXI = {
+    "workspace",
+    "dependencies",
+    "pypi-dependencies",
+    "feature",
+    "environments",
+    "target",
+    "stack",
+    "resolution",
+}
+
+
+def _manifest(path: Path, data: Mapping[str, Any]) -> str | None:
+    if path.name in MANIFESTS:
+        return path.name
+    tool = data.get("tool")
+    tools = set(tool) if isinstance(tool, dict) else set()
+    project = data.get("project")
+    channels = isinstance(project, dict) and bool({"channels", "platforms"} & set(project))
+    if tools & {"pixi", "uv", "poetry"} or {"build-system", "dependency-groups"} & set(data):
+        return "pyproject.toml"
+    if isinstance(project, dict) and not channels:
+        return "pyproject.toml"
+    if "dataloader" in tools:
+        return "pixi.toml"
+    return "dataloader.toml" if channels or _OF_PIXI & set(data) else None
+
+
+def _told_of_json(path: Path, data: Mapping[str, Any]) -> str | None:
+    del path
+    return "Pipfile.lock" if "_meta" in data and "default" in data else None
+
+
+def _told_of_yaml(path: Path, data: Mapping[str, Any]) -> str | None:
+    keys = set(data)
+    if "package" in keys and isinstance(data.get("package"), list) and "metadata" in keys:
+        return "conda-lock.yml"
+    if {"version", "environments", "packages"} <= keys:
+        return "dataloader.lock" if "dataloader" in keys else "pixi.lock"
+    if {"name", "channels", "dependencies", "variables", "prefix"} & keys and not {"package", "requirements"} & keys:
+        return "anaconda-project.yml" if {"env_specs", "commands"} & keys else "environment.yml"
+    if {"package", "requirements"} <= keys or {"recipe", "outputs"} <= keys:
+        return "meta.yaml (a conda recipe)"
+    raise unknown(path, f"it has the keys {', '.join(sorted(map(str, keys))[:8])}" if keys else "it is empty")
+
+
+_KEY_OF_YAML = re.compile(r"^(?:name|channels|dependencies|version|package|packages|environments)\s*:", re.MULTILINE)
+_TABLE_OF_TOML = re.compile(r"^\[(?:project|tool\.|build-system|workspace)", re.MULTILINE)
+_EXPORTED = re.compile(r"[a-z0-9_.-]+=[^=\s]+=[^=\s]+")
+
+
+def _told_of_lines(text: str) -> str | None:
+    lines = [line.strip() for line in text.splitlines()]
+    said = [line for line in lines if line and not line.startswith("#")]
+    if said and said[0].startswith("@EXPLICIT"):
+        return "explicit"
+    if said and all(_EXPORTED.fullmatch(line) for line in said):
+        return "export"
+    return None
+
+
+def _may_be_yaml(path: Path, text: str) -> bool:
+    if path.suffix in {".yml", ".yaml"} or path.name.endswith((".lock",)):
+        return True
+    return bool(
+        re.search(r"^(?:name|channels|dependencies|version|package|packages|environments)\s*:", text, re.MULTILINE)
+    )
+
+
+def _is_broken_toml(path: Path, text: str) -> bool:
+    """Say whether a file is meant to be TOML: its own reader then says what is wrong, and where."""
+    return path.suffix == ".toml" or bool(
+        re.search(r"^\[(?:project|tool\.|build-system|workspace)", text, re.MULTILINE)
+    )

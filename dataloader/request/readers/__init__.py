@@ -1,0 +1,43 @@
+"""What people write and what tools lock, each format by its own reader; text in, frozen values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.base.errors import ManifestError
+from dataloader.formats.content import MANIFESTS, Content, read_content
+
+if TYPE_CHECKING:
+    from dataloader.request.input_file import InputFile
+    from dataloader.request.manifest import Manifest
+
+
+def read_file(path: Path, *, environ: Mapping[str, str] | None = None) -> InputFile | Manifest:
+    """Read a file by what it holds.
+
+    Raises ManifestError: ``format-unknown``, or the reader's own with every mistake.
+    """
+    content = read_content(path)
+    if content.form in MANIFESTS:
+        from dataloader.request.manifest import parse_manifest
+
+        return parse_manifest(content.text, path, kind=content.form)
+    if content.form == "environment.yml":
+        from dataloader.request.readers.environment_yml import read_environment
+
+        return read_environment(path)
+    if content.form == "requirements.txt":
+        from dataloader.request.readers.requirements_txt import read_requirements
+
+        return read_requirements(path, environ=environ)
+    raise _lock(content)
+
+
+def _lock(content: Content) -> ManifestError:
+    return ManifestError(
+        f"{content.path} is a lock ({content.form}), not a file of requirements",
+        code="requirements-invalid",
+        suggestions=(f"`dataloader sync --lockfile {content.path}` installs it as it is",),
+    )

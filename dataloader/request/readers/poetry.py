@@ -1,0 +1,307 @@
+"""[tool.poetry] of a pyproject.toml, versions 1 and 2: constraints are read by poetry-core, as Poetry does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from dataloader.base.errors import UsageError
+from dataloader.base.names import normalized
+from dataloader.request.input_file import Feature, PypiOptions
+from dataloader.request.readers.pep621 import Project, extra_key, group_key
+from dataloader.request.requirements import PypiRequirement, Requirement, Source
+from dataloader.request.sources import from_source, is_wheel, source_at
+from dataloader.request.spec import parse_pypi, refusal_of, with_wheel
+from dataloader.request.toml import Table
+
+if TYPE_CHECKING:
+    from poetry.core.constraints.version import VersionConstraint
+
+PYPI = "https://pypi.org/simple"
+
+ABOUT = frozenset(
+    [
+        "name",
+        "version",
+        "description",
+        "license",
+        "authors",
+        "maintainers",
+        "readme",
+        "homepage",
+        "repository",
+        "documentation",
+        "keywords",
+        "classifiers",
+        "packages",
+        "include",
+        "exclude",
+        "scripts",
+        "urls",
+        "build",
+        "plugins",
+        "requires-poetry",
+        "package-mode",
+        "requires-plugins",
+        "build-constraints",
+    ]
+)
+"""Keys that describe the project, and how it is built and published."""
+
+_PLACES = ("git", "path", "file", "url")
+_HEEDED = {
+    *("version", "python", "platform", "markers", "extras", "optional", "source", *_PLACES),
+    *("rev", "tag", "branch", "subdirectory", "develop"),
+}
+
+
+class _Range(ValueError):
+    """Versions that PEP 440 has no words for."""
+
+
+def with_poetry(project: Project, table: Table) -> Project:
+    """Add what [tool.poetry] says."""
+    for key in ABOUT:
+        table.raw(key)
+    options, indexes = _sources(table)
+    reader = _Reader(indexes)
+    listed = list(reader.table(table.table("dependencies"), python=False))
+    by_name = {r.name: r for r, _ in listed}
+    declared = {r.name for r in project.feature.requirements}
+    declared |= {r.name for feature in project.features.values() for r in feature.requirements}
+    # A project that has [project] says there what it needs; these lines then say more of the same (Poetry 2).
+    enriches = bool(project.feature.requirements)
+    own = [r for r, optional in listed if not optional and not enriches]
+    features = {key: _enriched(f, by_name if enriches else {}) for key, f in project.features.items()}
+    features |= _extras(table, listed, declared)
+    included: list[str] = []
+    for key, feature, optional in _groups(table, reader):
+        before = features.get(key, Feature())
+        features[key] = replace(before, requirements=(*before.requirements, *feature.requirements))
+        included += [] if optional else [key]
+    feature = _enriched(project.feature, by_name if enriches else {})
+    python = reader.python(table.table("dependencies")) or feature.python
+    return replace(
+        project,
+        name=project.name or table.string("name"),
+        feature=replace(feature, requirements=(*feature.requirements, *own), python=python, pypi=options),
+        features=features,
+        included=(*project.included, *included),
+        notes=(*project.notes, *reader.notes),
+    )
+
+
+def _enriched(feature: Feature, more: Mapping[str, PypiRequirement]) -> Feature:
+    def met(one: Requirement) -> Requirement:
+        said = more.get(one.name)
+        if said is None or not isinstance(one, PypiRequirement) or one.url:
+            return one
+        if said.source or said.refusal:
+            return replace(one, source=said.source, refusal=said.refusal)
+        return replace(one, index=said.index or one.index, url=said.url, world=said.world if said.index else one.world)
+
+    return replace(feature, requirements=tuple(met(one) for one in feature.requirements))
+
+
+def _groups(table: Table, reader: _Reader) -> Iterator[tuple[str, Feature, bool]]:
+    """Yield key, requirements and optionality of each group, what it includes among them."""
+    groups = table.table("group")
+    own = {name: tuple(r for r, _ in reader.table(groups.table(name).table("dependencies"))) for name in groups}
+    own = {normalized(name): listed for name, listed in own.items()}
+    includes = {
+        normalized(name): [normalized(i) for i in groups.table(name).strings("include-groups")] for name in groups
+    }
+
+    def members(name: str, outer: tuple[str, ...]) -> Iterator[PypiRequirement]:
+        yield from own[name]
+        for other in includes[name]:
+            if other not in own or other in outer:
+                groups.mistake(name, f"{other} includes itself" if other in outer else f"there is no group {other}")
+            else:
+                yield from members(other, (*outer, other))
+
+    for name in groups:
+        optional = bool(groups.table(name).boolean("optional"))
+        yield group_key(name), Feature(requirements=tuple(members(normalized(name), (normalized(name),)))), optional
+    if "dev-dependencies" in table:
+        old = tuple(r for r, _ in reader.table(table.table("dev-dependencies")))
+        yield group_key("dev"), Feature(requirements=old), False
+
+
+def _extras(
+    table: Table, listed: Iterable[tuple[PypiRequirement, bool]], declared: Iterable[str]
+) -> dict[str, Feature]:
+    """[tool.poetry.extras]: names of optional dependencies."""
+    found: dict[str, Feature] = {}
+    extras = table.table("extras")
+    for name in extras:
+        wanted = [normalized(each) for each in extras.strings(name)]
+        members = tuple(r for r, _ in listed if r.name in wanted)
+        missing = set(wanted) - {r.name for r in members} - set(declared)
+        for each in sorted(missing):
+            extras.mistake(name, f"there is no dependency {each}")
+        found[extra_key(name)] = Feature(requirements=members)
+    return found
+
+
+def _sources(table: Table) -> tuple[PypiOptions, dict[str, str]]:
+    """Return the indexes that are asked for everything, and all of them by name."""
+    indexes: dict[str, str] = {}
+    ranked: dict[str, list[str]] = {"primary": [], "supplemental": [], "explicit": []}
+    for one in table.tables("source"):
+        name = one.string("name") or ""
+        url = one.string("url") or (PYPI if name.lower() == "pypi" else None)
+        if url is None:
+            one.mistake("url", f"the source {name} has no URL")
+            continue
+        priority = one.choice("priority", {"primary", "default", "supplemental", "secondary", "explicit"})
+        if one.boolean("default"):
+            priority = "default"
+        if one.boolean("secondary"):
+            priority = "secondary"
+        rank = {"default": "primary", "secondary": "supplemental"}.get(priority or "primary", priority or "primary")
+        one.only({"name", "url", "priority", "default", "secondary"})
+        indexes[name.lower()] = url
+        ranked[rank] = [url, *ranked[rank]] if priority == "default" else [*ranked[rank], url]
+    first, *others = ranked["primary"] or [""]
+    return PypiOptions(index_url=first or None, extra_index_urls=(*others, *ranked["supplemental"])), indexes
+
+
+class _Reader:
+    """Dependencies in Poetry's words -> requirements."""
+
+    def __init__(self, indexes: Mapping[str, str]) -> None:
+        self._indexes = indexes
+        self.notes: list[str] = []
+
+    def table(self, table: Table, *, python: bool = True) -> Iterator[tuple[PypiRequirement, bool]]:
+        """Yield what a table asks for, and whether it is optional; a list is several constraints of one project."""
+        for name in table:
+            if name.lower() == "python":
+                if python:
+                    table.raw(name)
+                continue
+            value = table.raw(name)
+            each = table.tables(name) if isinstance(value, list) else [value]
+            for one in each:
+                inside = one if isinstance(one, Table) else table.table(name) if isinstance(one, dict) else None
+                try:
+                    yield self._one(table, name, one if inside is None else inside)
+                except (UsageError, ValueError) as error:
+                    table.mistake(name, str(error).removeprefix(f"{table.where(name)}: "))
+
+    def python(self, table: Table) -> PypiRequirement | None:
+        """Return the Pythons that the project is for."""
+        name = next((name for name in table if name.lower() == "python"), None)
+        said = table.raw(name) if name else None
+        if name is None or not isinstance(said, str):
+            return None
+        from poetry.core.constraints.version import parse_constraint
+
+        try:
+            specifier = specifier_of(parse_constraint(said))
+        except ValueError as error:
+            table.mistake(name, str(error))
+            return None
+        return parse_pypi(f"python{specifier}", origin=table.where(name))
+
+    def _one(self, table: Table, name: str, value: Any) -> tuple[PypiRequirement, bool]:
+        from poetry.core.factory import Factory
+
+        origin = table.where(name)
+        if not isinstance(value, str | Table):
+            raise UsageError('expected a constraint such as "^1.2", or a table')
+        said: dict[str, Any] = {"version": value} if isinstance(value, str) else {k: value.raw(k) for k in value}
+        if "allow-prereleases" in said:
+            self.notes.append(f"allow-prereleases of {name} ({origin}) is not heeded: --prerelease=allow is for all")
+        if unknown := sorted(set(said) - _HEEDED - {"allow-prereleases"}):
+            raise UsageError(f"there is no such key as {', '.join(unknown)}")
+        fields = {k: v for k, v in said.items() if k in {"version", "python", "platform", "markers", "extras"}}
+        dependency = Factory.create_dependency(name, {"version": "*", **fields})
+        marker = str(dependency.marker)
+        text = f"{name}{specifier_of(dependency.constraint)}"
+        one = parse_pypi(text + (f" ; {marker}" if marker else ""), origin=origin)
+        one = replace(one, extras=tuple(sorted(normalized(extra) for extra in said.get("extras", ()))))
+        optional = bool(said.get("optional"))
+        if isinstance(value, Table) and any(place in said for place in _PLACES):
+            return self._placed(one, value), optional
+        return self._from_index(one, said.get("source")), optional
+
+    def _from_index(self, one: PypiRequirement, source: str | None) -> PypiRequirement:
+        if source is None:
+            return one
+        if source.lower() not in self._indexes:
+            if source.lower() == "pypi":
+                return replace(one, index=PYPI, world="pypi")
+            raise UsageError(f"there is no [[tool.poetry.source]] of the name {source}")
+        return replace(one, index=self._indexes[source.lower()], world="pypi")
+
+    def _placed(self, one: PypiRequirement, value: Table) -> PypiRequirement:
+        base = value.document.path.parent
+        if "git" in value:
+            kind = next((k for k in ("rev", "tag", "branch") if k in value), "rev")
+            source = Source(
+                kind="git",
+                location=value.string("git") or "",
+                rev=value.string(kind),
+                rev_kind=kind,  # type: ignore[arg-type]
+                subdirectory=value.string("subdirectory"),
+                editable=bool(value.boolean("develop")),
+            )
+            return from_source(one, source)
+        location = value.string("path") or value.string("file") or value.string("url") or ""
+        if is_wheel(location):
+            try:
+                return with_wheel(replace(one, specifier=""), location, base=base)
+            except UsageError as error:
+                return replace(one, refusal=refusal_of(error))
+        source = source_at(location, base=base, editable=bool(value.boolean("develop")))
+        return from_source(one, replace(source, subdirectory=value.string("subdirectory")))
+
+
+def specifier_of(constraint: VersionConstraint) -> str:
+    """Return versions in the words of PEP 440.
+
+    Raises:
+        ValueError: they are several ranges, of which no series of versions between parts them.
+
+    >>> from poetry.core.constraints.version import parse_constraint
+    >>> [specifier_of(parse_constraint(c)) for c in ("^1.2", "~1.2.3", "*", ">=1,<2 || >=3,<4", "1.2.*")]
+    ['>=1.2,<2.0', '>=1.2.3,<1.3.0', '', '>=1,<4,!=2.*', '==1.2.*']
+    """
+    from poetry.core.constraints.version import Version, VersionRange, VersionUnion
+
+    if constraint.is_any():
+        return ""
+    if isinstance(constraint, Version):
+        return f"=={constraint}"
+    if isinstance(constraint, VersionRange):
+        return str(constraint)
+    if not isinstance(constraint, VersionUnion):
+        raise _Range(f"no version can be {constraint}")
+    if " || " not in str(constraint):
+        return str(constraint)  # one range with holes of single versions or series, which PEP 440 has words for
+    parts = list(constraint.ranges)
+    if not all(isinstance(part, VersionRange) and not isinstance(part, Version) for part in parts):
+        raise _Range(f"{constraint} are several ranges, which one requirement cannot say; keep one of them")
+    hull = VersionRange(parts[0].min, parts[-1].max, parts[0].include_min, parts[-1].include_max)
+    holes = [hole for low, high in pairwise(parts) for hole in _hole(low, high, str(constraint))]
+    return ",".join(filter(None, [str(hull), *holes]))
+
+
+def _hole(low: Any, high: Any, whole: str) -> Iterator[str]:
+    """Yield the series that lie between two ranges: ``!=2.*`` between ``<2`` and ``>=3``."""
+    start = str(low.max).removesuffix(".dev0").split(".")
+    end = str(high.min).split(".")
+    length = max(len(start), len(end))
+    start, end = ([*part, *["0"] * (length - len(part))] for part in (start, end))
+    same = next((at for at in range(length) if start[at] != end[at]), length)
+    if same == length and high.include_min and not low.include_max:
+        return  # nothing lies between
+    series = all(part == "0" for part in (*start[same + 1 :], *end[same + 1 :]))
+    if same == length or not series or not (start[same].isdigit() and end[same].isdigit()):
+        raise _Range(f"{whole} are several ranges, which one requirement cannot say; keep one of them")
+    for number in range(int(start[same]), int(end[same])):
+        yield f"!={'.'.join([*start[:same], str(number)])}.*"

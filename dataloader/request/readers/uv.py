@@ -1,0 +1,385 @@
+"""[tool.uv] of a pyproject.toml: what it says of a project's packages, in uv's own meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from dataloader.base.errors import UsageError
+from dataloader.base.names import normalized
+from dataloader.request.input_file import Feature, PypiOptions
+from dataloader.request.markers import Condition
+from dataloader.request.readers.pep621 import Project, extra_key, group_key, pep508
+from dataloader.request.requirements import PypiRequirement, Requirement, Source
+from dataloader.request.sources import from_source, is_wheel, source_at
+from dataloader.request.spec import refusal_of, with_wheel
+from dataloader.request.toml import Table
+
+PYPI = "https://pypi.org/simple"
+
+OF_UV = frozenset(
+    [
+        "required-version",
+        "system-certs",
+        "native-tls",
+        "offline",
+        "no-cache",
+        "cache-dir",
+        "preview",
+        "preview-features",
+        "python-preference",
+        "python-downloads",
+        "concurrent-downloads",
+        "concurrent-builds",
+        "concurrent-installs",
+        "keyring-provider",
+        "http-proxy",
+        "https-proxy",
+        "no-proxy",
+        "config-settings",
+        "config-settings-package",
+        "no-build-isolation",
+        "no-build-isolation-package",
+        "require-build-hashes",
+        "extra-build-dependencies",
+        "extra-build-variables",
+        "build-constraint-dependencies",
+        "link-mode",
+        "compile-bytecode",
+        "upgrade",
+        "upgrade-package",
+        "reinstall",
+        "reinstall-package",
+        "python-install-mirror",
+        "pypy-install-mirror",
+        "graalpy-install-mirror",
+        "pyodide-install-mirror",
+        "python-downloads-json-url",
+        "publish-url",
+        "trusted-publishing",
+        "check-url",
+        "add-bounds",
+        "audit",
+        "pip",
+        "cache-keys",
+        "managed",
+        "package",
+        "build-backend",
+    ]
+)
+"""Keys of how uv works, and how it builds: they say nothing of which packages there are."""
+
+NOT_HEEDED = frozenset(
+    [
+        "index-strategy",
+        "resolution",
+        "prerelease-package",
+        "fork-strategy",
+        "dependency-metadata",
+        "exclude-newer-package",
+        "no-sources-package",
+        "torch-backend",
+        "required-environments",
+        "minimum-libc-version",
+        "allow-insecure-host",
+    ]
+)
+"""Keys that may change the packages, and have no counterpart here."""
+
+_DEFAULTS = {"resolution": "highest"}
+"""What some of them say that is so here anyway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Index:
+    name: str | None
+    url: str
+    explicit: bool
+    default: bool
+    flat: bool
+
+
+def with_uv(project: Project, table: Table) -> Project:
+    """Add what [tool.uv] says."""
+    indexes = list(_indexes(table))
+    project = _with_dev(project, table)
+    if not table.boolean("no-sources"):
+        project = _with_sources(project, table, {i.name: i.url for i in indexes if i.name})
+    feature = replace(project.feature, pypi=_options(table, indexes))
+    excluded = [f"{name} ; sys_platform == 'never'" for name in table.strings("exclude-dependencies")]
+    read = _Reader(table)
+    return replace(
+        project,
+        feature=feature,
+        features=_with_pythons(project.features, table.table("dependency-groups")),
+        included=(*project.included, *_default_groups(project, table)),
+        conflicts=(*project.conflicts, *_conflicts(table, project.name)),
+        conditions=(*project.conditions, *_conditions(table)),
+        constraints=(*project.constraints, *pep508(table, "constraint-dependencies")),
+        overrides=(
+            *project.overrides,
+            *pep508(table, "override-dependencies"),
+            *read.each("exclude-dependencies", excluded),
+        ),
+        no_index=bool(table.boolean("no-index")),
+        exclude_newer=_date(table, "exclude-newer"),
+        notes=(*project.notes, *_notes(table)),
+    )
+
+
+class _Reader:
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def each(self, key: str, texts: Iterable[str]) -> tuple[PypiRequirement, ...]:
+        from dataloader.request.readers.pep621 import requirements
+
+        return requirements(self._table, key, texts)
+
+
+def _date(table: Table, key: str) -> str | None:
+    value = table.raw(key)
+    return value.isoformat() if isinstance(value, date) else table.string(key)
+
+
+def _notes(table: Table) -> Iterator[str]:
+    for key in table:
+        if key in OF_UV:
+            table.raw(key)
+        elif key in NOT_HEEDED and table.raw(key) != _DEFAULTS.get(key):
+            yield f"[tool.uv.{key}] ({table.where(key)}) is not heeded"
+    mode = table.peek("prerelease")
+    if mode in ("disallow", "explicit"):
+        yield f'[tool.uv.prerelease] ({table.where("prerelease")}): "{mode}" is not heeded'
+
+
+# -- indexes
+
+
+def _indexes(table: Table) -> Iterator[_Index]:
+    known = {"name", "url", "explicit", "default", "format"}
+    of_uv = ("publish-url", "authenticate", "ignore-error-codes", "cache-control", "hash-algorithm", "exclude-newer")
+    for one in table.tables("index"):
+        url = one.string("url")
+        for key in (*of_uv, *(key for key in one if key.startswith("proxy"))):
+            one.raw(key)
+        one.only({*known, *of_uv, *(key for key in one if key.startswith("proxy"))})
+        if url is None:
+            one.mistake("url", "an index has a URL")
+            continue
+        yield _Index(
+            name=one.string("name"),
+            url=_located(url, table.document.path.parent),
+            explicit=bool(one.boolean("explicit")),
+            default=bool(one.boolean("default")),
+            flat=one.choice("format", {"simple", "flat"}) == "flat",
+        )
+
+
+def _located(url: str, base: Path) -> str:
+    return url if "://" in url else (base / url).absolute().as_uri()
+
+
+def _options(table: Table, indexes: Iterable[_Index]) -> PypiOptions:
+    asked = [one for one in indexes if not one.explicit]
+    simple = [one for one in asked if not one.flat]
+    further = [one.url for one in simple if not one.default]
+    base = table.document.path.parent
+    links = [link if "://" in link else str((base / link).resolve()) for link in table.strings("find-links")]
+    none = (":all:",) if table.boolean("no-binary") else ()
+    only = (":all:",) if table.boolean("no-build") else ()
+    mode = table.choice("prerelease", {"allow", "if-necessary", "if-necessary-or-explicit", "disallow", "explicit"})
+    return PypiOptions(
+        index_url=next((one.url for one in simple if one.default), None) or table.string("index-url"),
+        extra_index_urls=(*further, *table.strings("extra-index-url")),
+        find_links=(*links, *(one.url for one in asked if one.flat)),
+        no_binary=(*none, *map(normalized, table.strings("no-binary-package"))),
+        only_binary=(*only, *map(normalized, table.strings("no-build-package"))),
+        prerelease=mode == "allow",
+    )
+
+
+# -- sources
+
+
+def _with_sources(project: Project, table: Table, indexes: Mapping[str | None, str]) -> Project:
+    sources, members = table.table("sources"), _members(table)
+    entries = {
+        normalized(name): sources.tables(name) if isinstance(sources.peek(name), list) else (sources.table(name),)
+        for name in sources
+    }
+    if not entries:
+        return project
+    reader = _Sources(entries, indexes, members)
+
+    def changed(key: str, feature: Feature) -> Feature:
+        return replace(feature, requirements=tuple(reader.each(key, feature.requirements)))
+
+    return replace(
+        project,
+        feature=changed("", project.feature),
+        features={key: changed(key, feature) for key, feature in project.features.items()},
+    )
+
+
+class _Sources:
+    """[tool.uv.sources]: which requirements each entry takes the place of the indexes for."""
+
+    def __init__(
+        self,
+        entries: Mapping[str, tuple[Table, ...]],
+        indexes: Mapping[str | None, str],
+        members: Mapping[str, Path],
+    ) -> None:
+        self._entries, self._indexes, self._members = entries, indexes, members
+
+    def each(self, key: str, requirements: Iterable[Requirement]) -> Iterator[Requirement]:
+        """Yield the requirements of one set, each met by its sources; several sources part it by their markers."""
+        for one in requirements:
+            entries = [e for e in self._entries.get(one.name, ()) if _is_for(e, key)]
+            if not entries or not isinstance(one, PypiRequirement) or one.url or one.source:
+                yield one
+                continue
+            rest = Condition(one.marker)
+            for entry in entries:
+                marker = entry.string("marker")
+                here = rest.and_(marker)
+                if not here.never:
+                    yield self._met(replace(one, marker=here.text), entry)
+                rest = Condition(never=True) if marker is None else rest.and_(marker, negated=True)
+            if not rest.never:
+                yield replace(one, marker=rest.text)
+
+    def _met(self, one: PypiRequirement, entry: Table) -> PypiRequirement:
+        base = entry.document.path.parent
+        if "index" in entry:
+            name = entry.string("index")
+            if name not in self._indexes:
+                entry.mistake("index", f"there is no [[tool.uv.index]] of the name {name}")
+                return one
+            return replace(one, index=self._indexes[name], world="pypi")
+        if entry.boolean("workspace"):
+            member = self._members.get(one.name)
+            return from_source(one, Source(kind="path", location=str(member or base / one.name), editable=True))
+        if "git" in entry:
+            kind = next((k for k in ("rev", "tag", "branch") if k in entry), "rev")
+            entry.raw("lfs")
+            return from_source(
+                one,
+                Source(
+                    kind="git",
+                    location=entry.string("git") or "",
+                    rev=entry.string(kind),
+                    rev_kind=kind,  # type: ignore[arg-type]
+                    subdirectory=entry.string("subdirectory"),
+                ),
+            )
+        location = entry.string("url") or entry.string("path")
+        if location is None:
+            entry.mistake("", "a source has an index, a git repository, a url, a path or a workspace")
+            return one
+        if is_wheel(location):
+            try:
+                return with_wheel(one, location, base=base)
+            except UsageError as error:
+                return replace(one, refusal=refusal_of(error))
+        entry.raw("package")
+        source = source_at(location, base=base, editable=bool(entry.boolean("editable")))
+        return from_source(one, replace(source, subdirectory=entry.string("subdirectory") or source.subdirectory))
+
+
+def _is_for(entry: Table, key: str) -> bool:
+    extra, group = entry.string("extra"), entry.string("group")
+    if extra is not None:
+        return key == extra_key(extra)
+    return group is None or key == group_key(group)
+
+
+def _members(table: Table) -> dict[str, Path]:
+    """Return the projects of the workspace, by name."""
+    from dataloader.request.sources import name_of
+
+    workspace, base = table.table("workspace"), table.document.path.parent
+    workspace.only({"members", "exclude"})
+    excluded = {path for pattern in workspace.strings("exclude") for path in base.glob(pattern)}
+    found = {path for pattern in workspace.strings("members") for path in base.glob(pattern)} - excluded
+    trees = [path for path in sorted(found) if (path / "pyproject.toml").is_file()]
+    return {name_of(str(path), Source(kind="path", location=str(path))): path for path in trees}
+
+
+# -- sets
+
+
+def _with_dev(project: Project, table: Table) -> Project:
+    """``dev-dependencies``, uv's older way to say the group ``dev``."""
+    listed = pep508(table, "dev-dependencies")
+    if not listed:
+        return project
+    key = group_key("dev")
+    before = project.features.get(key, Feature())
+    features = {**project.features, key: replace(before, requirements=(*before.requirements, *listed))}
+    return replace(project, features=features)
+
+
+def _with_pythons(features: Mapping[str, Feature], table: Table) -> dict[str, Feature]:
+    from dataloader.request.spec import parse_pypi
+
+    found = dict(features)
+    for name in table:
+        one, key = table.table(name), group_key(name)
+        python = one.string("requires-python")
+        if key not in found:
+            table.mistake(name, "there is no such dependency group")
+        elif python:
+            wanted = parse_pypi(f"python{python}", origin=one.where("requires-python"))
+            found[key] = replace(found[key], python=wanted)
+    return found
+
+
+def _default_groups(project: Project, table: Table) -> tuple[str, ...]:
+    groups = [key for key in project.features if key.startswith("group:")]
+    if "default-groups" not in table:
+        return tuple(key for key in groups if key == group_key("dev"))
+    if table.peek("default-groups") == "all":
+        table.raw("default-groups")
+        return tuple(groups)
+    found = [group_key(name) for name in table.strings("default-groups")]
+    for key in found:
+        if key not in groups:
+            table.mistake("default-groups", f"there is no dependency group {key.partition(':')[2]}")
+    return tuple(key for key in found if key in groups)
+
+
+def _conflicts(table: Table, name: str | None) -> Iterator[frozenset[str]]:
+    for several in table.items("conflicts"):
+        if not isinstance(several, list):
+            table.mistake("conflicts", f"{several!r} is no list of extras and groups")
+            continue
+        keys = [key for item in several if (key := _conflict_key(item, name))]
+        if len(keys) > 1:
+            yield frozenset(keys)
+
+
+def _conflict_key(item: Any, name: str | None) -> str | None:
+    if not isinstance(item, dict) or normalized(item.get("package") or name or "") != normalized(name or ""):
+        return None
+    if isinstance(item.get("extra"), str):
+        return extra_key(item["extra"])
+    return group_key(item["group"]) if isinstance(item.get("group"), str) else None
+
+
+def _conditions(table: Table) -> tuple[str, ...]:
+    from packaging.markers import InvalidMarker, Marker
+
+    said = table.raw("environments")
+    texts = (said,) if isinstance(said, str) else table.strings("environments")
+    found = []
+    for text in texts:
+        try:
+            found.append(str(Marker(text)))
+        except InvalidMarker as error:
+            table.mistake("environments", f"{text!r}: {' '.join(str(error).splitlines()[:1])}")
+    return tuple(found)
