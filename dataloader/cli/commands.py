@@ -17,7 +17,7 @@ COMMANDS = {
     "lock": "lock:lock",
     "sync": "sync:sync",
     "verify": "verify:verify",
-    "run": "run:run",
+    "run": "running.run:run",
     "shell-hook": "shell_hook:shell_hook",
     "list": "list:list_packages",
     "tree": "tree:tree",

@@ -60,7 +60,12 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
             _check_nothing_to_solve(options, "with --frozen" if frozen else "without a manifest")
         if place.root is not None and place.name is not None:
             request = replace(request, prefix=place.root / place.name)
-        return to_the_end(_sync_command(one, request, place, frozen=frozen, locked=locked, check=check))
+        result, left_out = to_the_end(synced(one, request, place, frozen=frozen, locked=locked, check=check))
+        one.write(
+            {"status": "ok", **sync_document(result, request.prefix), "left_out": left_out},
+            sync_text(result, request.prefix, dry_run=options.dry_run),
+        )
+        return 0
 
 
 _OF_SOLVING = (
@@ -78,9 +83,19 @@ def _check_nothing_to_solve(options: CommonOptions, when: str) -> None:
         )
 
 
-async def _sync_command(
-    one: Session, request: Request, place: Place, *, frozen: bool, locked: bool, check: bool
-) -> int:
+async def synced(
+    one: Session, request: Request, place: Place, *, frozen: bool = False, locked: bool = False, check: bool = False
+) -> tuple[SyncResult, list[str]]:
+    """Make the prefix match the lock, which is made anew where it no longer fits; return also what was left out.
+
+    Args:
+        one: The session.
+        request: What the manifest says.
+        place: How the prefix is built.
+        frozen: Take the lock as it is.
+        locked: Fail where it does not fit.
+        check: Change nothing, and fail where there is work.
+    """
     proof = Proof(one, place.layers)
     chosen: list[Lockfile] = []
     may_solve = not (frozen or locked or check or request.manifest is None)
@@ -104,11 +119,7 @@ async def _sync_command(
     if not one.options.dry_run:
         data = request.lockfile.read_bytes()
         remember_agreement(one, request, data, fits=request.manifest is None or not frozen)
-    one.write(
-        {"status": "ok", **sync_document(result, request.prefix), "left_out": proof.left_out},
-        sync_text(result, request.prefix, dry_run=one.options.dry_run),
-    )
-    return 0
+    return result, proof.left_out
 
 
 async def _current_lock(

@@ -1,10 +1,8 @@
-"""The commands that use an environment: run, shell-hook, list."""
+"""The commands that use an environment: shell-hook, list; which environment a command is about."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from pathlib import Path
 
 from dataloader.base.errors import PrefixError, UsageError
@@ -12,12 +10,25 @@ from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import table
 from dataloader.cli.session import Session, session
 
+ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")
+"""Variables that name the environment that is active in a shell."""
+
 
 def prefix_of(one: Session) -> Path:
-    """Return the prefix a command is about: ``--prefix``, else that of the manifest or the working directory."""
-    from dataloader.request.request import prefix_path
+    """Return the prefix a command is about: ``--prefix``, else that of the manifest or the working directory.
 
-    return prefix_path(one.options, one.here)
+    Where none of them is there, it is the environment that is active in the shell; that is said.
+    """
+    from dataloader.request.request import manifest_path, prefix_path
+
+    prefix = prefix_path(one.options, one.here)
+    if one.options.prefix is not None or prefix.exists() or manifest_path(one.options, one.here) is not None:
+        return prefix
+    active = next((path for name in ACTIVE if (path := one.environ.get(name)) and Path(path).is_dir()), None)
+    if active is None:
+        return prefix
+    one.reporter.info(f"using the environment that is active: {active}")
+    return Path(active)
 
 
 def home_of(prefix: Path) -> Path:
@@ -59,30 +70,6 @@ def check_python(prefix: Path) -> None:
             causes=(why,),
             suggestions=("`dataloader sync` builds the environment on a Python that is there",),
         )
-
-
-def run(options: CommonOptions, words: tuple[str, ...]) -> int:
-    """Replace this process by a command in the activated environment; its exit code is the command's."""
-    from dataloader.prefix.activate import activation
-
-    with session(options) as one:
-        prefix = home_of(prefix_of(one))
-        environ = activation(prefix).environ(one.environ)
-        check_python(prefix)
-    words = words[1:] if words[:1] == ("--",) else words
-    if not words:
-        raise UsageError("there is no command to run", suggestions=("dataloader run -- python -V",))
-    program = shutil.which(words[0], path=environ.get("PATH"))
-    if program is None:
-        raise UsageError(
-            f"there is no command {words[0]} in the environment or on PATH",
-            code="command-missing",
-            suggestions=("`dataloader list` shows what is installed",),
-        )
-    hold(prefix)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execve(program, list(words), environ)  # noqa: S606 -- running what the user names is the point
 
 
 def shell_hook(options: CommonOptions, shell: str | None) -> int:

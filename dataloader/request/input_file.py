@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.joined import title
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
+
+if TYPE_CHECKING:
+    from dataloader.request.tasks import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,9 @@ class Feature:
     """Set where the environment is active ([activation.env])."""
     python: PypiRequirement | None = None
     """A pyproject.toml's requires-python."""
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    tasks_by_platform: Mapping[str, Mapping[str, Task]] = field(default_factory=dict)
+    """From [target.PLATFORM.tasks]."""
 
     def on(self, platforms: Sequence[str]) -> tuple[tuple[Requirement, ...], tuple[Requirement, ...]]:
         """Return what the feature's own tables ask for on a platform, and what its [target] tables do.

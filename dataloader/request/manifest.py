@@ -6,7 +6,7 @@ The tables are pixi's, plus [stack] and [resolution]. Unknown keys of ours are m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -19,6 +19,7 @@ from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.readers.pep621 import Project, extra_key, group_key, pep508, read_project
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 from dataloader.request.tables import read_feature, read_pypi_options
+from dataloader.request.tasks import Task
 from dataloader.request.toml import Document, Table
 
 DEFAULT = "default"
@@ -94,6 +95,7 @@ class Environment:
     variables: Mapping[str, str] = field(default_factory=dict)
     feature: str = DEFAULT
     """The feature whose tables a command adds to."""
+    tasks: Mapping[str, Task] = field(default_factory=dict)
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:
@@ -182,6 +184,7 @@ class Manifest:
             limits=tuple(limit for f in features for limit in f.limits),
             variables={key: text for f in reversed(features) for key, text in f.variables.items()},
             feature=self.environments[name][0],
+            tasks={key: task for f in reversed(features) for key, task in _tasks_on(f, wanted)},
         )
 
     def _check_conflicts(self, joined: tuple[str, ...]) -> None:
@@ -195,6 +198,13 @@ class Manifest:
                     causes=(f"{self.path} says so: conflicts",),
                     suggestions=("choose one of them",),
                 )
+
+
+def _tasks_on(feature: Feature, platforms: tuple[str, ...]) -> Iterator[tuple[str, Task]]:
+    """The tasks of a feature on a platform, those that count last; ``platforms`` are its names, most special first."""
+    yield from feature.tasks.items()
+    for platform in reversed(platforms):
+        yield from feature.tasks_by_platform.get(platform, {}).items()
 
 
 def missing_manifest(path: Path) -> ManifestError:

@@ -13,6 +13,7 @@ from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement, Source
 from dataloader.request.sources import from_source, is_wheel, source_at, unbuildable
 from dataloader.request.spec import axis_mistake, conda_version, parse_conda, parse_pypi, refusal_of, with_wheel
+from dataloader.request.tasks import read_tasks
 from dataloader.request.toml import Table
 
 T = TypeVar("T", PypiRequirement, CondaRequirement)
@@ -40,6 +41,10 @@ def read_feature(table: Table, ours: Table, general: Table) -> Feature:
         stack={axis: "" if value == "*" else value for axis, value in values.items() if value is not None},
         gpus=stack.strings("gpus"),
         variables=_variables(table.table("activation").table("env")),
+        tasks=read_tasks(table.table("tasks")),
+        tasks_by_platform={
+            name: read_tasks(targets.table(name).table("tasks")) for name in targets if "tasks" in targets.table(name)
+        },
     )
 
 

@@ -51,7 +51,7 @@ LINES: dict[str, list[str]] = {
         "-p env --require-attestation=no=any",
     ],
     "verify": ["env", "-p env", "env --target t.toml"],
-    "run": ["-p env -- true", "-- true"],
+    "run": ["-p env -- true", "-- true", "--manifest m.toml -- true", "--manifest bad.toml -- true"],
     "shell-hook": ["-p env", ""],
     "list": ["-p env", ""],
     "tree": [""],

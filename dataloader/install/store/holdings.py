@@ -129,6 +129,13 @@ HOLDINGS: tuple[Holding, ...] = (
         "what a package file turned out to contradict",
     ),
     Holding("proof", (f"{LEARNED}/<name>/proofs/<sha256>",), "record", "a set of packages that loads"),
+    Holding(
+        "script",
+        ("scripts/<sha256>",),
+        "record",
+        "manifest, lock and environment of scripts that say what they need (`dataloader run script.py`)",
+        is_sealed=False,
+    ),
     Holding("temporary file", ("repodata/.tmp<name>",), "temporary", "rattler's"),
     Holding(
         "channel",

@@ -100,9 +100,9 @@ MATTER = {
 }  # fmt: skip
 NAMED = {
     "workspace.s3-options", "workspace.build-variants", "dependencies.a.file-name", "dependencies.a.license",
-    "pypi-dependencies.p.when", "pypi-options.no-build-isolation", "tasks", "system-requirements.macos",
-    "system-requirements.unix", "activation.scripts", "target.linux-64.activation", "target.linux-64.tasks",
-    "feature.f.tasks", "package", "dev",
+    "pypi-dependencies.p.when", "pypi-options.no-build-isolation", "system-requirements.macos",
+    "system-requirements.unix", "activation.scripts", "target.linux-64.activation",
+    "package", "dev",
 }  # fmt: skip
 
 

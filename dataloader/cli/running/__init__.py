@@ -1,0 +1,1 @@
+"""Running inside an environment: programs, tasks and scripts, brought in step first."""

@@ -1,0 +1,104 @@
+"""Before something runs: its environment is brought in step with its manifest."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dataloader.cli.options import CommonOptions
+    from dataloader.cli.session import Session
+
+_OF_SYNC = (
+    *("channels", "conda", "index_url", "extra_index_url", "find_links", "offline", "mirror", "require_attestation"),
+    *("trusted_root", "limit_rate", "refresh", "yes"),
+)
+"""Options that matter where the environment is changed, and nowhere else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How far a manifest is heeded before something runs."""
+
+    frozen: bool = False
+    """The lock is taken as it is."""
+    locked: bool = False
+    """A lock that does not fit is an error."""
+    no_sync: bool = False
+    """The prefix is taken as it is."""
+
+    def spelled(self) -> Iterator[str]:
+        """What of it was said."""
+        yield from (f"--{name.replace('_', '-')}" for name in ("frozen", "locked", "no_sync") if getattr(self, name))
+
+
+def in_step(one: Session, way: Way) -> Path:
+    """Return the prefix to run in, brought in step where a manifest says what it is made of.
+
+    An environment that was named with ``--prefix`` is brought in step if it was made from the manifest that is here;
+    any other is taken as it is.
+
+    Raises:
+        UsageError: ``usage``; something was said that can have no effect.
+        DataloaderError: whatever a sync may raise.
+    """
+    from dataloader.cli.use import prefix_of
+    from dataloader.request.request import manifest_path
+
+    manifest = manifest_path(one.options, one.here)
+    if manifest is None or way.no_sync or not _is_made_from(one.options.prefix, manifest):
+        _check_no_effect(one.options, way, "there is no manifest" if manifest is None else "the prefix stays as it is")
+        return prefix_of(one)
+    if not _is_in_step(one, manifest, way):
+        _sync(one, way)
+    return prefix_of(one)
+
+
+def _is_made_from(prefix: Path | None, manifest: Path) -> bool:
+    if prefix is None:
+        return True
+    from dataloader.prefix.state import read_state
+
+    state = read_state(prefix)
+    return state is not None and state.manifest == str(manifest.absolute())
+
+
+def _check_no_effect(options: CommonOptions, way: Way, why: str) -> None:
+    said = [*options.spelled(_OF_SYNC), *(name for name in way.spelled() if name != "--no-sync")]
+    if said:
+        raise UsageError(
+            f"{why}, and nothing is synced: {', '.join(said)} can have no effect", suggestions=("Leave it out.",)
+        )
+
+
+def _is_in_step(one: Session, manifest: Path, way: Way) -> bool:
+    """Whether a sync has nothing to do: seen in milliseconds."""
+    from dataloader.cli.agreement import agreement, stands
+    from dataloader.prefix.unchanged import fast_status, has_remains
+    from dataloader.request.request import lock_path, prefix_path
+
+    if one.options.spelled(_OF_SYNC):
+        return False
+    lock, prefix = lock_path(one.options, one.here), str(prefix_path(one.options, one.here))
+    try:
+        data = lock.read_bytes()
+    except OSError:
+        return False
+    now = agreement(os.fspath(manifest), data, one.environ, fits=not way.frozen)
+    return fast_status(prefix, data) and not has_remains(prefix) and stands(prefix, now)
+
+
+def _sync(one: Session, way: Way) -> None:
+    from dataloader.cli.flow import Place, synced, to_the_end
+    from dataloader.request.request import make_request
+
+    request = make_request(one.options, (), None, environ=one.environ, here=one.here)
+    result, _ = to_the_end(synced(one, request, Place(), frozen=way.frozen, locked=way.locked))
+    if result.changed:
+        one.reporter.info(f"{request.prefix} is ready: {result.plan.summary()} ({result.seconds:.1f} s)")

@@ -1,0 +1,181 @@
+"""What ``dataloader run`` runs: a task of the manifest, a script, or a program of the environment."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.base.errors import UsageError
+from dataloader.cli.options import CommonOptions
+from dataloader.cli.render import table
+from dataloader.cli.running.instep import Way, in_step
+from dataloader.cli.session import Session, session
+
+if TYPE_CHECKING:
+    from dataloader.request.manifest import Manifest
+    from dataloader.request.tasks import Task
+
+
+def run(options: CommonOptions, words: tuple[str, ...], way: Way) -> int:
+    """Replace this process by what was asked for; its exit code is the command's."""
+    from dataloader.cli.use import check_python, hold, home_of
+    from dataloader.prefix.activate import activation
+    from dataloader.request.tasks import in_order
+
+    words = words[1:] if words[:1] == ("--",) else words
+    with session(options, "run") as one:
+        manifest = _manifest_with_tasks(one)
+        tasks = _tasks(one, manifest)
+        if not words:
+            return _list(one, manifest, tasks)
+        chain = in_order(words[0], tasks) if words[0] in tasks else ()
+        is_script = not chain and words[0].endswith(".py") and Path(words[0]).is_file()
+        if is_script and (script := _own_environment(one, Path(words[0]))):
+            one = script  # noqa: PLW2901 -- the script's own, from here on
+        prefix = home_of(in_step(one, way))
+        environ = activation(prefix).environ(one.environ)
+        check_python(prefix)
+        hold(prefix)
+    if chain and manifest is not None:
+        return _run_tasks(chain, words[1:], manifest.path.parent, environ)
+    return _become(("python", *words) if is_script else words, environ)
+
+
+def _own_environment(one: Session, script: Path) -> Session | None:
+    """Return the session of a script that says what it needs; ``None`` for one that does not."""
+    from dataloader.cli.running.scripts import header_of, project_of
+
+    header = header_of(script)
+    if header is None:
+        return None
+    if said := one.options.spelled(("prefix", "manifest", "environment")):
+        raise UsageError(
+            f"{script} says itself what it needs: {', '.join(said)} can have no effect",
+            suggestions=(f"run it in another environment: `dataloader run {said[0]} ... -- python {script}`",),
+        )
+    manifest = project_of(header, one.cache)
+    return replace(one, options=replace(one.options, manifest=manifest, prefix=None, environment=None))
+
+
+def _become(words: Sequence[str], environ: Mapping[str, str]) -> int:
+    program = shutil.which(words[0], path=environ.get("PATH"))
+    if program is None:
+        raise UsageError(
+            f"there is no command {words[0]} in the environment or on PATH",
+            code="command-missing",
+            suggestions=(
+                "`dataloader list` shows what is installed",
+                "`dataloader run` without a command shows the tasks of the manifest",
+            ),
+        )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(program, list(words), environ)  # noqa: S606 -- running what the user names is the point
+
+
+# -- tasks
+
+
+def _manifest_with_tasks(one: Session) -> Manifest | None:
+    """The manifest, if it speaks of tasks: reading all of it takes longer than a command that needs none."""
+    from dataloader.request.request import find, manifest_path
+
+    path = manifest_path(one.options, one.here)
+    try:
+        return find(one.options, one.here) if path is not None and b"tasks" in path.read_bytes() else None
+    except OSError:
+        return find(one.options, one.here)  # which says what is wrong
+
+
+def _tasks(one: Session, manifest: Manifest | None) -> Mapping[str, Task]:
+    if manifest is None:
+        return {}
+    from dataloader.machine.detect import detect_platform
+    from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
+
+    return manifest.environment(one.options.environment or DEFAULT_ENVIRONMENT, detect_platform()).tasks
+
+
+def _list(one: Session, manifest: Manifest | None, tasks: Mapping[str, Task]) -> int:
+    shown = {name: task for name, task in sorted(tasks.items()) if not name.startswith("_")}
+    if manifest is None or not shown:
+        raise UsageError(
+            "there is no command to run, and no task in a manifest here",
+            suggestions=("`dataloader run -- python -V`", "tasks stand in [tasks] of the manifest"),
+        )
+    document = {
+        "status": "ok",
+        "manifest": str(manifest.path),
+        "tasks": [
+            {
+                "name": name,
+                "command": _text(task),
+                "depends_on": list(task.depends_on),
+                "description": task.description,
+                "unsupported": list(task.unsupported),
+            }
+            for name, task in shown.items()
+        ],
+    }
+    rows = [
+        (name, task.description or _text(task) or f"runs {', '.join(task.depends_on)}") for name, task in shown.items()
+    ]
+    one.write(document, table(rows, ("task", "")))
+    return 0
+
+
+def _text(task: Task) -> str | None:
+    return shlex.join(task.command) if isinstance(task.command, tuple) else task.command
+
+
+def _run_tasks(chain: Sequence[Task], arguments: Sequence[str], root: Path, environ: Mapping[str, str]) -> int:
+    """Run tasks one after the other, up to the first that fails; the last takes ``arguments``, and our place.
+
+    As in pixi they run in the manifest's folder, and know where the user is and where the project.
+    """
+    asked = chain[-1]
+    if arguments and asked.command is None:
+        raise UsageError(
+            f"{asked.origin}: the task {asked.name} has no command that could take {shlex.join(arguments)}",
+            code="task-unusable",
+        )
+    chain = [task for task in chain if task.command is not None]
+    environ = {**environ, "INIT_CWD": os.getcwd(), "PIXI_PROJECT_ROOT": str(root)}  # noqa: PTH109 -- as it is spelled
+    for position, task in enumerate(chain):
+        is_last = position + 1 == len(chain)
+        line = _line(task, arguments if task is asked else ())
+        folder = root / task.cwd if task.cwd else root
+        if not folder.is_dir():
+            raise UsageError(f"{task.origin}: the task {task.name}: there is no folder {folder}", code="task-unusable")
+        sys.stderr.write(f"[{task.name}] {_text(task)}\n")
+        if is_last:
+            os.chdir(folder)
+            _become((_shell(environ), "-c", line), environ)
+        code = subprocess.run([_shell(environ), "-c", line], env=environ, cwd=folder, check=False).returncode
+        if code:
+            sys.stderr.write(f"[{task.name}] ended with exit code {code}\n")
+            return code if code > 0 else 128 - code
+    return 0
+
+
+def _shell(environ: Mapping[str, str]) -> str:
+    return shutil.which("bash", path=environ.get("PATH")) or "sh"
+
+
+def _line(task: Task, arguments: Sequence[str]) -> str:
+    """What a shell is told: the variables, and the command with what was typed behind it."""
+    exports = "".join(f'export {name}="{_in_quotes(text)}"\n' for name, text in task.env.items())
+    return f"{exports}{_text(task)}{''.join(f' {shlex.quote(word)}' for word in arguments)}"
+
+
+def _in_quotes(text: str) -> str:
+    for special in ("\\", '"', "`"):
+        text = text.replace(special, f"\\{special}")
+    return text

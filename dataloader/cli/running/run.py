@@ -1,0 +1,36 @@
+"""``dataloader run``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from dataloader.base.errors import UsageError
+from dataloader.cli.command import PREFIX, command
+from dataloader.cli.options import CommonOptions, Operand, own_option
+
+
+@command(example="dataloader run -- python train.py", takes=(*PREFIX, "lockfile", "Sources", "yes"), passes_rest=True)
+def run(
+    options: CommonOptions,
+    words: Annotated[
+        list[str] | None, Operand("CMD", "Command, task or script, and its arguments; else the tasks are listed.")
+    ] = None,
+    frozen: Annotated[
+        bool,
+        own_option("--frozen", about="Bring the prefix in step with the lock as it is, whatever the manifest says."),
+    ] = False,
+    locked: Annotated[bool, own_option("--locked", about="Fail when the lock no longer fits the manifest.")] = False,
+    no_sync: Annotated[bool, own_option("--no-sync", about="Take the prefix as it is.")] = False,
+) -> int:
+    """Run a command in the environment, activated; or a task of the manifest, or a script with its own requirements.
+
+    In a project the environment is brought in step with the manifest first, as sync does.
+    """
+    from dataloader.cli.running import program
+    from dataloader.cli.running.instep import Way
+
+    ways = {"--frozen": frozen, "--locked": locked, "--no-sync": no_sync}
+    said = [name for name, is_on in ways.items() if is_on]
+    if len(said) > 1:
+        raise UsageError(f"{' and '.join(said)} exclude each other", suggestions=("Leave all but one out.",))
+    return program.run(options, tuple(words or ()), Way(frozen=frozen, locked=locked, no_sync=no_sync))

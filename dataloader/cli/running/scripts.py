@@ -1,0 +1,75 @@
+"""Scripts that say what they need (PEP 723): each such header is a project of its own, in the cache, with its lock."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from dataloader.base.errors import UsageError
+from dataloader.base.files import replace_file
+
+_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+"""The expression that PEP 723 gives."""
+_KEYS = {"dependencies", "requires-python", "tool"}
+
+FOLDER = "scripts"
+"""Below the cache."""
+
+
+def header_of(script: Path) -> dict[str, Any] | None:
+    """Read what a script says that it needs; ``None`` for one that says nothing.
+
+    Raises:
+        UsageError: ``script-invalid``.
+    """
+    try:
+        text = script.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None  # Python reads its encoding, and says what is wrong with it
+    blocks = [found for found in _BLOCK.finditer(text.replace("\r\n", "\n")) if found["type"] == "script"]
+    if not blocks:
+        return None
+    if len(blocks) > 1:
+        raise _invalid(script, "it has several blocks of script metadata")
+    lines = blocks[0]["content"].splitlines()
+    return _parsed(script, "".join(f"{line[2:] if line.startswith('# ') else line[1:]}\n" for line in lines))
+
+
+def _parsed(script: Path, text: str) -> dict[str, Any]:
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        header = tomlkit.parse(text).unwrap()
+    except TOMLKitError as error:
+        raise _invalid(script, f"it is not TOML: {error}") from error
+    if unknown := sorted(header.keys() - _KEYS):
+        raise _invalid(script, f"there is no key {', '.join(unknown)} (known: {', '.join(sorted(_KEYS))})")
+    return header
+
+
+def _invalid(script: Path, why: str) -> UsageError:
+    return UsageError(
+        f"the header of {script} cannot be used: {why}",
+        code="script-invalid",
+        suggestions=(f"mend it (PEP 723 has the form), or run it as it is: `dataloader run -- python {script}`",),
+    )
+
+
+def project_of(header: dict[str, Any], cache: Path) -> Path:
+    """Write the manifest that a header stands for, if it is not there; return its path.
+
+    Scripts with the same header share it, and so the environment.
+    """
+    import tomlkit
+
+    project = {"name": "script", "version": "0", **{key: value for key, value in header.items() if key != "tool"}}
+    text = tomlkit.dumps({"project": project, "tool": header.get("tool", {})})
+    folder = cache / FOLDER / hashlib.sha256(text.encode()).hexdigest()
+    path = folder / "script.toml"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode())
+    return path
