@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import Any, TypeVar, final
 from urllib.parse import unquote, urlsplit
 
 from dataloader.base.cache import cache_root
@@ -33,9 +33,6 @@ from dataloader.index.settings import IndexSettings
 from dataloader.index.store import IndexStore, StoredPage
 from dataloader.index.web import Web
 
-if TYPE_CHECKING:
-    import httpx
-
 T = TypeVar("T")
 
 
@@ -53,7 +50,6 @@ class IndexClient:
         reporter: Reporter | None = None,
         *,
         cache_dir: Path | None = None,
-        transport: httpx.MockTransport | None = None,
         known: Iterable[str] = (),
     ) -> None:
         self.settings = settings
@@ -71,7 +67,7 @@ class IndexClient:
             for name, urls in settings.index_for.items()
         }
         self._find_links = [without_credentials(location) for location in settings.find_links]
-        self._web = Web(settings, self._credentials, self._reporter, transport)
+        self._web = Web(settings, self._credentials, self._reporter)
         self.evidence = Evidence(self._web, self._store, self.settings, self._indexes)
         """What says who published a file."""
         self._throttle = Throttle(settings.limit_rate)

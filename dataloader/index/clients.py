@@ -6,10 +6,12 @@ cached makes none.
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dataloader.base.errors import UsageError
 from dataloader.index.settings import IndexSettings
@@ -21,14 +23,23 @@ if TYPE_CHECKING:
 
 _CONNECT = 10.0
 """Seconds for a server to take up a connection, which even a slow one does."""
+_OF_OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables of other tools that name trusted certificates, where OpenSSL's does not."""
+
+
+_ALIKE: Final[Mapping[str, Any]] = {
+    "follow_redirects": True,
+    "max_redirects": 10,
+    "headers": {"User-Agent": "dataloader"},
+}
+"""What all clients do alike."""
 
 
 class Clients:
     """Makes each kind of client when it is first asked for."""
 
-    def __init__(self, settings: IndexSettings, transport: httpx.MockTransport | None) -> None:
+    def __init__(self, settings: IndexSettings) -> None:
         self._settings = settings
-        self._transport = transport
         self._asynchronous: dict[bool, httpx.AsyncClient] = {}
         self._blocking: httpx.Client | None = None
         self._lock = threading.Lock()
@@ -36,15 +47,44 @@ class Clients:
     def asynchronous(self, *, http2: bool) -> httpx.AsyncClient:
         """For many small requests: over HTTP/2 they share one connection a host."""
         if http2 not in self._asynchronous:
-            options = self._options(self._settings.concurrency)
-            import httpx
-
-            transports: dict[str, httpx.AsyncBaseTransport | None] = {
-                f"all://{host}": httpx.AsyncHTTPTransport(verify=False, http2=http2)
-                for host in self._settings.trusted_hosts
-            }
-            self._asynchronous[http2] = httpx.AsyncClient(http2=http2, mounts=transports or None, **options)
+            self._asynchronous[http2] = (self._swift() if http2 else None) or self._own(http2=http2)
         return self._asynchronous[http2]
+
+    def _swift(self) -> httpx.AsyncClient | None:
+        """Return a client over reqwest; ``None`` where it is not there, or would not do all that the settings ask for.
+
+        Which certificates count and where a proxy stands is then for httpx to say, as it is for downloads.
+        """
+        if not _is_plain(self._settings):
+            return None
+        try:
+            import pyreqwest  # noqa: F401  (not built for every machine)
+        except ImportError:
+            return None
+        import httpx
+
+        from dataloader.index.transport import ReqwestTransport
+
+        def other() -> httpx.AsyncBaseTransport:
+            options = self._options(self._settings.concurrency)
+            return httpx.AsyncHTTPTransport(verify=options["verify"], http2=True, limits=options["limits"])
+
+        timeout = self._settings.timeout
+        return httpx.AsyncClient(
+            transport=ReqwestTransport(timeout=timeout, connect=min(timeout, _CONNECT), other=other),
+            timeout=self._timeout(),
+            **_ALIKE,
+        )
+
+    def _own(self, *, http2: bool) -> httpx.AsyncClient:
+        options = self._options(self._settings.concurrency)
+        import httpx
+
+        transports: dict[str, httpx.AsyncBaseTransport | None] = {
+            f"all://{host}": httpx.AsyncHTTPTransport(verify=False, http2=http2)
+            for host in self._settings.trusted_hosts
+        }
+        return httpx.AsyncClient(http2=http2, mounts=transports or None, **options)
 
     def blocking(self) -> httpx.Client:
         """For large bodies, one thread each: three times the rate of the asynchronous client, at half its CPU time.
@@ -77,16 +117,18 @@ class Clients:
 
         settings = self._settings
         return {
-            "transport": self._transport,
             # httpx writes the protocols it wants into the context, so clients cannot share one.
             "verify": context.result(),
             "limits": httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             "proxy": settings.proxy,
-            "follow_redirects": True,
-            "max_redirects": 10,
-            "timeout": httpx.Timeout(settings.timeout, connect=min(settings.timeout, _CONNECT), pool=None),
-            "headers": {"User-Agent": "dataloader"},
+            "timeout": self._timeout(),
+            **_ALIKE,
         }
+
+    def _timeout(self) -> httpx.Timeout:
+        import httpx
+
+        return httpx.Timeout(self._settings.timeout, connect=min(self._settings.timeout, _CONNECT), pool=None)
 
     def _tls_context(self) -> ssl.SSLContext:
         """Certificates: the setting's (``PIP_CERT`` too), the variables of OpenSSL, requests and curl, the system's."""
@@ -94,7 +136,7 @@ class Clients:
 
         environ, settings = self._settings.environ, self._settings
         chosen = settings.cert or next(
-            (environ[name] for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if environ.get(name)),
+            (environ[name] for name in ("SSL_CERT_FILE", *_OF_OTHERS) if environ.get(name)),
             None,
         )
         try:
@@ -111,3 +153,16 @@ class Clients:
 
                 context.load_verify_locations(certifi.where())
         return context
+
+
+def _is_plain(settings: IndexSettings) -> bool:
+    """Whether servers are asked directly, and trusted by the system's certificates or OpenSSL's variables alone."""
+    from urllib.request import getproxies_environment
+
+    said = settings.cert or settings.client_cert or settings.trusted_hosts or settings.proxy
+    if said or getproxies_environment():
+        return False
+    environ = settings.environ
+    if any(environ.get(name) != os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")):
+        return False
+    return bool(environ.get("SSL_CERT_FILE")) or not any(environ.get(name) for name in _OF_OTHERS)

@@ -84,8 +84,10 @@ def _parse_sdist(filename: str, project: str | None) -> tuple[str, str] | None:
     stem = filename.removesuffix(suffix)
     ends = [stem.rfind("-")] if project is None else [match.start() for match in re.finditer("-", stem)]
     for end in ends:
-        version = normal_version(stem[end + 1 :]) if end > 0 else None
-        name = _normalized(stem[:end])
-        if version is not None and (project is None or name == project):
+        name = _normalized(stem[:end]) if end > 0 else ""
+        if not name or (project is not None and name != project):
+            continue
+        version = normal_version(stem[end + 1 :])
+        if version is not None:
             return name, version
     return None

@@ -6,12 +6,11 @@ case and ``html.parser`` everything else; both give the same links.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urljoin
 
 from dataloader.base.errors import IndexUnavailable
@@ -19,6 +18,9 @@ from dataloader.index.credentials import redact, without_credentials
 from dataloader.index.filenames import parse_filename
 from dataloader.index.model import IndexFile
 from dataloader.index.system import System
+
+if TYPE_CHECKING:
+    from dataloader.index.plain_json import File, Hashes
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 """The Accept header of PEP 691, JSON first."""
@@ -120,7 +122,7 @@ class _Draft:
                 requires_python=_one_line(requires_python) or None,
                 yanked=yanked is not None,
                 yanked_reason=_one_line(yanked) or "",
-                upload_time=_one_line(upload_time) or None,
+                upload_time=(" ".join(upload_time.split()) if upload_time else None) or None,
                 metadata_sha256=metadata_sha256,
                 index=self.index,
             )
@@ -246,55 +248,49 @@ def _decode(body: bytes, parameters: str) -> str:
 
 
 def _read_json(body: bytes, url: str, draft: _Draft) -> None:
+    from dataloader.index.plain_json import plain_files  # a lock whose pages are all cached reads none
+
+    files: Iterable[File] | None = plain_files(body)
+    if files is not None:
+        return _add_files(files, url, draft)
+    from dataloader.index.any_json import BadPageError, slow_files
+
     try:
-        document = json.loads(body)
-    except ValueError as error:
-        raise _bad_page(url, f"its JSON cannot be read: {error}") from error
-    files = document.get("files") if isinstance(document, dict) else None
-    if not isinstance(files, list):
-        raise _bad_page(url, 'its JSON has no list "files"')
-    meta = document.get("meta")
-    major = str(meta.get("api-version", "1") if isinstance(meta, dict) else "1").partition(".")[0]
-    if major != "1":
-        raise _bad_page(url, f"it speaks version {major} of the Simple API; 1 is understood (PEP 629)")
+        return _add_files(slow_files(body), url, draft)
+    except BadPageError as error:
+        raise _bad_page(url, str(error)) from error
+
+
+def _add_files(files: Iterable[File], url: str, draft: _Draft) -> None:
     for file in files:
-        if not isinstance(file, dict):
-            raise _bad_page(url, "a file is no object")
-        filename, link = file.get("filename"), file.get("url")
-        if not isinstance(filename, str) or not isinstance(link, str):
-            raise _bad_page(url, "a file has no filename or no url")
-        if draft.repeats_elsewhere(filename):
+        if draft.repeats_elsewhere(file.filename):
             continue
-        link = _absolute(link.partition("#")[0], url)
+        link = _absolute(file.url.partition("#")[0], url)
         if link is None:
-            draft.skipped.append(filename)
+            draft.skipped.append(file.filename)
             continue
-        size, yanked = file.get("size"), file.get("yanked", False)
+        yanked = file.yanked
         draft.add(
-            filename,
+            file.filename,
             link,
-            sha256=_sha256_of(file.get("hashes")),
-            size=size if isinstance(size, int) else None,
-            requires_python=_string(file.get("requires-python")),
-            yanked=_string(yanked) if isinstance(yanked, str) else ("" if yanked else None),
-            upload_time=_string(file.get("upload-time")),
-            metadata_sha256=_json_announced(file.get("core-metadata", file.get("dist-info-metadata", False))),
+            sha256=_sha256_of(file.hashes),
+            size=file.size,
+            requires_python=file.requires_python,
+            yanked=yanked if isinstance(yanked, str) else ("" if yanked else None),
+            upload_time=file.upload_time,
+            metadata_sha256=_json_announced(file.announced),
         )
 
 
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _json_announced(value: Hashes | bool | None) -> str | None:
+    if value is None or isinstance(value, bool):
+        return "" if value else None
+    return _sha256_of(value) or ""
 
 
-def _json_announced(value: object) -> str | None:
-    if isinstance(value, dict):
-        return _sha256_of(value) or ""
-    return "" if value else None
-
-
-def _sha256_of(hashes: object) -> str | None:
-    value = hashes.get("sha256") if isinstance(hashes, dict) else None
-    return value.lower() if isinstance(value, str) and len(value) == 64 else None
+def _sha256_of(hashes: Hashes | None) -> str | None:
+    value = hashes.sha256 if hashes is not None else None
+    return value.lower() if value is not None and len(value) == 64 else None
 
 
 # both

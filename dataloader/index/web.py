@@ -44,13 +44,12 @@ class Web:
         settings: IndexSettings,
         credentials: Credentials,
         reporter: Reporter,
-        transport: httpx.MockTransport | None = None,
     ) -> None:
         self.settings = settings
         self._credentials = credentials
         self._reporter = reporter
         self._mirrors = Mirrors(settings.mirrors)
-        self._clients = Clients(settings, transport)
+        self._clients = Clients(settings)
         self._cut_off: set[str] = set()
         """Hosts that sent more than was asked for."""
         self.threads = ThreadPoolExecutor(settings.downloads, thread_name_prefix="download")

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from dataloader.base.errors import IndexUnavailable
 from dataloader.index.any_html import slow_links
+from dataloader.index.any_json import slow_files
 from dataloader.index.model import IndexFile
 from dataloader.index.pages import NotPlainError, Page, parse_page, plain_links
+from dataloader.index.plain_json import plain_files
 from dataloader.index.system import System
 
 HASH = "a" * 64
@@ -172,6 +174,49 @@ def json_page(**file: object) -> str:
 
 
 JSON = "application/vnd.pypi.simple.v1+json"
+
+
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(allow_nan=False), st.text(max_size=3))
+HASHES = st.dictionaries(st.sampled_from(("sha256", "md5")), st.one_of(SCALARS, st.just(HASH)), max_size=2)
+FILES = st.fixed_dictionaries(
+    {"filename": st.sampled_from(("foo-1.0.zip", "foo-1.0-py3-none-any.whl")), "url": st.just("x#y")},
+    optional={
+        "hashes": st.one_of(HASHES, SCALARS),
+        "size": st.one_of(st.integers(0, 99), SCALARS),
+        "yanked": SCALARS,
+        "requires-python": SCALARS,
+        "upload-time": SCALARS,
+        "core-metadata": st.one_of(SCALARS, HASHES),
+        "dist-info-metadata": st.one_of(SCALARS, HASHES),
+        "gpg-sig": SCALARS,
+    },
+)
+
+
+@given(st.lists(FILES, max_size=3), st.sampled_from(("1.0", "1.4")))
+def test_whatever_a_json_page_of_the_plain_form_says_the_slow_reader_says_too(
+    files: list[dict[str, object]], version: str
+) -> None:
+    body = json.dumps({"meta": {"api-version": version}, "files": files}).encode()
+    plain = plain_files(body)
+
+    if plain is not None:
+        slow = list(slow_files(body))
+        assert [(f.url, f.size, f.requires_python, f.upload_time) for f in plain] == [
+            (f.url, f.size, f.requires_python, f.upload_time) for f in slow
+        ]
+        assert [(f.yanked or f.yanked == "", f.hashes) for f in plain] == [
+            (f.yanked or f.yanked == "", f.hashes) for f in slow
+        ]
+        assert [f.announced or False for f in plain] == [f.announced or False for f in slow]
+
+
+@pytest.mark.parametrize("odd", [{"size": "7"}, {"hashes": []}, {"upload-time": 3}, {"core-metadata": "yes"}])
+def test_what_has_another_type_than_it_should_counts_as_not_said(odd: dict[str, object]) -> None:
+    body = json_page(**odd)
+
+    assert plain_files(body.encode()) is None
+    assert only(parse(body, JSON)).version == "1.0"
 
 
 def test_json_tells_sizes_times_hashes_and_yanks() -> None:
