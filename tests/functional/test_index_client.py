@@ -493,6 +493,22 @@ def test_a_certificate_is_trusted_only_when_it_was_named(
             assert len(files_of(replace(trusting, refresh=True), tmp_path / "cache")) == 3
 
 
+def test_of_a_certificate_that_reqwest_refuses_openssl_has_the_last_word(
+    server: IndexServer, settings: IndexSettings, tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    with IndexServer(server.folder, tls=certificate) as secure:
+        asked = replace(settings, index_url=secure.index_url)
+        with pytest.raises(IndexUnavailable, match="not trusted"):
+            files_of(replace(asked, environ={}), tmp_path / "cache")
+
+        # the server's certificate is an authority's own, which rustls takes for none of a server
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        trusting = replace(asked, environ={"SSL_CERT_FILE": str(certificate)})
+        assert len(files_of(trusting, tmp_path / "cache")) == 3
+
+
 def test_certificates_that_cannot_be_read_are_named(
     server: IndexServer, settings: IndexSettings, tmp_path: Path
 ) -> None:

@@ -28,7 +28,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no openssl to make a certificate with")
     folder = tmp_path_factory.mktemp("tls")
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=tests"
-    arguments = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
+    arguments = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    arguments += ["-keyout", "key.pem", "-out", "cert.pem"]
     subprocess.run([*command.split(), *arguments], check=True, capture_output=True, cwd=folder)
     return folder
 
@@ -95,10 +96,14 @@ class Server(asyncio.Protocol):
         return f'<a href="{name}-1.0-py3-none-any.whl">x</a>'.encode()
 
 
+@pytest.mark.parametrize("is_named", [True, False], ids=["httpx", "reqwest"])
 @pytest.mark.parametrize("mode", ["healthy", "goaway", "abort", "reset"])
 def test_every_page_arrives_whatever_becomes_of_the_shared_connection(
-    certificate: Path, tmp_path: Path, mode: Mode
+    certificate: Path, tmp_path: Path, mode: Mode, is_named: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    file = str(certificate / "cert.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", file)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     seen: Counter[str] = Counter()
     open_: list[asyncio.Transport] = []
 
@@ -109,7 +114,8 @@ def test_every_page_arrives_whatever_becomes_of_the_shared_connection(
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Server(mode, seen, open_), "127.0.0.1", 0, ssl=context)
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple"
-        settings = IndexSettings(index_url=url, cert=str(certificate / "cert.pem"), timeout=5, retries=2, backoff=0.01)
+        trust = {"cert": file} if is_named else {"environ": {"SSL_CERT_FILE": file}}
+        settings = IndexSettings(index_url=url, timeout=5, retries=2, backoff=0.01, **trust)  # type: ignore[arg-type]
         async with IndexClient(settings, cache_dir=tmp_path) as client:
             files = await asyncio.gather(*(client.project(f"p{number}") for number in range(PROJECTS)))
         server.close()
