@@ -115,7 +115,7 @@ def test_every_page_arrives_whatever_becomes_of_the_shared_connection(
         server = await loop.create_server(lambda: Server(mode, seen, open_), "127.0.0.1", 0, ssl=context)
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple"
         trust = {"cert": file} if is_named else {"environ": {"SSL_CERT_FILE": file}}
-        settings = IndexSettings(index_url=url, timeout=5, retries=2, backoff=0.01, **trust)  # type: ignore[arg-type]
+        settings = IndexSettings(index_url=url, timeout=5, retries=2, backoff=0.01, **trust)
         async with IndexClient(settings, cache_dir=tmp_path) as client:
             files = await asyncio.gather(*(client.project(f"p{number}") for number in range(PROJECTS)))
         server.close()
