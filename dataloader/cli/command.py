@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import Field
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from dataloader.base.errors import UsageError
+from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.cli.console import ErrorHandler, Style
 from dataloader.cli.options import NEWEST, CommonOptions, Flag, Operand, StackFlags, declared
 
@@ -137,19 +137,27 @@ def command(
         sets = {name: p.annotation for name, p in parameters.items() if p.annotation in (CommonOptions, StackFlags)}
         own = [_own(p) for p in parameters.values() if p.name not in sets]
 
+        everything = (*own, *(shared for kind in sets.values() for shared in _shared(kind, takes)))
+
         def run(values: Mapping[str, Any], typed: Collection[str]) -> int:
             collected = {name: _collect(kind, values, typed, takes) for name, kind in sets.items()}
             handler = ErrorHandler(Style.of(next(o for o in collected.values() if isinstance(o, CommonOptions))))
             with handler:
-                _check(collected.values())
-                handler.code = function(**{p.name: values[p.name] for p in own}, **collected)
+                try:
+                    _check(collected.values())
+                    handler.code = function(**{p.name: values[p.name] for p in own}, **collected)
+                except DataloaderError as error:
+                    from dataloader.cli.advice import advise
+
+                    advise(error, everything, values, typed)
+                    raise
             return handler.code
 
         return Command(
             run=run,
             name=function.__name__,
             about=function.__doc__ or "",
-            parameters=(*own, *(shared for kind in sets.values() for shared in _shared(kind, takes))),
+            parameters=everything,
             example=example,
             passes_rest=passes_rest,
         )

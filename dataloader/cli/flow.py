@@ -179,10 +179,14 @@ async def solve(
         await asyncio.wait(ahead, timeout=_UNDER_WAY)
     await asyncio.to_thread(preload)
     try:
-        return request, await lock_of(one, request, client, old, one.reporter, proof)
+        locked = await lock_of(one, request, client, old, one.reporter, proof)
     except ResolutionFailure as failure:
         fix = await _fixed(one, request, client, old, failure, proof)
         return fix.request, fix.locked
+    else:
+        if one.options.fix is not None:
+            one.reporter.warn(f"--fix {one.options.fix} was not needed: there is a solution without it")
+        return request, locked
     finally:
         for task in ahead:
             task.cancel()
@@ -232,6 +236,11 @@ async def _fixed(
     offered = tuple(f"--fix {number}: {fix.text}" for number, fix in enumerate(fixes, 1))
     planned = tuple(getattr(repair, "text", "") for repair in getattr(failure, "repairs", ()))
     failure.suggestions = (*offered, *(s for s in failure.suggestions if s not in planned))
+    if wanted is not None:
+        found = {0: "none was found", 1: "there is one, 1"}.get(
+            len(fixes), f"there are {len(fixes)}, 1 to {len(fixes)}"
+        )
+        failure.causes = (f"--fix {wanted} names no change that works: {found}", *failure.causes)
     raise failure
 
 

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,16 +97,16 @@ def as_function(made: Command) -> Any:
     kinds = inspect.Parameter
     first = kinds("context", kinds.KEYWORD_ONLY, annotation=typer.Context)
     run.__name__, run.__doc__, run.__annotations__ = made.name, made.about, {}
-    run.__signature__ = inspect.Signature([first, *(_typed(p) for p in made.parameters)])  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([first, *(_typed(p, whole=made.passes_rest) for p in made.parameters)])  # type: ignore[attr-defined]
     return run
 
 
-def _typed(parameter: Parameter) -> inspect.Parameter:
+def _typed(parameter: Parameter, *, whole: bool) -> inspect.Parameter:
     name, said, kind, many, default = parameter
     annotation: Any = list[kind] if many else kind  # type: ignore[valid-type]
     if default is None:
         annotation = annotation | None
-    parser = _path if kind is Path else None
+    parser = None if whole and not parameter.is_option else _parser(parameter, kind)  # what is run gets what was typed
     if isinstance(said, Operand):
         info = typer.Argument(metavar=said.metavar, help=said.about, show_default=False, parser=parser)
     else:
@@ -127,6 +128,33 @@ def _typed(parameter: Parameter) -> inspect.Parameter:
         default=kinds.empty if default is REQUIRED else default,
         annotation=Annotated[annotation, info],
     )
+
+
+def _parser(parameter: Parameter, kind: type) -> Any:
+    """What reads one value, where typer would take too much."""
+    if kind is Path:
+        return _path
+    if kind in (int, float) and not parameter.is_switch:
+        return partial(_number, kind)
+    return _text if kind is str and not parameter.may_be_empty and parameter.default != "" else None
+
+
+def _number(kind: type, text: str) -> Any:
+    """Read a number of things, seconds or days; none of ours may be below 0."""
+    try:
+        number = kind(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < float("inf"):
+        raise typer.BadParameter(f"{text!r} is no {'whole ' if kind is int else ''}number from 0 on")
+    return number
+
+
+def _text(text: str) -> str:
+    """Read a text. An empty one, as of an unset variable, is never meant."""
+    if not text:
+        raise typer.BadParameter("an empty text says nothing")
+    return text
 
 
 def _path(text: str) -> Path:
@@ -193,11 +221,22 @@ def page_of(name: str) -> str:
             return f"{inner.get_help()}\n"
 
 
+def _by_variable(error: Any, context: Any) -> str:
+    """The message, which names the variable where it was no option that said it."""
+    message, parameter = str(error.format_message()), getattr(error, "param", None)
+    if context is None or parameter is None:
+        return message
+    source = context.get_parameter_source(parameter.name)
+    if source is None or source.name != "ENVIRONMENT" or not isinstance(parameter.envvar, str):
+        return message
+    return message.replace(f"'{parameter.opts[0]}'", parameter.envvar, 1)
+
+
 def _usage(error: Any) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "dataloader"
     suggestions: tuple[str, ...] = (f"`{path} --help` shows what is possible.",)
-    message = error.format_message()
+    message = _by_variable(error, context)
     if "No such command" in message and context:
         import difflib
 

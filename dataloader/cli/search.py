@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from dataloader.base.errors import DataloaderError, ResolutionFailure
+from dataloader.base.errors import DataloaderError, IndexUnavailable, ResolutionFailure, UsageError
 from dataloader.cli.command import LOOK, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
@@ -27,22 +28,28 @@ _MOST = 10
 )
 def search(
     options: CommonOptions,
-    name: Annotated[str, Operand("NAME", "A project, or a conda package.")],
+    name: Annotated[str, Operand("NAME", "A project, or a conda package; conda:NAME or pypi:NAME for one of the two.")],
     every: Annotated[bool, own_option("--all", about="Show all versions, not the newest ten.")] = False,
 ) -> int:
     """Show the versions of a package, on the indexes and in the channels, newest first."""
-    from dataloader.base.names import conda_name, normalized
     from dataloader.cli.render import table
     from dataloader.cli.session import session
     from dataloader.request.request import make_request
 
     with session(options) as one:
         request = make_request(options, (), None, environ=one.environ, here=one.here)
-        conda = conda_name(normalized(name)) or name.lower()
-        wheels, records, silent = asyncio.run(_ask(one, request, normalized(name), conda))
+        project, conda = _names(name)
+        wheels, records, silent = asyncio.run(_ask(one, request, project, conda))
         for error in silent:
             one.reporter.warn(error)
         rows = [*_wheel_rows(wheels), *_conda_rows(records)]
+        if not rows and silent:
+            raise IndexUnavailable(
+                f"nothing that answered has {name}, and not everything answered",
+                code="index-unreachable",
+                causes=tuple(silent),
+                suggestions=("look at the network and the addresses, then try again",),
+            )
         if not rows:
             raise ResolutionFailure(
                 f"no index and no channel that answered has {name}",
@@ -51,7 +58,7 @@ def search(
                 suggestions=("look at the spelling; --extra-index-url and -c name further places",),
             )
         shown = rows if every else [row for world in ("pypi", "conda") for row in _first(rows, world)]
-        document = {"status": "ok", "name": normalized(name), "conda_name": conda, "versions": rows, "silent": silent}
+        document = {"status": "ok", "name": project, "conda_name": conda, "versions": rows, "silent": silent}
         cells = [(row["version"], row["world"], row["package"], row["files"], row["note"]) for row in shown]
         hidden = len(rows) - len(shown)
         more = f"and {hidden} older: --all shows them\n" if hidden else ""
@@ -59,12 +66,35 @@ def search(
     return 0
 
 
+def _names(text: str) -> tuple[str | None, str | None]:
+    """Return what to look for on the indexes and in the channels; ``conda:`` and ``pypi:`` name one of the two.
+
+    Raises:
+        UsageError: ``requirement-invalid``; it is no name.
+    """
+    from dataloader.base.names import conda_name
+    from dataloader.request.requirements import CondaRequirement
+    from dataloader.request.spec import parse_spec
+
+    one = parse_spec(text)
+    prefix = text.partition(":")[0] + ":" if text.startswith(("conda:", "pypi:")) else ""
+    if re.sub(r"[-_.]+", "-", text.removeprefix(prefix).strip()).lower() != re.sub(r"[-_.]+", "-", one.name).lower():
+        raise UsageError(
+            f"{text} says more than a name",
+            code="requirement-invalid",
+            suggestions=(f"`dataloader search {prefix}{one.name}` shows the versions that there are",),
+        )
+    if isinstance(one, CondaRequirement):
+        return None, one.name
+    return one.name, None if prefix else conda_name(one.name) or text.strip().lower()
+
+
 def _first(rows: Sequence[dict[str, Any]], world: str) -> list[dict[str, Any]]:
     return [row for row in rows if row["world"] == world][:_MOST]
 
 
 async def _ask(
-    one: Session, request: Request, project: str, conda: str
+    one: Session, request: Request, project: str | None, conda: str | None
 ) -> tuple[tuple[IndexFile, ...], list[Any], list[str]]:
     """Files of the indexes, records of the channels, and what did not answer."""
     from dataloader.index.client import IndexClient
@@ -74,10 +104,10 @@ async def _ask(
     records: list[Any] = []
     async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.channels) as client:
         try:
-            files = await client.project(project)
+            files = await client.project(project) if project else ()
         except DataloaderError as error:
             silent.append(error.message)
-    if request.conda_mode != "never":
+    if request.conda_mode != "never" and conda:
         try:
             records = await _records(one, request, conda)
         except DataloaderError as error:

@@ -50,6 +50,7 @@ def session(options: CommonOptions, command: str = "", name: str | None = None) 
 
     style = Style.of(options)
     with make_reporter(style) as lines, _watched(options, lines, command, name) as reporter:
+        _check_environment(options)
         yield Session(
             options=options,
             style=style,
@@ -58,6 +59,20 @@ def session(options: CommonOptions, command: str = "", name: str | None = None) 
             here=Path.cwd(),
             cache=cache_root(os.environ),
         )
+
+
+def _check_environment(options: CommonOptions) -> None:
+    """Refuse an environment that the manifest does not have, whatever the command makes of it.
+
+    Raises:
+        UsageError: ``environment-unknown``.
+    """
+    if options.environment is None:
+        return
+    from dataloader.request.request import find
+
+    if (manifest := find(options, Path.cwd())) is not None:
+        manifest.check_environment(options.environment)
 
 
 @contextmanager

@@ -111,7 +111,10 @@ def _converted(parameter: Parameter, text: str) -> object:
         if text not in parameter.choices:
             raise Unusual
         return text
-    return text if parameter.kind is str else parameter.kind(text)
+    value: Any = text if parameter.kind is str else parameter.kind(text)
+    if parameter.kind in (int, float) and not 0 <= value < float("inf"):
+        raise Unusual
+    return value
 
 
 def _default(parameter: Parameter) -> object:

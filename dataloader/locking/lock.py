@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
     from dataloader.compat.matrix import Matrix
     from dataloader.index.client import IndexClient
+    from dataloader.index.settings import IndexSettings
     from dataloader.resolve.model import Problem, Requirement, Resolution
     from dataloader.stack.gate import Held
     from dataloader.stack.model import FrameworkBuild, Stack, StackRequest
@@ -79,7 +80,7 @@ async def make_lock(
 
     matrix = load_matrix(*([request.matrix] if request.matrix else []))
     targets = make_targets(request, matrix, environ)
-    for note in request.notes:
+    for note in (*request.notes, *_missing_places(client.settings)):
         reporter.warn(note)
     if request.unused:
         reporter.info(f"not used here: {', '.join(request.unused)}")
@@ -110,6 +111,17 @@ async def make_lock(
         if not answering:
             reporter.warn("no channel is left: building on this machine's Python from package indexes alone")
         return await attempt.run(answering)
+
+
+def _missing_places(settings: IndexSettings) -> Iterator[str]:
+    """Yield what is to be said of places that are not there, whoever named them."""
+    from dataloader.index.credentials import redact
+    from dataloader.index.local import local_path
+
+    for place in (settings.index_url, *settings.extra_index_urls, *settings.find_links):
+        path = local_path(place) if place else None
+        if path is not None and not path.exists():
+            yield f"{redact(str(place))} is not there: nothing is looked for in it"
 
 
 def said_in_several_places(request: Request, failure: ResolutionFailure) -> tuple[str, ...]:

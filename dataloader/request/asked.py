@@ -20,6 +20,10 @@ class Asked(Protocol):
     """Where things are, what is wanted besides what a manifest says, and how it is solved for."""
 
     @property
+    def typed(self) -> frozenset[str]:
+        """Names of what was typed; the rest is said by variables, which are of a machine and not of one command."""
+
+    @property
     def prefix(self) -> Path | None: ...
     @property
     def manifest(self) -> Path | None: ...

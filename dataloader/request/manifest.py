@@ -153,16 +153,20 @@ class Manifest:
         wanted += [key for key in known if all_extras and key.startswith("extra:")]
         return tuple(dict.fromkeys(wanted))
 
-    def environment(self, name: str = DEFAULT, platform: str = "linux-64", chosen: tuple[str, ...] = ()) -> Environment:
-        """Join the features of one environment, and those that are ``chosen`` besides, for one platform.
-
-        Raises UsageError ``environment-unknown``, or ``groups-conflict`` for two that exclude each other.
-        """
+    def check_environment(self, name: str) -> None:
+        """Raise UsageError ``environment-unknown``."""
         if name not in self.environments:
             known = ", ".join(sorted(self.environments))
             raise UsageError(
                 f"{self.path} has no environment {name}", code="environment-unknown", causes=(f"It has: {known}.",)
             )
+
+    def environment(self, name: str = DEFAULT, platform: str = "linux-64", chosen: tuple[str, ...] = ()) -> Environment:
+        """Join the features of one environment, and those that are ``chosen`` besides, for one platform.
+
+        Raises UsageError ``environment-unknown``, or ``groups-conflict`` for two that exclude each other.
+        """
+        self.check_environment(name)
         joined = tuple(dict.fromkeys((*self.environments[name], *chosen)))
         self._check_conflicts(joined)
         features = [self.features[feature] for feature in joined]

@@ -244,7 +244,7 @@ def make_request(
         gpus=environment.gpus if environment else (),
         target_file=options.target,
         platform=options.platform,
-        read_settings=cache(lambda: _settings(options, _index_manifest(environment, files, manifest), environ)),
+        read_settings=cache(lambda: _settings(options, _index_manifest(environment, files, manifest), environ, here)),
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None, environment),
         exclude_newer=_exclude_newer(options, manifest),
         **_binaries(options, files, environment),
@@ -472,10 +472,39 @@ def channel_url(channel: str, here: Path) -> str:
     return f"{alias}/{channel.strip('/')}/"
 
 
-def _settings(options: Asked, held: Mapping[str, object], environ: Mapping[str, str]) -> IndexSettings:
+def _settings(options: Asked, held: Mapping[str, object], environ: Mapping[str, str], here: Path) -> IndexSettings:
     from dataloader.index.settings import index_settings
 
+    _check_places(options, here)
     return replace(index_settings(_index_flags(options, held), held, environ), system=_system(options))
+
+
+def _check_places(options: Asked, here: Path) -> None:
+    """Refuse places that are typed and not there: nothing can be found in them.
+
+    Raises:
+        UsageError: ``setting-invalid``.
+    """
+    from dataloader.index.credentials import redact
+
+    said: dict[str, Sequence[str | None]] = {
+        "index_url": (options.index_url,),
+        "extra_index_url": options.extra_index_url,
+        "find_links": options.find_links,
+        "trusted_root": (options.trusted_root,),
+    }
+    for name, values in said.items():
+        for value in values if name in options.typed else ():
+            path = None if value is None or "://" in value else here / Path(value).expanduser()
+            if path is not None and not (path.exists() if name in ("find_links", "trusted_root") else path.is_dir()):
+                what = (
+                    "directory" if name.endswith("url") else "file" if name == "trusted_root" else "file or directory"
+                )
+                raise UsageError(
+                    f"--{name.replace('_', '-')} {redact(str(value))}: there is no such {what}",
+                    code="setting-invalid",
+                    suggestions=("write a URL with its scheme: https://HOST/simple",) if name != "trusted_root" else (),
+                )
 
 
 def _held(held: Mapping[str, object], name: str) -> Iterable[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
+from dataloader.base.names import normalized
 from dataloader.resolve.outcome import much_older
 from dataloader.resolve.rattler import OURS
 from dataloader.resolve.stability import WHEEL, locked_version
@@ -83,12 +84,26 @@ def notes_of(answer: Answer, problem: Problem, knowledge: Knowledge | None) -> t
         newest = knowledge.newest(name, "")
         assert newest is not None
         notes.append(f"{name} {chosen[name].text} is much older than {newest.text}, which the rest does not admit")
+    notes += _unknown_extras(chosen, problem, knowledge)
     notes += _instead_of_conda(answer, problem)
     notes += [f"{host} did not answer: the builds that it has were left out" for host in knowledge.silent]
     for file, why in knowledge.reader.broken.values():
         if file.name in chosen and chosen[file.name].file != file:
             notes.append(f"{file.filename} was passed over: {why}")
     return (*notes, *_undated(problem, knowledge))
+
+
+def _unknown_extras(chosen: Mapping[str, Wheel], problem: Problem, knowledge: Knowledge) -> Iterator[str]:
+    """Say which extras that are asked for a chosen wheel does not have."""
+    for requirement in problem.requirements:
+        wheel = chosen.get(requirement.name)
+        metadata = knowledge.metadata(wheel) if wheel and requirement.extras else None
+        if wheel is None or metadata is None:
+            continue
+        known = {normalized(extra) for extra in metadata.extras}
+        for extra in requirement.extras:
+            if normalized(extra) not in known:
+                yield f"{wheel.file.name} {wheel.text} has no extra named {extra} (asked for by {requirement.origin})"
 
 
 def _instead_of_conda(answer: Answer, problem: Problem) -> Iterator[str]:

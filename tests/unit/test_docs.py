@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.base import errors
 from dataloader.cli.commands import COMMANDS
 from dataloader.request.manifest import parse_manifest
 
@@ -39,6 +40,29 @@ def test_error_codes_are_kebab_case() -> None:
 
 def test_every_error_code_has_its_anchor_and_every_anchor_its_code() -> None:
     assert sorted(headings("errors.md", 3)) == sorted(error_codes())
+
+
+def test_each_error_code_stands_below_its_exit_code() -> None:
+    sections: dict[str, int] = {}
+    code = 0
+    for line in (DOCS / "errors.md").read_text().splitlines():
+        if found := re.match(r"# Exit codes? (\d+)", line):
+            code = int(found[1])
+        elif line.startswith("### "):
+            sections[line.removeprefix("### ")] = code
+    raised = {
+        (str(leaf.value), int(kind.exit_code))
+        for path in (ROOT / "dataloader").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if isinstance(kind := getattr(errors, node.func.id, None), type) and issubclass(kind, errors.DataloaderError)
+        for keyword in node.keywords
+        if keyword.arg == "code"
+        for leaf in ast.walk(keyword.value)
+        if isinstance(leaf, ast.Constant)
+    }
+    assert len(raised) > 80
+    assert sorted(each for each in raised if sections[each[0]] != each[1]) == []
 
 
 def test_every_command_is_documented_with_an_example() -> None:
