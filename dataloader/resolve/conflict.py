@@ -200,7 +200,7 @@ class _Words:
         if cause.other.startswith("__"):
             return [f"needs {text.lstrip('_')}" for text in self._of_record(record, cause)]
         knowledge = self._catalogue.knowledge
-        metadata = knowledge.presumed(wheel) if knowledge else None
+        metadata = knowledge.learned.presumed(wheel) if knowledge else None
         found = []
         for text in metadata.requires_dist if metadata else ():
             dependency = parse_dependency(text)
@@ -257,7 +257,7 @@ class _Words:
             knowledge = self._catalogue.knowledge
             for record in self._universe.chosen(cause.package, fact.terms.get(cause.package, 0)):
                 wheel = self._offer.wheels.get(record.url)
-                metadata = knowledge.presumed(wheel) if wheel is not None and knowledge is not None else None
+                metadata = knowledge.learned.presumed(wheel) if wheel is not None and knowledge is not None else None
                 read = [parse_dependency(text) for text in (metadata.requires_dist if metadata else ())]
                 wanted |= {one.specifier for one in read if one is not None and one.name == project.name}
         sets = [SpecifierSet(text) for text in wanted]

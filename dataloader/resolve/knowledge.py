@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cache
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
@@ -17,6 +19,7 @@ from packaging.version import Version
 from dataloader.base.errors import IndexUnavailable
 from dataloader.compat.model import Announced
 from dataloader.index.model import IndexFile, WheelMetadata
+from dataloader.resolve.learned import Learned
 from dataloader.resolve.projects import Project, Wheel
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.reader import Index, Reader, Sorter, gather
@@ -25,6 +28,19 @@ from dataloader.resolve.versions import VersionSpace
 
 MAX_AHEAD = 64
 """Candidates of one project that are read at once when one after the other is refuted."""
+
+
+@dataclass(slots=True)
+class _Offered:
+    """What is worth offering of one project, as far as its specifiers were looked at."""
+
+    usable: tuple[Wheel, ...]
+    space: VersionSpace
+    versions: dict[str, Version]
+    """Those of ``usable`` that nothing rules out."""
+    specifiers: set[str] = field(default_factory=set)
+    worth: set[str] = field(default_factory=set)
+    wheels: tuple[Wheel, ...] = ()
 
 
 class Knowledge:
@@ -61,6 +77,7 @@ class Knowledge:
         self.required: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
         """Specifiers that the user's own requirements put on a project."""
         self.reader = Reader(index, sort, self)
+        self.learned = Learned()
         self.opened: set[tuple[str, str]] = set()
         """Project and URL of the further indexes that were asked."""
         self.silent: dict[str, IndexUnavailable] = {}
@@ -70,15 +87,15 @@ class Knowledge:
         self._ruled_out, self._paired = cache(ruled_out), paired
         self._announced, self._exclude_newer = announced or {}, exclude_newer
         self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
-        self._metadata: dict[str, WheelMetadata] = {}
-        self._by_version: dict[tuple[str, str], WheelMetadata] = {}
         self._specifiers: defaultdict[str, set[str]] = defaultdict(set)
         self._hints: defaultdict[str, set[str]] = defaultdict(set)
         self._prereleases: set[str] = set()
         self._spaces: dict[str, VersionSpace] = {}
         self._read: dict[str, tuple[Project, VersionSpace]] = {}
         self._agreements: dict[str, tuple[VersionSpace, int, int, frozenset[str]]] = {}
-        self._offered: dict[str, tuple[tuple[int, bool], tuple[Wheel, ...], tuple[Wheel, ...]]] = {}
+        self._offered: dict[tuple[str, bool], _Offered] = {}
+        self._guessable: dict[str, tuple[Project, bool, frozenset[str], tuple[Wheel, ...]]] = {}
+        self._texts: dict[str, tuple[tuple[Wheel, ...], frozenset[str]]] = {}
         self._usable: dict[str, tuple[bool, frozenset[str], int, tuple[Wheel, ...]]] = {}
         self._broken: set[str] = set()
         self._skip: frozenset[str] = frozenset()
@@ -110,20 +127,28 @@ class Knowledge:
         solver that may go back without end answers a conflict with a ten-year-old release. Projects of which each
         release was made for one of another (``paired``) need nobody to vouch for them.
         """
-        key = (len(self._specifiers[name]), floors, self.usable(name))
-        cached = self._offered.get(name)
-        if cached is None or cached[0] != key[:2] or cached[1] is not key[2]:
-            texts = self._worth_offering(name, [(w.text, w.version) for w in key[2]], floors=floors)
-            cached = (key[:2], key[2], tuple(w for w in key[2] if w.text in texts))
-            self._offered[name] = cached
-        return cached[2]
+        specifiers, wheels, space = self._specifiers[name], self.usable(name), self.space(name)
+        known = self._offered.get((name, floors))
+        if known is None or known.usable is not wheels or known.space is not space:
+            texts = {w.text: w.version for w in wheels if not self._ruled_out(name, w.text)}
+            known = self._offered[name, floors] = _Offered(wheels, space, texts)
+        if len(known.specifiers) != len(specifiers):
+            for specifier in specifiers - known.specifiers:
+                known.worth |= self._vouched_for(name, specifier, known.versions, floors=floors)
+            known.specifiers |= specifiers
+            known.wheels = tuple(w for w in wheels if w.text in known.worth)
+        return known.wheels
 
     def announced(self, name: str, *, floors: bool = True) -> tuple[Announced, ...]:
         """Return the wheels of a project that further indexes have by the matrix's account, and were not looked up."""
         if name not in self.projects:
             return ()
         known = self._unopened(name)
-        texts = self._worth_offering(name, [(one.version, Version(one.version)) for one in known], floors=floors)
+        versions = {one.version: Version(one.version) for one in known if not self._ruled_out(name, one.version)}
+        vouched = (
+            self._vouched_for(name, each, versions, floors=floors) for each in self._specifiers[name] if versions
+        )
+        texts = {text for found in vouched for text in found}
         return tuple(one for one in known if one.version in texts)
 
     def _unopened(self, name: str) -> tuple[Announced, ...]:
@@ -139,19 +164,16 @@ class Knowledge:
         """Say whether a wheel was published too late; one of which nobody knows when is no candidate either."""
         return self._exclude_newer is not None and (not one.released or one.released >= self._exclude_newer[:10])
 
-    def _worth_offering(self, name: str, versions: Iterable[tuple[str, Version]], *, floors: bool) -> frozenset[str]:
-        """Return the versions that some specifier admits: each vouches for itself, whatever else was said."""
-        space, known = self.space(name), [(text, v) for text, v in versions if not self._ruled_out(name, text)]
-        worth: set[str] = set()
-        for specifier in self._specifiers[name]:
-            admitted = space.admitted(specifier)
-            fitting = [(text, version) for text, version in known if text in admitted]
-            if floors and name not in self._paired and not has_lower_bound(specifier):
-                recent = set(sorted({series(version) for _, version in fitting}, reverse=True)[:2])
-                held = self.held.get(name)
-                fitting = [(text, v) for text, v in fitting if series(v) in recent or text == held]
-            worth.update(text for text, _ in fitting)
-        return frozenset(worth)
+    def _vouched_for(
+        self, name: str, specifier: str, versions: Mapping[str, Version], *, floors: bool
+    ) -> AbstractSet[str]:
+        """Return those of ``versions`` that a specifier vouches for, whatever else was said."""
+        fitting = self.space(name).admitted(specifier) & versions.keys()
+        if not floors or name in self._paired or has_lower_bound(specifier):
+            return fitting
+        recent = set(sorted({series(versions[text]) for text in fitting}, reverse=True)[:2])
+        held = self.held.get(name)
+        return {text for text in fitting if text == held or series(versions[text]) in recent}
 
     def space(self, name: str) -> VersionSpace:
         """Return the versions of a project's wheels."""
@@ -168,14 +190,6 @@ class Knowledge:
         if known is None or known[0] is not project:
             known = self._read[project.name] = (project, VersionSpace(w.text for w in project.wheels))
         return known[1]
-
-    def metadata(self, wheel: Wheel) -> WheelMetadata | None:
-        """Return a wheel's own METADATA, if it is known."""
-        return self._metadata.get(wheel.file.url)
-
-    def presumed(self, wheel: Wheel) -> WheelMetadata | None:
-        """Return a wheel's METADATA, else that of another wheel of its version (a chosen one's own is read)."""
-        return self._metadata.get(wheel.file.url) or self._by_version.get((wheel.file.name, wheel.text))
 
     def asked(self) -> frozenset[str]:
         """Return the names of all projects that something asked for."""
@@ -217,13 +231,12 @@ class Knowledge:
 
     async def learn(self, wheels: Iterable[Wheel]) -> None:
         """Read the METADATA of wheels and ask for what they need."""
-        new = [w for w in wheels if w.file.url not in self._metadata]
+        new = [w for w in wheels if self.learned.of(w) is None]
         for wheel, metadata in zip(new, await gather([self.reader.metadata(w) for w in new]), strict=True):
             if metadata is None:
                 self._broken.add(wheel.file.url)
             else:
-                self._metadata[wheel.file.url] = metadata
-                self._by_version.setdefault((wheel.file.name, wheel.text), metadata)
+                self.learned.add(wheel, metadata)
         for wheel in wheels:
             self._follow(wheel)
 
@@ -279,7 +292,7 @@ class Knowledge:
             await self.learn([w for name, wheel in likely.items() for w in self._batch(name, wheel, passed[name])])
             for name in likely:
                 following = self._pick(name)
-                if following is not None and self.metadata(following) is None:
+                if following is not None and self.learned.of(following) is None:
                     passed[name] += 1
                     self._fresh.add(name)
 
@@ -288,7 +301,7 @@ class Knowledge:
         return [wheel, *self.next_candidates(name, wheel, min(4**passed - 1, MAX_AHEAD))]
 
     def _follow(self, wheel: Wheel) -> None:
-        metadata = self._metadata.get(wheel.file.url)
+        metadata = self.learned.of(wheel)
         if metadata is None:
             return
         extras = extras_closure(metadata, self.extras[wheel.file.name])
@@ -310,8 +323,10 @@ class Knowledge:
     def _cannot_be_met(self, name: str, specifier: str) -> bool:
         if name not in self.projects or name in self.replaceable:
             return False
-        space, admitted = self.space(name), frozenset(wheel.text for wheel in self.usable(name))
-        admitted |= {one.version for one in self._unopened(name)}
+        usable, texts = self.usable(name), self._texts.get(name)
+        if texts is None or texts[0] is not usable:
+            texts = self._texts[name] = (usable, frozenset(wheel.text for wheel in usable))
+        space, admitted = self.space(name), texts[1].union(one.version for one in self._unopened(name))
         for each in (specifier, *self.required[name]):
             admitted &= space.admitted(each)
         return not admitted
@@ -355,7 +370,7 @@ class Knowledge:
 
     def _is_excluded(self, wheel: Wheel) -> bool:
         """Say whether a wheel's METADATA, where known, excludes a settled framework."""
-        metadata = self._metadata.get(wheel.file.url)
+        metadata = self.learned.of(wheel)
         return metadata is not None and any(
             not SpecifierSet(bound.specifier).contains(self.settled[bound.name], prereleases=True)
             for bound in companion_bounds(metadata, frozenset(self.settled))
@@ -364,8 +379,12 @@ class Knowledge:
     def likely(self, project: Project, specifier: str, others: Iterable[str]) -> Wheel | None:
         """Return the newest candidate that ``specifier`` admits, and ``others`` and those met so far if they can."""
         wanted = SpecifierSet(specifier)
-        wheels = project.usable(prereleases=bool(wanted.prereleases), pinned=self.pinned[project.name])
-        space = self._space_of(project)
+        made_of = (project, bool(wanted.prereleases), self.pinned[project.name])
+        known = self._guessable.get(project.name)
+        if known is None or known[0] is not project or known[1:3] != made_of[1:]:
+            wheels = project.usable(prereleases=made_of[1], pinned=made_of[2])
+            known = self._guessable[project.name] = (*made_of, wheels)
+        wheels, space = known[3], self._space_of(project)
         admitted = self._agreed(space, project.name)
         for each in (specifier, *others):
             admitted = (admitted & space.admitted(each)) or admitted
@@ -391,6 +410,7 @@ def series(version: Version) -> tuple[int, ...]:
     return (version.epoch, *release[: leading + 1])
 
 
+@lru_cache(maxsize=16384)
 def has_lower_bound(specifier: str) -> bool:
     """Say whether a specifier set names the oldest version it means.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import rattler
@@ -39,6 +39,16 @@ class ChannelRecord:
         """Hex digest, where the channel gives one."""
         digest = self.record.sha256
         return digest.hex() if digest else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Unruled:
+    """The records of a project in which no rule has a say, and what they were made from."""
+
+    wheels: tuple[Wheel, ...]
+    made_from: object
+    records: Sequence[rattler.RepoDataRecord]
+    by_url: Mapping[str, Wheel]
 
 
 @dataclass(slots=True)
@@ -81,6 +91,7 @@ class Catalogue:
         self._spaces: dict[str, tuple[tuple[VersionSpace, ...], VersionSpace]] = {}
         self._axes = {axis: VersionSpace(values) for axis, values in book.needs.axes.items()}
         self._records: dict[tuple[str, str], tuple[object, rattler.RepoDataRecord]] = {}
+        self._unruled: dict[str, _Unruled] = {}
         self._copies: dict[str, tuple[object, rattler.RepoDataRecord]] = {}
         self._fires: dict[str, tuple[object, list[tuple[Taken, tuple[Rule, ...]]]]] = {}
         self._naming = Naming(self.identity, self.space, pythons)
@@ -230,10 +241,40 @@ class Catalogue:
 
     def _offer_wheels(self, offer: Offer, project: str) -> None:
         assert self.knowledge is not None
-        wheels = self.knowledge.offered(project, floors=not self.lenient)
         identity = self.identity(project)
+        records = [
+            *self._own_wheels(offer, project),
+            *self._announced(offer, project),
+            *self._stand_ins(offer, project),
+        ]
+        if records:
+            offer.records[identity] = records
+
+    def _own_wheels(self, offer: Offer, project: str) -> Sequence[rattler.RepoDataRecord]:
+        """Return the records of a project's wheels: the last solve's where nothing grew, and no rule has a say."""
+        assert self.knowledge is not None
+        wheels, read = self.knowledge.offered(project, floors=not self.lenient), self.knowledge.learned.stamp(project)
+        # what was not read is spelled with nothing that grows
+        grown = self._grown if read[0] else None
+        made_from = (self.identity(project), self.lenient, read, self.knowledge.extras[project], grown)
+        cached = self._unruled.get(project)
+        if cached is None or cached.wheels is not wheels or cached.made_from != made_from:
+            by_url, ruled = self._ruled_wheels(offer, project, wheels)
+            if ruled:
+                offer.wheels.update((url, wheel) for url, (_, wheel) in by_url.items())
+                return [record for record, _ in by_url.values()]
+            records = tuple(record for record, _ in by_url.values())
+            cached = _Unruled(wheels, made_from, records, {url: wheel for url, (_, wheel) in by_url.items()})
+            self._unruled[project] = cached
+        offer.wheels.update(cached.by_url)
+        return cached.records
+
+    def _ruled_wheels(
+        self, offer: Offer, project: str, wheels: Sequence[Wheel]
+    ) -> tuple[dict[str, tuple[rattler.RepoDataRecord, Wheel]], bool]:
+        """Return the records of wheels by their URL, and whether a rule or a build of the matrix is in any."""
+        identity, found, ruled = self.identity(project), {}, False
         rules = self._rules_by_version(project, {w.text for w in wheels})
-        records = []
         for wheel in wheels:
             fired = tuple(r for r in rules.get(wheel.text, ()) if fires(r, "pypi", wheel.build, wheel.file))
             each = self.book.wheel(project, wheel.text, wheel.file.index)
@@ -241,21 +282,18 @@ class Catalogue:
                 build = wheel.build if len(each) == 1 else f"t{number}_{wheel.build}"
                 of_it = (*fired, *taken.rules, *self._mute(project, wheel, taken))
                 record = self._wheel_record(wheel, identity, of_it, build, preferred=taken.preferred)
-                offer.wheels[record.url] = wheel
                 if of_it:
                     offer.fired[record.url] = of_it
                 if taken.id:
                     offer.taken[record.url] = taken
-                records.append(record)
-        records += self._announced(offer, project)
-        records += self._stand_ins(offer, project)
-        if records:
-            offer.records[identity] = records
+                ruled = ruled or bool(of_it or taken.id)
+                found[record.url] = (record, wheel)
+        return found, ruled
 
     def _mute(self, project: str, wheel: Wheel, taken: Taken) -> tuple[Rule, ...]:
         """Return what holds besides where nobody knows a build, and its own metadata names no part of CUDA."""
         assert self.knowledge is not None
-        metadata = None if taken.known else self.knowledge.presumed(wheel)
+        metadata = None if taken.known else self.knowledge.learned.presumed(wheel)
         if metadata is None:
             return ()
         needed, _ = applying(metadata, self.pythons, wheel.pythons, self.knowledge.extras[wheel.file.name])
@@ -294,7 +332,7 @@ class Catalogue:
     ) -> rattler.RepoDataRecord:
         """Return a wheel's record, made anew only when something that its dependencies are spelled with has grown."""
         assert self.knowledge is not None
-        metadata, extras = self.knowledge.presumed(wheel), self.knowledge.extras[wheel.file.name]
+        metadata, extras = self.knowledge.learned.presumed(wheel), self.knowledge.extras[wheel.file.name]
         plain = metadata is None and not fired
         made_from = () if plain else (id(metadata), extras, self.lenient, self._grown, self._spelled_with(fired))
         cached = self._records.get((wheel.file.url, build))

@@ -68,7 +68,7 @@ def _wheel_package(offer: Offer, catalogue: Catalogue, record: rattler.RepoDataR
     wheel = offer.wheels[record.url]
     knowledge = catalogue.knowledge
     assert knowledge is not None
-    metadata = knowledge.metadata(wheel)
+    metadata = knowledge.learned.of(wheel)
     assert metadata is not None
     extras = {e for e in metadata.extras if e in knowledge.extras[wheel.file.name]}
     return PypiPackage(

@@ -53,6 +53,9 @@ from dataloader.resolve.versions import parse_version
 MAX_ROUNDS = 500
 """A solve that has not settled by then never will; each round reads at least one METADATA."""
 
+PRESUMING = 2
+"""Times that candidates of a project are refuted, 21 of them by then, before those unread are taken to be alike."""
+
 PATIENCE = 8.0
 """Seconds after which, again and again, it is said what is being tried."""
 
@@ -381,13 +384,22 @@ class _Solver:
 
     async def _rounds_until_known(self) -> Answer:
         knowledge = self._catalogue.knowledge
+        may_presume = True
         for _ in range(MAX_ROUNDS):
             self._rounds += 1
             if knowledge is not None:
                 await self._grow(knowledge)
-            answer = await self._solve()
+            try:
+                answer = await self._solve()
+            except Unsolvable:
+                if knowledge is None or not knowledge.learned.presuming:
+                    raise
+                # what was presumed may be at fault, so it has no say in a refusal
+                knowledge.learned.presuming.clear()
+                may_presume = False
+                continue
             self._reporter.debug(f"round {self._rounds}: {len(answer.records)} packages")
-            unknown = [w for w in answer.wheels() if knowledge and knowledge.metadata(w) is None]
+            unknown = [w for w in answer.wheels() if knowledge and knowledge.learned.of(w) is None]
             chosen = answer.announced()
             required = list(self._catalogue.unread(answer.rules())) if knowledge is not None else []
             for bound in required:
@@ -403,6 +415,9 @@ class _Solver:
                 more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
                 self._trying = f", now trying {unknown[0].file.name} {unknown[0].text}{more}"
             await knowledge.learn([ahead for wheel in unknown for ahead in self._with_next(knowledge, wheel)])
+            if may_presume:
+                refuted = {w.file.name for w in unknown if self._refuted[w.file.name] > PRESUMING}
+                knowledge.learned.presuming |= refuted
         raise ResolutionFailure(
             f"no solution was found in {MAX_ROUNDS} rounds",
             code="too-many-rounds",
@@ -517,12 +532,14 @@ class _Solver:
 
     def _preferences(self, offer: Offer) -> list[rattler.RepoDataRecord]:
         """Return what is kept where possible: the conda part, the older lock's wheels, the Python at hand."""
-        ours = {r.url: r for records in offer.records.values() for r in records}
-        kept = [ours.get(record.url, record) for record in self._base]
-        for url, wheel in offer.wheels.items():
-            favoured = self._holding.favour and self._problem.preferred.get(wheel.file.name)
-            if favoured == wheel.file.filename:
-                kept.append(ours[url])
+        kept: list[rattler.RepoDataRecord] = []
+        if self._base or self._problem.preferred:
+            ours = {r.url: r for records in offer.records.values() for r in records}
+            kept += [ours.get(record.url, record) for record in self._base]
+            for url, wheel in offer.wheels.items():
+                favoured = self._holding.favour and self._problem.preferred.get(wheel.file.name)
+                if favoured == wheel.file.filename:
+                    kept.append(ours[url])
         if self._catalogue.hosts:
             first = self._catalogue.hosts[0]
             kept += [r for r in offer.records["python"] if str(r.version) == first]

@@ -125,7 +125,9 @@ class VersionSpace:
         else:
             text = f">={self.versions[first]},<={self.versions[last]}"
         spec = rattler.VersionSpec(text)
-        exact = all(spec.matches(v) == (first <= i <= last) for i, (_, v) in enumerate(self._versions))
+        # In its order a range ends where its neighbours do not match: all that equals its ends stands beside them.
+        beside = (i for i in (first - 1, last + 1) if 0 <= i < len(self))
+        exact = not any(spec.matches(self._versions[i][1]) for i in beside)
         return (text,) if exact else tuple(f"=={t}" for t in self.versions[first : last + 1])
 
 

@@ -60,12 +60,13 @@ CLAUSES = st.one_of(
     st.sets(st.builds("{}{}".format, ANY_VERSION, st.sampled_from(("", "", "+cu1"))), min_size=1),
     st.lists(CLAUSES, min_size=1, max_size=3).map(",".join),
 )
-def test_each_version_is_admitted_that_the_specifier_contains(versions: set[str], specifier: str) -> None:
-    wanted = SpecifierSet(specifier)
+def test_each_version_is_admitted_and_matched_that_the_specifier_contains(versions: set[str], specifier: str) -> None:
+    wanted, space = SpecifierSet(specifier), VersionSpace(versions)
+    fitting = {v for v in versions if wanted.contains(Version(v), prereleases=True)}
 
-    assert VersionSpace(versions).admitted(specifier) == {
-        v for v in versions if wanted.contains(Version(v), prereleases=True)
-    }
+    assert space.admitted(specifier) == fitting
+    # conda takes 1 and 1.0 for one version
+    assert {rattler.Version(v) for v in matched(space, specifier)} == {rattler.Version(v) for v in fitting}
 
 
 def test_local_versions_are_spelled_out_where_conda_would_take_them_too() -> None:
