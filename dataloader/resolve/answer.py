@@ -97,7 +97,7 @@ def _unknown_extras(chosen: Mapping[str, Wheel], problem: Problem, knowledge: Kn
     """Say which extras that are asked for a chosen wheel does not have."""
     for requirement in problem.requirements:
         wheel = chosen.get(requirement.name)
-        metadata = knowledge.metadata(wheel) if wheel and requirement.extras else None
+        metadata = knowledge.learned.of(wheel) if wheel and requirement.extras else None
         if wheel is None or metadata is None:
             continue
         known = {normalized(extra) for extra in metadata.extras}
