@@ -26,8 +26,12 @@ _RESERVED = frozenset({".dataloader", "conda-meta", "pyvenv.cfg", "bin/pyvenv.cf
 """Where only the tools themselves write, as ``_folded`` has it. Python also looks for pyvenv.cfg beside itself, and
 rattler moves to __clobbers__ what one of two packages has at one path."""
 
-_SYSTEM = ("/dev/", "/etc/", "/lib/", "/lib64/", "/proc/", "/run/", "/sys/", "/usr/")
-"""Where a link may lead out to: parts of the system that packages make visible, such as its drivers for OpenCL."""
+_SYSTEM = ("/etc/", "/lib/", "/lib32/", "/lib64/", "/usr/")
+"""Where a link may lead out to: parts of the system that packages make visible, such as its drivers for OpenCL
+(ocl-icd-system) or its libraries (compilers' sysroots). The administrator's: nobody else can write there. What is also
+the users', or leads on to anywhere (/proc/self/root, /dev/fd, /dev/shm, /run/user), is none of it."""
+_SYSTEM_FILES = frozenset({"/dev/null", "/proc/mounts", "/proc/self/mounts"})
+"""And these, which systems' own trees have as links."""
 
 _MOST_TORN = 4
 """Places that are a link in one package and a folder in another; there is hardly ever one."""
@@ -171,7 +175,8 @@ def follow(path: str, target: str, links: Mapping[str, str]) -> str:
 def _leads_to_system(path: str, target: str) -> bool:
     """Whether a link makes part of the system visible, deep enough for nothing but its package to look there."""
     is_plain = target.startswith(_SYSTEM) and ".." not in target.split("/")
-    return is_plain and path.count("/") > 1 and not path.startswith(("bin/", "lib/python", "etc/conda/"))
+    is_deep = path.count("/") > 1 and not path.startswith(("bin/", "lib/python", "etc/conda/"))
+    return is_deep and (is_plain or target in _SYSTEM_FILES)
 
 
 def _bytes(part: str) -> int:

@@ -205,3 +205,16 @@ def test_strict_records_refuse_a_conda_package_too(outside: Outside, in_cache: b
     assert error is not None
     assert (error.code, error.exit_code) == ("conda-record-mismatch", 4)
     assert error.causes == ("evil 1.0: share/y", "evil 1.0: share/z")
+
+
+def test_a_link_to_the_systems_drivers_is_installed_and_told(outside: Outside) -> None:
+    """As conda-forge's ocl-icd-system has it; when it goes, what it leads to stays."""
+    path, target = "etc/OpenCL/vendors/ocl-icd-system", "/etc/OpenCL/vendors"
+    heard = Heard()
+
+    assert sync(conda_lock([CondaArchive().add_link(path, target)], outside), outside.root, heard) is None
+
+    assert str((outside.root / "env" / path).readlink()) == target
+    assert heard.warnings == [f"evil has the link {path} to {target}, outside of the environment."]
+    assert sync(good_conda(outside.root / "channel", outside), outside.root) is None
+    assert not os.path.lexists(outside.root / "env" / path)

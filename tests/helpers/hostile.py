@@ -106,6 +106,8 @@ def _links() -> Iterator[Wish]:
     yield Wish(name="link to the folder above", links={"up": ".."})
     yield Wish(name="link to the root", links={"a/b/root": "/"})
     yield Wish(name="link to a process' root", links={"a/b/root": "/proc/self/root/../../etc"})
+    for target in ("/proc/self/root/tmp", "/proc/self/cwd", "/dev/shm/new", "/run/user/0", "/etc", "/usr/../tmp/new"):
+        yield Wish(name=f"deep link to {target}", links={"a/b/c": target})
     yield Wish(name="file below a link outside", files={"d/new": b"x"}, links={"d": OUTSIDE})
     yield Wish(name="file below a link to the system", files={"a/b/d/new": b"x"}, links={"a/b/d": "/etc"})
     yield Wish(name="file below a link of links", files={"e/new": b"x"}, links={"d": OUTSIDE, "e": "d"})

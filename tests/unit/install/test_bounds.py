@@ -75,10 +75,47 @@ def test_names_of_true_commands_are_let_pass(name: str) -> None:
     check_command(name)
 
 
-def test_links_to_the_system_are_told_and_let_pass() -> None:
-    links = {"etc/OpenCL/vendors/system": "/etc/OpenCL/vendors", "lib/libx.so": "libx.so.1"}
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("etc/OpenCL/vendors/ocl-icd-system", "/etc/OpenCL/vendors"),  # conda-forge's ocl-icd-system
+        ("x86_64-conda-linux-gnu/sysroot/usr/lib/jvm/java", "/etc/alternatives/java_sdk"),  # sysroots of CentOS
+        ("x86_64-conda-linux-gnu/sysroot/etc/mtab", "/proc/mounts"),
+        ("x86_64-conda-linux-gnu/sysroot/usr/lib64/libGL.so", "/usr/lib64/libGL.so.1"),
+        ("opt/vendor/share/zoneinfo", "/usr/share/zoneinfo"),
+        ("opt/vendor/ssl/certs", "/etc/ssl/certs"),
+        ("opt/vendor/etc/silence", "/dev/null"),
+    ],
+)
+def test_links_to_the_system_are_told_and_let_pass(path: str, target: str) -> None:
+    """As conda and pixi do, which say nothing."""
+    links = {path: target, "lib/libx.so": "libx.so.1"}
 
-    assert check_links(links, ["lib", "etc/OpenCL/vendors"]) == ["etc/OpenCL/vendors/system"]
+    assert check_links(links, ["lib", path.rpartition("/")[0]]) == [path]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/proc/self/root/home", "/proc/self/cwd", "/proc/self/fd/3", "/proc/1/root", "/proc/self/environ"),
+        *("/dev/fd/3", "/dev/shm/x", "/dev/stdin", "/run/user/0", "/run/docker.sock", "/sys/fs/cgroup", "/var/tmp/x"),
+        *("/", "/etc", "/usr", "/usr/../home/x", "/etc/../root", "/home/x", "/root/.bashrc", "/tmp/x", "/opt/x"),
+        *("//etc/x", "/./etc/x"),
+    ],
+)
+@pytest.mark.parametrize("path", ["a/b/c", "etc/OpenCL/vendors/x"])
+def test_links_to_what_is_not_the_administrators_are_refused(path: str, target: str) -> None:
+    with pytest.raises(Refused):
+        check_links({path: target}, [])
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["x", "a/b", "lib/x", "bin/tool", "bin/a/b", "lib/python3.11/site-packages/x", "etc/conda/activate.d/x.sh"],
+)
+def test_links_to_the_system_lie_where_nobody_else_looks(path: str) -> None:
+    with pytest.raises(Refused):
+        check_links({path: "/etc/OpenCL/vendors"}, [])
 
 
 @pytest.mark.parametrize("folder", ["etc/OpenCL/vendors/system", "etc/OpenCL/vendors/system/x"])
