@@ -1,4 +1,4 @@
-"""Rows of pyelftools' records, each taken apart at once: field by field, most of a file's time goes into its headers."""
+"""Rows of pyelftools' records, each taken apart at once: field by field, most of a file's time goes into headers."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def rows_of(record: Struct) -> Rows | None:
         order, codes = code[:1], codes + code[1:]
         fields.append(field.name)
     # The fields are pyelftools', so there is no class to write for them.
-    make: Any = namedtuple(record.name or "Row", fields)  # type: ignore[misc]
+    make: Any = namedtuple(record.name or "Row", fields)  # type: ignore[misc]  # noqa: PYI024
     return Rows(Layout(order + codes), make._make, tuple(enumerations))
