@@ -1,7 +1,6 @@
 """A process that touches the lease of a job on a generation while the job lives, and removes it then.
 
-The job is not its child, and not its parent: ``run`` became the job by ``exec``, and a job that waits for all its
-children must not wait for this one.
+The job is not its parent, nor its child: ``run`` became the job by ``exec``.
 """
 
 from __future__ import annotations
@@ -10,10 +9,10 @@ import os
 import select
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from dataloader.install.switch.owner import is_dead
+from dataloader.process.detached import start_detached
 from dataloader.process.program import command_of
 
 BEAT_SECONDS = 60.0
@@ -24,19 +23,7 @@ _LOOK_SECONDS = 2.0
 
 def start_keeper(lease: Path) -> None:
     """Have the lease of this process, or of what it becomes by ``exec``, kept. Without room for a process it is not."""
-    command = command_of("dataloader.install.switch.keeper", str(lease), str(os.getpid()))
-    with suppress(OSError):
-        child = os.fork()
-        if child:
-            os.waitpid(child, 0)
-            return
-        try:
-            os.setsid()
-            if os.fork() == 0:
-                _detach()
-                os.execv(command[0], command)  # noqa: S606  (a program of ours)
-        finally:
-            os._exit(0)
+    start_detached(command_of("dataloader.install.switch.keeper", str(lease), str(os.getpid())))
 
 
 def main(lease: str, pid: str) -> None:
@@ -68,15 +55,6 @@ def _ends_within(lease: Path, pid: int, seconds: float) -> bool:
     finally:
         os.close(end)
     return is_dead(lease.name) is not False
-
-
-def _detach() -> None:
-    """Leave the terminal, the working directory and all open files to the job."""
-    os.chdir("/")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nothing, standard)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
 
 
 if __name__ == "__main__":
