@@ -21,7 +21,7 @@ def start_detached(command: Sequence[str]) -> None:
             os.setsid()
             if os.fork() == 0:
                 _leave_everything()
-                os.execv(command[0], command)  # noqa: S606  (a program of ours)
+                os.execv(command[0], list(command))  # noqa: S606  (a program of ours)
         finally:
             os._exit(0)
 
