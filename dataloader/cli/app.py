@@ -19,6 +19,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    if "_DATALOADER_COMPLETE" in environ:  # a TAB, of what `completion` printed
+        from dataloader.cli.shells.completion import complete
+
+        return complete(list(arguments))
     if arguments and arguments[0] in COMMANDS:
         from dataloader.cli.words import usual_values
 

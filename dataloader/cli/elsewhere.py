@@ -35,6 +35,17 @@ INSTEAD: dict[str, str] = {
     "repoquery": "dataloader search NAME",
     "index": "dataloader search NAME",
     "man": "dataloader help",
+    "activate": "dataloader shell",
+    "workon": "dataloader shell",
+    "task": "dataloader run",
+    "tasks": "dataloader run",
+    "environment": "dataloader env list",
+    "environments": "dataloader env list",
+    "settings": "dataloader config",
+    "get": "dataloader config",
+    "jupyter": "dataloader kernel install",
+    "ipykernel": "dataloader kernel install",
+    "completions": "dataloader completion bash",
 }
 """Word -> a line that does it."""
 

@@ -2,13 +2,73 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 from dataloader.cli.command import PREFIX, command
-from dataloader.cli.options import CommonOptions
+from dataloader.cli.options import CommonOptions, Operand, own_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dataloader.prefix.model import Installed
 
 
-@command(example="dataloader list -p /opt/env --json", takes=PREFIX)
-def list_packages(options: CommonOptions) -> int:
-    """List the packages of the environment, conda's and Python's."""
-    from dataloader.cli import use
+@command(example="dataloader list 'nvidia-*'", takes=PREFIX)
+def list_packages(
+    options: CommonOptions,
+    names: Annotated[list[str] | None, Operand("NAME", "Only these: names, or patterns such as 'nvidia-*'.")] = None,
+    explicit: Annotated[
+        bool, own_option("--explicit", "-x", about="Only what was asked for by name, not what that needs.")
+    ] = False,
+) -> int:
+    """List the packages of the environment, conda's and Python's, with their sizes on disk."""
+    from dataloader.cli.render import human_size, table
+    from dataloader.cli.session import session
+    from dataloader.cli.use import prefix_of
+    from dataloader.install.sync import installed
+    from dataloader.prefix.details import requested, size_of
 
-    return use.list_packages(options)
+    with session(options) as one:
+        prefix = prefix_of(one)
+        every = installed(prefix).packages
+        asked = requested(prefix, every)
+        shown = [
+            (p, size_of(prefix, p), p in asked)
+            for p in every
+            if _is_meant(p, names or ()) and (p in asked or not explicit)
+        ]
+        document = {
+            "status": "ok",
+            "prefix": str(prefix),
+            "packages": [
+                {
+                    "name": p.name,
+                    "version": p.version,
+                    "kind": p.kind,
+                    "build": p.build,
+                    "sha256": p.sha256,
+                    "size": size,
+                    "explicit": is_asked,
+                }
+                for p, size, is_asked in shown
+            ],
+        }
+        rows = [
+            (p.name, p.version, p.kind, p.build or "", human_size(size) if size is not None else "unknown")
+            for p, size, _ in shown
+        ]
+        none = "nothing is installed\n" if not every else "nothing that is installed is meant by that\n"
+        one.write(document, table(rows, ("package", "version", "kind", "build", "size")) if rows else none)
+        if rows:
+            known = sum(size or 0 for _, size, _ in shown)
+            one.reporter.info(f"{len(rows)} package{'s' if len(rows) > 1 else ''}, {human_size(known)}, in {prefix}")
+    return 0
+
+
+def _is_meant(package: Installed, names: Sequence[str]) -> bool:
+    from fnmatch import fnmatchcase
+
+    from dataloader.base.names import normalized
+
+    every = [spelling for name in names for spelling in (name.lower(), normalized(name))]
+    return not names or any(fnmatchcase(package.name, pattern) for pattern in every)

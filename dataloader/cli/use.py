@@ -1,14 +1,12 @@
-"""The commands that use an environment: shell-hook, list; which environment a command is about."""
+"""Which environment a command is about, and what is seen to before something runs in it."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from dataloader.base.errors import PrefixError, UsageError
-from dataloader.cli.options import CommonOptions
-from dataloader.cli.render import table
-from dataloader.cli.session import Session, session
+from dataloader.base.errors import PrefixError
+from dataloader.cli.session import Session
 
 ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")
 """Variables that name the environment that is active in a shell."""
@@ -70,42 +68,3 @@ def check_python(prefix: Path) -> None:
             causes=(why,),
             suggestions=("`dataloader sync` builds the environment on a Python that is there",),
         )
-
-
-def shell_hook(options: CommonOptions, shell: str | None) -> int:
-    """Print the lines that activate the environment in the user's shell."""
-    from dataloader.prefix.activate import activation
-
-    name = shell or Path(os.environ.get("SHELL", "sh")).name
-    if name in ("fish", "csh", "tcsh"):
-        raise UsageError(
-            f"the shell {name} is not spoken yet",
-            code="shell-unsupported",
-            suggestions=("use `dataloader run -- CMD`", "or --shell posix in sh, bash or zsh"),
-        )
-    with session(options) as one:
-        prefix = home_of(prefix_of(one))
-        text = activation(prefix).shell(one.environ)
-        check_python(prefix)
-        one.write({"status": "ok", "prefix": str(prefix), "shell": "posix", "script": text}, text)
-    return 0
-
-
-def list_packages(options: CommonOptions) -> int:
-    """List what is installed, of both worlds."""
-    from dataloader.install.sync import installed
-
-    with session(options) as one:
-        prefix = prefix_of(one)
-        packages = installed(prefix).packages
-        document = {
-            "status": "ok",
-            "prefix": str(prefix),
-            "packages": [
-                {"name": p.name, "version": p.version, "kind": p.kind, "build": p.build, "sha256": p.sha256}
-                for p in packages
-            ],
-        }
-        rows = [(p.name, p.version, p.kind, p.build or "") for p in packages]
-        one.write(document, table(rows, ("package", "version", "kind", "build")) if rows else "nothing is installed\n")
-    return 0

@@ -16,7 +16,7 @@ from dataloader.base.errors import PrefixError
 from dataloader.prefix.locate import ACTIVATION
 from dataloader.prefix.pin import generation_of
 
-Dialect: TypeAlias = Literal["posix", "fish", "csh"]
+Dialect: TypeAlias = Literal["posix", "fish", "csh", "powershell"]
 
 _DEACTIVATED = ("PYTHONHOME", "__PYVENV_LAUNCHER__")
 """Variables of another Python that would lead this one astray."""
@@ -83,11 +83,31 @@ def _quote_csh(value: str) -> str:
     return shlex.quote(value).replace("!", "\\!").replace("\n", "\\\n")
 
 
+def _quote_powershell(value: str) -> str:
+    escaped = value.replace("'", "''")
+    return f"'{escaped}'"
+
+
 _SYNTAX: Mapping[Dialect, tuple[str, str, Callable[[str], str]]] = {
     "fish": ("set -gx {name} {value};", "set -e {name};", _quote_fish),
     "csh": ("setenv {name} {value};", "unsetenv {name};", _quote_csh),
+    "powershell": ("${{env:{name}}} = {value}", "Remove-Item -ErrorAction Ignore 'Env:{name}'", _quote_powershell),
 }
 """How to set, how to remove and how to quote."""
+
+
+_DIALECTS: Mapping[str, Dialect] = {
+    **dict.fromkeys(("posix", "sh", "bash", "zsh", "dash", "ksh", "ash"), "posix"),
+    "fish": "fish",
+    **dict.fromkeys(("csh", "tcsh"), "csh"),
+    **dict.fromkeys(("powershell", "pwsh"), "powershell"),
+}
+"""Name of a shell -> what it reads."""
+
+
+def dialect_of(shell: str) -> Dialect | None:
+    """What a shell of this name reads; ``None`` for one that is not known."""
+    return _DIALECTS.get(shell)
 
 
 def activation(prefix: Path) -> Activation:

@@ -1,0 +1,1 @@
+"""Where things are and what is set: environments, and settings with their origins."""

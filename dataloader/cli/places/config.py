@@ -1,0 +1,133 @@
+"""``dataloader config``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from dataloader.cli.command import LOCK, command
+from dataloader.cli.options import CommonOptions, StackFlags, declared, own_option
+
+if TYPE_CHECKING:
+    from dataloader.cli.session import Session
+    from dataloader.request.request import Request
+
+
+_SOLVING = ("platform", "target", "prerelease", "only_binary", "no_binary", "exclude_newer", "matrix")
+"""Options of solving that are settings; the others are of one run."""
+
+
+class Setting(NamedTuple):
+    """One thing that is set."""
+
+    name: str
+    value: object
+    source: str
+    """``--option``, a variable, a file, or ``default``."""
+
+
+@command(example="dataloader config", takes=(*LOCK, "prefix", "Sources", *_SOLVING))
+def config(
+    options: CommonOptions,
+    every: Annotated[bool, own_option("--all", about="Show defaults too.")] = False,
+) -> int:
+    """Show what is set, and where it comes from: options, variables, manifest, pip's files, defaults."""
+    from dataloader.cli.render import table
+    from dataloader.cli.session import session
+    from dataloader.request.request import make_request
+
+    with session(options) as one:
+        request = make_request(options, (), None, environ=one.environ, here=one.here)
+        found = [each for each in _settings(one, request) if every or each.source != "default" or each.name in _PLACES]
+        document = {
+            "status": "ok",
+            "settings": [{"name": each.name, "value": each.value, "source": each.source} for each in found],
+        }
+        rows = [(each.name, _shown(each.value), each.source) for each in found]
+        one.write(document, table(rows, ("setting", "value", "from")))
+    return 0
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _settings(one: Session, request: Request) -> Iterator[Setting]:
+    """Paths, then how packages are found, then how they are chosen."""
+    manifest = request.manifest
+    yield Setting("manifest", str(manifest.path) if manifest else None, _said(one, "manifest") or "found here")
+    yield Setting("lockfile", str(request.lockfile), _said(one, "lockfile") or "default")
+    yield Setting("prefix", str(request.prefix), _said(one, "prefix") or "default")
+    yield Setting("cache", str(one.cache), _cache_source(one))
+    yield from _of_network(one, request)
+    held = f"{manifest.path.name}" if manifest else "default"
+    values: dict[str, tuple[object, bool]] = {
+        "channels": (list(request.channels), request.channels_said),
+        "channel-priority": (request.channel_priority, bool(manifest and manifest.channel_priority)),
+        "conda": (request.conda_mode, bool(manifest and manifest.resolution.conda)),
+        "prerelease": (request.prerelease, request.prerelease != "if-necessary"),
+        "exclude-newer": (request.exclude_newer, request.exclude_newer is not None),
+        "no-binary": (list(request.no_binary), bool(request.no_binary)),
+        "only-binary": (list(request.only_binary), bool(request.only_binary)),
+        "require-hashes": (request.require_hashes, request.require_hashes),
+        "matrix": (str(request.matrix) if request.matrix else None, request.matrix is not None),
+        "platform": (request.platform, False),
+        "target": (str(request.target_file) if request.target_file else None, False),
+        **{f"stack.{axis}": (value or "any version", True) for axis, value in request.stack.items()},
+    }
+    for name, (value, is_held) in values.items():
+        yield Setting(name, value, _said(one, name.replace("-", "_")) or (held if is_held else "default"))
+
+
+def _of_network(one: Session, request: Request) -> Iterator[Setting]:
+    from dataloader.index.credentials import without_credentials
+    from dataloader.index.settings import IndexSettings
+
+    settings, plain = request.settings, IndexSettings()
+    for name in _NETWORK:
+        value = getattr(settings, name)
+        if isinstance(value, tuple):
+            value = [without_credentials(each) if "://" in each else each for each in value]
+        elif isinstance(value, str) and "://" in value:
+            value = without_credentials(value)
+        elif not isinstance(value, str | int | float | bool | None):
+            value = [f"{key}={one}" for key, one in value.items()]
+        is_default = getattr(settings, name) == getattr(plain, name)
+        source = _said(one, _ALSO.get(name, name)) or settings.origins.get(name)
+        source = source or ("default" if is_default else "manifest")
+        yield Setting(name.replace("_", "-"), value, source)
+
+
+_ALSO = {"attestations": "require_attestation"}
+"""Setting -> the option of another name."""
+_PLACES = ("manifest", "lockfile", "prefix", "cache")
+"""Shown always."""
+_NETWORK = (
+    *("index_url", "extra_index_urls", "find_links", "mirrors", "cert", "client_cert", "trusted_hosts", "proxy"),
+    *("timeout", "retries", "limit_rate", "attestations", "trusted_root", "strict_records", "offline", "refresh"),
+)
+
+
+def _said(one: Session, name: str) -> str | None:
+    """The option or variable that says something, if one does."""
+    for kind in (CommonOptions, StackFlags):
+        for spec in declared(kind):
+            if spec.name != name and f"{spec.name}s" != name:
+                continue
+            flag = spec.metadata["flag"]
+            if spec.name in one.options.typed:
+                return str(flag.names[0])
+            if one.environ.get(flag.envvar):
+                return str(flag.envvar)
+    return None
+
+
+def _cache_source(one: Session) -> str:
+    for name in ("DATALOADER_CACHE_DIR", "XDG_CACHE_HOME"):
+        if one.environ.get(name):
+            return name
+    return "default"

@@ -1,0 +1,243 @@
+"""``dataloader env``: the environments of a project; and ``dataloader clean``, all of them at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from dataloader.base.errors import Declined, PrefixError, UsageError
+from dataloader.cli.command import command
+from dataloader.cli.options import CommonOptions, Operand, own_option
+
+if TYPE_CHECKING:
+    from dataloader.cli.session import Session
+
+TAKES = ("manifest", "prefix", "dry_run", "yes", "Output")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One environment of a project, or a folder that was named."""
+
+    name: str | None
+    """In the manifest, or of its folder; None: it was named by its path."""
+    prefix: Path
+    is_made: bool
+    is_declared: bool
+    """Whether the manifest has it."""
+
+
+@command(example="dataloader env list", takes=TAKES)
+def env(
+    options: CommonOptions,
+    action: Annotated[
+        Literal["list", "remove"], Operand("ACTION", "list: the environments of this project; remove: some of them.")
+    ],
+    names: Annotated[list[str] | None, Operand("NAME", "remove: which; default, say.")] = None,
+) -> int:
+    """List the environments of a project, or remove some: what they are made of stays in manifest and lock."""
+    from dataloader.cli.session import session
+
+    with session(options) as one:
+        places = tuple(_places(one))
+        if action == "list":
+            if said := [*(names or ()), *options.spelled(("dry_run", "yes", "prefix"))]:
+                raise UsageError(
+                    f"env list shows all environments: {', '.join(said)} can have no effect",
+                    suggestions=("Leave it out.",),
+                )
+            _list(one, places)
+        else:
+            _remove(one, _named(one, places, names or ()))
+    return 0
+
+
+@command(example="dataloader clean --dry-run", takes=("manifest", "dry_run", "yes", "Output"))
+def clean(
+    options: CommonOptions,
+    scripts: Annotated[
+        bool, own_option("--scripts", about="Remove the environments of scripts in the cache instead.")
+    ] = False,
+) -> int:
+    """Remove all environments of the project; a sync makes them again from the lock.
+
+    Manifest, locks and the cache of packages stay: `dataloader cache prune` looks after that.
+    """
+    from dataloader.cli.running.scripts import FOLDER
+    from dataloader.cli.session import session
+
+    with session(options) as one:
+        if scripts:
+            if said := options.spelled(("manifest",)):
+                raise UsageError(f"--scripts is of no project: {said[0]} can have no effect")
+            folders = sorted((one.cache / FOLDER).glob("*/"))
+            _remove(one, [Place(name=None, prefix=p, is_made=True, is_declared=False) for p in folders], are_ours=True)
+        else:
+            _remove(one, [place for place in _places(one) if place.is_made])
+    return 0
+
+
+def _places(one: Session) -> Iterator[Place]:
+    """The environments that the manifest has, and those that are there."""
+    from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, ENVIRONMENTS, prefix_in, root_of
+    from dataloader.request.request import find
+
+    manifest = find(one.options, one.here)
+    root = root_of(str(manifest.path) if manifest else None, str(one.here))
+    declared = manifest.environments if manifest else {}
+    folder = Path(root, ENVIRONMENTS)
+    there = (
+        [path.name for path in sorted(folder.glob("*/")) if not path.name.startswith(".")] if folder.is_dir() else []
+    )
+    for name in dict.fromkeys([*([DEFAULT_ENVIRONMENT] if declared else []), *sorted(declared), *there]):
+        prefix = Path(prefix_in(root, name))
+        yield Place(name=name, prefix=prefix, is_made=prefix.is_dir(), is_declared=name in declared)
+
+
+def _list(one: Session, places: Sequence[Place]) -> None:
+    from dataloader.cli.render import human_size, table
+    from dataloader.cli.use import ACTIVE
+    from dataloader.prefix.state import read_state
+
+    active = {Path(path) for name in ACTIVE if (path := one.environ.get(name))}
+    found = []
+    for place in places:
+        state = read_state(place.prefix) if place.is_made else None
+        found.append(
+            {
+                "name": place.name,
+                "prefix": str(place.prefix),
+                "made": place.is_made,
+                "declared": place.is_declared,
+                "size": _size(place.prefix) if place.is_made else None,
+                "lockfile": state.lockfile if state else None,
+                "active": place.prefix in active,
+            }
+        )
+    rows = [
+        (
+            f"{'* ' if each['active'] else ''}{each['name']}",
+            human_size(size) if isinstance(size := each["size"], int) else "not made",
+            str(each["prefix"]),
+            ""
+            if each["declared"] or (one.options.manifest is None and not places[0].is_declared)
+            else "not in the manifest",
+        )
+        for each in found
+    ]
+    text = table(rows, ("environment", "size", "prefix", "")) if rows else "no environments here\n"
+    one.write({"status": "ok", "environments": found}, text)
+
+
+def _size(prefix: Path) -> int:
+    """Bytes of its files; those that it shares with the cache by hard links count whole."""
+    from dataloader.base.files import walk
+
+    total = 0
+    for folder, _, files in walk(prefix):
+        for name in files:
+            try:
+                total += Path(folder, name).lstat().st_size
+            except OSError:
+                continue  # it has just gone
+    return total
+
+
+def _named(one: Session, places: Sequence[Place], names: Sequence[str]) -> list[Place]:
+    """The environments that are meant, by name, or the one that --prefix names."""
+    prefix = one.options.prefix if "prefix" in one.options.typed else None
+    if bool(names) == (prefix is not None):
+        raise UsageError(
+            "which environment is to be removed?" if not names else "a name and --prefix exclude each other",
+            suggestions=("`dataloader env list` shows them", "`dataloader env remove default`"),
+        )
+    if prefix is not None:
+        if not prefix.is_dir():
+            raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing")
+        return [Place(name=None, prefix=prefix, is_made=True, is_declared=False)]
+    known = {place.name: place for place in places if place.is_made}
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"there is no environment {name} here",
+                code="environment-unknown",
+                causes=(f"there are: {', '.join(filter(None, known)) or 'none'}",),
+                suggestions=("`dataloader env list` shows them",),
+            )
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _remove(one: Session, places: Sequence[Place], *, are_ours: bool = False) -> None:
+    """Remove environments, each by one rename before it is taken apart; somebody at a terminal is asked first."""
+    from dataloader.cli.render import human_size, table
+
+    for place in places if not are_ours else ():
+        _check(place.prefix)
+    sized = [(place, _size(place.prefix)) for place in places]
+    rows = [("-", place.name or "", str(place.prefix), human_size(size)) for place, size in sized]
+    if not one.options.dry_run and places:
+        _ask(one, table(rows))
+        for place in places:
+            _take_away(one, place.prefix)
+    document = {
+        "status": "ok",
+        "dry_run": one.options.dry_run,
+        "removed": [{"name": p.name, "prefix": str(p.prefix), "size": s} for p, s in sized],
+    }
+    verb = "would be removed" if one.options.dry_run else "removed"
+    text = f"{table(rows)}{len(places)} {verb}, {human_size(sum(size for _, size in sized))}\n"
+    one.write(document, text if places else "there is nothing to remove\n")
+
+
+def _check(prefix: Path) -> None:
+    """Refuse what is not an environment of ours, and a generation, which others may use.
+
+    Raises:
+        PrefixError: ``prefix-foreign``.
+    """
+    from dataloader.prefix.pin import generation_of
+    from dataloader.prefix.state import nature
+
+    if generation_of(str(prefix)) is not None:
+        raise PrefixError(
+            f"{prefix} leads to a generation on a shared volume, which others may use",
+            code="prefix-foreign",
+            suggestions=("`dataloader prune --root DIR --name NAME` removes those that nobody uses.",),
+        )
+    if nature(prefix) not in ("ours", "empty"):
+        raise PrefixError(
+            f"{prefix} is not an environment of this program, and stays",
+            code="prefix-foreign",
+            suggestions=("Remove it with what made it.",),
+        )
+
+
+def _ask(one: Session, rows: str) -> None:
+    is_answered = one.options.yes or one.options.json or one.environ.get("CI")
+    if is_answered or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    sys.stderr.write(f"{rows}Remove them? [Y/n] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if answer.strip().lower() not in ("", "y", "yes") or not answer:
+        raise Declined("Everything is left as it was.", suggestions=("--yes (or DATALOADER_YES=1) does not ask.",))
+
+
+def _take_away(one: Session, prefix: Path) -> None:
+    """Remove a prefix while no sync is at work on it."""
+    import asyncio
+
+    from dataloader.base.files import remove_tree
+    from dataloader.install.switch.lease import Lease
+    from dataloader.install.switch.place import place_of
+
+    async def alone() -> None:
+        place = place_of(prefix.absolute())
+        async with Lease(place.helper("lease"), str(prefix), one.reporter, 30.0):
+            if not remove_tree(prefix):
+                raise PrefixError(f"{prefix} cannot be removed whole", code="prefix-read-only")
+
+    asyncio.run(alone())
