@@ -113,6 +113,8 @@ class Catalogue:
             self._conda[project] = [ChannelRecord(r, r.url, str(r.version), str(r.build)) for r in records]
         elif conda_only:
             self._identities[project] = project.removeprefix(CONDA_ONLY)
+        elif name is not None and name != project and self.channels.urls:
+            self._identities[project] = name  # conda packages may need it by that name, though no channel has it
         else:
             # a channel may use the project's name for something else; then the project goes by a name of its own
             taken = await self.channels.records(project)

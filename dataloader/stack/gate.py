@@ -144,8 +144,14 @@ class Gate:
                 objection = objection_of(self._matrix, self._asked, row, target)
                 if objection:
                     yield Violation(f"{row.id}-unfit", objection)
-            if row.cuda is None and self._asked.cuda not in (None, CPU):
+            if row.cuda is None and self._wants_cuda:
                 yield Violation("option-cuda", f"{framework} is a build for the CPU")
+
+    @property
+    def _wants_cuda(self) -> bool:
+        """Who asks for a library of CUDA asks for CUDA."""
+        asked = self._asked
+        return asked.cuda != CPU and bool(asked.cuda is not None or asked.cudnn or asked.nccl)
 
     # -- one CUDA
 
@@ -178,6 +184,7 @@ class Gate:
     def _one_cuda(self) -> Iterator[Violation]:
         said, wish = self._said, self._asked.cuda
         if not said:
+            yield from self._no_cuda_at_all()
             return
         if wish == CPU:
             yield Violation("option-cuda", f"CPU builds were asked for: {said[0][0]} is of CUDA {said[0][1]}")
@@ -190,6 +197,14 @@ class Gate:
             elif all(cuda_objection(self._matrix, self._asked, cuda, self._targets) for cuda in wished):
                 objection = cuda_objection(self._matrix, self._asked, wished[-1], self._targets) or ""
                 yield Violation(f"cuda-{minor(wished[-1])}-unfit", objection)
+
+    def _no_cuda_at_all(self) -> Iterator[Violation]:
+        """A CUDA that no machine can have is not to be had, whether or not anything of it is there."""
+        wish = self._asked.cuda
+        wished = [cuda for cuda in self._matrix.toolkits if wish and wish != CPU and admits(cuda_wish(wish), cuda)]
+        objections = [cuda_objection(self._matrix, self._asked, cuda, self._targets) for cuda in wished]
+        if objections and all(objections):
+            yield Violation("option-cuda", f"CUDA {wish} was asked for; {objections[-1]}")
 
     # -- what is compiled against torch
 

@@ -197,18 +197,19 @@ def _search(world: World, chosen: Mapping[str, File], agenda: tuple[Requirement,
         return
     wanted, rest = agenda[0], agenda[1:]
     if (file := chosen.get(wanted.name)) is not None:
-        if _meets(wanted, file):
+        if is_met(wanted, file):
             yield from _search(world, chosen, rest)
         return
     for file in world.files:
-        if file.name == wanted.name and _meets(wanted, file):
+        if file.name == wanted.name and is_met(wanted, file):
             needs = tuple(map(Requirement, file.requires))
             for more in ((), tuple(map(Requirement, (*LIBRARIES, "nvidia-cuda-runtime-cu12")))):
                 if not more or file.name == "tensorflow":
                     yield from _search(world, {**chosen, file.name: file}, (*rest, *needs, *more))
 
 
-def _meets(wanted: Requirement, file: File) -> bool:
+def is_met(wanted: Requirement, file: File) -> bool:
+    """Say whether a wheel is within a requirement."""
     return wanted.specifier.contains(Version(file.version), prereleases=True)
 
 

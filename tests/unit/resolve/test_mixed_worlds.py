@@ -1,0 +1,119 @@
+"""Over generated worlds of channels and indexes together: what exists is found and nothing else, options bind all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import tempfile
+from pathlib import Path
+from typing import cast
+
+from hypothesis import HealthCheck, given, settings
+
+from dataloader.base.errors import ResolutionFailure
+from dataloader.base.reporter import Reporter
+from dataloader.compat.versions import admits, prefix_of
+from dataloader.index.client import IndexClient
+from dataloader.lockfile.model import CondaPackage
+from dataloader.locking.lock import Locked, make_lock
+from tests.helpers.mixed_worlds import Candidate, MixedWorld, Record, identity, mixed_worlds, named, needs
+from tests.helpers.worlds import File
+
+WORLDS = os.environ.get("WORLDS")
+"""How many worlds of each kind, afresh each time; else a few, always the same."""
+
+EXAMPLES = settings(
+    max_examples=int(WORLDS or 12),
+    deadline=None,
+    derandomize=WORLDS is None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+
+
+def _solve(world: MixedWorld) -> Locked | None:
+    """Solve; whatever the gate finds is an error of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        request = world.request(Path(folder))
+        client = cast("IndexClient", world.client())
+        try:
+            return asyncio.run(make_lock(request, client, Reporter(), cache=Path(folder), environ={}))
+        except ResolutionFailure:
+            return None
+
+
+def _packages(locked: Locked | None) -> list[str] | None:
+    return None if locked is None else [f"{p.name} {p.version} {p.file_name}" for p in locked.lock.packages]
+
+
+def _chosen(world: MixedWorld, locked: Locked) -> dict[str, Candidate]:
+    found: dict[str, Candidate] = {}
+    for package in locked.lock.packages:
+        if isinstance(package, CondaPackage):
+            one: Candidate = next(r for r in world.records if r.filename == package.file_name)
+        else:
+            place = package.url.rpartition("/")[0]
+            one = next(f for f in world.files if (f.filename, f.place) == (package.file_name, place))
+        found[identity(one)] = one
+    return found
+
+
+@EXAMPLES
+@given(mixed_worlds())
+def test_a_solution_is_found_if_and_only_if_there_is_one(world: MixedWorld) -> None:
+    found, there = _solve(world), world.exists()
+
+    assert (found is None) == (there is None), (world.asked, there)
+    if found is None:
+        return
+    chosen = _chosen(world, found)
+    for demand in (*world.asked, *(need for one in chosen.values() for need in needs(one))):
+        assert world.meets(chosen[named(demand)], demand), demand
+    assert world.is_sound(tuple(chosen.values()))
+
+
+@EXAMPLES
+@given(mixed_worlds())
+def test_what_says_nothing_changes_nothing(world: MixedWorld) -> None:
+    first = _solve(world)
+    other = list(world.asked)
+    random.Random(1).shuffle(other)
+    assert _packages(_solve(world.asking(*other))) == _packages(first)
+    if first is None:
+        return
+    there = _chosen(world, first).keys() - {named(text) for text in world.asked}
+    for name in sorted(there & {"torch", "torchvision", "numpy", "app-b"}):
+        assert _packages(_solve(world.asking(*world.asked, name))) == _packages(first), name
+
+
+@EXAMPLES
+@given(mixed_worlds())
+def test_options_bind_whatever_is_brought_in(world: MixedWorld) -> None:
+    found = _solve(world)
+    if found is None:
+        return
+    cuda = found.lock.stack.get("cuda", "none")
+    for one in _chosen(world, found).values():
+        if world.cudnn and one.name in ("cudnn", "nvidia-cudnn-cu12"):
+            assert admits(prefix_of(world.cudnn), one.version)
+        if world.cuda == "none":
+            assert not one.name.startswith(("nvidia-", "pytorch-cuda", "cuda-version"))
+        if world.cuda and one.name in ("pytorch-cuda", "cuda-version"):
+            assert admits(prefix_of(world.cuda), one.version)
+    if world.driver and cuda not in ("", "none"):
+        assert int(cuda.split(".")[0]) <= {"470": 11, "535": 12}[world.driver[:3]]
+
+
+def test_worlds_are_of_both_kinds() -> None:
+    """A generated world that is of one kind only would show nothing."""
+    world = MixedWorld(
+        files=(File("torch", "2.5.1", ("nvidia-cudnn-cu12==9.1.0.70",)), File("nvidia-cudnn-cu12", "9.1.0.70")),
+        records=(Record("python", "3.11.9", "h0_cpython"), Record("pytorch", "2.5.1", "cuda126_0")),
+        channels=("conda-forge",),
+        asked=("torch",),
+    )
+
+    found = _solve(world)
+
+    assert found is not None
+    assert {p.name for p in found.lock.packages} == {"python", "torch", "nvidia-cudnn-cu12"}
