@@ -38,6 +38,14 @@ def reliability(session: nox.Session) -> None:
 
 
 @nox.session
+def worlds(session: nox.Session) -> None:
+    """What holds over generated worlds, held against other ones each time: ``-- 1000`` of each property."""
+    install(session)
+    tests = ("tests/unit/resolve/test_worlds.py", "tests/unit/resolve/test_mixed_worlds.py")
+    session.run("pytest", "-n", "3", *tests, env={"WORLDS": session.posargs[0] if session.posargs else "300"})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Rules and format (ruff), which way imports run (import-linter), what is imported is declared (deptry)."""
     install(session)

@@ -48,6 +48,7 @@ from dataloader.resolve.root import Root
 from dataloader.resolve.rules import RuleBook
 from dataloader.resolve.stability import WHEEL, held_back, holding, least_change, locked_version, newly_asked
 from dataloader.resolve.tries import AnswerTries, Holding
+from dataloader.resolve.unsaid import brought, holds, moved
 from dataloader.resolve.versions import parse_version
 
 MAX_ROUNDS = 500
@@ -87,20 +88,35 @@ async def resolve(
         reporter=reporter,
     )
     solver = await _Solver.create(problem, index, channels, reporter)
-    telling = asyncio.create_task(solver.tell())
-    try:
-        return await solver.run()
-    finally:
-        telling.cancel()
-        await solver.close()
+    resolution = await solver.told()
+    while (unsaid := solver.moved()) and not unsaid <= solver.unsaid:
+        other = await _Solver.create(problem, index, channels, reporter, unsaid=solver.unsaid | unsaid)
+        try:
+            found = await other.told()
+        except ResolutionFailure:
+            break
+        if not holds(found, unsaid, other.catalogue):
+            break
+        resolution, solver = found, other
+    return resolution
 
 
 class _Solver:
     def __init__(
-        self, problem: Problem, index: Index | None, catalogue: Catalogue, source: PythonSource, reporter: Reporter
+        self,
+        problem: Problem,
+        index: Index | None,
+        catalogue: Catalogue,
+        source: PythonSource,
+        reporter: Reporter,
+        unsaid: frozenset[str],
     ) -> None:
+        """``unsaid``: bare names that are taken as not said, for something else brings them in."""
         self._problem, self._catalogue, self._reporter = problem, catalogue, reporter
+        self.catalogue, self.unsaid = catalogue, unsaid
         self._root = Root(problem, catalogue)
+        self._root.dropped = unsaid
+        self._answer: Answer | None = None
         self._python_source = source
         self._index = index
         self._refuted: Counter[str] = Counter()
@@ -117,7 +133,15 @@ class _Solver:
         """What this solve is bound by, besides."""
 
     @classmethod
-    async def create(cls, problem: Problem, index: Index | None, channels: Channels, reporter: Reporter) -> _Solver:
+    async def create(
+        cls,
+        problem: Problem,
+        index: Index | None,
+        channels: Channels,
+        reporter: Reporter,
+        *,
+        unsaid: frozenset[str] = frozenset(),
+    ) -> _Solver:
         """Find the Pythons of the problem, on which everything else hangs."""
         records = await channels.records("python")
         versions = sorted({v for r in records if (v := str(r.version)).startswith("3.")})
@@ -133,7 +157,22 @@ class _Solver:
         pythons = Pythons(wanted, problem.target)
         hosts = tuple(v for v in hosts if v in wanted)
         catalogue = Catalogue(channels, pythons, RuleBook(problem.needs), hosts, problem.frameworks)
-        return cls(problem, index, catalogue, source, reporter)
+        return cls(problem, index, catalogue, source, reporter, unsaid)
+
+    async def told(self) -> Resolution:
+        """Solve, and say every few seconds what is being tried."""
+        telling = asyncio.create_task(self.tell())
+        try:
+            return await self.run()
+        finally:
+            telling.cancel()
+            await self.close()
+
+    def moved(self) -> frozenset[str]:
+        """Return the bare names that came from a channel for being named alone."""
+        if self._answer is None or not self._base:
+            return frozenset()
+        return moved(self._root.bare() - self._problem.preferred.keys(), self._answer, self._base, self._catalogue)
 
     async def close(self) -> None:
         """Stop reading ahead."""
@@ -275,13 +314,15 @@ class _Solver:
         for bound in foreseeable(self._problem):
             knowledge.hint(bound.package, bound.specifier)
         for requirement in self._problem.requirements:
-            self._ask(requirement)
+            if requirement.name not in self.unsaid:
+                self._ask(requirement)
         # what nobody can mend is told before anything is solved
         await knowledge.meet(requirement.name for requirement in self._problem.requirements)
         if (fault := plain_fault(self._problem, self._catalogue)) is not None:
             raise fault
         for bound in self._problem.needs.requirements:
-            self._ask_bound(bound)
+            if bound.package not in self.unsaid:
+                self._ask_bound(bound)
         for rule in self._catalogue.book.always:
             for bound in rule.then if rule.requires else ():
                 self._ask_bound(bound)
@@ -433,20 +474,19 @@ class _Solver:
         They say nothing that the solution does not hold, so they must not change it.
         """
         catalogue = self._catalogue
-        needed = {text.partition("[")[0].partition(" ")[0] for record in answer.records for text in record.depends}
-        brought = {n for n in self._root.bare() if catalogue.identity(n) in needed and not catalogue.conda_records(n)}
+        unsaid = brought(self._root.bare(), answer, catalogue)
         other = answer
-        while brought:
-            self._root.dropped = frozenset(brought)
+        while unsaid:
+            self._root.dropped = self.unsaid | unsaid
             try:
                 other = await self._rounds_until_known()
             finally:
-                self._root.dropped = frozenset()
+                self._root.dropped = self.unsaid
             held = {record.name.normalized for record in other.records}
-            missing = {name for name in brought if catalogue.identity(name) not in held}
+            missing = {name for name in unsaid if catalogue.identity(name) not in held}
             if not missing:
                 return other
-            brought -= missing
+            unsaid -= missing
         return answer
 
     async def _grow(self, knowledge: Knowledge) -> None:
@@ -555,6 +595,7 @@ class _Solver:
         return min(preferred, mixed, key=lambda answer: (answer.rung, len(self._behind(answer))))
 
     def _finish(self, answer: Answer) -> Resolution:
+        self._answer = answer
         knowledge = self._catalogue.knowledge
         return make_resolution(
             answer.records,

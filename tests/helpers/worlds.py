@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -20,6 +22,9 @@ from dataloader.request.request import Request
 from dataloader.request.spec import parse_pypi
 from dataloader.stack.gate import Gate, Held
 from dataloader.stack.model import StackRequest
+
+WORLDS = os.environ.get("WORLDS")
+"""How many worlds of each property, other ones each time; else a few, always the same (``nox -s worlds``)."""
 
 PYPI = "https://pypi.invalid/simple"
 TORCH = ("1.13.1", "2.0.1", "2.1.0", "2.3.1", "2.5.1", "2.7.1", "2.10.0", "2.14.1", "2.15.0")
@@ -51,6 +56,17 @@ ASKED = (
     *("torch", "torch>=2.1", "torch<2.3", "torch==2.5.1", "torch==2.14.1", "torchvision", "torchvision==0.20.1"),
     *("bitsandbytes", "tensorflow", "app-a", "app-b", "app-a>=2", "app-b==1.0", "numpy"),
 )
+
+
+def examples(few: int) -> settings:
+    """Return how many worlds a property is held against: ``few``, or as many as are asked for, which are not shrunk."""
+    return settings(
+        max_examples=int(WORLDS or few),
+        deadline=None,
+        derandomize=WORLDS is None,
+        phases=[Phase.explicit, Phase.generate] if WORLDS else tuple(Phase),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
 
 
 class File(NamedTuple):

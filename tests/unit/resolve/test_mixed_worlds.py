@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import tempfile
 from pathlib import Path
 from typing import cast
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.base.reporter import Reporter
@@ -18,17 +17,9 @@ from dataloader.index.client import IndexClient
 from dataloader.lockfile.model import CondaPackage
 from dataloader.locking.lock import Locked, make_lock
 from tests.helpers.mixed_worlds import Candidate, MixedWorld, Record, identity, mixed_worlds, named, needs
-from tests.helpers.worlds import File
+from tests.helpers.worlds import File, examples
 
-WORLDS = os.environ.get("WORLDS")
-"""How many worlds of each kind, afresh each time; else a few, always the same."""
-
-EXAMPLES = settings(
-    max_examples=int(WORLDS or 12),
-    deadline=None,
-    derandomize=WORLDS is None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-)
+EXAMPLES = examples(12)
 
 
 def _solve(world: MixedWorld) -> Locked | None:
@@ -104,16 +95,17 @@ def test_options_bind_whatever_is_brought_in(world: MixedWorld) -> None:
         assert int(cuda.split(".")[0]) <= {"470": 11, "535": 12}[world.driver[:3]]
 
 
-def test_worlds_are_of_both_kinds() -> None:
-    """A generated world that is of one kind only would show nothing."""
+def test_a_name_is_served_by_its_channel_and_what_wheels_bring_by_the_index() -> None:
     world = MixedWorld(
-        files=(File("torch", "2.5.1", ("nvidia-cudnn-cu12==9.1.0.70",)), File("nvidia-cudnn-cu12", "9.1.0.70")),
-        records=(Record("python", "3.11.9", "h0_cpython"), Record("pytorch", "2.5.1", "cuda126_0")),
+        files=(File("torch", "2.5.1"), File("app-a", "1.0", ("torch",))),
+        records=(Record("python", "3.11.9", "h0_cpython"), Record("pytorch", "2.5.1", "cuda126_0", ("python >=3",))),
         channels=("conda-forge",),
         asked=("torch",),
     )
 
-    found = _solve(world)
+    named_alone, brought = _solve(world), _solve(world.asking("app-a", "torch"))
 
-    assert found is not None
-    assert {p.name for p in found.lock.packages} == {"python", "torch", "nvidia-cudnn-cu12"}
+    assert named_alone is not None
+    assert brought is not None
+    assert [p.name for p in named_alone.lock.packages] == ["python", "pytorch"]
+    assert [p.name for p in brought.lock.packages] == ["python", "app-a", "torch"]

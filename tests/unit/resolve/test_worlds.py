@@ -8,21 +8,16 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.base.reporter import Reporter
 from dataloader.compat.versions import admits
 from dataloader.index.client import IndexClient
 from dataloader.locking.lock import Locked, make_lock
-from tests.helpers.worlds import File, World, WorldClient, exists, worlds
+from tests.helpers.worlds import File, World, WorldClient, examples, exists, worlds
 
-EXAMPLES = settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+EXAMPLES = examples(25)
 
 
 def _solve(world: World) -> Locked | None:
