@@ -16,9 +16,9 @@ from dataloader.verify.memory.hashes import FileHashes, cache_keys, hash_recorde
 from dataloader.verify.options import VerifyOptions
 
 if TYPE_CHECKING:
+    from dataloader.compat.openings import Opening
     from dataloader.lockfile.model import Lockfile
     from dataloader.verify.findings import Finding
-    from dataloader.verify.tables import Opening
 
 
 class Records(NamedTuple):

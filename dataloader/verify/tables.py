@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dataloader.base.errors import ManifestError
+from dataloader.compat.openings import Opening, load_openings, table_rows
 from dataloader.elf.gpucode import parse_capability
 
 
@@ -26,24 +25,6 @@ class Provider(NamedTuple):
     """Comes with the NVIDIA driver, never from a package."""
 
 
-class Opening(NamedTuple):
-    """Libraries that one library opens by name at run time, where no DT_NEEDED tells."""
-
-    id: str
-    by: str
-    """Soname of the opening library."""
-    opens: tuple[str, ...]
-    pattern: str | None
-    """Regular expression of names to be read from the opening file itself."""
-    part: str
-    """What does not work without them."""
-    needs: str
-    """``always``: the opening library is of no use without; ``stack``: only where the stack asks for CUDA;
-    ``optional``: works without."""
-    project: str | None
-    specifier: str
-
-
 class Tables(NamedTuple):
     """The tables, checked."""
 
@@ -55,33 +36,6 @@ class Tables(NamedTuple):
     """OpenMP runtimes, by library name (``libgomp``)."""
 
 
-def _rows(name: str) -> list[dict[str, Any]]:
-    from dataloader.base.matrix_folder import matrix_dir
-
-    path = matrix_dir() / name
-    rows: list[dict[str, Any]] = []
-    problems: list[str] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ManifestError(f"cannot read {path}", code="matrix-invalid", causes=(error.strerror or "",)) from error
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            missing = [key for key in ("id", "source", "date") if not row.get(key)]
-        except (ValueError, AttributeError):
-            missing = ["a JSON object"]
-        if missing:
-            problems.append(f"{name} line {number}: no {', '.join(missing)}")
-        else:
-            rows.append(row)
-    counts = Counter(row["id"] for row in rows)
-    problems += [f"{name}: {count} rows are called {identifier}" for identifier, count in counts.items() if count > 1]
-    if problems:
-        raise ManifestError(f"{name} is not valid", code="matrix-invalid", causes=tuple(problems))
-    return rows
-
-
 @cache
 def load_tables() -> Tables:
     """The tables of compat-matrix/ that verify reads.
@@ -89,7 +43,7 @@ def load_tables() -> Tables:
     Raises:
         ManifestError: ``matrix-invalid``, with every row that is wrong.
     """
-    rows = _rows("soname-providers.jsonl")
+    rows = table_rows("soname-providers.jsonl")
     providers = {
         row["soname"]: Provider(
             soname=row["soname"],
@@ -102,22 +56,9 @@ def load_tables() -> Tables:
         for row in rows
         if row["kind"] == "provider"
     }
-    openings = tuple(
-        Opening(
-            id=row["id"],
-            by=row["by"],
-            opens=tuple(row.get("opens", ())),
-            pattern=row.get("pattern"),
-            part=row["part"],
-            needs=row["needs"],
-            project=row.get("project"),
-            specifier=row.get("specifier", ""),
-        )
-        for row in _rows("dlopen.jsonl")
-    )
     system = {row["presence"]: frozenset(row["sonames"]) for row in rows if row["kind"] == "system"}
     openmp = frozenset(name for row in rows if row["kind"] == "openmp" for name in row["libraries"])
-    return Tables(providers=providers, openings=openings, system=system, openmp=openmp)
+    return Tables(providers=providers, openings=load_openings(), system=system, openmp=openmp)
 
 
 class Together(NamedTuple):
@@ -139,7 +80,7 @@ def load_together() -> tuple[Together, ...]:
     """
     return tuple(
         Together(row["id"], row["of"], tuple(row["packages"]), row["why"], row["source"])
-        for row in _rows("together.jsonl")
+        for row in table_rows("together.jsonl")
     )
 
 
@@ -151,7 +92,7 @@ def ptx_of_cuda() -> Mapping[tuple[int, int], tuple[int, int]]:
         ManifestError: ``matrix-invalid``, with every row that is wrong.
     """
     found = {}
-    for row in _rows("toolkit.jsonl"):
+    for row in table_rows("toolkit.jsonl"):
         if row.get("ptx_isa"):
             cuda, isa = parse_capability(str(row.get("cuda"))), parse_capability(str(row["ptx_isa"]))
             if cuda is None or isa is None:

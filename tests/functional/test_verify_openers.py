@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.compat.openings import Opening
 from dataloader.elf.definitions import Asked
 from dataloader.elf.facts import read_definitions, read_elf
 from dataloader.elf.image import FileBytes, Reader, read_dynamic, read_header, read_segments
 from dataloader.machine.detect import detect_target
 from dataloader.verify import verify_prefix
 from dataloader.verify.checks.opened import read_opened
-from dataloader.verify.tables import Opening
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, register
 

@@ -4,15 +4,14 @@ time and that the opener's own RUNPATH does not reach. Who opens what is a fact 
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from dataloader.compat.openings import Opening, load_openings
 from dataloader.elf.facts import read_runpath
 from dataloader.elf.image import MalformedElf
 
@@ -31,41 +30,29 @@ def library_folders(root: str, paths: Iterable[str], versions: Mapping[str, str]
         if ".so" in name:
             libraries[name].append(path)
     folders: dict[str, None] = {}
-    for opening in _openings():
-        if opening["by"] not in libraries or not _applies(opening, versions):
+    for opening in load_openings():
+        if opening.by not in libraries or not _applies(opening, versions):
             continue
         opened = list(_opened(opening, libraries))
-        for opener in sorted(libraries[opening["by"]]):
+        for opener in sorted(libraries[opening.by]):
             reached = set(_search_folders(root, opener))
             missed = [name for name in opened if not any(posixpath.dirname(p) in reached for p in libraries[name])]
             # a framework opens its libraries from more than one of its own: once its RUNPATH misses one, name them all
-            named = opened if missed and opening.get("project") else missed
+            named = opened if missed and opening.project else missed
             folders |= {posixpath.dirname(min(libraries[name])): None for name in named}
     return tuple(folders)
 
 
-def _openings() -> list[dict[str, Any]]:
-    """The rows of dlopen.jsonl. verify's reader checks them; here the import of all of verify would cost too much."""
-    from dataloader.base.matrix_folder import matrix_dir
-
-    with (matrix_dir() / "dlopen.jsonl").open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+def _applies(opening: Opening, versions: Mapping[str, str]) -> bool:
+    project = opening.project
+    return project is None or (project in versions and opening.is_of(project, versions[project]))
 
 
-def _applies(opening: Mapping[str, Any], versions: Mapping[str, str]) -> bool:
-    if not opening.get("project"):
-        return True
-    from packaging.specifiers import SpecifierSet
-
-    version = versions.get(opening["project"])
-    return version is not None and SpecifierSet(opening.get("specifier", "")).contains(version, prereleases=True)
-
-
-def _opened(opening: Mapping[str, Any], libraries: Mapping[str, list[str]]) -> Iterator[str]:
+def _opened(opening: Opening, libraries: Mapping[str, list[str]]) -> Iterator[str]:
     """The names among ``libraries`` that the opener will ask for."""
-    yield from (name for name in opening.get("opens", ()) if name in libraries)
-    if pattern := opening.get("pattern"):
-        yield from (name for name in sorted(libraries) if re.fullmatch(pattern, name))
+    yield from (name for name in opening.opens if name in libraries)
+    if opening.pattern:
+        yield from (name for name in sorted(libraries) if re.fullmatch(opening.pattern, name))
 
 
 def _search_folders(root: str, opener: str) -> Iterator[str]:

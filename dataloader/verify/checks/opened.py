@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from dataloader.compat.openings import Opening
 from dataloader.elf.gpucode import LINKED, RELOCATABLE
 from dataloader.elf.image import FileBytes, MalformedElf, Reader, read_header, read_section_headers, read_sections
 from dataloader.prefix.records import Installed
-from dataloader.verify.checks.requires_dist import meets
-from dataloader.verify.tables import Opening, Tables
+from dataloader.verify.tables import Tables
 
 _CHUNK = 1 << 20
 _OVERLAP = 256
@@ -70,14 +70,7 @@ def _applies(opening: Opening, installed: Installed, stack: Mapping[str, str]) -
         return False
     if opening.needs == "stack" and stack.get("cuda") in (None, "none"):
         return False
-    if opening.project is None:
-        return True
-    from packaging.specifiers import SpecifierSet
-
-    return any(
-        package.name == opening.project and meets(package.version, SpecifierSet(opening.specifier))
-        for package in installed.packages
-    )
+    return opening.project is None or any(opening.is_of(each.name, each.version) for each in installed.packages)
 
 
 def _names_in(path: Path, pattern: str) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dataloader.compat.openings import Opening
 from dataloader.loader.model import Failure, Result
 from dataloader.loader.process import Process
 from dataloader.verify.checks.opened import opened_by
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.loads import Judge, Verdict
-from dataloader.verify.tables import Opening, install_command
+from dataloader.verify.tables import install_command
 
 
 def check_openings(
