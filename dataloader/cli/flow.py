@@ -57,7 +57,7 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
     with session(options, "sync", place.name) as one:
         request = make_request(options, (), None, environ=one.environ, here=one.here)
         if frozen or request.manifest is None:
-            _check_nothing_to_solve(options, "with --frozen" if frozen else "without a manifest")
+            check_nothing_to_solve(options, "with --frozen" if frozen else "without a manifest")
         if place.root is not None and place.name is not None:
             request = replace(request, prefix=place.root / place.name)
         result, left_out = to_the_end(synced(one, request, place, frozen=frozen, locked=locked, check=check))
@@ -75,7 +75,7 @@ _OF_SOLVING = (
 """Options that have a say in what a lock holds, and in nothing else."""
 
 
-def _check_nothing_to_solve(options: CommonOptions, when: str) -> None:
+def check_nothing_to_solve(options: CommonOptions, when: str) -> None:
     if said := options.spelled(_OF_SOLVING):
         raise UsageError(
             f"a sync {when} takes the lock as it is: {', '.join(said)} can have no effect",
@@ -261,15 +261,20 @@ async def sync_lock(
     check: bool,
     place: Place | None = None,
     seen: Mapping[Path, bytes | None] = MappingProxyType({}),
+    foreign: bool = False,
 ) -> SyncResult:
+    """Make an environment match a lock; ``foreign``: the lockfile is another tool's, for which the lock stands."""
     from dataloader.install.switch.generations import sync_generation
     from dataloader.install.sync import sync_prefix
 
     place = place or Place()
     python = _interpreter(one, lock)
     place = replace(place, strict_records=place.strict_records or request.settings.strict_records)
-    options = sync_options(one, python, _lock_bytes(request, files), check=check, place=place)
-    options = replace(options, lockfile=request.lockfile, manifest=request.manifest.path if request.manifest else None)
+    data = lock_bytes(lock, request.lockfile) if foreign else _lock_bytes(request, files)
+    options = sync_options(one, python, data, check=check, place=place)
+    if not foreign:
+        manifest = request.manifest.path if request.manifest else None
+        options = replace(options, lockfile=request.lockfile, manifest=manifest)
     one.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if request.settings.attestations and not check:
         from dataloader.install.attest.wheels import require_attestations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,7 @@ def init(
     ] = None,
 ) -> int:
     """Write a manifest: dataloader.toml, or pixi.toml with --pixi."""
+    from dataloader.formats.content import LOCKS, read_content
     from dataloader.machine.detect import detect_platform
     from dataloader.request.manifest import Manifest, parse_manifest
     from dataloader.request.manifest_new import new_manifest, not_written
@@ -47,7 +49,11 @@ def init(
             code="manifest-exists",
             suggestions=("`dataloader install SPEC` adds to it.", "`dataloader init DIR` writes one elsewhere."),
         )
-    read = [read_file(source) for source in sources or ()]
+    forms = {source: read_content(source).form for source in sources or ()}
+    of_locks = [source for source, form in forms.items() if form in LOCKS]
+    # Beside a file that says what is wanted a lock says which versions; alone it says both.
+    wanted = [source for source in forms if source not in of_locks] or of_locks
+    read = [read_file(source, platform=options.platform, exact=False) for source in wanted]
     manifests = [one for one in read if isinstance(one, Manifest)]
     inputs = [one for one in read if not isinstance(one, Manifest)]
     for note in (*(n for one in inputs for n in one.notes), *(n for one in manifests for n in not_written(one))):
@@ -63,6 +69,7 @@ def init(
         inputs=inputs,
         manifests=manifests,
         skip_unbuildable=options.skip_unbuildable,
+        prefer=[os.path.relpath(source, directory) for source in of_locks],
     )
     made = parse_manifest(text, path)
     for asked in _sources(made):

@@ -79,4 +79,8 @@ def sync(
         rebuild=reinstall,
         strict_records=strict_records,
     )
+    from dataloader.cli.foreign import foreign_content, sync_foreign
+
+    if content := foreign_content(options.lockfile):
+        return sync_foreign(options, content, locked=locked, check=check, place=place)
     return flow.sync(options, frozen=frozen, locked=locked, check=check, place=place)

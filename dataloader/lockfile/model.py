@@ -35,6 +35,8 @@ class CondaPackage:
     """Milliseconds since the epoch."""
     python_site_packages_path: str | None = None
     track_features: tuple[str, ...] = ()
+    described: bool = True
+    """Whether this is all that the channel says of it; else its own ``info/index.json`` says the rest."""
 
     @property
     def file_name(self) -> str:

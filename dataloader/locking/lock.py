@@ -124,6 +124,18 @@ def _missing_places(settings: IndexSettings) -> Iterator[str]:
             yield f"{redact(str(place))} is not there: nothing is looked for in it"
 
 
+def preferred_by(request: Request, reporter: Reporter) -> dict[str, str]:
+    """Return name -> file name of what the locks hold that a first lock is to prefer."""
+    if not request.prefer:
+        return {}
+    from dataloader.request.readers.locks import preferences
+
+    found, told = preferences(request.prefer, request.platform)
+    for line in told:
+        reporter.warn(line)
+    return found
+
+
 def said_in_several_places(request: Request, failure: ResolutionFailure) -> tuple[str, ...]:
     """Say of each project that a refusal names where it was asked for, if that was in several places."""
     told = " ".join((failure.message, *failure.causes))
@@ -188,6 +200,7 @@ class _Attempt:
         self._request, self._client, self._reporter = request, client, reporter
         self._cache, self._environ, self._matrix, self._targets, self._old = cache, environ, matrix, targets, old
         self._learned = learned
+        self._preferred = {p.name: p.file_name for p in old.packages} if old else preferred_by(request, reporter)
         self._said: set[str] = set()
 
     async def run(self, channels: tuple[str, ...]) -> Locked:
@@ -324,7 +337,7 @@ class _Attempt:
             no_binary=request.no_binary,
             only_binary=request.only_binary,
             frameworks=frozenset(self._matrix.frameworks),
-            preferred={p.name: p.file_name for p in self._old.packages} if self._old else {},
+            preferred=self._preferred,
         )
 
     def _cutoff(self, builds: Sequence[FrameworkBuild]) -> str | None:

@@ -25,6 +25,7 @@ def new_manifest(
     inputs: Sequence[InputFile] = (),
     manifests: Sequence[Manifest] = (),
     skip_unbuildable: bool = False,
+    prefer: Sequence[str] = (),
 ) -> str:
     """Text of a new manifest, dataloader.toml's or (``pixi``) pixi.toml's, with what ``inputs`` ask for in it.
 
@@ -36,6 +37,7 @@ def new_manifest(
         inputs: Files of requirements.
         manifests: Whole manifests: their features and environments too.
         skip_unbuildable: Say that what would have to be built is left out.
+        prefer: Locks of other tools, relative to it, whose versions the first lock prefers.
 
     Raises UsageError ``requirement-unsupported`` for what a manifest cannot say.
     """
@@ -67,6 +69,8 @@ def new_manifest(
         _put(document, path, manifest)
     if skip_unbuildable:
         _editor(document, path).ours_table("resolution")["skip-unbuildable"] = True
+    if prefer:
+        _editor(document, path).ours_table("resolution")["prefer"] = list(prefer)
     return tomlkit.dumps(document)
 
 

@@ -93,6 +93,8 @@ class Request:
     """Extras and groups of the project that were chosen, as ``extra:NAME`` and ``group:NAME``."""
     overrides: tuple[PypiRequirement, ...] = ()
     """Take the place of whatever is asked of a project, by whomever."""
+    prefer: tuple[Path, ...] = ()
+    """Locks of other tools whose versions a first lock prefers."""
     left_out: tuple[Requirement, ...] = ()
     """What would have to be built, and is left out as was asked."""
     matrix: Path | None = None
@@ -183,7 +185,7 @@ def make_request(
 
     specs = tuple(specs)
     manifest = manifest or find(options, here)
-    if manifest is None and not (specs or options.requirements or options.files or (flags and flags.asked())):
+    if remembered is None and manifest is None and not (specs or options.requirements or options.files or (flags and flags.asked())):
         manifest = found_project(options, here)
     groups = _groups(options, manifest, here)
     name = options.environment or DEFAULT_ENVIRONMENT
@@ -253,6 +255,7 @@ def make_request(
         groups=groups,
         overrides=tuple(r for r in matters(overrides) if isinstance(r, PypiRequirement)),
         left_out=left_out,
+        prefer=tuple(root / name for name in resolution.prefer) if resolution else (),
         unused=manifest.unused if manifest else (),
         notes=(
             *(manifest.notes if manifest else ()),
@@ -400,7 +403,7 @@ def _read_files(options: Asked, environ: Mapping[str, str], platform: str) -> li
 
     return [
         _as_input(one, options, platform) if isinstance(one, Manifest) else one
-        for one in (read_file(path, environ=environ) for path in paths)
+        for one in (read_file(path, environ=environ, platform=options.platform) for path in paths)
     ]
 
 

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
@@ -15,7 +17,7 @@ from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.install.bounds import Refused
 from dataloader.install.conda.cache import Entry, discard, entry_name, find, missing_of, package_cache, refused
-from dataloader.install.conda.contents import ANY_SITE_PACKAGES, PATHS, check_identity, check_together, placed_in
+from dataloader.install.conda.contents import ANY_SITE_PACKAGES, INDEX, PATHS, check_identity, check_together, placed_in
 from dataloader.install.conda.fetch import fetch_conda
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.fetch import tell_package
@@ -82,7 +84,8 @@ async def link_conda(
     cache = package_cache(options.cache_dir, options.layers, found.damages)
     progress = _Progress(reporter)
     try:
-        await _install([to_record(package) for package in packages], tree, final, platform, options, progress, cache)
+        records = [to_record(completed(package, entries[package])) for package in packages]
+        await _install(records, tree, final, platform, options, progress, cache)
     except DataloaderError as error:
         # Whatever rattler says of it: what was there when it began and is not now was removed by another process.
         vanished = missing_of(packages, options.cache_dir, options.layers)
@@ -149,6 +152,23 @@ async def _install(
         raise _translated(str(error), tree) from error
     finally:
         progress.close()
+
+
+def completed(package: CondaPackage, entry: Entry) -> CondaPackage:
+    """Return a package with what its own archive says of it, where the lock says next to nothing."""
+    if package.described:
+        return package
+    index = json.loads((entry.layer / "pkgs" / entry_name(package) / INDEX).read_bytes())
+    noarch = index.get("noarch")
+    return replace(
+        package,
+        build_number=int(index.get("build_number", package.build_number)),
+        noarch=noarch if noarch in ("python", "generic") else None,
+        depends=tuple(index.get("depends", ())),
+        constrains=tuple(index.get("constrains", ())),
+        license=index.get("license"),
+        python_site_packages_path=index.get("python_site_packages_path"),
+    )
 
 
 def to_record(package: CondaPackage) -> RepoDataRecord:

@@ -7,15 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ManifestError
-from dataloader.formats.content import MANIFESTS, Content, read_content
+from dataloader.formats.content import MANIFESTS, read_content
 
 if TYPE_CHECKING:
     from dataloader.request.input_file import InputFile
     from dataloader.request.manifest import Manifest
 
 
-def read_file(path: Path, *, environ: Mapping[str, str] | None = None) -> InputFile | Manifest:
+def read_file(
+    path: Path, *, environ: Mapping[str, str] | None = None, platform: str | None = None, exact: bool = True
+) -> InputFile | Manifest:
     """Read a file by what it holds.
+
+    Args:
+        path: The file.
+        environ: What a requirements file may name.
+        platform: Of a lock for several.
+        exact: Whether a lock stands for exactly what it holds, or for what it was made from.
 
     Raises ManifestError: ``format-unknown``, or the reader's own with every mistake.
     """
@@ -32,12 +40,13 @@ def read_file(path: Path, *, environ: Mapping[str, str] | None = None) -> InputF
         from dataloader.request.readers.requirements_txt import read_requirements
 
         return read_requirements(path, environ=environ)
-    raise _lock(content)
+    if content.form == "dataloader.lock":
+        raise ManifestError(
+            f"{content.path} is a lock of ours, not a file of requirements",
+            code="requirements-invalid",
+            suggestions=(f"`dataloader sync --lockfile {content.path}` installs it",),
+        )
+    from dataloader.request.readers import locks
 
-
-def _lock(content: Content) -> ManifestError:
-    return ManifestError(
-        f"{content.path} is a lock ({content.form}), not a file of requirements",
-        code="requirements-invalid",
-        suggestions=(f"`dataloader sync --lockfile {content.path}` installs it as it is",),
-    )
+    wanted = locks.here(platform)
+    return locks.pinned(content, wanted) if exact else locks.asked_by(content, wanted)

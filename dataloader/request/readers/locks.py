@@ -1,0 +1,126 @@
+"""Locks of other tools as what is asked for: exactly what they hold, what they were made from, or what is preferred."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dataloader.base.errors import LockfileError, ManifestError
+from dataloader.base.names import normalized
+from dataloader.formats.content import LOCKS, Content, read_content
+from dataloader.formats.locks import take
+from dataloader.formats.locks.conda_lists import lines_of
+from dataloader.formats.model import Taken, Wanted
+from dataloader.lockfile.model import PypiPackage
+from dataloader.request.input_file import InputFile
+from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
+
+PYPI = "https://pypi.org/simple"
+
+
+def here(platform: str | None = None) -> Wanted:
+    """Return what is wanted of a lock on this machine, on the Python that runs this."""
+    from dataloader.machine.detect import detect_platform
+
+    running = ".".join(str(part) for part in sys.version_info[:3])
+    return Wanted(platform=platform or detect_platform(), pythons=(running,))
+
+
+def pinned(content: Content, wanted: Wanted) -> InputFile:
+    """Return exactly what a lock holds, as requirements.
+
+    Raises LockfileError as ``take``.
+    """
+    if content.form == "export":
+        found: tuple[Requirement, ...] = (*_exported(content), *_of_pip(content))
+        return InputFile(path=str(content.path), requirements=found)
+    taken = take(content, wanted)
+    return _input(content, taken, tuple(_pins(content, taken)))
+
+
+def asked_by(content: Content, wanted: Wanted) -> InputFile:
+    """Return what a lock was made from, by name alone; where it does not tell, all that nothing else in it needs."""
+    if content.form == "export":
+        found = [CondaRequirement(name=one.name, origin=one.origin) for one in _exported(content)]
+        return InputFile(path=str(content.path), requirements=tuple(found))
+    taken = take(content, wanted)
+    asked = tuple(
+        CondaRequirement(name=name.removeprefix("conda:"), origin=content.path.name)
+        if name.startswith("conda:")
+        else PypiRequirement(name=name, origin=content.path.name)
+        for name in taken.roots
+    )
+    return _input(content, taken, asked)
+
+
+def preferences(paths: Iterable[Path], platform: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return name -> file name of what locks hold, and what to say of those that cannot be read."""
+    found: dict[str, str] = {}
+    told: list[str] = []
+    for path in paths:
+        try:
+            found |= dict(_files(read_content(path), here(platform)))
+        except (ManifestError, LockfileError) as error:
+            told.append(f"versions of {path} are not preferred: {error.message}")
+    return found, tuple(told)
+
+
+def _files(content: Content, wanted: Wanted) -> Iterator[tuple[str, str]]:
+    if content.form not in LOCKS:
+        return
+    if content.form == "export":
+        for one in _exported(content):
+            yield one.name, f"{one.name}-{(one.version or '').removeprefix('==')}-{one.build}.conda"
+        return
+    taken = take(content, wanted)
+    for package in taken.packages:
+        yield package.name, package.file_name
+    for wheel in taken.unlocated:
+        yield wheel.name, next(iter(wheel.files))
+
+
+def _input(content: Content, taken: Taken, requirements: tuple[Requirement, ...]) -> InputFile:
+    first, *others = [url for url in taken.indexes if url.rstrip("/") != PYPI] or [""]
+    return InputFile(
+        path=str(content.path),
+        requirements=requirements,
+        channels=tuple(url.rstrip("/") for url in taken.channels) or None,
+        extra_index_urls=tuple(filter(None, [first, *others])),
+        notes=tuple(f"{content.path}: {each.name} is left out: {each.why}" for each in taken.left_out),
+    )
+
+
+def _pins(content: Content, taken: Taken) -> Iterator[Requirement]:
+    origin = content.path.name
+    for package in taken.packages:
+        if isinstance(package, PypiPackage):
+            hashes = (f"sha256:{package.sha256}",)
+            yield PypiRequirement(
+                name=package.name, specifier=f"=={package.version}", world="pypi", hashes=hashes, origin=origin
+            )
+        else:
+            yield CondaRequirement(
+                name=package.name, version=f"=={package.version}", build=package.build, origin=origin
+            )
+    for one in taken.unlocated:
+        yield PypiRequirement(name=one.name, specifier=f"=={one.version}", world="pypi", index=one.index, origin=origin)
+
+
+def _exported(content: Content) -> Iterator[CondaRequirement]:
+    """Yield the conda packages of ``conda list --export``."""
+    for number, line in lines_of(content):
+        name, version, build = line.split("=", 2)
+        if not build.startswith("pypi_"):
+            yield CondaRequirement(
+                name=name, version=f"=={version}", build=build, origin=f"{content.path.name}:{number}"
+            )
+
+
+def _of_pip(content: Content) -> Iterator[PypiRequirement]:
+    """Yield what pip had installed, which conda lists with the build ``pypi_0``."""
+    for number, line in lines_of(content):
+        name, version, build = line.split("=", 2)
+        if build.startswith("pypi_"):
+            origin = f"{content.path.name}:{number}"
+            yield PypiRequirement(name=normalized(name), specifier=f"=={version}", world="pypi", origin=origin)
