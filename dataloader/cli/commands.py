@@ -31,6 +31,8 @@ COMMANDS = {
     "generations": "volumes:generations",
     "rollback": "volumes:rollback",
     "prune": "volumes:prune",
+    "push": "clusters.push:push",
+    "pull": "clusters.pull:pull",
     "env": "places.env:env",
     "clean": "places.env:clean",
     "cache": "cache:cache",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from dataloader.request.request import Request, make_request
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
     from dataloader.index.client import IndexClient
-    from dataloader.install.model import SyncOptions, SyncResult
+    from dataloader.install.model import Filling, SyncOptions, SyncResult
     from dataloader.lockfile.model import Lockfile
     from dataloader.locking.fixes import Fix
     from dataloader.locking.lock import Locked
@@ -50,6 +51,8 @@ class Place:
     """Make the environment anew though nothing differs."""
     strict_records: bool = False
     """Refuse packages that differ from their own records."""
+    filling: Filling | None = None
+    """What fills the tree, if not indexes and channels."""
 
 
 def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Place) -> int:
@@ -296,20 +299,28 @@ def _lock_bytes(request: Request, files: Mapping[Path, bytes]) -> bytes | None:
 
 async def warm(one: Session, request: Request) -> int:
     """Bring all that the lock names into the cache, by a sync to a prefix that is thrown away; return bytes fetched."""
+    async with built_aside(one, request, read_lock(request.lockfile), Place()) as (_, result):
+        return result.downloaded_bytes
+
+
+@asynccontextmanager
+async def built_aside(
+    one: Session, request: Request, lock: Lockfile, place: Place
+) -> AsyncIterator[tuple[Path, SyncResult]]:
+    """Install a lock into a prefix below the cache that is thrown away: where it is, and what that took."""
     import shutil
 
     from dataloader.install.switch.owner import signed
 
-    lock = read_lock(request.lockfile)
     folder = one.cache / signed("warming-")  # a name that tells whether this process still lives
     folder.mkdir(parents=True)
     try:
         async with client_of(one, request) as client:
             aside = replace(request, prefix=folder / "env")
-            result = await sync_lock(one, aside, lock, {}, client, Proof(one), check=False)
+            result = await sync_lock(one, aside, lock, {}, client, Proof(one), check=False, place=place)
+        yield aside.prefix, result
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return result.downloaded_bytes
 
 
 def sync_options(
@@ -333,6 +344,7 @@ def sync_options(
         adopt=place.adopt,
         rebuild=place.rebuild,
         strict_records=place.strict_records,
+        filling=place.filling,
     )
     return options if place.wait_seconds is None else replace(options, wait_seconds=place.wait_seconds)
 

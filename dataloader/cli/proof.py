@@ -135,7 +135,7 @@ class _Prover:
     def prove(self, tree: Path, libraries: Mapping[str, str]) -> None:
         from dataloader.trial.judge import Question, prove
 
-        targets = _targets(self._one, self._request)
+        targets = targets_of(self._one, self._request)
         prove(Question(tree, self._lock, targets, self._facts, libraries), self._judge.judge, self._one.reporter)
         self._note()
 
@@ -156,7 +156,8 @@ def _machines(request: Request) -> str:
     return "\n".join([*said, machine_key()])
 
 
-def _targets(one: Session, request: Request) -> tuple[Target, ...]:
+def targets_of(one: Session, request: Request) -> tuple[Target, ...]:
+    """The machines that a request is for."""
     from dataloader.compat.matrix import load_matrix
     from dataloader.locking.targets import make_targets
 

@@ -57,7 +57,7 @@ def sync(
     from dataloader.cli import flow
 
     if dataset is not None:
-        from dataloader.cli.dataset import sync_dataset
+        from dataloader.cli.clusters.dataset import sync_dataset
 
         return sync_dataset(options, dataset, root or Path())
     if frozen and locked:

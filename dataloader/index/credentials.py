@@ -143,6 +143,10 @@ class Credentials:
             f"netrc ({self._netrc_path() or 'no file'}), and the keyring package if installed"
         )
 
+    def advice(self, host: str) -> str:
+        """What to do where they are missing or wrong."""
+        return f"Add a line 'machine {host} login USER password PASSWORD' to netrc."
+
     def _netrc_path(self) -> Path | None:
         if chosen := self._environ.get("NETRC"):
             return Path(chosen)

@@ -46,6 +46,8 @@ class Wanted:
     size: int | None
     destination: Path
     task: str
+    advice: str = "Lock again: the index may have taken the file away."
+    """What to do where nobody has it."""
 
 
 class Throttle:
@@ -95,8 +97,7 @@ async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Repor
                 digest = await web.first_good(wanted.url, lambda address, _: transfer.attempt(address))
             except NotFound as error:
                 message = f"{redact(wanted.url)} is not there (any more)."
-                advice = "Lock again: the index may have taken the file away."
-                raise IndexUnavailable(message, code="index-unreachable", suggestions=(advice,)) from error
+                raise IndexUnavailable(message, code="index-unreachable", suggestions=(wanted.advice,)) from error
             else:
                 transfer.tell(time.monotonic() - began)
                 return digest

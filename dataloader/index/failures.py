@@ -127,7 +127,7 @@ def _auth_error(address: str, status: int, credentials: Credentials) -> UsageErr
         f"{host} {said} {redact(address)} ({status}).",
         code="index-auth",
         causes=(f"Credentials are looked for in {credentials.places()}.",),
-        suggestions=(f"Add a line 'machine {host} login USER password PASSWORD' to netrc.",),
+        suggestions=(credentials.advice(host),),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, final
 
@@ -190,6 +191,45 @@ class Web:
                 yield response
             finally:
                 response.close()
+
+    def send(
+        self,
+        method: str,
+        address: str,
+        headers: Mapping[str, str],
+        content: bytes | Path | None = None,
+        *,
+        patience: float | None = None,
+    ) -> httpx.Response:
+        """The whole response to a request of any kind, whatever its status; blocking.
+
+        Args:
+            content: The body, or the file that holds it.
+            patience: Seconds without a byte of the response; else as the settings have it.
+
+        Raises:
+            Failed: there is no response.
+        """
+        import httpx
+
+        with translated(address, self.settings.timeout):
+            client = self._clients.blocking()
+            waiting = httpx.Timeout(self.settings.timeout, read=patience) if patience else client.timeout
+
+            def once(signed: Mapping[str, str]) -> httpx.Response:
+                if isinstance(content, Path):
+                    with content.open("rb") as file:
+                        return client.request(method, address, headers=signed, content=file, timeout=waiting)
+                return client.request(method, address, headers=signed, content=content, timeout=waiting)
+
+            response = once(self._signed(address, headers))
+            if response.status_code == 401 and (known := self._credentials.ask_keyring(address)) is not None:
+                response = once({**headers, "Authorization": known})
+            return response
+
+    def check(self, response: httpx.Response, address: str) -> None:
+        """Raise ``Failed`` for a status that says that the request was not done."""
+        check_status(response, address, self._credentials)
 
     def _signed(self, address: str, headers: Mapping[str, str]) -> dict[str, str]:
         known = self._credentials.header(address)

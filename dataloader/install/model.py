@@ -13,6 +13,7 @@ from dataloader.prefix.model import Kind
 if TYPE_CHECKING:
     from rattler.networking.client import Client
 
+    from dataloader.base.reporter import Reporter
     from dataloader.index.part import Sink
     from dataloader.machine.interpreters import Interpreter
 
@@ -47,6 +48,17 @@ class Prover(Protocol):
         Args:
             libraries: As above, but paths are relative to the tree.
         """
+
+
+class Filling(Protocol):
+    """Fills a tree from elsewhere than indexes and channels: an image."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What the cache calls what is needed of it."""
+
+    async def fill(self, tree: Path, options: SyncOptions, reporter: Reporter, *, pinned: bool) -> int:
+        """Make an empty folder the finished environment; bytes that were fetched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +105,8 @@ class SyncOptions:
     """Write ``__pycache__`` for every module now rather than at first import."""
     wait_seconds: float = 1800.0
     """How long to wait for another process that is changing the same prefix."""
+    filling: Filling | None = None
+    """What fills the tree; ``None``: the stores, from indexes and channels."""
     downloads: int = 6
     """How many files are fetched at once."""
 

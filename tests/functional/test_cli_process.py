@@ -191,7 +191,7 @@ def test_the_controllers_loader_ends_quietly_after_rattler_was_used() -> None:
         "    print('done')\n"
         "loader.load = work\n"
         "sys.argv[1:] = ['CONDA', 'conda://python', '--options=name=env', '--mount-path', 'env']\n"
-        "from dataloader.cli.data_loader import main\n"
+        "from dataloader.cli.clusters.data_loader import main\n"
         "main()\n"
     )
 

@@ -53,7 +53,7 @@ class Cluster:
             "packageManager": "CONDA",
         }
         command = [
-            *(sys.executable, "-m", "dataloader.cli.data_loader", kind, "conda://python"),
+            *(sys.executable, "-m", "dataloader.cli.clusters.data_loader", kind, "conda://python"),
             *(f"--options={key}={value}" for key, value in options.items()),
             *("--mount-path=/", "--mount-mode=0750", f"--mount-uid={UID}", f"--mount-gid={GID}"),
             *(f"--mount-root={self.volume}", f"--mount-secrets={self.secrets}", *more),

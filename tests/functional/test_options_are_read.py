@@ -65,6 +65,8 @@ LINES: dict[str, list[str]] = {
     "generations": ["--root r --name n"],
     "rollback": ["--root r --name n"],
     "prune": ["--root r --name n"],
+    "push": ["127.0.0.1:1/a/b:1 -p env --target-prefix /opt/env", "127.0.0.1:1/a/b:1 -p no-such"],
+    "pull": ["127.0.0.1:1/a/b:1 -p other", "127.0.0.1:1/a/b:1 -p other --lockfile x.lock --dry-run"],
     "env": ["list", "remove -p env2"],
     "clean": ["--dry-run", ""],
     "config": ["", "--manifest m.toml -p env"],
@@ -164,7 +166,7 @@ def test_every_option_that_a_command_shows_is_read_by_it(
                     code = main([name, *words[len(variables) :]])
                 except SystemExit:
                     code = 0
-            assert code in (0, 1, 2), capfd.readouterr()
+            assert code in (0, 1, 2, 3), capfd.readouterr()
     shared = {spec.name for spec in declared(CommonOptions)}
 
     unread = {

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from dataloader.base.reporter import Reporter
 from dataloader.base.sealed import is_sealed
 from dataloader.install.conda.cache import find_difference, notes_of
 from dataloader.install.store.holdings import HOLDINGS, Found, Holding, is_left_over, survey
+from dataloader.install.store.layers import is_whole
 from dataloader.install.store.leftovers import remove, take_out
 from dataloader.install.store.recipe import Recipe
 from dataloader.install.store.store import StoredWheel, examined, recipe_of
@@ -24,9 +26,9 @@ from dataloader.prefix.model import Kind
 class CacheEntry:
     """One unpacked package."""
 
-    kind: Kind
+    kind: Kind | Literal["layer"]
     name: str
-    """``name version``, for a conda package its build too; of a wheel that cannot be read, its sha256."""
+    """``name version``, for a conda package its build too; of a layer, and a wheel that cannot be read, its sha256."""
     path: Path
     size: int
     """Bytes on disk."""
@@ -58,7 +60,7 @@ class Share:
 
 
 def cache_entries(cache_dir: Path) -> Iterator[CacheEntry]:
-    """Every unpacked package of a cache, wheels first, by path."""
+    """Every unpacked package and layer of a cache, conda packages last, by path."""
     paths = [found.path for found in survey(cache_dir) if found.holding and found.holding.stay == "package"]
     for path in sorted(paths, key=lambda path: (path.startswith("pkgs/"), path)):
         with suppress(FileNotFoundError):  # another process has just removed it
@@ -139,6 +141,8 @@ def _damaged_records(cache_dir: Path) -> Iterator[Path]:
 def _is_damaged(entry: CacheEntry) -> bool:
     if entry.kind == "conda":
         return find_difference(entry.path) is not None
+    if entry.kind == "layer":
+        return not is_whole(entry.path)
     recipe = recipe_of(entry.path)
     if recipe is None:
         return True
@@ -152,10 +156,12 @@ def _stored(path: Path, recipe: Recipe) -> StoredWheel:
 def _entry(path: Path) -> CacheEntry:
     used = path.lstat().st_mtime
     size, links = _extent(path)
-    is_wheel = path.parent.name != "pkgs"
-    recipe = recipe_of(path) if is_wheel else None
+    kind: Kind | Literal["layer"] = "conda" if path.parent.name == "pkgs" else "pypi"
+    if path.parents[1].name == "layers":
+        kind = "layer"
+    recipe = recipe_of(path) if kind == "pypi" else None
     return CacheEntry(
-        kind="pypi" if is_wheel else "conda",
+        kind=kind,
         name=f"{recipe.name} {recipe.version}" if recipe else path.name,
         path=path,
         size=size,

@@ -27,7 +27,7 @@ Stay: TypeAlias = Literal["package", "record", "archive", "lease", "temporary", 
 HOUR = 3600.0
 DAY = 24 * HOUR
 
-_ARCHIVES = ("whl", "conda", "tar.bz2", "conda-archive")
+_ARCHIVES = ("whl", "conda", "tar.bz2", "layer", "conda-archive")
 """Ends of their names; the last one's is of an earlier version."""
 
 _TOKENS = {
@@ -62,8 +62,15 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding("wheel", ("wheels/<xx>/<sha256>",), "package", "one wheel, unpacked; named after its archive's sha256"),
     Holding("wheel being unpacked", ("wheels/<xx>/.new-<maker>",), "temporary", "an entry until it is whole"),
     Holding(
-        "entry being removed", ("wheels/<xx>/.old-<name>", "pkgs/.old-<name>"), "temporary", "an entry on its way out"
+        "entry being removed",
+        ("wheels/<xx>/.old-<name>", "layers/<xx>/.old-<name>", "pkgs/.old-<name>"),
+        "temporary",
+        "an entry on its way out",
     ),
+    Holding("layer", ("layers/<xx>/<sha256>",), "package", "one layer of an image, unpacked; named after its digest"),
+    Holding("layer being unpacked", ("layers/<xx>/.new-<maker>",), "temporary", "an entry until it is whole"),
+    Holding("layer being packed", ("packed/.new-<maker>",), "temporary", "on its way to a registry"),
+    Holding("note of a layer", ("packed/<sha256>",), "record", "the digest of what was packed; it is not packed again"),
     Holding(
         "lock of a conda package", ("pkgs/<package>.lock",), "lock", "rattler's, beside the package", is_sealed=False
     ),

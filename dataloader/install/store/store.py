@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from dataloader.base.digests import crc32, hexadecimal, record_digest
 from dataloader.base.files import replace_file
@@ -25,6 +26,8 @@ from dataloader.install.store.recipe import Recipe, StoredFile
 from dataloader.install.switch.owner import signed
 from dataloader.install.switch.settle import settle, wait_for_all
 from dataloader.prefix.walk import is_library_name
+
+T = TypeVar("T")
 
 _TEMPORARY = ".new-"
 
@@ -105,25 +108,15 @@ class WheelStore:
         When another process was quicker, its entry is used.
         """
         final = entry_of(self._writable, sha256)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.parent / signed(_TEMPORARY)
-        temporary.mkdir()
-        try:
+
+        async def fill(temporary: Path) -> StoredWheel:
             files = temporary / "files"
             files.mkdir()
             recipe = await unpack(files)
             (temporary / "recipe").write_bytes(recipe.to_bytes())
-            sizes = await settle(temporary, reporter)
-            for _ in range(_ATTEMPTS):
-                if _take_place(temporary, final):
-                    await wait_for_all(final, sizes)
-                    return StoredWheel(sha256=sha256, layer=self._writable, files=final / "files", recipe=recipe)
-                if stored := self.find(sha256):
-                    return stored
-                # What was there is damaged, or was removed by another process: then the place is free now.
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        raise VanishedEntry(final)
+            return StoredWheel(sha256=sha256, layer=self._writable, files=final / "files", recipe=recipe)
+
+        return await make_entry(final, fill, lambda: self.find(sha256), reporter)
 
     def examine(self, stored: StoredWheel, reporter: Reporter, *, all_files: bool) -> StoredWheel | None:
         """Hash an entry's files, and keep what turns out; ``None``, and it is used no more, when it is damaged.
@@ -151,6 +144,37 @@ class WheelStore:
     def discard(self, sha256: str) -> None:
         """Take a damaged entry away; environments that were made from it keep their files."""
         take_out(entry_of(self._writable, sha256))
+
+
+async def make_entry(
+    final: Path, fill: Callable[[Path], Awaitable[T]], find: Callable[[], T | None], reporter: Reporter
+) -> T:
+    """Make an entry of a store, whole at every moment; another process's, where that was quicker.
+
+    Args:
+        final: Where it goes.
+        fill: Fills an empty folder, and returns what will be found at ``final`` then.
+        find: Returns what is at ``final``, and takes away what is damaged.
+
+    Raises:
+        VanishedEntry: whatever is put there is gone at once.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.parent / signed(_TEMPORARY)
+    temporary.mkdir()
+    try:
+        made = await fill(temporary)
+        sizes = await settle(temporary, reporter)
+        for _ in range(_ATTEMPTS):
+            if _take_place(temporary, final):
+                await wait_for_all(final, sizes)
+                return made
+            if found := find():
+                return found
+            # What was there is damaged, or was removed by another process: then the place is free now.
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    raise VanishedEntry(final)
 
 
 def recipe_of(entry: Path) -> Recipe | None:

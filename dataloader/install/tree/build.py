@@ -126,7 +126,16 @@ def write_pin(tree: Tree, python: Interpreter | None) -> None:
         tree.write(f"{folder}/{name}", content)
     # Its bytecode comes along: where Python may not write any, each start would take 2 ms more.
     source = f"{folder}/{_PIN}.py"
-    command = [_program(tree, python), "-I", "-S", "-c", _COMPILE, f"{tree.root}/{source}", f"{tree.final}/{source}"]
+    command = [
+        _program(tree, python),
+        "-I",
+        "-S",
+        "-B",
+        "-c",
+        _COMPILE,
+        f"{tree.root}/{source}",
+        f"{tree.final}/{source}",
+    ]
     subprocess.run(command, check=False, capture_output=True)
 
 

@@ -77,8 +77,9 @@ class Builder:
         install: Callable[[Path], None],
         prover: Prover | None,
     ) -> None:
-        python = host_python(self._lock, self._options)
-        cache, names = self._options.cache_dir, frozenset(_names(self._lock))
+        filling, cache = self._options.filling, self._options.cache_dir
+        python = host_python(self._lock, self._options) if filling is None else None
+        names = frozenset(_names(self._lock)) if filling is None else filling.names
         with InUse(cache, names):
             sweep(cache)
             try:
@@ -126,6 +127,10 @@ class Builder:
                     self._reporter.warn(f"{folder} could not be removed; the next sync tries again.")
 
     async def _build(self, folder: Path, final: str, python: Interpreter | None, prover: Prover | None) -> Tree:
+        if (filling := self._options.filling) is not None:
+            fetched_bytes = await filling.fill(folder, self._options, self._reporter, pinned=self._pinned)
+            self.downloaded_bytes += fetched_bytes
+            return Tree(os.fspath(folder), final, None)
         # Both worlds at once: wheels arrive and are unpacked while rattler fetches and links.
         fetching = asyncio.ensure_future(
             fetch_wheels(self._lock.pypi(), self._store, self._options, self._reporter, self._download)

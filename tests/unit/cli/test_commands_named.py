@@ -98,7 +98,7 @@ def test_every_command_of_a_page_can_be_typed(page: Path) -> None:
 
 FOREIGN = {
     "request/readers/requirements_txt.py": "of requirement files, which are pip's",
-    "cli/data_loader.py": "the Dataset loader's own",
+    "cli/clusters/data_loader.py": "the Dataset loader's own",
     "cli/shells/shell.py": "bash's",
     "dataset/": "the Dataset loader's own",
     "export/": "of the files that are written, and of style sheets",

@@ -1,0 +1,1 @@
+"""Environments on their way to many machines: images, manifests of Kubernetes, resources of controllers."""

@@ -1,0 +1,302 @@
+"""What ``push`` and ``pull`` do, stage by stage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.base.errors import ChangesNeeded, PrefixError
+from dataloader.cli.documents import sync_document, sync_text
+from dataloader.cli.flow import Place, built_aside, sync_options
+from dataloader.cli.options import CommonOptions
+from dataloader.cli.proof import Proof
+from dataloader.cli.render import human_size
+from dataloader.cli.saving import put
+from dataloader.cli.session import Session, session
+from dataloader.oci.reference import Reference, parse_reference
+
+if TYPE_CHECKING:
+    from dataloader.install.model import SyncResult
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.oci.attach import Attachment
+    from dataloader.oci.image import Image
+    from dataloader.oci.model import Compression
+    from dataloader.oci.push import Pushed
+    from dataloader.prefix.state import State
+    from dataloader.request.request import Request
+
+LOCK_TYPE = "application/vnd.dataloader.lock.v1+yaml"
+PIXI_TYPE = "application/vnd.pixi.lock.v1+yaml"
+SBOM_TYPE = "application/vnd.cyclonedx+json"
+REPORT_TYPE = "application/vnd.dataloader.verify.v1+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushAsked:
+    """What is to be pushed, and how."""
+
+    reference: str
+    root: Path | None
+    name: str | None
+    target_prefix: Path | None
+    base: str | None
+    entrypoint: tuple[str, ...]
+    compression: Compression
+    plain_http: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullAsked:
+    """What is to be pulled, and where to."""
+
+    reference: str
+    root: Path | None
+    name: str | None
+    layers: tuple[Path, ...]
+    wait_seconds: float | None
+    plain_http: bool
+
+
+def push(options: CommonOptions, asked: PushAsked) -> int:
+    """Push an environment; the exit code."""
+    from dataloader.request.request import make_request
+
+    with session(options, "push", asked.name) as one:
+        reference = parse_reference(asked.reference, plain_http=asked.plain_http)
+        request = make_request(options, (), None, environ=one.environ, here=one.here)
+        pushed, document = asyncio.run(_push(one, request, reference, asked))
+        size = sum(layer.size for layer in pushed.layers)
+        text = f"{reference} is {pushed.digest}: {len(pushed.layers)} layers, {human_size(size)}"
+        text += f", of which {human_size(pushed.sent)} travelled\npull it with `dataloader pull {reference}`\n"
+        one.write({"status": "ok", **document}, text)
+    return 0
+
+
+async def _push(
+    one: Session, request: Request, reference: Reference, asked: PushAsked
+) -> tuple[Pushed, dict[str, object]]:
+    from dataloader.lockfile.yaml import parse_lock
+    from dataloader.oci.base_image import find_base
+    from dataloader.oci.content import read_content
+    from dataloader.oci.push import Pushing
+    from dataloader.oci.push import push as push_image
+    from dataloader.oci.registry import Registry
+    from dataloader.prefix.activate import activation
+
+    data = _lock_data(request)
+    lock = parse_lock(data, request.lockfile)
+    place = asked.root / asked.name if asked.root is not None and asked.name is not None else request.prefix
+    base = parse_reference(asked.base, plain_http=False) if asked.base else None
+    wanted = [(reference, "pull,push"), *([(base, "pull")] if base and base.base != reference.base else [])]
+    async with Registry(request.settings, one.reporter, wanted) as registry:
+        below = await find_base(registry, base, lock.platform) if base else None
+        async with _tree(one, request, lock, data, place, asked) as (tree, prefix):
+            state = _state(tree)
+            content = await asyncio.to_thread(read_content, tree, state, data)
+            _say_left_out(one, content.left_out)
+            _say_host_python(one, state.interpreter)
+            pushing = Pushing(
+                reference=reference,
+                tree=tree,
+                prefix=prefix,
+                content=content,
+                lock=lock,
+                lock_bytes=data,
+                activation=activation(tree),
+                base=below,
+                compression=asked.compression,
+                entrypoint=asked.entrypoint,
+                attachments=tuple(_attachments(one, request, lock, data, tree)),
+            )
+            pushed = await push_image(registry, pushing, one.cache, one.reporter)
+    document = {
+        "image": str(reference),
+        "digest": pushed.digest,
+        "prefix": prefix,
+        "layers": [{**layer.document()} for layer in pushed.layers],
+        "size": sum(layer.size for layer in pushed.layers),
+        "sent_bytes": pushed.sent,
+        "sent_layers": pushed.sent_layers,
+        "left_out": list(content.left_out),
+    }
+    return pushed, document
+
+
+def _lock_data(request: Request) -> bytes:
+    from dataloader.lockfile.yaml import read_lock
+
+    read_lock(request.lockfile)  # which says what is wrong with it
+    return request.lockfile.read_bytes()
+
+
+@asynccontextmanager
+async def _tree(
+    one: Session, request: Request, lock: Lockfile, data: bytes, place: Path, asked: PushAsked
+) -> AsyncIterator[tuple[Path, str]]:
+    """The environment on disk, and where it belongs; made anew where its files name another place.
+
+    Raises:
+        ChangesNeeded: the environment is not what the lock says.
+    """
+    from dataloader.cli.use import hold
+    from dataloader.install.sync import installed, plan_prefix
+    from dataloader.prefix.pin import generation_of
+
+    installed(place)  # or there is none
+    generation = generation_of(os.path.abspath(place))  # noqa: PTH100 -- the link is what is asked about
+    tree = Path(generation) if generation else place.absolute()
+    hold(tree)
+    state = _state(tree)
+    options = sync_options(one, None, data, check=False, place=Place(target_prefix=Path(state.target_prefix)))
+    plan = plan_prefix(lock, tree, options)
+    if not plan.is_empty:
+        steps = [f"{step.name}: {step.reason}" for step in (*plan.install, *plan.replace, *plan.remove)]
+        raise ChangesNeeded(
+            f"{place} is not what {request.lockfile} says: {plan.summary()}",
+            causes=(*plan.rebuild, *steps[:10]),
+            suggestions=("`dataloader sync` puts it right.", "--lockfile names the lock that it was made from."),
+        )
+    # A generation's own path is another one each time: by its link it is always the same.
+    home = str(place.absolute()) if state.target_prefix == str(tree) and generation else state.target_prefix
+    target = str(asked.target_prefix or home)
+    if target == state.target_prefix:
+        yield tree, target
+        return
+    one.reporter.info(f"its files name {state.target_prefix}: making it once more for {target}")
+    async with built_aside(one, request, lock, Place(target_prefix=Path(target))) as (made, _):
+        yield made, target
+
+
+def _state(tree: Path) -> State:
+    from dataloader.prefix.state import read_state
+
+    state = read_state(tree)
+    if state is None:
+        raise PrefixError(
+            f"{tree} is no environment that `dataloader sync` made",
+            code="prefix-foreign",
+            suggestions=("`dataloader sync` makes one of the same lock.",),
+        )
+    return state
+
+
+def _say_left_out(one: Session, paths: tuple[str, ...]) -> None:
+    if paths:
+        shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
+        one.reporter.warn(f"{len(paths)} files that no package brought are left out: {shown}")
+
+
+def _say_host_python(one: Session, interpreter: str | None) -> None:
+    if interpreter is not None:
+        one.reporter.warn(
+            f"the environment stands on {interpreter}, which is not in the image: a container needs that Python there, "
+            "from a base image say; with a conda channel the lock brings its own"
+        )
+
+
+def _attachments(one: Session, request: Request, lock: Lockfile, data: bytes, tree: Path) -> list[Attachment]:
+    """What refers to the image. Nothing of it depends on the day, nor on this machine but the report."""
+    from datetime import datetime, timezone
+
+    from dataloader.export.formats import ExportOptions, export_lock
+    from dataloader.oci.attach import Attachment
+    from dataloader.oci.content import EPOCH
+
+    made = ExportOptions(created=datetime.fromtimestamp(EPOCH, timezone.utc))
+    found = [
+        Attachment(LOCK_TYPE, "dataloader.lock", data),
+        Attachment(PIXI_TYPE, "pixi.lock", export_lock(lock, "pixi.lock-6", made).encode()),
+        Attachment(SBOM_TYPE, "sbom.cdx.json", export_lock(lock, "cyclonedx", made).encode()),
+    ]
+    if not one.options.no_verify:
+        found.append(Attachment(REPORT_TYPE, "verify.json", _report(one, request, lock, tree)))
+    return found
+
+
+def _report(one: Session, request: Request, lock: Lockfile, tree: Path) -> bytes:
+    """What verify says of the environment, for the machines that it was asked for."""
+    from dataloader.cli.proof import targets_of
+    from dataloader.prefix.activate import activation
+    from dataloader.verify.fleet import verify_fleet
+    from dataloader.verify.options import VerifyOptions
+
+    options = VerifyOptions(cache=one.cache / "facts", library_path=activation(tree).library_path, reuse=False)
+    verdicts = verify_fleet(tree, targets=targets_of(one, request), lock=lock, options=options)
+    for verdict in verdicts:
+        if verdict.runs == "cannot":
+            one.reporter.warn(f"on {verdict.pool} it does not run: {'; '.join(verdict.because[:3])}")
+    document = {"version": 1, "pools": [verdict.to_dict() for verdict in verdicts]}
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+
+
+# -- pull
+
+
+def pull(options: CommonOptions, asked: PullAsked) -> int:
+    """Pull an image; the exit code."""
+    from dataloader.request.request import make_request
+
+    with session(options, "pull", asked.name) as one:
+        reference = parse_reference(asked.reference, plain_http=asked.plain_http)
+        request = make_request(options, (), None, environ=one.environ, here=one.here)
+        if asked.root is not None and asked.name is not None:
+            request = replace(request, prefix=asked.root / asked.name)
+        result, image = asyncio.run(_pull(one, request, reference, asked))
+        document = {"image": str(reference), "digest": image.reference.digest, "target_prefix": image.prefix}
+        one.write(
+            {"status": "ok", **document, **sync_document(result, request.prefix)},
+            sync_text(result, request.prefix, dry_run=options.dry_run),
+        )
+    return 0
+
+
+async def _pull(one: Session, request: Request, reference: Reference, asked: PullAsked) -> tuple[SyncResult, Image]:
+    from dataloader.install.store.layers import LayerStore
+    from dataloader.install.switch.generations import sync_generation
+    from dataloader.install.sync import sync_prefix
+    from dataloader.machine.detect import detect_platform
+    from dataloader.oci.image import fetch_image
+    from dataloader.oci.pull import ImageFilling, fetch_lock
+    from dataloader.oci.registry import Registry
+    from dataloader.prefix.unchanged import lock_digest
+
+    store, prefix = LayerStore(one.cache, asked.layers), request.prefix
+    wanted_at = (request.lockfile,) if "lockfile" in one.options.typed else ()
+    place = Place(root=asked.root, layers=asked.layers, wait_seconds=asked.wait_seconds)
+    options = sync_options(one, None, None, check=False, place=place)
+    proof = None if one.options.no_verify else Proof(one)
+    async with Registry(request.settings, one.reporter, [(reference, "pull")]) as registry:
+        image = await fetch_image(registry, reference, detect_platform())
+        lock, data = await fetch_lock(registry, image, store, options, one.reporter)
+        options = replace(
+            options,
+            target_prefix=Path(image.prefix),
+            lock_digest=lock_digest(data),
+            filling=ImageFilling(registry, image, store, lock),
+        )
+        if not options.dry_run:
+            files = dict.fromkeys(wanted_at, data)
+            prover = proof.prover(request, lock, None) if proof else None
+            options = replace(options, prover=prover, along=partial(put, files, {}))
+        if asked.root is not None and asked.name is not None:
+            result = await sync_generation(lock, asked.root, asked.name, options, one.reporter, _nothing_else)
+        else:
+            result = await sync_prefix(lock, prefix, options, one.reporter, _nothing_else)
+    _say_elsewhere(one, prefix, image)
+    return result, image
+
+
+async def _nothing_else(*_: object, **__: object) -> None:
+    raise AssertionError("an image brings all that its environment has")
+
+
+def _say_elsewhere(one: Session, prefix: Path, image: Image) -> None:
+    if str(prefix.absolute()) != image.prefix:
+        one.reporter.warn(f"its files name {image.prefix}: it runs where it is mounted there")

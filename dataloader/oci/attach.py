@@ -1,0 +1,84 @@
+"""What goes with an image: its lock, bill of materials and report, as artefacts that refer to it (OCI 1.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from dataloader.oci.model import EMPTY, INDEX, MANIFEST, Descriptor, Manifest, descriptor_of, read_object, to_json
+from dataloader.oci.reference import Reference
+from dataloader.oci.registry import Registry
+
+
+class Attachment(NamedTuple):
+    """One document."""
+
+    media_type: str
+    title: str
+    """As a file would be called."""
+    data: bytes
+
+
+async def attach(
+    registry: Registry, reference: Reference, subject: Descriptor, attachments: Sequence[Attachment]
+) -> int:
+    """Let documents refer to an image; bytes that were sent. An older one of the same kind is referred to no more."""
+    if not attachments:
+        return 0
+    sent = 0
+    made: list[Descriptor] = []
+    keeps_them = True
+    for each in attachments:
+        layer = descriptor_of(each.data, each.media_type, annotations={"org.opencontainers.image.title": each.title})
+        manifest = Manifest(
+            config=descriptor_of(b"{}", EMPTY), layers=(layer,), artifact_type=each.media_type, subject=subject
+        )
+        data = manifest.to_bytes()
+        for blob, content in ((manifest.config, b"{}"), (layer, each.data)):
+            if not await asyncio.to_thread(registry.has, reference, blob.digest):
+                await asyncio.to_thread(registry.upload, reference, blob, content)
+                sent += blob.size
+        made.append(descriptor_of(data, MANIFEST, artifact_type=each.media_type))
+        headers = await asyncio.to_thread(registry.put_manifest, reference, made[-1].digest, data, MANIFEST)
+        keeps_them = keeps_them and "OCI-Subject" in headers
+    if not keeps_them:
+        await _note_in_tag(registry, reference, subject, made)
+    return sent
+
+
+async def _note_in_tag(registry: Registry, reference: Reference, subject: Descriptor, made: list[Descriptor]) -> None:
+    """Keep the list of referrers where the registry does not: under the tag of the specification's fallback."""
+    tag = subject.digest.replace(":", "-")
+    there = await registry.manifest(replace(reference, tag=tag, digest=None), absent_is=b"{}")
+    kinds = {each.artifact_type for each in made}
+    others = [each for each in _manifests(there, tag) if each.get("artifactType") not in kinds]
+    index = {
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": sorted([*others, *(each.document() for each in made)], key=lambda each: str(each.get("digest"))),
+    }
+    await asyncio.to_thread(registry.put_manifest, reference, tag, to_json(index), INDEX)
+
+
+def _manifests(data: bytes, what: str) -> list[dict[str, Any]]:
+    found = read_object(data, what).get("manifests") or []
+    return [each for each in found if isinstance(each, dict)]
+
+
+async def find_attachment(registry: Registry, reference: Reference, digest: str, media_type: str) -> bytes | None:
+    """A document of a kind that refers to an image; ``None`` where there is none."""
+    data = await asyncio.to_thread(registry.referrers, reference, digest)
+    if data is None:
+        tagged = replace(reference, tag=digest.replace(":", "-"), digest=None)
+        data = await registry.manifest(tagged, absent_is=b"{}")
+    for each in _manifests(data, f"the referrers of {reference}"):
+        if each.get("artifactType") == media_type:
+            artefact = json.loads(await registry.manifest(reference.at(str(each["digest"]))))
+            blob = artefact["layers"][0]
+            return await registry.small_blob(
+                reference, Descriptor(media_type=media_type, digest=blob["digest"], size=blob["size"])
+            )
+    return None
