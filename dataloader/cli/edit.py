@@ -13,7 +13,7 @@ from dataloader.cli.flow import Place, client_of, existing_lock, files_of, solve
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
 from dataloader.cli.remember import remembered_lock
-from dataloader.cli.saving import as_they_are, manifest_with, put
+from dataloader.cli.saving import as_they_are, manifest_with, not_saved, put
 from dataloader.cli.session import Session, session
 from dataloader.lockfile.model import Lockfile
 from dataloader.request.request import Request, make_request
@@ -128,7 +128,9 @@ def say_saved(one: Session, edited: Edited) -> None:
     """Say that the manifest has changed, if it has."""
     manifest = edited.asked.manifest
     if manifest is not None and manifest.path in edited.files and not one.options.dry_run:
-        one.reporter.info(f"{manifest.path} has them now")
+        one.reporter.info(f"{manifest.path} says so now")
+        for note in not_saved(one.options, edited.asked):
+            one.reporter.warn(note)
 
 
 def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:

@@ -250,7 +250,7 @@ async def _fixed(
 def client_of(one: Session, request: Request) -> IndexClient:
     from dataloader.index.client import IndexClient
 
-    return IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.channels)
+    return IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.known)
 
 
 async def sync_lock(

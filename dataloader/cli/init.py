@@ -38,6 +38,7 @@ def init(
     from dataloader.machine.detect import detect_platform
     from dataloader.request.manifest import Manifest, parse_manifest
     from dataloader.request.manifest_new import new_manifest, not_written
+    from dataloader.request.public import for_this_run, kept_back
     from dataloader.request.readers import read_file
 
     style = Style.of(options)
@@ -57,6 +58,9 @@ def init(
     manifests = [one for one in read if isinstance(one, Manifest)]
     inputs = [one for one in read if not isinstance(one, Manifest)]
     for note in (*(n for one in inputs for n in one.notes), *(n for one in manifests for n in not_written(one))):
+        reporter.warn(note)
+    hosts = tuple(host for one in inputs for host in one.trusted_hosts)
+    for note in (*kept_back((*inputs, *manifests)), *for_this_run(hosts)):
         reporter.warn(note)
     for one in manifests:
         if one.unused:

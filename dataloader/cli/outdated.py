@@ -69,7 +69,7 @@ async def _look(one: Session, request: Request, lock: Lockfile) -> tuple[Mapping
 
     one.reporter.start("solve", "solving", None, "packages")
     try:
-        async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.channels) as client:
+        async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.known) as client:
             fresh = await make_lock(request, client, one.reporter, cache=one.cache, environ=one.environ)
             newest = await newest_releases(lock, request, client, one.reporter, cache=one.cache, environ=one.environ)
     finally:

@@ -157,6 +157,15 @@ def manifest_with(
     return {manifest.path: added.encode()}
 
 
+def not_saved(options: CommonOptions, asked: Request) -> tuple[str, ...]:
+    """Return what to say of what the manifest does not hold though it was said: it is a person's, or a machine's."""
+    from dataloader.request.public import for_this_run, kept_back
+
+    hosts = tuple(host for file in asked.files for host in file.trusted_hosts)
+    said = (*typed(options).values(), *asked.secrets, *asked.files)
+    return (*kept_back(said), *for_this_run(hosts))
+
+
 def _check(one: Session, solved: Request, manifest: Manifest) -> None:
     """See that the next command, which has the manifest alone, will be asked for the same."""
     from dataloader.lockfile.check import differences

@@ -102,7 +102,7 @@ async def _ask(
     silent: list[str] = []
     files: tuple[IndexFile, ...] = ()
     records: list[Any] = []
-    async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.channels) as client:
+    async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.known) as client:
         try:
             files = await client.project(project) if project else ()
         except DataloaderError as error:

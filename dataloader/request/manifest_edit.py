@@ -13,6 +13,7 @@ from dataloader.base.names import normalized
 from dataloader.request.additions import Additions
 from dataloader.request.joined import title
 from dataloader.request.manifest import DEFAULT, kind_of
+from dataloader.request.public import public
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement, Source
 
 
@@ -55,6 +56,7 @@ class Editor:
 
     def add(self, additions: Additions) -> None:
         """Write additions."""
+        additions = public(additions)
         by_title: dict[str, list[Requirement]] = {}
         for requirement in additions.requirements:
             by_title.setdefault(title(requirement), []).append(requirement)

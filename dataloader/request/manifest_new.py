@@ -13,6 +13,7 @@ from dataloader.request.input_file import Feature, InputFile
 from dataloader.request.joined import both
 from dataloader.request.manifest import DEFAULT, Manifest
 from dataloader.request.manifest_edit import Editor
+from dataloader.request.public import public
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 
 
@@ -43,6 +44,7 @@ def new_manifest(
     """
     import tomlkit
 
+    manifests = public(tuple(manifests))
     asked = of_files([replace(one, requirements=worth_keeping(one.requirements, _arches(platform))) for one in inputs])
     document = tomlkit.document()
     workspace = tomlkit.table()

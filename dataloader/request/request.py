@@ -28,6 +28,7 @@ from dataloader.prefix.locate import (
 )
 from dataloader.request.applies import applying, is_unbuildable, may_apply
 from dataloader.request.joined import both, renewed, title, together, together_conda
+from dataloader.request.public import public, secret_addresses
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Request:
     gpus: tuple[str, ...] = ()
     target_file: Path | None = None
     platform: str | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Addresses of requirements with a user and a password, which stand nowhere else."""
     read_settings: Callable[[], IndexSettings] = field(repr=False, compare=False)
     """Settings of the network edge: a plan reads none."""
     prerelease: PrereleaseMode = "if-necessary"
@@ -102,6 +105,11 @@ class Request:
     """What the manifest says for other tools."""
     notes: tuple[str, ...] = ()
     """What was read and has no effect, to be said."""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Addresses whose users and passwords serve what lies below them, besides those of the settings."""
+        return (*self.channels, *self.secrets)
 
     @property
     def settings(self) -> IndexSettings:
@@ -221,14 +229,15 @@ def make_request(
     asked = matters(binding)
     left_out = tuple(r for r in binding if skip and is_unbuildable(r) and may_apply(_marker(r), arches, python))
     overrides = (*(o for f in files for o in f.overrides), *(resolution.overrides if resolution else ()))
-    pypi = (r for r in overridden(asked, overrides) if isinstance(r, PypiRequirement) and r.name != "python")
+    pypi = [r for r in overridden(asked, overrides) if isinstance(r, PypiRequirement) and r.name != "python"]
     return Request(
         manifest=manifest,
         lockfile=lock_path(options, here),
         prefix=prefix_path(options, here),
-        pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in pypi),
+        pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in public(tuple(pypi))),
+        secrets=tuple(secret_addresses(pypi)),
         conda=tuple(r for r in asked if isinstance(r, CondaRequirement)),
-        said=tuple(r for r in said if r.refusal is None),
+        said=public(tuple(r for r in said if r.refusal is None)),
         told=told,
         constraints=tuple(r for r in matters(limits) if isinstance(r, PypiRequirement)),
         limits=environment.limits if environment else (),
