@@ -71,6 +71,21 @@ class _Unheard(io.FileIO):
             return memoryview(data).nbytes  # type: ignore[arg-type]
 
 
+class _Heard(io.FileIO):
+    """Standard output: an error in writing it says that it was there, and not on a volume that is full."""
+
+    def write(self, data: object) -> int:
+        """Write, or raise OSError with the stream's name."""
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            from dataloader.process.leaving import STANDARD_OUTPUT
+
+            raise OSError(error.errno, error.strerror, STANDARD_OUTPUT) from error
+
+
 def _mend_streams() -> None:
     """Have three standard streams: one that was closed leads to nothing, before a file of ours gets its number."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
@@ -80,6 +95,15 @@ def _mend_streams() -> None:
                 os.dup2(found, number)
                 os.close(found)
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    out, at_once = sys.stdout, bool(getattr(sys.stdout, "write_through", False))
+    heard = _Heard(1, "w", closefd=False)
+    sys.stdout = io.TextIOWrapper(
+        heard if at_once else io.BufferedWriter(heard),
+        out.encoding,
+        out.errors,
+        line_buffering=bool(out.line_buffering),
+        write_through=at_once,
+    )
     unheard = io.BufferedWriter(_Unheard(2, "w", closefd=False))
     sys.stderr = io.TextIOWrapper(unheard, sys.stderr.encoding, "backslashreplace", line_buffering=True)
 
@@ -99,15 +123,10 @@ def _leave(code: int) -> None:
 def _unwritten(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):
         return 0  # the reader has seen enough
-    from dataloader.base.errors import TryAgain
-    from dataloader.cli.console import ErrorHandler, Style
+    from dataloader.cli.console import ErrorHandler, Style, unwritten
 
     with ErrorHandler(Style.before_parsing(sys.argv[1:])) as handler:
-        raise TryAgain(
-            f"Standard output cannot be written: {error.strerror}.",
-            code="output-unwritable",
-            suggestions=("What the command does is done; ask again for what it says, elsewhere.",),
-        ) from error
+        raise unwritten(error) from error
     return int(handler.code)
 
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from dataloader.base.errors import DataloaderError, DiskFull, ExitCode, InternalError, UsageError
+from dataloader.base.errors import DataloaderError, DiskFull, ExitCode, InternalError, TryAgain, UsageError
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.cli.render import advice_text, error_document, error_text, human_size, human_time, refusal_text, to_json
+from dataloader.process.leaving import STANDARD_OUTPUT
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -310,6 +311,8 @@ def known_error(error: BaseException) -> DataloaderError | None:
     """Our own error, or the one that says what a foreign error means; ``None`` for what must be a bug in us."""
     if isinstance(error, DataloaderError):
         return error
+    if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT:
+        return unwritten(error)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskFull(
             f"There is no room left{_on(error)}",
@@ -324,6 +327,15 @@ def known_error(error: BaseException) -> DataloaderError | None:
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return UsageError(f"Permission denied{_on(error)}: {error.strerror}", code="permission-denied")
     return None
+
+
+def unwritten(error: OSError) -> TryAgain:
+    """What it means that standard output cannot be written."""
+    return TryAgain(
+        f"Standard output cannot be written: {error.strerror}.",
+        code="output-unwritable",
+        suggestions=("What the command does is done; ask again for what it says, elsewhere.",),
+    )
 
 
 def _on(error: OSError) -> str:

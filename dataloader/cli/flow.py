@@ -373,9 +373,11 @@ def existing_lock(path: Path) -> Lockfile | None:
 
 
 def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    import asyncio
-
+    from dataloader.process.running import to_the_end as run
     from dataloader.process.tuning import without_collecting
 
-    with without_collecting():
-        return asyncio.run(work)
+    try:
+        with without_collecting():
+            return run(work)
+    finally:
+        work.close()

@@ -207,6 +207,10 @@ def run(arguments: Sequence[str]) -> int:
         code = app(args=list(arguments), prog_name="dataloader", standalone_mode=False)
     except _PARSING_ERROR as error:
         raise _usage(error) from error
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # typer ends with 1 where a reader has seen enough
+            raise error.__context__ from None
+        raise
     return code if isinstance(code, int) else ExitCode.OK
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dataloader.cli.command import LOCK, LOOK, command
 from dataloader.cli.options import CommonOptions
+from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
@@ -33,7 +33,7 @@ def outdated(options: CommonOptions) -> int:
     with session(options) as one:
         lock = read_lock(lock_path(one.options, one.here))
         request = make_request(options, (), None, environ=one.environ, here=one.here, remembered=lock.inputs)
-        upgraded, newest = asyncio.run(_look(one, request, lock))
+        upgraded, newest = to_the_end(_look(one, request, lock))
         found = []
         for package in lock.packages:
             goal, last = upgraded.get(package.name), newest.get(package.name)

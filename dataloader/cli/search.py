@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from dataloader.base.errors import DataloaderError, IndexUnavailable, ResolutionFailure, UsageError
 from dataloader.cli.command import LOOK, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
+from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -39,7 +39,7 @@ def search(
     with session(options) as one:
         request = make_request(options, (), None, environ=one.environ, here=one.here)
         project, conda = _names(name)
-        wheels, records, silent = asyncio.run(_ask(one, request, project, conda))
+        wheels, records, silent = to_the_end(_ask(one, request, project, conda))
         for error in silent:
             one.reporter.warn(error)
         rows = [*_wheel_rows(wheels), *_conda_rows(records)]

@@ -8,6 +8,7 @@ from dataloader.base.errors import UsageError
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import human_size
 from dataloader.cli.session import Session, session
+from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,13 +72,12 @@ def _info(one: Session) -> None:
 
 def _warm(one: Session) -> None:
     """Fetch and unpack all that the lock names, so that syncs elsewhere need no network."""
-    import asyncio
 
     from dataloader.cli.flow import warm
     from dataloader.request.request import make_request
 
     request = make_request(one.options, (), None, environ=one.environ, here=one.here)
-    fetched = asyncio.run(warm(one, request))
+    fetched = to_the_end(warm(one, request))
     one.write({"status": "ok", "downloaded_bytes": fetched}, f"{one.cache} holds all of {request.lockfile}\n")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 from dataloader.cli.command import command
 from dataloader.cli.options import CommonOptions, own_option
+from dataloader.process.running import to_the_end
 
 Root = Annotated[Path, own_option("--root", metavar="DIR", about="Shared volume that holds the generations.")]
 Name = Annotated[str, own_option("--name", metavar="NAME", about="Name of the environment below --root.")]
@@ -49,7 +49,7 @@ def rollback(
     from dataloader.install.switch.generations import rollback as roll_back
 
     with session(options) as one:
-        now = asyncio.run(roll_back(root, name, one.reporter, number=number))
+        now = to_the_end(roll_back(root, name, one.reporter, number=number))
         one.write(
             {"status": "ok", "number": now.number, "path": str(now.path)},
             f"{root / name} is generation {now.number} now\n",
@@ -80,7 +80,7 @@ def prune(
 
     with session(options) as one:
         work = remove_old(root, name, one.reporter, keep=max(keep, 0), keep_seconds=keep_days * 86400)
-        removed = asyncio.run(work)
+        removed = to_the_end(work)
         one.write(
             {"status": "ok", "removed": [str(path) for path in removed]},
             "".join(f"- {path}\n" for path in removed) or "there is nothing to remove\n",

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
+STANDARD_OUTPUT = "standard output"
+"""What an error in writing it has as the name of its file."""
+
+
 def leave(code: int) -> NoReturn:
     """End this process with an exit code, without tearing the interpreter down.
 

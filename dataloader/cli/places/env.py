@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from dataloader.base.errors import Declined, PrefixError, UsageError
 from dataloader.cli.command import command
 from dataloader.cli.options import CommonOptions, Operand, own_option
+from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
     from dataloader.cli.session import Session
@@ -228,7 +229,6 @@ def _ask(one: Session, rows: str) -> None:
 
 def _take_away(one: Session, prefix: Path) -> None:
     """Remove a prefix while no sync is at work on it."""
-    import asyncio
 
     from dataloader.base.files import remove_tree
     from dataloader.install.switch.lease import Lease
@@ -240,4 +240,4 @@ def _take_away(one: Session, prefix: Path) -> None:
             if not remove_tree(prefix):
                 raise PrefixError(f"{prefix} cannot be removed whole", code="prefix-read-only")
 
-    asyncio.run(alone())
+    to_the_end(alone())

@@ -105,6 +105,7 @@ FOREIGN = {
     "locking/lock.py": "--generate-hashes and --require-hashes are pip-compile's and pip's",
     "machine/detect.py": "nvidia-smi's",
     "prefix/activate.py": "bash's",
+    "request/public.py": "--trusted-host is pip's",
     "verify/checks/loads.py": "patchelf's",
     "verify/fixes.py": "of pip, uv, conda and pixi, which own the environments that they made",
 }
@@ -128,7 +129,8 @@ def test_every_option_that_is_named_is_one() -> None:
 def test_every_variable_that_is_named_is_one() -> None:
     of_options = {variable for name in COMMANDS for p in load(name).parameters for variable in p.variables}
     of_settings = {
-        f"DATALOADER_{name}" for name in ("CACHE_DIR", "INDEX_USERNAME", "INDEX_PASSWORD", "CERT", "NO_INDEX")
+        f"DATALOADER_{name}"
+        for name in ("CACHE_DIR", "INDEX_USERNAME", "INDEX_PASSWORD", "CERT", "NO_INDEX", "TRUSTED_HOST")
     }
     texts = [path.read_text() for path in [*PAGES, *MODULES] if path.exists()]
 
