@@ -116,8 +116,10 @@ class Channels:
         self.watching = False
         """Note which names a solve comes to, though nothing of ours is among them."""
         self._known: dict[str, list[rattler.RepoDataRecord]] = {}
-        pinned = [spec for text in conda_specs if (spec := parse_match_spec(text)).channel is not None]
-        self._pins = {str(spec.name.normalized): spec.channel for spec in pinned}
+        asked = [(str(spec.name.normalized), spec.channel) for spec in map(parse_match_spec, conda_specs)]
+        self.asked = frozenset(name for name, _ in asked if not name.startswith("__"))
+        """Names that are asked of the channels."""
+        self._pins = {name: channel for name, channel in asked if channel is not None}
 
     async def records(self, name: str) -> list[rattler.RepoDataRecord]:
         """Return every record of ``name`` that channel priority leaves, asked for once.

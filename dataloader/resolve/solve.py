@@ -143,6 +143,7 @@ class _Solver:
         unsaid: frozenset[str] = frozenset(),
     ) -> _Solver:
         """Find the Pythons of the problem, on which everything else hangs."""
+        await channels.look_up({"python", *channels.asked})
         records = await channels.records("python")
         versions = sorted({v for r in records if (v := str(r.version)).startswith("3.")})
         hosts: tuple[str, ...] = ()
