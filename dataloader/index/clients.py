@@ -7,6 +7,7 @@ cached makes none.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,7 @@ class Clients:
 
     def asynchronous(self, *, http2: bool) -> httpx.AsyncClient:
         """For many small requests: over HTTP/2 they share one connection a host."""
+        _import_httpx()
         if http2 not in self._asynchronous:
             self._asynchronous[http2] = (self._swift() if http2 else None) or self._own(http2=http2)
         return self._asynchronous[http2]
@@ -93,6 +95,7 @@ class Clients:
         """
         with self._lock:
             if self._blocking is None:
+                _import_httpx()
                 options = self._options(self._settings.downloads)
                 import httpx
 
@@ -153,6 +156,17 @@ class Clients:
 
                 context.load_verify_locations(certifi.where())
         return context
+
+
+def _import_httpx() -> None:
+    """Import httpx without its command line, which takes three quarters of the time where click and rich are there."""
+    if "httpx" in sys.modules:
+        return
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # then it cannot be imported, as without click
+    try:
+        import httpx  # noqa: F401
+    finally:
+        del sys.modules["httpx._main"]
 
 
 def _is_plain(settings: IndexSettings) -> bool:

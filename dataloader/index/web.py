@@ -159,8 +159,8 @@ class Web:
         Raises:
             Failed: Also for what happens while the body is read inside the ``async with``.
         """
+        client = self._clients.asynchronous(http2=http2)
         with translated(address, self.settings.timeout):
-            client = self._clients.asynchronous(http2=http2)
             request = client.build_request("GET", address, headers=self._signed(address, headers))
             response = await client.send(request, stream=True)
             if response.status_code == 401:
@@ -178,8 +178,8 @@ class Web:
     @contextmanager
     def open(self, address: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
         """As ``stream``, but blocking, for a thread that reads a large body."""
+        client = self._clients.blocking()
         with translated(address, self.settings.timeout):
-            client = self._clients.blocking()
             request = client.build_request("GET", address, headers=self._signed(address, headers))
             response = client.send(request, stream=True)
             if response.status_code == 401 and (known := self._credentials.ask_keyring(address)) is not None:

@@ -361,12 +361,22 @@ class Knowledge:
         return known[3]
 
     def _newest(self, wheels: tuple[Wheel, ...], admitted: frozenset[str]) -> Wheel | None:
+        if wheels and wheels[0].file.name not in self.held:
+            first = next((w for w in wheels if w.text in admitted and self._is_likely(w)), None)
+            if first is not None:
+                return first
         fitting = [w for w in wheels if w.text in admitted]
         fitting = [w for w in fitting if not self._ruled_out(w.file.name, w.text)] or fitting
         usable = [w for w in fitting if self._likely_python in w.pythons] or fitting
         if usable and (held := self.held.get(usable[0].file.name)):
             usable.sort(key=lambda w: w.text != held)
         return next((w for w in usable if not self._is_excluded(w)), usable[0] if usable else None)
+
+    def _is_likely(self, wheel: Wheel) -> bool:
+        """Say whether nothing speaks against a wheel."""
+        if self._likely_python not in wheel.pythons or self._ruled_out(wheel.file.name, wheel.text):
+            return False
+        return not self._is_excluded(wheel)
 
     def _is_excluded(self, wheel: Wheel) -> bool:
         """Say whether a wheel's METADATA, where known, excludes a settled framework."""
