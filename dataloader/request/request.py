@@ -193,7 +193,11 @@ def make_request(
 
     specs = tuple(specs)
     manifest = manifest or find(options, here)
-    if remembered is None and manifest is None and not (specs or options.requirements or options.files or (flags and flags.asked())):
+    if (
+        remembered is None
+        and manifest is None
+        and not (specs or options.requirements or options.files or (flags and flags.asked()))
+    ):
         manifest = found_project(options, here)
     groups = _groups(options, manifest, here)
     name = options.environment or DEFAULT_ENVIRONMENT

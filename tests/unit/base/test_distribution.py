@@ -10,7 +10,7 @@ import tomli
 
 from dataloader.base.distribution import extra_command
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_advice_names_the_distribution_that_brought_the_program(tmp_path: Path) -> None:

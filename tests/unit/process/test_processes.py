@@ -1,0 +1,104 @@
+"""Other processes: a fork that answers, work beside, one that outlives us, another program of ours."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dataloader.process.beside import Beside
+from dataloader.process.detached import start_detached
+from dataloader.process.fork import fork
+from dataloader.process.program import command_of
+from dataloader.process.tuning import short_turns, without_collecting
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_fork_ends_as_its_job_says(answer: bool) -> None:
+    child = fork(lambda: answer)
+
+    assert child
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (0 if answer else 1)
+
+
+def test_a_job_that_fails_says_no() -> None:
+    child = fork(lambda: bool(1 // 0))
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_there_is_no_fork_beside_threads() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        assert fork(lambda: True) == 0
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_work_is_done_by_another_process() -> None:
+    with Beside(os.getpid) as beside:
+        assert beside.result() != os.getpid()
+
+
+def test_work_that_is_lost_there_is_done_here() -> None:
+    here = os.getpid()
+
+    def job() -> str:
+        if os.getpid() != here:
+            os._exit(3)
+        return "here"
+
+    with Beside(job) as beside:
+        assert beside.result() == "here"
+
+
+def test_work_that_nobody_asks_for_is_waited_for() -> None:
+    with Beside(lambda: b"x" * (1 << 20)):
+        pass
+
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_detached_process_is_no_child_and_has_nothing_of_ours_open(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    program = (
+        "import os, sys, pathlib; place = pathlib.Path(sys.argv[1]); part = place.with_name('part');"
+        "part.write_text(f'{os.getppid()} {os.getcwd()} {sorted(os.listdir(\"/proc/self/fd\"))[:3]}');"
+        "part.rename(place)"
+    )
+    start_detached([sys.executable, "-c", program, str(told)])
+
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    until = time.monotonic() + 30
+    while not told.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    parent, folder, *_ = told.read_text().split()
+    assert int(parent) != os.getpid()
+    assert folder == "/"
+
+
+def test_a_program_of_ours_finds_its_modules() -> None:
+    done = subprocess.run(
+        command_of("dataloader.process.leaving", "x"), capture_output=True, text=True, cwd="/", check=False
+    )
+
+    assert "cannot import name 'main'" in done.stderr
+
+
+def test_settings_are_put_back() -> None:
+    before = sys.getswitchinterval(), gc.isenabled()
+    with short_turns(), without_collecting():
+        assert (sys.getswitchinterval(), gc.isenabled()) != before
+
+    assert (sys.getswitchinterval(), gc.isenabled()) == before
