@@ -61,6 +61,7 @@ def sync_document(result: SyncResult, prefix: Path) -> dict[str, object]:
         ],
         "removed": [{"name": s.name, "kind": s.kind, "old": s.old, "reason": s.reason} for s in plan.remove],
         "kept": len(plan.keep),
+        "python_changed": {"old": plan.python[0], "new": plan.python[1]} if plan.python else None,
         "downloaded_bytes": result.downloaded_bytes,
         "seconds": round(result.seconds, 3),
         "warnings": list(result.warnings),
@@ -71,11 +72,27 @@ def lock_text(lock: Lockfile, old: Lockfile | None) -> str:
     """Return the packages of a lock as people read them, changes marked."""
     before = {(type(p), p.name): p for p in old.packages} if old else {}
     rows = []
+    if lock.python.source == "host" and lock.packages:
+        rows.append(("python", lock.python.version or "", "this machine", _python_mark(lock, old)))
     for package in lock.packages:
         earlier = before.get((type(package), package.name))
-        mark = "" if old is None or earlier == package else f"was {earlier.version}" if earlier else "new"
+        mark = "" if old is None or earlier == package else _was(package, earlier) if earlier else "new"
         rows.append((package.name, package.version, _origin(package), mark))
     return table(rows, ("package", "version", "from", "")) if rows else ""
+
+
+def _was(package: Package, earlier: Package) -> str:
+    if earlier.version != package.version:
+        return f"was {earlier.version}"
+    builds = [p.build for p in (earlier, package) if isinstance(p, CondaPackage)]
+    return f"was build {builds[0]}" if len(set(builds)) == 2 else "another file"
+
+
+def _python_mark(lock: Lockfile, old: Lockfile | None) -> str:
+    if old is None or old.python == lock.python:
+        return ""
+    before = next((p.version for p in old.conda() if p.name == "python"), old.python.version)
+    return f"was {before}" if before else "new"
 
 
 def _origin(package: Package) -> str:
@@ -88,15 +105,16 @@ def sync_text(result: SyncResult, prefix: Path, *, dry_run: bool) -> str:
     """Return what changed in the prefix as people read it."""
     plan = result.plan
     rows = [("+", s.name, s.new or "", "") for s in plan.install]
-    rows += [("~", s.name, s.new or "", f"was {s.old}") for s in plan.replace]
+    rows += [("~", s.name, s.new or "", f"was {s.old}" if s.old != s.new else s.reason) for s in plan.replace]
     rows += [("-", s.name, s.old or "", s.reason) for s in plan.remove]
+    rows += [("~", "python", plan.python[1], f"was {plan.python[0]} (this machine's)")] if plan.python else []
     text = table(rows) if rows else ""
     if not result.changed and not dry_run:
         return f"{text}{prefix} matches the lock already\n"
     verb = "would be changed" if dry_run else "is ready"
-    return f"{text}{prefix} {verb}: {plan.summary()} ({result.seconds:.1f} s)\n"
+    return f"{text}{prefix} {verb}: {plan.summary(done=not dry_run)} ({result.seconds:.1f} s)\n"
 
 
 def count_text(lock: Lockfile) -> str:
-    parts = [(len(lock.conda()), "conda packages"), (len(lock.pypi()), "wheels")]
-    return ", ".join(f"{count} {what}" for count, what in parts if count) or "no packages"
+    parts = [(len(lock.conda()), "conda package"), (len(lock.pypi()), "wheel")]
+    return ", ".join(f"{count} {what}{'s' if count > 1 else ''}" for count, what in parts if count) or "no packages"

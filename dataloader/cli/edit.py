@@ -167,9 +167,17 @@ def lock(
         edited = to_the_end(carry_out(one, Edit(asked=request, wanted=request, flags=flags, solve=how), None))
         say_saved(one, edited)
         one.write(lock_document(edited.lock, edited.locked.stack), lock_text(edited.lock, edited.before))
-        changed = not options.dry_run and edited.files[request.lockfile] != before
-        one.reporter.info(f"{request.lockfile} {'written' if changed else 'unchanged'}: {count_text(edited.lock)}")
+        changed = edited.files[request.lockfile] != before
+        if edited.before and request.manifest is None and (gone := _dropped(edited.before, edited.lock)):
+            one.reporter.info(f"{request.lockfile} asked for {', '.join(gone)} too, and no longer does")
+        done = "unchanged" if not changed else "would be written" if options.dry_run else "written"
+        one.reporter.info(f"{request.lockfile} {done}: {count_text(edited.lock)}")
         return 0
+
+
+def _dropped(before: Lockfile, now: Lockfile) -> list[str]:
+    """What an earlier lock was asked for by name, and this one was not: `lock` writes what it is told alone."""
+    return sorted(set(before.requested) - set(now.requested))
 
 
 def _something(request: Request, verb: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+from dataloader.base.errors import PrefixError
 from dataloader.cli.command import PREFIX, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
@@ -27,11 +28,20 @@ def list_packages(
     from dataloader.cli.use import prefix_of
     from dataloader.install.sync import installed
     from dataloader.prefix.details import requested, size_of
+    from dataloader.prefix.python import host_python
+    from dataloader.prefix.state import nature
 
     with session(options) as one:
         prefix = prefix_of(one)
         every = installed(prefix).packages
+        if not every and nature(prefix) == "foreign":
+            raise PrefixError(
+                f"{prefix} is no environment: nothing in it was installed by pip, uv or conda",
+                code="prefix-foreign",
+                suggestions=("name one with --prefix",),
+            )
         asked = requested(prefix, every)
+        python = host_python(prefix)
         shown = [
             (p, size_of(prefix, p), p in asked)
             for p in every
@@ -40,6 +50,7 @@ def list_packages(
         document = {
             "status": "ok",
             "prefix": str(prefix),
+            "python": {"version": python.version, "program": str(python.program)} if python else None,
             "packages": [
                 {
                     "name": p.name,
@@ -58,17 +69,26 @@ def list_packages(
             for p, size, _ in shown
         ]
         none = "nothing is installed\n" if not every else "nothing that is installed is meant by that\n"
-        one.write(document, table(rows, ("package", "version", "kind", "build", "size")) if rows else none)
+        if rows and python and not explicit and _is_named("python", names or ()):
+            lines: list[tuple[str, ...]] = [("python", python.version or "", "this machine", "", "")]
+        else:
+            lines = []
+        lines += rows
+        one.write(document, table(lines, ("package", "version", "kind", "build", "size")) if rows else none)
         if rows:
             known = sum(size or 0 for _, size, _ in shown)
-            one.reporter.info(f"{len(rows)} package{'s' if len(rows) > 1 else ''}, {human_size(known)}, in {prefix}")
+            one.reporter.info(f"{len(shown)} package{'s' if len(shown) > 1 else ''}, {human_size(known)}, in {prefix}")
     return 0
 
 
 def _is_meant(package: Installed, names: Sequence[str]) -> bool:
+    return _is_named(package.name, names)
+
+
+def _is_named(package: str, names: Sequence[str]) -> bool:
     from fnmatch import fnmatchcase
 
     from dataloader.base.names import normalized
 
     every = [spelling for name in names for spelling in (name.lower(), normalized(name))]
-    return not names or any(fnmatchcase(package.name, pattern) for pattern in every)
+    return not names or any(fnmatchcase(package, pattern) for pattern in every)

@@ -134,6 +134,8 @@ class InstallPlan:
     keep: tuple[Step, ...] = ()
     rebuild: tuple[str, ...] = ()
     """Why the tree has to be made anew although no package changes (another interpreter, another target path, ...)."""
+    python: tuple[str, str] | None = None
+    """Versions of this machine's Python that the environment stands on and will stand on, where they differ."""
 
     @property
     def is_empty(self) -> bool:
@@ -153,12 +155,13 @@ class InstallPlan:
             "bytes": size,
         }
 
-    def summary(self) -> str:
-        """One line for people: ``2 to install, 1 to remove, 40 kept``."""
+    def summary(self, *, done: bool = False) -> str:
+        """One line for people: ``2 to install, 1 to remove, 40 kept``, or what was ``done``: ``2 installed, ...``."""
+        words = ("installed", "replaced", "removed") if done else ("to install", "to replace", "to remove")
         counts = (
-            (len(self.install), "to install"),
-            (len(self.replace), "to replace"),
-            (len(self.remove), "to remove"),
+            (len(self.install), words[0]),
+            (len(self.replace), words[1]),
+            (len(self.remove), words[2]),
             (len(self.keep), "kept"),
         )
         return ", ".join(f"{count} {word}" for count, word in counts if count) or "nothing locked, nothing installed"

@@ -26,7 +26,7 @@ from dataloader.prefix.activate import variables_of
 from dataloader.prefix.locate import JOURNAL, STATE
 from dataloader.prefix.model import Inventory
 from dataloader.prefix.pin import generation_of
-from dataloader.prefix.python import missing_python
+from dataloader.prefix.python import find_interpreter, missing_python
 from dataloader.prefix.state import check_usable, owned_paths, read_inventory, read_state
 from dataloader.prefix.unchanged import fingerprint, has_remains
 
@@ -70,7 +70,15 @@ def plan_prefix(lock: Lockfile, prefix: Path, options: SyncOptions | None = None
             reasons.append("other packages were asked for by name")
         if variables_of(prefix) != lock.variables:
             reasons.append("other variables are to be set")
-    return make_plan(lock, read_inventory(prefix), wheel_digests=state.wheels if state else {}, rebuild=tuple(reasons))
+    plan = make_plan(lock, read_inventory(prefix), wheel_digests=state.wheels if state else {}, rebuild=tuple(reasons))
+    return replace(plan, python=_python_change(lock, prefix))
+
+
+def _python_change(lock: Lockfile, prefix: Path) -> tuple[str, str] | None:
+    """The host Python that the environment stands on and the lock's; None where it is the same, or none of both."""
+    new, old = lock.python.version, find_interpreter(prefix).version
+    is_host = lock.python.source == "host" and (prefix / "pyvenv.cfg").is_file()
+    return (old, new) if is_host and old and new and old != new else None
 
 
 async def sync_prefix(

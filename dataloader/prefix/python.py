@@ -53,6 +53,17 @@ def find_interpreter(prefix: Path) -> Interpreter:
     return Interpreter(version=_version(prefix), program=program)
 
 
+def host_python(prefix: Path) -> Interpreter | None:
+    """The Python of this machine that a virtual environment stands on, with its full version; ``None`` without one."""
+    config = prefix / "pyvenv.cfg"
+    if not config.is_file():
+        return None
+    found = find_interpreter(prefix)
+    text = config.read_text(encoding="utf-8", errors="replace")
+    full = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+\.\d+)", text, re.MULTILINE)
+    return found._replace(version=full[1]) if full else found
+
+
 def missing_python(prefix: Path) -> str | None:
     """Why nothing runs in the Python of ``prefix``, as the end of a sentence; ``None`` where it can, or is not one's.
 

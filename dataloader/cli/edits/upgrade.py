@@ -167,7 +167,9 @@ def _text(edited: Edited, changes: Sequence[Change], held: Sequence[Held], *, dr
         text += "".join(f"  {each.name} {each.newest}: {'; '.join(each.why)}\n" for each in held)
     if edited.synced is not None:
         prefix, plan = edited.asked.prefix, edited.synced.plan
-        text += f"{prefix} is ready: {plan.summary()}\n" if edited.synced.changed else f"{prefix} stays as it is\n"
+        text += (
+            f"{prefix} is ready: {plan.summary(done=True)}\n" if edited.synced.changed else f"{prefix} stays as it is\n"
+        )
     elif dry_run:
         text += "nothing was changed\n"
     return text

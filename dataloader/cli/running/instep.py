@@ -101,4 +101,4 @@ def _sync(one: Session, way: Way) -> None:
     request = make_request(one.options, (), None, environ=one.environ, here=one.here)
     result, _ = to_the_end(synced(one, request, Place(), frozen=way.frozen, locked=way.locked))
     if result.changed:
-        one.reporter.info(f"{request.prefix} is ready: {result.plan.summary()} ({result.seconds:.1f} s)")
+        one.reporter.info(f"{request.prefix} is ready: {result.plan.summary(done=True)} ({result.seconds:.1f} s)")
