@@ -43,18 +43,18 @@ def stack_request(matrix: Matrix, request: Request, worlds: frozenset[str], chan
 
 
 def stacks(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> Iterator[Stack]:
-    """Yield the stacks of a request, best first: a wheel index beside PyPI comes in when nothing else has the build.
+    """Yield the stacks of a request, best first, as a lock would have it: a further index serves what PyPI lacks.
 
     Raises:
         StackFailure: There is none, when the first is asked for.
     """
-    yield from possible_stacks(matrix, replace(asked, indexes=False), *targets)
+    yield from possible_stacks(matrix, replace(asked, aside=False), *targets)
     yield from iter_stacks(matrix, asked, *targets)
 
 
 def planned(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> Stack | None:
     """Return the stack that a request is expected to come to; None where the matrix knows none."""
-    return first_stack(matrix, asked, *targets)
+    return first_stack(matrix, replace(asked, aside=False), *targets) or first_stack(matrix, asked, *targets)
 
 
 def refusal(

@@ -76,6 +76,8 @@ class Knowledge:
         """Projects that others may stand for: that they have no wheel says nothing."""
         self.required: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
         """Specifiers that the user's own requirements put on a project."""
+        self.needed_by: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
+        """Project to those whose wheels were read and require it."""
         self.reader = Reader(index, sort, self)
         self.learned = Learned()
         self.opened: set[tuple[str, str]] = set()
@@ -311,6 +313,7 @@ class Knowledge:
         self._seen.add((wheel.file.url, extras))
         for need in applying(metadata, self._pythons, wheel.pythons, extras)[0]:
             if need.dependency.name != wheel.file.name:
+                self.needed_by[need.dependency.name] |= {wheel.file.name}
                 if self._likely_python in need.pythons:
                     self._unchecked.append((need.dependency.name, need.dependency.specifier))
                 self.ask(need.dependency.name, need.dependency.specifier, need.dependency.extras)
@@ -383,7 +386,7 @@ class Knowledge:
         metadata = self.learned.of(wheel)
         return metadata is not None and any(
             not SpecifierSet(bound.specifier).contains(self.settled[bound.name], prereleases=True)
-            for bound in companion_bounds(metadata, frozenset(self.settled))
+            for bound in companion_bounds(metadata, frozenset(self.settled) - self.needed_by[wheel.file.name])
         )
 
     def likely(self, project: Project, specifier: str, others: Iterable[str]) -> Wheel | None:

@@ -336,10 +336,11 @@ class Catalogue:
         assert self.knowledge is not None
         metadata, extras = self.knowledge.learned.presumed(wheel), self.knowledge.extras[wheel.file.name]
         plain = metadata is None and not fired
-        made_from = () if plain else (id(metadata), extras, self.lenient, self._grown, self._spelled_with(fired))
+        framing = self.frameworks - self.knowledge.needed_by[wheel.file.name]
+        companions = frozenset[str]() if self.lenient else framing
+        made_from = () if plain else (id(metadata), extras, companions, self._grown, self._spelled_with(fired))
         cached = self._records.get((wheel.file.url, build))
         if cached is None or cached[0] != made_from:
-            companions = frozenset[str]() if self.lenient else self.frameworks
             spec = make_record(
                 wheel,
                 identity,

@@ -187,7 +187,8 @@ def companion_bounds(metadata: WheelMetadata, frameworks: frozenset[str]) -> tup
 
     ``torch>=2.4; extra == "torch"`` is how a library says which torch it works with, if torch is there at all. Extras
     of other names (``dev``, ``tests``) say nothing of the kind, nor do those of small projects: what is behind
-    ``extra == "redis"`` is a feature that few use, and what is there works without it.
+    ``extra == "redis"`` is a feature that few use, and what is there works without it. Of a library that a framework
+    itself requires the framework knows better: its bounds are not asked for.
     """
     found = []
     for text in metadata.requires_dist:

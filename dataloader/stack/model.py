@@ -34,6 +34,8 @@ class StackRequest:
     """conda channels in order of priority, as names or URLs; empty: every channel that the matrix knows."""
     indexes: bool = True
     """Whether wheel indexes beside PyPI (PyTorch's) may be used."""
+    aside: bool = True
+    """Whether one of them may serve a release that PyPI has for a CUDA that would do as well."""
     sure: bool = False
     """Whether builds that hardly have code for some GPU of the machines are left out."""
 

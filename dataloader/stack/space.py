@@ -129,9 +129,19 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
     for project, wish in request.frameworks.items():
         asked = _asked(matrix, request, project, wish)
         viable = tuple(candidate for candidate in asked if space.is_viable(candidate))
+        if not request.aside:
+            viable = _without_asides(matrix, viable)
         sure = (candidate for candidate in viable if not _hardly(space, candidate))
         candidates[project] = tuple(sure) if request.sure else viable
     return space
+
+
+def _without_asides(matrix: Matrix, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Leave out builds of further indexes of releases that PyPI has with CUDA."""
+    served = {one.value for one in candidates if one.row and one.row.channel == "pypi" and one.row.cuda}
+    return tuple(
+        one for one in candidates if not (one.row and one.row.channel in matrix.indexes and one.value in served)
+    )
 
 
 def _hardly(space: Space, candidate: Candidate) -> bool:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+import pytest
 from hypothesis import given
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.base.reporter import Reporter
+from dataloader.compat.companions import torch_rows
+from dataloader.compat.matrix import load_matrix
 from dataloader.compat.versions import admits
 from dataloader.index.client import IndexClient
 from dataloader.locking.lock import Locked, make_lock
+from dataloader.locking.stacks import stack_request, stacks
+from dataloader.locking.targets import make_targets
 from tests.helpers.worlds import File, World, WorldClient, examples, exists, worlds
 
 EXAMPLES = examples(25)
@@ -71,6 +78,35 @@ def test_the_order_of_requirements_changes_nothing(world: World) -> None:
     random.Random(1).shuffle(other)
 
     assert _packages(_solve(world.asking(*other))) == _packages(_solve(world))
+
+
+@pytest.mark.parametrize("cuda", [None, "none", "11.8", "12", "12.6", "13", ">=12,<12.9"])
+@pytest.mark.parametrize("asked", ["torch", "torch>=2.3,<2.9"])
+@pytest.mark.parametrize("driver", [None, "470.82.01", "535.104.05"])
+def test_plan_and_lock_agree_where_all_is_there(asked: str, cuda: str | None, driver: str | None) -> None:
+    """The world of all that the matrix says there is of torch on indexes."""
+    world = World(files=tuple(_every_torch()), asked=(asked,), cuda=cuda, driver=driver)
+    locked = _solve(world)
+    stack = None
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ResolutionFailure):
+        request = world.request(Path(folder))
+        wanted = stack_request(load_matrix(), request, frozenset({"pypi"}), ())
+        stack = next(stacks(load_matrix(), wanted, make_targets(request, load_matrix(), {})))
+
+    assert (locked is None) == (stack is None)
+    if locked is not None and stack is not None:
+        assert [row.id for build in locked.stack.builds for row in build.rows] == [
+            build.rows[0].id for build in stack.builds
+        ]
+
+
+def _every_torch() -> Iterator[File]:
+    matrix = load_matrix()
+    for row in torch_rows(matrix):
+        if (index := matrix.indexes.get(row.channel)) is not None:
+            yield File("torch", f"{row.version}+{index.local_of(row.cuda)}", (), index.url_of(row.cuda))
+        elif row.channel == "pypi":
+            yield File("torch", row.version)
 
 
 @EXAMPLES
