@@ -213,7 +213,9 @@ def _own_entries(tree: Path, state: State, lock: bytes, seen: set[str]) -> list[
         if path not in seen and os.path.lexists(tree / path):
             entry = _entry(tree, path, None, EPOCH, ":the environment")
             found += [entry] if entry else []
-    noted = replace(state, generated=generated, fingerprint="", lock_digest=hashlib.sha256(lock).hexdigest())
+    # Where lock and manifest were is the machine's; what was asked for stands in the lock.
+    noted = replace(state, fingerprint="", lockfile=None, manifest=None, inputs={})
+    noted = replace(noted, generated=generated, lock_digest=hashlib.sha256(lock).hexdigest())
     return [*found, _given(STATE, noted.to_bytes()), _given(LOCK, lock)]
 
 

@@ -92,6 +92,8 @@ class ImageFilling:
             state,
             generated=generated,
             lock_digest=options.lock_digest,
+            lockfile=str(options.lockfile) if options.lockfile else None,
+            inputs=dict(self._lock.inputs),
             fingerprint=fingerprint(os.fspath(tree), state.site_packages),
         )
         path = tree / STATE

@@ -82,7 +82,7 @@ def push(options: CommonOptions, asked: PushAsked) -> int:
 async def _push(
     one: Session, request: Request, reference: Reference, asked: PushAsked
 ) -> tuple[Pushed, dict[str, object]]:
-    from dataloader.lockfile.yaml import parse_lock
+    from dataloader.lockfile.yaml import parse_lock, read_lock
     from dataloader.oci.base_image import find_base
     from dataloader.oci.content import read_content
     from dataloader.oci.push import Pushing
@@ -90,9 +90,10 @@ async def _push(
     from dataloader.oci.registry import Registry
     from dataloader.prefix.activate import activation
 
-    data = _lock_data(request)
-    lock = parse_lock(data, request.lockfile)
     place = asked.root / asked.name if asked.root is not None and asked.name is not None else request.prefix
+    request = replace(request, lockfile=_lock_of(one, request, place))
+    data = request.lockfile.read_bytes() if request.lockfile.is_file() else b""
+    lock = parse_lock(data, request.lockfile) if data else read_lock(request.lockfile)
     base = parse_reference(asked.base, plain_http=False) if asked.base else None
     wanted = [(reference, "pull,push"), *([(base, "pull")] if base and base.base != reference.base else [])]
     async with Registry(request.settings, one.reporter, wanted) as registry:
@@ -129,11 +130,13 @@ async def _push(
     return pushed, document
 
 
-def _lock_data(request: Request) -> bytes:
-    from dataloader.lockfile.yaml import read_lock
+def _lock_of(one: Session, request: Request, place: Path) -> Path:
+    """The lock that the environment was made from by its own note, unless one is named, or it is there no more."""
+    from dataloader.prefix.state import read_state
 
-    read_lock(request.lockfile)  # which says what is wrong with it
-    return request.lockfile.read_bytes()
+    state = read_state(place)
+    noted = Path(state.lockfile) if state is not None and state.lockfile else None
+    return request.lockfile if "lockfile" in one.options.typed or noted is None or not noted.is_file() else noted
 
 
 @asynccontextmanager
@@ -284,7 +287,8 @@ async def _pull(one: Session, request: Request, reference: Reference, asked: Pul
         if not options.dry_run:
             files = dict.fromkeys(wanted_at, data)
             prover = proof.prover(request, lock, None) if proof else None
-            options = replace(options, prover=prover, along=partial(put, files, {}))
+            lockfile = wanted_at[0].absolute() if wanted_at else None
+            options = replace(options, prover=prover, along=partial(put, files, {}), lockfile=lockfile)
         if asked.root is not None and asked.name is not None:
             result = await sync_generation(lock, asked.root, asked.name, options, one.reporter, _nothing_else)
         else:
