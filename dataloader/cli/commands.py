@@ -33,6 +33,7 @@ COMMANDS = {
     "prune": "volumes:prune",
     "push": "clusters.push:push",
     "pull": "clusters.pull:pull",
+    "k8s": "clusters.k8s:k8s",
     "env": "places.env:env",
     "clean": "places.env:clean",
     "cache": "cache:cache",

@@ -67,6 +67,7 @@ LINES: dict[str, list[str]] = {
     "prune": ["--root r --name n"],
     "push": ["127.0.0.1:1/a/b:1 -p env --target-prefix /opt/env", "127.0.0.1:1/a/b:1 -p no-such"],
     "pull": ["127.0.0.1:1/a/b:1 -p other", "127.0.0.1:1/a/b:1 -p other --lockfile x.lock --dry-run"],
+    "k8s": ["warm --name n", "prune -p env --target t.toml"],
     "env": ["list", "remove -p env2"],
     "clean": ["--dry-run", ""],
     "config": ["", "--manifest m.toml -p env"],
