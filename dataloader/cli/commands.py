@@ -25,6 +25,8 @@ COMMANDS = {
     "explain": "explain:explain",
     "plan": "plan:plan",
     "export": "export:export",
+    "bundle": "bundle:bundle",
+    "unbundle": "bundle:unbundle",
     "diff": "diff:diff",
     "outdated": "outdated:outdated",
     "search": "search:search",

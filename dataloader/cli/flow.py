@@ -24,7 +24,7 @@ from dataloader.request.request import Request, make_request
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
     from dataloader.index.client import IndexClient
-    from dataloader.install.model import Filling, SyncOptions, SyncResult
+    from dataloader.install.model import Downloader, Filling, SyncOptions, SyncResult
     from dataloader.lockfile.model import Lockfile
     from dataloader.locking.fixes import Fix
     from dataloader.locking.lock import Locked
@@ -265,6 +265,7 @@ async def sync_lock(
     place: Place | None = None,
     seen: Mapping[Path, bytes | None] = MappingProxyType({}),
     foreign: bool = False,
+    download: Downloader | None = None,
 ) -> SyncResult:
     """Make an environment match a lock; ``foreign``: the lockfile is another tool's, for which the lock stands."""
     from dataloader.install.switch.generations import sync_generation
@@ -278,6 +279,8 @@ async def sync_lock(
     if not foreign:
         manifest = request.manifest.path if request.manifest else None
         options = replace(options, lockfile=request.lockfile, manifest=manifest)
+    options = replace(options, bundled=download is not None)
+    fetch = download or client.download
     one.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if request.settings.attestations and not check:
         from dataloader.install.attest.wheels import require_attestations
@@ -286,8 +289,8 @@ async def sync_lock(
     if not (check or one.options.dry_run):
         options = replace(options, prover=proof.prover(request, lock, python), along=partial(put, files, seen))
     if place.root is not None and place.name is not None:
-        return await sync_generation(lock, place.root, place.name, options, one.reporter, client.download)
-    return await sync_prefix(lock, request.prefix, options, one.reporter, client.download)
+        return await sync_generation(lock, place.root, place.name, options, one.reporter, fetch)
+    return await sync_prefix(lock, request.prefix, options, one.reporter, fetch)
 
 
 def _lock_bytes(request: Request, files: Mapping[Path, bytes]) -> bytes | None:

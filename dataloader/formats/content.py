@@ -64,6 +64,7 @@ def read_content(path: Path) -> Content:
         data = load(text)
         if data is not None and (form := tell(path, data)):
             return _known(path, form, text, data)
+    _unread(path, text)
     if form := _told_of_lines(text):
         return _known(path, form, text, {})
     if _may_be_yaml(path, text):
@@ -209,6 +210,18 @@ def _told_of_lines(text: str) -> str | None:
     if said and all(_EXPORTED.fullmatch(line) for line in said):
         return "export"
     return None
+
+
+_PYTHON = re.compile(r"^(?:import |from \w[\w.]* import |def |class )", re.MULTILINE)
+_SETUP_CFG = re.compile(r"^\[(?:metadata|options)\]", re.MULTILINE)
+
+
+def _unread(path: Path, text: str) -> None:
+    """Refuse what is plainly something else."""
+    if _SETUP_CFG.search(text):
+        raise unknown(path, "it is a setup.cfg", "move what it needs to [project] of a pyproject.toml")
+    if _PYTHON.search(text):
+        raise unknown(path, "it is Python source", "name the file that says what it needs")
 
 
 def _may_be_yaml(path: Path, text: str) -> bool:

@@ -89,6 +89,8 @@ class SyncOptions:
     conda_client: Client | None = None
     """rattler's HTTP client, with the credentials and mirrors of conda channels."""
     offline: bool = False
+    bundled: bool = False
+    """Every archive comes by the downloader, wherever its URL leads."""
     check: bool = False
     """Change nothing; raise ``ChangesNeeded`` when there is something to do."""
     dry_run: bool = False

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from dataloader.base.errors import IndexUnavailable, InternalError, ResolutionFailure, UsageError
 from dataloader.compat.model import StackNeeds
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
+from dataloader.lockfile.yaml import read_lock
 from dataloader.locking.targets import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.machine.target import Target
 from dataloader.request.joined import origins, together, together_conda
@@ -126,14 +127,27 @@ def _missing_places(settings: IndexSettings) -> Iterator[str]:
 
 def preferred_by(request: Request, reporter: Reporter) -> dict[str, str]:
     """Return name -> file name of what the locks hold that a first lock is to prefer."""
+    found = {p.name: p.file_name for path in request.solved_with for p in read_lock(path).packages}
     if not request.prefer:
-        return {}
+        return found
     from dataloader.request.readers.locks import preferences
 
-    found, told = preferences(request.prefer, request.platform)
+    others, told = preferences(request.prefer, request.platform)
     for line in told:
         reporter.warn(line)
-    return found
+    return {**others, **found}
+
+
+def told_of_group(request: Request, lock: Lockfile) -> Iterator[str]:
+    """Yield what differs from the locks of a solve-group, whose environments share their versions."""
+    own = {p.name: p.version for p in lock.packages}
+    for path in request.solved_with:
+        for package in read_lock(path).packages:
+            if own.get(package.name, package.version) != package.version:
+                yield (
+                    f"solve-group: {package.name} is {own[package.name]} here and {package.version} in {path.name}; "
+                    "what is asked for does not let both have one version"
+                )
 
 
 def said_in_several_places(request: Request, failure: ResolutionFailure) -> tuple[str, ...]:
@@ -265,6 +279,8 @@ class _Attempt:
             self._reporter.warn(note)
         self._pass_gate(asked, resolution, needs)
         lock = replace(await self._lock(asked, settled, resolution, channels), published_before=problem.exclude_newer)
+        for line in told_of_group(self._request, lock):
+            self._reporter.warn(line)
         return Locked(lock=lock, stack=settled, resolution=resolution)
 
     def _needs(self, asked: StackRequest, stack: Stack | None) -> StackNeeds:

@@ -129,6 +129,13 @@ class Manifest:
     """Sets of features of which no two go together."""
     conditions: tuple[str, ...] = ()
     """Markers of the machines that it is for; none: every machine."""
+    solve_groups: Mapping[str, str] = field(default_factory=dict)
+    """Environment -> the group that shares its versions."""
+
+    def solved_with(self, name: str) -> tuple[str, ...]:
+        """The other environments of an environment's group."""
+        group = self.solve_groups.get(name)
+        return tuple(each for each, of in self.solve_groups.items() if group and of == group and each != name)
 
     def sets(self) -> tuple[str, ...]:
         """The extras and groups that there are, as ``extra:NAME`` and ``group:NAME``."""
@@ -284,6 +291,7 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
         is_plain=kind == "pyproject.toml" and not {"pixi", "dataloader"} & set(root.table("tool")),
         conflicts=project.conflicts,
         conditions=project.conditions,
+        solve_groups=_solve_groups(pixi.table("environments")),
     )
     document.check()
     notes, unused = _unread(document, pixi, kind)
@@ -337,8 +345,17 @@ _ABOUT |= {"documentation", "requires-pixi", "preview", "$schema", "schema"}
 """Keys of pixi's that describe a project to people and to pixi."""
 
 _MATTER = {"host-dependencies", "build-dependencies", "prerelease-mode", "index-strategy", "dependency-overrides"}
-_MATTER |= {"solve-strategy", "solve-group", "conda-pypi-map", "channel-priority", "exclude-newer", "uv", "poetry"}
+_MATTER |= {"solve-strategy", "conda-pypi-map", "channel-priority", "exclude-newer", "uv", "poetry"}
 """Keys that say which packages there should be: to leave them out is worth a warning."""
+
+
+_OTHERS = {
+    "pdm": {"dev-dependencies", "source", "resolution"},
+    "hatch": {"envs"},
+    "rye": {"dev-dependencies", "sources"},
+    "flit": {"metadata"},
+}
+"""Tables of other tools that say what packages there should be."""
 
 
 def _unread(document: Document, pixi: Table, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -346,6 +363,10 @@ def _unread(document: Document, pixi: Table, kind: str) -> tuple[tuple[str, ...]
     notes, rest = [], []
     for path in document.unread():
         read = {"pixi", "dataloader", "uv"} if pixi.path == ("tool", "pixi") else {"dataloader", "uv", "poetry"}
+        if len(path) == 2 and path[1] in _OTHERS and path[0] == "tool":
+            held = set(document.data["tool"][path[1]]) & _OTHERS[path[1]]
+            notes += [f"[tool.{path[1]}.{key}] ({document.where((*path, key))}) is not read" for key in sorted(held)]
+            continue
         of_tool = path[0] == "tool" and (len(path) < 2 or path[1] not in read)
         of_python = kind == "pyproject.toml" and path[0] not in {"tool", "dependency-groups"}
         about = path[-1] in _ABOUT and path[-2:-1] in {(), ("workspace",), ("project",)}
@@ -429,6 +450,11 @@ def _date(table: Table, key: str) -> str | None:
     value = table.raw(key)
     # TOML has dates of its own.
     return value.isoformat() if isinstance(value, date) else table.string(key)
+
+
+def _solve_groups(table: Table) -> Mapping[str, str]:
+    tables = {name: table.table(name) for name in table if isinstance(table.peek(name), dict)}
+    return {name: group for name, one in tables.items() if (group := one.string("solve-group"))}
 
 
 def _environments(table: Table, features: set[str]) -> Mapping[str, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from dataloader.request.manifest import DEFAULT, Manifest
 from dataloader.request.manifest_edit import Editor
 from dataloader.request.public import public
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.tasks import Task
 
 
 def new_manifest(
@@ -83,6 +84,11 @@ def not_written(manifest: Manifest) -> Iterator[str]:
         yield f"{manifest.path}: conflicts are not taken over ({told}): each environment is solved by itself"
     if manifest.conditions:
         yield f"{manifest.path}: environments are not taken over ({'; '.join(manifest.conditions)}): see platforms"
+    for feature in manifest.features.values():
+        for tasks in (feature.tasks, *feature.tasks_by_platform.values()):
+            for task in tasks.values():
+                if task.unsupported:
+                    yield f"{task.origin}: {', '.join(task.unsupported)} of the task {task.name} is not taken over"
     yield from manifest.notes
 
 
@@ -173,6 +179,11 @@ def _put_feature(editor: Editor, feature: Feature, *, is_default: bool) -> None:
             editor.table("target", platform, kind)[one.name] = editor.value_of(one)
     for key, value in _system(feature.system).items():
         editor.table("system-requirements")[key] = value
+    for name, task in feature.tasks.items():
+        editor.table("tasks")[name] = _task(task)
+    for platform, tasks in feature.tasks_by_platform.items():
+        for name, task in tasks.items():
+            editor.table("target", platform, "tasks")[name] = _task(task)
     if feature.pypi.strict_records:
         editor.table("pypi-options")["strict-records"] = True
 
@@ -185,6 +196,19 @@ def _written(requirements: Sequence[Requirement]) -> tuple[Requirement, ...]:
         return found
     version = both(r.specifier for r in pythons) or None
     return (CondaRequirement(name="python", version=version, origin=pythons[0].origin), *found)
+
+
+def _task(task: Task) -> Any:
+    command = list(task.command) if isinstance(task.command, tuple) else task.command
+    said = {
+        "cmd": command,
+        "depends-on": list(task.depends_on),
+        "env": _table(dict(task.env)) if task.env else None,
+        "cwd": task.cwd,
+        "description": task.description,
+    }
+    said = {key: value for key, value in said.items() if value}
+    return command if set(said) == {"cmd"} and isinstance(command, str) else _table(said)
 
 
 def _system(system: SystemRequirements) -> dict[str, Any]:

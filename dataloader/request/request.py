@@ -98,6 +98,8 @@ class Request:
     """Take the place of whatever is asked of a project, by whomever."""
     prefer: tuple[Path, ...] = ()
     """Locks of other tools whose versions a first lock prefers."""
+    solved_with: tuple[Path, ...] = ()
+    """Locks of the environments that share versions with this one (pixi's solve-group), where there are any yet."""
     left_out: tuple[Requirement, ...] = ()
     """What would have to be built, and is left out as was asked."""
     matrix: Path | None = None
@@ -269,6 +271,7 @@ def make_request(
         overrides=tuple(r for r in matters(overrides) if isinstance(r, PypiRequirement)),
         left_out=left_out,
         prefer=tuple(root / name for name in resolution.prefer) if resolution else (),
+        solved_with=_solved_with(manifest, name, root),
         unused=manifest.unused if manifest else (),
         notes=(
             *(manifest.notes if manifest else ()),
@@ -292,6 +295,11 @@ def overridden(requirements: Iterable[Requirement], overrides: Sequence[PypiRequ
         replace(one, extras=tuple(sorted({*one.extras, *extras[one.name]}))) for one in overrides if one.name in asked
     )
     return [*kept, *more]
+
+
+def _solved_with(manifest: Manifest | None, name: str, root: Path) -> tuple[Path, ...]:
+    others = manifest.solved_with(name) if manifest else ()
+    return tuple(path for other in others if (path := Path(lock_in(str(root), other))).is_file())
 
 
 def _marker(one: Requirement) -> str | None:

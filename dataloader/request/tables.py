@@ -167,18 +167,25 @@ def _specifier(text: str) -> str:
     return text
 
 
+def _version(table: Table, key: str) -> str | None:
+    """A version that pixi lets people write as a number too."""
+    value = table.peek(key)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(table.raw(key)) if is_number else table.string(key)
+
+
 def _system(table: Table) -> SystemRequirements:
     family, libc = "glibc", None
     if isinstance(table.raw("libc"), dict):
         details = table.table("libc")
-        family, libc = details.choice("family", {"glibc", "musl"}) or "glibc", details.string("version")
+        family, libc = details.choice("family", {"glibc", "musl"}) or "glibc", _version(details, "version")
     else:
-        libc = table.string("libc")
+        libc = _version(table, "libc")
     return SystemRequirements(
-        cuda=table.string("cuda"),
+        cuda=_version(table, "cuda"),
         libc=libc,
         libc_family=family,
-        linux=table.string("linux"),
+        linux=_version(table, "linux"),
         archspec=table.string("archspec"),
     )
 

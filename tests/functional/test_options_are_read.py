@@ -58,6 +58,8 @@ LINES: dict[str, list[str]] = {
     "tree": [""],
     "explain": ["lib"],
     "export": ["requirements.txt"],
+    "bundle": ["--no-program -o made.tar.zst"],
+    "unbundle": ["made.tar.zst -p unbundled"],
     "diff": ["dataloader.lock"],
     "outdated": ["", "--refresh", "--target t.toml"],
     "search": ["lib"],

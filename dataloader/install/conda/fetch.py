@@ -89,7 +89,7 @@ class _Fetching:
 
     async def _bring(self, package: CondaPackage) -> Path | None:
         """The archive, in the cache's folder of downloads; ``None`` where rattler takes it from where it lies."""
-        if not package.url.startswith("http") or not package.sha256:
+        if not package.sha256 or not (self._options.bundled or package.url.startswith("http")):
             await asyncio.to_thread(_check_local_archive, package)
             return None
         archive = self.archives.shared_path(package)

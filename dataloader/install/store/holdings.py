@@ -101,6 +101,7 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding("note of a sync", ("users/<maker>",), "lease", "the packages that a running sync needs"),
     Holding("environment thrown away", ("warming-<name>",), "temporary", "of `cache warm`"),
+    Holding("unpacked bundle", ("bundle-<name>",), "temporary", "of `unbundle`"),
     Holding("facts", (f"{FACTS}/{LIBRARIES}/<sha256>.elf",), "record", "what `verify` read of one library"),
     Holding(
         "facts of a prefix",

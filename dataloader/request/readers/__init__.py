@@ -35,7 +35,7 @@ def read_file(
     if content.form == "environment.yml":
         from dataloader.request.readers.environment_yml import read_environment
 
-        return read_environment(path)
+        return read_environment(path, platform=platform)
     if content.form == "requirements.txt":
         from dataloader.request.readers.requirements_txt import read_requirements
 

@@ -15,28 +15,29 @@ from dataloader.request.spec import parse_conda
 _KEYS = {"name", "prefix", "channels", "dependencies", "variables"}
 
 
-def read_environment(path: Path) -> InputFile:
-    """Read an environment.yml.
+def read_environment(path: Path, *, platform: str | None = None) -> InputFile:
+    """Read an environment.yml, without the lines whose selectors are of other platforms.
 
     ``prefix`` is noted, not used: it is the path of the machine that exported the file. Raises ManifestError
     ``environment-invalid`` with every mistake.
     """
-    data = _load(path)
+    data, lines = _load(path, platform)
     mistakes: list[str] = []
     suggestions: list[str] = []
     conda: list[CondaRequirement] = []
     pip: list[str] = []
-    for number, entry in enumerate(_list(data, "dependencies", mistakes), 1):
+    for at, entry in enumerate(_list(data, "dependencies", mistakes)):
+        number = lines[at] if at < len(lines) else 0
         if isinstance(entry, str):
             try:
-                conda.append(parse_conda(entry, origin=f"{path} (dependency {number})"))
+                conda.append(parse_conda(entry, origin=f"{path}:{number}"))
             except DataloaderError as error:
-                mistakes.append(f"dependency {number}: {error.message.split(': ', 1)[1]}")
+                mistakes.append(f"{path}:{number}: {error.message.split(': ', 1)[1]}")
                 suggestions.extend(error.suggestions)
         elif isinstance(entry, dict) and set(entry) == {"pip"}:
             pip += _strings(entry, "pip", mistakes)
         else:
-            mistakes.append(f"dependency {number}: {entry!r} is neither a match spec nor a `pip:` section")
+            mistakes.append(f"{path}:{number}: {entry!r} is neither a match spec nor a `pip:` section")
     channels = _strings(data, "channels", mistakes)
     variables = _variables(data, mistakes)
     if mistakes:
@@ -58,11 +59,18 @@ def read_environment(path: Path) -> InputFile:
     )
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, platform: str | None) -> tuple[dict[str, Any], list[int]]:
+    """Return what the file holds, and the lines of its dependencies."""
     import yaml
 
+    from dataloader.machine.detect import detect_platform
+    from dataloader.request.readers.selectors import selected
+
     try:
-        data = yaml.safe_load(path.read_bytes())
+        text = selected(path.read_bytes().decode("utf-8-sig"), platform or detect_platform())
+        data, lines = yaml.safe_load(text), _lines(yaml.compose(text, Loader=yaml.SafeLoader))
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is not UTF-8: {error}", code="environment-invalid") from error
     except OSError as error:
         raise ManifestError(f"{path} cannot be read: {error.strerror}", code="environment-invalid") from error
     except yaml.YAMLError as error:
@@ -84,7 +92,15 @@ def _load(path: Path) -> dict[str, Any]:
             code="environment-invalid",
             suggestions=(way,),
         )
-    return data
+    return data, lines
+
+
+def _lines(node: Any) -> list[int]:
+    """Return the line of each entry of ``dependencies``."""
+    for key, value in getattr(node, "value", ()) if type(node).__name__ == "MappingNode" else ():
+        if key.value == "dependencies" and isinstance(value.value, list):
+            return [each.start_mark.line + 1 for each in value.value]
+    return []
 
 
 def _list(data: dict[Any, Any], key: str, mistakes: list[str]) -> list[Any]:

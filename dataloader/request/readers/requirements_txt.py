@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dataloader.base.errors import DataloaderError, ManifestError
+from dataloader.formats.content import unknown
 from dataloader.request.input_file import InputFile
 from dataloader.request.requirements import PypiRequirement
 from dataloader.request.spec import parse_editable, parse_pypi
@@ -78,6 +79,12 @@ class _Draft:
     no_index: bool = False
     prerelease: bool = False
     require_hashes: bool = False
+    lines: int = 0
+    """That said something."""
+
+
+_SOME = 10
+"""Mistakes that a file may have which is meant as one of requirements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +150,8 @@ def parse_requirement_lines(
 def _finish(draft: _Draft, path: Path) -> InputFile:
     if draft.require_hashes:
         draft.mistakes += [mistake for one in draft.requirements if (mistake := _unhashed(one))]
+    if len(draft.mistakes) > _SOME and len(draft.mistakes) * 2 > draft.lines:
+        raise unknown(path, f"{len(draft.mistakes)} of its {draft.lines} lines are no requirements")
     if draft.mistakes:
         raise ManifestError(
             f"{path} cannot be read as a requirements file",
@@ -239,6 +248,7 @@ def _expand(line: str, environ: Mapping[str, str]) -> str:
 
 def _read_line(draft: _Draft, line: str, where: str, place: _Place) -> None:
     line = _expand(line, place.environ)
+    draft.lines += 1
     try:
         if line.startswith("-"):
             _apply_options(draft, _file_options().parse_args(_split(line)), where, place)

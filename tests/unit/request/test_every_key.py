@@ -96,7 +96,7 @@ ABOUT = {
 MATTER = {
     "workspace.conda-pypi-map", "workspace.solve-strategy", "host-dependencies", "build-dependencies",
     "pypi-options.index-strategy", "pypi-options.prerelease-mode",
-    "feature.f.channel-priority", "environments.e.solve-group",
+    "feature.f.channel-priority",
 }  # fmt: skip
 NAMED = {
     "workspace.s3-options", "workspace.build-variants", "dependencies.a.file-name", "dependencies.a.license",
