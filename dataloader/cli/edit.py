@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,16 @@ def say_saved(one: Session, edited: Edited) -> None:
             one.reporter.warn(note)
 
 
+def say_next(one: Session, edited: Edited) -> None:
+    """Say how to use an environment that has just been made."""
+    if edited.synced is None or not edited.synced.changed or edited.synced.plan.keep or one.options.dry_run:
+        return
+    words = ["dataloader", "run"]
+    for name, value in (("--prefix", one.options.prefix), ("--environment", one.options.environment)):
+        words += [name, shlex.quote(str(value))] if value is not None else []
+    one.reporter.info(f"next: `{' '.join(words)} -- python` runs in it, `dataloader verify` looks at it again")
+
+
 def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
     """Add what is asked for, lock, and make the prefix match."""
     with session(options, "install") as one:
@@ -149,6 +160,7 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, p
         edited = to_the_end(carry_out(one, Edit(asked=request, wanted=request, flags=flags), place))
         say_saved(one, edited)
         one.write(edited.document(), edited.text(dry_run=options.dry_run))
+        say_next(one, edited)
         return 0
 
 

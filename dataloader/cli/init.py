@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from dataloader.base.errors import UsageError
 from dataloader.cli.command import command
 from dataloader.cli.console import Style, make_reporter, write_result
 from dataloader.cli.options import CommonOptions, Operand, own_option
+from dataloader.prefix.locate import OWN_FOLDER
 
 if TYPE_CHECKING:
     from dataloader.request.manifest import Manifest
@@ -50,6 +52,18 @@ def init(
             code="manifest-exists",
             suggestions=("`dataloader install SPEC` adds to it.", "`dataloader init DIR` writes one elsewhere."),
         )
+    if used := _used_already(directory, pixi=pixi) if not sources else None:
+        raise UsageError(
+            f"{used} is there, and is used as it is",
+            code="manifest-exists",
+            suggestions=(
+                "`dataloader install` makes its environment.",
+                f"`dataloader init --from {used}` writes a dataloader.toml in its place.",
+            ),
+        )
+    offered = [] if sources else _offered(directory)
+    if offered and _is_wanted(offered, style):
+        sources, offered = offered, []
     forms = {source: read_content(source).form for source in sources or ()}
     of_locks = [source for source, form in forms.items() if form in LOCKS]
     # Beside a file that says what is wanted a lock says which versions; alone it says both.
@@ -84,9 +98,63 @@ def init(
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
     reporter.info(f"Wrote {path}")
-    reporter.info("Next: `dataloader install --cuda --torch`, say, adds to it and installs.")
+    if ignore_environments(directory):
+        reporter.info(f"{directory / '.gitignore'} has {OWN_FOLDER}/ now")
+    for source in offered:
+        reporter.info(f"{source} was not taken over: {_TAKEN_OVER[source.name].format(source)} does it")
+    if sources:
+        reporter.info("Next: `dataloader sync` makes the environment.")
+    else:
+        reporter.info("Next: `dataloader add --cuda --torch`, say, adds to it and installs.")
     write_result(style, {"status": "ok", "manifest": str(path.resolve())}, f"{path}\n")
     return 0
+
+
+_TAKEN_OVER = {
+    "requirements.txt": "`dataloader install -r {}`",
+    "environment.yml": "`dataloader install -f {}`",
+    "environment.yaml": "`dataloader install -f {}`",
+    "pyproject.toml": "`dataloader sync --manifest {}`",
+}
+"""File that may lie in a project's folder -> what takes it over into, or in the place of, a manifest that is there."""
+
+
+def _used_already(directory: Path, *, pixi: bool) -> Path | None:
+    """The manifest of another kind that commands here would be about."""
+    from dataloader.prefix.locate import locate_manifest
+
+    other = directory / ("dataloader.toml" if pixi else "pixi.toml")
+    if other.is_file():
+        return other
+    nearest = locate_manifest(str(directory.absolute()))
+    return directory / "pyproject.toml" if nearest == str((directory / "pyproject.toml").absolute()) else None
+
+
+def _offered(directory: Path) -> list[Path]:
+    """The files here that say what a project is made of."""
+    return [directory / name for name in _TAKEN_OVER if (directory / name).is_file()]
+
+
+def _is_wanted(offered: list[Path], style: Style) -> bool:
+    """Ask somebody at a terminal whether what lies there is to be taken over; nobody else is asked."""
+    if style.json or os.environ.get("CI") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    sys.stderr.write(f"Take over {' and '.join(map(str, offered))}? [Y/n] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    return bool(answer) and answer.strip().lower() in ("", "y", "yes")
+
+
+def ignore_environments(directory: Path) -> bool:
+    """Have git pass over the environments of a project; say whether that was new."""
+    path = directory / ".gitignore"
+    text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
+    if any(line.strip().strip("/") == OWN_FOLDER for line in text.splitlines()):
+        return False
+    newline = "" if not text or text.endswith("\n") else "\n"
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{newline}{OWN_FOLDER}/\n")
+    return True
 
 
 def _sources(made: Manifest) -> Iterator[Requirement]:

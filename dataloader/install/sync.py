@@ -23,7 +23,7 @@ from dataloader.install.tree.linking import Linker
 from dataloader.install.tree.venv import resolve_interpreter
 from dataloader.lockfile.model import Lockfile
 from dataloader.prefix.activate import variables_of
-from dataloader.prefix.locate import JOURNAL, STATE
+from dataloader.prefix.locate import ENVIRONMENTS, JOURNAL, STATE
 from dataloader.prefix.model import Inventory
 from dataloader.prefix.pin import generation_of
 from dataloader.prefix.python import find_interpreter, missing_python
@@ -167,9 +167,17 @@ def _install(tree: Path, place: Place, options: SyncOptions, reporter: Reporter)
         carry_over(prefix, tree, owned, linker)
     with options.along():
         old = switch(tree, place)
+    _pass_over(prefix)
     if old is not None:
         carry_over(old, prefix, owned, linker)  # what was written between the first pass and the switch
         remove_tree(old)
+
+
+def _pass_over(prefix: Path) -> None:
+    """Have git pass over the folder of a project's environments."""
+    if os.fspath(prefix.parent).endswith(f"/{ENVIRONMENTS}"):
+        with suppress(OSError), (prefix.parents[1] / ".gitignore").open("x") as file:
+            file.write("*\n")
 
 
 def absolute(path: Path) -> Path:

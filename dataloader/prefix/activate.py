@@ -74,24 +74,27 @@ def _difference(
     return "\n".join(lines) + "\n"
 
 
-def _quote_fish(value: str) -> str:
+def quote_fish(value: str) -> str:
+    """A value as fish reads it."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
-def _quote_csh(value: str) -> str:
+def quote_csh(value: str) -> str:
+    """A value as csh reads it."""
     return shlex.quote(value).replace("!", "\\!").replace("\n", "\\\n")
 
 
-def _quote_powershell(value: str) -> str:
+def quote_powershell(value: str) -> str:
+    """A value as PowerShell reads it."""
     escaped = value.replace("'", "''")
     return f"'{escaped}'"
 
 
 _SYNTAX: Mapping[Dialect, tuple[str, str, Callable[[str], str]]] = {
-    "fish": ("set -gx {name} {value};", "set -e {name};", _quote_fish),
-    "csh": ("setenv {name} {value};", "unsetenv {name};", _quote_csh),
-    "powershell": ("${{env:{name}}} = {value}", "Remove-Item -ErrorAction Ignore 'Env:{name}'", _quote_powershell),
+    "fish": ("set -gx {name} {value};", "set -e {name};", quote_fish),
+    "csh": ("setenv {name} {value};", "unsetenv {name};", quote_csh),
+    "powershell": ("${{env:{name}}} = {value}", "Remove-Item -ErrorAction Ignore 'Env:{name}'", quote_powershell),
 }
 """How to set, how to remove and how to quote."""
 
@@ -125,20 +128,30 @@ def activation(prefix: Path) -> Activation:
             f"{prefix} has a colon in it, and stands for two directories in PATH.",
             suggestions=("Sync to another directory; its Python can also be run by its full path.",),
         )
+    return activation_of(prefix, prefix, is_conda=is_conda)
+
+
+def activation_of(root: Path, prefix: Path, *, is_conda: bool) -> Activation:
+    """How to work inside an environment whose files are at ``root``, and will be at ``prefix``."""
     variables = {"CONDA_PREFIX": str(prefix)} if is_conda else {"VIRTUAL_ENV": str(prefix)}
     if is_conda:
         name = prefix.parent.name if generation_of(str(prefix)) else prefix.name
-        variables |= {"CONDA_DEFAULT_ENV": name, **_conda_variables(prefix)}
-    written = _written(prefix)
+        variables |= {"CONDA_DEFAULT_ENV": name, **_conda_variables(root)}
+    written = _written(root)
     variables |= written.variables
-    scripts = sorted((prefix / "etc" / "conda" / "activate.d").glob("*.sh")) if is_conda else []
     return Activation(
         prefix=prefix,
         path=(str(prefix / "bin"),),
         library_path=tuple(str(prefix / folder) for folder in written.library_path),
         variables=variables,
-        scripts=tuple(str(script) for script in scripts),
+        scripts=tuple(conda_scripts(root, prefix, "activate.d", ".sh")) if is_conda else (),
     )
+
+
+def conda_scripts(root: Path, prefix: Path, folder: str, *ends: str) -> list[str]:
+    """The scripts of conda packages in ``etc/conda/FOLDER``, as they will be named at ``prefix``; in order."""
+    found = sorted(path for end in ends for path in (root / "etc" / "conda" / folder).glob(f"*{end}"))
+    return [str(prefix / path.relative_to(root)) for path in found]
 
 
 class _Written(NamedTuple):

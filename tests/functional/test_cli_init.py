@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import pty
 from pathlib import Path
 
 import pytest
@@ -111,3 +114,48 @@ def test_info_on_a_broken_target_file_names_the_line(here: Path, capsys: pytest.
     assert main(["info", "--target", "fleet.toml"]) == 2
 
     assert "fleet.toml:2: gpus: 'Voodoo 2'" in capsys.readouterr().err
+
+
+def test_init_names_what_lies_there_and_takes_nothing_over_unasked(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "requirements.txt").write_text("numpy<2\n")
+    (here / "pyproject.toml").write_text("[project]\nname = 'x'\nversion = '1'\n")
+    assert main(["init"]) == 0
+
+    err = capsys.readouterr().err
+    assert "requirements.txt was not taken over: `dataloader install -r requirements.txt` does it" in err
+    assert "pyproject.toml was not taken over: `dataloader sync --manifest pyproject.toml` does it" in err
+    assert 'numpy = "<2"' not in (here / "dataloader.toml").read_text()
+
+
+def test_init_asks_at_a_terminal_whether_to_take_over_what_lies_there(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "environment.yml").write_text("channels: [nvidia]\ndependencies: [cudnn]\n")
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "r+b", buffering=0) as terminal:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(terminal))
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+        os.write(ours, b"y\n")
+        assert main(["init"]) == 0
+    os.close(ours)
+
+    assert "Take over environment.yml? [Y/n]" in capsys.readouterr().err
+    assert "cudnn" in (here / "dataloader.toml").read_text()
+
+
+def test_init_leaves_a_manifest_of_another_kind_in_use(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "pixi.toml").write_text("[workspace]\nname = 'x'\nchannels = []\nplatforms = ['linux-64']\n")
+    assert main(["init"]) == 2
+    assert "pixi.toml is there, and is used as it is" in capsys.readouterr().err
+    assert main(["init", "--from", "pixi.toml"]) == 0
+
+
+def test_a_new_project_has_its_environments_ignored(here: Path) -> None:
+    (here / ".gitignore").write_text("*.pyc")
+    assert main(["init"]) == 0
+    assert main(["init", "other"]) == 0
+
+    assert (here / ".gitignore").read_text() == "*.pyc\n.dataloader/\n"
+    assert (here / "other" / ".gitignore").read_text() == ".dataloader/\n"

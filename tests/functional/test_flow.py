@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.schemas import check_document
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_sdist, make_wheel
 
@@ -38,13 +39,16 @@ class Desk:
         return done.stdout
 
     def json(self, *arguments: str) -> dict[str, Any]:
-        return json.loads(self.ok(*arguments, "--json"))  # type: ignore[no-any-return]
+        document = json.loads(self.ok(*arguments, "--json"))
+        check_document(arguments[0], document)
+        return document  # type: ignore[no-any-return]
 
     def fails(self, code: int, error: str, *arguments: str, index: bool = True, **environ: str) -> dict[str, Any]:
         """Run a command that must fail, and return its ``error`` object."""
         done = self.run(*arguments, "--json", index=index, **environ)
         assert "Traceback" not in done.stderr, done.stderr
         document = json.loads(done.stdout)
+        check_document("error", document)
         assert (done.returncode, document["error"]["code"]) == (code, error), done.stdout + done.stderr
         assert document["status"] == "error"
         return document["error"]  # type: ignore[no-any-return]

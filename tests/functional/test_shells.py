@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.prefix.activate import Activation
+from dataloader.prefix.activators import FILES, activators
 from tests.functional.test_flow import Desk
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -147,3 +150,56 @@ def test_somebody_at_a_terminal_is_asked_before_environments_are_removed(desk: D
         process.communicate(timeout=60)
         os.close(ours)
         assert (Path(prefix(desk)).exists(), process.returncode) == (is_left, int(is_left))
+
+
+SAY = 'echo "$WORD|$VIRTUAL_ENV|$PATH"'
+
+
+@pytest.mark.parametrize(
+    ("name", "script"),
+    [
+        ("sh", "activate"),
+        ("bash", "activate"),
+        ("zsh", "activate"),
+        ("fish", "activate.fish"),
+        ("tcsh", "activate.csh"),
+    ],
+)
+def test_an_environment_is_activated_and_left_without_a_trace(name: str, script: str, tmp_path: Path) -> None:
+    program = [shell(name), *(["-f"] if name == "tcsh" else [])]
+    root = tmp_path / "it's $HOME" / "env"
+    (root / "etc" / "conda" / "activate.d").mkdir(parents=True)
+    (root / "bin").mkdir()
+    end = {"fish": ".fish", "tcsh": ".csh"}.get(name, ".sh")
+    entered, left = (root / "etc" / "conda" / f"part{kind}{end}" for kind in ("", "-gone"))
+    entered.write_text("echo entered\n")
+    left.write_text("echo left\n")
+    active = Activation(
+        prefix=root,
+        path=(str(root / "bin"),),
+        library_path=(str(root / "lib dir"),),
+        variables={"VIRTUAL_ENV": str(root), "WORD": "a 'b' \"c\" $d !e"},
+    )
+    for path, content in activators(active, [str(entered)], [str(left)]).items():
+        (root / path).write_bytes(content)
+    source = "source" if name in ("fish", "tcsh") else "."
+    path = str(root / "bin" / script).replace("$", "\\$").replace("'", "\\'").replace(" ", "\\ ")
+    lines = [SAY, f"{source} {path}", SAY, f"{source} {path}", SAY, "deactivate", SAY]
+    base = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "WORD": "old", "VIRTUAL_ENV": "/other"}
+    done = subprocess.run(program, input="\n".join(lines), env=base, capture_output=True, text=True, check=False)
+
+    before, inside = "old|/other|/usr/bin:/bin", f"a 'b' \"c\" $d !e|{root}|{root}/bin:/usr/bin:/bin"
+    assert done.stdout.splitlines() == [before, "entered", inside, "left", "entered", inside, "left", before]
+
+
+def test_an_environment_has_activators_and_git_passes_it_over(desk: Desk) -> None:
+    desk.ok("sync")
+    place = Path(prefix(desk))
+    quoted = shlex.quote(str(place / "bin" / "activate"))
+    done = subprocess.run(["sh", "-c", f". {quoted} && which python && deactivate"], capture_output=True, text=True)
+    assert done.stdout == f"{place}/bin/python\n"
+    assert {path for path in FILES if (place / path).is_file()} == set(FILES)
+    subprocess.run(["git", "init", "-q"], cwd=desk.here, check=True)
+    status = subprocess.run(["git", "status", "--short"], cwd=desk.here, capture_output=True, text=True, check=True)
+    assert ".dataloader/" not in status.stdout
+    assert desk.json("verify")["findings"] == []

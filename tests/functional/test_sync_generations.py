@@ -24,7 +24,7 @@ from tests.helpers.sync_process import Request, start, wait_for_go
 from tests.helpers.wheels import make_wheel
 
 NAME = "train"
-SIZE = 12_000_000
+SIZE = 16_000_000
 
 COMMAND = {"console_scripts": {"part": "part.cli:main"}}
 SAY = "import part, sys\ndef main():\n    print(part.release, sys.prefix)\n"

@@ -116,6 +116,8 @@ def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[
 
 
 def _say(one: Session, edited: Edited) -> None:
+    from dataloader.cli.edit import say_next
+
     written = [str(each) for each in edited.request.said]
     manifest = edited.asked.manifest
     assert manifest is not None
@@ -128,3 +130,4 @@ def _say(one: Session, edited: Edited) -> None:
         verb = "would have" if one.options.dry_run else "has"
         more = ", ".join(written) or "the stack"
         one.reporter.info(f"{manifest.path} {verb} {more} now")
+    say_next(one, edited)

@@ -22,6 +22,8 @@ from dataloader.install.tree.wheel import claim_wheel, link_wheels, write_record
 from dataloader.lockfile.model import Lockfile
 from dataloader.machine.interpreters import Interpreter
 from dataloader.prefix import pin
+from dataloader.prefix.activate import activation_of, conda_scripts
+from dataloader.prefix.activators import activators
 from dataloader.prefix.layout import Layout, conda_layout, venv_layout
 from dataloader.prefix.locate import ACTIVATION, STATE
 from dataloader.prefix.state import State
@@ -192,6 +194,7 @@ def _write_activation(tree: Tree, lock: Lockfile) -> None:
     content = {"version": 1, "library_path": folders, **({"variables": lock.variables} if lock.variables else {})}
     if folders or lock.variables:
         tree.write(ACTIVATION, (json.dumps(content, indent=1) + "\n").encode())
+    _write_activators(tree)
 
 
 def _claim_conda_files(tree: Tree) -> None:
@@ -208,3 +211,19 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def _write_activators(tree: Tree) -> None:
+    """Leave ``bin/activate`` of each shell, and have git pass the environment over; what a package brings stays."""
+    root, final = Path(tree.root), Path(tree.final)
+    is_conda = (root / "conda-meta").is_dir()
+    files = {".gitignore": b"*\n"}
+    if os.pathsep not in tree.final and (is_conda or tree.layout is not None):
+        ends = (".sh", ".fish", ".csh", ".ps1")
+        scripts = conda_scripts(root, final, "activate.d", *ends)
+        leaving = conda_scripts(root, final, "deactivate.d", *ends)[::-1]
+        files |= activators(activation_of(root, final, is_conda=is_conda), scripts, leaving)
+    for path, content in files.items():
+        if not os.path.lexists(root / path):
+            tree.owners[path] = ENVIRONMENT
+            tree.write(path, content)
