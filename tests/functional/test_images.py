@@ -20,6 +20,7 @@ import pytest
 from dataloader.cli.app import main
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.registry import Proxy, get_json, needs_registry, running_registry
+from tests.helpers.schemas import check_document
 
 pytestmark = needs_registry
 
@@ -81,6 +82,7 @@ class Site:
 
     def json(self, *words: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self._run((*words, "--json"), 0)[0])
+        check_document(words[0], document)
         return document
 
     def _run(self, words: Sequence[str], code: int) -> tuple[str, str]:
