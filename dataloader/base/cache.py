@@ -20,6 +20,8 @@ LIBRARIES = "elf-7"
 """Facts of libraries. The number is of the format: another one is not read."""
 PREFIXES = "prefix-7"
 """What was said of prefixes."""
+EXPORTS = "exports-1"
+"""What libraries of releases of frameworks define."""
 LEARNED = "learned-2"
 """What package files turned out to contradict, and which sets of packages load."""
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "diff": "diff:diff",
     "outdated": "outdated:outdated",
     "search": "search:search",
+    "abi": "abi:abi",
     "generations": "volumes:generations",
     "rollback": "volumes:rollback",
     "prune": "volumes:prune",

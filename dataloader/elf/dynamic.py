@@ -183,10 +183,10 @@ class SymbolTable:
                 yield row, name
         self._bytes_left = left
 
-    def definitions(self, asked: Asked) -> Definitions:
-        """What the file defines of the names asked for."""
-        rows = self._named(self._defined(self._candidates(asked)))
-        found = [(name, self._indexes[row]) for row, name in rows if name in asked.names]
+    def definitions(self, asked: Asked | None = None) -> Definitions:
+        """What the file defines: of the names asked for, else all of it."""
+        rows = self._named(self._defined(range(self._count) if asked is None else self._candidates(asked)))
+        found = [(name, self._indexes[row]) for row, name in rows if asked is None or name in asked.names]
         if "DT_VERDEF" not in self._reader.dynamic:  # any reference finds them
             names = frozenset(name for name, _ in found)
             return Definitions(plain=names, base=names)

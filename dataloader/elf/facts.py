@@ -190,8 +190,8 @@ def read_elf(path: Path) -> tuple[ElfFacts, frozenset[bytes]]:
         return parse_elf(FileBytes(file.fileno()))
 
 
-def find_definitions(data: Bytes, asked: Asked) -> Definitions:
-    """What an ELF image defines of the names that are asked for.
+def find_definitions(data: Bytes, asked: Asked | None) -> Definitions:
+    """What an ELF image defines, of the names that are asked for where any are.
 
     Raises:
         MalformedElf: it is no ELF file, or one whose tables cannot be followed.
@@ -207,7 +207,7 @@ def find_definitions(data: Bytes, asked: Asked) -> Definitions:
     return SymbolTable(reader, read_section_headers(reader, header), versions).definitions(asked)
 
 
-def read_definitions(path: Path, asked: Asked) -> Definitions:
+def read_definitions(path: Path, asked: Asked | None = None) -> Definitions:
     """:func:`find_definitions` in the ELF file at ``path``.
 
     Raises:

@@ -24,6 +24,7 @@ from dataloader.index.download import Throttle, Wanted, download
 from dataloader.index.evidence import Evidence
 from dataloader.index.failures import Forbidden, NotFound, offline_missing
 from dataloader.index.local import local_path, read_find_links, read_metadata, read_project_page, sha256_of_file
+from dataloader.index.members import LocalMembers, Members, remote_members
 from dataloader.index.metadata import parse_metadata
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.pages import ACCEPT, Page, parse_page
@@ -177,6 +178,25 @@ class IndexClient:
             return found
         return await self._once(("metadata", key), lambda: self._fetch_metadata(file, key))
 
+    async def members(self, file: IndexFile) -> Members:
+        """The files of a wheel, each to be had alone: by ranges, or where there are none from the whole wheel.
+
+        Raises:
+            IntegrityError, IndexUnavailable, UsageError: As ``metadata``.
+        """
+        path = local_path(file.url)
+        if path is None and self.settings.offline:
+            raise offline_missing(f"{file.filename} is not in the cache")
+        try:
+            if path is None:
+                found = await remote_members(self._web, file, self._reporter)
+                return found or LocalMembers(await self._whole(file))
+            return LocalMembers(path)
+        except NotFound as error:
+            raise _gone(file) from error
+        except OSError as error:
+            raise _unreadable(file, error) from error
+
     async def digest(self, file: IndexFile) -> str:
         """sha256 of a file; where the index gives none, of what it serves now."""
         if file.sha256:
@@ -329,9 +349,7 @@ class IndexClient:
                 text = await fetch_metadata_text(self._web, file, lambda: self._whole(file))
             metadata = parse_metadata(text, project=file.name, version=file.version)
         except NotFound as error:
-            raise IndexUnavailable(
-                f"{redact(file.url)} is not there although {redact(file.index)} names it.", code="index-unreachable"
-            ) from error
+            raise _gone(file) from error
         except OSError as error:
             raise _unreadable(file, error) from error
         except IntegrityError as error:
@@ -405,6 +423,12 @@ async def _is_intact(kept: Path, sha256: str | None) -> bool:
         return True
     kept.unlink(missing_ok=True)
     return False
+
+
+def _gone(file: IndexFile) -> IndexUnavailable:
+    return IndexUnavailable(
+        f"{redact(file.url)} is not there although {redact(file.index)} names it.", code="index-unreachable"
+    )
 
 
 def _unreadable(file: IndexFile, error: OSError) -> IndexUnavailable:

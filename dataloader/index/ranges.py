@@ -34,10 +34,10 @@ async def fetch_metadata_text(web: Web, file: IndexFile, whole: Callable[[], Awa
         except NotFound:
             # Some indexes announce what they do not have; the wheel itself has it.
             pass
-    answer = await _get_range(web, file.url, f"bytes=-{TAIL}")
+    answer = await get_range(web, file.url, f"bytes=-{TAIL}")
     if answer.status != 206:
         return await _without_ranges(answer, file, whole)
-    return await _by_ranges(web, file, _tail(answer))
+    return await _by_ranges(web, file, tail_of(answer))
 
 
 async def _announced(web: Web, file: IndexFile) -> bytes:
@@ -58,7 +58,7 @@ async def _by_ranges(web: Web, file: IndexFile, tail: Tail) -> bytes:
     member = find_member(tail, file.name)
     if member is None and (start := directory_start(tail)) < tail.start:
         # A long directory, with its METADATA not among the last entries: read it all.
-        before = await _get_range(web, file.url, f"bytes={start}-{tail.start - 1}")
+        before = await get_range(web, file.url, f"bytes={start}-{tail.start - 1}")
         if before.status != 206 or len(before.body) != tail.start - start:
             raise _changed(file)
         tail = Tail(data=before.body + tail.data, start=start)
@@ -69,7 +69,7 @@ async def _by_ranges(web: Web, file: IndexFile, tail: Tail) -> bytes:
         text = extract(member, tail.data[member.start - tail.start :])
         if text is not None:
             return text
-    answer = await _get_range(web, file.url, f"bytes={member.start}-{member.stop - 1}")
+    answer = await get_range(web, file.url, f"bytes={member.start}-{member.stop - 1}")
     text = extract(member, answer.body) if answer.status == 206 else None
     if text is None:
         raise _changed(file)
@@ -87,11 +87,17 @@ async def _without_ranges(answer: Answer, file: IndexFile, whole: Callable[[], A
     return read_metadata(await whole(), file.name)
 
 
-async def _get_range(web: Web, url: str, wanted: str) -> Answer:
+async def get_range(web: Web, url: str, wanted: str) -> Answer:
+    """Part of a file; the status says whether it is one."""
     return await web.get(url, {"Range": wanted, "Accept-Encoding": "identity"}, limit=_SMALL)
 
 
-def _tail(answer: Answer) -> Tail:
+def tail_of(answer: Answer) -> Tail:
+    """The end of a file that :func:`get_range` fetched.
+
+    Raises:
+        IndexUnavailable: The server does not say where it begins.
+    """
     match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
     if match is None:
         raise IndexUnavailable(f"{redact(answer.url)} sent a range without saying which.", code="index-unreachable")

@@ -63,6 +63,7 @@ LINES: dict[str, list[str]] = {
     "diff": ["dataloader.lock"],
     "outdated": ["", "--refresh", "--target t.toml"],
     "search": ["lib"],
+    "abi": ["{here}/../shelf/lib-1.0-py3-none-any.whl --with lib"],
     "plan": ["--cuda", "--cuda --target t.toml --conda=auto -c conda-forge"],
     "generations": ["--root r --name n"],
     "rollback": ["--root r --name n"],

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from dataloader.elf.frameworks import distributions_of, framework_of
 from dataloader.prefix.python import extension_tag
 from dataloader.prefix.records import Installed, InstalledPackage, required_names
-from dataloader.verify.checks.frameworks import distributions_of, framework_of
 from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.findings import Severity
 from dataloader.verify.libraries import BareLoads

@@ -9,13 +9,13 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from dataloader.elf.demangle import demangle
+from dataloader.elf.frameworks import distributions_of, framework_of
 from dataloader.elf.scan import ScannedFile
 from dataloader.loader.model import Failure
 from dataloader.loader.system import version_tuple
 from dataloader.machine.target import Target
 from dataloader.prefix.python import extension_tag
 from dataloader.prefix.records import Installed, InstalledPackage
-from dataloader.verify.checks.frameworks import distributions_of, framework_of
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.loads import Verdict

@@ -1,0 +1,179 @@
+"""What a compiled wheel needs of a framework, what a release of that has, and how they go together. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from dataloader.elf.definitions import Definitions, bare
+
+_STANDARD: Final = re.compile(rb"_Z(?:T[ISVTC]|GV)?N?[rVK]*(?:S[tabsiod]|__cxxabi)")
+"""Names of C++'s own library, which may name a framework's types in their arguments."""
+_VERSIONED: Final = re.compile(r"(.+\.so)\.(\d+)")
+
+
+class Needs(NamedTuple):
+    """What one file of a wheel needs of others than the wheel itself."""
+
+    file: str
+    """Its path in the wheel."""
+    needed: tuple[str, ...]
+    """DT_NEEDED."""
+    symbols: frozenset[bytes]
+    """``name`` or ``name@version`` of what is undefined in it, not weak, and defined by no file of the wheel."""
+    versions: Mapping[bytes, str] = {}
+    """Version -> the library that it is asked of."""
+    here: frozenset[str] = frozenset()
+    """Those of the needed that this machine has: what they define is not among the symbols."""
+
+    def asked_of(self, offered: Container[str]) -> frozenset[bytes]:
+        """Those symbols that these libraries may have: a version says whose it is, and Python's are its own."""
+        return frozenset(
+            each
+            for each in self.symbols
+            if not each.startswith((b"Py", b"_Py"))
+            and (b"@" not in each or self.versions.get(each.partition(b"@")[2], "") in offered)
+        )
+
+    def others(self, offered: Container[str]) -> list[str]:
+        """Libraries, beside these, that may define what has no version: not looked at, and asked for no version."""
+        versioned = set(self.versions.values())
+        return [each for each in self.needed if not (each in offered or each in versioned or each in self.here)]
+
+
+class Exports(NamedTuple):
+    """What one library of a release has."""
+
+    needed: tuple[str, ...]
+    """DT_NEEDED."""
+    defines: Definitions
+
+    def has(self, symbol: bytes) -> bool:
+        """Whether a reference to ``name`` or ``name@version`` finds it here."""
+        if b"@" in symbol:
+            return symbol in self.defines.exact or bare(symbol) in self.defines.base
+        return symbol in self.defines.plain
+
+
+class Release(NamedTuple):
+    """What was read of one release."""
+
+    version: str
+    offers: frozenset[str]
+    """File names of its libraries."""
+    needed: frozenset[str]
+    """DT_NEEDED of those that were read."""
+    lacks: Mapping[str, frozenset[bytes]]
+    """File of the wheel -> symbols that none of the libraries it is loaded with defines."""
+    unknown: str = ""
+    """Why it could not be read."""
+
+
+class Verdict(NamedTuple):
+    """Whether the wheel loads with one release."""
+
+    version: str
+    loads: bool | None
+    """``None`` where it is not known."""
+    why: tuple[str, ...] = ()
+    """What stands against it, else what is not known."""
+    missing: Mapping[str, tuple[str, ...]] = {}
+    """File of the wheel -> symbols that the release does not define."""
+
+
+def is_own(symbol: bytes, names_framework: bool) -> bool:
+    """Whether a symbol belongs to the framework even if no release that was read defines it.
+
+    Args:
+        names_framework: Its name holds the framework's namespace.
+
+    >>> is_own(b"_ZN3c105ErrorC1Ev", True), is_own(b"_ZNSt6vectorIN2at6TensorEE5clearEv", True)
+    (True, False)
+    """
+    return names_framework and not _STANDARD.match(symbol)
+
+
+def judge(needs: Sequence[Needs], releases: Sequence[Release], own: frozenset[bytes]) -> list[Verdict]:
+    """One verdict for each release.
+
+    What no release defines may be of another library that the file needs, so it is not known whether that loads, unless
+    the symbol is ``own`` of the framework or there is no such library. A library that no release has counts for none.
+    """
+    read = [each for each in releases if not each.unknown]
+    foreign = _of_nobody(needs, read) - own
+    offered = frozenset(name for each in read for name in each.offers)
+    return [_verdict(needs, each, foreign, offered) for each in releases]
+
+
+def _of_nobody(needs: Sequence[Needs], read: Sequence[Release]) -> frozenset[bytes]:
+    """Symbols that every release lacks, for every file that asks for them."""
+    asked = frozenset(symbol for each in needs for symbol in each.symbols)
+    found = frozenset(
+        symbol for release in read for each in needs for symbol in each.symbols - release.lacks[each.file]
+    )
+    return asked - found
+
+
+def _verdict(needs: Sequence[Needs], release: Release, foreign: frozenset[bytes], offered: frozenset[str]) -> Verdict:
+    if release.unknown:
+        return Verdict(release.version, None, (release.unknown,))
+    missing: dict[str, tuple[str, ...]] = {}
+    doubts: list[str] = []
+    for each in needs:
+        lacks, others = release.lacks[each.file], each.others(offered)
+        if others and (whose := lacks & foreign):
+            doubts.append(f"{each.file} needs {_symbols(len(whose))} that {', '.join(others)} may define")
+            lacks = lacks - foreign
+        if lacks:
+            missing[each.file] = tuple(sorted(name.decode("utf-8", "surrogateescape") for name in lacks))
+    wanted = sorted({name for each in needs for name in each.needed})
+    absent = [name for name in wanted if name in offered and name not in release.offers]
+    why = [f"it has no {name}" for name in absent]
+    why += [f"the wheel needs {mine}, it needs {theirs}" for mine, theirs in _other_versions(wanted, release.needed)]
+    count = len({name for names in missing.values() for name in names})
+    why += [f"it does not define {_symbols(count)}"] if count else []
+    return Verdict(release.version, False if why else None if doubts else True, tuple(why or doubts), missing)
+
+
+def _symbols(count: int) -> str:
+    return f"{count} symbol{'s' if count > 1 else ''}"
+
+
+def _other_versions(wanted: Iterable[str], theirs: Iterable[str]) -> list[tuple[str, str]]:
+    """Libraries that both need at different versions (``libcudart.so.12`` and ``libcudart.so.13``)."""
+    by_stem: dict[str, set[str]] = {}
+    for name in theirs:
+        if match := _VERSIONED.fullmatch(name):
+            by_stem.setdefault(match[1], set()).add(name)
+    stems = ((name, match[1]) for name in wanted if (match := _VERSIONED.fullmatch(name)))
+    return [(name, min(by_stem[stem])) for name, stem in stems if stem in by_stem and name not in by_stem[stem]]
+
+
+def windows(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
+    """First and last release of each run of those that load, in the order given; what is not known ends a run.
+
+    >>> windows([Verdict("2.4", False), Verdict("2.5", True), Verdict("2.6", True), Verdict("2.7", None)])
+    [('2.5', '2.6')]
+    """
+    runs: list[tuple[str, str]] = []
+    before = False
+    for each in verdicts:
+        if each.loads:
+            runs[-1:] = [(runs[-1][0], each.version)] if before else [*runs[-1:], (each.version, each.version)]
+        before = bool(each.loads)
+    return runs
+
+
+def said(verdicts: Sequence[Verdict], project: str) -> str:
+    """The windows in words.
+
+    >>> said([Verdict("2.5", True), Verdict("2.6", True), Verdict("2.7", False), Verdict("2.8", True)], "torch")
+    'loads with torch 2.5 to 2.6 and 2.8'
+    """
+    runs = [first if first == last else f"{first} to {last}" for first, last in windows(verdicts)]
+    if not runs:
+        known = [each for each in verdicts if each.loads is not None]
+        return f"loads with no release of {project} that was looked at" if known else "it is not known"
+    *most, last = runs
+    return f"loads with {project} {', '.join(most)}{' and ' if most else ''}{last}"
