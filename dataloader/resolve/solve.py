@@ -1,4 +1,4 @@
-"""The lazy rounds: solve, read the METADATA of what was chosen, solve again, until everything chosen is known.
+"""The steps of a solve, each of which takes its rounds (``rounds.py``).
 
 Which world a project comes from, in the order tried (docs/solving.md gives the reasons):
 
@@ -9,18 +9,13 @@ Which world a project comes from, in the order tried (docs/solving.md gives the 
    it can work with (``extra == "torch"``) binds no longer.
 
 A step is left when it has no solution, or only one that holds a requested project far back.
-
-Within a step the rungs of the ladder are tried (``StackNeeds.ladder``): what is done without where that can be, such as
-CPU builds.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import rattler
 from packaging.specifiers import SpecifierSet
@@ -29,38 +24,28 @@ from packaging.version import Version
 from dataloader.base.errors import IndexUnavailable, ResolutionFailure
 from dataloader.base.names import pypi_names
 from dataloader.base.reporter import Reporter
-from dataloader.compat.model import AXIS, Bound
 from dataloader.index.settings import IndexSettings
 from dataloader.resolve.answer import Answer, notes_of
 from dataloader.resolve.certain import without_old_releases, without_wheels
 from dataloader.resolve.explain import explain, plain_fault
 from dataloader.resolve.foresight import exact_pins, foreseeable
-from dataloader.resolve.knowledge import MAX_AHEAD, Knowledge
-from dataloader.resolve.model import Problem, Requirement, Resolution
+from dataloader.resolve.knowledge import Knowledge
+from dataloader.resolve.model import Problem, Resolution
 from dataloader.resolve.offer import CONDA_ONLY, Catalogue, Offer
 from dataloader.resolve.outcome import make_resolution
 from dataloader.resolve.prechecks import check_names, some
-from dataloader.resolve.projects import Project, Wheel, make_project
+from dataloader.resolve.projects import Project, make_project
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.rattler import Channels, Unsolvable
 from dataloader.resolve.reader import Index
-from dataloader.resolve.root import Root
+from dataloader.resolve.rounds import PythonSource, Rounds
 from dataloader.resolve.rules import RuleBook
-from dataloader.resolve.stability import WHEEL, held_back, holding, least_change, locked_version, newly_asked
-from dataloader.resolve.tries import AnswerTries, Holding
-from dataloader.resolve.unsaid import brought, holds, moved
+from dataloader.resolve.stability import WHEEL, locked_version
+from dataloader.resolve.unsaid import holds, moved
 from dataloader.resolve.versions import parse_version
-
-MAX_ROUNDS = 500
-"""A solve that has not settled by then never will; each round reads at least one METADATA."""
-
-PRESUMING = 2
-"""Times that candidates of a project are refuted, 21 of them by then, before those unread are taken to be alike."""
 
 PATIENCE = 8.0
 """Seconds after which, again and again, it is said what is being tried."""
-
-PythonSource: TypeAlias = Literal["conda", "host"]
 
 
 async def resolve(
@@ -101,37 +86,7 @@ async def resolve(
     return resolution
 
 
-class _Solver:
-    def __init__(
-        self,
-        problem: Problem,
-        index: Index | None,
-        catalogue: Catalogue,
-        source: PythonSource,
-        reporter: Reporter,
-        unsaid: frozenset[str],
-    ) -> None:
-        """``unsaid``: bare names that are taken as not said, for something else brings them in."""
-        self._problem, self._catalogue, self._reporter = problem, catalogue, reporter
-        self.catalogue, self.unsaid = catalogue, unsaid
-        self._root = Root(problem, catalogue)
-        self._root.dropped = unsaid
-        self._answer: Answer | None = None
-        self._python_source = source
-        self._index = index
-        self._refuted: Counter[str] = Counter()
-        self._rounds = 0
-        self._conda_names: frozenset[str] = frozenset()
-        self._base: list[rattler.RepoDataRecord] = []
-        self._base_offer, self._base_rung = Offer(), 0
-        self._mixing = False
-        self._failure: Unsolvable | None = None
-        """How the last step failed: it admitted the most, so what contradicts there does so everywhere."""
-        self._offered = Offer()
-        self._trying = ""
-        self._holding = Holding()
-        """What this solve is bound by, besides."""
-
+class _Solver(Rounds):
     @classmethod
     async def create(
         cls,
@@ -255,11 +210,6 @@ class _Solver:
         watched = {name for name in self._catalogue.book.triggers if name.startswith(CONDA_ONLY)}
         return {b.package for b in bounds} | {r.name for r in self._problem.requirements} | watched
 
-    def _watched(self, asked: frozenset[str]) -> set[str]:
-        """Return what rules bound that a wheel of ``asked`` may trigger."""
-        rules = (r for r in self._problem.rules if r.when is not None and r.when.package in asked)
-        return {bound.package for rule in rules for bound in rule.then}
-
     async def _conda_part(self) -> None:
         """Solve the conda side alone: what it contains is preferred, and serves PyPI requirements too."""
         if not self._problem.channels:
@@ -366,29 +316,6 @@ class _Solver:
             self._catalogue.knowledge.floors = False
         return self._catalogue.knowledge is not None
 
-    # -- what is asked
-
-    def _ask(self, requirement: Requirement) -> None:
-        knowledge = self._catalogue.knowledge
-        assert knowledge is not None
-        pins = (clause for clause in requirement.specifier.split(",") if clause.startswith("=="))
-        knowledge.pinned[requirement.name] |= {pin.lstrip("=").strip() for pin in pins}
-        if not requirement.marker:
-            knowledge.required[requirement.name] |= {requirement.specifier}
-        if not requirement.constraint:
-            knowledge.ask(requirement.name, requirement.specifier, requirement.extras)
-
-    def _ask_bound(self, bound: Bound) -> None:
-        if bound.world != "conda" and not bound.package.startswith((AXIS, CONDA_ONLY)) and bound.package != "python":
-            assert self._catalogue.knowledge is not None
-            self._catalogue.knowledge.ask(bound.package, bound.specifier)
-
-    def _served_by_conda(self) -> set[str]:
-        """Return the projects that the conda part contains, less those that were asked of PyPI by name."""
-        insisted = {r.name for r in self._problem.requirements if r.only_pypi}
-        served = {(pypi_names(name) or (name,))[0] for name in self._conda_names}
-        return served - insisted
-
     def _likely_python(self) -> str:
         for record in self._base:
             if record.name.normalized == "python":
@@ -408,159 +335,6 @@ class _Solver:
             no_wheels=self._problem.without_wheels(name),
         )
 
-    async def _least_change(self, solve: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Solve so that as much as can be stays as an older lock has it."""
-
-        async def attempt(holding: Holding) -> Answer:
-            self._holding = holding
-            try:
-                return await solve()
-            finally:
-                self._holding = Holding()
-
-        held = held_back(self._problem)
-        asked = newly_asked(self._problem, held) if held else ()
-        return await least_change(held, AnswerTries(self._problem, self._catalogue, asked, self._base, attempt))
-
-    # -- the rounds
-
-    async def _rounds_until_known(self) -> Answer:
-        knowledge = self._catalogue.knowledge
-        may_presume = True
-        for _ in range(MAX_ROUNDS):
-            self._rounds += 1
-            if knowledge is not None:
-                await self._grow(knowledge)
-            try:
-                answer = await self._solve()
-            except Unsolvable:
-                if knowledge is None or not knowledge.learned.presuming:
-                    raise
-                # what was presumed may be at fault, so it has no say in a refusal
-                knowledge.learned.presuming.clear()
-                may_presume = False
-                continue
-            self._reporter.debug(f"round {self._rounds}: {len(answer.records)} packages")
-            unknown = [w for w in answer.wheels() if knowledge and knowledge.learned.of(w) is None]
-            chosen = answer.announced()
-            required = list(self._catalogue.unread(answer.rules())) if knowledge is not None else []
-            for bound in required:
-                self._ask_bound(bound)
-            if knowledge is not None and chosen:
-                self._reporter.debug(f"pages to read: {', '.join(f'{one.project} of {one.index}' for one in chosen)}")
-                await knowledge.open(chosen)
-            elif not (unknown or required) or knowledge is None:
-                return answer
-            self._reporter.debug(f"METADATA to read: {', '.join(w.file.filename for w in unknown)}")
-            assert knowledge is not None
-            if unknown:
-                more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-                self._trying = f", now trying {unknown[0].file.name} {unknown[0].text}{more}"
-            await knowledge.learn([ahead for wheel in unknown for ahead in self._with_next(knowledge, wheel)])
-            if may_presume:
-                refuted = {w.file.name for w in unknown if self._refuted[w.file.name] > PRESUMING}
-                knowledge.learned.presuming |= refuted
-        raise ResolutionFailure(
-            f"no solution was found in {MAX_ROUNDS} rounds",
-            code="too-many-rounds",
-            suggestions=("pin a package or two to narrow the search",),
-        )
-
-    async def _settled(self) -> Answer:
-        return await self._without_bare_names(await self._rounds_until_known())
-
-    async def _without_bare_names(self, answer: Answer) -> Answer:
-        """Return the answer to what is left when bare names that something else brings in are not said.
-
-        They say nothing that the solution does not hold, so they must not change it.
-        """
-        catalogue = self._catalogue
-        unsaid = brought(self._root.bare(), answer, catalogue)
-        other = answer
-        while unsaid:
-            self._root.dropped = self.unsaid | unsaid
-            try:
-                other = await self._rounds_until_known()
-            finally:
-                self._root.dropped = self.unsaid
-            held = {record.name.normalized for record in other.records}
-            missing = {name for name in unsaid if catalogue.identity(name) not in held}
-            if not missing:
-                return other
-            unsaid -= missing
-        return answer
-
-    async def _grow(self, knowledge: Knowledge) -> None:
-        """Read what is asked for, with what stands for it."""
-        while True:
-            await knowledge.grow()
-            before = knowledge.asked()
-            served = self._problem.frameworks & self._served_by_conda()
-            await self._catalogue.prepare(before | served | self._watched(before))
-            for project, others in self._problem.needs.stand_ins.items():
-                if project in before:
-                    knowledge.share(project, others)
-            if knowledge.asked() == before:
-                return
-
-    def _with_next(self, knowledge: Knowledge, wheel: Wheel) -> list[Wheel]:
-        """Return the chosen wheel and the next few: each time a project is refuted, four times as many."""
-        name = wheel.file.name
-        count = min(4 ** self._refuted[name] - 1, MAX_AHEAD)
-        self._refuted[name] += 1
-        return [wheel, *knowledge.next_candidates(name, wheel, count)]
-
-    async def _solve(self) -> Answer:
-        catalogue, knowledge = self._catalogue, self._catalogue.knowledge
-        wheels_of: Iterable[str] = knowledge.projects if knowledge is not None else ()
-        self._offered = offer = catalogue.offer(wheels_of, self._from_conda())
-        specs, limits = self._root.specs(owned=offer.records), self._root.constraints()
-        records, rung = await self._climb(offer, specs, limits, self._preferences(offer))
-        return Answer(records=tuple(records), offer=offer, rung=rung)
-
-    async def _climb(
-        self, offer: Offer, specs: list[str], limits: list[str], preferred: list[rattler.RepoDataRecord]
-    ) -> tuple[list[rattler.RepoDataRecord], int]:
-        """Solve on the first rung that has a solution; where the last has none, no other is tried.
-
-        Raises:
-            Unsolvable: no rung has a solution.
-        """
-        ladder = self._problem.needs.ladder
-        last = len(ladder) - 1
-        limits = [*limits, *holding(self._problem, self._catalogue, self._holding.held)]
-        limits += self._holding.pins
-        for rung in dict.fromkeys((0, last, *range(len(ladder)))):
-            forbidden = [self._catalogue.bound(bound) for bound in ladder[rung]]
-            try:
-                records = await self._catalogue.channels.solve(
-                    specs,
-                    offer.records,
-                    constraints=[*limits, *forbidden],
-                    preferred=preferred,
-                    strategy=self._problem.strategy,
-                    exclude_newer=self._problem.exclude_newer,
-                )
-            except Unsolvable:
-                if rung == last:
-                    raise
-                continue
-            if rung != last or last <= 1:
-                return records, rung
-            weakest = records
-        return weakest, last
-
-    def _from_conda(self) -> frozenset[str]:
-        """Return the projects whose channel records stand beside their wheels in this step."""
-        knowledge = self._catalogue.knowledge
-        if knowledge is None:
-            return frozenset()
-        return frozenset(p for p in knowledge.asked() if self._mixing or not knowledge.usable(p)) | frozenset(
-            p for p in knowledge.asked() if self._catalogue.identity(p) in self._conda_names
-        )
-
-    # -- preferences
-
     async def _locked_conda(self, offer: Offer) -> list[rattler.RepoDataRecord]:
         """Return the channel records that an older lock holds."""
         ours = {r.url: r for records in offer.records.values() for r in records}
@@ -570,21 +344,6 @@ class _Solver:
                 records = await self._catalogue.channels.records(name)
                 found += [ours.get(r.url, r) for r in records if r.file_name == file_name]
         return found
-
-    def _preferences(self, offer: Offer) -> list[rattler.RepoDataRecord]:
-        """Return what is kept where possible: the conda part, the older lock's wheels, the Python at hand."""
-        kept: list[rattler.RepoDataRecord] = []
-        if self._base or self._problem.preferred:
-            ours = {r.url: r for records in offer.records.values() for r in records}
-            kept += [ours.get(record.url, record) for record in self._base]
-            for url, wheel in offer.wheels.items():
-                favoured = self._holding.favour and self._problem.preferred.get(wheel.file.name)
-                if favoured == wheel.file.filename:
-                    kept.append(ours[url])
-        if self._catalogue.hosts:
-            first = self._catalogue.hosts[0]
-            kept += [r for r in offer.records["python"] if str(r.version) == first]
-        return kept
 
     # -- judging an answer
 

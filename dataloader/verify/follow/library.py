@@ -6,11 +6,11 @@ from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dataloader.verify.follow.exceptions import Suppress
 from dataloader.verify.follow.files import file_modules
 from dataloader.verify.follow.follower import Follower, Library
 from dataloader.verify.follow.loading import ctypes_modules, import_modules
 from dataloader.verify.follow.natives import asking, constant, of_first, pure
-from dataloader.verify.follow.statements import Suppress
 from dataloader.verify.follow.surroundings import Surroundings
 from dataloader.verify.follow.values import (
     UNKNOWN,

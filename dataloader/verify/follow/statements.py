@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dataloader.verify.follow.exceptions import Suppress, catches, exception_of
 from dataloader.verify.follow.expressions import Expressions, is_hashable
 from dataloader.verify.follow.values import (
     PLAIN,
@@ -328,7 +329,7 @@ class Statements(Expressions):
         for each in handlers:
             wanted = self.value(each.type, scope)
             kinds = wanted if isinstance(wanted, tuple) else (wanted,)
-            if each.type is None or any(_catches(kind, raised.kind) for kind in kinds):
+            if each.type is None or any(catches(kind, raised.kind) for kind in kinds):
                 return each
         return None
 
@@ -352,7 +353,7 @@ class Statements(Expressions):
         try:
             self.block(node.body, scope)
         except Raised as raised:
-            if not any(_catches(kind, raised.kind) for kind in suppressed):
+            if not any(catches(kind, raised.kind) for kind in suppressed):
                 raise
 
     _do_asyncwith = _do_with
@@ -364,32 +365,6 @@ class Statements(Expressions):
         if isinstance(value, list) and len(value) == 1:
             return value[0]  # what a context manager made of a generator yields
         return value
-
-
-class Suppress:
-    """``contextlib.suppress``."""
-
-    def __init__(self, kinds: Sequence[Any]) -> None:
-        self.kinds = kinds
-
-
-def exception_of(value: Any) -> type[BaseException] | None:
-    """The exception class that a value is, is made of or derives from."""
-    if isinstance(value, Raised):
-        return value.kind
-    if isinstance(value, type) and issubclass(value, BaseException):
-        return value
-    if isinstance(value, Instance):
-        return exception_of(value.of)
-    if isinstance(value, ClassValue):
-        return next((found for base in value.bases if (found := exception_of(base))), None)
-    return None
-
-
-def _catches(wanted: Any, kind: type[BaseException]) -> bool:
-    if isinstance(wanted, Unknown):
-        return True
-    return isinstance(wanted, type) and issubclass(kind, wanted)
 
 
 def absolute_name(name: str, level: int, module: ModuleValue) -> str:
