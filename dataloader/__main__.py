@@ -100,7 +100,7 @@ def _mend_streams() -> None:
     sys.stdout = io.TextIOWrapper(
         heard if at_once else io.BufferedWriter(heard),
         out.encoding,
-        out.errors,
+        "surrogateescape" if out.errors == "strict" else out.errors,  # paths are written as they are
         line_buffering=bool(out.line_buffering),
         write_through=at_once,
     )

@@ -16,7 +16,12 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write ``data`` under another name and rename it into place; a failure leaves what was there."""
+    """Write ``data`` under another name and rename it into place; a failure leaves what was there.
+
+    A link is replaced. A device, a pipe or a socket never is: OSError.
+    """
+    if os.path.lexists(path) and not (path.is_file() or path.is_symlink() or path.is_dir()):
+        raise FileExistsError(errno.EEXIST, "It is no regular file", os.fspath(path))
     # Processes of several machines may write to one volume: their numbers are not enough to tell them apart.
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
     try:
@@ -25,6 +30,16 @@ def replace_file(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def replace_named(path: Path, data: bytes) -> None:
+    """Write what somebody named: where a link leads, and into a device or a pipe as it is; else as replace_file."""
+    real = Path(os.path.realpath(path))
+    if real.exists() and not (real.is_file() or real.is_dir()):
+        with real.open("wb") as stream:
+            stream.write(data)
+        return
+    replace_file(real, data)
 
 
 def read_kept(path: Path) -> bytes | None:

@@ -311,6 +311,12 @@ def known_error(error: BaseException) -> DataloaderError | None:
     """Our own error, or the one that says what a foreign error means; ``None`` for what must be a bug in us."""
     if isinstance(error, DataloaderError):
         return error
+    if isinstance(error, UnicodeEncodeError) and any("\udc80" <= letter <= "\udcff" for letter in error.object):
+        return UsageError(
+            f"a path that is not UTF-8 cannot be written down: {error.object[: error.end][-80:]!a}",
+            code="path-unusable",
+            suggestions=("give it a name in UTF-8",),
+        )
     if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT:
         return unwritten(error)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:

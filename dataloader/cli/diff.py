@@ -23,7 +23,7 @@ def diff(
     old: Annotated[
         str, Operand("OLD", "A lockfile, or a revision of git that has the project's. HEAD when not said.")
     ] = "HEAD",
-    new: Annotated[Path | None, Operand("NEW", "A lockfile; else the project's own.")] = None,
+    new: Annotated[str | None, Operand("NEW", "A lockfile, or a revision of git; else the project's own lock.")] = None,
 ) -> int:
     """Show what differs between two locks."""
     from dataloader.cli.render import table
@@ -34,8 +34,10 @@ def diff(
     from dataloader.resolve.versions import is_newer
 
     with session(options) as one:
-        path = new or lock_path(one.options, one.here)
-        before, after = _old(old, path), read_lock(path)
+        path = lock_path(one.options, one.here)
+        if new is not None and Path(new).exists():
+            path, new = Path(new), None
+        before, after = _said(old, path), read_lock(path) if new is None else _said(new, path)
         changes = changes_between(before, after, is_newer)
         axes = {axis: (before.stack.get(axis), after.stack.get(axis)) for axis in {**before.stack, **after.stack}}
         stack = {axis: pair for axis, pair in sorted(axes.items()) if pair[0] != pair[1]}
@@ -65,7 +67,7 @@ def _change_document(change: Change) -> dict[str, object]:
     }
 
 
-def _old(said: str, beside: Path) -> Lockfile:
+def _said(said: str, beside: Path) -> Lockfile:
     """The lock of a file, or of a revision of the repository that ``beside`` lies in."""
     from dataloader.lockfile.yaml import parse_lock, read_lock
 

@@ -65,13 +65,13 @@ def export(
 
 
 def _write(path: Path, text: str) -> None:
-    from dataloader.base.files import replace_file
+    from dataloader.base.files import replace_named
 
     if path.is_dir():
         raise UsageError(f"{path} is a folder", code="path-unusable", suggestions=(f"-o {path / 'NAME'}",))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, text.encode())
+        replace_named(path, text.encode())
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}",

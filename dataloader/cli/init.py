@@ -80,7 +80,7 @@ def init(
         if one.unused:
             reporter.info(f"not used here: {', '.join(one.unused)}")
     text = new_manifest(
-        name=directory.resolve().name or "environment",
+        name=directory.resolve().name.encode("utf-8", "replace").decode() or "environment",
         channels=options.channels or DEFAULT_CHANNELS,
         platform=options.platform or detect_platform(),
         pixi=pixi,

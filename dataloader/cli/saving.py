@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import TryAgain, UsageError
-from dataloader.base.files import replace_file
+from dataloader.base.files import replace_named
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.remember import refuse_to_replace
 from dataloader.request.additions import Additions, beside, joined, of_files
@@ -45,6 +45,10 @@ SAVED = {
     "matrix": "[resolution] matrix",
 }
 """Options that say what a project is made of, and where the manifest has it. The others are for one run."""
+
+
+_MARK = "\ufeff"
+"""What some editors begin a file of UTF-8 with; it stays."""
 
 
 def typed(options: CommonOptions) -> dict[str, object]:
@@ -148,13 +152,14 @@ def manifest_with(
     from dataloader.request.manifest import parse_manifest
     from dataloader.request.manifest_edit import add_to_manifest
 
-    text = manifest.path.read_text(encoding="utf-8")
+    read = manifest.path.read_text(encoding="utf-8")
+    text = read.removeprefix(_MARK)
     feature = manifest.environment(one.options.environment or "default").feature
     added = add_to_manifest(text, manifest.path, additions, feature=feature)
     if added == text:
         return {}
     _check(one, solved, parse_manifest(added, manifest.path))
-    return {manifest.path: added.encode()}
+    return {manifest.path: (read[: len(read) - len(text)] + added).encode()}
 
 
 def not_saved(options: CommonOptions, asked: Request) -> tuple[str, ...]:
@@ -254,12 +259,12 @@ def put(files: Mapping[Path, bytes], seen: Mapping[Path, bytes | None] = Mapping
             for path, data in files.items():
                 if before[path] != data:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    replace_file(path, data)
+                    replace_named(path, data)
             yield
         except BaseException:
             for path, old in before.items():
                 if old is None:
                     path.unlink(missing_ok=True)
                 elif _content(path) != old:
-                    replace_file(path, old)
+                    replace_named(path, old)
             raise

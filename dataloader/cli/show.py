@@ -61,7 +61,7 @@ def tree(options: CommonOptions, names: tuple[str, ...], *, invert: bool = False
         needed = {edge.target for edge in edges}
         asked = [name.removeprefix("conda:") for name in lock.requested]
         first = set() if invert else {name for name in asked if name in packages}
-        roots = list(names) or sorted(first | (packages.keys() - needed))
+        roots = [_as_locked(name, packages) for name in names] or sorted(first | (packages.keys() - needed))
         for name in roots:
             _known(name, packages)
         below: defaultdict[str, list[Edge]] = defaultdict(list)
@@ -79,6 +79,13 @@ def tree(options: CommonOptions, names: tuple[str, ...], *, invert: bool = False
             _draw(root, "", packages, below, seen, lines)
         one.write(document, "\n".join(lines) + "\n")
     return 0
+
+
+def _as_locked(name: str, packages: dict[str, Package]) -> str:
+    """Return a name as the lock spells it."""
+    from dataloader.base.names import normalized
+
+    return name if name in packages else normalized(name)
 
 
 def _draw(
@@ -101,7 +108,6 @@ def _draw(
 
 def explain(options: CommonOptions, name: str) -> int:
     """Say why a package is in the lock, in this version and from this world, and what bounds it."""
-    from dataloader.base.names import normalized
     from dataloader.cli.documents import package_document
     from dataloader.compat.matrix import load_matrix
     from dataloader.lockfile.graph import edges_of
@@ -110,7 +116,7 @@ def explain(options: CommonOptions, name: str) -> int:
     with session(options) as one:
         lock = _lock(one)
         packages = {p.name: p for p in lock.packages}
-        name = name if name in packages else normalized(name)
+        name = _as_locked(name, packages)
         package = _known(name, packages)
         matrix = load_matrix(*([options.matrix] if options.matrix else []))
         found = Learned(one.cache).contradictions()

@@ -223,14 +223,18 @@ class Telemetry(Reporter):
             self._status_file = ""
 
     def _replace(self, what: str, path: str, text: str) -> bool:
+        path = os.path.realpath(path)
         temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}.tmp")
+        if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+            temporary = path  # a device or a pipe is written as it is
         try:
             try:
                 with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as stream:
                     stream.write(text)
-                os.replace(temporary, path)
+                if temporary != path:
+                    os.replace(temporary, path)
             except OSError:
-                if os.path.lexists(temporary):
+                if temporary != path and os.path.lexists(temporary):
                     os.unlink(temporary)
                 raise
         except OSError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import LockfileError
-from dataloader.base.files import replace_file
+from dataloader.base.files import replace_named
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, Package, PypiPackage
 from dataloader.lockfile.portable import as_read, to_write
 
@@ -74,7 +74,7 @@ def write_lock(lock: Lockfile, path: Path) -> bool:
     if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, data)
+    replace_named(path, data)
     return True
 
 

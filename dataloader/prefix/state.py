@@ -95,8 +95,8 @@ def check_usable(prefix: Path, *, adopt: bool) -> None:
             f"{prefix} is a {found} environment that another tool made.",
             code="prefix-foreign",
             suggestions=(
-                "Choose another directory with --prefix.",
-                "Remove it first if nobody needs it.",
+                "take it over, what the lock does not name goes: `dataloader sync --adopt`",
+                "or choose another directory with --prefix",
             ),
         )
 

@@ -230,8 +230,10 @@ def load_manifest(path: Path) -> Manifest:
 
     Raises ManifestError ``manifest-missing``, or ``manifest-invalid`` with every mistake.
     """
+    if path.exists() and not path.is_file():
+        raise ManifestError(f"{path} is no file", suggestions=("`dataloader init` writes a manifest",))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise missing_manifest(path) from error
     except OSError as error:

@@ -238,7 +238,7 @@ def make_request(
     pypi = [r for r in overridden(asked, overrides) if isinstance(r, PypiRequirement) and r.name != "python"]
     return Request(
         manifest=manifest,
-        lockfile=lock_path(options, here),
+        lockfile=_checked_lock(lock_path(options, here)),
         prefix=prefix_path(options, here),
         pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in public(tuple(pypi))),
         secrets=tuple(secret_addresses(pypi)),
@@ -348,6 +348,19 @@ def _check_conditions(manifest: Manifest, arches: Collection[str]) -> None:
             causes=tuple(f"environments: {marker}" for marker in manifest.conditions),
             suggestions=("add this machine's marker there",),
         )
+
+
+def _checked_lock(path: Path) -> Path:
+    """Refuse a device, a pipe or a folder in the place of a lock: it is read again, and put back where a command fails.
+
+    Raises:
+        UsageError: ``path-unusable``.
+    """
+    if path.exists() and not path.is_file():
+        raise UsageError(
+            f"{path} is no file", code="path-unusable", suggestions=("name a file for the lock with --lockfile",)
+        )
+    return path
 
 
 def lock_path(options: Asked, here: Path) -> Path:

@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 from dataloader.base.errors import ResolutionFailure
 from dataloader.resolve.conflict import Conflict, find_conflict, needed_requirements
 from dataloader.resolve.model import Problem, Requirement
-from dataloader.resolve.prechecks import some
+from dataloader.resolve.prechecks import some, what_to_ask
 from dataloader.resolve.versions import parse_version
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _plain_fault(requirement: Requirement, problem: Problem, catalogue: Catalogu
         f"{requirement.name} has no version that fits '{requirement.specifier}' (asked for by {requirement.origin})",
         code="no-matching-version",
         causes=(f"versions there are: {some(versions[::-1])}",),
-        suggestions=(f"ask for {requirement.name}=={versions[-1]}",) if versions else (),
+        suggestions=what_to_ask(f"{requirement.name}=={versions[-1]}" if versions else None, requirement.origin),
         python_matters=False,
     )
 

@@ -64,7 +64,7 @@ async def _conda(text: str, problem: Problem, channels: Channels, index: Index |
             f"conda's {name} has no version that fits '{spec.version}' (asked for by {asked_by})",
             code="no-matching-version",
             causes=(f"versions there are: {some(versions)}", *_elsewhere(records, problem)),
-            suggestions=(f"ask for conda:{name}=={versions[0]}",),
+            suggestions=what_to_ask(f"conda:{name}=={versions[0]}", asked_by),
             python_matters=False,
         )
     builds = list(dict.fromkeys(f"{record.version} {record.build}" for record in _newest_first(fitting)))
@@ -90,6 +90,17 @@ def _of_build(spec: rattler.MatchSpec) -> str:
     if [key for key, _ in said] == ["build"]:
         return said[0][1]
     return ", ".join(f"{key}={value}" for key, value in said) or str(spec)
+
+
+def what_to_ask(instead: str | None, origin: str) -> tuple[str, ...]:
+    """Return what to try where no version fits; one more version mends nothing where several places contradict.
+
+    >>> what_to_ask("a==2", "a.txt:1 (<1) and the command line (>3)")
+    ('leave all but one of them out',)
+    """
+    if ") and " in origin:
+        return ("leave all but one of them out",)
+    return (f"ask for {instead}",) if instead else ()
 
 
 def _elsewhere(records: Sequence[rattler.RepoDataRecord], problem: Problem) -> tuple[str, ...]:

@@ -29,6 +29,11 @@ def run(
     from dataloader.cli.running import program
     from dataloader.cli.running.instep import Way
 
+    if "json" in options.typed and words:
+        raise UsageError(
+            "--json can have no effect: what is said is said by the command that runs",
+            suggestions=("leave it out, or put it behind the command: dataloader run -- CMD --json",),
+        )
     ways = {"--frozen": frozen, "--locked": locked, "--no-sync": no_sync}
     said = [name for name, is_on in ways.items() if is_on]
     if len(said) > 1:
