@@ -30,10 +30,10 @@ class Needs(NamedTuple):
     def asked_of(self, offered: Container[str]) -> frozenset[bytes]:
         """Those symbols that these libraries may have: a version says whose it is, and Python's are its own."""
         return frozenset(
-            each
-            for each in self.symbols
-            if not each.startswith((b"Py", b"_Py"))
-            and (b"@" not in each or self.versions.get(each.partition(b"@")[2], "") in offered)
+            symbol
+            for symbol in self.symbols
+            if not symbol.startswith((b"Py", b"_Py"))
+            and (b"@" not in symbol or self.versions.get(symbol.partition(b"@")[2], "") in offered)
         )
 
     def others(self, offered: Container[str]) -> list[str]:
@@ -100,17 +100,17 @@ def judge(needs: Sequence[Needs], releases: Sequence[Release], own: frozenset[by
     What no release defines may be of another library that the file needs, so it is not known whether that loads, unless
     the symbol is ``own`` of the framework or there is no such library. A library that no release has counts for none.
     """
-    read = [each for each in releases if not each.unknown]
+    read = [release for release in releases if not release.unknown]
     foreign = _of_nobody(needs, read) - own
     offered = frozenset(name for each in read for name in each.offers)
-    return [_verdict(needs, each, foreign, offered) for each in releases]
+    return [_verdict(needs, release, foreign, offered) for release in releases]
 
 
 def _of_nobody(needs: Sequence[Needs], read: Sequence[Release]) -> frozenset[bytes]:
     """Symbols that every release lacks, for every file that asks for them."""
-    asked = frozenset(symbol for each in needs for symbol in each.symbols)
+    asked = frozenset(symbol for need in needs for symbol in need.symbols)
     found = frozenset(
-        symbol for release in read for each in needs for symbol in each.symbols - release.lacks[each.file]
+        symbol for release in read for need in needs for symbol in need.symbols - release.lacks[need.file]
     )
     return asked - found
 
@@ -127,7 +127,7 @@ def _verdict(needs: Sequence[Needs], release: Release, foreign: frozenset[bytes]
             lacks = lacks - foreign
         if lacks:
             missing[each.file] = tuple(sorted(name.decode("utf-8", "surrogateescape") for name in lacks))
-    wanted = sorted({name for each in needs for name in each.needed})
+    wanted = sorted({name for need in needs for name in need.needed})
     absent = [name for name in wanted if name in offered and name not in release.offers]
     why = [f"it has no {name}" for name in absent]
     why += [f"the wheel needs {mine}, it needs {theirs}" for mine, theirs in _other_versions(wanted, release.needed)]
@@ -158,10 +158,10 @@ def windows(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
     """
     runs: list[tuple[str, str]] = []
     before = False
-    for each in verdicts:
-        if each.loads:
-            runs[-1:] = [(runs[-1][0], each.version)] if before else [*runs[-1:], (each.version, each.version)]
-        before = bool(each.loads)
+    for verdict in verdicts:
+        if verdict.loads:
+            runs[-1:] = [(runs[-1][0], verdict.version)] if before else [*runs[-1:], (verdict.version, verdict.version)]
+        before = bool(verdict.loads)
     return runs
 
 
@@ -173,7 +173,7 @@ def said(verdicts: Sequence[Verdict], project: str) -> str:
     """
     runs = [first if first == last else f"{first} to {last}" for first, last in windows(verdicts)]
     if not runs:
-        known = [each for each in verdicts if each.loads is not None]
+        known = [verdict for verdict in verdicts if verdict.loads is not None]
         return f"loads with no release of {project} that was looked at" if known else "it is not known"
     *most, last = runs
     return f"loads with {project} {', '.join(most)}{' and ' if most else ''}{last}"

@@ -80,10 +80,10 @@ async def _read(members: Members, version: str, key: str, needs: Sequence[Needs]
     offers = {path.rpartition("/")[2]: path for path in members.infos if ".so" in path.rpartition("/")[2]}
     lacks: dict[str, frozenset[bytes]] = {}
     needed: set[str] = set()
-    for each in needs:
-        missing = each.asked_of(offers)
+    for need in needs:
+        missing = need.asked_of(offers)
         seen: set[str] = set()
-        pending = {name for name in each.needed if name in offers}
+        pending = {name for name in need.needed if name in offers}
         while pending:
             name = min(pending, key=lambda one: (_size(members, offers[one]), one))
             pending.discard(name)
@@ -94,7 +94,7 @@ async def _read(members: Members, version: str, key: str, needs: Sequence[Needs]
             needed.update(exports.needed)
             missing = frozenset(symbol for symbol in missing if not exports.has(symbol))
             pending |= {one for one in exports.needed if one in offers} - seen
-        lacks[each.file] = missing
+        lacks[need.file] = missing
     return Release(version, frozenset(offers), frozenset(needed), lacks)
 
 

@@ -65,14 +65,14 @@ async def read_needs(members: Members, scratch: Path) -> Compiled:
 
 def beside_system(needs: Sequence[Needs], system: System) -> tuple[Needs, ...]:
     """The same without what this machine's libraries define, in place of those of the machine that will run it."""
-    return tuple(_beside(each, system) for each in needs)
+    return tuple(_beside(need, system) for need in needs)
 
 
 def _beside(needs: Needs, system: System) -> Needs:
     found = {name: path for name in needs.needed if (path := system.cached(name)) is not None}
     symbols = needs.symbols
     for path in found.values():
-        plain = frozenset(each for each in symbols if b"@" not in each)
+        plain = frozenset(symbol for symbol in symbols if b"@" not in symbol)
         try:
             symbols -= read_definitions(Path(path), Asked(plain)).plain & plain
         except (MalformedElf, OSError):
@@ -82,7 +82,7 @@ def _beside(needs: Needs, system: System) -> Needs:
 
 def own_symbols(needs: Sequence[Needs], project: str) -> frozenset[bytes]:
     """Those of the symbols whose name says that they are the framework's."""
-    asked = {symbol for each in needs for symbol in each.symbols}
+    asked = {symbol for need in needs for symbol in need.symbols}
     return frozenset(each for each in asked if is_own(each, framework_of(os.fsdecode(each)) == project))
 
 

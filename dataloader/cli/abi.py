@@ -45,24 +45,24 @@ def abi(
         answer = said(verdicts, asked.name)
         rows = [
             {
-                "version": each.version,
-                "loads": each.loads,
-                "why": list(each.why),
-                "missing": {file: list(names) for file, names in each.missing.items()},
+                "version": verdict.version,
+                "loads": verdict.loads,
+                "why": list(verdict.why),
+                "missing": {file: list(names) for file, names in verdict.missing.items()},
             }
-            for each in verdicts
+            for verdict in verdicts
         ]
         document = {
-            "status": "ok" if any(each.loads for each in verdicts) else "error",
+            "status": "ok" if any(verdict.loads for verdict in verdicts) else "error",
             "wheel": filename,
             "with": str(asked),
-            "files": [each.file for each in compiled.needs],
+            "files": [need.file for need in compiled.needs],
             "windows": [list(run) for run in windows(verdicts)],
             "answer": answer,
             "releases": rows,
         }
         one.write(document, _text(filename, answer, verdicts))
-    return ExitCode.OK if any(each.loads for each in verdicts) else ExitCode.NO
+    return ExitCode.OK if any(verdict.loads for verdict in verdicts) else ExitCode.NO
 
 
 def _framework(text: str | None) -> Requirement:
@@ -128,7 +128,7 @@ async def _ask(one: Session, wheel: Path, asked: Requirement) -> tuple[Compiled,
 
 
 def _nothing_known(verdicts: Sequence[Verdict], asked: Requirement) -> DataloaderError:
-    reasons = tuple(dict.fromkeys(f"{each.version}: {each.why[0]}" for each in verdicts))
+    reasons = tuple(dict.fromkeys(f"{verdict.version}: {verdict.why[0]}" for verdict in verdicts))
     return IndexUnavailable(f"no release of {asked} could be read", code="index-unreachable", causes=reasons[-5:])
 
 
@@ -142,7 +142,7 @@ def _text(filename: str, answer: str, verdicts: Sequence[Verdict]) -> str:
     from dataloader.cli.render import table
 
     words = {True: "loads", False: "no", None: "unknown"}
-    rows = [(each.version, words[each.loads], "; ".join(each.why)) for each in verdicts]
+    rows = [(verdict.version, words[verdict.loads], "; ".join(verdict.why)) for verdict in verdicts]
     return f"{filename} {answer}\n" + table(rows) + "".join(_examples(verdicts))
 
 
@@ -155,7 +155,7 @@ def _examples(verdicts: Sequence[Verdict]) -> Iterator[str]:
         for at, each in enumerate(verdicts)
         if each.loads is False and any(other.loads for other in verdicts[max(at - 1, 0) : at + 2])
     ]
-    for each in edges or [each for each in verdicts if each.missing][-1:]:
+    for each in edges or [verdict for verdict in verdicts if verdict.missing][-1:]:
         names = sorted({name for names in each.missing.values() for name in names})
         for name in names[:_SYMBOLS]:
             yield f"{each.version} does not define {demangle(name)}\n"

@@ -233,12 +233,12 @@ def _collect(kind: type[Options], values: Mapping[str, Any], typed: Collection[s
 
 
 def _check(options: Iterable[CommonOptions | StackFlags]) -> None:
-    for one in options:
-        if isinstance(one, StackFlags):
-            for axis, value in one.asked().items():
+    for option in options:
+        if isinstance(option, StackFlags):
+            for axis, value in option.asked().items():
                 if mistake := _axis_mistake(axis, value):
                     raise UsageError(f"--{axis}={value}: {mistake}", code="stack-value-invalid")
-        elif one.conda == "never" and one.channels:
+        elif option.conda == "never" and option.channels:
             raise UsageError(
                 "--channel asks for conda and --conda=never forbids it", suggestions=("Leave one of them out.",)
             )

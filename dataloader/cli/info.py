@@ -63,7 +63,7 @@ def _text(document: Mapping[str, object], targets: tuple[Target, ...], pythons: 
     ]
     parts = [table(general)]
     parts += [_target_text(target) for target in targets]
-    rows = [(one.version, one.abi, _remarks(one), str(one.path)) for one in pythons]
+    rows = [(python.version, python.abi, _remarks(python), str(python.path)) for python in pythons]
     parts.append(table(rows, ("python", "abi", "", "path")) if rows else "No usable Python was found.\n")
     return "\n".join(parts)
 

@@ -71,7 +71,10 @@ def init(
     read = [read_file(source, platform=options.platform, exact=False) for source in wanted]
     manifests = [one for one in read if isinstance(one, Manifest)]
     inputs = [one for one in read if not isinstance(one, Manifest)]
-    for note in (*(n for one in inputs for n in one.notes), *(n for one in manifests for n in not_written(one))):
+    for note in (
+        *(n for one in inputs for n in one.notes),
+        *(n for manifest in manifests for n in not_written(manifest)),
+    ):
         reporter.warn(note)
     hosts = tuple(host for one in inputs for host in one.trusted_hosts)
     for note in (*kept_back((*inputs, *manifests)), *for_this_run(hosts)):

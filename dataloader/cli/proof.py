@@ -98,8 +98,8 @@ class Proof:
                 self.learned.add(found.contradictions)
                 if not again or set(found.contradictions) <= set(known):
                     raise  # nobody may choose, or the solver knew and could not heed it
-                for each in found.contradictions:
-                    self._one.reporter.warn(f"{each.why}: choosing again")
+                for contradiction in found.contradictions:
+                    self._one.reporter.warn(f"{contradiction.why}: choosing again")
             except ResolutionFailure as failure:
                 if last is None:
                     raise

@@ -116,8 +116,14 @@ def _prune(one: Session, *, everything: bool) -> None:
     one.write(document, lines + _reasons(pruned.kept, one.options.verbose > 0) + _unknown(pruned.unknown))
 
 
-def _facts(one: Verdict) -> Mapping[str, object]:
-    return {"kind": one.kind, "name": one.name, "path": str(one.path), "size": one.size, "why": one.why}
+def _facts(verdict: Verdict) -> Mapping[str, object]:
+    return {
+        "kind": verdict.kind,
+        "name": verdict.name,
+        "path": str(verdict.path),
+        "size": verdict.size,
+        "why": verdict.why,
+    }
 
 
 def _reasons(kept: Iterable[Verdict], each: bool) -> str:

@@ -65,8 +65,15 @@ def completed(written: Mapping[str, Any], source: Source) -> dict[str, Any]:
 
 def _one_pip(dependencies: list[Any]) -> list[Any]:
     """The parts for pip joined: conda takes but one."""
-    plain = [each for each in dependencies if not (isinstance(each, dict) and set(each) == {"pip"})]
-    lines = [line for each in dependencies if isinstance(each, dict) and set(each) == {"pip"} for line in each["pip"]]
+    plain = [
+        dependency for dependency in dependencies if not (isinstance(dependency, dict) and set(dependency) == {"pip"})
+    ]
+    lines = [
+        line
+        for dependency in dependencies
+        if isinstance(dependency, dict) and set(dependency) == {"pip"}
+        for line in dependency["pip"]
+    ]
     return [*plain, {"pip": lines}] if lines else plain
 
 

@@ -73,7 +73,7 @@ def read_resource(path: Path) -> Resource:
         documents = list(yaml.safe_load_all(path.read_bytes()))
     except (OSError, yaml.YAMLError) as error:
         raise _invalid(path, str(error)) from error
-    found = [each for each in documents if isinstance(each, dict) and each.get("kind") == "Dataset"]
+    found = [document for document in documents if isinstance(document, dict) and document.get("kind") == "Dataset"]
     if len(found) != 1:
         raise _invalid(path, f"it holds {len(found) or 'no'} resources of kind Dataset; one is expected")
     return _resource(found[0], path)

@@ -56,7 +56,7 @@ class Round:
     @property
     def phase(self) -> Literal["READY", "FAILED"]:
         """How it ended."""
-        done = {each.kind for each in self.conditions if each.holds}
+        done = {condition.kind for condition in self.conditions if condition.holds}
         return "READY" if done >= set(STAGES) else "FAILED"
 
     def document(self, resource: Resource | None) -> dict[str, Any]:
@@ -66,13 +66,13 @@ class Round:
             "phase": self.phase,
             "conditions": [
                 {
-                    "type": each.kind,
-                    "status": "True" if each.holds else "False",
-                    "reason": each.reason,
-                    "message": each.message,
-                    "lastTransitionTime": each.since,
+                    "type": condition.kind,
+                    "status": "True" if condition.holds else "False",
+                    "reason": condition.reason,
+                    "message": condition.message,
+                    "lastTransitionTime": condition.since,
                 }
-                for each in self.conditions
+                for condition in self.conditions
             ],
             "inProcessing": False,
         }

@@ -201,7 +201,7 @@ def _symbols(reader: Reader, row: Any) -> tuple[bytes, list[int]]:
     table = bytearray(reader.view(row.sh_offset, row.sh_size // size * size))
     numbers = read_words(reader, row.sh_offset, len(table), "H")[at // 2 :: size // 2]
     table[at::size] = table[at + 1 :: size] = bytes(len(numbers))
-    return bytes(table), [min(each, 1) if each < _RESERVED else each for each in numbers]
+    return bytes(table), [min(number, 1) if number < _RESERVED else number for number in numbers]
 
 
 def _names_are_same(before: _Image, after: _Image) -> bool:

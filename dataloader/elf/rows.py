@@ -42,13 +42,13 @@ def rows_of(record: Struct) -> Rows | None:
     fields: list[str] = []
     order, codes = "", ""
     enumerations: list[tuple[int, Mapping[int, str]]] = []
-    for each in record.subcons:
-        if isinstance(each, Value):
+    for subcon in record.subcons:
+        if isinstance(subcon, Value):
             continue
-        field = each
-        if isinstance(each, MappingAdapter) and each.decdefault is Pass:
-            enumerations.append((len(fields), each.decoding))
-            field = each.subcon
+        field = subcon
+        if isinstance(subcon, MappingAdapter) and subcon.decdefault is Pass:
+            enumerations.append((len(fields), subcon.decoding))
+            field = subcon.subcon
         if not isinstance(field, FormatField):
             return None
         code: str = field.packer.format

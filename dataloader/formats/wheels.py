@@ -62,7 +62,7 @@ def fitting(files: Iterable[tuple[str, T]], tags: Sequence[Tag]) -> list[tuple[s
 def python_for(requires: str | None, wanted: Wanted) -> str | None:
     """Return this machine's first Python that a specifier admits."""
     admitted = SpecifierSet(requires or "")
-    return next((each for each in wanted.pythons if admitted.contains(each, prereleases=True)), None)
+    return next((python for python in wanted.pythons if admitted.contains(python, prereleases=True)), None)
 
 
 class Holds:

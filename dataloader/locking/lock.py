@@ -316,8 +316,8 @@ class _Attempt:
         held = held_packages(resolution, needs.extra_indexes)
         wrong = [
             *(
-                f"{each.text} (rule {each.rule})"
-                for each in Gate(self._matrix, asked, self._targets, held).violations()
+                f"{violation.text} (rule {violation.rule})"
+                for violation in Gate(self._matrix, asked, self._targets, held).violations()
             ),
             *broken_requests(self._request, resolution),
         ]
@@ -450,8 +450,8 @@ def requirements_of(request: Request) -> Iterator[Requirement]:
         )
 
 
-def _meets(one: PypiRequirement, other: PypiRequirement) -> bool:
-    return (one.name, one.marker) == (other.name, other.marker)
+def _meets(requirement: PypiRequirement, other: PypiRequirement) -> bool:
+    return (requirement.name, requirement.marker) == (other.name, other.marker)
 
 
 def _python_specifier(request: Request) -> str:

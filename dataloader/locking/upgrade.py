@@ -72,12 +72,12 @@ async def _goals(request: Request, old: Lockfile, names: Collection[str], solve:
 def _bound(request: Request, packages: Iterable[Package], operator: str) -> Request:
     """Return the request with versions of packages limited, each in the world that it is of."""
     limits, constraints = list(request.limits), list(request.constraints)
-    for one in packages:
-        if isinstance(one, CondaPackage):
-            limits.append(CondaRequirement(name=one.name, version=f"{operator}{one.version}", origin=ORIGIN))
+    for package in packages:
+        if isinstance(package, CondaPackage):
+            limits.append(CondaRequirement(name=package.name, version=f"{operator}{package.version}", origin=ORIGIN))
         else:
-            specifier = f"{operator}{_plain(one.version, operator)}"
-            constraints.append(PypiRequirement(name=one.name, specifier=specifier, origin=ORIGIN))
+            specifier = f"{operator}{_plain(package.version, operator)}"
+            constraints.append(PypiRequirement(name=package.name, specifier=specifier, origin=ORIGIN))
     return replace(request, limits=tuple(limits), constraints=tuple(constraints))
 
 

@@ -132,16 +132,16 @@ def _remembered(paths: list[Path], cache_dir: Path | None, environ: Mapping[str,
     return answers
 
 
-def _is_usable(one: Interpreter) -> bool:
-    return one.implementation == "cpython" and _number(one.version) >= (3, 8)
+def _is_usable(interpreter: Interpreter) -> bool:
+    return interpreter.implementation == "cpython" and _number(interpreter.version) >= (3, 8)
 
 
-def _preference(one: Interpreter, running: Path | None) -> tuple[bool, bool, bool, tuple[int, ...]]:
+def _preference(interpreter: Interpreter, running: Path | None) -> tuple[bool, bool, bool, tuple[int, ...]]:
     return (
-        one.path != running,
-        one.prerelease,
-        one.free_threaded or one.debug,
-        tuple(-part for part in _number(one.version)),
+        interpreter.path != running,
+        interpreter.prerelease,
+        interpreter.free_threaded or interpreter.debug,
+        tuple(-part for part in _number(interpreter.version)),
     )
 
 

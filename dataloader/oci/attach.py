@@ -31,17 +31,19 @@ async def attach(
     sent = 0
     made: list[Descriptor] = []
     keeps_them = True
-    for each in attachments:
-        layer = descriptor_of(each.data, each.media_type, annotations={"org.opencontainers.image.title": each.title})
+    for attachment in attachments:
+        layer = descriptor_of(
+            attachment.data, attachment.media_type, annotations={"org.opencontainers.image.title": attachment.title}
+        )
         manifest = Manifest(
-            config=descriptor_of(b"{}", EMPTY), layers=(layer,), artifact_type=each.media_type, subject=subject
+            config=descriptor_of(b"{}", EMPTY), layers=(layer,), artifact_type=attachment.media_type, subject=subject
         )
         data = manifest.to_bytes()
-        for blob, content in ((manifest.config, b"{}"), (layer, each.data)):
+        for blob, content in ((manifest.config, b"{}"), (layer, attachment.data)):
             if not await asyncio.to_thread(registry.has, reference, blob.digest):
                 await asyncio.to_thread(registry.upload, reference, blob, content)
                 sent += blob.size
-        made.append(descriptor_of(data, MANIFEST, artifact_type=each.media_type))
+        made.append(descriptor_of(data, MANIFEST, artifact_type=attachment.media_type))
         headers = await asyncio.to_thread(registry.put_manifest, reference, made[-1].digest, data, MANIFEST)
         keeps_them = keeps_them and "OCI-Subject" in headers
     if not keeps_them:
@@ -54,7 +56,7 @@ async def _note_in_tag(registry: Registry, reference: Reference, subject: Descri
     tag = subject.digest.replace(":", "-")
     there = await registry.manifest(replace(reference, tag=tag, digest=None), absent_is=b"{}")
     kinds = {each.artifact_type for each in made}
-    others = [each for each in _manifests(there, tag) if each.get("artifactType") not in kinds]
+    others = [manifest for manifest in _manifests(there, tag) if manifest.get("artifactType") not in kinds]
     index = {
         "schemaVersion": 2,
         "mediaType": INDEX,
@@ -74,9 +76,9 @@ async def find_attachment(registry: Registry, reference: Reference, digest: str,
     if data is None:
         tagged = replace(reference, tag=digest.replace(":", "-"), digest=None)
         data = await registry.manifest(tagged, absent_is=b"{}")
-    for each in _manifests(data, f"the referrers of {reference}"):
-        if each.get("artifactType") == media_type:
-            artefact = json.loads(await registry.manifest(reference.at(str(each["digest"]))))
+    for manifest in _manifests(data, f"the referrers of {reference}"):
+        if manifest.get("artifactType") == media_type:
+            artefact = json.loads(await registry.manifest(reference.at(str(manifest["digest"]))))
             blob = artefact["layers"][0]
             return await registry.small_blob(
                 reference, Descriptor(media_type=media_type, digest=blob["digest"], size=blob["size"])

@@ -25,7 +25,7 @@ def size_of(prefix: Path, package: Installed) -> int | None:
             files = list(conda_files(json.loads((prefix / package.location).read_bytes())))
     except (OSError, ValueError):
         return None
-    sizes = [each.size for each in files if each.size is not None]
+    sizes = [file.size for file in files if file.size is not None]
     return sum(sizes) if sizes or not files else None
 
 

@@ -174,7 +174,7 @@ class Owners(Mapping[str, InstalledPackage]):
     ) -> None:
         self._packages, self._asked = packages, asked
         self._recorded = {each.path: paths for each, paths in zip(packages, recorded, strict=True)}
-        self._known = {path: each for each in packages for path in self._recorded[each.path]}
+        self._known = {path: package for package in packages for path in self._recorded[package.path]}
         self._all: dict[str, InstalledPackage] = {}
 
     @staticmethod

@@ -18,7 +18,7 @@ def counted(environ: Mapping[str, str]) -> dict[str, str]:
 def library_folders(variables: Mapping[str, str]) -> tuple[str, ...]:
     """The folders of LD_LIBRARY_PATH, ``:`` or ``;`` between them; one below the working directory is left out."""
     folders = variables.get("LD_LIBRARY_PATH", "").replace(";", ":").split(":")
-    return tuple(each for each in folders if each.startswith("/"))
+    return tuple(folder for folder in folders if folder.startswith("/"))
 
 
 def preloaded(variables: Mapping[str, str]) -> tuple[str, ...]:

@@ -44,26 +44,26 @@ class Additions:
 
 def of_files(files: Sequence[InputFile]) -> Additions:
     """Return what files say a project is made of."""
-    requirements = [r for one in files for r in one.requirements]
-    named = [one.channels for one in files if one.channels is not None]
+    requirements = [r for file in files for r in file.requirements]
+    named = [file.channels for file in files if file.channels is not None]
     resolution: dict[str, str | bool] = {}
-    if any(one.prerelease for one in files):
+    if any(file.prerelease for file in files):
         resolution["prerelease"] = "allow"
-    if any(one.require_hashes for one in files):
+    if any(file.require_hashes for file in files):
         resolution["require-hashes"] = True
-    if any(one.no_index for one in files):
+    if any(file.no_index for file in files):
         resolution["no-index"] = True
     return Additions(
         requirements=joined(requirements),
         channels=tuple(dict.fromkeys(c for each in named for c in each)) if named else None,
-        index_url=next((one.index_url for one in files if one.index_url), None),
-        extra_index_urls=_each(one.extra_index_urls for one in files),
-        find_links=_each(one.find_links for one in files),
-        no_binary=_each(one.no_binary for one in files),
-        only_binary=_each(one.only_binary for one in files),
-        constraints=together(c for one in files for c in one.constraints),
-        overrides=tuple(dict.fromkeys(o for one in files for o in one.overrides)),
-        variables=dict(pair for one in files for pair in one.variables),
+        index_url=next((file.index_url for file in files if file.index_url), None),
+        extra_index_urls=_each(file.extra_index_urls for file in files),
+        find_links=_each(file.find_links for file in files),
+        no_binary=_each(file.no_binary for file in files),
+        only_binary=_each(file.only_binary for file in files),
+        constraints=together(c for file in files for c in file.constraints),
+        overrides=tuple(dict.fromkeys(o for file in files for o in file.overrides)),
+        variables=dict(pair for file in files for pair in file.variables),
         resolution=resolution,
     )
 

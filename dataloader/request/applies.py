@@ -66,9 +66,9 @@ def applying(
     return found
 
 
-def is_unbuildable(one: Requirement) -> bool:
+def is_unbuildable(requirement: Requirement) -> bool:
     """Say whether a requirement is refused because nothing is built here."""
-    return one.refusal is not None and one.refusal.code == UNBUILDABLE
+    return requirement.refusal is not None and requirement.refusal.code == UNBUILDABLE
 
 
 def worth_keeping(requirements: Iterable[Requirement], arches: Collection[str]) -> tuple[Requirement, ...]:
@@ -84,7 +84,7 @@ def worth_keeping(requirements: Iterable[Requirement], arches: Collection[str]) 
 
 def refuse_unsupported(requirements: Sequence[Requirement]) -> None:
     """Raise UsageError with everything that is asked for and cannot be met."""
-    refused = [one for one in requirements if one.refusal is not None]
+    refused = [requirement for requirement in requirements if requirement.refusal is not None]
     if not refused:
         return
     first = refused[0].refusal

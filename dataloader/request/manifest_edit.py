@@ -72,9 +72,11 @@ class Editor:
             self.table("activation", "env")[key] = text
         if additions.constraints:
             resolution = self.ours_table("resolution")
-            _extend(resolution, "constraints", [one.requirement for one in additions.constraints])
+            _extend(resolution, "constraints", [constraint.requirement for constraint in additions.constraints])
         if additions.overrides:
-            _extend(self.ours_table("resolution"), "overrides", [one.requirement for one in additions.overrides])
+            _extend(
+                self.ours_table("resolution"), "overrides", [override.requirement for override in additions.overrides]
+            )
         for key, switch in additions.resolution.items():
             self.ours_table("resolution")[key] = switch
         for name, publisher in additions.require.items():
@@ -121,26 +123,26 @@ class Editor:
         if insists:
             _extend(self.ours_table("resolution"), "pypi-only", [one.name])
 
-    def value_of(self, one: Requirement) -> Any:
+    def value_of(self, requirement: Requirement) -> Any:
         """Return what stands for a requirement behind its name."""
-        return self._conda(one) if isinstance(one, CondaRequirement) else self._pypi(one)
+        return self._conda(requirement) if isinstance(requirement, CondaRequirement) else self._pypi(requirement)
 
-    def _put_into_project(self, one: PypiRequirement) -> bool:
+    def _put_into_project(self, requirement: PypiRequirement) -> bool:
         """Write into a pyproject.toml's own list, if the project stands there, or pixi has no tables there."""
-        lines = self._project_lines(one.name)
-        if not lines and (self._is_pixis or self._list() is None or one.index or one.hashes):
+        lines = self._project_lines(requirement.name)
+        if not lines and (self._is_pixis or self._list() is None or requirement.index or requirement.hashes):
             return False
-        if one.index or one.hashes:
+        if requirement.index or requirement.hashes:
             raise UsageError(
-                f"[project] dependencies cannot hold the index or the hashes of {one.name}",
+                f"[project] dependencies cannot hold the index or the hashes of {requirement.name}",
                 code="requirement-unsupported",
-                suggestions=(f"take {one.name} out of [project] dependencies first",),
+                suggestions=(f"take {requirement.name} out of [project] dependencies first",),
             )
         dependencies = self._list()
         if not lines:
-            dependencies.append(one.requirement)
+            dependencies.append(requirement.requirement)
             return True
-        dependencies[lines[0]] = one.requirement
+        dependencies[lines[0]] = requirement.requirement
         for index in reversed(lines[1:]):
             del dependencies[index]
         return True

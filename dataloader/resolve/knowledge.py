@@ -148,7 +148,9 @@ class Knowledge:
         known = self._unopened(name)
         versions = {one.version: Version(one.version) for one in known if not self._ruled_out(name, one.version)}
         vouched = (
-            self._vouched_for(name, each, versions, floors=floors) for each in self._specifiers[name] if versions
+            self._vouched_for(name, specifier, versions, floors=floors)
+            for specifier in self._specifiers[name]
+            if versions
         )
         texts = {text for found in vouched for text in found}
         return tuple(one for one in known if one.version in texts)
@@ -162,9 +164,11 @@ class Knowledge:
             and not self._is_late(one)
         )
 
-    def _is_late(self, one: Announced) -> bool:
+    def _is_late(self, announced: Announced) -> bool:
         """Say whether a wheel was published too late; one of which nobody knows when is no candidate either."""
-        return self._exclude_newer is not None and (not one.released or one.released >= self._exclude_newer[:10])
+        return self._exclude_newer is not None and (
+            not announced.released or announced.released >= self._exclude_newer[:10]
+        )
 
     def _vouched_for(
         self, name: str, specifier: str, versions: Mapping[str, Version], *, floors: bool

@@ -84,12 +84,12 @@ class NarrowedIndex:
         wanted = _EXTRAS.match(text)
         asked = {part.strip() for part in wanted[1].split(",")} if wanted else set()
         found = []
-        for one in self._overrides[name]:
-            extras = ",".join(sorted({*one.extras, *asked}))
-            markers = [f"({one.marker})"] if one.marker else []
+        for override in self._overrides[name]:
+            extras = ",".join(sorted({*override.extras, *asked}))
+            markers = [f"({override.marker})"] if override.marker else []
             markers += [f"extra == '{extra[1]}'"] if extra else []
             condition = f" ; {' and '.join(markers)}" if markers else ""
-            found.append(f"{one.name}{f'[{extras}]' if extras else ''}{one.specifier}{condition}")
+            found.append(f"{override.name}{f'[{extras}]' if extras else ''}{override.specifier}{condition}")
         return found
 
     async def _with_hashes(

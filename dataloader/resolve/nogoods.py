@@ -201,14 +201,14 @@ class Refuter:
         self._queue.extend(nogood for came, nogood in late if came > level)
 
 
-def _resolve(one: Nogood, terms: Mapping[str, int], other: Nogood, name: str, full: Callable[[str], int]) -> Nogood:
+def _resolve(nogood: Nogood, terms: Mapping[str, int], other: Nogood, name: str, full: Callable[[str], int]) -> Nogood:
     merged = dict(terms)
     for each, values in other.terms.items():
         if each == name:
             merged[each] |= values
         elif values != full(each):
             merged[each] = merged.get(each, full(each)) & values
-    return Nogood({n: v for n, v in merged.items() if v != full(n)}, None, (one, other))
+    return Nogood({n: v for n, v in merged.items() if v != full(n)}, None, (nogood, other))
 
 
 async def contradiction(

@@ -41,7 +41,7 @@ class Root:
 
     def constraints(self) -> list[str]:
         """Return what is limited, if something brings it in, as match specs."""
-        return sorted(one.spec for one in self.limits())
+        return sorted(limit.spec for limit in self.limits())
 
     def asked(self, *, conda_only: bool = False, owned: Container[str] = ()) -> list[Asked]:
         """Return what must be present; with ``conda_only`` without what PyPI must provide.
@@ -102,9 +102,9 @@ class Root:
         requirements = [r for r in self._problem.requirements if r.constraint == constraint and not self._is_dropped(r)]
         how = "is the limit set" if constraint else "is asked for"
         return [
-            Asked(spec, f"{'pypi:' if one.only_pypi else ''}{one} {how} by {one.origin}")
-            for one in requirements
-            if (spec := self.requirement(one)) is not None
+            Asked(spec, f"{'pypi:' if requirement.only_pypi else ''}{requirement} {how} by {requirement.origin}")
+            for requirement in requirements
+            if (spec := self.requirement(requirement)) is not None
         ]
 
     def bare(self) -> frozenset[str]:

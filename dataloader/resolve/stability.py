@@ -98,19 +98,19 @@ class Tries(Protocol[T]):
             Unsolvable: there is no solution so.
         """
 
-    def moved(self, one: T) -> set[str]:
+    def moved(self, value: T) -> set[str]:
         """Return which locked packages a solution has in another version."""
 
-    def rank(self, one: T) -> int:
+    def rank(self, value: T) -> int:
         """Return what a solution has to do without; 0 for nothing. It is not made worse so that something may stay."""
 
     def newest(self) -> Sequence[str] | None:
         """Return limits that hold what is newly asked for at the newest version there is; None: that is not known."""
 
-    def pins_of(self, one: T) -> Sequence[str]:
+    def pins_of(self, value: T) -> Sequence[str]:
         """Return limits that hold what is newly asked for as a solution has it."""
 
-    def lags(self, one: T, other: T | None) -> bool:
+    def lags(self, value: T, other: T | None) -> bool:
         """Say whether something newly asked for is older in one solution than in another; or, without another, may be
         older than the newest there is."""
 

@@ -46,11 +46,11 @@ class AnswerTries:
         """As ``stability.Tries`` has it, and the rest too."""
         return await self._solve(Holding(held, pins, favour))
 
-    def moved(self, one: Answer) -> set[str]:
-        return one.moved(self._problem.preferred)
+    def moved(self, answer: Answer) -> set[str]:
+        return answer.moved(self._problem.preferred)
 
-    def rank(self, one: Answer) -> int:
-        return one.rung
+    def rank(self, answer: Answer) -> int:
+        return answer.rung
 
     def newest(self) -> Sequence[str] | None:
         pins = []
@@ -64,14 +64,14 @@ class AnswerTries:
                 return None
         return pins
 
-    def pins_of(self, one: Answer) -> Sequence[str]:
-        wheels = {w.file.name: w.text for w in one.wheels()}
-        records = _records(one)
+    def pins_of(self, answer: Answer) -> Sequence[str]:
+        wheels = {w.file.name: w.text for w in answer.wheels()}
+        records = _records(answer)
         pins = [self._wheel(name, wheels[name]) for name in self._asked if name in wheels]
         return [*pins, *(_record(records[name]) for name in self._asked if name in records and name not in wheels)]
 
-    def lags(self, one: Answer, other: Answer | None) -> bool:
-        here = _versions(one)
+    def lags(self, answer: Answer, other: Answer | None) -> bool:
+        here = _versions(answer)
         if other is not None:
             there = _versions(other)
             return any(_is_older(here[name], there.get(name)) for name in self._asked if name in here)
@@ -101,15 +101,15 @@ def _record(record: rattler.RepoDataRecord) -> str:
     return match_spec(record.name.normalized, version=f"=={record.version}")
 
 
-def _records(one: Answer) -> Mapping[str, rattler.RepoDataRecord]:
-    return {r.name.normalized: r for r in one.records if r.url not in one.offer.wheels}
+def _records(answer: Answer) -> Mapping[str, rattler.RepoDataRecord]:
+    return {r.name.normalized: r for r in answer.records if r.url not in answer.offer.wheels}
 
 
-def _versions(one: Answer) -> dict[str, Any]:
+def _versions(answer: Answer) -> dict[str, Any]:
     """The version of each package: comparable with those of the same world."""
-    records = {name: record.version for name, record in _records(one).items()}
-    return {**records, **{w.file.name: w.version for w in one.wheels()}}
+    records = {name: record.version for name, record in _records(answer).items()}
+    return {**records, **{w.file.name: w.version for w in answer.wheels()}}
 
 
-def _is_older(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and bool(one < other)
+def _is_older(value: Any, other: Any) -> bool:
+    return type(value) is type(other) and bool(value < other)

@@ -133,7 +133,7 @@ class Universe:
             spec = rattler.MatchSpec(text)
             name = str(spec.name.normalized)
             meets = await self._matching(spec)
-            when = [await self._together(each) for each in alternatives(spec.condition or "")]
+            when = [await self._together(alternative) for alternative in alternatives(spec.condition or "")]
             self._wishes[text] = _Wish(name, meets, tuple(spec.extras or ()), tuple(when))
         return self._wishes[text]
 
@@ -206,7 +206,7 @@ def alternatives(condition: str) -> list[list[str]]:
     if not text:
         return [[]]
     if len(parts := _split(text, "or")) > 1:
-        return [one for part in parts for one in alternatives(part)]
+        return [alternative for part in parts for alternative in alternatives(part)]
     if len(parts := _split(text, "and")) > 1:
         found: list[list[str]] = [[]]
         for part in parts:

@@ -143,13 +143,19 @@ def _trimmed(release: tuple[int, ...]) -> tuple[int, ...]:
     return release[:end]
 
 
-def _named(one: Specifier) -> Iterator[tuple[int, tuple[int, ...]]]:
+def _named(specifier: Specifier) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Yield the releases at which a specifier begins or ceases to admit versions, ``===`` excepted."""
-    if one.operator == "===":
+    if specifier.operator == "===":
         return
-    version = Version(one.version.removesuffix(".*"))
+    version = Version(specifier.version.removesuffix(".*"))
     yield _release(version)
-    prefix = version.release if one.version.endswith(".*") else version.release[:-1] if one.operator == "~=" else ()
+    prefix = (
+        version.release
+        if specifier.version.endswith(".*")
+        else version.release[:-1]
+        if specifier.operator == "~="
+        else ()
+    )
     if prefix:
         yield version.epoch, _trimmed(prefix)
         yield version.epoch, (*prefix[:-1], prefix[-1] + 1)

@@ -59,7 +59,7 @@ def _of_gpus(
 
 def _of_compilers(matrix: Matrix, request: StackRequest, cuda: str) -> Iterator[Reason]:
     gcc = request.gcc or ""
-    answers = [accepts_gcc(matrix, cuda, each) for each in compilers(matrix, gcc)] if gcc else []
+    answers = [accepts_gcc(matrix, cuda, compiler) for compiler in compilers(matrix, gcc)] if gcc else []
     if answers and all(answer.refused or answer.doubted for answer in answers):
         answer = next((answer for answer in answers if answer.doubted), answers[0])
         toolkit = matrix.toolkits.get(cuda)

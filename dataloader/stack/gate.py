@@ -78,20 +78,20 @@ class Gate:
                 if wrong or (row.requires and not present):
                     yield Violation(row.id, f"{row.why}: {_title(wrong[0]) if wrong else f'{then} is missing'}")
 
-    def _is_of(self, one: Held, bound: Bound) -> bool:
+    def _is_of(self, held: Held, bound: Bound) -> bool:
         if bound.package.startswith(_CONDA):
-            return one.world == "conda" and one.name == bound.package.removeprefix(_CONDA)
-        return _project(one) == bound.package
+            return held.world == "conda" and held.name == bound.package.removeprefix(_CONDA)
+        return _project(held) == bound.package
 
-    def _within(self, one: Held, bound: Bound, world: World) -> bool:
-        if not self._is_of(one, bound) or world not in ("any", one.world):
+    def _within(self, held: Held, bound: Bound, world: World) -> bool:
+        if not self._is_of(held, bound) or world not in ("any", held.world):
             return False
-        if bound.build and one.world == "conda" and not _matches(bound.build, one.build):
+        if bound.build and held.world == "conda" and not _matches(bound.build, held.build):
             return False
         specifier = bound.specifier
         if specifier and specifier[0].isdigit():
             specifier = f"=={specifier}"
-        return _admits(specifier, one.version)
+        return _admits(specifier, held.version)
 
     def _pairs(self) -> Iterator[Violation]:
         for row in self._matrix.pairs:
@@ -114,21 +114,21 @@ class Gate:
                     found[framework] = self._row_of(one, [row for row in rows if row.package == one.name])
         return found
 
-    def _row_of(self, one: Held, rows: Sequence[Build]) -> Build | None:
-        fitting = [row for row in rows if self._describes(row, one)]
+    def _row_of(self, held: Held, rows: Sequence[Build]) -> Build | None:
+        fitting = [row for row in rows if self._describes(row, held)]
         with_cuda = [row for row in fitting if row.cuda is not None and not self._missing(row)]
         without = [row for row in fitting if row.cuda is None]
         return next(iter((*with_cuda, *without, *fitting)), None)
 
-    def _describes(self, row: Build, one: Held) -> bool:
-        public, _, local = one.version.partition("+")
-        if one.world != _world(row) or not _admits(row.versions, public):
+    def _describes(self, row: Build, held: Held) -> bool:
+        public, _, local = held.version.partition("+")
+        if held.world != _world(row) or not _admits(row.versions, public):
             return False
-        if one.world == "conda":
+        if held.world == "conda":
             known = bool(channel_names(self._asked) & self._matrix.channels)
-            return (row.channel[6:] == one.channel or not known) and _matches(row.build or "*", one.build)
+            return (row.channel[6:] == held.channel or not known) and _matches(row.build or "*", held.build)
         index = self._matrix.indexes.get(row.channel)
-        return local == (index.local_of(row.cuda) if index else "") and not (one.foreign and not local)
+        return local == (index.local_of(row.cuda) if index else "") and not (held.foreign and not local)
 
     def _missing(self, row: Build) -> list[Bound]:
         needs = [parse_bound(need) for need in row.needs]
@@ -232,23 +232,23 @@ class Gate:
                 if other or (row.cuda and not _same_cuda(row.cuda, row.match, torch.cuda)):
                     yield Violation(row.id, f"{_title(one)} of PyPI beside {build_title(torch)} of {torch.channel}")
 
-    def _is_elsewhere(self, one: Held, torch: Build) -> bool:
+    def _is_elsewhere(self, held: Held, torch: Build) -> bool:
         channels = {row.channel[6:] for row in self._matrix.builds["torch"] if _world(row) == "conda"}
-        return one.channel in channels & self._matrix.channels and one.channel != torch.channel[6:]
+        return held.channel in channels & self._matrix.channels and held.channel != torch.channel[6:]
 
-    def _of_label(self, one: Held, local: str, torch: Build) -> Iterator[Violation]:
+    def _of_label(self, held: Held, local: str, torch: Build) -> Iterator[Violation]:
         for row in self._matrix.further:
-            if row.project == one.name and row.cuda and self._matrix.indexes[row.place].local_of(row.cuda) == local:
+            if row.project == held.name and row.cuda and self._matrix.indexes[row.place].local_of(row.cuda) == local:
                 runs = torch.cuda is not None and key(torch.cuda) >= key(row.cuda)
                 if not (runs and torch.cuda and major(torch.cuda) == major(row.cuda)):
-                    yield Violation(f"{one.name}-{local}", f"{_title(one)} beside {build_title(torch)}")
+                    yield Violation(f"{held.name}-{local}", f"{_title(held)} beside {build_title(torch)}")
                 return
         for index in self._matrix.indexes.values():
             labels = {index.local_of(r.cuda): r.cuda for r in self._matrix.builds["torch"] if r.channel == index.name}
-            if one.name not in index.projects or one.name == "torch" or local not in labels:
+            if held.name not in index.projects or held.name == "torch" or local not in labels:
                 continue
             if labels[local] != torch.cuda or torch.channel not in ("pypi", index.name):
-                yield Violation(f"{one.name}-{local}", f"{_title(one)} beside {build_title(torch)}")
+                yield Violation(f"{held.name}-{local}", f"{_title(held)} beside {build_title(torch)}")
 
     def _other_abi(self, pin: str, torch: Build) -> bool:
         wheels = [r for r in self._matrix.builds["torch"] if r.channel == "pypi" and pin == f"=={r.version}"]
@@ -305,9 +305,9 @@ class Gate:
                 yield Violation(f"nvcc-{toolkit.cuda}-gcc", f"{_title(one)} does not accept GCC {gcc}")
 
 
-def _project(one: Held) -> str:
+def _project(held: Held) -> str:
     """Return the PyPI project that a package is."""
-    return (pypi_names(one.name) or (one.name,))[0] if one.world == "conda" else one.name
+    return (pypi_names(held.name) or (held.name,))[0] if held.world == "conda" else held.name
 
 
 def _same_cuda(built: Sequence[str], match: str, cuda: str | None) -> bool:
@@ -320,8 +320,8 @@ def _world(row: Build) -> World:
     return "conda" if row.channel.startswith(_CONDA) else "pypi"
 
 
-def _title(one: Held) -> str:
-    return f"{one.name} {one.version}{f' {one.build}' if one.build else ''}"
+def _title(held: Held) -> str:
+    return f"{held.name} {held.version}{f' {held.build}' if held.build else ''}"
 
 
 def _matches(matcher: str, build: str) -> bool:

@@ -62,7 +62,7 @@ class Space:
     def choices(self, axis: str) -> tuple[Candidate, ...]:
         """Return the candidates of an axis that the request admits."""
         if axis not in self._choices:
-            self._choices[axis] = tuple(one for one in self.candidates[axis] if not self.objects(one))
+            self._choices[axis] = tuple(candidate for candidate in self.candidates[axis] if not self.objects(candidate))
         return self._choices[axis]
 
     def objects(self, candidate: Candidate) -> bool:
@@ -138,9 +138,15 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
 
 def _without_asides(matrix: Matrix, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
     """Leave out builds of further indexes of releases that PyPI has with CUDA."""
-    served = {one.value for one in candidates if one.row and one.row.channel == "pypi" and one.row.cuda}
+    served = {
+        candidate.value
+        for candidate in candidates
+        if candidate.row and candidate.row.channel == "pypi" and candidate.row.cuda
+    }
     return tuple(
-        one for one in candidates if not (one.row and one.row.channel in matrix.indexes and one.value in served)
+        candidate
+        for candidate in candidates
+        if not (candidate.row and candidate.row.channel in matrix.indexes and candidate.value in served)
     )
 
 

@@ -78,8 +78,8 @@ def prepared(lock: Lockfile) -> Iterator[Judge]:
 
 def _is_pure(lock: Lockfile) -> bool:
     return all(
-        each.noarch is not None if isinstance(each, CondaPackage) else each.file_name.endswith("-none-any.whl")
-        for each in lock.packages
+        package.noarch is not None if isinstance(package, CondaPackage) else package.file_name.endswith("-none-any.whl")
+        for package in lock.packages
     )
 
 

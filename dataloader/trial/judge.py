@@ -28,7 +28,7 @@ class Contradicted(WouldNotLoad):
         self.contradictions = tuple(contradictions)
         super().__init__(
             "the packages do not go together, as their files show; nothing was changed",
-            causes=tuple(dict.fromkeys(each.why for each in contradictions)),
+            causes=tuple(dict.fromkeys(contradiction.why for contradiction in contradictions)),
             suggestions=(
                 "Choose other packages with `dataloader lock`.",
                 "Or take these as they are with --no-verify.",
@@ -125,7 +125,11 @@ def _tell(findings: Sequence[Finding], reporter: Reporter) -> None:
 
 def of_clash(clash: PathClash, lock: Lockfile) -> Contradicted | None:
     """Return what a clash of two packages' paths teaches; ``None`` where not both are packages of the lock."""
-    owners = {each.name: artefact_of(each) for each in lock.packages if each.name in clash.owners and each.sha256}
+    owners = {
+        package.name: artefact_of(package)
+        for package in lock.packages
+        if package.name in clash.owners and package.sha256
+    }
     if len(owners) != len(clash.owners):
         return None
     first, second = (owners[name] for name in clash.owners)

@@ -136,7 +136,7 @@ class Contradictions:
         others = [_identity(each) for each in frameworks_of(failure.name, self._situation.installed)]
         partners = [self._artefacts[each] for each in others if each in self._artefacts]
         partners = partners or list(self._partners(failure, verdict))
-        partners = [each for each in partners if each != artefact]
+        partners = [partner for partner in partners if partner != artefact]
         if partners:
             other = partners[0]
             why = f"{artefact.label} needs {symbol}, which {other.label} does not define"
@@ -195,9 +195,9 @@ class Contradictions:
         return self._situation.installed.packages
 
     def _clobbered(self, finding: Finding) -> Iterator[Contradiction]:
-        claims = {finding.path, *(f"__clobbers__/{each.name}/{finding.path}" for each in self._packages())}
-        owners = [each for each in self._packages() if not claims.isdisjoint(each.files.columns[0])]
-        found = {self._artefacts[_identity(each)] for each in owners if _identity(each) in self._artefacts}
+        claims = {finding.path, *(f"__clobbers__/{package.name}/{finding.path}" for package in self._packages())}
+        owners = [package for package in self._packages() if not claims.isdisjoint(package.files.columns[0])]
+        found = {self._artefacts[_identity(owner)] for owner in owners if _identity(owner) in self._artefacts}
         ordered = sorted(found, key=lambda each: (each.kind, each.name))
         for other in ordered[1:]:
             why = f"{ordered[0].label} and {other.label} both own {finding.path}, and differ"

@@ -49,7 +49,7 @@ class Learned:
         known = dict.fromkeys(self.contradictions())
         fresh = [each for each in dict.fromkeys(new) if each not in known]
         self._here += fresh
-        lasting = [each for each in self.contradictions() if each.lasting] if fresh else []
+        lasting = [contradiction for contradiction in self.contradictions() if contradiction.lasting] if fresh else []
         for sha256 in sorted({each.artefact.sha256 for each in fresh if each.lasting}):
             self._keep(sha256, [each for each in lasting if each.artefact.sha256 == sha256])
         return tuple(fresh)
@@ -58,7 +58,9 @@ class Learned:
         if not self._places:
             return
         path = self._places[0] / "contradictions" / f"{sha256}.json"
-        error = keep_file(path, json.dumps([to_dict(each) for each in contradictions], indent=1).encode())
+        error = keep_file(
+            path, json.dumps([to_dict(contradiction) for contradiction in contradictions], indent=1).encode()
+        )
         if error:
             self._reporter.debug(f"{path} cannot be written, so this will be found out again: {error.strerror}")
 

@@ -44,7 +44,10 @@ class Proofs:
 
 def proof_key(lock: Lockfile, python: Interpreter | None, machine: str) -> str:
     """Stands for all that a verdict on a fresh environment depends on: packages, Python and machine."""
-    packages = sorted((type(each).__name__, each.name, each.version, each.sha256 or each.url) for each in lock.packages)
+    packages = sorted(
+        (type(package).__name__, package.name, package.version, package.sha256 or package.url)
+        for package in lock.packages
+    )
     host = [python.version, python.soabi] if python else []
     parts = [lock.platform, packages, sorted(lock.stack.items()), host, machine]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -68,7 +68,7 @@ class ArchiveFacts:
         """CUDA majors that the libraries it needs or provides belong to; sonames of several majors do not count."""
         providers = load_tables().providers
         majors = (providers[name].cuda_majors for name in self.needs | self.provides if name in providers)
-        return frozenset(each[0] for each in majors if len(each) == 1)
+        return frozenset(major[0] for major in majors if len(major) == 1)
 
     @property
     def gpu(self) -> tuple[GpuCode, ...]:

@@ -40,7 +40,9 @@ def maker_of(prefix: Path, lock: str) -> Maker:
 
 def with_commands(report: VerifyReport, maker: Maker) -> VerifyReport:
     """The report with each fix as a command for the maker of the prefix; none where it has no such command."""
-    findings = tuple(each._replace(fix=command_for(each.fix, maker)) if each.fix else each for each in report.findings)
+    findings = tuple(
+        finding._replace(fix=command_for(finding.fix, maker)) if finding.fix else finding for finding in report.findings
+    )
     return report._replace(findings=findings)
 
 

@@ -170,4 +170,4 @@ def _target_findings(prefix: Path, installed: Installed, target: Target) -> Iter
 
     python, sources = find_interpreter(prefix).version, SourceIndex(prefix, installed)
     yield from check_requires_dist(installed, target, python, sources.imports_project)
-    yield from check_conda_depends(installed, dict(each[:2] for each in target.virtual_packages()))
+    yield from check_conda_depends(installed, dict(package[:2] for package in target.virtual_packages()))

@@ -19,7 +19,7 @@ _SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 def summary(report: VerifyReport) -> str:
     """One line: what was looked at and how many findings there are of each severity."""
-    counts = {level: sum(1 for each in report.findings if each.severity == level) for level in _SARIF_LEVEL}
+    counts = {level: sum(1 for finding in report.findings if finding.severity == level) for level in _SARIF_LEVEL}
     found = ", ".join(f"{number} {level}{'' if number == 1 else 's'}" for level, number in counts.items())
     looked = ", ".join(f"{number} {name}" for name, number in report.counts.items())
     judged = f"; judged with {printable(report.process)}" if report.process else ""

@@ -75,12 +75,12 @@ def verify_targets(
         said = Verification(
             reports=[
                 VerifyReport(
-                    findings=each.findings,
+                    findings=inspection.findings,
                     counts=seen.counts,
-                    verdicts=tuple(each.verdicts),
+                    verdicts=tuple(inspection.verdicts),
                     gpu=inventory(seen.scanned),
                 )
-                for each in seen.inspections
+                for inspection in seen.inspections
             ],
             tree=seen.groundwork.tree,
             outside=states_at(

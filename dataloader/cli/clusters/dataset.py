@@ -97,7 +97,8 @@ def _write(one: Session, made: Round, resource: Resource | None, code: int) -> N
     status = made.document(resource)
     name = f"{resource.namespace}/{resource.name}" if resource else None
     text = f"{name or 'dataset'} {made.phase}\n"
-    for each in made.conditions:
-        text += f"  {each.kind}: {'True' if each.holds else 'False'}{f', {each.message}' if each.message else ''}\n"
+    for condition in made.conditions:
+        message = f", {condition.message}" if condition.message else ""
+        text += f"  {condition.kind}: {'True' if condition.holds else 'False'}{message}\n"
     document = {"status": "error" if code else "ok", "dataset": name, "resourceStatus": status}
     one.write(document, text)

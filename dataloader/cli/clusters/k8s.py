@@ -135,12 +135,12 @@ def _nodes(one: Session) -> tuple[Mapping[str, str], ...]:
     for each in verdicts:
         if each.runs == "cannot":
             one.reporter.warn(f"on {each.pool} it does not run: {'; '.join(each.because[:3])}")
-    found = tuple(each.node_selector for each in verdicts if each.runs != "cannot")
+    found = tuple(verdict.node_selector for verdict in verdicts if verdict.runs != "cannot")
     if not found:
         raise UsageError(
             f"{prefix} runs on none of the machines of {one.options.target}",
             code="no-node",
-            causes=tuple(f"{each.pool}: {reason}" for each in verdicts for reason in each.because[:3]),
+            causes=tuple(f"{verdict.pool}: {reason}" for verdict in verdicts for reason in verdict.because[:3]),
             suggestions=("`dataloader verify --target FILE` says more.",),
         )
     return found
@@ -164,7 +164,7 @@ def _write(one: Session, kind: Kind, shape: Shape, lock: Path, output: Path | No
         found = [lock_map(shape, data), *documents] if data else documents
         one.write({"status": "ok", "kind": kind, "manifests": found, "path": None}, _yaml(*found))
         return
-    files = {f"{each['kind'].lower()}.yaml": _yaml(each) for each in documents}
+    files = {f"{document['kind'].lower()}.yaml": _yaml(document) for document in documents}
     made = {**files, "kustomization.yaml": _yaml(kustomization(shape, sorted(files), lock=bool(data)))}
     if data:
         made[LOCK_KEY] = data
@@ -178,7 +178,7 @@ def _write(one: Session, kind: Kind, shape: Shape, lock: Path, output: Path | No
 def _yaml(*documents: dict[str, Any]) -> str:
     import yaml
 
-    return "---\n".join(yaml.dump(each, Dumper=_dumper(), sort_keys=False, width=1000) for each in documents)
+    return "---\n".join(yaml.dump(document, Dumper=_dumper(), sort_keys=False, width=1000) for document in documents)
 
 
 def _dumper() -> type[Any]:

@@ -66,7 +66,7 @@ def add(
                 suggestions=("name packages: `dataloader add torch==2.1.0`",),
             )
         environment = request.manifest.environment(options.environment or "default")
-        known = {title(each) for each in environment.requirements}
+        known = {title(requirement) for requirement in environment.requirements}
         edit = Edit(asked=request, wanted=request, flags=stack, solve=_bounded(bounds, known))
         edited = to_the_end(carry_out(one, edit, None if no_sync else Place()))
         _say(one, edited)
@@ -98,14 +98,14 @@ def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[
     projects = {name: version for conda_name, version in conda.items() for name in pypi_names(conda_name) or ()}
     projects |= {package.name: package.version for package in lock.pypi()}
 
-    def with_bound(one: Requirement) -> Requirement:
-        version = (conda if isinstance(one, CondaRequirement) else projects).get(one.name)
-        if bounds == "none" or version is None or title(one) not in fresh:
-            return one
-        if isinstance(one, CondaRequirement):
-            return replace(one, version=f"{'>=' if bounds == 'lower' else '=='}{version}")
+    def with_bound(requirement: Requirement) -> Requirement:
+        version = (conda if isinstance(requirement, CondaRequirement) else projects).get(requirement.name)
+        if bounds == "none" or version is None or title(requirement) not in fresh:
+            return requirement
+        if isinstance(requirement, CondaRequirement):
+            return replace(requirement, version=f"{'>=' if bounds == 'lower' else '=='}{version}")
         # A label (+cu121) has no place in an ordered comparison (PEP 440), and would tie a project to one index.
-        return replace(one, specifier=f"{'>=' if bounds == 'lower' else '=='}{version.partition('+')[0]}")
+        return replace(requirement, specifier=f"{'>=' if bounds == 'lower' else '=='}{version.partition('+')[0]}")
 
     return replace(
         request,

@@ -52,12 +52,12 @@ def upgrade(
             **edited.document(),
             "changes": [
                 {
-                    "name": each.name,
-                    "kind": each.kind,
-                    "old": each.old.version if each.old else None,
-                    "new": each.new.version if each.new else None,
+                    "name": change.name,
+                    "kind": change.kind,
+                    "old": change.old.version if change.old else None,
+                    "new": change.new.version if change.new else None,
                 }
-                for each in changes
+                for change in changes
             ],
             "held_back": [
                 {"name": each.name, "version": each.version, "newest": each.newest, "why": list(each.why)}
@@ -158,8 +158,8 @@ def _text(edited: Edited, changes: Sequence[Change], held: Sequence[Held], *, dr
     from dataloader.cli.render import table
 
     rows = [
-        (each.name, each.old.version if each.old else "", each.new.version if each.new else "", each.kind)
-        for each in changes
+        (change.name, change.old.version if change.old else "", change.new.version if change.new else "", change.kind)
+        for change in changes
     ]
     text = table(rows, ("package", "from", "to", "")) if rows else "nothing moves\n"
     if held:

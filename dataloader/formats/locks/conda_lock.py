@@ -55,12 +55,12 @@ def read(content: Content, wanted: Wanted) -> Taken:
     if not entries:
         platforms = sorted({str(each["platform"]) for each in data["package"]})
         raise unfit(content, f"it has nothing for {wanted.platform}", f"it is for {', '.join(platforms) or 'nothing'}")
-    known = {category for each in entries for category in _categories(each)}
+    known = {category for entry in entries for category in _categories(entry)}
     more = known if wanted.all_extras else {*wanted.extras, *(wanted.groups or ())}
     for name in sorted(more - known):
         raise unfit(content, f"it has no category {name}", f"it has: {', '.join(sorted(known))}")
     chosen = {"main", *more, *({"dev"} if wanted.groups is None else ())}
-    taken = [each for each in entries if _categories(each) & chosen]
+    taken = [entry for entry in entries if _categories(entry) & chosen]
     conda = [_conda(each) for each in taken if each["manager"] == "conda"]
     wheels, left_out = _wheels(taken)
     python = next((p.version for p in conda if p.name == "python"), None)

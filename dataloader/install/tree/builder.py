@@ -144,7 +144,7 @@ class Builder:
             await asyncio.gather(fetching, linking, return_exceptions=True)
         self.downloaded_bytes += fetched.downloaded_bytes + (linked.downloaded_bytes if linked else 0)
         if prover is not None:
-            prover.foresee({path: key for each in fetched.wheels.values() for path, key in each.libraries()})
+            prover.foresee({path: key for wheel in fetched.wheels.values() for path, key in wheel.libraries()})
         tree = Tree(os.fspath(folder), final, layout_of(self._lock, python))
         if self._pinned:
             write_pin(tree, python)

@@ -33,13 +33,13 @@ def input_of(manifest: Manifest, platform: str, chosen: tuple[str, ...] = ()) ->
     )
 
 
-def _not_carried(manifest: Manifest, one: Environment) -> Iterator[str]:
+def _not_carried(manifest: Manifest, environment: Environment) -> Iterator[str]:
     """Name what only a manifest can say."""
     resolution = manifest.resolution
     said = {
-        "stack": one.stack or one.gpus,
-        "system-requirements": one.system != SystemRequirements(),
-        "constraints": one.limits,
+        "stack": environment.stack or environment.gpus,
+        "system-requirements": environment.system != SystemRequirements(),
+        "constraints": environment.limits,
         "exclude-newer": resolution.exclude_newer,
         "attestations": manifest.attestations,
         "pypi-only": resolution.pypi_only,

@@ -149,7 +149,7 @@ def parse_requirement_lines(
 
 def _finish(draft: _Draft, path: Path) -> InputFile:
     if draft.require_hashes:
-        draft.mistakes += [mistake for one in draft.requirements if (mistake := _unhashed(one))]
+        draft.mistakes += [mistake for requirement in draft.requirements if (mistake := _unhashed(requirement))]
     if len(draft.mistakes) > _SOME and len(draft.mistakes) * 2 > draft.lines:
         raise unknown(path, f"{len(draft.mistakes)} of its {draft.lines} lines are no requirements")
     if draft.mistakes:
@@ -176,12 +176,16 @@ def _finish(draft: _Draft, path: Path) -> InputFile:
     )
 
 
-def _unhashed(one: PypiRequirement) -> str | None:
+def _unhashed(requirement: PypiRequirement) -> str | None:
     """What --require-hashes finds wrong with a requirement, as in pip and uv."""
-    if not one.hashes:
-        return f"{one.origin}: {one} has no --hash, and --require-hashes asks for one"
-    pinned = one.url or re.fullmatch(r"===?[^,*]+", one.specifier)
-    return None if pinned else f"{one.origin}: {one} is not pinned with ==, and --require-hashes asks for that"
+    if not requirement.hashes:
+        return f"{requirement.origin}: {requirement} has no --hash, and --require-hashes asks for one"
+    pinned = requirement.url or re.fullmatch(r"===?[^,*]+", requirement.specifier)
+    return (
+        None
+        if pinned
+        else f"{requirement.origin}: {requirement} is not pinned with ==, and --require-hashes asks for that"
+    )
 
 
 def _read_file(draft: _Draft, place: _Place) -> None:

@@ -184,7 +184,7 @@ def _located(url: str, base: Path) -> str:
 
 
 def _options(table: Table, indexes: Iterable[_Index]) -> PypiOptions:
-    asked = [one for one in indexes if not one.explicit]
+    asked = [index for index in indexes if not index.explicit]
     simple = [one for one in asked if not one.flat]
     further = [one.url for one in simple if not one.default]
     base = table.document.path.parent
@@ -238,37 +238,39 @@ class _Sources:
 
     def each(self, key: str, requirements: Iterable[Requirement]) -> Iterator[Requirement]:
         """Yield the requirements of one set, each met by its sources; several sources part it by their markers."""
-        for one in requirements:
-            entries = [e for e in self._entries.get(one.name, ()) if _is_for(e, key)]
-            if not entries or not isinstance(one, PypiRequirement) or one.url or one.source:
-                yield one
+        for requirement in requirements:
+            entries = [e for e in self._entries.get(requirement.name, ()) if _is_for(e, key)]
+            if not entries or not isinstance(requirement, PypiRequirement) or requirement.url or requirement.source:
+                yield requirement
                 continue
-            rest = Condition(one.marker)
+            rest = Condition(requirement.marker)
             for entry in entries:
                 marker = entry.string("marker")
                 here = rest.and_(marker)
                 if not here.never:
-                    yield self._met(replace(one, marker=here.text), entry)
+                    yield self._met(replace(requirement, marker=here.text), entry)
                 rest = Condition(never=True) if marker is None else rest.and_(marker, negated=True)
             if not rest.never:
-                yield replace(one, marker=rest.text)
+                yield replace(requirement, marker=rest.text)
 
-    def _met(self, one: PypiRequirement, entry: Table) -> PypiRequirement:
+    def _met(self, requirement: PypiRequirement, entry: Table) -> PypiRequirement:
         base = entry.document.path.parent
         if "index" in entry:
             name = entry.string("index")
             if name not in self._indexes:
                 entry.mistake("index", f"there is no [[tool.uv.index]] of the name {name}")
-                return one
-            return replace(one, index=self._indexes[name], world="pypi")
+                return requirement
+            return replace(requirement, index=self._indexes[name], world="pypi")
         if entry.boolean("workspace"):
-            member = self._members.get(one.name)
-            return from_source(one, Source(kind="path", location=str(member or base / one.name), editable=True))
+            member = self._members.get(requirement.name)
+            return from_source(
+                requirement, Source(kind="path", location=str(member or base / requirement.name), editable=True)
+            )
         if "git" in entry:
             kind = next((k for k in ("rev", "tag", "branch") if k in entry), "rev")
             entry.raw("lfs")
             return from_source(
-                one,
+                requirement,
                 Source(
                     kind="git",
                     location=entry.string("git") or "",
@@ -280,15 +282,17 @@ class _Sources:
         location = entry.string("url") or entry.string("path")
         if location is None:
             entry.mistake("", "a source has an index, a git repository, a url, a path or a workspace")
-            return one
+            return requirement
         if is_wheel(location):
             try:
-                return with_wheel(one, location, base=base)
+                return with_wheel(requirement, location, base=base)
             except UsageError as error:
-                return replace(one, refusal=refusal_of(error))
+                return replace(requirement, refusal=refusal_of(error))
         entry.raw("package")
         source = source_at(location, base=base, editable=bool(entry.boolean("editable")))
-        return from_source(one, replace(source, subdirectory=entry.string("subdirectory") or source.subdirectory))
+        return from_source(
+            requirement, replace(source, subdirectory=entry.string("subdirectory") or source.subdirectory)
+        )
 
 
 def _is_for(entry: Table, key: str) -> bool:
@@ -363,12 +367,12 @@ def _conflicts(table: Table, name: str | None) -> Iterator[frozenset[str]]:
             yield frozenset(keys)
 
 
-def _conflict_key(item: Any, name: str | None) -> str | None:
-    if not isinstance(item, dict) or normalized(item.get("package") or name or "") != normalized(name or ""):
+def _conflict_key(value: Any, name: str | None) -> str | None:
+    if not isinstance(value, dict) or normalized(value.get("package") or name or "") != normalized(name or ""):
         return None
-    if isinstance(item.get("extra"), str):
-        return extra_key(item["extra"])
-    return group_key(item["group"]) if isinstance(item.get("group"), str) else None
+    if isinstance(value.get("extra"), str):
+        return extra_key(value["extra"])
+    return group_key(value["group"]) if isinstance(value.get("group"), str) else None
 
 
 def _conditions(table: Table) -> tuple[str, ...]:

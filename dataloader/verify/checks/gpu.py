@@ -203,6 +203,6 @@ def describe(code: Sequence[GpuCode]) -> str:
     """``sm_80 sm_90a, PTX 90``."""
     cubins = sorted({each for each in code if each.kind == "cubin"}, key=lambda each: (each.number, each.suffix))
     ptx = sorted({each for each in code if each.kind == "ptx"}, key=lambda each: (each.number, each.suffix))
-    parts = [" ".join(dict.fromkeys(f"sm_{each.arch}" for each in cubins))] if cubins else []
+    parts = [" ".join(dict.fromkeys(f"sm_{cubin.arch}" for cubin in cubins))] if cubins else []
     parts += ["PTX " + " ".join(dict.fromkeys(each.arch for each in ptx))] if ptx else []
     return ", ".join(parts) or "none"

@@ -97,9 +97,12 @@ class Importance:
         """
         kin = _variants(path)
         files = (path for path in package.files.columns[0] if kin and kin.fullmatch(path))
-        results = (self._bare.results[each] for each in files if each in self._bare.results)
+        results = (self._bare.results[file] for file in files if file in self._bare.results)
         return any(
-            all(each.kind == "missing-library" and each.name in self._recorded_names() for each in result.failures)
+            all(
+                failure.kind == "missing-library" and failure.name in self._recorded_names()
+                for failure in result.failures
+            )
             for result in results
         )
 

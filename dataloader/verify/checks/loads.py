@@ -160,7 +160,11 @@ def check_doubts(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
 
 def causes_of(verdict: Verdict, situation: Situation) -> Sequence[Failure]:
     """Failures without those that follow from another: what the environment has is reached once the rest loads."""
-    gone = [each for each in verdict.failures if each.kind == "missing-library" and each.name not in situation.provided]
+    gone = [
+        failure
+        for failure in verdict.failures
+        if failure.kind == "missing-library" and failure.name not in situation.provided
+    ]
     return gone or verdict.failures
 
 

@@ -70,7 +70,9 @@ def _applies(opening: Opening, installed: Installed, stack: Mapping[str, str]) -
         return False
     if opening.needs == "stack" and stack.get("cuda") in (None, "none"):
         return False
-    return opening.project is None or any(opening.is_of(each.name, each.version) for each in installed.packages)
+    return opening.project is None or any(
+        opening.is_of(package.name, package.version) for package in installed.packages
+    )
 
 
 def _names_in(path: Path, pattern: str) -> list[str]:

@@ -72,7 +72,7 @@ def check_programs(verdicts: Sequence[Verdict], situation: Situation) -> Iterato
             return "note"
         # Inside a package its code may start it with the variables that it takes to find what is there.
         # What else is missing follows from the libraries that it does not get.
-        absent = [each.name for each in verdict.failures if each.kind == "missing-library"]
+        absent = [failure.name for failure in verdict.failures if failure.kind == "missing-library"]
         brought = bool(absent) and all(name in situation.provided for name in absent)
         return "note" if brought else "error" if verdict.package is not None else "warning"
 

@@ -96,7 +96,7 @@ def check_rules(installed: Installed, rules: Iterable[Rule]) -> Iterator[Finding
     for package in installed.packages:
         present.setdefault(normalise(package.name), []).append(package)
     for rule in rules:
-        if rule.when is None or not any(_within(each, rule.when) for each in _candidates(present, rule.when)):
+        if rule.when is None or not any(_within(candidate, rule.when) for candidate in _candidates(present, rule.when)):
             continue
         for bound in rule.then:
             for package in _candidates(present, bound):

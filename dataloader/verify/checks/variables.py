@@ -82,7 +82,7 @@ def check_variables(found: Sequence[Difference], situation: Situation, variables
             if each.failures or not path.startswith(f"{situation.prefix}/"):
                 causes.setdefault((path, variable, other), []).append(each)
     for (path, variable, other), users in sorted(causes.items(), key=str):
-        broken = [each for each in users if each.failures]
+        broken = [user for user in users if user.failures]
         replaces = other is not None and other.startswith(f"{situation.prefix}/")
         if broken or replaces:
             yield _takes_over(path, variable, other, users, broken, situation, variables_of)
@@ -104,7 +104,7 @@ def _takes_over(
     where = situation.relative(other) if other and not broken else first.path
     evidence = [f"{variable} is that of {variables_of or 'this process'}"]
     if broken:
-        evidence += [f"{_word(each)}" for each in first.failures[:3]]
+        evidence += [f"{_word(failure)}" for failure in first.failures[:3]]
         evidence.append("without the variable it loads")
     evidence.append(f"for {len(users)} {'file' if len(users) == 1 else 'files'}, {first.path} among them")
     return Finding(

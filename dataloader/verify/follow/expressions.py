@@ -119,10 +119,10 @@ class Expressions(ABC):
         function = self.value(node.func, scope)
         arguments = self._items(node.args, scope)
         keywords: dict[str, Any] = {}
-        for each in node.keywords:
-            value = self.value(each.value, scope)
-            if each.arg is not None:
-                keywords[each.arg] = value
+        for keyword in node.keywords:
+            value = self.value(keyword.value, scope)
+            if keyword.arg is not None:
+                keywords[keyword.arg] = value
             elif isinstance(value, dict):
                 keywords |= {key: item for key, item in value.items() if isinstance(key, str)}
         if isinstance(node.func, ast.Name) and node.func.id in ("globals", "locals", "vars") and not arguments:
@@ -133,12 +133,12 @@ class Expressions(ABC):
 
     def _items(self, nodes: Iterable[ast.expr], scope: Scope) -> list[Any]:
         found: list[Any] = []
-        for each in nodes:
-            if isinstance(each, ast.Starred):
-                value = self.value(each.value, scope)
+        for node in nodes:
+            if isinstance(node, ast.Starred):
+                value = self.value(node.value, scope)
                 found += list(value) if isinstance(value, list | tuple | set | dict) else [UNKNOWN]
             else:
-                found.append(self.value(each, scope))
+                found.append(self.value(node, scope))
         return found
 
     def _list(self, node: ast.List, scope: Scope) -> Any:
@@ -167,7 +167,7 @@ class Expressions(ABC):
         return found
 
     def _joinedstr(self, node: ast.JoinedStr, scope: Scope) -> Any:
-        parts = [self.value(each, scope) for each in node.values]
+        parts = [self.value(value, scope) for value in node.values]
         return "".join(parts) if all(isinstance(part, str) for part in parts) else UNKNOWN
 
     def _formattedvalue(self, node: ast.FormattedValue, scope: Scope) -> Any:

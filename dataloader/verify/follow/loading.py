@@ -182,8 +182,8 @@ def _resources(follower: Follower, arguments: Sequence[Any], keywords: Mapping[s
     module = follower.import_module(package) if isinstance(package, str) else package
     if not isinstance(module, ModuleValue) or not module.folders:
         return UNKNOWN
-    names = [text_of(each) for each in arguments[1:]]
-    return UNKNOWN if None in names else PurePosixPath(module.folders[0], *(each or "" for each in names))
+    names = [text_of(argument) for argument in arguments[1:]]
+    return UNKNOWN if None in names else PurePosixPath(module.folders[0], *(name or "" for name in names))
 
 
 def _json(follower: Follower, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:

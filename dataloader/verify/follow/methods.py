@@ -140,7 +140,7 @@ def _change(value: Any, name: str, arguments: Sequence[Any], *, doubt: bool) -> 
     try:
         return getattr(value, name)(*arguments)
     except (TypeError, ValueError, LookupError) as error:
-        if any(isinstance(each, Unknown) for each in arguments):
+        if any(isinstance(argument, Unknown) for argument in arguments):
             return UNKNOWN
         raise Raised(type(error), str(error)) from error
 

@@ -118,7 +118,7 @@ class Statements(Expressions):
                 self._doubtful[id(owner)] = owner
 
     def _unpack(self, targets: Sequence[ast.expr], value: Any, scope: Scope) -> None:
-        starred = any(isinstance(each, ast.Starred) for each in targets)
+        starred = any(isinstance(target, ast.Starred) for target in targets)
         whole = isinstance(value, list | tuple) and not isinstance(value, Doubtful)
         if whole and len(value) == len(targets) and not starred:
             for each, item in zip(targets, value, strict=True):
@@ -174,7 +174,7 @@ class Statements(Expressions):
 
     def _do_classdef(self, node: ast.ClassDef, scope: Scope) -> None:
         inner = Scope({}, scope.module, scope)
-        bases = tuple(self.value(each, scope) for each in node.bases)
+        bases = tuple(self.value(base, scope) for base in node.bases)
         self.block(node.body, inner)
         scope.names[node.name] = ClassValue(node.name, inner.names, bases)
 
@@ -326,11 +326,11 @@ class Statements(Expressions):
     _do_trystar = _do_try
 
     def _handler(self, handlers: Sequence[ast.ExceptHandler], raised: Raised, scope: Scope) -> ast.ExceptHandler | None:
-        for each in handlers:
-            wanted = self.value(each.type, scope)
+        for handler in handlers:
+            wanted = self.value(handler.type, scope)
             kinds = wanted if isinstance(wanted, tuple) else (wanted,)
-            if each.type is None or any(catches(kind, raised.kind) for kind in kinds):
-                return each
+            if handler.type is None or any(catches(kind, raised.kind) for kind in kinds):
+                return handler
         return None
 
     def _handle(self, handler: ast.ExceptHandler, raised: Raised, scope: Scope) -> None:
