@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import rattler
 
@@ -41,12 +42,26 @@ class ChannelRecord:
         return digest.hex() if digest else None
 
 
+Spelling: TypeAlias = dict[str, tuple[str, VersionSpace]]
+"""What records are spelled with: the package that a project is, and the versions that it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A record, and what it was made from."""
+
+    made_from: object
+    spelling: Spelling
+    record: rattler.RepoDataRecord
+
+
 @dataclass(frozen=True, slots=True)
 class _Unruled:
     """The records of a project in which no rule has a say, and what they were made from."""
 
     wheels: tuple[Wheel, ...]
     made_from: object
+    spelling: Spelling
     records: Sequence[rattler.RepoDataRecord]
     by_url: Mapping[str, Wheel]
 
@@ -90,11 +105,15 @@ class Catalogue:
         self._identities: dict[str, str] = {}
         self._spaces: dict[str, tuple[tuple[VersionSpace, ...], VersionSpace]] = {}
         self._axes = {axis: VersionSpace(values) for axis, values in book.needs.axes.items()}
-        self._records: dict[tuple[str, str], tuple[object, rattler.RepoDataRecord]] = {}
+        self._records: dict[tuple[str, str], _Made] = {}
+        self._now: Spelling = {}
+        """How projects are spelled in the offer that is being made."""
+        self._noted: set[str] = set()
+        """Projects whose spelling was asked for."""
         self._unruled: dict[str, _Unruled] = {}
         self._copies: dict[str, tuple[object, rattler.RepoDataRecord]] = {}
         self._fires: dict[str, tuple[object, list[tuple[Taken, tuple[Rule, ...]]]]] = {}
-        self._naming = Naming(self.identity, self.space, pythons)
+        self._naming = Naming(lambda name: self._spelled(name)[0], lambda name: self._spelled(name)[1], pythons)
 
     async def prepare(self, projects: Iterable[str]) -> None:
         """Read what the channels have of these projects (``conda:NAME`` for conda-only names)."""
@@ -191,6 +210,7 @@ class Catalogue:
             conda_of: projects whose channel records are offered where wheels are offered too.
         """
         offer = Offer()
+        self._now = {}
         if self.hosts:
             offer.records[self.pythons.name] = [_host_python(self.pythons.name, v) for v in self.hosts]
         self._offer_axes(offer)
@@ -231,15 +251,15 @@ class Catalogue:
         name = self.identity(package)
         made_from = (depends, self._spelled_with(fired))
         cached = self._records.get((f"{package} {version}", build))
-        if cached is None or cached[0] != made_from:
+        if cached is None or cached.made_from != made_from:
             spec = RecordSpec(
                 name=name, version=version, build=build, build_number=number, depends=depends, extra_depends={}
             )
-            cached = (made_from, own_record(self._with_rules(spec, fired)))
+            cached = _Made(made_from, {}, own_record(self._with_rules(spec, fired)))
             self._records[f"{package} {version}", build] = cached
         if fired:
-            offer.fired[cached[1].url] = fired
-        return cached[1]
+            offer.fired[cached.record.url] = fired
+        return cached.record
 
     def _offer_wheels(self, offer: Offer, project: str) -> None:
         assert self.knowledge is not None
@@ -256,20 +276,36 @@ class Catalogue:
         """Return the records of a project's wheels: the last solve's where nothing grew, and no rule has a say."""
         assert self.knowledge is not None
         wheels, read = self.knowledge.offered(project, floors=not self.lenient), self.knowledge.learned.stamp(project)
-        # what was not read is spelled with nothing that grows
-        grown = self._grown if read[0] else None
-        made_from = (self.identity(project), self.lenient, read, self.knowledge.extras[project], grown)
+        companions = self._companions(project)
+        made_from = (self.identity(project), companions, read, self.knowledge.extras[project])
         cached = self._unruled.get(project)
-        if cached is None or cached.wheels is not wheels or cached.made_from != made_from:
+        if (
+            cached is None
+            or cached.wheels is not wheels
+            or cached.made_from != made_from
+            or not self._is_spelled_so(cached.spelling)
+        ):
+            self._noted.clear()
             by_url, ruled = self._ruled_wheels(offer, project, wheels)
+            records, of_url = tuple(r for r, _ in by_url.values()), {url: wheel for url, (_, wheel) in by_url.items()}
             if ruled:
-                offer.wheels.update((url, wheel) for url, (_, wheel) in by_url.items())
-                return [record for record, _ in by_url.values()]
-            records = tuple(record for record, _ in by_url.values())
-            cached = _Unruled(wheels, made_from, records, {url: wheel for url, (_, wheel) in by_url.items()})
-            self._unruled[project] = cached
+                offer.wheels.update(of_url)
+                return records
+            spelling = {name: self._spelled(name) for name in self._noted}
+            cached = self._unruled[project] = _Unruled(wheels, made_from, spelling, records, of_url)
         offer.wheels.update(cached.by_url)
         return cached.records
+
+    def _spelled(self, name: str) -> tuple[str, VersionSpace]:
+        """Return how a project is spelled now, and note that this was asked."""
+        self._noted.add(name)
+        if name not in self._now:
+            self._now[name] = (self.identity(name), self.space(name))
+        return self._now[name]
+
+    def _is_spelled_so(self, spelling: Spelling) -> bool:
+        self._noted.update(spelling)
+        return all(self._spelled(name) == before for name, before in spelling.items())
 
     def _ruled_wheels(
         self, offer: Offer, project: str, wheels: Sequence[Wheel]
@@ -336,11 +372,11 @@ class Catalogue:
         assert self.knowledge is not None
         metadata, extras = self.knowledge.learned.presumed(wheel), self.knowledge.extras[wheel.file.name]
         plain = metadata is None and not fired
-        framing = self.frameworks - self.knowledge.needed_by[wheel.file.name]
-        companions = frozenset[str]() if self.lenient else framing
-        made_from = () if plain else (id(metadata), extras, companions, self._grown, self._spelled_with(fired))
+        companions = self._companions(wheel.file.name)
+        made_from = () if plain else (id(metadata), extras, companions, self._spelled_with(fired))
         cached = self._records.get((wheel.file.url, build))
-        if cached is None or cached[0] != made_from:
+        if cached is None or cached.made_from != made_from or not self._is_spelled_so(cached.spelling):
+            before, self._noted = self._noted, set()
             spec = make_record(
                 wheel,
                 identity,
@@ -351,9 +387,16 @@ class Catalogue:
                 build=build,
                 preferred=preferred,
             )
-            cached = (made_from, own_record(self._with_rules(spec, fired)))
+            spelling = {name: self._spelled(name) for name in self._noted}
+            self._noted |= before
+            cached = _Made(made_from, spelling, own_record(self._with_rules(spec, fired)))
             self._records[wheel.file.url, build] = cached
-        return cached[1]
+        return cached.record
+
+    def _companions(self, project: str) -> frozenset[str]:
+        """Return the frameworks of which a project's own extras of their names say what it works with."""
+        assert self.knowledge is not None
+        return frozenset[str]() if self.lenient else self.frameworks - self.knowledge.needed_by[project]
 
     @property
     def _grown(self) -> tuple[int, int]:
