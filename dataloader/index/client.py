@@ -118,10 +118,12 @@ class IndexClient:
             asked += [self._linked(location, project) for location in self._find_links]
         asked += [self._listed(index, project) for index in (self._indexes if only is None else only)]
         found: dict[str, IndexFile] = {}
-        for files in await asyncio.gather(*asked):
+        answers = [files for files in await asyncio.gather(*asked) if files]
+        for files in answers:
             for file in files:
                 found.setdefault(file.filename, file)
-        return tuple(found.values())
+        # What was the same before is the same: what was made of it serves again.
+        return answers[0] if len(answers) == 1 and len(answers[0]) == len(found) else tuple(found.values())
 
     async def further(self, name: str, index: str) -> tuple[IndexFile, ...]:
         """Every file of a project that an index has which nobody configured: what may be out of reach is asked twice.

@@ -20,7 +20,7 @@ from dataloader.base.errors import IndexUnavailable
 from dataloader.compat.model import Announced
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.resolve.learned import Learned
-from dataloader.resolve.projects import Project, Wheel
+from dataloader.resolve.projects import Project, Wheel, versions_of
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.reader import Index, Reader, Sorter, gather
 from dataloader.resolve.records import applying, companion_bounds, extras_closure
@@ -93,7 +93,6 @@ class Knowledge:
         self._hints: defaultdict[str, set[str]] = defaultdict(set)
         self._prereleases: set[str] = set()
         self._spaces: dict[str, VersionSpace] = {}
-        self._read: dict[str, tuple[Project, VersionSpace]] = {}
         self._agreements: dict[str, tuple[VersionSpace, int, int, frozenset[str]]] = {}
         self._offered: dict[tuple[str, bool], _Offered] = {}
         self._guessable: dict[str, tuple[Project, bool, frozenset[str], tuple[Wheel, ...]]] = {}
@@ -186,16 +185,9 @@ class Knowledge:
         if name not in self._spaces:
             if name not in self.projects:
                 return _NOTHING
-            wheels, further = self._space_of(self.projects[name]), [one.version for one in self._unopened(name)]
+            wheels, further = versions_of(self.projects[name]), [one.version for one in self._unopened(name)]
             self._spaces[name] = VersionSpace((*wheels.admitted(""), *further)) if further else wheels
         return self._spaces[name]
-
-    def _space_of(self, project: Project) -> VersionSpace:
-        """Return the versions of the wheels that have been read of a project, shown to the solver or not."""
-        known = self._read.get(project.name)
-        if known is None or known[0] is not project:
-            known = self._read[project.name] = (project, VersionSpace(w.text for w in project.wheels))
-        return known[1]
 
     def asked(self) -> frozenset[str]:
         """Return the names of all projects that something asked for."""
@@ -401,7 +393,7 @@ class Knowledge:
         if known is None or known[0] is not project or known[1:3] != made_of[1:]:
             wheels = project.usable(prereleases=made_of[1], pinned=made_of[2])
             known = self._guessable[project.name] = (*made_of, wheels)
-        wheels, space = known[3], self._space_of(project)
+        wheels, space = known[3], versions_of(project)
         admitted = self._agreed(space, project.name)
         for each in (specifier, *others):
             admitted = (admitted & space.admitted(each)) or admitted

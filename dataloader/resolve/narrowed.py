@@ -53,7 +53,8 @@ class NarrowedIndex:
             return direct
         if any(r.url and r.marker is None for r in asked):
             return direct
-        return await self._wanted(name, (*direct, *await self._client.project(name, only=self._only.get(name))))
+        listed = await self._client.project(name, only=self._only.get(name))
+        return await self._wanted(name, (*direct, *listed) if direct else listed)
 
     async def _wanted(self, name: str, files: tuple[IndexFile, ...]) -> tuple[IndexFile, ...]:
         hashed = [r for r in self._by_name.get(name, []) if r.hashes and not r.url]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from packaging.version import Version
 
@@ -12,7 +13,7 @@ from dataloader.machine.target import Target
 from dataloader.request.dates import is_late
 from dataloader.resolve.pythons import Pythons, PythonSet
 from dataloader.resolve.tags import Fit, fit
-from dataloader.resolve.versions import parse_version
+from dataloader.resolve.versions import VersionSpace, parse_version
 
 WHEEL_BUILD = "_whl"
 """Build strings of wheels end so; no conda build does."""
@@ -38,7 +39,7 @@ class Wheel:
         return self.file.version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Project:
     """What the indexes have of one project."""
 
@@ -80,8 +81,30 @@ def make_project(
     """Sort a project's files into usable wheels and versions that have none.
 
     ``exclude_newer`` (a cutoff of ``dataloader.request.dates``) drops files published then or later; a file without an
-    upload time is kept, as it cannot be judged.
+    upload time is kept, as it cannot be judged. The very same files are sorted once, whoever asks: a refusal is solved
+    again with each change that may mend it.
     """
+    return _sorted(name, _TheSame(files), target, pythons, exclude_newer, no_wheels)
+
+
+class _TheSame:
+    """Files by identity."""
+
+    def __init__(self, files: Collection[IndexFile]) -> None:
+        self.files = files
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _TheSame) and self.files is other.files
+
+    def __hash__(self) -> int:
+        return id(self.files)
+
+
+@lru_cache(maxsize=1024)
+def _sorted(
+    name: str, of: _TheSame, target: Target, pythons: Pythons, exclude_newer: str | None, no_wheels: bool
+) -> Project:
+    files = of.files
     files, late = _published_before(exclude_newer, files) if exclude_newer else (files, {})
     wheels: list[Wheel] = []
     others: dict[Version, list[IndexFile]] = {}
@@ -113,6 +136,12 @@ def make_project(
         if exclude_newer
         else frozenset(),
     )
+
+
+@lru_cache(maxsize=4096)
+def versions_of(project: Project) -> VersionSpace:
+    """Return the versions of a project's usable wheels."""
+    return VersionSpace(wheel.text for wheel in project.wheels)
 
 
 def _published_before(cutoff: str, files: Iterable[IndexFile]) -> tuple[list[IndexFile], dict[str, str]]:

@@ -33,11 +33,19 @@ class Pythons:
         self.name = name
         self._target = target
         self.all: PythonSet = frozenset(self.space.versions)
+        self._key = (name, self.all, target)
         self._minors = {v: int(v.split(".")[1]) for v in self.all}
         self._environments = {v: marker_environment(v, arch=target.arch, kernel=target.kernel) for v in self.all}
         self._requires: dict[str, PythonSet] = {}
         self._served: dict[tuple[PythonTag, ...], PythonSet] = {}
         self._markers: dict[tuple[str, str], PythonSet] = {}
+
+    def __eq__(self, other: object) -> bool:
+        """Say whether ``other`` gives the same answers: what was made with one then serves the other."""
+        return isinstance(other, Pythons) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
     def serving(self, tags: tuple[PythonTag, ...]) -> PythonSet:
         """Return the Pythons that any of ``tags`` serves."""
