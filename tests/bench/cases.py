@@ -11,6 +11,7 @@ from pathlib import Path
 
 import zstandard
 
+from tests.bench import solves
 from tests.bench import verify as verify_bench
 from tests.bench.results import Result, limit, memory, ratio
 from tests.bench.tools import World, alternate, dataloader, peak_memory, timed, uv
@@ -172,6 +173,7 @@ CASES: dict[str, Callable[[World], Iterator[Result]]] = {
     "start": start,
     "conda": conda,
     "lock": lock,
+    **solves.CASES,
     "install": install,
     "verify": verify,
     "cold": cold,
