@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
+import shutil
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -64,9 +67,16 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation's promises: error codes, commands, examples."""
+    """The site, built strictly into build/site, and the pages' promises: error codes, commands, examples."""
     install(session)
-    session.run("pytest", "tests/unit/test_docs.py", *session.posargs)
+    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "docs"))
+    aside = pathlib.Path(session.create_tmp())
+    shutil.rmtree(aside / "docs", ignore_errors=True)
+    shutil.copytree("docs", aside / "docs")
+    (aside / "docs" / "mkdocs.yml").replace(aside / "mkdocs.yml")
+    site = pathlib.Path("build/site").absolute()
+    session.run("mkdocs", "build", "--strict", "-f", str(aside / "mkdocs.yml"), "-d", str(site))
+    session.run("pytest", "tests/unit/test_docs.py", "tests/unit/cli/test_commands_named.py", *session.posargs)
 
 
 @nox.session

@@ -6,10 +6,12 @@ import ast
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from dataloader.base import errors
 from dataloader.cli.commands import COMMANDS
+from dataloader.cli.help import schema_of
 from dataloader.request.manifest import parse_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +75,16 @@ def test_every_command_is_documented_with_an_example() -> None:
     assert all(
         f"    dataloader {name.split()[-1]}" in body or "$(dataloader" in body for name, body in sections.items()
     )
+
+
+def test_every_command_has_a_schema_of_its_document() -> None:
+    """A new one goes into docs/schemas/v1.json, and a line that writes it into tests/functional/test_schemas.py."""
+    schemas = schema_of("")["$defs"]
+
+    assert COMMANDS.keys() - schemas.keys() == {"shell"}  # which becomes another program
+    for name in schemas:
+        kind = jsonschema.validators.validator_for(schema_of(name))
+        kind.check_schema(schema_of(name))
 
 
 def test_the_manifest_of_the_documentation_is_one(tmp_path: Path) -> None:
