@@ -12,6 +12,7 @@ import pytest
 from dataloader.base.errors import ExitCode
 from dataloader.cli.app import main
 from tests.helpers.elf import make_library, make_opener, needs_gcc, really_open
+from tests.helpers.schemas import check_document
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -64,7 +65,9 @@ def ask(
     def run(*words: str, framework: str = "frame") -> tuple[int, dict[str, Any]]:
         line = ["abi", str(wheel), f"--with={framework}", f"--index-url={server.index_url}", "--json", *words]
         code = main(line)
-        return code, json.loads(capsys.readouterr().out)
+        document = json.loads(capsys.readouterr().out)
+        check_document("abi", document)
+        return code, document
 
     return run
 
