@@ -55,6 +55,7 @@ def sync_document(result: SyncResult, prefix: Path) -> dict[str, object]:
     return {
         "prefix": str(prefix),
         "changed": result.changed,
+        "held": result.held,
         "installed": [{"name": s.name, "kind": s.kind, "version": s.new, "reason": s.reason} for s in plan.install],
         "replaced": [
             {"name": s.name, "kind": s.kind, "version": s.new, "old": s.old, "reason": s.reason} for s in plan.replace
@@ -109,6 +110,8 @@ def sync_text(result: SyncResult, prefix: Path, *, dry_run: bool) -> str:
     rows += [("-", s.name, s.old or "", s.reason) for s in plan.remove]
     rows += [("~", "python", plan.python[1], f"was {plan.python[0]} (this machine's)")] if plan.python else []
     text = table(rows) if rows else ""
+    if result.held:
+        return f"{prefix} stays as it is: {result.held}\n"
     if not result.changed and not dry_run:
         return f"{text}{prefix} matches the lock already\n"
     verb = "would be changed" if dry_run else "is ready"

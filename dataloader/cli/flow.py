@@ -119,7 +119,7 @@ async def synced(
 
     async with client_of(one, request) as client:
         result = await proof.until_it_loads(attempt, lambda: chosen[-1], again=may_solve)
-    if not one.options.dry_run:
+    if not one.options.dry_run and result.held is None:
         data = request.lockfile.read_bytes()
         remember_agreement(one, request, data, fits=request.manifest is None or not frozen)
     return result, proof.left_out

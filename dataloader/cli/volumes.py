@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from dataloader.base.errors import UsageError
 from dataloader.cli.command import command
 from dataloader.cli.options import CommonOptions, own_option
 from dataloader.process.running import to_the_end
@@ -13,25 +14,44 @@ Root = Annotated[Path, own_option("--root", metavar="DIR", about="Shared volume 
 Name = Annotated[str, own_option("--name", metavar="NAME", about="Name of the environment below --root.")]
 
 
-@command(example="dataloader generations --root /mnt/envs --name train", takes=("Output",))
-def generations(options: CommonOptions, root: Root, name: Name) -> int:
-    """List the generations of an environment, and which of them is current or in use."""
-    from dataloader.cli.render import table
+@command(example="dataloader generations --root /mnt/envs", takes=("Output",))
+def generations(
+    options: CommonOptions,
+    root: Root,
+    name: Annotated[
+        str | None, own_option("--name", metavar="NAME", about="One environment below --root; else all of them.")
+    ] = None,
+) -> int:
+    """List the generations of all environments below a root: which are current, when they were made, what differs."""
+    from dataloader.cli.render import human_size, table
     from dataloader.cli.session import session
-    from dataloader.install.switch.generations import generations as list_generations
+    from dataloader.install.switch.generations import names
+    from dataloader.install.switch.history import Made, made
 
     with session(options) as one:
-        found = list_generations(root, name)
+        found = [each for every in ([name] if name else names(root)) for each in made(root, every)]
         rows = [
-            (str(g.number), "current" if g.is_current else "in use" if g.in_use else "", str(g.path)) for g in found
+            (e.name, str(e.number), e.standing, e.when.strftime("%Y-%m-%d %H:%M"), human_size(e.size), e.differs.text)
+            for e in found
         ]
-        document = {
-            "status": "ok",
-            "generations": [
-                {"number": g.number, "path": str(g.path), "current": g.is_current, "in_use": g.in_use} for g in found
-            ],
-        }
-        one.write(document, table(rows, ("number", "", "path")) if rows else "there are no generations\n")
+
+        def document(each: Made) -> dict[str, object]:
+            return {
+                "name": each.name,
+                "number": each.number,
+                "path": str(each.path),
+                "current": each.is_current,
+                "held": each.is_held,
+                "in_use": each.in_use,
+                "made": each.when.isoformat(timespec="seconds"),
+                "size": each.size,
+                "packages": each.packages,
+                "differs": each.differs.document(),
+            }
+
+        heads = ("name", "number", "", "made", "size", "differs from the one before")
+        text = table(rows, heads) if rows else "there are no generations\n"
+        one.write({"status": "ok", "generations": [document(each) for each in found]}, text)
     return 0
 
 
@@ -43,16 +63,22 @@ def rollback(
     number: Annotated[
         int | None, own_option("--to", metavar="NUMBER", about="The generation to go to; else the one before.")
     ] = None,
+    undo: Annotated[
+        bool, own_option("--undo", about="Go to where rollbacks began, and let syncs switch the environment again.")
+    ] = False,
 ) -> int:
-    """Lead an environment back to an earlier generation."""
+    """Lead an environment back to an earlier generation, and hold it there until that is undone."""
     from dataloader.cli.session import session
     from dataloader.install.switch.generations import rollback as roll_back
 
+    if undo and number is not None:
+        raise UsageError("--to and --undo exclude each other", suggestions=("Leave one of them out.",))
     with session(options) as one:
-        now = to_the_end(roll_back(root, name, one.reporter, number=number))
+        now = to_the_end(roll_back(root, name, one.reporter, number=number, undo=undo))
+        held = "; syncs leave it there until `dataloader rollback --undo`" if now.is_held else ""
         one.write(
-            {"status": "ok", "number": now.number, "path": str(now.path)},
-            f"{root / name} is generation {now.number} now\n",
+            {"status": "ok", "number": now.number, "path": str(now.path), "held": now.is_held},
+            f"{root / name} is generation {now.number} now{held}\n",
         )
     return 0
 

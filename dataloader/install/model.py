@@ -177,4 +177,6 @@ class SyncResult:
     changed: bool
     downloaded_bytes: int = 0
     seconds: float = 0.0
+    held: str | None = None
+    """Why the environment was left as it was though it does not match: a rollback holds it."""
     warnings: tuple[str, ...] = ()

@@ -346,9 +346,17 @@ def test_generations_are_switched_rolled_back_and_pruned(desk: Desk) -> None:
     assert [g["current"] for g in desk.json("generations", *volume)["generations"]] == [False, True]
 
     desk.ok("rollback", *volume)
+    assert desk.ok("run", *volume, "--", "say") == "app 1\n"
+    desk.fails(2, "usage", "run", *volume, "-p", "env")
+    assert "generation 1" in desk.json("sync", *volume)["held"]
     assert desk.ok(*say) == "app 1\n"
+    first, second = desk.json("generations", "--root", "volume")["generations"]
+    assert (first["held"], second["held"], second["number"]) == (True, False, 2)
+    assert second["differs"]["replaced"] == [{"name": "lib", "old": "1.0", "new": "2.0"}]
+    assert first["size"] > 0
+    assert "current, held" in desk.ok("generations", "--root", "volume")
 
-    desk.ok("rollback", *volume, "--to", "2")
+    desk.ok("rollback", *volume, "--undo")
     assert len(desk.json("prune", *volume, "--keep", "0")["removed"]) == 1
     assert desk.ok(*say) == "app 2\n"
 

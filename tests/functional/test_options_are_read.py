@@ -65,7 +65,7 @@ LINES: dict[str, list[str]] = {
     "search": ["lib"],
     "abi": ["{here}/../shelf/lib-1.0-py3-none-any.whl --with lib"],
     "plan": ["--cuda", "--cuda --target t.toml --conda=auto -c conda-forge"],
-    "generations": ["--root r --name n"],
+    "generations": ["--root r --name n", "--root r"],
     "rollback": ["--root r --name n"],
     "prune": ["--root r --name n"],
     "push": ["127.0.0.1:1/a/b:1 -p env --target-prefix /opt/env", "127.0.0.1:1/a/b:1 -p no-such"],

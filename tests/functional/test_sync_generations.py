@@ -111,6 +111,33 @@ def test_rollback_and_forward_again_build_nothing(tmp_path: Path) -> None:
     assert numbers(tmp_path) == [1, 2, 3]
 
 
+def test_a_rollback_holds_until_it_is_undone(tmp_path: Path) -> None:
+    locks = {release: lock_at(tmp_path, release) for release in "1234"}
+    for release in "123":
+        sync(locks[release], tmp_path)
+    root, link = tmp_path / "root", tmp_path / "root" / NAME
+
+    asyncio.run(rollback(root, NAME, Reporter()))
+    held = sync(locks["3"], tmp_path)
+    again = sync(locks["4"], tmp_path)
+
+    assert "generation 2" in str(held.held)
+    assert (held.changed, again.changed, release_of(link), numbers(tmp_path)) == (False, False, "2", [1, 2, 3])
+    assert [generation.is_held for generation in generations(root, NAME)] == [False, True, False]
+    assert sync(locks["2"], tmp_path).held is None  # which is what is there
+    with pytest.raises(ChangesNeeded):
+        sync(locks["4"], tmp_path, check=True)
+
+    asyncio.run(rollback(root, NAME, Reporter()))
+    undone = asyncio.run(rollback(root, NAME, Reporter(), undo=True))
+
+    assert (undone.number, undone.is_held, release_of(link)) == (3, False, "3")
+    with pytest.raises(PrefixError, match="not held"):
+        asyncio.run(rollback(root, NAME, Reporter(), undo=True))
+    assert sync(locks["4"], tmp_path).changed
+    assert release_of(link) == "4"
+
+
 def test_generation_that_somebody_changed_is_not_used_again(tmp_path: Path) -> None:
     lock = lock_at(tmp_path, "1")
     sync(lock, tmp_path)

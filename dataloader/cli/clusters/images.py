@@ -21,6 +21,7 @@ from dataloader.cli.render import human_size
 from dataloader.cli.saving import put
 from dataloader.cli.session import Session, session
 from dataloader.oci.reference import Reference, parse_reference
+from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
     from dataloader.install.model import SyncResult
@@ -71,7 +72,7 @@ def push(options: CommonOptions, asked: PushAsked) -> int:
     with session(options, "push", asked.name) as one:
         reference = parse_reference(asked.reference, plain_http=asked.plain_http)
         request = make_request(options, (), None, environ=one.environ, here=one.here)
-        pushed, document = asyncio.run(_push(one, request, reference, asked))
+        pushed, document = to_the_end(_push(one, request, reference, asked))
         size = sum(layer.size for layer in pushed.layers)
         text = f"{reference} is {pushed.digest}: {len(pushed.layers)} layers, {human_size(size)}"
         text += f", of which {human_size(pushed.sent)} travelled\npull it with `dataloader pull {reference}`\n"
@@ -251,7 +252,7 @@ def pull(options: CommonOptions, asked: PullAsked) -> int:
         request = make_request(options, (), None, environ=one.environ, here=one.here)
         if asked.root is not None and asked.name is not None:
             request = replace(request, prefix=asked.root / asked.name)
-        result, image = asyncio.run(_pull(one, request, reference, asked))
+        result, image = to_the_end(_pull(one, request, reference, asked))
         document = {"image": str(reference), "digest": image.reference.digest, "target_prefix": image.prefix}
         one.write(
             {"status": "ok", **document, **sync_document(result, request.prefix)},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from dataloader.base.errors import UsageError
@@ -21,11 +23,18 @@ def run(
     ] = False,
     locked: Annotated[bool, own_option("--locked", about="Fail when the lock no longer fits the manifest.")] = False,
     no_sync: Annotated[bool, own_option("--no-sync", about="Take the prefix as it is.")] = False,
+    root: Annotated[
+        Path | None, own_option("--root", metavar="DIR", about="Shared volume: run in a generation there, as it is.")
+    ] = None,
+    name: Annotated[
+        str | None, own_option("--name", metavar="NAME", about="Name of the environment below --root.")
+    ] = None,
 ) -> int:
     """Run a command in the environment, activated; or a task of the manifest, or a script with its own requirements.
 
     In a project the environment is brought in step with the manifest first, as sync does.
     """
+    from dataloader.cli.clusters.push import check_root
     from dataloader.cli.running import program
     from dataloader.cli.running.instep import Way
 
@@ -34,6 +43,12 @@ def run(
             "--json can have no effect: what is said is said by the command that runs",
             suggestions=("leave it out, or put it behind the command: dataloader run -- CMD --json",),
         )
+    if root is not None or name is not None:
+        check_root(root, name, options, "run")
+        assert root is not None
+        assert name is not None
+        options = replace(options, prefix=root / name, typed=options.typed | {"prefix"})
+        no_sync = True
     ways = {"--frozen": frozen, "--locked": locked, "--no-sync": no_sync}
     said = [name for name, is_on in ways.items() if is_on]
     if len(said) > 1:

@@ -45,6 +45,8 @@ class Generation:
     number: int
     path: Path
     is_current: bool
+    is_held: bool
+    """Whether a rollback led here, and holds against syncs."""
     users: tuple[User, ...]
     """Processes that use it: of this machine as far as they may be seen, of others what ``run`` started."""
 
@@ -86,8 +88,19 @@ def generations(root: Path, name: str) -> tuple[Generation, ...]:
     return _Line(absolute(root), name).generations(time.time())
 
 
-async def rollback(root: Path, name: str, reporter: Reporter, *, number: int | None = None) -> Generation:
-    """Lead ``root/name`` to the generation that was current before, or to one of that number.
+def names(root: Path) -> tuple[str, ...]:
+    """The environments below a root that have generations, sorted."""
+    folder = absolute(root) / GENERATIONS
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir())) if folder.is_dir() else ()
+
+
+async def rollback(
+    root: Path, name: str, reporter: Reporter, *, number: int | None = None, undo: bool = False
+) -> Generation:
+    """Lead ``root/name`` to the generation that was current before, or to one of that number, and hold it there.
+
+    Args:
+        undo: Lead it to where the first rollback found it, and let syncs switch it again.
 
     Raises:
         PrefixError: there is no such generation (``generation-missing``).
@@ -96,17 +109,28 @@ async def rollback(root: Path, name: str, reporter: Reporter, *, number: int | N
     async with line.lease(reporter):
         members = dict(line.members())
         present = {path.name for path in members.values()}
-        now = line.current()
+        now, held = line.current(), line.held()
+        if undo and held is None:
+            raise PrefixError(
+                f"{root / name} is not held by a rollback.",
+                code="generation-missing",
+                suggestions=("`dataloader generations` tells what is held.",),
+            )
         earlier = [entry for entry in line.history() if entry in present and (now is None or entry != now.name)]
         before = line.folder / earlier[-1] if earlier else None
+        origin = line.folder / held if held is not None else now
         target = before if number is None else members.get(number)
+        if undo:
+            target = origin if origin is not None and origin.is_dir() else now
         if target is None:
             raise PrefixError(
                 f"{root / name} has no {'earlier generation' if number is None else f'generation {number}'}.",
                 code="generation-missing",
                 causes=tuple(path.name for path in members.values()),
             )
-        line.point_at(target, forget_later=number is None)
+        # Where it came from it is not held: that is what syncs made.
+        found = origin.name if origin is not None and origin != target and not undo else None
+        line.point_at(target, forget_later=number is None and not undo, held=found)
     return next(each for each in generations(root, name) if each.path == target)
 
 
@@ -148,6 +172,8 @@ async def _sync(
     if options.check or options.dry_run:
         return SyncResult(plan=plan, changed=False)
     now = line.current()
+    if now is not None and not plan.is_empty and line.held() is not None:
+        return _held(line, now, plan, reporter)
     if plan.is_empty and now is not None:
         await line.clear()
         with options.along():
@@ -160,6 +186,8 @@ async def _sync(
         if plan.is_empty:
             with options.along():
                 return SyncResult(plan=plan, changed=False)
+        if line.held() is not None and (there := line.current()) is not None:
+            return _held(line, there, plan, reporter)  # rolled back while we waited
         line.check_link()
         digest = _digest(lock, options)
         ready = line.find(digest, lock, options)
@@ -177,6 +205,16 @@ async def _sync(
 
         await builder.run(line.new_tree, str(options.target_prefix or final), install)
     return SyncResult(plan=plan, changed=True, downloaded_bytes=builder.downloaded_bytes, warnings=builder.warnings)
+
+
+def _held(line: _Line, now: Path, plan: InstallPlan, reporter: Reporter) -> SyncResult:
+    """Leave an environment where a rollback led it, and say so."""
+    number = now.name.split("-")[0]
+    undo = f"`dataloader rollback --root {line.link.parent} --name {line.link.name} --undo` lets it go"
+    held = f"a rollback holds it at generation {number}; {undo}"
+    reporter.warn(f"{line.link} stays as it is: {held}")
+    reporter.event("held", generation=str(now))
+    return SyncResult(plan=plan, changed=False, held=held)
 
 
 class _Line:
@@ -212,7 +250,13 @@ class _Line:
         used = users(self.folder, self.link, self.left_at, now)
         current = self.current()
         return tuple(
-            Generation(number=number, path=path, is_current=path == current, users=tuple(used.get(path.name, ())))
+            Generation(
+                number=number,
+                path=path,
+                is_current=path == current,
+                is_held=path == current and self.held() is not None,
+                users=tuple(used.get(path.name, ())),
+            )
             for number, path in self.members()
         )
 
@@ -250,8 +294,13 @@ class _Line:
                 suggestions=("Choose another --name, or move it away.",),
             )
 
-    def point_at(self, generation: Path, *, forget_later: bool = False) -> None:
-        """Switch the link, by one rename, and note it down."""
+    def held(self) -> str | None:
+        """The generation from which a rollback led away, if one did and was not undone: its folder's name."""
+        held = self._noted().get("held")
+        return held if isinstance(held, str) else None
+
+    def point_at(self, generation: Path, *, forget_later: bool = False, held: str | None = None) -> None:
+        """Switch the link, by one rename, and note it down; ``held``: from where a rollback leads away."""
         before = self.current()
         left = {entry: moment for entry, moment in self._left().items() if (self.folder / entry).is_dir()}
         if before is not None:
@@ -263,7 +312,7 @@ class _Line:
         if forget_later and generation.name in self.history():
             history = history[: self.history().index(generation.name)]
         noted = self.folder / f".history-{uuid.uuid4().hex[:12]}"
-        content = {"order": [*history, generation.name][-_KEPT_HISTORY:], "left": left}
+        content = {"order": [*history, generation.name][-_KEPT_HISTORY:], "left": left, "held": held}
         noted.write_text(json.dumps(content), encoding="utf-8")
         noted.rename(self.folder / "history")
 
