@@ -114,7 +114,7 @@ async def rollback(
             raise PrefixError(
                 f"{root / name} is not held by a rollback.",
                 code="generation-missing",
-                suggestions=("`dataloader generations` tells what is held.",),
+                suggestions=(f"`dataloader generations --root {root}` tells what is held.",),
             )
         earlier = [entry for entry in line.history() if entry in present and (now is None or entry != now.name)]
         before = line.folder / earlier[-1] if earlier else None
