@@ -75,8 +75,8 @@ def rollback(
         raise UsageError("--to and --undo exclude each other", suggestions=("Leave one of them out.",))
     with session(options) as one:
         now = to_the_end(roll_back(root, name, one.reporter, number=number, undo=undo))
-        undo = f"`dataloader rollback --root {root} --name {name} --undo`"
-        held = f"; syncs leave it there until {undo}" if now.is_held else ""
+        line = f"`dataloader rollback --root {root} --name {name} --undo`"
+        held = f"; syncs leave it there until {line}" if now.is_held else ""
         one.write(
             {"status": "ok", "number": now.number, "path": str(now.path), "held": now.is_held},
             f"{root / name} is generation {now.number} now{held}\n",
