@@ -13,20 +13,26 @@ from dataloader.cli.options import CommonOptions, Operand, own_option
 def cache(
     options: CommonOptions,
     action: Annotated[
-        Literal["info", "verify", "prune", "warm"],
+        Literal["info", "verify", "prune", "warm", "serve"],
         Operand(
             "ACTION",
             "info: what is there; verify: read every file, drop what is damaged; prune: drop what nobody needs; "
-            "warm: fetch all that the lock names.",
+            "warm: fetch all that the lock names; serve: fetch it, and serve it to peers over http.",
         ),
     ],
     everything: Annotated[bool, own_option("--all", about="prune: drop all that no running sync needs.")] = False,
+    listen: Annotated[
+        str | None,
+        own_option("--listen", metavar="HOST:PORT", about="serve: where peers reach it; else 127.0.0.1:8899."),
+    ] = None,
 ) -> int:
     """Look after the cache of packages."""
     from dataloader.cli import stores
 
-    if action != "warm" and (said := options.spelled(TO_FETCH)):
+    if action != "serve" and listen is not None:
+        raise UsageError(f"--listen is for `cache serve`, not for `cache {action}`")
+    if action not in ("warm", "serve") and (said := options.spelled(TO_FETCH)):
         raise UsageError(
             f"cache {action} fetches nothing: {', '.join(said)} can have no effect", suggestions=("Leave it out.",)
         )
-    return stores.run(options, action, everything=everything)
+    return stores.run(options, action, everything=everything, listen=listen or "127.0.0.1:8899")

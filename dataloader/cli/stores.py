@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from dataloader.install.store.pruning import Verdict
 
 
-def run(options: CommonOptions, action: str, *, everything: bool) -> int:
+def run(options: CommonOptions, action: str, *, everything: bool, listen: str) -> int:
     """Do one action on the cache."""
     if everything and action != "prune":
         raise UsageError(f"--all is for `cache prune`, not for `cache {action}`")
-    if options.dry_run and action == "warm":
+    if options.dry_run and action in ("warm", "serve"):
         raise UsageError(
             "--dry-run is for `cache prune` and `cache verify`",
             suggestions=("`dataloader sync --dry-run` says what an environment lacks.",),
@@ -31,6 +31,10 @@ def run(options: CommonOptions, action: str, *, everything: bool) -> int:
                 _info(one)
             case "warm":
                 _warm(one)
+            case "serve":
+                from dataloader.cli.clusters.serve import serve
+
+                serve(one, listen)
             case "verify":
                 _verify(one)
             case _:

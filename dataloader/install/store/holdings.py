@@ -99,6 +99,12 @@ HOLDINGS: tuple[Holding, ...] = (
         "archive",
         "an archive that came slowly, or was not unpacked as it came; resumed by the next sync that needs it",
     ),
+    Holding(
+        "served archive",
+        ("served/<sha256>", "served/<sha256>.part", "served/<sha256>.<n>-<hash>.part"),
+        "archive",
+        "what `cache serve` gives to peers",
+    ),
     Holding("note of a sync", ("users/<maker>",), "lease", "the packages that a running sync needs"),
     Holding("environment thrown away", ("warming-<name>",), "temporary", "of `cache warm`"),
     Holding("unpacked bundle", ("bundle-<name>",), "temporary", "of `unbundle`"),

@@ -1,0 +1,83 @@
+"""``dataloader cache serve``: what a lock names, for peers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.base.errors import UsageError
+from dataloader.cli.session import Session
+from dataloader.process.running import to_the_end
+
+if TYPE_CHECKING:
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.request.request import Request
+
+
+def serve(one: Session, listen: str) -> None:
+    """Fetch what the lock names, each file once, and serve it until somebody ends this.
+
+    Raises:
+        UsageError: the address cannot be listened on.
+    """
+    from dataloader.install.store.serving import Server, origins, served_paths
+    from dataloader.install.store.users import InUse
+    from dataloader.lockfile.yaml import read_lock
+    from dataloader.request.request import make_request
+
+    host, port = _address(listen)
+    request = make_request(one.options, (), None, environ=one.environ, here=one.here)
+    lock = read_lock(request.lockfile)
+    files = served_paths(lock, one.cache)
+    with InUse(one.cache, {each.sha256 for each in files.values()}):
+        fetched = to_the_end(_fetch(one, request, lock))
+        try:
+            server = Server(host, port, files)
+        except OSError as error:
+            raise UsageError(
+                f"{listen} cannot be listened on: {error.strerror}",
+                code="address-unusable",
+                suggestions=("--listen 0.0.0.0:8899, for all peers; --listen 127.0.0.1:0, for any free port",),
+            ) from error
+        with server:
+            at = f"http://{host if ':' not in host else f'[{host}]'}:{server.server_port}"
+            mirrors = [f"{origin}={at}/{origin.replace('://', '/')}" for origin in origins(lock)]
+            document = {"status": "ok", "address": at, "fetched_bytes": fetched, "mirrors": mirrors}
+            options = "".join(f"  --mirror {each}\n" for each in mirrors)
+            one.write(document, f"{at} serves {request.lockfile}; peers say\n{options}")
+            server.serve_forever(poll_interval=0.5)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"--listen {listen} is not HOST:PORT", suggestions=("--listen 0.0.0.0:8899",))
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 -- as it was asked for
+
+
+async def _fetch(one: Session, request: Request, lock: Lockfile) -> int:
+    """Bring every archive that is not there; bytes that were fetched."""
+    from dataloader.cli.flow import client_of
+    from dataloader.install.store.serving import FOLDER, Served, missing
+
+    folder = one.cache / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {package.sha256: package for package in lock.packages if package.sha256}
+    absent = missing(Served(sha256, folder / sha256) for sha256 in wanted)
+    fetched = 0
+    async with client_of(one, request) as client:
+
+        async def bring(sha256: str) -> int:
+            package, path = wanted[sha256], Path(folder, sha256)
+            await client.download(package.url, sha256, package.size, path, package.file_name)
+            return path.stat().st_size
+
+        tasks = [asyncio.create_task(bring(sha256)) for sha256 in sorted(absent)]
+        try:
+            fetched = sum(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    return fetched
