@@ -44,7 +44,7 @@ def reliability(session: nox.Session) -> None:
 def worlds(session: nox.Session) -> None:
     """What holds over generated worlds, held against other ones each time: ``-- 1000`` of each property."""
     install(session)
-    tests = ("tests/unit/resolve/test_worlds.py", "tests/unit/resolve/test_mixed_worlds.py")
+    tests = ("tests/unit/locking/test_worlds.py", "tests/unit/locking/test_mixed_worlds.py")
     session.run("pytest", "-n", "3", *tests, env={"WORLDS": session.posargs[0] if session.posargs else "300"})
 
 

@@ -103,9 +103,12 @@ class ResolutionFailure(DataloaderError):
         code: str | None = None,
         causes: tuple[str, ...] = (),
         suggestions: tuple[str, ...] = (),
+        untried: tuple[str, ...] = (),
         python_matters: bool = True,
     ) -> None:
-        super().__init__(message, code=code, causes=causes, suggestions=suggestions)
+        super().__init__(message, code=code, causes=causes, suggestions=(*untried, *suggestions))
+        self.untried = untried
+        """Suggestions that nobody has tried: said only where none is found that was."""
         self.python_matters = python_matters
         """Another Python may have packages."""
 

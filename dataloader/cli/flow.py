@@ -237,8 +237,9 @@ async def _fixed(
         one.reporter.info(f"applying fix {wanted}: {fix.text}")
         return fix
     offered = tuple(f"--fix {number}: {fix.text}" for number, fix in enumerate(fixes, 1))
-    planned = tuple(getattr(repair, "text", "") for repair in getattr(failure, "repairs", ()))
-    failure.suggestions = (*offered, *(s for s in failure.suggestions if s not in planned))
+    replaced = [getattr(repair, "text", "") for repair in getattr(failure, "repairs", ())]
+    replaced += failure.untried if offered else ()
+    failure.suggestions = (*offered, *(s for s in failure.suggestions if s not in replaced))
     if wanted is not None:
         found = {0: "none was found", 1: "there is one, 1"}.get(
             len(fixes), f"there are {len(fixes)}, 1 to {len(fixes)}"

@@ -72,7 +72,8 @@ async def find_fixes(
             break
         except DataloaderError:
             continue  # this change does not help; the first refusal stays the one that is told
-        found.append(Fix(text=_with_versions(text, request, changed, locked), request=changed, locked=locked))
+        if all(locked.lock.packages != fix.locked.lock.packages for fix in found):  # else it is mended with less
+            found.append(Fix(text=_with_versions(text, request, changed, locked), request=changed, locked=locked))
     return tuple(found)
 
 
@@ -167,6 +168,7 @@ def _with_versions(text: str, before: Request, after: Request, locked: Locked) -
     versions = {p.name: p.version for p in locked.lock.packages}
     old: tuple[Requirement, ...] = (*before.pypi, *before.conda)
     new: tuple[Requirement, ...] = (*after.pypi, *after.conda)
-    loosened = [one.name for one in new if one not in old]
+    left = {one.name for one in new}
+    loosened = dict.fromkeys(one.name for one in old if one not in new and one.name in left)
     came_to = [f"{name} {versions[name]}" for name in loosened if name in versions and versions[name] not in text]
     return f"{text} ({', '.join(came_to)})" if came_to else text

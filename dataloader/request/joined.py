@@ -83,6 +83,9 @@ def _common_hashes(group: Sequence[PypiRequirement]) -> tuple[str, ...]:
     return common
 
 
+ANY_VERSION = "any version"
+
+
 def origins(group: Sequence[Requirement]) -> str:
     """Return where a project was asked for, with what was said there if it was said in several places.
 
@@ -90,7 +93,8 @@ def origins(group: Sequence[Requirement]) -> str:
     'a.txt:1 (<2) and the command line (any version)'
     """
     places = dict.fromkeys((one.origin, version_of(one)) for one in group)
-    if len(places) == 1:
+    telling = [place for place in places if place[1] != ANY_VERSION]
+    if len(places) == 1 or len(telling) == 1 == len({origin for origin, _ in places}):
         return group[0].origin
     told = [f"{origin} ({version})" for origin, version in places]
     return f"{', '.join(told[:-1])} and {told[-1]}"
@@ -105,8 +109,8 @@ def version_of(one: Requirement) -> str:
     """Return what a requirement says beside the name, for a person."""
     if isinstance(one, PypiRequirement):
         extras = f"[{','.join(one.extras)}]" if one.extras else ""
-        return f"{extras}{one.url or one.specifier}{f' ; {one.marker}' if one.marker else ''}" or "any version"
-    return one.match_spec.removeprefix(one.name) or "any version"
+        return f"{extras}{one.url or one.specifier}{f' ; {one.marker}' if one.marker else ''}" or ANY_VERSION
+    return one.match_spec.removeprefix(one.name) or ANY_VERSION
 
 
 _CONDA_FIELDS = tuple(

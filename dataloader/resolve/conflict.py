@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import rattler
 from packaging.specifiers import SpecifierSet
 
 from dataloader.resolve.nogoods import ABSENT, GaveUp, Nogood, Refuter, smallest
@@ -21,8 +22,6 @@ from dataloader.resolve.root import Root
 from dataloader.resolve.universe import Asked, ByRule, Needs, Universe
 
 if TYPE_CHECKING:
-    import rattler
-
     from dataloader.resolve.model import Problem
     from dataloader.resolve.offer import Catalogue, Offer
     from dataloader.resolve.projects import Project
@@ -218,10 +217,10 @@ class _Words:
 
     def _missing(self, core: Sequence[Nogood]) -> list[str]:
         """Say of what is required and nothing meets what there is instead."""
-        found = []
+        found, said = [], set[str]()
         for fact in core:
             wanted = _wanted(fact)
-            if wanted is None or wanted in self._axes or not fact.terms.get(wanted, 0) & 1:
+            if wanted is None or wanted in said or wanted in self._axes or not fact.terms.get(wanted, 0) & 1:
                 continue  # what an axis lacks, the rule says
             every = self._universe.candidates(wanted)
             if fact.terms[wanted] != (2 << len(every)) - 1:
@@ -232,6 +231,7 @@ class _Words:
                 found.append(f"the target has {name} {_some(versions)}" if versions else f"the target has no {name}")
                 continue
             found.append(f"{self._name(wanted)}: {self._instead(wanted, fact, versions)}")
+            said.add(wanted)
         return found
 
     def _instead(self, wanted: str, fact: Nogood, versions: Sequence[str]) -> str:
@@ -239,6 +239,10 @@ class _Words:
         knowledge = self._catalogue.knowledge
         named = [p for n, p in knowledge.projects.items() if self._catalogue.identity(n) == wanted] if knowledge else []
         project = named[0] if named else None
+        if (builds := self._builds(wanted, fact)) is not None:
+            return builds
+        if project is not None and (ruled_out := self._ruled_out_by_stack(project, fact)):
+            return ruled_out
         unusable = self._admitted(project, fact) if project is not None else []
         if project is not None and unusable:
             source_only = set(unusable) <= project.sdist_only
@@ -251,8 +255,39 @@ class _Words:
 
     def _admitted(self, project: Project, fact: Nogood) -> list[str]:
         """Return the versions without a usable wheel that would meet what a fact wants of their project."""
+        sets = self._wanted_sets(project, fact)
+        return [v for v in project.unusable if any(one.contains(v, prereleases=True) for one in sets)]
+
+    def _ruled_out_by_stack(self, project: Project, fact: Nogood) -> str:
+        """Say of the versions that would do which options or machines exclude them, and why."""
+        sets = self._wanted_sets(project, fact)
+        texts = [w.text for w in project.wheels if any(one.contains(w.version, prereleases=True) for one in sets)]
+        ruled_out = self._catalogue.ruled_out
+        excluded = [text for text in dict.fromkeys(texts) if ruled_out.is_out(project.name, text)]
+        more = f" (and of {len(excluded) - 1} more likewise)" if len(excluded) > 1 else ""
+        return f"{ruled_out.why(project.name, excluded[0])}{more}" if excluded else ""
+
+    def _builds(self, wanted: str, fact: Nogood) -> str | None:
+        """Say which builds channels have of what conda packages need in one build; None: no build was needed."""
+        if not isinstance(fact.cause, Needs):
+            return None
+        holders = self._universe.chosen(fact.cause.package, fact.terms.get(fact.cause.package, 0))
+        texts = [text.split() for record in holders for text in self._of_record(record, fact.cause)]
+        if not texts or any(len(parts) < 3 for parts in texts):
+            return None
+        versions = [rattler.VersionSpec(parts[1]) for parts in texts]
+        records = [r for r in self._universe.candidates(wanted) if r.url not in self._offer.wheels]
+        records = [r for r in records if r.url not in self._offer.announced]
+        fitting = [r for r in records if any(version.matches(r.version) for version in versions)]
+        there = _some(list(dict.fromkeys(f"{r.version} {r.build}" for r in fitting or records)))
+        return f"the builds that channels have{'' if fitting else ' (of other versions)'}: {there or 'none'}"
+
+    def _wanted_sets(self, project: Project, fact: Nogood) -> list[SpecifierSet]:
+        """Return what a fact wants of a project."""
         wanted: set[str] = set()
         cause = fact.cause
+        if isinstance(cause, Asked) and self._catalogue.knowledge is not None:
+            wanted = {",".join(sorted(filter(None, self._catalogue.knowledge.required[project.name])))}
         if isinstance(cause, Needs):
             knowledge = self._catalogue.knowledge
             for record in self._universe.chosen(cause.package, fact.terms.get(cause.package, 0)):
@@ -260,8 +295,7 @@ class _Words:
                 metadata = knowledge.learned.presumed(wheel) if wheel is not None and knowledge is not None else None
                 read = [parse_dependency(text) for text in (metadata.requires_dist if metadata else ())]
                 wanted |= {one.specifier for one in read if one is not None and one.name == project.name}
-        sets = [SpecifierSet(text) for text in wanted]
-        return [v for v in project.unusable if any(one.contains(v, prereleases=True) for one in sets)]
+        return [SpecifierSet(text) for text in wanted]
 
     def _name(self, identity: str) -> str:
         return identity.removeprefix("pypi.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
+from packaging.utils import parse_wheel_filename
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.resolve.conflict import Conflict, find_conflict, needed_requirements
@@ -43,10 +44,10 @@ def refusal(conflict: Conflict, problem: Problem, catalogue: Catalogue, offer: O
         code="no-solution",
         causes=(
             *conflict.lines,
-            *(f"rule {rule}: {why}" for rule, why in rules.items()),
+            *(f"rule {rule}: {why}" for rule, why in rules.items() if why not in conflict.lines),
             *_passed_over(conflict.names, problem, catalogue),
         ),
-        suggestions=("loosen or drop one of the requirements named above",),
+        untried=("loosen or drop one of the requirements named above",),
         python_matters=bool(catalogue.hosts) and (python or not conflict.names),
     )
 
@@ -96,10 +97,26 @@ def _plain_fault(requirement: Requirement, problem: Problem, catalogue: Catalogu
     return ResolutionFailure(
         f"{requirement.name} has no version that fits '{requirement.specifier}' (asked for by {requirement.origin})",
         code="no-matching-version",
-        causes=(f"versions there are: {some(versions[::-1])}",),
-        suggestions=what_to_ask(f"{requirement.name}=={versions[-1]}" if versions else None, requirement.origin),
+        causes=(_there_are(requirement, versions[::-1]),),
+        untried=what_to_ask(_newest(requirement, catalogue), requirement.origin),
         python_matters=False,
     )
+
+
+def _there_are(requirement: Requirement, versions: list[str]) -> str:
+    """Say which versions there are; where a label is asked for, those of its release."""
+    public, label, _ = requirement.specifier.removeprefix("==").partition("+")
+    alike = [version for version in versions if version.partition("+")[0] == public] if label else []
+    return f"of {public} there are: {some(alike)}" if alike else f"versions there are: {some(versions)}"
+
+
+def _newest(requirement: Requirement, catalogue: Catalogue) -> str | None:
+    """Return the newest release that has a wheel for some Python there is, or that a channel has."""
+    knowledge = catalogue.knowledge
+    newest = knowledge.newest(requirement.name, "") if knowledge is not None else None
+    conda = catalogue.conda_records(requirement.name)
+    version = newest.text if newest else max(conda, key=lambda r: r.record.version).version if conda else None
+    return f"{requirement.name}=={version}" if version else None
 
 
 def _unknown(requirement: Requirement, problem: Problem) -> ResolutionFailure:
@@ -150,14 +167,28 @@ def _no_wheel(
         code="no-wheel",
         causes=(
             f"the target is {target.platform} with {libc} and Python {some(minors)}",
+            *_pythons_of(requirement.name, newest, files, target.arch),
             f"{requirement.name} {newest} offers: {some(list(files))}",
         ),
-        suggestions=(
-            *((f"ask for {requirement.name}=={project.wheels[0].text}, which has one",) if project.wheels else ()),
-            "choose another Python with --python" if not source_only else _where_built(requirement.name, problem),
+        untried=(
+            *((f"ask for {newest_one}",) if (newest_one := _newest(requirement, catalogue)) else ()),
+            *(() if source_only else ("choose another Python with --python",)),
         ),
+        suggestions=(_where_built(requirement.name, problem),) if source_only else (),
         python_matters=bool(catalogue.hosts) and not source_only,
     )
+
+
+def _pythons_of(name: str, version: str, files: Iterable[str], arch: str) -> tuple[str, ...]:
+    """Say for which Pythons a release has wheels for Linux on such a machine."""
+    tags = [tag for file in files if file.endswith(".whl") for tag in parse_wheel_filename(file)[3]]
+    minors = {
+        f"{tag.interpreter[2]}.{tag.interpreter[3:]}"
+        for tag in tags
+        if tag.interpreter.startswith("cp3") and "linux" in tag.platform and tag.platform.endswith(arch)
+    }
+    found = sorted((minor for minor in minors if minor[2:].isdigit()), key=lambda minor: int(minor[2:]))
+    return (f"{name} {version} has wheels for Python {some(found)} on {arch}",) if found else ()
 
 
 def _where_built(name: str, problem: Problem) -> str:
@@ -179,6 +210,8 @@ def _passed_over(names: Collection[str], problem: Problem, catalogue: Catalogue)
         if catalogue.identity(file.name) in names
     ]
     for name, project in sorted(knowledge.projects.items()):
-        if project.late and catalogue.identity(name) in names:
-            found.append(f"{name} {some(list(project.late))}: published at {problem.exclude_newer} or later")
+        asked = SpecifierSet(",".join(r.specifier for r in problem.requirements if r.name == name))
+        late = [version for version in project.late if asked.contains(version, prereleases=True)]
+        if late and catalogue.identity(name) in names:
+            found.append(f"{name} {some(late)}: published at {problem.exclude_newer} or later")
     return found

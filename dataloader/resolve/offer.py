@@ -15,6 +15,7 @@ from dataloader.resolve.projects import PYPI_BUILD_NUMBER, WHEEL_BUILD, Wheel
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.rattler import Channels, amended, own_record
 from dataloader.resolve.records import IMPOSSIBLE, Naming, RecordSpec, applying, make_record, match_spec
+from dataloader.resolve.ruled_out import RuledOut
 from dataloader.resolve.rules import RuleBook, Taken, bound_spec, fires
 from dataloader.resolve.versions import VersionSpace
 
@@ -101,6 +102,7 @@ class Catalogue:
         """Offer also what nobody vouches for, and let no ``records.companion_bounds`` bind."""
         self.channels, self.pythons, self.book, self.hosts = channels, pythons, book, tuple(hosts)
         self.frameworks = frameworks
+        self.ruled_out = RuledOut(book, self.space)
         self._conda: dict[str, list[ChannelRecord]] = {}
         self._identities: dict[str, str] = {}
         self._spaces: dict[str, tuple[tuple[VersionSpace, ...], VersionSpace]] = {}
@@ -148,21 +150,6 @@ class Catalogue:
     def conda_records(self, project: str) -> list[ChannelRecord]:
         """Return what the channels have of a prepared project."""
         return self._conda.get(project, [])
-
-    def is_ruled_out(self, project: str, version: str) -> bool:
-        """Say whether options or machines exclude a release whatever else is chosen, by what it is compiled for."""
-        needs = self.book.needs
-        if not needs.allowed or project not in self.book.triggers:
-            return False
-        if any(self._excludes(rule) for rule in self.book.read(project, version)):
-            return True
-        taken = self.book.wheel(project, version, "")
-        return all(any(self._excludes(rule) for rule in each.rules) for each in taken)
-
-    def _excludes(self, rule: Rule) -> bool:
-        allowed = self.book.needs.allowed
-        bounds = (bound for bound in rule.then if bound.package in allowed)
-        return any(not self.space(b.package).admitted(b.specifier) & allowed[b.package] for b in bounds)
 
     def serves(self, project: str) -> bool:
         """Say whether a package has candidates without any index."""

@@ -64,7 +64,7 @@ async def _conda(text: str, problem: Problem, channels: Channels, index: Index |
             f"conda's {name} has no version that fits '{spec.version}' (asked for by {asked_by})",
             code="no-matching-version",
             causes=(f"versions there are: {some(versions)}", *_elsewhere(records, problem)),
-            suggestions=what_to_ask(f"conda:{name}=={versions[0]}", asked_by),
+            untried=what_to_ask(f"conda:{name}=={versions[0]}", asked_by),
             python_matters=False,
         )
     builds = list(dict.fromkeys(f"{record.version} {record.build}" for record in _newest_first(fitting)))
@@ -73,7 +73,7 @@ async def _conda(text: str, problem: Problem, channels: Channels, index: Index |
         f"conda's {name}{version} has no build that fits '{_of_build(spec)}' (asked for by {asked_by})",
         code="no-matching-version",
         causes=(f"builds there are: {some(builds)}", *_elsewhere(records, problem)),
-        suggestions=(f"leave the build of conda:{name} open",),
+        untried=(f"leave the build of conda:{name} open",),
         python_matters=False,
     )
 

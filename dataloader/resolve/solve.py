@@ -247,7 +247,7 @@ class _Solver(Rounds):
             self._catalogue.pythons,
             likely_python=self._likely_python(),
             prereleases=self._problem.prerelease == "allow",
-            ruled_out=self._catalogue.is_ruled_out,
+            ruled_out=self._catalogue.ruled_out.is_out,
             paired=self._problem.needs.paired,
             announced=self._problem.needs.announced,
             exclude_newer=self._problem.exclude_newer,
