@@ -72,11 +72,11 @@ class Clients:
             return httpx.AsyncHTTPTransport(verify=options["verify"], http2=True, limits=options["limits"])
 
         timeout = self._settings.timeout
-        return httpx.AsyncClient(
-            transport=ReqwestTransport(timeout=timeout, connect=min(timeout, _CONNECT), other=other),
-            timeout=self._timeout(),
-            **_ALIKE,
-        )
+        try:
+            transport = ReqwestTransport(timeout=timeout, connect=min(timeout, _CONNECT), other=other)
+        except ValueError:
+            return None  # the system has no certificates, or a variable names none: that is for OpenSSL to say
+        return httpx.AsyncClient(transport=transport, timeout=self._timeout(), **_ALIKE)
 
     def _own(self, *, http2: bool) -> httpx.AsyncClient:
         options = self._options(self._settings.concurrency)

@@ -79,6 +79,8 @@ class _Draft:
         self.files: list[IndexFile] = []
         self.skipped: list[str] = []
         self._elsewhere: set[str] = set()
+        self._ends: dict[str, bool] = {}
+        """How wheels' names end, in their platforms, and whether those are elsewhere: a page repeats each many times."""
 
     def repeats_elsewhere(self, filename: str) -> bool:
         """Whether this is one more wheel of a release that is for other systems than the one that is asked about.
@@ -86,7 +88,12 @@ class _Draft:
         The first of a release is kept, so that the release is known. They are most of a large project's page, and
         what a lock takes longest to read.
         """
-        if self._system is None or not self._system.is_elsewhere(filename):
+        if self._system is None:
+            return False
+        end = filename[filename.rfind("-") :]
+        if end not in self._ends:
+            self._ends[end] = self._system.is_elsewhere(end)
+        if not self._ends[end]:
             return False
         release = filename[: filename.find("-", filename.find("-") + 1)]
         if release in self._elsewhere:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 from typing import Literal, NamedTuple
 
 _WINDOWS = ("win32.whl", "win_amd64.whl", "win_arm64.whl")
@@ -24,18 +24,13 @@ class System(NamedTuple):
         return f"{self.machine}-{self.libc}"
 
     def is_elsewhere(self, filename: str) -> bool:
-        """Whether a wheel is for other systems only."""
-        return _is_elsewhere(filename[filename.rfind("-") :], self)
-
-
-@lru_cache(maxsize=4096)
-def _is_elsewhere(end: str, system: System) -> bool:
-    """As ``System.is_elsewhere``, from a wheel's platforms: a page has each of them many times."""
-    foreign = "musllinux_" if system.libc == "glibc" else "manylinux"
-    native = "manylinux" if system.libc == "glibc" else "musllinux_"
-    if end.endswith(_other_machines(system.machine)) or (foreign in end and native not in end):
-        return True
-    return end.startswith("-macosx_") and "linux" not in end
+        """Whether a wheel, of which the end of the name that says its platforms will do, is for other systems only."""
+        end = filename[filename.rfind("-") :]
+        foreign = "musllinux_" if self.libc == "glibc" else "manylinux"
+        native = "manylinux" if self.libc == "glibc" else "musllinux_"
+        if end.endswith(_other_machines(self.machine)) or (foreign in end and native not in end):
+            return True
+        return end.startswith("-macosx_") and "linux" not in end
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -107,13 +108,19 @@ class Gateways:
         """Rattler's default client where that will do; without a client a gateway uses no store of credentials."""
         if not (mirrors or self._own or self._headers):
             # Channels that nobody named may well be out of reach: rattler's three more tries take four seconds.
-            return Client.default_client(max_retries=0)
+            return _plain_client()
         # A mirror gets one try; the next one is better than waiting.
         first: list[Any] = [MirrorMiddleware({**self._own, **mirrors}), RetryMiddleware(0 if mirrors else 3)]
         if self._headers:
             first.append(AddHeadersMiddleware(lambda host, _: self._headers.get(host)))
         others: list[Any] = [AuthenticationMiddleware(), OciMiddleware(), GCSMiddleware(), S3Middleware()]
         return Client([*first, *others], timeout=max(1, round(self._settings.timeout * _PATIENCE)) if mirrors else None)
+
+
+@cache
+def _plain_client() -> Client:
+    """One for the process: each takes 12 ms for its certificates."""
+    return Client.default_client(max_retries=0)
 
 
 def _choices(settings: IndexSettings) -> list[dict[str, list[str]]]:

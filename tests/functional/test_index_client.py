@@ -509,6 +509,32 @@ def test_of_a_certificate_that_reqwest_refuses_openssl_has_the_last_word(
         assert len(files_of(trusting, tmp_path / "cache")) == 3
 
 
+@pytest.mark.parametrize("holds", ["nothing", "no certificate"])
+def test_variables_that_name_no_certificates_are_told_as_openssl_tells_them(
+    server: IndexServer, settings: IndexSettings, tmp_path: Path, holds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "none.pem"
+    if holds == "no certificate":
+        file.write_text("")
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+
+    with pytest.raises(UsageError, match=r"none\.pem"):
+        files_of(replace(settings, environ={"SSL_CERT_FILE": str(file)}), tmp_path / "cache")
+
+
+def test_a_system_without_certificates_has_certifis(
+    server: IndexServer, settings: IndexSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "certs").mkdir()
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "certs"))
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+    asked = replace(settings, environ={"SSL_CERT_DIR": str(tmp_path / "certs")})
+    assert len(files_of(asked, tmp_path / "cache")) == 3
+
+
 def test_certificates_that_cannot_be_read_are_named(
     server: IndexServer, settings: IndexSettings, tmp_path: Path
 ) -> None:
