@@ -34,14 +34,16 @@ def export(
     ] = False,
 ) -> int:
     """Write the lock as a file that another tool reads."""
+    from dataloader.cli.foreign import foreign_content, read_foreign
     from dataloader.cli.session import session
     from dataloader.export.formats import FORMATS, ExportOptions, export_lock
     from dataloader.lockfile.yaml import read_lock
     from dataloader.request.request import lock_path
 
+    content = foreign_content(options.lockfile)
     with session(options) as one:
         path = lock_path(one.options, one.here)
-        lock = read_lock(path)
+        lock = read_foreign(one, content) if content else read_lock(path)
         made = ExportOptions(name=path.resolve().parent.name, builds=builds, created=_made(path, one.environ))
         text = export_lock(lock, form, made, partial=partial)
         left_out = FORMATS[form].left_out(lock)

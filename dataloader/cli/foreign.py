@@ -86,6 +86,17 @@ async def _sync(one: Session, request: Request, content: Content, *, check: bool
     return 0
 
 
+def read_foreign(one: Session, content: Content) -> Lockfile:
+    """Return another tool's lock as one of ours, for a command that installs nothing."""
+    request = make_request(without_choices(one.options), (), None, environ=one.environ, here=one.here)
+
+    async def read() -> Lockfile:
+        async with client_of(one, request) as client:
+            return await lock_from(one, content, client)
+
+    return to_the_end(read())
+
+
 def wanted_of(one: Session) -> Wanted:
     """Return what is wanted of a lock: this machine, and the environment, extras and groups that are named."""
     import sys

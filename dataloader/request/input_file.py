@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dataloader.machine.target import SystemRequirements
@@ -101,3 +102,55 @@ class Feature:
             for requirement in self.by_platform.get(platform, ()):
                 special.setdefault(title(requirement), requirement)
         return tuple(r for r in self.requirements if title(r) not in special), tuple(special.values())
+
+
+def join_system(parts: list[SystemRequirements]) -> SystemRequirements:
+    """The most demanding of each."""
+
+    def highest(values: Iterable[str | None]) -> str | None:
+        said = [value for value in values if value is not None]
+        return max(said, key=lambda text: [int(n) for n in re.findall(r"\d+", text)], default=None)
+
+    return SystemRequirements(
+        cuda=highest(part.cuda for part in parts),
+        libc=highest(part.libc for part in parts),
+        libc_family=next((part.libc_family for part in parts if part.libc), "glibc"),
+        linux=highest(part.linux for part in parts),
+        archspec=next((part.archspec for part in parts if part.archspec), None),
+    )
+
+
+def join_pypi(parts: list[PypiOptions]) -> PypiOptions:
+    """All that is said in any of them; where there is one value, the first's."""
+
+    def joined(values: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value for part in values for value in part))
+
+    return PypiOptions(
+        index_url=next((part.index_url for part in parts if part.index_url), None),
+        extra_index_urls=joined(part.extra_index_urls for part in parts),
+        find_links=joined(part.find_links for part in parts),
+        only_binary=joined(part.only_binary for part in parts),
+        no_binary=joined(part.no_binary for part in parts),
+        strict_records=any(part.strict_records for part in parts),
+        prerelease=any(part.prerelease for part in parts),
+    )
+
+
+def with_feature(one: Feature, other: Feature) -> Feature:
+    """Return what both ask for; where there is one value, the first's."""
+    return replace(
+        one,
+        requirements=(*one.requirements, *other.requirements),
+        pypi=join_pypi([one.pypi, other.pypi]),
+        python=one.python or other.python,
+    )
+
+
+def by_plain_name(features: Mapping[str, Feature]) -> dict[str, Feature]:
+    """Return extras and groups by their names alone, as pixi has them; of one name both."""
+    found: dict[str, Feature] = {}
+    for key, feature in features.items():
+        name = key.partition(":")[2]
+        found[name] = with_feature(found[name], feature) if name in found else feature
+    return found

@@ -5,7 +5,6 @@ The tables are pixi's, plus [stack] and [resolution]. Unknown keys of ours are m
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -15,8 +14,16 @@ from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
 from dataloader.index.publishers import read_policy
 from dataloader.machine.target import SystemRequirements
-from dataloader.request.input_file import Feature, PypiOptions
+from dataloader.request.input_file import (
+    Feature,
+    PypiOptions,
+    by_plain_name,
+    join_pypi,
+    join_system,
+    with_feature,
+)
 from dataloader.request.readers.pep621 import Project, extra_key, group_key, pep508, read_project
+from dataloader.request.readers.unread import unread
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 from dataloader.request.tables import read_feature, read_pypi_options
 from dataloader.request.tasks import Task
@@ -188,8 +195,8 @@ class Manifest:
             platforms=tuple(dict.fromkeys(platform for f in features for platform in f.platforms)),
             replaceable=own,
             fixed=(*others, *special, *(f.python for f in features if f.python)),
-            system=_join_system([f.system for f in features]),
-            pypi=_join_pypi([f.pypi for f in features]),
+            system=join_system([f.system for f in features]),
+            pypi=join_pypi([f.pypi for f in features]),
             stack={axis: value for f in reversed(features) for axis, value in f.stack.items()},
             gpus=tuple(dict.fromkeys(gpu for f in features for gpu in f.gpus)),
             limits=tuple(limit for f in features for limit in f.limits),
@@ -259,15 +266,15 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
     else:
         ours.only(_OURS | {"feature"})
     project = _project(root, reads_tools=ours is pixi) if kind == "pyproject.toml" else Project()
-    default = _with(read_feature(pixi, ours, workspace), project.feature)
-    default = replace(default, pypi=_join_pypi([default.pypi, read_pypi_options(workspace.table("pypi-options"))]))
-    sets = _by_plain_name(project.features)
+    default = with_feature(read_feature(pixi, ours, workspace), project.feature)
+    default = replace(default, pypi=join_pypi([default.pypi, read_pypi_options(workspace.table("pypi-options"))]))
+    sets = by_plain_name(project.features)
     features = {DEFAULT: default, **sets, **project.features}
     ours_of = ours.table("feature")
     for name in pixi.table("feature"):
         table = pixi.table("feature").table(name)
         feature = read_feature(table, ours_of.table(name) if ours is not pixi else table, table)
-        features[name] = _with(feature, sets[name]) if name in sets else feature
+        features[name] = with_feature(feature, sets[name]) if name in sets else feature
     if ours is not pixi:
         ours_of.only(set(features))
     environments = dict(_environments(pixi.table("environments"), set(features)))
@@ -296,7 +303,7 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
         solve_groups=_solve_groups(pixi.table("environments")),
     )
     document.check()
-    notes, unused = _unread(document, pixi, kind)
+    notes, unused = unread(document, pixi, kind)
     return replace(manifest, notes=(*project.notes, *notes), unused=unused)
 
 
@@ -315,72 +322,12 @@ def _project(root: Table, *, reads_tools: bool) -> Project:
     return project
 
 
-def _with(one: Feature, other: Feature) -> Feature:
-    """Return what both ask for; where there is one value, the first's."""
-    return replace(
-        one,
-        requirements=(*one.requirements, *other.requirements),
-        pypi=_join_pypi([one.pypi, other.pypi]),
-        python=one.python or other.python,
-    )
-
-
-def _by_plain_name(features: Mapping[str, Feature]) -> dict[str, Feature]:
-    """Return extras and groups by their names alone, as pixi has them; of one name both."""
-    found: dict[str, Feature] = {}
-    for key, feature in features.items():
-        name = key.partition(":")[2]
-        found[name] = _with(found[name], feature) if name in found else feature
-    return found
-
-
 def _overrides(pixi: Table) -> tuple[PypiRequirement, ...]:
     """Return pixi's ``dependency-overrides``."""
     from dataloader.request.tables import pypi_requirements
 
     options = (pixi.table("pypi-options"), pixi.table("workspace").table("pypi-options"))
     return tuple(r for table in options for r in pypi_requirements(table.table("dependency-overrides")))
-
-
-_ABOUT = {"version", "authors", "description", "license", "license-file", "readme", "homepage", "repository"}
-_ABOUT |= {"documentation", "requires-pixi", "preview", "$schema", "schema"}
-"""Keys of pixi's that describe a project to people and to pixi."""
-
-_MATTER = {"host-dependencies", "build-dependencies", "prerelease-mode", "index-strategy", "dependency-overrides"}
-_MATTER |= {"solve-strategy", "conda-pypi-map", "channel-priority", "exclude-newer", "uv", "poetry"}
-"""Keys that say which packages there should be: to leave them out is worth a warning."""
-
-
-_OTHERS = {
-    "pdm": {"dev-dependencies", "source", "resolution"},
-    "hatch": {"envs"},
-    "rye": {"dev-dependencies", "sources"},
-    "flit": {"metadata"},
-}
-"""Tables of other tools that say what packages there should be."""
-
-
-def _unread(document: Document, pixi: Table, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the manifest says and nobody here heeds: what may change the packages, and the rest."""
-    notes, rest = [], []
-    for path in document.unread():
-        read = {"pixi", "dataloader", "uv"} if pixi.path == ("tool", "pixi") else {"dataloader", "uv", "poetry"}
-        if len(path) == 2 and path[1] in _OTHERS and path[0] == "tool":
-            held = set(document.data["tool"][path[1]]) & _OTHERS[path[1]]
-            notes += [f"[tool.{path[1]}.{key}] ({document.where((*path, key))}) is not read" for key in sorted(held)]
-            continue
-        of_tool = path[0] == "tool" and (len(path) < 2 or path[1] not in read)
-        of_python = kind == "pyproject.toml" and path[0] not in {"tool", "dependency-groups"}
-        about = path[-1] in _ABOUT and path[-2:-1] in {(), ("workspace",), ("project",)}
-        if of_tool or of_python or about:
-            continue
-        inside = path[len(pixi.path) :] if path[: len(pixi.path)] == pixi.path else path
-        where = f"[{'.'.join(inside)}] ({document.where(path)})"
-        if _MATTER & set(inside):
-            notes.append(f"{where} is not heeded")
-        else:
-            rest.append(where)
-    return tuple(notes), tuple(rest)
 
 
 KINDS = ("dataloader.toml", "pixi.toml", "pyproject.toml")
@@ -472,33 +419,3 @@ def _environments(table: Table, features: set[str]) -> Mapping[str, tuple[str, .
         joined = (*(f for f in wanted if f in features and f != DEFAULT), *([DEFAULT] if with_default else []))
         environments[name] = (DEFAULT, *joined[:-1]) if name == DEFAULT and with_default else joined
     return environments
-
-
-def _join_system(parts: list[SystemRequirements]) -> SystemRequirements:
-    """The most demanding of each."""
-
-    def highest(values: Iterable[str | None]) -> str | None:
-        said = [value for value in values if value is not None]
-        return max(said, key=lambda text: [int(n) for n in re.findall(r"\d+", text)], default=None)
-
-    return SystemRequirements(
-        cuda=highest(part.cuda for part in parts),
-        libc=highest(part.libc for part in parts),
-        libc_family=next((part.libc_family for part in parts if part.libc), "glibc"),
-        linux=highest(part.linux for part in parts),
-        archspec=next((part.archspec for part in parts if part.archspec), None),
-    )
-
-
-def _join_pypi(parts: list[PypiOptions]) -> PypiOptions:
-    def joined(values: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(value for part in values for value in part))
-
-    return PypiOptions(
-        index_url=next((part.index_url for part in parts if part.index_url), None),
-        extra_index_urls=joined(part.extra_index_urls for part in parts),
-        find_links=joined(part.find_links for part in parts),
-        only_binary=joined(part.only_binary for part in parts),
-        no_binary=joined(part.no_binary for part in parts),
-        prerelease=any(part.prerelease for part in parts),
-    )

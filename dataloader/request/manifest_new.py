@@ -108,8 +108,12 @@ def _put(document: Any, path: str, manifest: Manifest) -> None:
         wanted = [f.partition(":")[2] or f for f in features if f != DEFAULT]
         if name == DEFAULT and not wanted:
             continue
-        has_default = DEFAULT in features
-        environments[name] = wanted if has_default else _table({"features": wanted, "no-default-feature": True})
+        said: dict[str, Any] = {"features": wanted}
+        if DEFAULT not in features:
+            said["no-default-feature"] = True
+        if group := manifest.solve_groups.get(name):
+            said["solve-group"] = group
+        environments[name] = wanted if len(said) == 1 else _table(said)
     if environments:
         document["environments"] = environments
     resolution = manifest.resolution

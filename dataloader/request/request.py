@@ -19,7 +19,6 @@ from dataloader.machine.target import SystemRequirements
 from dataloader.prefix.locate import (
     DEFAULT_ENVIRONMENT,
     LOCK_NAME,
-    PYPROJECT,
     locate_manifest,
     lock_in,
     lock_noted,
@@ -28,6 +27,15 @@ from dataloader.prefix.locate import (
 )
 from dataloader.request.applies import applying, is_unbuildable, may_apply
 from dataloader.request.joined import both, renewed, title, together, together_conda
+from dataloader.request.project import (
+    check_conditions,
+    check_platform,
+    found_project,
+    groups_of,
+    marker_of,
+    overridden,
+    solved_with,
+)
 from dataloader.request.public import public, secret_addresses
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 
@@ -200,14 +208,14 @@ def make_request(
         and manifest is None
         and not (specs or options.requirements or options.files or (flags and flags.asked()))
     ):
-        manifest = found_project(options, here)
-    groups = _groups(options, manifest, here)
+        manifest = found_project(here, lock_path(options, here))
+    groups = groups_of(options, manifest, lock_path(options, here))
     name = options.environment or DEFAULT_ENVIRONMENT
     platform = options.platform or detect_platform()
     environment = manifest.environment(name, platform, groups) if manifest else None
     if manifest and environment and not options.target:
-        _check_platform(manifest, environment, platform)
-        _check_conditions(manifest, _arches(options))
+        check_platform(manifest, environment, platform)
+        check_conditions(manifest, _arches(options))
     files = _read_files(options, environ, platform)
     listed = [r for f in files for r in f.requirements]
     typed = [parse_spec(spec, base=here) for spec in specs]
@@ -232,10 +240,12 @@ def make_request(
     skip = options.skip_unbuildable or (resolution is not None and resolution.skip_unbuildable)
     arches, python = _arches(options), specifier_of(stack.get("python", ""))
     matters = partial(applying, arches=arches, python=python, skip=skip)
-    asked = matters(binding)
-    left_out = tuple(r for r in binding if skip and is_unbuildable(r) and may_apply(_marker(r), arches, python))
+    # An override whose marker never holds leaves its project out: all of them count.
     overrides = (*(o for f in files for o in f.overrides), *(resolution.overrides if resolution else ()))
-    pypi = [r for r in overridden(asked, overrides) if isinstance(r, PypiRequirement) and r.name != "python"]
+    binding = overridden(binding, overrides)
+    asked = matters(binding)
+    left_out = tuple(r for r in binding if skip and is_unbuildable(r) and may_apply(marker_of(r), arches, python))
+    pypi = [r for r in asked if isinstance(r, PypiRequirement) and r.name != "python"]
     return Request(
         manifest=manifest,
         lockfile=_checked_lock(lock_path(options, here)),
@@ -268,10 +278,10 @@ def make_request(
         require_hashes=any(f.require_hashes for f in files) or (resolution is not None and resolution.require_hashes),
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
         groups=groups,
-        overrides=tuple(r for r in matters(overrides) if isinstance(r, PypiRequirement)),
+        overrides=overrides,
         left_out=left_out,
         prefer=tuple(root / name for name in resolution.prefer) if resolution else (),
-        solved_with=_solved_with(manifest, name, root),
+        solved_with=solved_with(manifest, name, root),
         unused=manifest.unused if manifest else (),
         notes=(
             *(manifest.notes if manifest else ()),
@@ -279,75 +289,6 @@ def make_request(
             *(f"{r.origin}: {r.name} is left out: it would be built from {r.source}" for r in left_out),
         ),
     )
-
-
-def overridden(requirements: Iterable[Requirement], overrides: Sequence[PypiRequirement]) -> list[Requirement]:
-    """Return requirements with what takes their place: overrides of a project stand for all that is asked of it."""
-    names = {one.name for one in overrides}
-    said = list(requirements)
-    asked = {one.name for one in said if isinstance(one, PypiRequirement)}
-    kept = [one for one in said if not isinstance(one, PypiRequirement) or one.name not in names]
-    extras: dict[str, set[str]] = {}
-    for one in said:
-        if isinstance(one, PypiRequirement):
-            extras.setdefault(one.name, set()).update(one.extras)
-    more = (
-        replace(one, extras=tuple(sorted({*one.extras, *extras[one.name]}))) for one in overrides if one.name in asked
-    )
-    return [*kept, *more]
-
-
-def _solved_with(manifest: Manifest | None, name: str, root: Path) -> tuple[Path, ...]:
-    others = manifest.solved_with(name) if manifest else ()
-    return tuple(path for other in others if (path := Path(lock_in(str(root), other))).is_file())
-
-
-def _marker(one: Requirement) -> str | None:
-    return one.marker if isinstance(one, PypiRequirement) else None
-
-
-def found_project(options: Asked, here: Path) -> Manifest | None:
-    """Return the pyproject.toml that lies here, for a command that names nothing and adds to no lock."""
-    path = here / PYPROJECT
-    if not path.is_file() or lock_path(options, here).exists():
-        return None
-    from dataloader.request.manifest import load_manifest
-
-    manifest = load_manifest(path)
-    return manifest if any(feature.requirements for feature in manifest.features.values()) else None
-
-
-def _groups(options: Asked, manifest: Manifest | None, here: Path) -> tuple[str, ...]:
-    """Return the extras and groups that are chosen: those that are said, else those of the lock that is there."""
-    said = bool(options.extra or options.group) or options.all_extras is not None
-    named = (*options.requirements, *options.files)
-    if manifest is None or (said and named):
-        if said and not named:
-            raise UsageError(
-                "extras and groups are a project's, and there is no pyproject.toml",
-                code="group-unknown",
-                suggestions=("name it: `--manifest pyproject.toml`",),
-            )
-        return ()
-    if said:
-        return manifest.chosen(options.extra, options.group, all_extras=options.all_extras is True)
-    path = lock_path(options, here)
-    if not manifest.sets() or not path.is_file():
-        return ()
-    from dataloader.lockfile.yaml import groups_in
-
-    return tuple(key for key in groups_in(path.read_bytes()) if key in manifest.features)
-
-
-def _check_conditions(manifest: Manifest, arches: Collection[str]) -> None:
-    """Refuse a machine that none of the project's markers holds for."""
-    if manifest.conditions and not any(may_apply(marker, arches) for marker in manifest.conditions):
-        raise UsageError(
-            f"{manifest.path} is for other machines",
-            code="platform-unlisted",
-            causes=tuple(f"environments: {marker}" for marker in manifest.conditions),
-            suggestions=("add this machine's marker there",),
-        )
 
 
 def _checked_lock(path: Path) -> Path:
@@ -637,13 +578,3 @@ def _prerelease(
         return options.prerelease
     of_pypi = environment is not None and environment.pypi.prerelease and manifest is None
     return "allow" if any(f.prerelease for f in files) or manifest == "allow" or of_pypi else "if-necessary"
-
-
-def _check_platform(manifest: Manifest, environment: Environment, platform: str) -> None:
-    """Refuse a platform that the manifest does not name, as pixi does."""
-    if environment.platforms and platform not in environment.platforms:
-        raise UsageError(
-            f"{manifest.path} is for {', '.join(environment.platforms)}, and not for {platform}",
-            code="platform-unlisted",
-            suggestions=(f'add "{platform}" to platforms there', "or name one of its platforms with --platform"),
-        )

@@ -157,6 +157,8 @@ default = true
     said = desk.run("sync", "--lockfile", "uv.lock", "-p", "env", "--extra", "no", code=2)
     assert "has no extra no" in said
     assert "one, two" in said
+    said = desk.run("sync", "--lockfile", "uv.lock", "-p", "env", "--all-extras", code=2)
+    assert "two versions of tool" in said
 
 
 def _files(shelf: Path, name: str) -> str:
@@ -214,6 +216,8 @@ python-versions = ">=3.8"
 content-hash = "0"
 """
     )
+    optional = "[tool.poetry]\nname = 'ours'\n[tool.poetry.group.later]\noptional = true\n"
+    (desk.here / "pyproject.toml").write_text(optional)
     desk.run("sync", "--lockfile", "poetry.lock", "-p", "env")
     assert set(desk.installed()) == {"app", "lib"}
 
@@ -224,6 +228,18 @@ content-hash = "0"
     assert "raw: it would have to be built" in said
     desk.run("sync", "--lockfile", "poetry.lock", "-p", "env", "--group", "later", "--skip-unbuildable", "-y")
     assert set(desk.installed()) == {"app", "lib"}
+
+
+def test_another_tools_lock_is_written_as_a_third_ones(desk: Desk) -> None:
+    desk.run("lock", "--conda", "never", "app", "tool==1.0")
+    desk.run("export", "pylock.toml", "-o", "one.toml")
+    before = desk.locked()
+    (desk.here / "dataloader.lock").unlink()
+
+    desk.run("export", "conda-lock.yml", "--lockfile", "one.toml", "-o", "two.yml")
+    desk.run("sync", "--lockfile", "two.yml", "-p", "env")
+
+    assert desk.installed() == before
 
 
 def test_a_file_with_another_hash_is_not_taken(desk: Desk, shelf: Path) -> None:

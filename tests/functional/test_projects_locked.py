@@ -170,16 +170,18 @@ torchy = "==1.0"
 check = "*"
 [environments]
 cpu = ["cpu"]
-gpu = ["gpu", "test"]
-lint = {{features = ["test"], no-default-feature = true}}
+gpu = {{features = ["gpu", "test"], solve-group = "checks"}}
+lint = {{features = ["test", "old"], no-default-feature = true, solve-group = "checks"}}
+[feature.old.pypi-dependencies]
+check = "<9"
 """
     )
-    found = {name: locked(tmp_path, usual, "-e", name) for name in ("default", "cpu", "gpu", "lint")}
+    found = {name: locked(tmp_path, usual, "-e", name) for name in ("default", "cpu", "lint", "gpu")}
 
     assert found == {
         "default": {"tool": "1.9"},
         "cpu": {"tool": "1.9", "torchy": "2.0+cpu", "base": "1.0"},
-        "gpu": {"tool": "1.9", "torchy": "1.0", "base": "1.0", "check": "9.0"},
-        "lint": {"check": "9.0"},
+        "gpu": {"tool": "1.9", "torchy": "1.0", "base": "1.0", "check": "8.1"},
+        "lint": {"check": "8.1"},
     }
     assert {p.name for p in tmp_path.glob("*.lock")} == {f"dataloader{n}.lock" for n in ("", ".cpu", ".gpu", ".lint")}

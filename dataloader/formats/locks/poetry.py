@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dataloader.base.names import normalized
-from dataloader.formats.content import Content
+from dataloader.formats.content import Content, read_content
 from dataloader.formats.locks import unfit
 from dataloader.formats.model import LeftOut, Taken, Unlocated, Wanted
 from dataloader.formats.wheels import Holds, fitting, python_for, tags_of
@@ -38,15 +38,26 @@ def read(content: Content, wanted: Wanted) -> Taken:
         if groups and normalized(group) not in groups:
             raise unfit(content, f"it has no group {group}", f"it has: {', '.join(sorted(groups))}")
     if any("groups" in package for package in packages):
-        chosen = list(_of_groups(packages, _groups(wanted, groups), holds))
+        chosen = list(_of_groups(packages, _groups(content, wanted, groups), holds))
     else:
         chosen = list(_walked(packages, wanted, holds, {name for extra in extras for name in known[extra]}))
     return _taken(data, chosen, python, wanted)
 
 
-def _groups(wanted: Wanted, known: set[str]) -> set[str]:
-    """Return the groups that are taken: Poetry takes all that are not optional, which the lock does not tell."""
-    return {"main", *map(normalized, wanted.groups)} if wanted.groups is not None else known & {"main", "dev"}
+def _groups(content: Content, wanted: Wanted, known: set[str]) -> set[str]:
+    """Return the groups that are taken: all that are not optional, which the project beside the lock tells."""
+    if wanted.groups is not None:
+        return {"main", *map(normalized, wanted.groups)}
+    return known - _optional(content)
+
+
+def _optional(content: Content) -> set[str]:
+    """Return the optional groups of the pyproject.toml beside a lock; none where there is no such file."""
+    path = content.path.parent / "pyproject.toml"
+    if not path.is_file():
+        return set()
+    groups = read_content(path).data.get("tool", {}).get("poetry", {}).get("group", {})
+    return {normalized(name) for name, group in groups.items() if group.get("optional")}
 
 
 def _of_groups(packages: Iterable[Entry], groups: set[str], holds: Holds) -> Iterator[Entry]:

@@ -139,6 +139,11 @@ def _taken(
             continue
         name, wheel = fit[0]
         found.append(_package(content, package, wheel, name, extras))
+    names = [package.name for package in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise unfit(
+            content, f"what is chosen conflicts: it needs two versions of {', '.join(twice)}", "choose fewer extras"
+        )
     return Taken(
         packages=tuple(sorted(found, key=lambda p: p.name)),
         left_out=tuple(left_out),

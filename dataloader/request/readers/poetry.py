@@ -162,6 +162,9 @@ def _sources(table: Table) -> tuple[PypiOptions, dict[str, str]]:
     return PypiOptions(index_url=first or None, extra_index_urls=(*others, *ranked["supplemental"])), indexes
 
 
+_PRERELEASES = {"allow-prereleases", "allows-prereleases"}
+
+
 class _Reader:
     """Dependencies in Poetry's words -> requirements."""
 
@@ -207,9 +210,9 @@ class _Reader:
         if not isinstance(value, str | Table):
             raise UsageError('expected a constraint such as "^1.2", or a table')
         said: dict[str, Any] = {"version": value} if isinstance(value, str) else {k: value.raw(k) for k in value}
-        if "allow-prereleases" in said:
+        if _PRERELEASES & set(said):
             self.notes.append(f"allow-prereleases of {name} ({origin}) is not heeded: --prerelease=allow is for all")
-        if unknown := sorted(set(said) - _HEEDED - {"allow-prereleases"}):
+        if unknown := sorted(set(said) - _HEEDED - _PRERELEASES):
             raise UsageError(f"there is no such key as {', '.join(unknown)}")
         fields = {k: v for k, v in said.items() if k in {"version", "python", "platform", "markers", "extras"}}
         dependency = Factory.create_dependency(name, {"version": "*", **fields})

@@ -361,6 +361,85 @@ def test_keys_of_poetry_are_read_or_named() -> None:
     assert [note.partition("]")[0] for note in read(text).notes] == ["[tool.poetry.odd-key"]
 
 
+def test_the_keys_of_poetrys_own_schema_are_known() -> None:
+    import json
+    from importlib.resources import files
+
+    schema = json.loads((files("poetry.core") / "json/schemas/poetry-schema.json").read_text())
+    tables = {"dependencies", "dev-dependencies", "extras", "group"}
+    assert set(schema["properties"]) <= {*ABOUT, *tables}
+
+    values = {"python": "'>=3.9'", "optional": "true", "develop": "true", "extras": "['x']", "version": "'^1'"}
+    values |= {"markers": "\"os_name == 'posix'\"", "platform": "'linux'", "source": "'pt'", "git": "'https://h/g'"}
+    values |= {"file": "'f-1.tar.gz'", "path": "'p'", "url": "'https://h/u-1.tar.gz'", "subdirectory": "'s'"}
+    values |= dict.fromkeys(("rev", "tag", "branch"), "'r'") | {
+        "allow-prereleases": "true",
+        "allows-prereleases": "true",
+    }
+    for name, kind in schema["definitions"].items():
+        if not name.endswith("-dependency") or "properties" not in kind:
+            continue
+        for key in kind["properties"]:
+            required = next(
+                (f"{k} = {values[k]}, " for k in ("git", "file", "path", "url") if k in name and k != key), ""
+            )
+            line = f"[tool.poetry.dependencies]\na = {{{required}{key} = {values[key]}}}\n"
+            manifest = read(f"[tool.poetry]\n{line}[[tool.poetry.source]]\nname = 'pt'\nurl = 'https://pt'\n")
+            asked_for = [r for f in manifest.features.values() for r in f.requirements]
+            assert len(asked_for) == (0 if key == "optional" else 1), (name, key)
+            assert bool(manifest.notes) is ("prereleases" in key)
+
+
+def test_what_an_override_excludes_is_not_asked_for(tmp_path: Path) -> None:
+    from dataloader.cli.options import CommonOptions
+    from dataloader.request.request import make_request
+
+    (tmp_path / "pyproject.toml").write_text(
+        "[project]\nname = 'x'\ndependencies = ['a', 'b @ git+https://h/b', 'c']\n"
+        "[tool.uv]\noverride-dependencies = ['b==3']\nexclude-dependencies = ['c']\n"
+    )
+    request = make_request(CommonOptions(), (), None, environ={}, here=tmp_path)
+
+    assert [str(r) for r in request.pypi] == ["a", "b==3"]
+    assert [r.name for r in request.overrides] == ["b", "c"]
+
+
+def test_tasks_and_environments_of_a_workspace_are_taken_over() -> None:
+    text = """
+[workspace]
+channels = ["conda-forge"]
+platforms = ["linux-64"]
+[system-requirements]
+cuda = 12
+libc = 2.28
+[tasks]
+one = "echo 1"
+two = {cmd = ["echo", "2"], depends-on = ["one"], env = {A = "b"}, cwd = "d"}
+[feature.f.tasks]
+three = "echo 3"
+[feature.f.target.linux-64.tasks]
+four = "echo 4"
+[feature.f.target.linux-64.dependencies]
+x = "*"
+[environments]
+e = {features = ["f"], solve-group = "g", no-default-feature = true}
+d = {features = ["f"], solve-group = "g"}
+"""
+    manifest = parse_manifest(text, Path("/p/pixi.toml"))
+    made = new_manifest(name="n", channels=[], platform="linux-64", manifests=[manifest])
+    again = parse_manifest(made, Path("/p/dataloader.toml"))
+
+    assert (manifest.environment().system.cuda, manifest.environment().system.libc) == ("12", "2.28")
+    for name in ("default", "e", "d"):
+        one, other = manifest.environment(name), again.environment(name)
+        assert {n: (t.command, t.depends_on, t.env, t.cwd) for n, t in one.tasks.items()} == {
+            n: (t.command, t.depends_on, t.env, t.cwd) for n, t in other.tasks.items()
+        }
+        assert list(map(str, one.requirements)) == list(map(str, other.requirements))
+        assert (one.system, one.channels) == (other.system, other.channels)
+    assert again.solve_groups == manifest.solve_groups == {"e": "g", "d": "g"}
+
+
 @pytest.mark.parametrize("text", [STANDARD, UV, POETRY_1], ids=["standard", "uv", "poetry"])
 def test_a_project_that_is_taken_over_asks_for_the_same(text: str) -> None:
     manifest = read(text)

@@ -1,0 +1,97 @@
+"""What a project's own file chooses: which file that is, which sets of it, for which machines, what it overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.base.errors import UsageError
+from dataloader.prefix.locate import PYPROJECT, lock_in
+from dataloader.request.applies import may_apply
+from dataloader.request.requirements import PypiRequirement, Requirement
+
+if TYPE_CHECKING:
+    from dataloader.request.asked import Asked
+    from dataloader.request.manifest import Environment, Manifest
+
+
+def overridden(requirements: Iterable[Requirement], overrides: Sequence[PypiRequirement]) -> list[Requirement]:
+    """Return requirements with what takes their place: overrides of a project stand for all that is asked of it."""
+    names = {one.name for one in overrides}
+    said = list(requirements)
+    asked = {one.name for one in said if isinstance(one, PypiRequirement)}
+    kept = [one for one in said if not isinstance(one, PypiRequirement) or one.name not in names]
+    extras: dict[str, set[str]] = {}
+    for one in said:
+        if isinstance(one, PypiRequirement):
+            extras.setdefault(one.name, set()).update(one.extras)
+    more = (
+        replace(one, extras=tuple(sorted({*one.extras, *extras[one.name]}))) for one in overrides if one.name in asked
+    )
+    return [*kept, *more]
+
+
+def solved_with(manifest: Manifest | None, name: str, root: Path) -> tuple[Path, ...]:
+    """Return the locks, as far as there are any, of the environments that share versions with one."""
+    others = manifest.solved_with(name) if manifest else ()
+    return tuple(path for other in others if (path := Path(lock_in(str(root), other))).is_file())
+
+
+def marker_of(one: Requirement) -> str | None:
+    """Return a requirement's marker; conda's have none."""
+    return one.marker if isinstance(one, PypiRequirement) else None
+
+
+def found_project(here: Path, lock: Path) -> Manifest | None:
+    """Return the pyproject.toml that lies here, for a command that names nothing and adds to no lock."""
+    path = here / PYPROJECT
+    if not path.is_file() or lock.exists():
+        return None
+    from dataloader.request.manifest import load_manifest
+
+    manifest = load_manifest(path)
+    return manifest if any(feature.requirements for feature in manifest.features.values()) else None
+
+
+def groups_of(options: Asked, manifest: Manifest | None, lock: Path) -> tuple[str, ...]:
+    """Return the extras and groups that are chosen: those that are said, else those of the lock that is there."""
+    said = bool(options.extra or options.group) or options.all_extras is not None
+    named = (*options.requirements, *options.files)
+    if manifest is None or (said and named):
+        if said and not named:
+            raise UsageError(
+                "extras and groups are a project's, and there is no pyproject.toml",
+                code="group-unknown",
+                suggestions=("name it: `--manifest pyproject.toml`",),
+            )
+        return ()
+    if said:
+        return manifest.chosen(options.extra, options.group, all_extras=options.all_extras is True)
+    if not manifest.sets() or not lock.is_file():
+        return ()
+    from dataloader.lockfile.yaml import groups_in
+
+    return tuple(key for key in groups_in(lock.read_bytes()) if key in manifest.features)
+
+
+def check_conditions(manifest: Manifest, arches: Collection[str]) -> None:
+    """Refuse a machine that none of the project's markers holds for."""
+    if manifest.conditions and not any(may_apply(marker, arches) for marker in manifest.conditions):
+        raise UsageError(
+            f"{manifest.path} is for other machines",
+            code="platform-unlisted",
+            causes=tuple(f"environments: {marker}" for marker in manifest.conditions),
+            suggestions=("add this machine's marker there",),
+        )
+
+
+def check_platform(manifest: Manifest, environment: Environment, platform: str) -> None:
+    """Refuse a platform that the manifest does not name, as pixi does."""
+    if environment.platforms and platform not in environment.platforms:
+        raise UsageError(
+            f"{manifest.path} is for {', '.join(environment.platforms)}, and not for {platform}",
+            code="platform-unlisted",
+            suggestions=(f'add "{platform}" to platforms there', "or name one of its platforms with --platform"),
+        )
