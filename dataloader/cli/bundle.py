@@ -54,7 +54,7 @@ def bundle(
 
         async def work() -> Lockfile:
             async with client_of(one, request) as client:
-                lock = await lock_from(one, content, client) if content else read_lock(request.lockfile)
+                lock = await lock_from(one, content, client, request) if content else read_lock(request.lockfile)
                 await _write(client, lock, path, program=program)
             return lock
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dataloader.base.errors import IndexUnavailable, UsageError
+from dataloader.base.errors import UsageError
 from dataloader.cli.documents import sync_document, sync_text
 from dataloader.cli.flow import Place, check_nothing_to_solve, client_of, sync_lock, to_the_end
 from dataloader.cli.options import CommonOptions
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dataloader.formats.content import Content
-    from dataloader.formats.model import LeftOut, Taken, Unlocated, Wanted
+    from dataloader.formats.model import LeftOut, Taken, Wanted
     from dataloader.index.client import IndexClient
     from dataloader.install.model import SyncResult
 
@@ -64,7 +64,10 @@ def sync_foreign(options: CommonOptions, content: Content, *, locked: bool, chec
         )
     with session(options, "sync", place.name) as one:
         request = make_request(without_choices(options), (), None, environ=one.environ, here=one.here)
-        check_nothing_to_solve(without_choices(options), f"from {content.path}")
+        asked = without_choices(options)
+        if content.form == "export":  # it says of no package where it is
+            asked = replace(asked, typed=asked.typed - {"channels"})
+        check_nothing_to_solve(asked, f"from {content.path}")
         if place.root is not None and place.name is not None:
             request = replace(request, prefix=place.root / place.name)
         return to_the_end(_sync(one, request, content, check=check, place=place))
@@ -73,7 +76,7 @@ def sync_foreign(options: CommonOptions, content: Content, *, locked: bool, chec
 async def _sync(one: Session, request: Request, content: Content, *, check: bool, place: Place) -> int:
     proof = Proof(one, place.layers)
     async with client_of(one, request) as client:
-        lock = await lock_from(one, content, client)
+        lock = await lock_from(one, content, client, request)
 
         async def attempt() -> SyncResult:
             return await sync_lock(one, request, lock, {}, client, proof, check=check, place=place, foreign=True)
@@ -92,7 +95,7 @@ def read_foreign(one: Session, content: Content) -> Lockfile:
 
     async def read() -> Lockfile:
         async with client_of(one, request) as client:
-            return await lock_from(one, content, client)
+            return await lock_from(one, content, client, request)
 
     return to_the_end(read())
 
@@ -120,7 +123,7 @@ def wanted_of(one: Session) -> Wanted:
     )
 
 
-async def lock_from(one: Session, content: Content, client: IndexClient) -> Lockfile:
+async def lock_from(one: Session, content: Content, client: IndexClient, request: Request) -> Lockfile:
     """Return another tool's lock as one of ours.
 
     Raises:
@@ -129,18 +132,20 @@ async def lock_from(one: Session, content: Content, client: IndexClient) -> Lock
         IndexUnavailable: no index has a file of it.
     """
     from dataloader.formats.locks import take
+    from dataloader.locking.located import locate
 
     wanted = await asyncio.to_thread(wanted_of, one)
     taken = take(content, wanted)
     _tell(one, content, taken)
-    located = await asyncio.gather(*(_located(each, client) for each in taken.unlocated))
-    packages: list[CondaPackage | PypiPackage] = [*taken.conda(), *sorted((*taken.pypi(), *located), key=_name)]
+    conda, located = await locate(taken, wanted, request, client, one.reporter, cache=one.cache, environ=one.environ)
+    packages: list[CondaPackage | PypiPackage] = sorted((*taken.conda(), *conda), key=_name)
+    packages += sorted((*taken.pypi(), *located), key=_name)
     if not packages:
         raise UsageError(f"{content.path} has nothing to install for this machine", code="lock-unfit")
     asked = {p.name if isinstance(p, PypiPackage) else f"conda:{p.name}" for p in packages}
     return Lockfile(
         platform=wanted.platform,
-        channels=taken.channels,
+        channels=taken.channels or tuple(dict.fromkeys(p.channel for p in conda)),
         indexes=taken.indexes or tuple(dict.fromkeys(p.index for p in located if p.index)),
         python=taken.python,
         packages=tuple(packages),
@@ -157,7 +162,7 @@ def _asked(taken: Taken) -> dict[str, object]:
     return {key: value for key, value in said.items() if value}
 
 
-def _name(package: PypiPackage) -> str:
+def _name(package: CondaPackage | PypiPackage) -> str:
     return package.name
 
 
@@ -182,28 +187,4 @@ def _unbuildable(content: Content, left_out: Iterable[LeftOut]) -> UsageError:
         code="requirement-unsupported",
         causes=causes,
         suggestions=("leave them out, by name: --skip-unbuildable",),
-    )
-
-
-async def _located(one: Unlocated, client: IndexClient) -> PypiPackage:
-    """Return the wheel of an index that has the name and the hash that the lock has."""
-    only = (one.index,) if one.index else None
-    listed = {file.filename: file for file in await client.project(one.name, only=only)}
-    for filename, sha256 in one.files.items():
-        file = listed.get(filename)
-        if file is not None and file.sha256 in (sha256, None):
-            return PypiPackage(
-                name=one.name,
-                version=one.version,
-                url=file.url,
-                sha256=sha256,
-                size=file.size,
-                index=one.index or file.index,
-            )
-    names = ", ".join(list(one.files)[:2])
-    raise IndexUnavailable(
-        f"no index has {names} of {one.name} {one.version} with the hash that is locked",
-        code="locked-file-missing",
-        causes=(f"{len(listed)} files of {one.name} are there",),
-        suggestions=("name the index that has it: --extra-index-url URL",),
     )

@@ -112,10 +112,20 @@ class CommonOptions:
     )
 
     requirements: tuple[Path, ...] = option(
-        (), "--requirement", "-r", group="Inputs", metavar="FILE", about="Read a requirements.txt. May be repeated."
+        (),
+        "--requirement",
+        "-r",
+        group="Inputs",
+        metavar="FILE",
+        about="Read a requirements.txt, a project's file or a lock. May be repeated.",
     )
     files: tuple[Path, ...] = option(
-        (), "--file", "-f", group="Inputs", metavar="FILE", about="Read an environment.yml. May be repeated."
+        (),
+        "--file",
+        "-f",
+        group="Inputs",
+        metavar="FILE",
+        about="The same; the usual letter for an environment.yml. May be repeated.",
     )
 
     extra: tuple[str, ...] = option(

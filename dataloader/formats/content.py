@@ -64,6 +64,8 @@ def read_content(path: Path) -> Content:
         data = load(text)
         if data is not None and (form := tell(path, data)):
             return _known(path, form, text, data)
+    if _LOCK_OF_TOML.search(text):
+        raise unknown(path, f"it is a lock that is not TOML any more ({_fault(text)})", "restore it, or lock again")
     _unread(path, text)
     if form := _told_of_lines(text):
         return _known(path, form, text, {})
@@ -113,6 +115,15 @@ def _toml(text: str) -> dict[str, Any] | None:
         return tomllib.loads(text) or None
     except tomllib.TOMLDecodeError:
         return None
+
+
+def _fault(text: str) -> str:
+    """Return what is wrong with a text that is not TOML."""
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return str(error)
+    return ""
 
 
 def _json(text: str) -> dict[str, Any] | None:
@@ -212,6 +223,7 @@ def _told_of_lines(text: str) -> str | None:
     return None
 
 
+_LOCK_OF_TOML = re.compile(r"^\[\[packages?\]\]", re.MULTILINE)
 _PYTHON = re.compile(r"^(?:import |from \w[\w.]* import |def |class )", re.MULTILINE)
 _SETUP_CFG = re.compile(r"^\[(?:metadata|options)\]", re.MULTILINE)
 

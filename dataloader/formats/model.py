@@ -37,10 +37,19 @@ class Unlocated:
 
     name: str
     version: str
-    files: Mapping[str, str]
-    """Names of the wheels that fit, best first -> sha256."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Names of the wheels that fit, best first -> sha256; empty: any wheel of the version that fits."""
     index: str | None = None
     """The index that served it, where it is not the usual one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A conda package of which the lock has no URL: a channel has it."""
+
+    name: str
+    version: str
+    build: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +68,7 @@ class Taken:
 
     packages: tuple[Package, ...] = ()
     unlocated: tuple[Unlocated, ...] = ()
+    listed: tuple[Listed, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     python: LockedPython = field(default_factory=lambda: LockedPython(source="none"))
     channels: tuple[str, ...] = ()

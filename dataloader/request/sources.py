@@ -27,19 +27,20 @@ def is_wheel(location: str) -> bool:
 def source_at(location: str, *, base: Path | None = None, editable: bool = False) -> Source:
     """Read what pip reads behind ``@`` or ``-e``: a URL of version control, an archive, or a path.
 
-    >>> source_at("git+https://h/a.git@v1#subdirectory=py").rev
-    'v1'
+    >>> source_at("git+ssh://git@h/a.git@fix/this#subdirectory=py").rev
+    'fix/this'
     """
     plain, fragment = urldefrag(location)
     fields = dict(part.partition("=")[::2] for part in fragment.split("&") if "=" in part)
     subdirectory = fields.get("subdirectory") or None
-    if _VCS.match(plain):
+    if plain.startswith("git+"):
         url = plain.removeprefix("git+")
-        head, slash, last = url.rpartition("/")
-        repository, at, rev = last.partition("@")
-        where = f"{head}{slash}{repository}" if at else url
+        rev = urlsplit(url).path.partition("@")[2]
+        where = url.removesuffix(f"@{rev}") if rev else url
         return Source(kind="git", location=where, rev=rev or None, subdirectory=subdirectory, editable=editable)
     parts = urlsplit(plain)
+    if _VCS.match(plain):
+        return Source(kind="url", location=plain, subdirectory=subdirectory, editable=editable)
     if parts.scheme in {"http", "https", "ftp"}:
         return Source(kind="url", location=plain, subdirectory=subdirectory)
     path = Path(unquote(parts.path) if parts.scheme == "file" else plain)

@@ -36,7 +36,6 @@ class NarrowedIndex:
         self._overrides: defaultdict[str, list[PypiRequirement]] = defaultdict(list)
         for override in overrides:
             self._overrides[override.name].append(override)
-        self._only = {r.name: (r.index,) for r in requirements if r.index}
         self._by_name: defaultdict[str, list[PypiRequirement]] = defaultdict(list)
         for requirement in requirements:
             self._by_name[requirement.name].append(requirement)
@@ -53,8 +52,16 @@ class NarrowedIndex:
             return direct
         if any(r.url and r.marker is None for r in asked):
             return direct
-        listed = await self._client.project(name, only=self._only.get(name))
+        listed = await self._served(name, asked)
         return await self._wanted(name, (*direct, *listed) if direct else listed)
+
+    async def _served(self, name: str, asked: Sequence[PypiRequirement]) -> tuple[IndexFile, ...]:
+        """Return what the indexes have that requirements name; those of everything too, if one of them names none."""
+        named = tuple(dict.fromkeys(r.index for r in asked if r.index))
+        if not named:
+            return await self._client.project(name)
+        files = await self._client.project(name, only=named)
+        return files if all(r.index for r in asked) else (*files, *await self._client.project(name))
 
     async def _wanted(self, name: str, files: tuple[IndexFile, ...]) -> tuple[IndexFile, ...]:
         hashed = [r for r in self._by_name.get(name, []) if r.hashes and not r.url]

@@ -272,7 +272,6 @@ content-hash = "0"
         ("explicit.txt", "# platform: win-64\n@EXPLICIT\nhttps://c/win-64/a-1-0.conda#0\n", "it is for win-64"),
         ("explicit.txt", "@EXPLICIT\nhttps://c/noarch/a-1-0.conda\n", "has no hash"),
         ("pip.txt", "numpy\n", "is no lock but a requirements.txt"),
-        ("list.txt", "# platform: linux-64\na=1=0\n", "install -f list.txt"),
         ("Pipfile.lock", '{"_meta": {}, "default": {}}\n', "it is a Pipfile.lock"),
     ],
 )
@@ -321,5 +320,9 @@ def test_a_list_that_conda_exported_is_asked_for_exactly(desk: Desk, channel: Pa
     desk.run("lock", "--conda", "always", "-c", channel.as_uri(), "-f", "list.txt")
 
     found = desk.locked()
-    assert found.pop("tool") == ("pypi", "1.0")
-    assert found == {p.name: ("conda", p.version) for p in lock.conda()}
+    assert found == {p.name: ("conda", p.version) for p in lock.conda()} | {"tool": ("pypi", "1.0")}
+    desk.run("sync", "--lockfile", "list.txt", "-c", channel.as_uri(), "-p", "env")
+    assert desk.installed() == found
+    (desk.here / "list.txt").write_text("# platform: linux-64\nalpha=1.0=no_1\n")
+    said = desk.run("sync", "--lockfile", "list.txt", "-c", channel.as_uri(), "-p", "env", code=3)
+    assert "no channel has alpha 1.0 no_1" in said

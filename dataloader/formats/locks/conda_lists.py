@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from dataloader.base.names import normalized
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
 from dataloader.formats.locks.conda_lock import conda_package
-from dataloader.formats.model import Taken, Wanted
+from dataloader.formats.model import Listed, Taken, Unlocated, Wanted
 from dataloader.lockfile.model import CondaPackage, LockedPython
 
 _PLATFORM = re.compile(r"#\s*platform:\s*(\S+)")
@@ -16,16 +17,12 @@ _FRAGMENT = re.compile(r"#(?:(?P<sha256>(?:sha256:)?[0-9a-f]{64})|(?P<md5>[0-9a-
 
 
 def read(content: Content, wanted: Wanted) -> Taken:
-    """Return the packages of an explicit list."""
-    if content.form == "export":
-        raise unfit(
-            content,
-            "a list of versions and builds says of no package where it is",
-            f"`dataloader install -f {content.path} -c conda-forge` asks channels for exactly these",
-        )
+    """Return the packages of a list."""
     said = _PLATFORM.search(content.text)
     if said and said[1] != wanted.platform:
         raise unfit(content, f"it is for {said[1]}, not for {wanted.platform}")
+    if content.form == "export":
+        return _exported(content)
     packages = tuple(_packages(content))
     python = next((p.version for p in packages if p.name == "python"), None)
     return Taken(
@@ -33,6 +30,31 @@ def read(content: Content, wanted: Wanted) -> Taken:
         python=LockedPython(source="conda" if python else "none", version=python),
         channels=tuple(dict.fromkeys(p.channel for p in packages)),
         roots=tuple(f"conda:{p.name}" for p in packages),
+    )
+
+
+def exported(content: Content) -> Iterator[tuple[int, Listed]]:
+    """Yield the lines of ``conda list --export``, with their numbers; what pip installed has the build ``pypi_0``."""
+    for number, line in lines_of(content):
+        name, version, build = line.split("=", 2)
+        yield number, Listed(name=name, version=version, build=build)
+
+
+def is_of_pip(one: Listed) -> bool:
+    """Say whether conda lists what pip installed."""
+    return one.build.startswith("pypi_")
+
+
+def _exported(content: Content) -> Taken:
+    each = [one for _, one in exported(content)]
+    conda = tuple(one for one in each if not is_of_pip(one))
+    python = next((one.version for one in conda if one.name == "python"), None)
+    wheels = tuple(Unlocated(name=normalized(o.name), version=o.version) for o in each if is_of_pip(o))
+    return Taken(
+        listed=conda,
+        unlocated=wheels,
+        python=LockedPython(source="conda" if python else "none", version=python),
+        roots=(*(f"conda:{one.name}" for one in conda), *(one.name for one in wheels)),
     )
 
 

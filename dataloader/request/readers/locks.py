@@ -10,7 +10,7 @@ from dataloader.base.errors import LockfileError, ManifestError
 from dataloader.base.names import normalized
 from dataloader.formats.content import LOCKS, Content, read_content
 from dataloader.formats.locks import take
-from dataloader.formats.locks.conda_lists import lines_of
+from dataloader.formats.locks.conda_lists import exported, is_of_pip
 from dataloader.formats.model import Taken, Wanted
 from dataloader.lockfile.model import PypiPackage
 from dataloader.request.input_file import InputFile
@@ -109,18 +109,15 @@ def _pins(content: Content, taken: Taken) -> Iterator[Requirement]:
 
 def _exported(content: Content) -> Iterator[CondaRequirement]:
     """Yield the conda packages of ``conda list --export``."""
-    for number, line in lines_of(content):
-        name, version, build = line.split("=", 2)
-        if not build.startswith("pypi_"):
-            yield CondaRequirement(
-                name=name, version=f"=={version}", build=build, origin=f"{content.path.name}:{number}"
-            )
+    for number, one in exported(content):
+        if not is_of_pip(one):
+            origin = f"{content.path.name}:{number}"
+            yield CondaRequirement(name=one.name, version=f"=={one.version}", build=one.build, origin=origin)
 
 
 def _of_pip(content: Content) -> Iterator[PypiRequirement]:
-    """Yield what pip had installed, which conda lists with the build ``pypi_0``."""
-    for number, line in lines_of(content):
-        name, version, build = line.split("=", 2)
-        if build.startswith("pypi_"):
+    """Yield what pip had installed."""
+    for number, one in exported(content):
+        if is_of_pip(one):
             origin = f"{content.path.name}:{number}"
-            yield PypiRequirement(name=normalized(name), specifier=f"=={version}", world="pypi", origin=origin)
+            yield PypiRequirement(name=normalized(one.name), specifier=f"=={one.version}", world="pypi", origin=origin)

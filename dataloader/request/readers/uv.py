@@ -12,7 +12,7 @@ from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.markers import Condition
-from dataloader.request.readers.pep621 import Project, extra_key, group_key, pep508
+from dataloader.request.readers.pep621 import Project, extra_key, group_key, pep508, requirements
 from dataloader.request.requirements import PypiRequirement, Requirement, Source
 from dataloader.request.sources import from_source, is_wheel, source_at
 from dataloader.request.spec import refusal_of, with_wheel
@@ -110,7 +110,6 @@ def with_uv(project: Project, table: Table) -> Project:
         project = _with_sources(project, table, {i.name: i.url for i in indexes if i.name})
     feature = replace(project.feature, pypi=_options(table, indexes))
     excluded = [f"{name} ; sys_platform == 'never'" for name in table.strings("exclude-dependencies")]
-    read = _Reader(table)
     return replace(
         project,
         feature=feature,
@@ -122,22 +121,12 @@ def with_uv(project: Project, table: Table) -> Project:
         overrides=(
             *project.overrides,
             *pep508(table, "override-dependencies"),
-            *read.each("exclude-dependencies", excluded),
+            *requirements(table, "exclude-dependencies", excluded),
         ),
         no_index=bool(table.boolean("no-index")),
         exclude_newer=_date(table, "exclude-newer"),
         notes=(*project.notes, *_notes(table)),
     )
-
-
-class _Reader:
-    def __init__(self, table: Table) -> None:
-        self._table = table
-
-    def each(self, key: str, texts: Iterable[str]) -> tuple[PypiRequirement, ...]:
-        from dataloader.request.readers.pep621 import requirements
-
-        return requirements(self._table, key, texts)
 
 
 def _date(table: Table, key: str) -> str | None:
@@ -236,9 +225,9 @@ class _Sources:
     ) -> None:
         self._entries, self._indexes, self._members = entries, indexes, members
 
-    def each(self, key: str, requirements: Iterable[Requirement]) -> Iterator[Requirement]:
+    def each(self, key: str, said: Iterable[Requirement]) -> Iterator[Requirement]:
         """Yield the requirements of one set, each met by its sources; several sources part it by their markers."""
-        for requirement in requirements:
+        for requirement in said:
             entries = [e for e in self._entries.get(requirement.name, ()) if _is_for(e, key)]
             if not entries or not isinstance(requirement, PypiRequirement) or requirement.url or requirement.source:
                 yield requirement

@@ -276,6 +276,7 @@ UNKNOWN = {
     "data.yml": ("foo: 1\nbar: 2\n", "keys bar, foo"),
     "binary": (b"\x7fELF\0\0\0", "not text"),
     "page.html": ("<!DOCTYPE html>\n" + "<p>\n" * 500, "of its 501 lines"),
+    "uv.lock": ("version = 1\n<<<<<<< ours\n[[package]]\nname = 'a'\n", "not TOML any more (Invalid"),
     "unified.yml": ("a:\n" * 2 + "- {: broken\n" + "x\n" * 13_950, "YAML"),
 }
 

@@ -404,6 +404,27 @@ def test_what_an_override_excludes_is_not_asked_for(tmp_path: Path) -> None:
     assert [r.name for r in request.overrides] == ["b", "c"]
 
 
+def test_a_project_named_with_r_asks_for_its_sets(tmp_path: Path) -> None:
+    from dataloader.cli.options import CommonOptions
+    from dataloader.request.request import make_request
+
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "any.name").write_text(STANDARD)
+
+    def asked_for(**said: object) -> set[str]:
+        options = CommonOptions(requirements=(there / "any.name",), **said)  # type: ignore[arg-type]
+        return {r.name for r in make_request(options, (), None, environ={}, here=tmp_path).pypi}
+
+    assert asked_for() == {"a", "b"}
+    assert asked_for(extra=("cpu",), group=("lint",)) == {"a", "b", "c", "l"}
+    assert asked_for(all_extras=True) == {"a", "b", "c", "d", "e"}
+    with pytest.raises(UsageError, match="has no extra no"):
+        asked_for(extra=("no",))
+    with pytest.raises(UsageError, match="there is no pyproject"):
+        make_request(CommonOptions(extra=("cpu",)), ("a",), None, environ={}, here=tmp_path)
+
+
 def test_tasks_and_environments_of_a_workspace_are_taken_over() -> None:
     text = """
 [workspace]
