@@ -80,7 +80,7 @@ class _Draft:
         self.skipped: list[str] = []
         self._elsewhere: set[str] = set()
         self._ends: dict[str, bool] = {}
-        """How wheels' names end, in their platforms, and whether those are elsewhere: a page repeats each many times."""
+        """How wheels' names end, in their platforms, and whether they are elsewhere: a page repeats each often."""
 
     def repeats_elsewhere(self, filename: str) -> bool:
         """Whether this is one more wheel of a release that is for other systems than the one that is asked about.
