@@ -127,6 +127,17 @@ async def find_held(
 
 def _asked(request: Request, package: Package, newest: str) -> tuple[str, ...]:
     """Return which requirements do not admit the newest."""
+    if isinstance(package, CondaPackage):
+        from dataloader.resolve.rattler import meets
+
+        newer = replace(package, version=newest)
+        plain = [
+            (r, CondaRequirement(name=r.name, version=r.version).match_spec)
+            for r in (*request.conda, *request.limits)
+            if r.name == package.name
+        ]
+        specs = [(r.origin, r.version or "") for r, spec in plain if not meets(newer, spec)]
+        return tuple(dict.fromkeys(f"{origin} asks for conda:{package.name} {version}" for origin, version in specs))
     every = (*request.pypi, *request.constraints)
     said = [r for r in every if r.name == package.name and (r.url or not _admits(r.specifier, newest))]
     return tuple(dict.fromkeys(f"{r.origin} asks for {package.name}{version_of(r)}" for r in said))

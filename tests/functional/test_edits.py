@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import tomli
 from dataloader.cli.commands import COMMANDS
 from dataloader.cli.elsewhere import INSTEAD, OTHERWISE
 from tests.functional.test_flow import Desk
+from tests.helpers.conda import index_channel, make_conda_package
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -191,6 +193,28 @@ def test_a_requirement_and_the_solver_hold_back_too(desk: Desk) -> None:
     assert "peer" in found["peer"][0]
     assert "lib" in found["peer"][0]
     assert "absent-everywhere" in found["elsewhere"][0]
+
+
+def test_conda_packages_are_edited_alike(desk: Desk, tmp_path: Path) -> None:
+    for version in ("1.0", "2.0"):
+        make_conda_package(tmp_path / "channel", "tool", version, noarch="generic", depends=["data"])
+        make_conda_package(tmp_path / "channel", "data", version, noarch="generic")
+    index_channel(tmp_path / "channel")
+    channel = (tmp_path / "channel").as_uri()
+    (desk.here / "dataloader.toml").write_text(f"[workspace]\nchannels = ['{channel}']\n")
+
+    def conda(*words: str) -> dict[str, Any]:
+        return json.loads(desk.ok(*words, "--json", DATALOADER_CONDA="always"))  # type: ignore[no-any-return]
+
+    conda("add", "conda:tool<2", "conda:data==1.0", "--no-sync")
+    assert manifest(desk)["dependencies"] == {"tool": "<2", "data": "==1.0"}
+    held = {each["name"]: each["why"] for each in conda("upgrade", "--dry-run")["held_back"]}
+    assert held["tool"] == ["dataloader.toml:6 asks for conda:tool <2"]
+    conda("remove", "conda:data", "--no-sync")
+    assert [(c["name"], c["new"]) for c in conda("upgrade", "data", "--no-sync")["changes"]] == [("data", "2.0")]
+    conda("remove", "tool", "--no-sync")
+    conda("add", "conda:tool", "--no-sync")
+    assert manifest(desk)["dependencies"] == {"tool": ">=2.0"}
 
 
 def test_lock_upgrades_without_touching_the_prefix(desk: Desk) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 
 from dataloader.base import errors
 from dataloader.cli.commands import COMMANDS
@@ -75,6 +77,21 @@ def test_every_command_is_documented_with_an_example() -> None:
     assert all(
         f"    dataloader {name.split()[-1]}" in body or "$(dataloader" in body for name, body in sections.items()
     )
+
+
+def test_the_site_has_every_page_once() -> None:
+    """What `nox -s docs` would refuse; a new page goes into docs/mkdocs.yml."""
+
+    def leaves(part: object) -> Iterator[str]:
+        if isinstance(part, str):
+            yield part
+        for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            yield from leaves(each)
+
+    pages = [str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")]
+    listed = list(leaves(yaml.safe_load((DOCS / "mkdocs.yml").read_text())["nav"]))
+
+    assert sorted(listed) == sorted(pages)
 
 
 def test_every_command_has_a_schema_of_its_document() -> None:
