@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.options import CommonOptions
+from dataloader.cli.options import CommonOptions, declared
 from dataloader.lockfile.yaml import read_lock
 from dataloader.request.request import make_request
 
@@ -109,8 +109,10 @@ def remember_agreement(one: Session, request: Request, lock: bytes, *, fits: boo
     from dataloader.prefix.locate import SYNCED
 
     if fits and request.manifest:
-        # The next sync may say less, and then it asks for less.
-        plain = CommonOptions(manifest=request.manifest.path, prefix=one.options.prefix, lockfile=one.options.lockfile)
+        # The next command may say less, and then it asks for less; variables are compared by themselves.
+        names = {spec.name for spec in declared(CommonOptions)} & {*one.options.typed, "environment"}
+        unsaid: dict[str, Any] = {name: getattr(CommonOptions(), name) for name in names - {"prefix", "lockfile"}}
+        plain = replace(one.options, **{**unsaid, "manifest": request.manifest.path})
         next_request = make_request(plain, (), None, environ=one.environ, here=one.here)
         fits = next_request.inputs() == request.inputs()
     now = agreement(request.manifest.path if request.manifest else None, lock, one.environ, fits=fits)
