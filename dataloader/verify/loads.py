@@ -11,6 +11,7 @@ from dataloader.loader.process import Process
 from dataloader.prefix.records import Installed, InstalledPackage, Owners, required_names
 from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.follow.process import ImportedInProcess, Story, Trial, open_until_none_helps, with_ctypes
+from dataloader.verify.follow.surroundings import Source
 from dataloader.verify.libraries import BareLoads
 
 
@@ -62,6 +63,7 @@ class Judge:
         self._contexts: dict[str, Process] = {}
         self._stories: dict[tuple[str, str], Story] = {}
         self._followed: dict[str, bool] = {}
+        self._parsed: dict[str, Source] = {}
         self._loaded_in: dict[str, Process] = {}
         self._python: Process | None = None
         self._file_names: frozenset[str] | None = None
@@ -161,7 +163,10 @@ class Judge:
     def _surroundings(self, package: InstalledPackage, process: Process | None = None) -> ImportedInProcess:
         if self._python is None:
             self._python = with_ctypes(self.bare.process.copy(), self.bare.interpreter)
-        return ImportedInProcess(self._installed, self.bare, self, package, process or self._python, split=not process)
+        around = process or self._python
+        return ImportedInProcess(
+            self._installed, self.bare, self, package, around, split=not process, parsed=self._parsed
+        )
 
     def asked_by_import(self, package: InstalledPackage, path: str) -> bool:
         """Whether the import of a package asks for a library, and does not get by with another one."""

@@ -69,6 +69,23 @@ def test_the_short_way_says_what_the_long_one_says(
         assert (code, capsys.readouterr().out) == (long.returncode, long.stdout)
 
 
+def test_an_environment_whose_files_another_one_shares_is_not_judged_anew(
+    prefix: Path, environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "facts"
+    options = VerifyOptions(cache=cache, reuse=True)
+    first = verify_prefix(prefix, target=detect_target(), options=options)
+    os.link(prefix / SITE / "pkg" / "libpkg.so", tmp_path / "shared.so")
+
+    def judge(*_: object, **__: object) -> None:
+        pytest.fail("it is judged anew")
+
+    monkeypatch.setattr("dataloader.verify.run.survey", judge)
+    again = verify_prefix(prefix, target=detect_target(), options=options)
+    assert again.findings == first.findings != ()
+    assert verify_prefix(prefix, target=detect_target(), options=options) == again  # by what was kept of the second
+
+
 @pytest.mark.parametrize(
     ("more", "variables"),
     [

@@ -112,7 +112,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         "facts of a prefix",
         (
-            *(f"{FACTS}/{PREFIXES}/<sha256>.{end}" for end in ("json", "memo.json", "hashes", "inodes")),
+            *(f"{FACTS}/{PREFIXES}/<sha256>.{end}" for end in ("json", "memo.json", "stamps", "hashes", "inodes")),
             f"{FACTS}/{PREFIXES}/<n>-<n>.answer",
         ),
         "record",

@@ -49,41 +49,34 @@ def module_name(path: str, site_packages: str) -> str | None:
     return ".".join(parts) if parts and all(part.isidentifier() for part in parts) else None
 
 
-class ModuleText(NamedTuple):
-    """What one module's source says."""
-
-    imports: tuple[Import, ...] = ()
-    constants: frozenset[str] = frozenset()
-    """Its string constants: names of libraries that it opens are among them."""
-
-
-def parse_module(source: str, module: str, *, is_package: bool) -> ModuleText:
-    """Imports and string constants of a source; nothing where it cannot be parsed."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ModuleText()
-    imports: list[Import] = []
-    constants: set[str] = set()
-    for node, guarded in _walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            imports += [Import(name, guarded) for name in _targets(node, module, is_package=is_package)]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            constants.add(node.value)
-    return ModuleText(tuple(imports), frozenset(constants))
-
-
-def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
+def imports_of(tree: ast.Module, module: str, *, is_package: bool) -> tuple[Import, ...]:
+    """The imports of a source. Statements alone are looked through: they are a tenth of a tree."""
+    found: list[Import] = []
     pending: list[tuple[ast.AST, bool]] = [(tree, False)]
     while pending:
         node, guarded = pending.pop()
-        yield node, guarded
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.If):
-            guarded = True
-        caught: set[int] = set()
-        if isinstance(node, ast.Try) and node.handlers and not _raises_again(node):
-            caught = set(map(id, node.body))
-        pending += [(child, guarded or id(child) in caught) for child in ast.iter_child_nodes(node)]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found += [Import(name, guarded) for name in _targets(node, module, is_package=is_package)]
+            continue
+        guarded = guarded or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If)
+        goes_on = isinstance(node, ast.Try) and bool(node.handlers) and not _raises_again(node)
+        pending += [(each, guarded or (goes_on and name == "body")) for name in _BODIES for each in _body(node, name)]
+    return tuple(found)
+
+
+_BODIES: Final = ("body", "orelse", "finalbody", "handlers", "cases")
+
+
+def _body(node: ast.AST, name: str) -> list[ast.AST]:
+    """Statements, handlers or cases in a node; an expression has one body, which is no list."""
+    body = getattr(node, name, ())
+    return body if isinstance(body, list) else []
+
+
+def constants_of(tree: ast.AST) -> frozenset[str]:
+    """The string constants of a source: names of libraries that it opens are among them."""
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return frozenset(node.value for node in nodes if isinstance(node.value, str))
 
 
 def _raises_again(node: ast.Try) -> bool:
@@ -111,17 +104,23 @@ class Sources:
         """``modules``: dotted name -> path relative to ``prefix``, extension modules included."""
         self._prefix = str(prefix)
         self._modules = modules
-        self._texts: dict[str, ModuleText] = {}
+        self._imports: dict[str, tuple[Import, ...]] = {}
         self._reached: frozenset[str] | None = None
 
-    def text(self, module: str) -> ModuleText:
-        """What one module says; nothing for an extension module."""
-        if module not in self._texts:
-            path = self._modules[module]
-            source = self._read(path).decode("utf-8", "replace") if path.endswith(".py") else ""
+    def imports_in(self, module: str) -> tuple[Import, ...]:
+        """What one module imports; nothing where it is an extension module, or cannot be parsed."""
+        if module not in self._imports:
+            path, tree = self._modules[module], self._tree(module)
             is_package = path.endswith("/__init__.py")
-            self._texts[module] = parse_module(source, module, is_package=is_package) if source else ModuleText()
-        return self._texts[module]
+            self._imports[module] = imports_of(tree, module, is_package=is_package) if tree else ()
+        return self._imports[module]
+
+    def _tree(self, module: str) -> ast.Module | None:
+        path = self._modules[module]
+        try:
+            return ast.parse(self._read(path).decode("utf-8", "replace")) if path.endswith(".py") else None
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
 
     def reached(self) -> frozenset[str]:
         """Modules that plain imports reach from the top-level packages."""
@@ -150,7 +149,7 @@ class Sources:
         pending = [name for name, path in self._modules.items() if self._is_root(name, path)]
         found = set(pending)
         while pending:
-            for each in self.text(pending.pop()).imports:
+            for each in self.imports_in(pending.pop()):
                 if each.guarded:
                     continue
                 parts = each.module.split(".")
@@ -174,7 +173,7 @@ class Sources:
         return [
             each.guarded
             for name in self._mentioning(_last(module))
-            for each in self.text(name).imports
+            for each in self.imports_in(name)
             if each.module == module
         ]
 
@@ -185,7 +184,8 @@ class Sources:
 
     def constants_about(self, text: str) -> frozenset[str]:
         """String constants that hold ``text``, anywhere in the distribution, tests left out."""
-        found = (self.text(name).constants for name in self._mentioning(text))
+        trees = (self._tree(name) for name in self._mentioning(text))
+        found = (constants_of(tree) for tree in trees if tree)
         return frozenset(each for constants in found for each in constants if text in each)
 
     def importers(self, module: str) -> frozenset[str]:
@@ -193,7 +193,7 @@ class Sources:
         return frozenset(
             name
             for name in self._mentioning(_last(module))
-            if any(each.module == module for each in self.text(name).imports)
+            if any(each.module == module for each in self.imports_in(name))
         )
 
     def imports(self, top_level: str) -> bool:
@@ -202,7 +202,7 @@ class Sources:
 
     def top_levels(self) -> frozenset[str]:
         """Top-level modules that the import of the distribution plainly imports."""
-        imports = (each for name in self.reached() for each in self.text(name).imports)
+        imports = (each for name in self.reached() for each in self.imports_in(name))
         return frozenset(each.module.partition(".")[0] for each in imports if not each.guarded)
 
 

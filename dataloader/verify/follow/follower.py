@@ -12,7 +12,7 @@ from typing import Any, Final
 from dataloader.verify.follow.mentions import OPENERS
 from dataloader.verify.follow.methods import has_method
 from dataloader.verify.follow.statements import Frame, Statements
-from dataloader.verify.follow.surroundings import Surroundings
+from dataloader.verify.follow.surroundings import Source, Surroundings
 from dataloader.verify.follow.values import (
     PLAIN,
     UNKNOWN,
@@ -162,16 +162,15 @@ class Follower(Statements):
         self.unsure += loads is None
 
     def _follow(self, module: ModuleValue, path: str) -> None:
-        source = self.around.text(path)
-        self._read += len(source or "")
+        source = self._source(path)
+        self._read += source.size
         if len(self.modules) > _MODULES or self._read > _SOURCE:
             raise TooMuch("its import does more than is followed")
-        try:
-            tree = ast.parse(source or "")
-        except (SyntaxError, ValueError):
+        tree = source.tree
+        if tree is None:
             self.around.open_unknown(f"{path} cannot be parsed")
             return
-        module.followed, module.opens = True, any(word in (source or "") for word in _OPENING)
+        module.followed, module.opens = True, source.opens
         self.frames.append(Frame(doubt=self.doubt))
         self.where.append(path)
         try:
@@ -181,6 +180,18 @@ class Follower(Statements):
         finally:
             self.where.pop()
             self.doubt = self.frames.pop().doubt
+
+    def _source(self, path: str) -> Source:
+        known = self.around.parsed.get(path)
+        if known is None:
+            text = self.around.text(path) or ""
+            try:
+                tree: ast.Module | None = ast.parse(text)
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                tree = None
+            known = Source(tree, len(text), any(word in text for word in _OPENING))
+            self.around.parsed[path] = known
+        return known
 
     def import_from(self, module: Any, name: str) -> Any:
         """What ``from module import name`` binds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -17,6 +17,7 @@ from dataloader.prefix.walk import read_regular
 from dataloader.verify.follow.builtin import BUILTINS
 from dataloader.verify.follow.follower import Follower
 from dataloader.verify.follow.library import make_library
+from dataloader.verify.follow.surroundings import Source
 from dataloader.verify.follow.values import Raised, TooMuch
 from dataloader.verify.libraries import BareLoads
 
@@ -74,8 +75,10 @@ class ImportedInProcess:
         process: Process,
         *,
         split: bool,
+        parsed: MutableMapping[str, Source],
     ) -> None:
         """``split``: what is certain and what is likely happen in two copies of ``process``; else all in that one."""
+        self.parsed: MutableMapping[str, Source] = parsed
         self._bare, self._installed, self._packages, self._package = bare, installed, packages, package
         self.prefix = str(bare.prefix)
         self.sites: Sequence[str] = [f"{self.prefix}/{site}".rstrip("/") for site in installed.site_packages]

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+import ast
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Source(NamedTuple):
+    """One source, parsed: whoever imports it again follows the same tree."""
+
+    tree: ast.Module | None
+    """``None`` where it cannot be parsed."""
+    size: int
+    """Characters."""
+    opens: bool
+    """It mentions what opens libraries."""
 
 
 class Surroundings(Protocol):
@@ -17,6 +29,8 @@ class Surroundings(Protocol):
     machine: str
     variables: Mapping[str, str]
     """Those of the process's environment that are known."""
+    parsed: MutableMapping[str, Source]
+    """Path -> source, of what was followed by anyone; added to."""
 
     def listing(self, folder: str) -> Sequence[str] | None:
         """Names in a folder, sorted; ``None`` where there is none."""

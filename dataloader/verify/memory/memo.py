@@ -3,7 +3,7 @@
 It depends on every file of the prefix (inode, size, times), on what was asked, on this program and its tables, and on
 every path outside the prefix that the loader's model looked at, whether something was there or not.
 
-Kept below the cache of facts as ``prefix-7/....memo.json``.
+Kept below the cache of facts as ``prefix-7/....memo.json`` and ``....stamps``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dataloader.base.state import state_at
 from dataloader.prefix.walk import SealedTree, Tree
 from dataloader.verify.findings import Finding
 from dataloader.verify.memory.answer import program_state
+from dataloader.verify.memory.relinked import Stamps, is_relinked, stamps_of
 from dataloader.verify.report import VerifyReport
 
 if TYPE_CHECKING:
@@ -72,14 +73,29 @@ def recall(cache: Path, prefix: Path, about: str, walked: Callable[[], Tree]) ->
         outside = {str(path): str(state) for path, state in memo["outside"].items()}
         if memo["question"] == about and all(state_at(path) == state for path, state in outside.items()):
             reports = unpack(memo)  # first: the walk may still be under way
-            tree = walked().seal()
-            return Verification(reports, tree, outside) if memo["tree"] == tree.digest else None
+            known = Verification(reports, walked().seal(), outside)
+            if memo["tree"] == known.tree.digest:
+                return known
+            if is_relinked(Stamps(str(memo["content"]), _read_stamps(cache, prefix)), stamps_of(known.tree)):
+                keep(cache, prefix, about, known)  # the next time is as short as if nothing had been
+                return known
     return None
 
 
 def keep(cache: Path, prefix: Path, about: str, verification: Verification) -> None:
     """Remember the reports; a full or read-only cache is no reason to fail."""
-    keep_file(Path(memo_path(cache, prefix)), json.dumps(pack(about, verification)).encode())
+    stamps = stamps_of(verification.tree)
+    keep_file(_stamps_path(cache, prefix), stamps.stamps)
+    memo = {**pack(about, verification), "content": stamps.content}
+    keep_file(Path(memo_path(cache, prefix)), json.dumps(memo).encode())
+
+
+def _stamps_path(cache: Path, prefix: Path) -> Path:
+    return Path(memo_path(cache, prefix).removesuffix(".memo.json") + ".stamps")
+
+
+def _read_stamps(cache: Path, prefix: Path) -> bytes:
+    return read_kept(_stamps_path(cache, prefix)) or b""
 
 
 def pack(about: str, known: Verification) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
-from dataloader.verify.checks.sources import Import, module_name, parse_module
+from dataloader.verify.checks.sources import Import, Sources, constants_of, imports_of, module_name
 from dataloader.verify.tables import install_command, load_tables
 
 
@@ -28,26 +31,32 @@ def test_imports_are_absolute_and_know_their_guards() -> None:
         "try:\n    import f\nexcept ImportError:\n    f = None\nelse:\n    import g\n"
         "if x:\n    import h\n"
         "def k():\n    import i\n"
+        "class L:\n    import m\n    for n in n:\n        with o:\n            import p\n"
+        "match q:\n    case 1:\n        import r\n"
+        "try:\n    import s\nexcept ImportError:\n    raise\nfinally:\n    import t\n"
+        "u = (lambda: v)() if w else [x for x in y]\n"
         "X = 'libx'\n"
     )
 
-    text = parse_module(source, "pkg.mod", is_package=False)
-
-    plain = {each.module for each in text.imports if not each.guarded}
-    guarded = {each.module for each in text.imports if each.guarded}
-    assert plain == {"pkg", "pkg.a", "pkg.b", "pkg.b.c", "d.e", "g"}
+    tree = ast.parse(source)
+    imports = imports_of(tree, "pkg.mod", is_package=False)
+    plain = {each.module for each in imports if not each.guarded}
+    guarded = {each.module for each in imports if each.guarded}
+    assert plain == {"pkg", "pkg.a", "pkg.b", "pkg.b.c", "d.e", "g", "m", "p", "r", "s", "t"}
     assert guarded == {"f", "h", "i"}
-    assert "libx" in text.constants
+    assert len(imports) == sum(len(each.names) for each in ast.walk(tree) if isinstance(each, ast.Import)) + 4
+    assert "libx" in constants_of(tree)
 
 
 def test_relative_import_of_a_package_starts_at_itself() -> None:
-    assert Import("pkg.x", False) in parse_module("from . import x", "pkg", is_package=True).imports
-    assert Import("pkg.x", False) in parse_module("from ..x import y", "pkg.sub", is_package=True).imports
+    assert Import("pkg.x", False) in imports_of(ast.parse("from . import x"), "pkg", is_package=True)
+    assert Import("pkg.x", False) in imports_of(ast.parse("from ..x import y"), "pkg.sub", is_package=True)
 
 
-def test_source_that_is_none_has_no_imports() -> None:
-    assert parse_module("def (:\n", "x", is_package=False).imports == ()
-    assert parse_module("(" * 5000, "x", is_package=False).imports == ()
+@pytest.mark.parametrize("source", ["def (:\n", "(" * 5000, "x = " + "-" * 100_000 + "1", "\0"])
+def test_source_that_is_none_has_no_imports(tmp_path: Path, source: str) -> None:
+    (tmp_path / "x.py").write_text(source)
+    assert Sources(tmp_path, {"x": "x.py"}).imports_in("x") == ()
 
 
 def test_tables_load_and_each_row_has_its_source() -> None:
