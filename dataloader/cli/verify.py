@@ -45,6 +45,14 @@ def verify(
     no_env: Annotated[
         bool, own_option("--no-env", about="Judge a process without the variables of this shell and of activation.")
     ] = False,
+    contract: Annotated[
+        Literal["nfd", "dra", "affinity", "nvidia-require"] | None,
+        own_option(
+            "--contract",
+            metavar="FORMAT",
+            about="Write what it needs of a node's GPU and driver: nfd, dra, affinity or nvidia-require.",
+        ),
+    ] = None,
     rehash: Annotated[
         bool, own_option("--rehash", about="Read every file again, also those whose size and times are as they were.")
     ] = False,
@@ -75,6 +83,7 @@ def verify(
             _check_unsaid(
                 {
                     "--tree": tree,
+                    "--contract": contract,
                     "--env": env,
                     "--no-env": no_env or None,
                     **dict.fromkeys(options.spelled(["lockfile"]), path),
@@ -99,6 +108,11 @@ def verify(
             rehash=rehash,
             original_of=originals_of(prefix, one.cache),
         )
+        if contract is not None:
+            unread = {"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on, "--tree": tree}
+            _check_unsaid(unread, "--contract")
+            _check_one(targets, "--contract")
+            return _contract(one, prefix, targets[0], how, contract)
         if tree is not None or len(targets) > 1:
             what = "--tree" if tree is not None else "a file of several targets"
             _check_unsaid({"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on}, what)
@@ -188,6 +202,27 @@ def _tree(one: Session, prefix: Path, file: str, target: Target, how: VerifyOpti
     told = [f"{f.kind}: {f.name} ({f.path})" for f in failures]
     one.write({"status": "error" if told else "ok", "tree": lines, "failures": told}, "\n".join([*lines, *told]) + "\n")
     return ExitCode.NO if told else ExitCode.OK
+
+
+def _contract(one: Session, prefix: Path, target: Target, how: VerifyOptions, form: str) -> int:
+    """What the environment needs of a node, in somebody's words."""
+    from dataloader.prefix.walk import walk
+    from dataloader.verify.contract import FORMATS, contract_of
+    from dataloader.verify.run import inspect_prefix
+
+    (inspection,) = inspect_prefix(prefix, lambda: walk(prefix), targets=[target], options=how)
+    needs = contract_of(inspection)
+    if needs.is_empty:
+        one.reporter.warn(f"{prefix} has neither GPU code nor a CUDA runtime: any node will do")
+    text = "" if needs.is_empty else FORMATS[form](needs)
+    serves = [
+        {"least": list(each.least), "below": list(each.below) if each.below else None, "driver": list(each.driver)}
+        for each in needs.serves
+    ]
+    one.write(
+        {"status": "ok", "format": form, "contract": text, "driver": list(needs.driver), "capabilities": serves}, text
+    )
+    return ExitCode.OK
 
 
 def _read_held(lock: str) -> Lockfile | None:
