@@ -49,6 +49,13 @@ def worlds(session: nox.Session) -> None:
 
 
 @nox.session
+def edits(session: nox.Session) -> None:
+    """200 random edits of real projects, each move of a locked package judged: ``-- --edits 50 --seed 2``."""
+    install(session)
+    session.run("python", "-m", "tests.edits", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Rules and format (ruff), which way imports run (import-linter), what is imported is declared (deptry)."""
     install(session)

@@ -50,7 +50,9 @@ def list_packages(
         document = {
             "status": "ok",
             "prefix": str(prefix),
-            "python": {"version": python.version, "program": str(python.program)} if python else None,
+            "python": {"version": python.version, "program": str(python.program) if python.program else None}
+            if python
+            else None,
             "packages": [
                 {
                     "name": p.name,

@@ -84,7 +84,7 @@ def rollback(
     return 0
 
 
-@command(example="dataloader prune --root /mnt/envs --name train --keep=2", takes=("Output",))
+@command(example="dataloader prune --root /mnt/envs --name train --keep=2", takes=("dry_run", "Output"))
 def prune(
     options: CommonOptions,
     root: Root,
@@ -106,10 +106,11 @@ def prune(
     from dataloader.install.switch.generations import prune as remove_old
 
     with session(options) as one:
-        work = remove_old(root, name, one.reporter, keep=max(keep, 0), keep_seconds=keep_days * 86400)
+        work = remove_old(root, name, one.reporter, keep=keep, keep_seconds=keep_days * 86400, dry_run=options.dry_run)
         removed = to_the_end(work)
         one.write(
-            {"status": "ok", "removed": [str(path) for path in removed]},
-            "".join(f"- {path}\n" for path in removed) or "there is nothing to remove\n",
+            {"status": "ok", "removed": [str(path) for path in removed], "dry_run": options.dry_run},
+            "".join(f"- {path}{' would be removed' if options.dry_run else ''}\n" for path in removed)
+            or "there is nothing to remove\n",
         )
     return 0

@@ -160,6 +160,8 @@ def said_in_several_places(request: Request, failure: ResolutionFailure) -> tupl
         text = origins(group)
         if len(set(group)) > 1 and text not in told and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", told):
             found.append(f"{name} is asked for by {text}")
+    if len(request.pythons) > 1 and re.search(r"\bPython\b", told):
+        found.append(f"Python is asked for by {', '.join(request.pythons[:-1])} and {request.pythons[-1]}")
     return tuple(found)
 
 

@@ -67,6 +67,8 @@ class Request:
     conda: tuple[CondaRequirement, ...] = ()
     said: tuple[Requirement, ...] = ()
     """What this command said: one for each project, in the place of what was remembered of it."""
+    pythons: tuple[str, ...] = ()
+    """Who asks for which Python, as ``PLACE (VERSION)``."""
     told: tuple[str, ...] = ()
     """What takes the place of what, to be said."""
     constraints: tuple[PypiRequirement, ...] = ()
@@ -252,6 +254,7 @@ def make_request(
         prefix=prefix_path(options, here),
         pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in public(tuple(pypi))),
         secrets=tuple(secret_addresses(pypi)),
+        pythons=_pythons(binding, environment, flags),
         conda=tuple(r for r in asked if isinstance(r, CondaRequirement)),
         said=public(tuple(r for r in said if r.refusal is None)),
         told=told,
@@ -348,6 +351,18 @@ def _with_python(stack: Mapping[str, str], requirements: list[PypiRequirement]) 
     if not said:
         return dict(stack)
     return {**stack, "python": both([specifier_of(stack.get("python", "")), *said])}
+
+
+def _pythons(
+    binding: Iterable[Requirement], environment: Environment | None, flags: StackAsked | None
+) -> tuple[str, ...]:
+    """Return who asks for which Python."""
+    named = [r for r in binding if r.name == "python"]
+    said = [(r.origin, r.specifier if isinstance(r, PypiRequirement) else r.version or "") for r in named]
+    typed = (flags.asked() if flags else {}).get("python")
+    held = environment.stack.get("python") if environment else None
+    said += [("--python", typed)] if typed else [("[stack] python", held)] if held else []
+    return tuple(dict.fromkeys(f"{place} ({version})" for place, version in said if version))
 
 
 def _arches(options: Asked) -> Collection[str]:

@@ -92,6 +92,7 @@ class Knowledge:
         self._specifiers: defaultdict[str, set[str]] = defaultdict(set)
         self._hints: defaultdict[str, set[str]] = defaultdict(set)
         self._prereleases: set[str] = set()
+        self._early: dict[str, tuple[Project, frozenset[str], bool]] = {}
         self._spaces: dict[str, VersionSpace] = {}
         self._agreements: dict[str, tuple[VersionSpace, int, int, frozenset[str]]] = {}
         self._offered: dict[tuple[str, bool], _Offered] = {}
@@ -112,13 +113,27 @@ class Knowledge:
         project = self.projects.get(name)
         if project is None:
             return ()
-        key = (self._all_prereleases or name in self._prereleases, self.pinned[name], len(self._broken))
+        early = self._all_prereleases or name in self._prereleases or self._needs_prereleases(project)
+        key = (early, self.pinned[name], len(self._broken))
         cached = self._usable.get(name)
         if cached is None or cached[:3] != key:
             wheels = project.usable(prereleases=key[0], pinned=key[1])
             cached = (*key, tuple(w for w in wheels if w.file.url not in self._broken))
             self._usable[name] = cached
         return cached[3]
+
+    def _needs_prereleases(self, project: Project) -> bool:
+        """Whether what is asked for directly admits pre-releases of a project, and no final release (PEP 440)."""
+        said = frozenset(filter(None, self.required[project.name]))
+        if not said:
+            return False
+        known = self._early.get(project.name)
+        if known is None or known[:2] != (project, said):
+            wanted = SpecifierSet(",".join(said))
+            fitting = [w for w in project.wheels if not w.file.yanked and wanted.contains(w.version, prereleases=True)]
+            known = (project, said, bool(fitting) and all(w.version.is_prerelease for w in fitting))
+            self._early[project.name] = known
+        return known[2]
 
     def offered(self, name: str, *, floors: bool = True) -> tuple[Wheel, ...]:
         """Return the usable wheels that can be chosen: those that at least one specifier met so far admits.

@@ -146,6 +146,29 @@ def test_names_in_any_spelling(desk: Desk) -> None:
     desk.fails(2, "usage", "run", "--json", "true")
 
 
+def test_a_dry_run_of_prune_says_what_prune_would_remove(desk: Desk) -> None:
+    place = ["--root", "volume", "--name", "x"]
+    for version in ("1.0", "2.0", "1.0", "2.0"):
+        desk.ok("lock", f"lib=={version}")
+        desk.ok("sync", *place, "--reinstall")
+    told = desk.json("prune", *place, "--keep", "1", "--dry-run")
+    before = desk.json("generations", *place)["generations"]
+    done = desk.json("prune", *place, "--keep", "1")
+    assert told["removed"] == done["removed"]
+    assert (told["dry_run"], done["dry_run"]) == (True, False)
+    after = {g["path"] for g in desk.json("generations", *place)["generations"]}
+    assert {g["path"] for g in before} - after == set(done["removed"])
+    assert desk.json("prune", *place, "--keep", "1", "--dry-run")["removed"] == []
+
+
+def test_who_asks_for_which_python_is_told(desk: Desk) -> None:
+    (desk.here / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.11"\n[tool.dataloader]\n'
+    )
+    error = desk.fails(1, "no-stack", "lock", "lib", "--python", "3.10", "--fix", "9")
+    assert "Python is asked for by pyproject.toml:4 (>=3.11) and --python (3.10)" in error["causes"]
+
+
 def test_two_revisions_are_compared(desk: Desk) -> None:
     def git(*words: str) -> None:
         subprocess.run(

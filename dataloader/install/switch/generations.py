@@ -135,30 +135,38 @@ async def rollback(
 
 
 async def prune(
-    root: Path, name: str, reporter: Reporter, *, keep: int = 2, keep_seconds: float = 0.0
+    root: Path, name: str, reporter: Reporter, *, keep: int = 2, keep_seconds: float = 0.0, dry_run: bool = False
 ) -> tuple[Path, ...]:
     """Remove old generations: not the current one, not those in use, not the ``keep`` most recently current.
 
     What was current within the last ``keep_seconds`` stays too: jobs of other machines that ``run`` did not start
-    cannot be seen from here, and started in what was current then. Returns what was removed.
+    cannot be seen from here, and started in what was current then. Returns what was removed;
+    with ``dry_run`` what would be, and changes nothing.
     """
     line = _Line(absolute(root), name)
-    removed = []
+    if dry_run:
+        return tuple(_old(line, reporter, time.time(), keep, keep_seconds))
     async with line.lease(reporter):
         line.sweep()
         now = volume_time(line.folder / signed(".now-"))
         remove_ended(line.folder, now)
-        rank = {entry: position for position, entry in enumerate(line.history())}
-        others = [each for each in line.generations(now) if not each.is_current]
-        others.sort(key=lambda each: rank.get(each.path.name, -1))
-        for generation in others[: max(len(others) - keep, 0)]:
-            if keep_seconds > 0 and line.left_at(generation.path.name) >= now - keep_seconds:
-                continue
-            if generation.in_use:
-                reporter.info(f"{generation.path} stays: in use by {', '.join(map(str, generation.users[:3]))}.")
-            elif line.remove(generation.path, now):
-                removed.append(generation.path)
-    return tuple(removed)
+        return tuple(path for path in _old(line, reporter, now, keep, keep_seconds) if line.remove(path, now))
+
+
+def _old(line: _Line, reporter: Reporter, now: float, keep: int, keep_seconds: float) -> list[Path]:
+    """Return the generations that nobody needs any more; those that are in use are told."""
+    rank = {entry: position for position, entry in enumerate(line.history())}
+    others = [each for each in line.generations(now) if not each.is_current]
+    others.sort(key=lambda each: rank.get(each.path.name, -1))
+    found = []
+    for generation in others[: max(len(others) - keep, 0)]:
+        if keep_seconds > 0 and line.left_at(generation.path.name) >= now - keep_seconds:
+            continue
+        if generation.in_use:
+            reporter.info(f"{generation.path} stays: in use by {', '.join(map(str, generation.users[:3]))}.")
+        else:
+            found.append(generation.path)
+    return found
 
 
 async def _sync(
