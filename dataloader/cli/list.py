@@ -50,7 +50,7 @@ def list_packages(
         document = {
             "status": "ok",
             "prefix": str(prefix),
-            "python": {"version": python.version, "program": str(python.program) if python.program else None}
+            "python": {"version": python.version, "program": str(python.program or prefix / "bin" / "python")}
             if python
             else None,
             "packages": [
