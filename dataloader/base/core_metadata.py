@@ -13,19 +13,20 @@ def parse_headers(text: str) -> dict[str, list[str]]:
     The header ends where ``email.parser`` (and so pip) ends it: at an empty line, or at one that is no field. A line
     of white space alone continues its field: licence texts are full of them.
     """
-    fields: dict[str, list[str]] = {}
-    values: list[str] | None = None
+    fields: dict[str, list[list[str]]] = {}
+    parts: list[str] | None = None
     for line in text.replace("\r\n", "\n").split("\n"):
         if not _FIELD_LINE(line):
             break
         if line[0] in " \t":
-            if values:
-                values[-1] += " " + line.strip()
+            if parts:
+                parts.append(line.strip())
             continue
         name, _, value = line.partition(":")
-        values = fields.setdefault(name.lower(), [])
-        values.append(value.strip())
-    return fields
+        parts = [value.strip()]
+        fields.setdefault(name.lower(), []).append(parts)
+    # Joined once: a licence may have thousands of lines.
+    return {name: [" ".join(lines) for lines in values] for name, values in fields.items()}
 
 
 def is_version_of(said: str, version: str) -> bool:
