@@ -157,7 +157,7 @@ class Builds:
 
     def _is_admitted(self, row: Build) -> bool:
         runs = row.cuda is not None and any(admits(cuda_range(row), cuda) for cuda in self._admitted)
-        return runs and self._objection(row) is None
+        return runs and self._objection(row) is None and not is_unlikely(self._matrix, row, self._targets)
 
     def announced(self, placed: Collection[str]) -> Mapping[str, tuple[Announced, ...]]:
         """Return the wheels that further indexes have by the account of the matrix, but of ``placed`` projects."""

@@ -130,24 +130,18 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
         asked = _asked(matrix, request, project, wish)
         viable = tuple(candidate for candidate in asked if space.is_viable(candidate))
         if not request.aside:
-            viable = _without_asides(matrix, viable)
+            viable = _without_asides(space, viable)
         sure = (candidate for candidate in viable if not _hardly(space, candidate))
         candidates[project] = tuple(sure) if request.sure else viable
     return space
 
 
-def _without_asides(matrix: Matrix, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-    """Leave out builds of further indexes of releases that PyPI has with CUDA."""
-    served = {
-        candidate.value
-        for candidate in candidates
-        if candidate.row and candidate.row.channel == "pypi" and candidate.row.cuda
-    }
-    return tuple(
-        candidate
-        for candidate in candidates
-        if not (candidate.row and candidate.row.channel in matrix.indexes and candidate.value in served)
-    )
+def _without_asides(space: Space, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Leave out builds of further indexes of releases that PyPI has with CUDA and that surely run."""
+    wheels = [one for one in candidates if one.row and one.row.channel == "pypi" and one.row.cuda]
+    served = {one.value for one in wheels if not _hardly(space, one)}
+    indexes = space.matrix.indexes
+    return tuple(one for one in candidates if not (one.row and one.row.channel in indexes and one.value in served))
 
 
 def _hardly(space: Space, candidate: Candidate) -> bool:

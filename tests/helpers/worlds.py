@@ -90,10 +90,12 @@ class World:
     asked: tuple[str, ...]
     cuda: str | None
     driver: str | None
+    gpu: str | None = None
 
     def request(self, folder: Path) -> Request:
         """The request as a command would make it."""
         lines = ['glibc = "2.36"', *([f'driver = "{self.driver}"'] if self.driver else [])]
+        lines += [f'gpus = ["{self.gpu}"]'] if self.gpu else []
         (folder / "target.toml").write_text("\n".join(lines))
         return Request(
             manifest=None,

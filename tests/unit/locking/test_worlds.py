@@ -82,10 +82,12 @@ def test_the_order_of_requirements_changes_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("cuda", [None, "none", "11.8", "12", "12.6", "13", ">=12,<12.9"])
 @pytest.mark.parametrize("asked", ["torch", "torch>=2.3,<2.9"])
-@pytest.mark.parametrize("driver", [None, "470.82.01", "535.104.05"])
-def test_plan_and_lock_agree_where_all_is_there(asked: str, cuda: str | None, driver: str | None) -> None:
+@pytest.mark.parametrize(("driver", "gpu"), [(None, None), ("470.82.01", None), ("535.104.05", "V100"), (None, "B200")])
+def test_plan_and_lock_agree_where_all_is_there(
+    asked: str, cuda: str | None, driver: str | None, gpu: str | None
+) -> None:
     """The world of all that the matrix says there is of torch on indexes."""
-    world = World(files=tuple(_every_torch()), asked=(asked,), cuda=cuda, driver=driver)
+    world = World(files=tuple(_every_torch()), asked=(asked,), cuda=cuda, driver=driver, gpu=gpu)
     locked = _solve(world)
     stack = None
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ResolutionFailure):
@@ -98,6 +100,7 @@ def test_plan_and_lock_agree_where_all_is_there(asked: str, cuda: str | None, dr
         assert [row.id for build in locked.stack.builds for row in build.rows] == [
             build.rows[0].id for build in stack.builds
         ]
+        assert [doubt.text for doubt in locked.stack.doubts] == [doubt.text for doubt in stack.doubts]
 
 
 def _every_torch() -> Iterator[File]:
