@@ -17,7 +17,7 @@ from dataloader.base.errors import ResolutionFailure
 from dataloader.base.reporter import Reporter
 from dataloader.compat.companions import torch_rows
 from dataloader.compat.matrix import load_matrix
-from dataloader.compat.versions import admits
+from dataloader.compat.versions import admits, key
 from dataloader.index.client import IndexClient
 from dataloader.locking.lock import Locked, make_lock
 from dataloader.locking.stacks import stack_request, stacks
@@ -101,6 +101,36 @@ def test_plan_and_lock_agree_where_all_is_there(
             build.rows[0].id for build in stack.builds
         ]
         assert [doubt.text for doubt in locked.stack.doubts] == [doubt.text for doubt in stack.doubts]
+
+
+@pytest.mark.parametrize("project", ["vllm", "flash-attn"])
+def test_vendors_indexes_serve_in_their_real_form(project: str) -> None:
+    """Their URLs and labels are those of the matrix; PyPI has the engine for CUDA 13 alone, in a newer release."""
+    matrix = load_matrix()
+    rows = [row for row in matrix.further if row.project == project and row.cuda == "12.8"]
+    newest = max(rows, key=lambda row: key(row.version))
+    index = matrix.indexes[newest.place]
+    line = newest.torch.removeprefix("==").removesuffix(".*")
+    label = index.local_of("12.8", line)
+    torch = next(r for r in torch_rows(matrix) if admits(newest.torch, r.version) and r.channel == "pytorch-index")
+    place = matrix.indexes["pytorch-index"].url_of("12.8")
+    world = World(
+        files=(
+            File("torch", "2.14.1"),
+            File("torch", f"{torch.version}+cu128", (), place),
+            File(project, "99.0", ("torch==2.14.1",)),
+            File(project, f"{newest.version}+{label}", ("torch",), index.url_of("12.8", newest.version)),
+        ),
+        asked=(project,),
+        cuda="12.8",
+        driver=None,
+    )
+
+    found = _solve(world)
+
+    assert found is not None
+    versions = {p.name: p.version for p in found.lock.packages}
+    assert versions == {project: f"{newest.version}+{label}", "torch": f"{torch.version}+cu128"}
 
 
 def _every_torch() -> Iterator[File]:
