@@ -172,18 +172,34 @@ def not_saved(options: CommonOptions, asked: Request) -> tuple[str, ...]:
 
 
 def _check(one: Session, solved: Request, manifest: Manifest) -> None:
-    """See that the next command, which has the manifest alone, will be asked for the same."""
+    """See that the next command, which has the manifest alone, will be asked for the same.
+
+    Raises:
+        UsageError: ``not-in-manifest``; it would not be.
+        TryAgain: ``project-changed``; another command has written the manifest since this one began.
+    """
     from dataloader.lockfile.check import differences
+    from dataloader.request.manifest import load_manifest
     from dataloader.request.request import make_request
 
     again = make_request(_unsaid(one), (), None, environ=one.environ, here=one.here, manifest=manifest)
     if found := differences(solved.inputs(), again.inputs()):
+        if load_manifest(manifest.path) != solved.manifest:
+            raise _changed(manifest.path)
         raise UsageError(
             f"{manifest.path} cannot say this: the next sync would ask for something else",
             code="not-in-manifest",
             causes=found,
             suggestions=(f"write it into {manifest.path} by hand, and run `dataloader sync`",),
         )
+
+
+def _changed(path: Path) -> TryAgain:
+    return TryAgain(
+        f"another command has changed {path} meanwhile",
+        code="project-changed",
+        suggestions=("run this command again: it begins with what is there now",),
+    )
 
 
 def _unsaid(one: Session) -> CommonOptions:
@@ -249,11 +265,7 @@ def put(files: Mapping[Path, bytes], seen: Mapping[Path, bytes | None] = Mapping
     before = {path: _content(path) for path in {**seen, **files}}
     for path, was in seen.items():
         if before[path] not in (was, files.get(path)):
-            raise TryAgain(
-                f"another command has changed {path} meanwhile",
-                code="project-changed",
-                suggestions=("run this command again: it begins with what is there now",),
-            )
+            raise _changed(path)
     with _uninterrupted():
         try:
             for path, data in files.items():
