@@ -15,7 +15,7 @@ from dataloader.cli.ask import confirmation
 from dataloader.cli.documents import sync_document, sync_text
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
-from dataloader.cli.remember import remember_agreement
+from dataloader.cli.remember import remember_agreement, say_another_lock
 from dataloader.cli.saving import manifest_with, put, refuse_unsaved
 from dataloader.cli.session import Session, session
 from dataloader.lockfile.yaml import lock_bytes, read_lock
@@ -59,6 +59,7 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
     """Make the prefix match the lock."""
     with session(options, "sync", place.name) as one:
         request = make_request(options, (), None, environ=one.environ, here=one.here)
+        say_another_lock(one, request)
         if frozen or request.manifest is None:
             check_nothing_to_solve(options, "with --frozen" if frozen else "without a manifest")
         if place.root is not None and place.name is not None:

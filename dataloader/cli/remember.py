@@ -86,6 +86,17 @@ def refuse_to_replace(one: Session, request: Request) -> None:
         )
 
 
+def say_another_lock(one: Session, request: Request) -> None:
+    """Say that an environment is about to follow another lock than it was made from: what that asked for goes."""
+    from dataloader.prefix.state import read_state
+
+    state, path = read_state(request.prefix), request.lockfile
+    if request.manifest is not None or state is None or state.lockfile is None or not path.is_file():
+        return
+    if state.manifest is None and not Path(state.lockfile).exists() and not _is_its_own(one, path, state):
+        one.reporter.warn(f"{request.prefix} was made from {state.lockfile}, which is gone: it follows {path} now")
+
+
 def _is_its_own(one: Session, path: Path, state: State | None) -> bool:
     """Whether a lock is the environment's: it was named, lies where it would, or the environment was made from it."""
     from dataloader.prefix.locate import prefix_in

@@ -73,6 +73,16 @@ def test_an_environment_is_added_to_from_anywhere(with_lock: bool, desk: Desk, t
     assert elsewhere.run("verify", "-p", str(desk.here / "env")).returncode == 0
 
 
+def test_a_lock_that_is_gone_is_told_before_another_is_followed(desk: Desk) -> None:
+    desk.ok("install", "one")
+    desk.ok("install", "two", "-p", "other", "--lockfile", "other.lock")
+    (desk.here / "other.lock").rename(desk.here / "gone.lock")
+    told = desk.run("sync", "-p", "other", "--dry-run").stderr
+    assert f"was made from {desk.here / 'other.lock'}, which is gone" in told
+    assert "which is gone" not in desk.run("sync", "-p", "other", "--lockfile", "gone.lock").stderr
+    assert "which is gone" not in desk.run("sync").stderr
+
+
 def test_a_lock_that_was_made_by_hand_is_added_to(desk: Desk) -> None:
     desk.ok("lock", "one<2")
     desk.ok("install", "two")
