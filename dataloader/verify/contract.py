@@ -76,19 +76,22 @@ def _described(codes: Sequence[GpuCode]) -> str:
     return " ".join(sorted({f"{'sm' if code.kind == 'cubin' else 'compute'}_{code.arch}" for code in codes}))
 
 
-def _code_by_package(inspection: Inspection) -> dict[str, list[GpuCode]]:
-    """GPU code of each package that is of no use without: of those with extension modules, else of all."""
+def _code_by_package(inspection: Inspection) -> dict[str, Sequence[GpuCode]]:
+    """GPU code of each package that is of no use without: of those with extension modules, else of all.
+
+    Of several libraries the largest counts: a package is not said to run on a GPU for which only a part of it has code.
+    """
     owners, verdicts = inspection.situation.owners, inspection.verdicts
     frameworks = {verdict.package.path for verdict in verdicts if verdict.extension and verdict.package}
-    every: dict[str, list[GpuCode]] = {}
-    needed: dict[str, list[GpuCode]] = {}
-    for file in inspection.scanned:
+    every: dict[str, Sequence[GpuCode]] = {}
+    needed: dict[str, Sequence[GpuCode]] = {}
+    for file in sorted(inspection.scanned, key=lambda file: (-file.size, file.path)):
         owner = owners.get(file.path)
         if file.facts and file.facts.gpu and owner:
-            every.setdefault(owner.label, []).extend(file.facts.gpu)
+            every.setdefault(owner.label, file.facts.gpu)
             if owner.path in frameworks:
-                needed.setdefault(owner.label, []).extend(file.facts.gpu)
-    return needed or every
+                needed.setdefault(owner.label, file.facts.gpu)
+    return dict(sorted((needed or every).items()))
 
 
 def _least_driver(inspection: Inspection) -> Version:

@@ -169,6 +169,17 @@ def test_packages_that_no_gpu_runs_together_are_named(tmp_path: Path, capsys: py
     assert document["error"]["causes"] == ["old 1.0: sm_70", "young 1.0: sm_90"]
 
 
+def test_a_part_that_runs_on_more_does_not_speak_for_the_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefix = _environment(tmp_path, {"whole": [cubin(80), *[cubin(86)] * 500]})
+    make_library(prefix / SITE / "whole" / "libpart.so", fatbin_source(ptx(80)))
+    record = next((prefix / SITE).glob("whole-1.0.dist-info/RECORD"))
+    record.write_text(f"{record.read_text()}whole/libpart.so,,\n")
+    _, document = _run(prefix, capsys)
+    assert document["capabilities"] == [{"least": [8, 0], "below": [9, 0], "driver": [525, 60, 13]}]
+
+
 def test_an_environment_without_cuda_needs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prefix = make_prefix(tmp_path / "env")
     register(prefix, "plain", "1.0", files={"plain.py": ""})
