@@ -73,6 +73,8 @@ class IndexClient:
         """What says who published a file."""
         self._throttle = Throttle(settings.limit_rate)
         self._download_slots = asyncio.Semaphore(settings.downloads)
+        self._right: set[str] = set()
+        """Indexes that had a page: their addresses are right, and need not be looked at to say that one is missing."""
         self.silent: set[str] = set()
         """Hosts of further indexes that did not answer: ask no more."""
         self._tasks: dict[tuple[str, ...], asyncio.Task[Any]] = {}
@@ -158,6 +160,8 @@ class IndexClient:
             return f"{where} {f'has no folder {project}' if root.is_dir() else 'is not there'}"
         if self.settings.offline:
             return f"{where} had no page of {project} when it was asked last"
+        if index in self._right:
+            return f"{where} has no page of {project}"
         try:
             await self._web.get(f"{index.rstrip('/')}/", {"Accept": ACCEPT}, limit=1)
         except NotFound:
@@ -256,7 +260,10 @@ class IndexClient:
             page = await self._once(("page", index, project), lambda: _now(read_project_page, root, project, index))
             return page.files
         url = f"{index.rstrip('/')}/{project}/"
-        return await self._once(("page", url), lambda: self._fetch_page(url, project, index, retries))
+        files = await self._once(("page", url), lambda: self._fetch_page(url, project, index, retries))
+        if files:
+            self._right.add(index)
+        return files
 
     async def _linked(self, location: str, project: str) -> tuple[IndexFile, ...]:
         by_project = await self._once(("links", location), lambda: self._read_links(location))
