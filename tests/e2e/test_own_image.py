@@ -51,8 +51,8 @@ def make_base(root: Path) -> None:
     (root / "bin/sh").unlink(missing_ok=True)
     (root / "bin/sh").symlink_to(programs[0].name)
     (root / "usr/local/bin/python3").symlink_to(prefix / "bin" / version)
-    for folder in (root, *(path for path in root.rglob("*") if path.is_dir() and not path.is_symlink())):
-        folder.chmod(0o755)
+    for inner in (root, *(path for path in root.rglob("*") if path.is_dir() and not path.is_symlink())):
+        inner.chmod(0o755)
 
 
 def test_our_image_builds_and_runs_read_only(tmp_path: Path) -> None:
