@@ -9,11 +9,13 @@ import pytest
 from dataloader.base.matrix_folder import matrix_dir
 from dataloader.cli.documents import lock_document
 from dataloader.compat.matrix import Matrix, load_matrix
+from dataloader.compat.versions import admits
 from dataloader.lockfile.model import LockedPython, Lockfile
 from dataloader.machine.target import Gpu, Target
 from dataloader.stack.answers import Answer, accepts_gcc, compiles_for, has_code, has_kernels
 from dataloader.stack.model import StackRequest
 from dataloader.stack.settled import settled_stack
+from dataloader.stack.titles import build_title
 
 GPUS = [Gpu(f"sm_{each}", each) for each in ("3.5", "5.0", "6.1", "7.0", "8.9", "9.0", "10.0", "12.0")]
 POOLS = (Target(), Target(driver="470.82.01"), Target(driver="580.65.06"), Target(driver="999.1"))
@@ -107,17 +109,17 @@ def _doubts(matrix: Matrix, asked: StackRequest, target: Target, **chosen: str) 
 
 
 def test_a_lock_says_what_is_not_known(matrix: Matrix) -> None:
-    jax = {"package": "jax", "version": "0.6.2", "cuda": "12.9"}
-    row = next(row for row in matrix.builds["jax"] if row.version == "0.6.2" and row.cuda and row.channel == "pypi")
-    jax["row"] = row.id
+    onnx = {"package": "onnxruntime-gpu", "version": "1.20.0", "cuda": "12.9"}
+    row = next(row for row in matrix.builds["onnxruntime-gpu"] if admits(row.versions, "1.20.0"))
+    onnx["row"] = row.id
     gpu = Target(gpus=(Gpu("A100", "8.0"),), driver="580.65.06")
 
-    assert list(_doubts(matrix, StackRequest(), Target(), **jax)) == []
-    (doubt,) = _doubts(matrix, StackRequest(), gpu, **jax)
+    assert list(_doubts(matrix, StackRequest(), Target(), **onnx)) == []
+    (doubt,) = _doubts(matrix, StackRequest(), gpu, **onnx)
     assert doubt == (
-        f"not known whether jax 0.6.2 for CUDA {row.cuda} has code for a GPU A100 (compute capability 8.0) "
+        f"not known whether {build_title(row)} has code for a GPU A100 (compute capability 8.0) "
         "of the target: its row does not say what it was compiled for"
     )
-    assert list(_doubts(matrix, StackRequest(gcc="4.8"), Target(), **jax)) == [
+    assert list(_doubts(matrix, StackRequest(gcc="4.8"), Target(), **onnx)) == [
         "not known whether nvcc of CUDA 12.9 accepts GCC 4.8 as host compiler: it is made for GCC 6 and later"
     ]
