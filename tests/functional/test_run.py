@@ -34,7 +34,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def refused(desk: Desk, code: int, error: str, *words: str) -> dict[str, Any]:
-    done = desk.run("run", "--json", *words)
+    done = desk.run("run", *words, DATALOADER_JSON="1")
     document = json.loads(done.stdout)
     assert (done.returncode, document["error"]["code"]) == (code, error), done.stdout
     return document["error"]  # type: ignore[no-any-return]
