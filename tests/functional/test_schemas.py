@@ -111,7 +111,7 @@ def test_every_document_is_as_its_schema_says(here: Path, capsys: pytest.Capture
         assert code in (0, 1, 2), err
         document = json.loads(out)
         try:
-            check_document(words[0], document)
+            check_document(words[0], document, strict=True)
         except jsonschema.ValidationError as error:
             pytest.fail(f"{line}: {jsonschema.exceptions.best_match([error]).message}\n{out[:2000]}")
         if document["status"] == "ok" or "error" not in document:
