@@ -563,7 +563,12 @@ def _binaries(options: Asked, files: list[InputFile], environment: Environment |
             )
         none = [*(name for name in none if name not in these), *not_these]
         only = [*(name for name in only if name not in not_these), *these]
-    return {"no_binary": tuple(dict.fromkeys(none)), "only_binary": tuple(dict.fromkeys(only))}
+    return {"no_binary": _each_once(none), "only_binary": _each_once(only)}
+
+
+def _each_once(names: list[str]) -> tuple[str, ...]:
+    """Return names, each once; beside ``:all:`` none says more."""
+    return (ALL_PROJECTS,) if ALL_PROJECTS in names else tuple(dict.fromkeys(names))
 
 
 def _projects(texts: Iterable[str]) -> list[str]:

@@ -90,7 +90,7 @@ def test_a_bundle_is_installed_without_a_network(made: tuple[Place, Path], tmp_p
 
     said = there.run("unbundle", made[1] / "env.tar.zst", "-p", "env", before=before)
 
-    assert "is ready: 5 to install" in said
+    assert "is ready: 5 installed" in said
     assert set(there.installed("env")) == {"alpha", "beta", "python", "app", "lib"}
     python = there.here / "env/bin/python"
     assert subprocess.check_output([python, "-c", "import app, lib; print(lib.V)"], text=True) == "1\n"
