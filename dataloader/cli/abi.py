@@ -36,12 +36,12 @@ def abi(
 ) -> int:
     """Say with which releases of a framework a compiled wheel loads, by the symbols that it needs and they define."""
     from dataloader.abi.model import said, windows
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
 
     asked = _framework(framework)
-    with session(options) as one:
+    with open_session(options) as session:
         filename = _wheel_name(wheel)
-        compiled, verdicts = asyncio.run(_ask(one, wheel, asked))
+        compiled, verdicts = asyncio.run(_ask(session, wheel, asked))
         answer = said(verdicts, asked.name)
         rows = [
             {
@@ -61,7 +61,7 @@ def abi(
             "answer": answer,
             "releases": rows,
         }
-        one.write(document, _text(filename, answer, verdicts))
+        session.write(document, _text(filename, answer, verdicts))
     return ExitCode.OK if any(verdict.loads for verdict in verdicts) else ExitCode.NO
 
 
@@ -95,7 +95,7 @@ def _wheel_name(wheel: Path) -> str:
     return wheel.name
 
 
-async def _ask(one: Session, wheel: Path, asked: Requirement) -> tuple[Compiled, list[Verdict]]:
+async def _ask(session: Session, wheel: Path, asked: Requirement) -> tuple[Compiled, list[Verdict]]:
     from dataloader.abi.model import judge
     from dataloader.abi.releases import read_release, releases_of
     from dataloader.abi.wheel import beside_system, own_symbols, read_needs
@@ -104,10 +104,12 @@ async def _ask(one: Session, wheel: Path, asked: Requirement) -> tuple[Compiled,
     from dataloader.loader.system import host_system
     from dataloader.request.request import make_request
 
-    request = make_request(one.options, (), None, environ=one.environ, here=one.here)
-    one.cache.mkdir(parents=True, exist_ok=True)
-    async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.channels) as client:
-        compiled = await read_needs(LocalMembers(wheel), one.cache)
+    request = make_request(session.options, (), None, environ=session.environ, here=session.here)
+    session.cache.mkdir(parents=True, exist_ok=True)
+    async with IndexClient(
+        request.settings, session.reporter, cache_dir=session.cache, known=request.channels
+    ) as client:
+        compiled = await read_needs(LocalMembers(wheel), session.cache)
         if not compiled.needs:
             raise UsageError(f"{wheel.name} has no compiled library", code="nothing-compiled")
         files = await client.project(asked.name)
@@ -118,9 +120,9 @@ async def _ask(one: Session, wheel: Path, asked: Requirement) -> tuple[Compiled,
             raise ResolutionFailure(f"no index that answered has a release of {asked}", code="unknown-package")
         found = []
         for version, file in wanted.items():
-            found.append(await read_release(client, version, file, needs, one.cache))
+            found.append(await read_release(client, version, file, needs, session.cache))
             if found[-1].unknown:
-                one.reporter.debug(f"{asked.name} {version}: {found[-1].unknown}")
+                session.reporter.debug(f"{asked.name} {version}: {found[-1].unknown}")
     verdicts = judge(needs, found, own_symbols(needs, asked.name))
     if all(each.unknown for each in found):
         raise _nothing_known(verdicts, asked)

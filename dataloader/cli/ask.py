@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from dataloader.install.model import InstallPlan
 
 
-def confirmation(one: Session) -> Callable[[InstallPlan], None] | None:
+def confirmation(session: Session) -> Callable[[InstallPlan], None] | None:
     """Return what asks before an environment is changed; ``None`` where nobody is there to answer, or has answered."""
-    is_answered = one.options.yes or one.options.json or one.environ.get("CI")
+    is_answered = session.options.yes or session.options.json or session.environ.get("CI")
     return None if is_answered or not (sys.stdin.isatty() and sys.stderr.isatty()) else confirm
 
 

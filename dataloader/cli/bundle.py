@@ -42,19 +42,19 @@ def bundle(
     """Write one file that holds the lock, its packages and an installer, for machines without a network."""
     from dataloader.cli.flow import client_of, to_the_end
     from dataloader.cli.foreign import foreign_content, lock_from, without_choices
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.lockfile.yaml import read_lock
     from dataloader.request.request import make_request
 
     content = foreign_content(options.lockfile)
-    with session(options, "bundle") as one:
+    with open_session(options, "bundle") as session:
         asked = without_choices(options) if content else options
-        request = make_request(asked, (), None, environ=one.environ, here=one.here)
+        request = make_request(asked, (), None, environ=session.environ, here=session.here)
         path = output or Path(f"{request.lockfile.resolve().parent.name or 'environment'}.tar.zst")
 
         async def work() -> Lockfile:
-            async with client_of(one, request) as client:
-                lock = await lock_from(one, content, client, request) if content else read_lock(request.lockfile)
+            async with client_of(session, request) as client:
+                lock = await lock_from(session, content, client, request) if content else read_lock(request.lockfile)
                 await _write(client, lock, path, program=program)
             return lock
 
@@ -69,11 +69,11 @@ def bundle(
             "packages": len(lock.packages),
             "seconds": seconds,
         }
-        one.reporter.info(f"{len(lock.packages)} packages, {size / 1e6:.1f} MB, in {seconds} s")
-        one.reporter.info(
+        session.reporter.info(f"{len(lock.packages)} packages, {size / 1e6:.1f} MB, in {seconds} s")
+        session.reporter.info(
             f"there: `dataloader unbundle {path.name} -p PREFIX`, or unpack it and `sh install.sh PREFIX`"
         )
-        one.write(document, f"{path}\n")
+        session.write(document, f"{path}\n")
     return 0
 
 
@@ -142,30 +142,30 @@ def unbundle(
     """Make an environment of a bundle, without a network; verified before it is switched to."""
     from dataloader.bundle.tar import opened
     from dataloader.cli.flow import client_of, to_the_end
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.lockfile.yaml import parse_lock
     from dataloader.request.request import make_request
 
-    with session(options, "unbundle") as one:
-        request = make_request(options, (), None, environ=one.environ, here=one.here)
-        with _aside(one) as folder, opened(source, folder) as made:
+    with open_session(options, "unbundle") as session:
+        request = make_request(options, (), None, environ=session.environ, here=session.here)
+        with _aside(session) as folder, opened(source, folder) as made:
             lock = parse_lock(made.lock, source)
 
             async def work() -> SyncResult:
-                async with client_of(one, request) as client:
-                    return await _install(one, request, client, lock, made)
+                async with client_of(session, request) as client:
+                    return await _install(session, request, client, lock, made)
 
             result = to_the_end(work())
         from dataloader.cli.documents import sync_document, sync_text
 
-        one.write(
+        session.write(
             {"status": "ok", **sync_document(result, request.prefix)},
-            sync_text(result, request.prefix, dry_run=one.options.dry_run),
+            sync_text(result, request.prefix, dry_run=session.options.dry_run),
         )
     return 0
 
 
-def _aside(one: Session) -> AbstractContextManager[Path]:
+def _aside(session: Session) -> AbstractContextManager[Path]:
     """Return a folder in the cache, so that archives need not be copied; it goes when it is left."""
     from contextlib import contextmanager
 
@@ -174,7 +174,7 @@ def _aside(one: Session) -> AbstractContextManager[Path]:
 
     @contextmanager
     def made() -> Iterator[Path]:
-        folder = one.cache / signed("bundle-")
+        folder = session.cache / signed("bundle-")
         folder.mkdir(parents=True)
         try:
             yield folder
@@ -184,15 +184,15 @@ def _aside(one: Session) -> AbstractContextManager[Path]:
     return made()
 
 
-async def _install(one: Session, request: Request, client: IndexClient, lock: Lockfile, made: Bundle) -> SyncResult:
+async def _install(session: Session, request: Request, client: IndexClient, lock: Lockfile, made: Bundle) -> SyncResult:
     from dataloader.cli.flow import Place, sync_lock
     from dataloader.cli.proof import Proof
 
-    proof = Proof(one)
+    proof = Proof(session)
 
     async def attempt() -> SyncResult:
         return await sync_lock(
-            one,
+            session,
             request,
             lock,
             {},

@@ -27,14 +27,14 @@ def diff(
 ) -> int:
     """Show what differs between two locks."""
     from dataloader.cli.render import table
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.lockfile.diff import build_of, changes_between
     from dataloader.lockfile.yaml import read_lock
     from dataloader.request.request import lock_path
     from dataloader.resolve.versions import is_newer
 
-    with session(options) as one:
-        path = lock_path(one.options, one.here)
+    with open_session(options) as session:
+        path = lock_path(session.options, session.here)
         if new is not None and Path(new).exists():
             path, new = Path(new), None
         before, after = _said(old, path), read_lock(path) if new is None else _said(new, path)
@@ -52,7 +52,7 @@ def diff(
             was, now = (package.version if package else "" for package in (each.old, each.new))
             rows.append((_SIGNS[each.kind], each.name, was, now, builds))
         text = table(rows, ("", "package", "old", "new", "build")) if rows else "nothing differs\n"
-        one.write(document, text)
+        session.write(document, text)
     return 0
 
 

@@ -15,7 +15,7 @@ from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
 from dataloader.cli.remember import remembered_lock
 from dataloader.cli.saving import as_they_are, manifest_with, not_saved, put
-from dataloader.cli.session import Session, session
+from dataloader.cli.session import Session, open_session
 from dataloader.lockfile.model import Lockfile
 from dataloader.request.request import Request, make_request
 
@@ -31,10 +31,10 @@ Solve: TypeAlias = Callable[
 
 
 async def plainly(
-    one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
+    session: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
 ) -> tuple[Request, Locked]:
     """Solve; what the old lock holds stays where it can."""
-    return await solve(one, request, client, old, proof)
+    return await solve(session, request, client, old, proof)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class Edited:
         return lock_text(self.lock, self.before)
 
 
-async def carry_out(one: Session, edit: Edit, place: Place | None, *, old: Lockfile | None = None) -> Edited:
+async def carry_out(session: Session, edit: Edit, place: Place | None, *, old: Lockfile | None = None) -> Edited:
     """Solve; write manifest and lock, together with the change of the prefix where there is a ``place`` for it.
 
     Args:
@@ -92,27 +92,29 @@ async def carry_out(one: Session, edit: Edit, place: Place | None, *, old: Lockf
         place: How the prefix is built; None: it stays as it is.
         old: The lock that was there; else it is read.
     """
-    old, proof = old or existing_lock(edit.asked.lockfile), Proof(one, place.layers if place else ())
+    old, proof = old or existing_lock(edit.asked.lockfile), Proof(session, place.layers if place else ())
     seen = as_they_are(edit.asked)
     manifest_with(
-        one, edit.asked, edit.wanted, edit.flags, edit.gone
+        session, edit.asked, edit.wanted, edit.flags, edit.gone
     )  # what cannot be said there is refused before it is solved
     chosen: list[tuple[Request, Locked]] = []
     files: dict[Path, bytes] = {}
 
     async def attempt() -> SyncResult | None:
-        chosen.append(await edit.solve(one, edit.wanted, client, old, proof))
+        chosen.append(await edit.solve(session, edit.wanted, client, old, proof))
         request, locked = chosen[-1]
         files.clear()
-        files.update(files_of(one, edit.asked, request, locked.lock, edit.flags, edit.gone))
+        files.update(files_of(session, edit.asked, request, locked.lock, edit.flags, edit.gone))
         if place is not None:
-            return await sync_lock(one, request, locked.lock, files, client, proof, check=False, place=place, seen=seen)
-        if not one.options.dry_run:
+            return await sync_lock(
+                session, request, locked.lock, files, client, proof, check=False, place=place, seen=seen
+            )
+        if not session.options.dry_run:
             with put(files, seen):
                 pass
         return None
 
-    async with client_of(one, edit.asked) as client:
+    async with client_of(session, edit.asked) as client:
         synced = await proof.until_it_loads(attempt, lambda: chosen[-1][1].lock, again=True)
     return Edited(
         asked=edit.asked,
@@ -125,42 +127,42 @@ async def carry_out(one: Session, edit: Edit, place: Place | None, *, old: Lockf
     )
 
 
-def say_saved(one: Session, edited: Edited) -> None:
+def say_saved(session: Session, edited: Edited) -> None:
     """Say that the manifest has changed, if it has."""
     manifest = edited.asked.manifest
-    if manifest is not None and manifest.path in edited.files and not one.options.dry_run:
-        one.reporter.info(f"{manifest.path} says so now")
-        for note in not_saved(one.options, edited.asked):
-            one.reporter.warn(note)
+    if manifest is not None and manifest.path in edited.files and not session.options.dry_run:
+        session.reporter.info(f"{manifest.path} says so now")
+        for note in not_saved(session.options, edited.asked):
+            session.reporter.warn(note)
 
 
-def say_next(one: Session, edited: Edited) -> None:
+def say_next(session: Session, edited: Edited) -> None:
     """Say how to use an environment that has just been made."""
-    if edited.synced is None or not edited.synced.changed or edited.synced.plan.keep or one.options.dry_run:
+    if edited.synced is None or not edited.synced.changed or edited.synced.plan.keep or session.options.dry_run:
         return
     words = ["dataloader", "run"]
-    for name, value in (("--prefix", one.options.prefix), ("--environment", one.options.environment)):
+    for name, value in (("--prefix", session.options.prefix), ("--environment", session.options.environment)):
         words += [name, shlex.quote(str(value))] if value is not None else []
-    one.reporter.info(f"next: `{' '.join(words)} -- python` runs in it, `dataloader verify` looks at it again")
+    session.reporter.info(f"next: `{' '.join(words)} -- python` runs in it, `dataloader verify` looks at it again")
 
 
 def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
     """Add what is asked for, lock, and make the prefix match."""
-    with session(options, "install") as one:
-        remembered = remembered_lock(one)
+    with open_session(options, "install") as session:
+        remembered = remembered_lock(session)
         request = make_request(
             options,
             specs,
             flags,
-            environ=one.environ,
-            here=one.here,
+            environ=session.environ,
+            here=session.here,
             remembered=remembered.inputs if remembered else None,
         )
         _something(request, "install")
-        edited = to_the_end(carry_out(one, Edit(asked=request, wanted=request, flags=flags), place))
-        say_saved(one, edited)
-        one.write(edited.document(), edited.text(dry_run=options.dry_run))
-        say_next(one, edited)
+        edited = to_the_end(carry_out(session, Edit(asked=request, wanted=request, flags=flags), place))
+        say_saved(session, edited)
+        session.write(edited.document(), edited.text(dry_run=options.dry_run))
+        say_next(session, edited)
         return 0
 
 
@@ -170,20 +172,20 @@ def lock(
     """Solve and write the lock only; with newer versions of the packages in ``upgrade``, of all where it is empty."""
     from dataloader.cli.edits.upgrade import locked_names, upgrading
 
-    with session(options, "lock") as one:
-        request = make_request(options, specs, flags, environ=one.environ, here=one.here)
+    with open_session(options, "lock") as session:
+        request = make_request(options, specs, flags, environ=session.environ, here=session.here)
         if request.manifest is None:
             _something(request, "lock")
         before = request.lockfile.read_bytes() if request.lockfile.is_file() else None
         how = plainly if upgrade is None else upgrading(locked_names(upgrade, existing_lock(request.lockfile)))
-        edited = to_the_end(carry_out(one, Edit(asked=request, wanted=request, flags=flags, solve=how), None))
-        say_saved(one, edited)
-        one.write(lock_document(edited.lock, edited.locked.stack), lock_text(edited.lock, edited.before))
+        edited = to_the_end(carry_out(session, Edit(asked=request, wanted=request, flags=flags, solve=how), None))
+        say_saved(session, edited)
+        session.write(lock_document(edited.lock, edited.locked.stack), lock_text(edited.lock, edited.before))
         changed = edited.files[request.lockfile] != before
         if edited.before and request.manifest is None and (gone := _dropped(edited.before, edited.lock)):
-            one.reporter.info(f"{request.lockfile} asked for {', '.join(gone)} too, and no longer does")
+            session.reporter.info(f"{request.lockfile} asked for {', '.join(gone)} too, and no longer does")
         done = "unchanged" if not changed else "would be written" if options.dry_run else "written"
-        one.reporter.info(f"{request.lockfile} {done}: {count_text(edited.lock)}")
+        session.reporter.info(f"{request.lockfile} {done}: {count_text(edited.lock)}")
         return 0
 
 

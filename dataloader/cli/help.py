@@ -24,9 +24,9 @@ def help_about(
     """Explain a command, or an error by its code; without a word, list the commands."""
     from dataloader.cli.commands import COMMANDS
     from dataloader.cli.grammar import page_of
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
 
-    with session(options) as one:
+    with open_session(options) as session:
         if schema:
             text = json.dumps(schema_of(word), indent=1, ensure_ascii=False) + "\n"
             sys.stdout.write(text)
@@ -38,7 +38,7 @@ def help_about(
             if word not in pages:
                 raise _unknown(word, [*COMMANDS, *pages])
             text = pages[word]
-        one.write({"status": "ok", "about": word or None, "text": text}, text)
+        session.write({"status": "ok", "about": word or None, "text": text}, text)
     return 0
 
 

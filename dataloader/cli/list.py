@@ -24,15 +24,15 @@ def list_packages(
 ) -> int:
     """List the packages of the environment, conda's and Python's, with their sizes on disk."""
     from dataloader.cli.render import human_size, table
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.cli.use import prefix_of
     from dataloader.install.sync import installed
     from dataloader.prefix.details import requested, size_of
     from dataloader.prefix.python import host_python
     from dataloader.prefix.state import nature
 
-    with session(options) as one:
-        prefix = prefix_of(one)
+    with open_session(options) as session:
+        prefix = prefix_of(session)
         every = installed(prefix).packages
         if not every and nature(prefix) == "foreign":
             raise PrefixError(
@@ -76,10 +76,12 @@ def list_packages(
         else:
             lines = []
         lines += rows
-        one.write(document, table(lines, ("package", "version", "kind", "build", "size")) if rows else none)
+        session.write(document, table(lines, ("package", "version", "kind", "build", "size")) if rows else none)
         if rows:
             known = sum(size or 0 for _, size, _ in shown)
-            one.reporter.info(f"{len(shown)} package{'s' if len(shown) > 1 else ''}, {human_size(known)}, in {prefix}")
+            session.reporter.info(
+                f"{len(shown)} package{'s' if len(shown) > 1 else ''}, {human_size(known)}, in {prefix}"
+            )
     return 0
 
 

@@ -26,14 +26,14 @@ def outdated(options: CommonOptions) -> int:
     other requirements, the matrix or this machine may not admit.
     """
     from dataloader.cli.render import table
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.lockfile.yaml import read_lock
     from dataloader.request.request import lock_path, make_request
 
-    with session(options) as one:
-        lock = read_lock(lock_path(one.options, one.here))
-        request = make_request(options, (), None, environ=one.environ, here=one.here, remembered=lock.inputs)
-        upgraded, newest = to_the_end(_look(one, request, lock))
+    with open_session(options) as session:
+        lock = read_lock(lock_path(session.options, session.here))
+        request = make_request(options, (), None, environ=session.environ, here=session.here, remembered=lock.inputs)
+        upgraded, newest = to_the_end(_look(session, request, lock))
         found = []
         for package in lock.packages:
             goal, last = upgraded.get(package.name), newest.get(package.name)
@@ -51,7 +51,7 @@ def outdated(options: CommonOptions) -> int:
         text = (
             table(rows, ("package", "locked", "upgrade", "newest")) if rows else "everything is as new as it can be\n"
         )
-        one.write(document, text)
+        session.write(document, text)
     return 0
 
 
@@ -61,17 +61,23 @@ def _is_newer(version: str | None, than: str) -> bool:
     return version is not None and is_newer(version, than)
 
 
-async def _look(one: Session, request: Request, lock: Lockfile) -> tuple[Mapping[str, str], Mapping[str, str | None]]:
+async def _look(
+    session: Session, request: Request, lock: Lockfile
+) -> tuple[Mapping[str, str], Mapping[str, str | None]]:
     """The versions that solving afresh gives, and the newest that there are; ``None`` for one that nobody lists."""
     from dataloader.index.client import IndexClient
     from dataloader.locking.lock import make_lock
     from dataloader.locking.newer import newest_releases
 
-    one.reporter.start("solve", "solving", None, "packages")
+    session.reporter.start("solve", "solving", None, "packages")
     try:
-        async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.known) as client:
-            fresh = await make_lock(request, client, one.reporter, cache=one.cache, environ=one.environ)
-            newest = await newest_releases(lock, request, client, one.reporter, cache=one.cache, environ=one.environ)
+        async with IndexClient(
+            request.settings, session.reporter, cache_dir=session.cache, known=request.known
+        ) as client:
+            fresh = await make_lock(request, client, session.reporter, cache=session.cache, environ=session.environ)
+            newest = await newest_releases(
+                lock, request, client, session.reporter, cache=session.cache, environ=session.environ
+            )
     finally:
-        one.reporter.finish("solve")
+        session.reporter.finish("solve")
     return {package.name: package.version for package in fresh.lock.packages}, newest

@@ -31,16 +31,16 @@ the next command goes on from there."""
 class Proof:
     """What one command learns of package files, and how it sees to it that only what loads is installed."""
 
-    def __init__(self, one: Session, layers: Sequence[Path] = ()) -> None:
+    def __init__(self, session: Session, layers: Sequence[Path] = ()) -> None:
         """``layers`` are read-only caches that know more. Under ``--no-verify`` nothing is known, and nothing kept."""
-        self._one, self._layers = one, layers
+        self._session, self._layers = session, layers
 
     @cached_property
     def learned(self) -> Learned:
         """What binds a solve."""
         from dataloader.trial.memory import Learned
 
-        one = self._one
+        one = self._session
         return Learned(None if one.options.no_verify else one.cache, self._layers, one.reporter)
 
     @property
@@ -55,16 +55,16 @@ class Proof:
         """Return what judges the tree of a lock before it is switched to; ``None`` where that is not needed."""
         from dataloader.trial.proofs import Proofs, proof_key
 
-        if self._one.options.no_verify or not lock.packages:
+        if self._session.options.no_verify or not lock.packages:
             return None
-        proofs, key = Proofs(self._one.cache, self._layers), proof_key(lock, python, _machines(request))
+        proofs, key = Proofs(self._session.cache, self._layers), proof_key(lock, python, _machines(request))
 
         @contextmanager
         def ready() -> Iterator[Prover]:
             from dataloader.trial.aside import prepared
 
             with prepared(lock) as judge:
-                yield _Prover(self._one, request, lock, judge, lambda: proofs.add(key, self._one.reporter))
+                yield _Prover(self._session, request, lock, judge, lambda: proofs.add(key, self._session.reporter))
 
         return None if proofs.has(key) else ready
 
@@ -99,7 +99,7 @@ class Proof:
                 if not again or set(found.contradictions) <= set(known):
                     raise  # nobody may choose, or the solver knew and could not heed it
                 for contradiction in found.contradictions:
-                    self._one.reporter.warn(f"{contradiction.why}: choosing again")
+                    self._session.reporter.warn(f"{contradiction.why}: choosing again")
             except ResolutionFailure as failure:
                 if last is None:
                     raise
@@ -116,7 +116,7 @@ class Proof:
         try:
             return await attempt()
         except PathClash as clash:
-            found = None if self._one.options.no_verify else of_clash(clash, lock_of())
+            found = None if self._session.options.no_verify else of_clash(clash, lock_of())
             if found is None:
                 raise
             raise found from clash
@@ -125,9 +125,11 @@ class Proof:
 class _Prover:
     """Proves trees of one lock, and notes that it did."""
 
-    def __init__(self, one: Session, request: Request, lock: Lockfile, judge: Judge, note: Callable[[], None]) -> None:
-        self._one, self._request, self._lock, self._judge, self._note = one, request, lock, judge, note
-        self._facts = one.cache / "facts"
+    def __init__(
+        self, session: Session, request: Request, lock: Lockfile, judge: Judge, note: Callable[[], None]
+    ) -> None:
+        self._session, self._request, self._lock, self._judge, self._note = session, request, lock, judge, note
+        self._facts = session.cache / "facts"
 
     def foresee(self, libraries: Mapping[str, str]) -> None:
         self._judge.foresee(libraries, self._facts)
@@ -135,8 +137,8 @@ class _Prover:
     def prove(self, tree: Path, libraries: Mapping[str, str]) -> None:
         from dataloader.trial.judge import Question, prove
 
-        targets = targets_of(self._one, self._request)
-        prove(Question(tree, self._lock, targets, self._facts, libraries), self._judge.judge, self._one.reporter)
+        targets = targets_of(self._session, self._request)
+        prove(Question(tree, self._lock, targets, self._facts, libraries), self._judge.judge, self._session.reporter)
         self._note()
 
 
@@ -156,9 +158,9 @@ def _machines(request: Request) -> str:
     return "\n".join([*said, machine_key()])
 
 
-def targets_of(one: Session, request: Request) -> tuple[Target, ...]:
+def targets_of(session: Session, request: Request) -> tuple[Target, ...]:
     """The machines that a request is for."""
     from dataloader.compat.matrix import load_matrix
     from dataloader.locking.targets import make_targets
 
-    return make_targets(request, load_matrix(*([request.matrix] if request.matrix else [])), one.environ)
+    return make_targets(request, load_matrix(*([request.matrix] if request.matrix else [])), session.environ)

@@ -27,7 +27,7 @@ class Remembered:
     """As ``Request.inputs`` has it."""
 
 
-def remembered_lock(one: Session) -> Remembered | None:
+def remembered_lock(session: Session) -> Remembered | None:
     """Return what was asked for before, where no manifest says it: installs add up.
 
     It is what the lock says that the command is about. An environment named with ``--prefix`` says it itself: the lock
@@ -39,9 +39,9 @@ def remembered_lock(one: Session) -> Remembered | None:
     from dataloader.prefix.state import read_state
     from dataloader.request.request import lock_path, manifest_path, prefix_path
 
-    if manifest_path(one.options, one.here) is not None:
+    if manifest_path(session.options, session.here) is not None:
         return None
-    path, prefix = lock_path(one.options, one.here), prefix_path(one.options, one.here)
+    path, prefix = lock_path(session.options, session.here), prefix_path(session.options, session.here)
     state = read_state(prefix)
     if state is not None and state.manifest and Path(state.manifest).is_file():
         raise UsageError(
@@ -52,7 +52,7 @@ def remembered_lock(one: Session) -> Remembered | None:
                 "or name another directory with --prefix",
             ),
         )
-    if path.is_file() and _is_its_own(one, path, state):
+    if path.is_file() and _is_its_own(session, path, state):
         return Remembered(inputs=read_lock(path).inputs)
     return Remembered(inputs=state.inputs or _by_name(state)) if state is not None else None
 
@@ -63,7 +63,7 @@ def _by_name(state: State) -> dict[str, object]:
     return {"requirements": [name for name in state.requested if ":" not in name], "conda": conda}
 
 
-def refuse_to_replace(one: Session, request: Request) -> None:
+def refuse_to_replace(session: Session, request: Request) -> None:
     """Refuse to write a new environment's lock over one that asks for more: it is another environment's.
 
     Raises:
@@ -72,7 +72,7 @@ def refuse_to_replace(one: Session, request: Request) -> None:
     from dataloader.prefix.state import read_state
 
     path = request.lockfile
-    if one.options.prefix is None or not path.is_file() or _is_its_own(one, path, read_state(request.prefix)):
+    if session.options.prefix is None or not path.is_file() or _is_its_own(session, path, read_state(request.prefix)):
         return
     lost = sorted(set(read_lock(path).requested) - set(request.requested))
     if lost:
@@ -86,31 +86,31 @@ def refuse_to_replace(one: Session, request: Request) -> None:
         )
 
 
-def say_another_lock(one: Session, request: Request) -> None:
+def say_another_lock(session: Session, request: Request) -> None:
     """Say that an environment is about to follow another lock than it was made from: what that asked for goes."""
     from dataloader.prefix.state import read_state
 
     state, path = read_state(request.prefix), request.lockfile
     if request.manifest is not None or state is None or state.lockfile is None or not path.is_file():
         return
-    if state.manifest is None and not Path(state.lockfile).exists() and not _is_its_own(one, path, state):
-        one.reporter.warn(f"{request.prefix} was made from {state.lockfile}, which is gone: it follows {path} now")
+    if state.manifest is None and not Path(state.lockfile).exists() and not _is_its_own(session, path, state):
+        session.reporter.warn(f"{request.prefix} was made from {state.lockfile}, which is gone: it follows {path} now")
 
 
-def _is_its_own(one: Session, path: Path, state: State | None) -> bool:
+def _is_its_own(session: Session, path: Path, state: State | None) -> bool:
     """Whether a lock is the environment's: it was named, lies where it would, or the environment was made from it."""
     from dataloader.prefix.locate import prefix_in
     from dataloader.prefix.unchanged import lock_digest
 
-    named, prefix = one.options.lockfile is not None, one.options.prefix
-    if named or prefix is None or prefix.absolute() == Path(prefix_in(str(one.here))):
+    named, prefix = session.options.lockfile is not None, session.options.prefix
+    if named or prefix is None or prefix.absolute() == Path(prefix_in(str(session.here))):
         return True
     if state is None:
         return False
     return state.lockfile == str(path.absolute()) or state.lock_digest == lock_digest(path.read_bytes())
 
 
-def remember_agreement(one: Session, request: Request, lock: bytes, *, fits: bool) -> None:
+def remember_agreement(session: Session, request: Request, lock: bytes, *, fits: bool) -> None:
     """Note in the prefix what it agrees with, so that the next sync with nothing to do is quick.
 
     Args:
@@ -121,16 +121,16 @@ def remember_agreement(one: Session, request: Request, lock: bytes, *, fits: boo
 
     if fits and request.manifest:
         # The next command may say less, and then it asks for less; variables are compared by themselves.
-        names = {spec.name for spec in declared(CommonOptions)} & {*one.options.typed, "environment"}
+        names = {spec.name for spec in declared(CommonOptions)} & {*session.options.typed, "environment"}
         unsaid: dict[str, Any] = {name: getattr(CommonOptions(), name) for name in names - {"prefix", "lockfile"}}
-        plain = replace(one.options, **{**unsaid, "manifest": request.manifest.path})
-        next_request = make_request(plain, (), None, environ=one.environ, here=one.here)
+        plain = replace(session.options, **{**unsaid, "manifest": request.manifest.path})
+        next_request = make_request(plain, (), None, environ=session.environ, here=session.here)
         fits = next_request.inputs() == request.inputs()
-    now = agreement(request.manifest.path if request.manifest else None, lock, one.environ, fits=fits)
+    now = agreement(request.manifest.path if request.manifest else None, lock, session.environ, fits=fits)
     if stands(str(request.prefix), now):
         return
     path = request.prefix / SYNCED
     try:
         path.write_text(json.dumps(now), encoding="utf-8")
     except OSError as error:
-        one.reporter.debug(f"{path} cannot be written, so every sync takes the long way: {error.strerror}")
+        session.reporter.debug(f"{path} cannot be written, so every sync takes the long way: {error.strerror}")

@@ -57,12 +57,12 @@ def typed(options: CommonOptions) -> dict[str, object]:
     return {name: value for name, value in said.items() if value not in (None, (), False)}
 
 
-def additions_of(one: Session, asked: Request, solved: Request, flags: StackFlags) -> Additions:
+def additions_of(session: Session, asked: Request, solved: Request, flags: StackFlags) -> Additions:
     """Return what a command, and the change that ``--fix`` made, add to the manifest."""
     from dataloader.index.credentials import without_credentials
     from dataloader.index.publishers import read_policy
 
-    options = typed(one.options)
+    options = typed(session.options)
 
     def several(name: str) -> tuple[str, ...]:
         return options.get(name, ())  # type: ignore[return-value]
@@ -78,18 +78,20 @@ def additions_of(one: Session, asked: Request, solved: Request, flags: StackFlag
     if "skip_unbuildable" in options:
         resolution["skip-unbuildable"] = True
     if matrix := single("matrix"):
-        resolution["matrix"] = str((one.here / matrix).absolute())
+        resolution["matrix"] = str((session.here / matrix).absolute())
     index_url = single("index_url")
     said = Additions(
-        channels=tuple(_channel(one.here, c) for c in several("channels")) or None,
+        channels=tuple(_channel(session.here, c) for c in several("channels")) or None,
         index_url=without_credentials(index_url) if index_url else None,
         extra_index_urls=tuple(without_credentials(url) for url in several("extra_index_url")),
-        find_links=tuple(_link(one.here, without_credentials(link)) for link in several("find_links")),
+        find_links=tuple(_link(session.here, without_credentials(link)) for link in several("find_links")),
         only_binary=_names(several("only_binary")),
         no_binary=_names(several("no_binary")),
         resolution=resolution,
         require=dict(read_policy(several("require_attestation"))) if "require_attestation" in options else {},
-        trusted_root=str((one.here / str(options["trusted_root"])).absolute()) if "trusted_root" in options else None,
+        trusted_root=str((session.here / str(options["trusted_root"])).absolute())
+        if "trusted_root" in options
+        else None,
     )
     listed = of_files([replace(f, requirements=()) for f in asked.files])
     requirements, gone = _changes(asked, solved)
@@ -131,7 +133,7 @@ def _by_title(requirements: tuple[Requirement, ...]) -> dict[str, tuple[Requirem
 
 
 def manifest_with(
-    one: Session, asked: Request, solved: Request, flags: StackFlags, gone: tuple[str, ...] = ()
+    session: Session, asked: Request, solved: Request, flags: StackFlags, gone: tuple[str, ...] = ()
 ) -> dict[Path, bytes]:
     """Return the manifest's new bytes by its path; nothing where there is none, or it stays as it is.
 
@@ -143,9 +145,9 @@ def manifest_with(
     """
     manifest = solved.manifest
     if manifest is None:
-        refuse_to_replace(one, solved)
+        refuse_to_replace(session, solved)
         return {}
-    additions = additions_of(one, asked, solved, flags)
+    additions = additions_of(session, asked, solved, flags)
     additions = replace(additions, gone=tuple(sorted({*additions.gone, *gone})))
     if additions.is_empty:
         return {}
@@ -154,11 +156,11 @@ def manifest_with(
 
     read = manifest.path.read_text(encoding="utf-8")
     text = read.removeprefix(_MARK)
-    feature = manifest.environment(one.options.environment or "default").feature
+    feature = manifest.environment(session.options.environment or "default").feature
     added = add_to_manifest(text, manifest.path, additions, feature=feature)
     if added == text:
         return {}
-    _check(one, solved, parse_manifest(added, manifest.path))
+    _check(session, solved, parse_manifest(added, manifest.path))
     return {manifest.path: (read[: len(read) - len(text)] + added).encode()}
 
 
@@ -171,7 +173,7 @@ def not_saved(options: CommonOptions, asked: Request) -> tuple[str, ...]:
     return (*kept_back(said), *for_this_run(hosts))
 
 
-def _check(one: Session, solved: Request, manifest: Manifest) -> None:
+def _check(session: Session, solved: Request, manifest: Manifest) -> None:
     """See that the next command, which has the manifest alone, will be asked for the same.
 
     Raises:
@@ -182,7 +184,7 @@ def _check(one: Session, solved: Request, manifest: Manifest) -> None:
     from dataloader.request.manifest import load_manifest
     from dataloader.request.request import make_request
 
-    again = make_request(_unsaid(one), (), None, environ=one.environ, here=one.here, manifest=manifest)
+    again = make_request(_unsaid(session), (), None, environ=session.environ, here=session.here, manifest=manifest)
     if found := differences(solved.inputs(), again.inputs()):
         if load_manifest(manifest.path) != solved.manifest:
             raise _changed(manifest.path)
@@ -202,24 +204,24 @@ def _changed(path: Path) -> TryAgain:
     )
 
 
-def _unsaid(one: Session) -> CommonOptions:
+def _unsaid(session: Session) -> CommonOptions:
     """Return the options without those of the command line that are saved."""
-    said = typed(one.options)
+    said = typed(session.options)
     nothing = {tuple: (), bool: False}
     cleared: dict[str, Any] = {name: nothing.get(type(value)) for name, value in said.items()}
-    return replace(one.options, **cleared)
+    return replace(session.options, **cleared)
 
 
-def refuse_unsaved(one: Session, request: Request) -> None:
+def refuse_unsaved(session: Session, request: Request) -> None:
     """Refuse to solve a project for what its manifest does not say: a colleague's lock would differ.
 
     Raises:
         UsageError: ``not-in-manifest``.
     """
-    said = typed(one.options)
+    said = typed(session.options)
     if request.manifest is None or not said:
         return
-    flags = dict(zip(said, one.options.spelled(said), strict=True))
+    flags = dict(zip(said, session.options.spelled(said), strict=True))
     raise UsageError(
         f"{', '.join(flags.values())}: {request.manifest.path} says what this project is made of",
         code="not-in-manifest",

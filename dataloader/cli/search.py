@@ -33,15 +33,15 @@ def search(
 ) -> int:
     """Show the versions of a package, on the indexes and in the channels, newest first."""
     from dataloader.cli.render import table
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.request.request import make_request
 
-    with session(options) as one:
-        request = make_request(options, (), None, environ=one.environ, here=one.here)
+    with open_session(options) as session:
+        request = make_request(options, (), None, environ=session.environ, here=session.here)
         project, conda = _names(name)
-        wheels, records, silent = to_the_end(_ask(one, request, project, conda))
+        wheels, records, silent = to_the_end(_ask(session, request, project, conda))
         for error in silent:
-            one.reporter.warn(error)
+            session.reporter.warn(error)
         rows = [*_wheel_rows(wheels), *_conda_rows(records)]
         if not rows and silent:
             raise IndexUnavailable(
@@ -62,7 +62,7 @@ def search(
         cells = [(row["version"], row["world"], row["package"], row["files"], row["note"]) for row in shown]
         hidden = len(rows) - len(shown)
         more = f"and {hidden} older: --all shows them\n" if hidden else ""
-        one.write(document, table(cells, ("version", "world", "package", "files", "")) + more)
+        session.write(document, table(cells, ("version", "world", "package", "files", "")) + more)
     return 0
 
 
@@ -94,7 +94,7 @@ def _first(rows: Sequence[dict[str, Any]], world: str) -> list[dict[str, Any]]:
 
 
 async def _ask(
-    one: Session, request: Request, project: str | None, conda: str | None
+    session: Session, request: Request, project: str | None, conda: str | None
 ) -> tuple[tuple[IndexFile, ...], list[Any], list[str]]:
     """Files of the indexes, records of the channels, and what did not answer."""
     from dataloader.index.client import IndexClient
@@ -102,30 +102,30 @@ async def _ask(
     silent: list[str] = []
     files: tuple[IndexFile, ...] = ()
     records: list[Any] = []
-    async with IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.known) as client:
+    async with IndexClient(request.settings, session.reporter, cache_dir=session.cache, known=request.known) as client:
         try:
             files = await client.project(project) if project else ()
         except DataloaderError as error:
             silent.append(error.message)
     if request.conda_mode != "never" and conda:
         try:
-            records = await _records(one, request, conda)
+            records = await _records(session, request, conda)
         except DataloaderError as error:
             silent.append(error.message)
     return files, records, silent
 
 
-async def _records(one: Session, request: Request, name: str) -> list[Any]:
+async def _records(session: Session, request: Request, name: str) -> list[Any]:
     from dataloader.machine.detect import detect_target
     from dataloader.resolve.rattler import Channels
 
     channels = Channels(
         request.channels,
-        detect_target(request.platform, one.environ, ask=()),
+        detect_target(request.platform, session.environ, ask=()),
         priority="disabled",
-        cache=one.cache / "repodata",
+        cache=session.cache / "repodata",
         settings=request.settings,
-        reporter=one.reporter,
+        reporter=session.reporter,
     )
     return await channels.records(name)
 

@@ -38,7 +38,7 @@ class Session:
 
 
 @contextmanager
-def session(options: CommonOptions, command: str = "", name: str | None = None) -> Iterator[Session]:
+def open_session(options: CommonOptions, command: str = "", name: str | None = None) -> Iterator[Session]:
     """Open what a command works with; bars are taken away at the end.
 
     Args:
@@ -109,3 +109,7 @@ def _close_after(error: BaseException, telemetry: Telemetry) -> None:
     sys.stdout.flush()
     document = error_document(known or DataloaderError(f"{type(error).__name__}: {error}"))
     telemetry.close(code, document["error"])  # type: ignore[arg-type]
+
+
+session = open_session
+"""Its name before; not for new code."""

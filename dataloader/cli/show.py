@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import UsageError
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.render import table
-from dataloader.cli.session import Session, session
+from dataloader.cli.session import Session, open_session
 
 if TYPE_CHECKING:
     from dataloader.lockfile.graph import Edge
@@ -26,7 +26,7 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
     from dataloader.request.request import make_request
     from dataloader.stack.document import plan_document
 
-    with session(options) as one:
+    with open_session(options) as session:
         request = make_request(options, (), flags, environ=os.environ, here=Path.cwd())
         matrix = load_matrix(*([request.matrix] if request.matrix else []))
         targets = make_targets(request, matrix, os.environ, for_stack=True)
@@ -43,7 +43,7 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
         ]
         warnings = "".join(f"warning: {text}\n" for text in stack.warnings)
         doubts = "".join(f"note: {doubt.text}\n" for doubt in stack.doubts)
-        one.write(plan_document(stack), table(rows, ("axis", "value", "why")) + warnings + doubts)
+        session.write(plan_document(stack), table(rows, ("axis", "value", "why")) + warnings + doubts)
     return 0
 
 
@@ -52,8 +52,8 @@ def tree(options: CommonOptions, names: tuple[str, ...], *, invert: bool = False
     from dataloader.cli.documents import package_document
     from dataloader.lockfile.graph import edges_of
 
-    with session(options) as one:
-        lock = _lock(one)
+    with open_session(options) as session:
+        lock = _lock(session)
         packages = {p.name: p for p in lock.packages}
         edges = edges_of(lock)
         if invert:
@@ -77,7 +77,7 @@ def tree(options: CommonOptions, names: tuple[str, ...], *, invert: bool = False
         seen: set[str] = set()
         for root in roots:
             _draw(root, "", packages, below, seen, lines)
-        one.write(document, "\n".join(lines) + "\n")
+        session.write(document, "\n".join(lines) + "\n")
     return 0
 
 
@@ -113,13 +113,13 @@ def explain(options: CommonOptions, name: str) -> int:
     from dataloader.lockfile.graph import edges_of
     from dataloader.trial.memory import Learned
 
-    with session(options) as one:
-        lock = _lock(one)
+    with open_session(options) as session:
+        lock = _lock(session)
         packages = {p.name: p for p in lock.packages}
         name = _as_locked(name, packages)
         package = _known(name, packages)
         matrix = load_matrix(*([options.matrix] if options.matrix else []))
-        found = Learned(one.cache).contradictions()
+        found = Learned(session.cache).contradictions()
         facts = {rule.id: rule for rule in (each.rule() for each in found)}
         rows = [
             (identifier, matrix.row(identifier) or facts.get(identifier)) for identifier in lock.rules.get(name, ())
@@ -151,7 +151,7 @@ def explain(options: CommonOptions, name: str) -> int:
         text += [f"  {e.source} {packages[e.source].version} needs {name} {e.bound or '(any)'}" for e in requirers]
         text += [f"  rule {rule['id']}: {rule['why']} [{rule['source']}]" for rule in rules]
         text += [f"  left out: {why}" for why in others]
-        one.write(document, "\n".join(text) + "\n")
+        session.write(document, "\n".join(text) + "\n")
     return 0
 
 
@@ -164,11 +164,11 @@ def _place(package: Package) -> str:
     return f"wheel from {document['index'] or document['url']}"
 
 
-def _lock(one: Session) -> Lockfile:
+def _lock(session: Session) -> Lockfile:
     from dataloader.lockfile.yaml import read_lock
     from dataloader.request.request import lock_path
 
-    return read_lock(lock_path(one.options, one.here))
+    return read_lock(lock_path(session.options, session.here))
 
 
 def _known(name: str, packages: dict[str, Package]) -> Package:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import UsageError
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import human_size
-from dataloader.cli.session import Session, session
+from dataloader.cli.session import Session, open_session
 from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
@@ -25,31 +25,31 @@ def run(options: CommonOptions, action: str, *, everything: bool, listen: str) -
             "--dry-run is for `cache prune` and `cache verify`",
             suggestions=("`dataloader sync --dry-run` says what an environment lacks.",),
         )
-    with session(options, f"cache-{action}") as one:
+    with open_session(options, f"cache-{action}") as session:
         match action:
             case "info":
-                _info(one)
+                _info(session)
             case "warm":
-                _warm(one)
+                _warm(session)
             case "serve":
                 from dataloader.cli.clusters.serve import serve
 
-                serve(one, listen)
+                serve(session, listen)
             case "verify":
-                _verify(one)
+                _verify(session)
             case _:
-                _prune(one, everything=everything)
+                _prune(session, everything=everything)
     return 0
 
 
-def _info(one: Session) -> None:
+def _info(session: Session) -> None:
     from dataloader.install.store.caches import cache_entries, shares, unknown_paths
 
-    entries, parts, unknown = list(cache_entries(one.cache)), shares(one.cache), unknown_paths(one.cache)
+    entries, parts, unknown = list(cache_entries(session.cache)), shares(session.cache), unknown_paths(session.cache)
     size, used = sum(e.size for e in entries), sum(e.size for e in entries if e.in_use)
     document = {
         "status": "ok",
-        "cache": str(one.cache),
+        "cache": str(session.cache),
         "packages": [
             {"kind": e.kind, "name": e.name, "path": str(e.path), "size": e.size, "in_use": e.in_use} for e in entries
         ],
@@ -67,48 +67,48 @@ def _info(one: Session) -> None:
         ],
         "unknown": list(unknown),
     }
-    text = f"{one.cache}: {len(entries)} packages, {human_size(size)}, of which {human_size(used)} in use\n"
+    text = f"{session.cache}: {len(entries)} packages, {human_size(size)}, of which {human_size(used)} in use\n"
     for part in parts:
         left = f", {part.left_over} left over" if part.left_over else ""
         text += f"  {part.holding.kind}: {part.count}, {human_size(part.size)}{left}\n"
-    one.write(document, text + _unknown(unknown))
+    session.write(document, text + _unknown(unknown))
 
 
-def _warm(one: Session) -> None:
+def _warm(session: Session) -> None:
     """Fetch and unpack all that the lock names, so that syncs elsewhere need no network."""
 
     from dataloader.cli.flow import warm
     from dataloader.request.request import make_request
 
-    request = make_request(one.options, (), None, environ=one.environ, here=one.here)
-    fetched = to_the_end(warm(one, request))
-    one.write({"status": "ok", "downloaded_bytes": fetched}, f"{one.cache} holds all of {request.lockfile}\n")
+    request = make_request(session.options, (), None, environ=session.environ, here=session.here)
+    fetched = to_the_end(warm(session, request))
+    session.write({"status": "ok", "downloaded_bytes": fetched}, f"{session.cache} holds all of {request.lockfile}\n")
 
 
-def _verify(one: Session) -> None:
+def _verify(session: Session) -> None:
     from dataloader.install.store.caches import verify_cache
 
-    dry_run = one.options.dry_run
-    removed = verify_cache(one.cache, one.reporter, dry_run=dry_run)
+    dry_run = session.options.dry_run
+    removed = verify_cache(session.cache, session.reporter, dry_run=dry_run)
     document = {
         "status": "ok",
-        "cache": str(one.cache),
+        "cache": str(session.cache),
         "dry_run": dry_run,
         "removed": list(removed.names),
         "freed": removed.size,
     }
     lines = "".join(f"- {name}\n" for name in removed.names)
-    one.write(document, lines + _sum(one, len(removed.names), removed.size))
+    session.write(document, lines + _sum(session, len(removed.names), removed.size))
 
 
-def _prune(one: Session, *, everything: bool) -> None:
+def _prune(session: Session, *, everything: bool) -> None:
     from dataloader.install.store.pruning import prune_cache
 
-    dry_run = one.options.dry_run
-    pruned = prune_cache(one.cache, everything=everything, dry_run=dry_run)
+    dry_run = session.options.dry_run
+    pruned = prune_cache(session.cache, everything=everything, dry_run=dry_run)
     document = {
         "status": "ok",
-        "cache": str(one.cache),
+        "cache": str(session.cache),
         "dry_run": dry_run,
         "removed": [_facts(each) for each in pruned.removed],
         "freed": pruned.size,
@@ -116,8 +116,8 @@ def _prune(one: Session, *, everything: bool) -> None:
         "unknown": list(pruned.unknown),
     }
     lines = "".join(f"- {each.name}: {each.why}\n" for each in pruned.removed)
-    lines += _sum(one, len(pruned.removed), pruned.size)
-    one.write(document, lines + _reasons(pruned.kept, one.options.verbose > 0) + _unknown(pruned.unknown))
+    lines += _sum(session, len(pruned.removed), pruned.size)
+    session.write(document, lines + _reasons(pruned.kept, session.options.verbose > 0) + _unknown(pruned.unknown))
 
 
 def _facts(verdict: Verdict) -> Mapping[str, object]:
@@ -143,10 +143,10 @@ def _reasons(kept: Iterable[Verdict], each: bool) -> str:
     return text
 
 
-def _sum(one: Session, count: int, size: int) -> str:
-    if one.options.dry_run:
-        return f"{one.cache}: {count} would be removed, {human_size(size)} freed\n"
-    return f"{one.cache}: {count} removed, {human_size(size)} freed\n"
+def _sum(session: Session, count: int, size: int) -> str:
+    if session.options.dry_run:
+        return f"{session.cache}: {count} would be removed, {human_size(size)} freed\n"
+    return f"{session.cache}: {count} removed, {human_size(size)} freed\n"
 
 
 def _unknown(paths: Iterable[str]) -> str:

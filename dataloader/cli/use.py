@@ -12,20 +12,24 @@ ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")
 """Variables that name the environment that is active in a shell."""
 
 
-def prefix_of(one: Session) -> Path:
+def prefix_of(session: Session) -> Path:
     """Return the prefix a command is about: ``--prefix``, else that of the manifest or the working directory.
 
     Where none of them is there, it is the environment that is active in the shell; that is said.
     """
     from dataloader.request.request import manifest_path, prefix_path
 
-    prefix = prefix_path(one.options, one.here)
-    if one.options.prefix is not None or prefix.exists() or manifest_path(one.options, one.here) is not None:
+    prefix = prefix_path(session.options, session.here)
+    if (
+        session.options.prefix is not None
+        or prefix.exists()
+        or manifest_path(session.options, session.here) is not None
+    ):
         return prefix
-    active = next((path for name in ACTIVE if (path := one.environ.get(name)) and Path(path).is_dir()), None)
+    active = next((path for name in ACTIVE if (path := session.environ.get(name)) and Path(path).is_dir()), None)
     if active is None:
         return prefix
-    one.reporter.info(f"using the environment that is active: {active}")
+    session.reporter.info(f"using the environment that is active: {active}")
     return Path(active)
 
 

@@ -59,7 +59,7 @@ def verify(
 ) -> int:
     """Check that what is installed can load, without running it."""
     from dataloader.cli.quick import ARCHIVES
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.cli.use import prefix_of
     from dataloader.install.store.originals import originals_of
     from dataloader.locking.targets import named_targets
@@ -76,9 +76,9 @@ def verify(
         options = replace(options, json=True)
     if path is not None:
         options = replace(options, prefix=path)
-    with session(options) as one:
+    with open_session(options) as session:
         form = form or ("json" if options.json else "text")
-        targets = named_targets(one.options, one.environ, FOR_VERDICTS)
+        targets = named_targets(session.options, session.environ, FOR_VERDICTS)
         if path is not None and path.name.endswith(ARCHIVES) and not path.is_dir():
             _check_unsaid(
                 {
@@ -91,22 +91,22 @@ def verify(
                 "a package file",
             )
             _check_one(targets, "a package file")
-            return _report(_of_archive(one, path, targets[0]), form, fail_on or "error")
-        prefix = path or prefix_of(one)
+            return _report(_of_archive(session, path, targets[0]), form, fail_on or "error")
+        prefix = path or prefix_of(session)
         if not prefix.is_dir():
             raise PrefixError(
                 f"there is no environment at {prefix}",
                 code="prefix-missing",
                 suggestions=("name one with --prefix", "or make it with `dataloader sync`"),
             )
-        lock = lock_held(prefix, lock_path(one.options, one.here))
+        lock = lock_held(prefix, lock_path(session.options, session.here))
         how = VerifyOptions(
-            cache=one.cache / "facts",
-            **_process(one, prefix, env or [], no_env=no_env),
+            cache=session.cache / "facts",
+            **_process(session, prefix, env or [], no_env=no_env),
             reuse=not rehash,
             asked=_digest_of(lock),
             rehash=rehash,
-            original_of=originals_of(prefix, one.cache),
+            original_of=originals_of(prefix, session.cache),
         )
         if contract is not None:
             unread = {"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on, "--tree": tree}
@@ -118,10 +118,10 @@ def verify(
             _check_unsaid({"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on}, what)
         if tree is not None:
             _check_one(targets, "--tree")
-            return _tree(one, prefix, tree, targets[0], how)
+            return _tree(session, prefix, tree, targets[0], how)
         if len(targets) > 1:
-            return _fleet(one, prefix, targets, _read_held(lock), how)
-        report = _of_prefix(one, prefix, targets[0], lock, how, plain=not (env or no_env))
+            return _fleet(session, prefix, targets, _read_held(lock), how)
+        report = _of_prefix(session, prefix, targets[0], lock, how, plain=not (env or no_env))
         return _report(report, form, fail_on or "error")
 
 
@@ -144,7 +144,7 @@ def _check_one(targets: Sequence[Target], what: str) -> None:
 
 
 def _of_prefix(
-    one: Session, prefix: Path, target: Target, lock: str, how: VerifyOptions, *, plain: bool
+    session: Session, prefix: Path, target: Target, lock: str, how: VerifyOptions, *, plain: bool
 ) -> VerifyReport:
     """Verify; keep the report with what it depends on, so that it is given again while nothing changes."""
     from dataloader.prefix.walk import walk
@@ -154,9 +154,9 @@ def _of_prefix(
     from dataloader.verify.run import verify_targets
 
     where = str(prefix.absolute())
-    is_plain = plain and one.options.target is None and one.options.platform is None
+    is_plain = plain and session.options.target is None and session.options.platform is None
     with Beside(lambda: walk(where), niceness=BEHIND) as walked:
-        question = plain_question(where, lock, one.environ) if is_plain else ""
+        question = plain_question(where, lock, session.environ) if is_plain else ""
         said = verify_targets(
             prefix, targets=[target], read_lock=lambda: _read_held(lock), options=how, walked=walked.result
         )
@@ -175,32 +175,36 @@ def _report(report: VerifyReport, form: str, fail_on: Severity) -> int:
     return ExitCode.NO if fails(report, fail_on) else ExitCode.OK
 
 
-def _of_archive(one: Session, path: Path, target: Target) -> VerifyReport:
+def _of_archive(session: Session, path: Path, target: Target) -> VerifyReport:
     from dataloader.elf.cache import FactsCache
     from dataloader.verify.archive import check_archive, facts_of_archive
     from dataloader.verify.report import VerifyReport
 
-    facts = facts_of_archive(path, cache=FactsCache(one.cache / "facts"))
+    facts = facts_of_archive(path, cache=FactsCache(session.cache / "facts"))
     return VerifyReport(findings=check_archive(facts, target=target), counts={"packages": 1})
 
 
-def _fleet(one: Session, prefix: Path, targets: tuple[Target, ...], lock: Lockfile | None, how: VerifyOptions) -> int:
+def _fleet(
+    session: Session, prefix: Path, targets: tuple[Target, ...], lock: Lockfile | None, how: VerifyOptions
+) -> int:
     """Say for each node pool whether the environment runs there, and how its nodes are chosen."""
     from dataloader.verify.fleet import fleet_to_dict, fleet_to_text, verify_fleet
 
     verdicts = verify_fleet(prefix, targets=targets, lock=lock, options=how)
-    one.write(fleet_to_dict(verdicts), fleet_to_text(verdicts))
+    session.write(fleet_to_dict(verdicts), fleet_to_text(verdicts))
     return ExitCode.NO if any(verdict.runs == "cannot" for verdict in verdicts) else ExitCode.OK
 
 
-def _tree(one: Session, prefix: Path, file: str, target: Target, how: VerifyOptions) -> int:
+def _tree(session: Session, prefix: Path, file: str, target: Target, how: VerifyOptions) -> int:
     from dataloader.loader.trace import format_tree
     from dataloader.verify.run import trace_file
 
     node, failures = trace_file(prefix, file, target=target, options=how)
     lines = list(format_tree(node, str(prefix)))
     told = [f"{f.kind}: {f.name} ({f.path})" for f in failures]
-    one.write({"status": "error" if told else "ok", "tree": lines, "failures": told}, "\n".join([*lines, *told]) + "\n")
+    session.write(
+        {"status": "error" if told else "ok", "tree": lines, "failures": told}, "\n".join([*lines, *told]) + "\n"
+    )
     return ExitCode.NO if told else ExitCode.OK
 
 
@@ -247,7 +251,7 @@ def _digest_of(lock: str) -> str:
     return lock_digest(Path(lock).read_bytes())
 
 
-def _process(one: Session, prefix: Path, env: Sequence[str], *, no_env: bool) -> dict[str, Any]:
+def _process(session: Session, prefix: Path, env: Sequence[str], *, no_env: bool) -> dict[str, Any]:
     """What is known of the process that will run, as VerifyOptions has it: this shell's variables as ``run`` passes
     them on, what activation adds, and what was said.
 
@@ -257,9 +261,9 @@ def _process(one: Session, prefix: Path, env: Sequence[str], *, no_env: bool) ->
     from dataloader.prefix.scripts import after_script, scripts_of
     from dataloader.prefix.variables import COUNTED, counted
 
-    elsewhere = one.options.target is not None or one.options.platform is not None
+    elsewhere = session.options.target is not None or session.options.platform is not None
     whose = ["this shell"] if not (no_env or elsewhere) else []
-    variables = counted(one.environ) if whose else {}
+    variables = counted(session.environ) if whose else {}
     unread: list[str] = []
     if not no_env:
         active = _activated(prefix)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dataloader.base.errors import DataloaderError, ExitCode, PrefixError, UsageError
 from dataloader.cli.options import CommonOptions
-from dataloader.cli.session import Session, session
+from dataloader.cli.session import Session, open_session
 from dataloader.dataset.request import SECRETS, Mount, make_source
 from dataloader.dataset.resource import TEXTS, Resource, read_resource
 from dataloader.dataset.status import Round
@@ -37,26 +37,26 @@ def sync_dataset(options: CommonOptions, path: Path, root: Path) -> int:
             f"--dataset says what to install: {said} can have no effect",
             suggestions=("Set it as a variable: DATALOADER_MIRROR=..., DATALOADER_TARGET=..., say.",),
         )
-    with session(options, "sync-dataset") as one:
+    with open_session(options, "sync-dataset") as session:
         made, resource, code = Round(lambda: datetime.now(timezone.utc)), None, 0
         try:
             with made.stage("Config"):
                 resource = read_resource(path)
                 make_source(resource.kind, resource.uri, resource.options)
-            _carry_out(one, resource, root, made)
+            _carry_out(session, resource, root, made)
         except (DataloaderError, OSError) as error:
             code = int(getattr(error, "exit_code", ExitCode.NO)) or 1
-            _say(one, error)
-        _write(one, made, resource, code)
+            _say(session, error)
+        _write(session, made, resource, code)
     return code
 
 
-def _carry_out(one: Session, resource: Resource, root: Path, made: Round) -> None:
+def _carry_out(session: Session, resource: Resource, root: Path, made: Round) -> None:
     from dataloader.cli.app import main as run_line
     from dataloader.dataset.load import load
 
     for notice in resource.notices:
-        one.reporter.warn(notice)
+        session.reporter.warn(notice)
     with made.stage("PVC"):
         volume = root.absolute() / resource.subpath
         if not root.is_dir():
@@ -87,13 +87,13 @@ def _allow(mount: Mount) -> None:
         )
 
 
-def _say(one: Session, error: Exception) -> None:
-    one.reporter.warn(f"failed to load data: {error}")
+def _say(session: Session, error: Exception) -> None:
+    session.reporter.warn(f"failed to load data: {error}")
     for line in (*getattr(error, "causes", ()), *getattr(error, "suggestions", ())):
-        one.reporter.info(line)
+        session.reporter.info(line)
 
 
-def _write(one: Session, made: Round, resource: Resource | None, code: int) -> None:
+def _write(session: Session, made: Round, resource: Resource | None, code: int) -> None:
     status = made.document(resource)
     name = f"{resource.namespace}/{resource.name}" if resource else None
     text = f"{name or 'dataset'} {made.phase}\n"
@@ -101,4 +101,4 @@ def _write(one: Session, made: Round, resource: Resource | None, code: int) -> N
         message = f", {condition.message}" if condition.message else ""
         text += f"  {condition.kind}: {'True' if condition.holds else 'False'}{message}\n"
     document = {"status": "error" if code else "ok", "dataset": name, "resourceStatus": status}
-    one.write(document, text)
+    session.write(document, text)

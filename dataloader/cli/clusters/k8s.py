@@ -65,7 +65,7 @@ def k8s(
 ) -> int:
     """Print Kubernetes manifests: pods that may nearly nothing, on nodes where the environment runs."""
     from dataloader import __version__
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.export.kubernetes import Shape
     from dataloader.request.request import lock_path
 
@@ -74,8 +74,8 @@ def k8s(
             "k8s image-volume mounts an image, and none is named",
             suggestions=("dataloader k8s image-volume --ref ghcr.io/team/train:1",),
         )
-    with session(options) as one:
-        lock = lock_path(options, one.here)
+    with open_session(options) as session:
+        lock = lock_path(options, session.here)
         shape = Shape(
             name=_name(name or lock.resolve().parent.name, said=name is not None),
             namespace=_name(namespace, said=True) if namespace else None,
@@ -86,9 +86,9 @@ def k8s(
             reference=reference,
             prefix=_absolute(target_prefix or Path("/opt/env"), "--target-prefix"),
             gpus=max(gpus, 0),
-            nodes=_nodes(one),
+            nodes=_nodes(session),
         )
-        _write(one, kind, shape, lock, output)
+        _write(session, kind, shape, lock, output)
     return 0
 
 
@@ -110,7 +110,7 @@ def _absolute(path: Path, option: str) -> str:
     return str(path)
 
 
-def _nodes(one: Session) -> tuple[Mapping[str, str], ...]:
+def _nodes(session: Session) -> tuple[Mapping[str, str], ...]:
     """Labels of the pools of ``--target`` on which the environment runs, by verify; without a file, none.
 
     Raises:
@@ -122,23 +122,23 @@ def _nodes(one: Session) -> tuple[Mapping[str, str], ...]:
     from dataloader.verify.fleet import verify_fleet
     from dataloader.verify.options import VerifyOptions
 
-    if one.options.target is None:
+    if session.options.target is None:
         return ()
     from dataloader.install.sync import installed
     from dataloader.prefix.activate import activation
 
-    prefix = prefix_of(one)
+    prefix = prefix_of(session)
     installed(prefix)
-    targets = named_targets(one.options, one.environ, FOR_VERDICTS)
-    how = VerifyOptions(cache=one.cache / "facts", library_path=activation(prefix).library_path)
+    targets = named_targets(session.options, session.environ, FOR_VERDICTS)
+    how = VerifyOptions(cache=session.cache / "facts", library_path=activation(prefix).library_path)
     verdicts = verify_fleet(prefix, targets=targets, options=how)
     for each in verdicts:
         if each.runs == "cannot":
-            one.reporter.warn(f"on {each.pool} it does not run: {'; '.join(each.because[:3])}")
+            session.reporter.warn(f"on {each.pool} it does not run: {'; '.join(each.because[:3])}")
     found = tuple(verdict.node_selector for verdict in verdicts if verdict.runs != "cannot")
     if not found:
         raise UsageError(
-            f"{prefix} runs on none of the machines of {one.options.target}",
+            f"{prefix} runs on none of the machines of {session.options.target}",
             code="no-node",
             causes=tuple(f"{verdict.pool}: {reason}" for verdict in verdicts for reason in verdict.because[:3]),
             suggestions=("`dataloader verify --target FILE` says more.",),
@@ -146,7 +146,7 @@ def _nodes(one: Session) -> tuple[Mapping[str, str], ...]:
     return found
 
 
-def _write(one: Session, kind: Kind, shape: Shape, lock: Path, output: Path | None) -> None:
+def _write(session: Session, kind: Kind, shape: Shape, lock: Path, output: Path | None) -> None:
     from dataloader.export.kubernetes import LOCK_KEY, MOST_LOCK, kustomization, lock_map, manifests, needs_lock
     from dataloader.lockfile.yaml import read_lock
 
@@ -162,14 +162,14 @@ def _write(one: Session, kind: Kind, shape: Shape, lock: Path, output: Path | No
             )
     if output is None:
         found = [lock_map(shape, data), *documents] if data else documents
-        one.write({"status": "ok", "kind": kind, "manifests": found, "path": None}, _yaml(*found))
+        session.write({"status": "ok", "kind": kind, "manifests": found, "path": None}, _yaml(*found))
         return
     files = {f"{document['kind'].lower()}.yaml": _yaml(document) for document in documents}
     made = {**files, "kustomization.yaml": _yaml(kustomization(shape, sorted(files), lock=bool(data)))}
     if data:
         made[LOCK_KEY] = data
     _put(output, made)
-    one.write(
+    session.write(
         {"status": "ok", "kind": kind, "manifests": documents, "path": str(output.resolve())},
         "".join(f"{output / name}\n" for name in sorted(made)),
     )

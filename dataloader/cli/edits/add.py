@@ -43,13 +43,13 @@ def add(
     """
     from dataloader.cli.edit import Edit, carry_out
     from dataloader.cli.flow import Place, to_the_end
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.request.joined import title
     from dataloader.request.request import make_request
 
     check_no_sync(options, no_sync)
-    with session(options, "add") as one:
-        request = make_request(options, tuple(specs or ()), stack, environ=one.environ, here=one.here)
+    with open_session(options, "add") as session:
+        request = make_request(options, tuple(specs or ()), stack, environ=session.environ, here=session.here)
         if request.manifest is None:
             raise UsageError(
                 "there is no manifest to add to",
@@ -68,8 +68,8 @@ def add(
         environment = request.manifest.environment(options.environment or "default")
         known = {title(requirement) for requirement in environment.requirements}
         edit = Edit(asked=request, wanted=request, flags=stack, solve=_bounded(bounds, known))
-        edited = to_the_end(carry_out(one, edit, None if no_sync else Place()))
-        _say(one, edited)
+        edited = to_the_end(carry_out(session, edit, None if no_sync else Place()))
+        _say(session, edited)
     return 0
 
 
@@ -78,9 +78,9 @@ def _bounded(bounds: Bounds, known: Collection[str]) -> Solve:
     from dataloader.cli.edit import plainly
 
     async def solve(
-        one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
+        session: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
     ) -> tuple[Request, Locked]:
-        solved, locked = await plainly(one, request, client, old, proof)
+        solved, locked = await plainly(session, request, client, old, proof)
         bound = bounded(solved, locked.lock, bounds, known)
         return bound, replace(locked, lock=replace(locked.lock, inputs=bound.inputs()))
 
@@ -115,7 +115,7 @@ def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[
     )
 
 
-def _say(one: Session, edited: Edited) -> None:
+def _say(session: Session, edited: Edited) -> None:
     from dataloader.cli.edit import say_next
 
     written = [str(each) for each in edited.request.said]
@@ -123,11 +123,11 @@ def _say(one: Session, edited: Edited) -> None:
     assert manifest is not None
     changed = manifest.path in edited.files
     document = {**edited.document(), "manifest": str(manifest.path), "added": written if changed else []}
-    one.write(document, edited.text(dry_run=one.options.dry_run))
+    session.write(document, edited.text(dry_run=session.options.dry_run))
     if not changed:
-        one.reporter.info(f"{manifest.path} says so already")
+        session.reporter.info(f"{manifest.path} says so already")
     else:
-        verb = "would have" if one.options.dry_run else "has"
+        verb = "would have" if session.options.dry_run else "has"
         more = ", ".join(written) or "the stack"
-        one.reporter.info(f"{manifest.path} {verb} {more} now")
-    say_next(one, edited)
+        session.reporter.info(f"{manifest.path} {verb} {more} now")
+    say_next(session, edited)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dataloader.request.request import Request
 
 
-def remembered_request(one: Session, verb: str) -> tuple[Request, Lockfile | None]:
+def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile | None]:
     """Return what is asked for, and the lock as it is.
 
     Raises:
@@ -24,31 +24,33 @@ def remembered_request(one: Session, verb: str) -> tuple[Request, Lockfile | Non
     from dataloader.cli.remember import remembered_lock
     from dataloader.request.request import find, make_request, prefix_path
 
-    manifest = find(one.options, one.here)
+    manifest = find(session.options, session.here)
     if manifest is not None:
-        request = make_request(one.options, (), None, environ=one.environ, here=one.here, manifest=manifest)
+        request = make_request(session.options, (), None, environ=session.environ, here=session.here, manifest=manifest)
         return request, existing_lock(request.lockfile)
-    remembered = remembered_lock(one)
+    remembered = remembered_lock(session)
     if remembered is None:
         raise UsageError(
             f"there is nothing to {verb}: no manifest is here, and no lock that "
-            f"{prefix_path(one.options, one.here)} was made from",
+            f"{prefix_path(session.options, session.here)} was made from",
             code="nothing-asked",
             suggestions=(
                 "name the environment's lock and prefix with --lockfile and --prefix",
                 "`dataloader init` writes a manifest.",
             ),
         )
-    request = make_request(one.options, (), None, environ=one.environ, here=one.here, remembered=remembered.inputs)
+    request = make_request(
+        session.options, (), None, environ=session.environ, here=session.here, remembered=remembered.inputs
+    )
     return request, existing_lock(request.lockfile)
 
 
-def environment_of(one: Session, request: Request) -> Environment | None:
+def environment_of(session: Session, request: Request) -> Environment | None:
     """Return what the tables say of the environment that a command is about; ``None`` without a manifest."""
     if request.manifest is None:
         return None
     from dataloader.machine.detect import detect_platform
 
     return request.manifest.environment(
-        one.options.environment or DEFAULT_ENVIRONMENT, one.options.platform or detect_platform()
+        session.options.environment or DEFAULT_ENVIRONMENT, session.options.platform or detect_platform()
     )

@@ -36,27 +36,27 @@ def remove(
     from dataloader.cli.edit import Edit, carry_out
     from dataloader.cli.edits.remembered import environment_of, remembered_request
     from dataloader.cli.flow import Place, to_the_end
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
 
     check_no_sync(options, no_sync)
-    with session(options, "remove") as one:
-        asked, lock = remembered_request(one, "remove from")
-        environment = environment_of(one, asked)
+    with open_session(options, "remove") as session:
+        asked, lock = remembered_request(session, "remove from")
+        environment = environment_of(session, asked)
         gone = tuple(dict.fromkeys(title for name in names for title in titles_of(name, asked, environment, lock)))
         edit = Edit(asked=asked, wanted=without(asked, gone), gone=gone)
-        edited = to_the_end(carry_out(one, edit, None if no_sync else Place()))
+        edited = to_the_end(carry_out(session, edit, None if no_sync else Place()))
         needed = _still_needed(gone, edited.lock)
         document = {
             **edited.document(),
             "taken_out": list(gone),
             "still_needed": [{"name": name, "by": list(by)} for name, by in needed],
         }
-        one.write(document, edited.text(dry_run=options.dry_run))
+        session.write(document, edited.text(dry_run=options.dry_run))
         if asked.manifest is not None:
             verb = "would be" if options.dry_run else "are" if len(gone) > 1 else "is"
-            one.reporter.info(f"{', '.join(gone)} {verb} out of {asked.manifest.path}")
+            session.reporter.info(f"{', '.join(gone)} {verb} out of {asked.manifest.path}")
         for name, by in needed:
-            one.reporter.info(f"{name} stays: {', '.join(by)}")
+            session.reporter.info(f"{name} stays: {', '.join(by)}")
     return 0
 
 

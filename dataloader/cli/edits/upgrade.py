@@ -37,16 +37,16 @@ def upgrade(
     from dataloader.cli.edit import Edit, carry_out
     from dataloader.cli.edits.remembered import remembered_request
     from dataloader.cli.flow import Place, to_the_end
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
 
     check_no_sync(options, no_sync)
-    with session(options, "upgrade") as one:
-        asked, lock = remembered_request(one, "upgrade")
+    with open_session(options, "upgrade") as session:
+        asked, lock = remembered_request(session, "upgrade")
         named = locked_names(names or (), lock)
         edit = Edit(asked=asked, wanted=asked, solve=upgrading(named))
         place = None if no_sync or options.dry_run else Place()
-        edited = to_the_end(carry_out(one, edit, place))
-        held = to_the_end(_held(one, edited, named)) if named or options.dry_run else ()
+        edited = to_the_end(carry_out(session, edit, place))
+        held = to_the_end(_held(session, edited, named)) if named or options.dry_run else ()
         changes = _changes(edited)
         document = {
             **edited.document(),
@@ -65,7 +65,7 @@ def upgrade(
             ],
             "dry_run": options.dry_run,
         }
-        one.write(document, _text(edited, changes, held, dry_run=options.dry_run))
+        session.write(document, _text(edited, changes, held, dry_run=options.dry_run))
     return 0
 
 
@@ -73,7 +73,7 @@ def upgrading(names: Collection[str]) -> Solve:
     """Solve for newer versions of the packages, or, where none is named, of all."""
 
     async def solving(
-        one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
+        session: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
     ) -> tuple[Request, Locked]:
         from dataloader.base.reporter import Reporter
         from dataloader.cli.flow import lock_of, solve
@@ -82,12 +82,12 @@ def upgrading(names: Collection[str]) -> Solve:
         met = [request]
 
         async def aloud(wanted: Request, beside: Lockfile | None) -> Locked:
-            solved, locked = await solve(one, wanted, client, beside, proof)
+            solved, locked = await solve(session, wanted, client, beside, proof)
             met[0] = solved if wanted is request else request
             return locked
 
         async def quietly(wanted: Request, beside: Lockfile | None) -> Locked:
-            return await lock_of(one, wanted, client, beside, Reporter(), proof)
+            return await lock_of(session, wanted, client, beside, Reporter(), proof)
 
         locked = await upgraded(request, old, names, aloud, quietly)
         return met[0], locked
@@ -124,7 +124,7 @@ def locked_names(names: Sequence[str], lock: Lockfile | None) -> tuple[str, ...]
     return tuple(dict.fromkeys(found))
 
 
-async def _held(one: Session, edited: Edited, names: Collection[str]) -> tuple[Held, ...]:
+async def _held(session: Session, edited: Edited, names: Collection[str]) -> tuple[Held, ...]:
     """What stays behind its newest release; of the packages that were named, where some were."""
     from dataloader.base.reporter import Reporter
     from dataloader.cli.flow import client_of, lock_of
@@ -132,14 +132,14 @@ async def _held(one: Session, edited: Edited, names: Collection[str]) -> tuple[H
     from dataloader.locking.newer import newest_releases
     from dataloader.locking.upgrade import find_held
 
-    proof = Proof(one)
-    async with client_of(one, edited.request) as client:
+    proof = Proof(session)
+    async with client_of(session, edited.request) as client:
 
         async def quietly(wanted: Request, beside: Lockfile | None) -> Locked:
-            return await lock_of(one, wanted, client, beside, Reporter(), proof)
+            return await lock_of(session, wanted, client, beside, Reporter(), proof)
 
         newest: Mapping[str, str | None] = await newest_releases(
-            edited.lock, edited.request, client, one.reporter, cache=one.cache, environ=one.environ
+            edited.lock, edited.request, client, session.reporter, cache=session.cache, environ=session.environ
         )
         asked = {name: version for name, version in newest.items() if not names or name in names}
         return await find_held(edited.request, edited.lock, asked, quietly)

@@ -33,18 +33,20 @@ def config(
 ) -> int:
     """Show what is set, and where it comes from: options, variables, manifest, pip's files, defaults."""
     from dataloader.cli.render import table
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.request.request import make_request
 
-    with session(options) as one:
-        request = make_request(options, (), None, environ=one.environ, here=one.here)
-        found = [each for each in _settings(one, request) if every or each.source != "default" or each.name in _PLACES]
+    with open_session(options) as session:
+        request = make_request(options, (), None, environ=session.environ, here=session.here)
+        found = [
+            each for each in _settings(session, request) if every or each.source != "default" or each.name in _PLACES
+        ]
         document = {
             "status": "ok",
             "settings": [{"name": each.name, "value": each.value, "source": each.source} for each in found],
         }
         rows = [(each.name, _shown(each.value), each.source) for each in found]
-        one.write(document, table(rows, ("setting", "value", "from")))
+        session.write(document, table(rows, ("setting", "value", "from")))
     return 0
 
 
@@ -56,14 +58,14 @@ def _shown(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _settings(one: Session, request: Request) -> Iterator[Setting]:
+def _settings(session: Session, request: Request) -> Iterator[Setting]:
     """Paths, then how packages are found, then how they are chosen."""
     manifest = request.manifest
-    yield Setting("manifest", str(manifest.path) if manifest else None, _said(one, "manifest") or "found here")
-    yield Setting("lockfile", str(request.lockfile), _said(one, "lockfile") or "default")
-    yield Setting("prefix", str(request.prefix), _said(one, "prefix") or "default")
-    yield Setting("cache", str(one.cache), _cache_source(one))
-    yield from _of_network(one, request)
+    yield Setting("manifest", str(manifest.path) if manifest else None, _said(session, "manifest") or "found here")
+    yield Setting("lockfile", str(request.lockfile), _said(session, "lockfile") or "default")
+    yield Setting("prefix", str(request.prefix), _said(session, "prefix") or "default")
+    yield Setting("cache", str(session.cache), _cache_source(session))
+    yield from _of_network(session, request)
     held = f"{manifest.path.name}" if manifest else "default"
     values: dict[str, tuple[object, bool]] = {
         "channels": (list(request.channels), request.channels_said),
@@ -80,7 +82,7 @@ def _settings(one: Session, request: Request) -> Iterator[Setting]:
         **{f"stack.{axis}": (value or "any version", True) for axis, value in request.stack.items()},
     }
     for name, (value, is_held) in values.items():
-        yield Setting(name, value, _said(one, name.replace("-", "_")) or (held if is_held else "default"))
+        yield Setting(name, value, _said(session, name.replace("-", "_")) or (held if is_held else "default"))
 
 
 def _of_network(one: Session, request: Request) -> Iterator[Setting]:
@@ -112,22 +114,22 @@ _NETWORK = (
 )
 
 
-def _said(one: Session, name: str) -> str | None:
+def _said(session: Session, name: str) -> str | None:
     """The option or variable that says something, if one does."""
     for kind in (CommonOptions, StackFlags):
         for spec in declared(kind):
             if spec.name != name and f"{spec.name}s" != name:
                 continue
             flag = spec.metadata["flag"]
-            if spec.name in one.options.typed:
+            if spec.name in session.options.typed:
                 return str(flag.names[0])
-            if one.environ.get(flag.envvar):
+            if session.environ.get(flag.envvar):
                 return str(flag.envvar)
     return None
 
 
-def _cache_source(one: Session) -> str:
+def _cache_source(session: Session) -> str:
     for name in ("DATALOADER_CACHE_DIR", "XDG_CACHE_HOME"):
-        if one.environ.get(name):
+        if session.environ.get(name):
             return name
     return "default"

@@ -40,19 +40,19 @@ def env(
     names: Annotated[list[str] | None, Operand("NAME", "remove: which; default, say.")] = None,
 ) -> int:
     """List the environments of a project, or remove some: what they are made of stays in manifest and lock."""
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
 
-    with session(options) as one:
-        places = tuple(_places(one))
+    with open_session(options) as session:
+        places = tuple(_places(session))
         if action == "list":
             if said := [*(names or ()), *options.spelled(("dry_run", "yes", "prefix"))]:
                 raise UsageError(
                     f"env list shows all environments: {', '.join(said)} can have no effect",
                     suggestions=("Leave it out.",),
                 )
-            _list(one, places)
+            _list(session, places)
         else:
-            _remove(one, _named(one, places, names or ()))
+            _remove(session, _named(session, places, names or ()))
     return 0
 
 
@@ -68,26 +68,28 @@ def clean(
     Manifest, locks and the cache of packages stay: `dataloader cache prune` looks after that.
     """
     from dataloader.cli.running.scripts import FOLDER
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
 
-    with session(options) as one:
+    with open_session(options) as session:
         if scripts:
             if said := options.spelled(("manifest",)):
                 raise UsageError(f"--scripts is of no project: {said[0]} can have no effect")
-            folders = sorted((one.cache / FOLDER).glob("*/"))
-            _remove(one, [Place(name=None, prefix=p, is_made=True, is_declared=False) for p in folders], are_ours=True)
+            folders = sorted((session.cache / FOLDER).glob("*/"))
+            _remove(
+                session, [Place(name=None, prefix=p, is_made=True, is_declared=False) for p in folders], are_ours=True
+            )
         else:
-            _remove(one, [place for place in _places(one) if place.is_made])
+            _remove(session, [place for place in _places(session) if place.is_made])
     return 0
 
 
-def _places(one: Session) -> Iterator[Place]:
+def _places(session: Session) -> Iterator[Place]:
     """The environments that the manifest has, and those that are there."""
     from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, ENVIRONMENTS, prefix_in, root_of
     from dataloader.request.request import find
 
-    manifest = find(one.options, one.here)
-    root = root_of(str(manifest.path) if manifest else None, str(one.here))
+    manifest = find(session.options, session.here)
+    root = root_of(str(manifest.path) if manifest else None, str(session.here))
     declared = manifest.environments if manifest else {}
     folder = Path(root, ENVIRONMENTS)
     there = (
@@ -98,12 +100,12 @@ def _places(one: Session) -> Iterator[Place]:
         yield Place(name=name, prefix=prefix, is_made=prefix.is_dir(), is_declared=name in declared)
 
 
-def _list(one: Session, places: Sequence[Place]) -> None:
+def _list(session: Session, places: Sequence[Place]) -> None:
     from dataloader.cli.render import human_size, table
     from dataloader.cli.use import ACTIVE
     from dataloader.prefix.state import read_state
 
-    active = {Path(path) for name in ACTIVE if (path := one.environ.get(name))}
+    active = {Path(path) for name in ACTIVE if (path := session.environ.get(name))}
     found = []
     for place in places:
         state = read_state(place.prefix) if place.is_made else None
@@ -124,13 +126,13 @@ def _list(one: Session, places: Sequence[Place]) -> None:
             human_size(size) if isinstance(size := each["size"], int) else "not made",
             str(each["prefix"]),
             ""
-            if each["declared"] or (one.options.manifest is None and not places[0].is_declared)
+            if each["declared"] or (session.options.manifest is None and not places[0].is_declared)
             else "not in the manifest",
         )
         for each in found
     ]
     text = table(rows, ("environment", "size", "prefix", "")) if rows else "no environments here\n"
-    one.write({"status": "ok", "environments": found}, text)
+    session.write({"status": "ok", "environments": found}, text)
 
 
 def _size(prefix: Path) -> int:
@@ -147,9 +149,9 @@ def _size(prefix: Path) -> int:
     return total
 
 
-def _named(one: Session, places: Sequence[Place], names: Sequence[str]) -> list[Place]:
+def _named(session: Session, places: Sequence[Place], names: Sequence[str]) -> list[Place]:
     """The environments that are meant, by name, or the one that --prefix names."""
-    prefix = one.options.prefix if "prefix" in one.options.typed else None
+    prefix = session.options.prefix if "prefix" in session.options.typed else None
     if bool(names) == (prefix is not None):
         raise UsageError(
             "which environment is to be removed?" if not names else "a name and --prefix exclude each other",
@@ -171,7 +173,7 @@ def _named(one: Session, places: Sequence[Place], names: Sequence[str]) -> list[
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def _remove(one: Session, places: Sequence[Place], *, are_ours: bool = False) -> None:
+def _remove(session: Session, places: Sequence[Place], *, are_ours: bool = False) -> None:
     """Remove environments, each by one rename before it is taken apart; somebody at a terminal is asked first."""
     from dataloader.cli.render import human_size, table
 
@@ -179,18 +181,18 @@ def _remove(one: Session, places: Sequence[Place], *, are_ours: bool = False) ->
         _check(place.prefix)
     sized = [(place, _size(place.prefix)) for place in places]
     rows = [("-", place.name or "", str(place.prefix), human_size(size)) for place, size in sized]
-    if not one.options.dry_run and places:
-        _ask(one, table(rows))
+    if not session.options.dry_run and places:
+        _ask(session, table(rows))
         for place in places:
-            _take_away(one, place.prefix)
+            _take_away(session, place.prefix)
     document = {
         "status": "ok",
-        "dry_run": one.options.dry_run,
+        "dry_run": session.options.dry_run,
         "removed": [{"name": p.name, "prefix": str(p.prefix), "size": s} for p, s in sized],
     }
-    verb = "would be removed" if one.options.dry_run else "removed"
+    verb = "would be removed" if session.options.dry_run else "removed"
     text = f"{table(rows)}{len(places)} {verb}, {human_size(sum(size for _, size in sized))}\n"
-    one.write(document, text if places else "there is nothing to remove\n")
+    session.write(document, text if places else "there is nothing to remove\n")
 
 
 def _check(prefix: Path) -> None:
@@ -216,8 +218,8 @@ def _check(prefix: Path) -> None:
         )
 
 
-def _ask(one: Session, rows: str) -> None:
-    is_answered = one.options.yes or one.options.json or one.environ.get("CI")
+def _ask(session: Session, rows: str) -> None:
+    is_answered = session.options.yes or session.options.json or session.environ.get("CI")
     if is_answered or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     sys.stderr.write(f"{rows}Remove them? [Y/n] ")
@@ -227,7 +229,7 @@ def _ask(one: Session, rows: str) -> None:
         raise Declined("Everything is left as it was.", suggestions=("--yes (or DATALOADER_YES=1) does not ask.",))
 
 
-def _take_away(one: Session, prefix: Path) -> None:
+def _take_away(session: Session, prefix: Path) -> None:
     """Remove a prefix while no sync is at work on it."""
 
     from dataloader.base.files import remove_tree
@@ -236,7 +238,7 @@ def _take_away(one: Session, prefix: Path) -> None:
 
     async def alone() -> None:
         place = place_of(prefix.absolute())
-        async with Lease(place.helper("lease"), str(prefix), one.reporter, 30.0):
+        async with Lease(place.helper("lease"), str(prefix), session.reporter, 30.0):
             if not remove_tree(prefix):
                 raise PrefixError(f"{prefix} cannot be removed whole", code="prefix-read-only")
 

@@ -38,7 +38,7 @@ class Way:
         yield from (f"--{name.replace('_', '-')}" for name in ("frozen", "locked", "no_sync") if getattr(self, name))
 
 
-def in_step(one: Session, way: Way) -> Path:
+def in_step(session: Session, way: Way) -> Path:
     """Return the prefix to run in, brought in step where a manifest says what it is made of.
 
     An environment that was named with ``--prefix`` is brought in step if it was made from the manifest that is here;
@@ -51,13 +51,15 @@ def in_step(one: Session, way: Way) -> Path:
     from dataloader.cli.use import prefix_of
     from dataloader.request.request import manifest_path
 
-    manifest = manifest_path(one.options, one.here)
-    if manifest is None or way.no_sync or not _is_made_from(one.options.prefix, manifest):
-        _check_no_effect(one.options, way, "there is no manifest" if manifest is None else "the prefix stays as it is")
-        return prefix_of(one)
-    if not _is_in_step(one, manifest, way):
-        _sync(one, way)
-    return prefix_of(one)
+    manifest = manifest_path(session.options, session.here)
+    if manifest is None or way.no_sync or not _is_made_from(session.options.prefix, manifest):
+        _check_no_effect(
+            session.options, way, "there is no manifest" if manifest is None else "the prefix stays as it is"
+        )
+        return prefix_of(session)
+    if not _is_in_step(session, manifest, way):
+        _sync(session, way)
+    return prefix_of(session)
 
 
 def _is_made_from(prefix: Path | None, manifest: Path) -> bool:
@@ -77,28 +79,28 @@ def _check_no_effect(options: CommonOptions, way: Way, why: str) -> None:
         )
 
 
-def _is_in_step(one: Session, manifest: Path, way: Way) -> bool:
+def _is_in_step(session: Session, manifest: Path, way: Way) -> bool:
     """Whether a sync has nothing to do: seen in milliseconds."""
     from dataloader.cli.agreement import agreement, stands
     from dataloader.prefix.unchanged import fast_status, has_remains
     from dataloader.request.request import lock_path, prefix_path
 
-    if one.options.spelled(_OF_SYNC):
+    if session.options.spelled(_OF_SYNC):
         return False
-    lock, prefix = lock_path(one.options, one.here), str(prefix_path(one.options, one.here))
+    lock, prefix = lock_path(session.options, session.here), str(prefix_path(session.options, session.here))
     try:
         data = lock.read_bytes()
     except OSError:
         return False
-    now = agreement(os.fspath(manifest), data, one.environ, fits=not way.frozen)
+    now = agreement(os.fspath(manifest), data, session.environ, fits=not way.frozen)
     return fast_status(prefix, data) and not has_remains(prefix) and stands(prefix, now)
 
 
-def _sync(one: Session, way: Way) -> None:
+def _sync(session: Session, way: Way) -> None:
     from dataloader.cli.flow import Place, synced, to_the_end
     from dataloader.request.request import make_request
 
-    request = make_request(one.options, (), None, environ=one.environ, here=one.here)
-    result, _ = to_the_end(synced(one, request, Place(), frozen=way.frozen, locked=way.locked))
+    request = make_request(session.options, (), None, environ=session.environ, here=session.here)
+    result, _ = to_the_end(synced(session, request, Place(), frozen=way.frozen, locked=way.locked))
     if result.changed:
-        one.reporter.info(f"{request.prefix} is ready: {result.plan.summary(done=True)} ({result.seconds:.1f} s)")
+        session.reporter.info(f"{request.prefix} is ready: {result.plan.summary(done=True)} ({result.seconds:.1f} s)")

@@ -16,7 +16,7 @@ from dataloader.base.errors import UsageError
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import table
 from dataloader.cli.running.instep import Way, in_step
-from dataloader.cli.session import Session, session
+from dataloader.cli.session import Session, open_session
 
 if TYPE_CHECKING:
     from dataloader.request.manifest import Manifest
@@ -30,17 +30,17 @@ def run(options: CommonOptions, words: tuple[str, ...], way: Way) -> int:
     from dataloader.request.tasks import in_order
 
     words = words[1:] if words[:1] == ("--",) else words
-    with session(options, "run") as one:
-        manifest = _manifest_with_tasks(one)
-        tasks = _tasks(one, manifest)
+    with open_session(options, "run") as session:
+        manifest = _manifest_with_tasks(session)
+        tasks = _tasks(session, manifest)
         if not words:
-            return _list(one, manifest, tasks)
+            return _list(session, manifest, tasks)
         chain = in_order(words[0], tasks) if words[0] in tasks else ()
         is_script = not chain and words[0].endswith(".py") and Path(words[0]).is_file()
-        if is_script and (script := _own_environment(one, Path(words[0]))):
-            one = script  # noqa: PLW2901 -- the script's own, from here on
-        prefix = home_of(in_step(one, way))
-        environ = activation(prefix).environ(one.environ)
+        if is_script and (script := _own_environment(session, Path(words[0]))):
+            session = script  # noqa: PLW2901 -- the script's own, from here on
+        prefix = home_of(in_step(session, way))
+        environ = activation(prefix).environ(session.environ)
         check_python(prefix)
         hold(prefix)
     if chain and manifest is not None:
@@ -48,20 +48,20 @@ def run(options: CommonOptions, words: tuple[str, ...], way: Way) -> int:
     return _become(("python", *words) if is_script else words, environ)
 
 
-def _own_environment(one: Session, script: Path) -> Session | None:
+def _own_environment(session: Session, script: Path) -> Session | None:
     """Return the session of a script that says what it needs; ``None`` for one that does not."""
     from dataloader.cli.running.scripts import header_of, project_of
 
     header = header_of(script)
     if header is None:
         return None
-    if said := one.options.spelled(("prefix", "manifest", "environment")):
+    if said := session.options.spelled(("prefix", "manifest", "environment")):
         raise UsageError(
             f"{script} says itself what it needs: {', '.join(said)} can have no effect",
             suggestions=(f"run it in another environment: `dataloader run {said[0]} ... -- python {script}`",),
         )
-    manifest = project_of(header, one.cache)
-    return replace(one, options=replace(one.options, manifest=manifest, prefix=None, environment=None))
+    manifest = project_of(header, session.cache)
+    return replace(session, options=replace(session.options, manifest=manifest, prefix=None, environment=None))
 
 
 def _become(words: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -83,27 +83,27 @@ def _become(words: Sequence[str], environ: Mapping[str, str]) -> int:
 # -- tasks
 
 
-def _manifest_with_tasks(one: Session) -> Manifest | None:
+def _manifest_with_tasks(session: Session) -> Manifest | None:
     """The manifest, if it speaks of tasks: reading all of it takes longer than a command that needs none."""
     from dataloader.request.request import find, manifest_path
 
-    path = manifest_path(one.options, one.here)
+    path = manifest_path(session.options, session.here)
     try:
-        return find(one.options, one.here) if path is not None and b"tasks" in path.read_bytes() else None
+        return find(session.options, session.here) if path is not None and b"tasks" in path.read_bytes() else None
     except OSError:
-        return find(one.options, one.here)  # which says what is wrong
+        return find(session.options, session.here)  # which says what is wrong
 
 
-def _tasks(one: Session, manifest: Manifest | None) -> Mapping[str, Task]:
+def _tasks(session: Session, manifest: Manifest | None) -> Mapping[str, Task]:
     if manifest is None:
         return {}
     from dataloader.machine.detect import detect_platform
     from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 
-    return manifest.environment(one.options.environment or DEFAULT_ENVIRONMENT, detect_platform()).tasks
+    return manifest.environment(session.options.environment or DEFAULT_ENVIRONMENT, detect_platform()).tasks
 
 
-def _list(one: Session, manifest: Manifest | None, tasks: Mapping[str, Task]) -> int:
+def _list(session: Session, manifest: Manifest | None, tasks: Mapping[str, Task]) -> int:
     shown = {name: task for name, task in sorted(tasks.items()) if not name.startswith("_")}
     if manifest is None or not shown:
         raise UsageError(
@@ -127,7 +127,7 @@ def _list(one: Session, manifest: Manifest | None, tasks: Mapping[str, Task]) ->
     rows = [
         (name, task.description or _text(task) or f"runs {', '.join(task.depends_on)}") for name, task in shown.items()
     ]
-    one.write(document, table(rows, ("task", "")))
+    session.write(document, table(rows, ("task", "")))
     return 0
 
 

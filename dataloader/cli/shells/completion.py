@@ -21,12 +21,12 @@ def completion(
     """Print the shell code that completes commands and options at a TAB."""
     from typer._completion_shared import get_completion_script
 
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
 
     script = get_completion_script(prog_name="dataloader", complete_var=VARIABLE, shell=_TYPERS.get(shell, shell))
     text = f"{script.strip()}\n"
-    with session(options) as one:
-        one.write({"status": "ok", "shell": shell, "script": text}, text)
+    with open_session(options) as session:
+        session.write({"status": "ok", "shell": shell, "script": text}, text)
     return 0
 
 

@@ -21,16 +21,16 @@ def shell_hook(
     ] = None,
 ) -> int:
     """Print the shell code that activates the environment."""
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.cli.use import check_python, home_of, prefix_of
 
     dialect = spoken(shell or Path(os.environ.get("SHELL", "sh")).name)
-    with session(options) as one:
-        prefix = home_of(prefix_of(one))
+    with open_session(options) as session:
+        prefix = home_of(prefix_of(session))
         active = activation(prefix)
         check_python(prefix)
-        text = active.shell(one.environ, dialect)
-        one.write({"status": "ok", "prefix": str(prefix), "shell": dialect, "script": text}, text)
+        text = active.shell(session.environ, dialect)
+        session.write({"status": "ok", "prefix": str(prefix), "shell": dialect, "script": text}, text)
     return 0
 
 

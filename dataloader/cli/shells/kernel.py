@@ -41,15 +41,15 @@ def kernel(
 
     Jupyter itself may be installed anywhere; the environment needs ipykernel.
     """
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
 
-    with session(options) as one:
+    with open_session(options) as session:
         if action == "install":
-            _install(one, name, title)
+            _install(session, name, title)
         elif action == "list":
-            _list(one)
+            _list(session)
         else:
-            _remove(one, name)
+            _remove(session, name)
     return 0
 
 
@@ -63,12 +63,12 @@ def kernels_folder(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "jupyter" / "kernels"
 
 
-def _install(one: Session, name: str | None, title: str | None) -> None:
+def _install(session: Session, name: str | None, title: str | None) -> None:
     from dataloader.base.files import replace_file
     from dataloader.cli.use import check_python, prefix_of
     from dataloader.install.sync import absolute, installed
 
-    prefix = absolute(prefix_of(one))  # a link to generations stays one: the kernel follows it
+    prefix = absolute(prefix_of(session))  # a link to generations stays one: the kernel follows it
     if not any(package.name == "ipykernel" for package in installed(prefix).packages):
         raise UsageError(
             f"{prefix} has no ipykernel, which a kernel is run by",
@@ -83,7 +83,7 @@ def _install(one: Session, name: str | None, title: str | None) -> None:
             code="kernel-unusable",
             suggestions=("name it: `dataloader kernel install --name train`",),
         )
-    path = kernels_folder(one.environ) / name / "kernel.json"
+    path = kernels_folder(session.environ) / name / "kernel.json"
     if path.is_file() and not _is_ours(path):
         raise UsageError(
             f"there is a kernel {name} that another program made: {path}",
@@ -99,8 +99,8 @@ def _install(one: Session, name: str | None, title: str | None) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, (json.dumps(spec, indent=1) + "\n").encode())
-    one.write({"status": "ok", "name": name, "kernel": str(path), "prefix": str(prefix)}, f"{path}\n")
-    one.reporter.info(f"Jupyter has the kernel {name} now, for {prefix}")
+    session.write({"status": "ok", "name": name, "kernel": str(path), "prefix": str(prefix)}, f"{path}\n")
+    session.reporter.info(f"Jupyter has the kernel {name} now, for {prefix}")
 
 
 def _project_of(prefix: Path) -> str:
@@ -125,29 +125,31 @@ def _is_ours(path: Path) -> bool:
     return isinstance(metadata, dict) and _OURS in metadata
 
 
-def _ours(one: Session) -> dict[str, Path]:
+def _ours(session: Session) -> dict[str, Path]:
     return {
-        path.parent.name: path for path in sorted(kernels_folder(one.environ).glob("*/kernel.json")) if _is_ours(path)
+        path.parent.name: path
+        for path in sorted(kernels_folder(session.environ).glob("*/kernel.json"))
+        if _is_ours(path)
     }
 
 
-def _list(one: Session) -> None:
+def _list(session: Session) -> None:
     from dataloader.cli.render import table
 
     found = []
-    for name, path in _ours(one).items():
+    for name, path in _ours(session).items():
         prefix = (_content(path) or {})["metadata"][_OURS]["prefix"]  # type: ignore[index]
         found.append({"name": name, "kernel": str(path), "prefix": prefix, "works": os.path.isdir(prefix)})  # noqa: PTH112
     rows = [(str(k["name"]), str(k["prefix"]), "" if k["works"] else "gone") for k in found]
-    one.write(
+    session.write(
         {"status": "ok", "kernels": found}, table(rows, ("kernel", "environment", "")) if rows else "no kernels\n"
     )
 
 
-def _remove(one: Session, name: str | None) -> None:
+def _remove(session: Session, name: str | None) -> None:
     from dataloader.base.files import remove_tree
 
-    ours = _ours(one)
+    ours = _ours(session)
     if name not in ours:
         raise UsageError(
             f"there is no kernel {name} of ours" if name else "which kernel is to be removed?",
@@ -155,4 +157,4 @@ def _remove(one: Session, name: str | None) -> None:
             suggestions=("`dataloader kernel list` shows them", "`dataloader kernel remove --name NAME`"),
         )
     remove_tree(ours[name].parent)
-    one.write({"status": "ok", "name": name, "kernel": str(ours[name])}, f"{ours[name]} is removed\n")
+    session.write({"status": "ok", "name": name, "kernel": str(ours[name])}, f"{ours[name]} is removed\n")

@@ -36,26 +36,26 @@ def shell(
     In a project the environment is brought in step with the manifest first, as run does.
     """
     from dataloader.cli.running.instep import Way, in_step
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.cli.use import check_python, hold, home_of
     from dataloader.prefix.activate import activation
 
     if frozen and no_sync:
         raise UsageError("--frozen and --no-sync exclude each other", suggestions=("Leave one of them out.",))
-    with session(options, "shell") as one:
-        named = program or one.environ.get("SHELL") or "sh"
-        prefix = home_of(in_step(one, Way(frozen=frozen, no_sync=no_sync)))
+    with open_session(options, "shell") as session:
+        named = program or session.environ.get("SHELL") or "sh"
+        prefix = home_of(in_step(session, Way(frozen=frozen, no_sync=no_sync)))
         active = activation(prefix)
-        environ = active.environ(one.environ)
+        environ = active.environ(session.environ)
         check_python(prefix)
-        found = shutil.which(named, path=one.environ.get("PATH"))
+        found = shutil.which(named, path=session.environ.get("PATH"))
         if found is None:
             raise UsageError(
                 f"there is no shell {named} on PATH", code="command-missing", suggestions=("name another with --shell",)
             )
         hold(prefix)
-        one.reporter.info(f"{prefix} is active in this shell; exit leaves it")
-    words = _words(Path(found), active, one.environ, environ)
+        session.reporter.info(f"{prefix} is active in this shell; exit leaves it")
+    words = _words(Path(found), active, session.environ, environ)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(found, words, environ)  # noqa: S606 -- a shell is what was asked for
