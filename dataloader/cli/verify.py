@@ -112,7 +112,7 @@ def verify(
             unread = {"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on, "--tree": tree}
             _check_unsaid(unread, "--contract")
             _check_one(targets, "--contract")
-            return _contract(one, prefix, targets[0], how, contract)
+            return _contract(session, prefix, targets[0], how, contract)
         if tree is not None or len(targets) > 1:
             what = "--tree" if tree is not None else "a file of several targets"
             _check_unsaid({"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on}, what)
