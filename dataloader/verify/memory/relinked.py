@@ -7,7 +7,7 @@ time of modification set back.
 
 from __future__ import annotations
 
-import json
+import marshal
 from array import array
 from collections.abc import Iterator
 from hashlib import sha256
@@ -35,7 +35,7 @@ def stamps_of(tree: SealedTree) -> Stamps:
         part = Part.unpack(packed)
         states = [tuple(part.numbers[field::_FIELDS]) for field in range(_FIELDS - 2)]
         links = [(path, target, *_split(state, stamps)) for path, (target, state) in sorted(part.links.items())]
-        digest.update(json.dumps((part.names, part.elf, states, links)).encode("utf-8", "surrogateescape"))
+        digest.update(marshal.dumps((part.names, part.elf, states, links), 2))  # as Part.pack(), a tenth of JSON's time
         stamps.extend(_pairs(part.numbers))
     return Stamps(digest.hexdigest(), stamps.tobytes())
 
