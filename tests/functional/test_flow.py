@@ -440,7 +440,8 @@ def test_a_file_at_hand_of_the_name_and_the_hash_is_the_file(desk: Desk, tmp_pat
 
 def test_a_name_that_no_index_has_is_told_with_what_each_answered(desk: Desk) -> None:
     wrong = f"{desk.index.url}/simpel"
-    error = desk.fails(1, "unknown-package", "lock", "nosuch", "--index-url", wrong, "--find-links", "/nowhere")
+    typed = ("lock", "nosuch", "--index-url", wrong)
+    error = desk.fails(1, "unknown-package", *typed, DATALOADER_FIND_LINKS="/nowhere")
     told = "\n".join(error["causes"])
     assert f"{wrong} has no page of nosuch, and none at its own address either" in told
     assert "/nowhere is not there" in told
