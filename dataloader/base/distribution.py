@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib.metadata import Distribution, entry_points
 
 COMMAND, STARTS = "dataloader", "dataloader.__main__:main"
 
@@ -17,6 +17,11 @@ def extra_command(extra: str, *projects: str) -> str:
         extra: As pyproject.toml has it.
         projects: What the extra brings.
     """
+    ours = own_distribution()
+    return f"pip install '{ours.name}[{extra}]'" if ours is not None else f"pip install {' '.join(projects)}"
+
+
+def own_distribution() -> Distribution | None:
+    """Return the distribution that has our command; a checkout that was never installed has none."""
     points = [point for point in entry_points(group="console_scripts", name=COMMAND) if point.value == STARTS]
-    names = [point.dist.name for point in points if point.dist is not None]
-    return f"pip install '{names[0]}[{extra}]'" if names else f"pip install {' '.join(projects)}"
+    return next((point.dist for point in points if point.dist is not None), None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
+
+from dataloader.base.distribution import own_distribution
+from dataloader.base.errors import UsageError
+from dataloader.base.names import normalized
 
 
 def program_files() -> Iterator[tuple[str, Path]]:
@@ -16,9 +19,9 @@ def program_files() -> Iterator[tuple[str, Path]]:
     for file in _plain(root):
         yield f"dataloader/{file.relative_to(root)}", file
     yield from _beside(root)
-    for one in _needed("dataloader"):
-        for each in one.files or ():
-            file = Path(str(one.locate_file(each)))
+    for needed in _needed():
+        for each in needed.files or ():
+            file = Path(str(needed.locate_file(each)))
             if ".." not in each.parts and "__pycache__" not in each.parts and file.is_file():
                 yield each.as_posix(), file
 
@@ -38,25 +41,29 @@ def _beside(root: Path) -> Iterator[tuple[str, Path]]:
             yield "/".join(filter(None, ["dataloader", inside, below])), file
 
 
-def _needed(name: str) -> list[Distribution]:
-    """Return the distributions that one needs here, and they in turn; without it itself."""
+def _needed() -> list[Distribution]:
+    """Return the distributions that ours needs here, and they in turn; without it itself."""
     from packaging.requirements import Requirement
 
+    ours = own_distribution()
+    if ours is None:
+        raise UsageError(
+            "This dataloader was never installed, so what it needs is not known.",
+            code="program-unknown",
+            suggestions=("leave it out: --no-program",),
+        )
     found: dict[str, Distribution] = {}
-    queue = [(name, frozenset[str]())]
+    queue = [(ours, frozenset[str]())]
     while queue:
         current, extras = queue.pop()
-        try:
-            one = distribution(current)
-        except PackageNotFoundError:
-            continue
-        key = re.sub(r"[-_.]+", "-", current).lower()
-        if key in found and not extras:
-            continue
-        found[key] = one
-        for text in one.requires or ():
+        found[normalized(current.name)] = current
+        for text in current.requires or ():
             need = Requirement(text)
-            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
-                queue.append((need.name, frozenset(need.extras)))
-    found.pop(name, None)
+            if need.marker is not None and not any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+                continue
+            if normalized(need.name) in found and not need.extras:
+                continue
+            # What a marker lets in is there, or the program would not run.
+            queue.append((distribution(need.name), frozenset(need.extras)))
+    del found[normalized(ours.name)]
     return list(found.values())

@@ -157,12 +157,12 @@ class Credentials:
         if not self._netrc_read:
             import netrc
 
-            self._netrc_read = True
             path = self._netrc_path()
             try:
                 self._netrc = netrc.netrc(str(path)) if path and path.is_file() else None
             except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
                 self._reporter.warn(f"{path} cannot be read and is not used: {getattr(error, 'msg', error)}.")
+            self._netrc_read = True  # last: another thread that sees it must find what was read
         found = self._netrc.authenticators(host) if self._netrc else None
         return None if found is None else (found[0] or "", found[2] or "")
 

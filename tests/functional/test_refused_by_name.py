@@ -33,7 +33,8 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     def run(*words: str, **variables: str) -> tuple[int, dict[str, Any]]:
         for name, value in variables.items():
             monkeypatch.setenv(f"DATALOADER_{name}", value)
-        code = main([words[0], "--json", *words[1:]])
+        monkeypatch.setenv("DATALOADER_JSON", "1")  # run refuses the option: --json is its command's
+        code = main([*words])
         for name in variables:
             monkeypatch.delenv(f"DATALOADER_{name}")
         heard = capsys.readouterr()
@@ -146,6 +147,7 @@ def test_a_variable_is_named_where_it_is_what_is_wrong(variable: str, value: str
     assert f"--{variable.lower().replace('_', '-')}" not in told
 
 
+FIRST_WORD = {"cache": ["warm"], "k8s": ["init"], "kernel": ["install"]}
 ABOUT = {"manifest": "other.toml", "environment": "gpu", "prefix": "nosuch", "lockfile": "nosuch.lock"}
 
 
@@ -156,8 +158,7 @@ def test_an_environment_that_there_is_not_is_named_by_every_command(command: str
         pytest.skip("it is about no environment of a manifest")
     Path("dataloader.toml").write_text("[workspace]\nchannels = []\n")
     operands = ["lib" for p in made.parameters if not p.is_option and (p.is_required or p.many)]
-    if command == "cache":
-        operands = ["warm"]
+    operands = FIRST_WORD.get(command, operands)
     status, error = refusal(command, "-e", "nosuch", *operands)
     assert (status, error["code"]) == (2, "environment-unknown"), error
 

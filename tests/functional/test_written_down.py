@@ -57,7 +57,8 @@ def test_a_new_manifest_holds_no_secret(
 
     heard = capsys.readouterr()
     assert code == 0, heard.err
-    (made,) = (tmp_path / "new").iterdir()
+    made = tmp_path / "new" / ("pixi.toml" if pixi else "dataloader.toml")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {made.name, ".gitignore"}
     assert SECRET not in made.read_text() + heard.out + heard.err
     assert "pkgs.example.org" in made.read_text()
     assert "the user and password for pkgs.example.org are not written down" in heard.err
