@@ -53,7 +53,11 @@ class DeclaredCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Complete bare stack options before they are parsed: ``--torch`` is ``--torch=``."""
-        return super().parse_args(ctx, self.made.completed(args))
+        completed = self.made.completed(args)
+        left = super().parse_args(ctx, list(completed))
+        if self.made.passes_rest:
+            _keep_the_dashes(ctx, self.made, completed)
+        return left
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write what can be said to it, the command's own options first."""
@@ -68,6 +72,15 @@ class DeclaredCommand(TyperCommand):
             if records:
                 with formatter.section(group):
                     formatter.write_dl(records)
+
+
+def _keep_the_dashes(ctx: Any, made: Command, args: list[str]) -> None:
+    """Put the ``--`` back before what a command passes on: typer drops it, and it says what kind of thing follows."""
+    for operand in (p.name for p in made.parameters if not p.is_option):
+        rest = list(ctx.params.get(operand) or ())
+        before = args[: len(args) - len(rest)]
+        if before[-1:] == ["--"] and args[len(before) :] == rest:
+            ctx.params[operand] = ["--", *rest]
 
 
 def build(name: str, made: Command) -> Any:

@@ -158,9 +158,13 @@ def manifest_with(
     text = read.removeprefix(_MARK)
     feature = manifest.environment(session.options.environment or "default").feature
     added = add_to_manifest(text, manifest.path, additions, feature=feature)
+    if added == text and not additions.gone:
+        return {}
+    edited = parse_manifest(added, manifest.path)
+    _check_gone(session, edited, additions.gone)
+    _check(session, solved, edited)
     if added == text:
         return {}
-    _check(session, solved, parse_manifest(added, manifest.path))
     return {manifest.path: (read[: len(read) - len(text)] + added).encode()}
 
 
@@ -171,6 +175,24 @@ def not_saved(options: CommonOptions, asked: Request) -> tuple[str, ...]:
     hosts = tuple(host for file in asked.files for host in file.trusted_hosts)
     said = (*typed(options).values(), *asked.secrets, *asked.files)
     return (*kept_back(said), *for_this_run(hosts))
+
+
+def _check_gone(session: Session, manifest: Manifest, gone: tuple[str, ...]) -> None:
+    """See that what is taken out is gone from every line of the environment's own, those of other machines too.
+
+    Raises:
+        UsageError: ``not-in-manifest``; it stands in a table that is not written here.
+    """
+    held = manifest.environment(session.options.environment or "default").replaceable
+    if still := [r for r in held if title(r) in gone]:
+        places = tuple(dict.fromkeys(f"{r.origin} asks for {r}" for r in still))
+        raise UsageError(
+            f"{', '.join(dict.fromkeys(title(r) for r in still))} cannot be taken out of {manifest.path}: "
+            "it stands in a table that is not written here",
+            code="not-in-manifest",
+            causes=places,
+            suggestions=(f"take it out of {manifest.path} by hand, and run `dataloader sync`",),
+        )
 
 
 def _check(session: Session, solved: Request, manifest: Manifest) -> None:

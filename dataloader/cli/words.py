@@ -29,7 +29,7 @@ def part(
     Args:
         words: Behind the command's name.
         spelled: What can be typed.
-        passes_rest: Whether everything behind the first word that is no option belongs together.
+        passes_rest: Whether everything from ``--``, or the first word that is no option, belongs together.
 
     Raises:
         Unusual: this takes more reading.
@@ -39,7 +39,7 @@ def part(
     rest = iter(words)
     for word in rest:
         if passes_rest and (word == "--" or not word.startswith("-")):
-            return given, [*([] if word == "--" else [word]), *rest]
+            return given, [word, *rest]
         if not word.startswith("-"):
             free.append(word)
             continue

@@ -146,6 +146,28 @@ def test_what_does_not_matter_on_this_machine_is_removed_too(desk: Desk) -> None
     assert asked(desk) == {}
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[tool.poetry.dependencies]\npython = ">=3.8"\nlib = "^2.0"\n',
+        '[tool.poetry.dependencies]\nlib = { version = "^2.0", markers = "sys_platform == \'win32\'" }\n',
+        '[tool.poetry.group.dev.dependencies]\nlib = "^2.0"\n',
+        '[project]\nname = "x"\nversion = "1"\n[tool.uv]\ndev-dependencies = ["lib>=2"]\n',
+    ],
+)
+def test_what_stands_where_nothing_is_written_is_not_said_to_be_out(table: str, desk: Desk) -> None:
+    (desk.here / "dataloader.toml").unlink()
+    path = desk.here / "pyproject.toml"
+    path.write_text(table)
+    desk.ok("sync")
+    before = path.read_bytes(), desk.lock.read_bytes(), installed(desk)
+    own = ["--environment", "dev", "--no-sync"] if "dev" in table else []
+    desk.fails(2, "not-in-manifest", "remove", "lib", *own, "--dry-run")
+    error = desk.fails(2, "not-in-manifest", "remove", "lib", *own)
+    assert f"pyproject.toml:{table[: table.index('lib')].count(chr(10)) + 1}" in str(error["causes"])
+    assert (path.read_bytes(), desk.lock.read_bytes(), installed(desk)) == before
+
+
 def test_remove_without_a_manifest_takes_out_of_what_the_prefix_was_made_from(desk: Desk) -> None:
     (desk.here / "dataloader.toml").unlink()
     desk.fails(2, "nothing-asked", "remove", "lib")

@@ -155,6 +155,29 @@ def test_tasks_of_pixi_are_run_too(desk: Desk) -> None:
     assert desk.ok("run", "t") == f"{desk.here} {desk.here}\n"
 
 
+@pytest.mark.parametrize("early", [[], ["--no-sync", "-q"], ["-qp", "own"]])  # read by us, and by typer
+def test_behind_two_dashes_stands_a_command_and_no_task(early: list[str], desk: Desk) -> None:
+    rewrite(desk, MANIFEST, MANIFEST + '[tasks]\ntrue = "echo task"\n')
+    desk.ok("sync")
+    desk.ok("sync", "-p", "own")
+    assert desk.ok("run", *early, "true") == "task\n"
+    assert desk.ok("run", *early, "--", "true") == ""
+    assert desk.ok("run", *early, "--", "echo", "--", "a") == "-- a\n"
+    assert desk.ok("run", *early, "echo", "--", "a") == "-- a\n"
+    assert "true" in desk.ok("run", *early, "--")
+
+
+def test_an_environment_made_from_something_else_has_no_tasks_of_the_manifest_here(desk: Desk, tmp_path: Path) -> None:
+    rewrite(desk, MANIFEST, MANIFEST + '[tasks]\ntrue = "echo task"\n')
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    Desk(aside, desk.index).ok("install", "lib==2.0", "-p", "env")
+    assert desk.ok("run", "-p", str(aside / "env"), "true") == ""
+    refused(desk, 2, "usage", "-p", str(aside / "env"))
+    desk.ok("sync", "-p", "own")
+    assert desk.ok("run", "-p", "own", "true") == "task\n"
+
+
 def test_nothing_to_run_is_told(desk: Desk) -> None:
     assert "dataloader run -- python -V" in str(refused(desk, 2, "usage")["suggestions"])
     refused(desk, 2, "command-missing", "no-such-program")

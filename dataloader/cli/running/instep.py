@@ -52,7 +52,7 @@ def in_step(session: Session, way: Way) -> Path:
     from dataloader.request.request import manifest_path
 
     manifest = manifest_path(session.options, session.here)
-    if manifest is None or way.no_sync or not _is_made_from(session.options.prefix, manifest):
+    if manifest is None or way.no_sync or not is_made_from(session.options.prefix, manifest):
         _check_no_effect(
             session.options, way, "there is no manifest" if manifest is None else "the prefix stays as it is"
         )
@@ -62,7 +62,8 @@ def in_step(session: Session, way: Way) -> Path:
     return prefix_of(session)
 
 
-def _is_made_from(prefix: Path | None, manifest: Path) -> bool:
+def is_made_from(prefix: Path | None, manifest: Path) -> bool:
+    """Whether an environment that was named, if one was, is this manifest's."""
     if prefix is None:
         return True
     from dataloader.prefix.state import read_state

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import UsageError
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.render import table
-from dataloader.cli.running.instep import Way, in_step
+from dataloader.cli.running.instep import Way, in_step, is_made_from
 from dataloader.cli.session import Session, open_session
 
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ def run(options: CommonOptions, words: tuple[str, ...], way: Way) -> int:
     from dataloader.prefix.activate import activation
     from dataloader.request.tasks import in_order
 
-    words = words[1:] if words[:1] == ("--",) else words
+    is_command = words[:1] == ("--",)
+    words = words[1:] if is_command else words
     with open_session(options, "run") as session:
         manifest = _manifest_with_tasks(session)
         tasks = _tasks(session, manifest)
         if not words:
             return _list(session, manifest, tasks)
-        chain = in_order(words[0], tasks) if words[0] in tasks else ()
+        chain = in_order(words[0], tasks) if words[0] in tasks and not is_command else ()
         is_script = not chain and words[0].endswith(".py") and Path(words[0]).is_file()
         if is_script and (script := _own_environment(session, Path(words[0]))):
             session = script  # noqa: PLW2901 -- the script's own, from here on
@@ -84,10 +85,15 @@ def _become(words: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _manifest_with_tasks(session: Session) -> Manifest | None:
-    """The manifest, if it speaks of tasks: reading all of it takes longer than a command that needs none."""
+    """The manifest, if it speaks of tasks: reading all of it takes longer than a command that needs none.
+
+    None beside an environment that was named and is not this manifest's: its tasks are not for that one.
+    """
     from dataloader.request.request import find, manifest_path
 
-    path = manifest_path(session.options, session.here)
+    path, options = manifest_path(session.options, session.here), session.options
+    if path is not None and options.manifest is None and not is_made_from(options.prefix, path):
+        return None
     try:
         return find(session.options, session.here) if path is not None and b"tasks" in path.read_bytes() else None
     except OSError:

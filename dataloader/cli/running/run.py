@@ -38,7 +38,7 @@ def run(
     from dataloader.cli.running import program
     from dataloader.cli.running.instep import Way
 
-    if "json" in options.typed and words:
+    if "json" in options.typed and words not in (None, [], ["--"]):
         raise UsageError(
             "--json can have no effect: what is said is said by the command that runs",
             suggestions=("leave it out, or put it behind the command: dataloader run -- CMD --json",),
