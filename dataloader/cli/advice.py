@@ -43,6 +43,11 @@ def _placed(command: str, places: Mapping[str, tuple[tuple[str, ...], str]]) -> 
 
     >>> _placed("dataloader sync", {"prefix": (("--prefix", "-p"), "other env")})
     "dataloader sync -p 'other env'"
+
+    A file that a command names as something else is not its place as well.
+
+    >>> _placed("dataloader install -r asked.txt", {"lockfile": (("--lockfile",), "asked.txt")})
+    'dataloader install -r asked.txt'
     """
     from dataloader.cli.commands import COMMANDS, load
 
@@ -54,7 +59,7 @@ def _placed(command: str, places: Mapping[str, tuple[tuple[str, ...], str]]) -> 
     missing = [
         f"{min(names, key=len)} {shlex.quote(value)}"
         for name, (names, value) in places.items()
-        if name in taken and not said.intersection(names)
+        if name in taken and not said.intersection(names) and f" {shlex.quote(value)} " not in f"{command} "
     ]
     return " ".join(["dataloader", verb, *missing, *rest])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def foreign_content(path: Path | None) -> Content | None:
         raise UsageError(
             f"{path} is no lock but a {content.form}",
             code="lockfile-invalid",
-            suggestions=(f"`dataloader install -r {path}` solves what it asks for",),
+            suggestions=(f"`dataloader install -r {shlex.quote(str(path))}` solves what it asks for",),
         )
     return content
 

@@ -57,6 +57,34 @@ def public_channel(url: str) -> str:
     return re.sub(r"^(\w+://[^/]*)/t/[^/]+(?=/)", r"\1", without_credentials(url))
 
 
+def url_fault(location: str) -> str | None:
+    """Say why an address could never be asked; ``None`` where it could, and for what is not http's.
+
+    >>> url_fault("https://example.org:8080/simple"), url_fault("http://localhost:99999/simple")
+    (None, 'Port out of range 0-65535')
+    """
+    if "://" not in location:
+        return None
+    try:
+        parts = urlsplit(location)
+        if parts.scheme not in {"http", "https"}:
+            return None
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return str(error)
+    return None if host else "it names no host"
+
+
+def check_asked(location: str) -> None:
+    """Refuse an address that could never be asked, whatever it is of.
+
+    Raises:
+        UsageError: code ``index-bad-url``.
+    """
+    if why := url_fault(location):
+        raise _bad_url(location, why)
+
+
 def check_url(location: str) -> None:
     """Refuse a configured address that could never be fetched; paths of this machine pass.
 
@@ -65,16 +93,15 @@ def check_url(location: str) -> None:
     """
     if "://" not in location or location.startswith("file:"):
         return
-    try:
-        parts = urlsplit(location)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        why = str(error)
-    else:
-        if host and parts.scheme in {"http", "https"}:
-            return
-        why = "its scheme is none of http, https and file" if host else "it names no host"
-    raise UsageError(f"{redact(location)} is no address of an index: {why}.", code="index-bad-url")
+    check_asked(location)
+    parts = urlsplit(location)
+    if parts.scheme not in {"http", "https"}:
+        why = "its scheme is none of http, https and file" if parts.hostname else "it names no host"
+        raise _bad_url(location, why)
+
+
+def _bad_url(location: str, why: str) -> UsageError:
+    return UsageError(f"{redact(location)} is no address that can be asked: {why}.", code="index-bad-url")
 
 
 class Credentials:

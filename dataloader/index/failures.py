@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityError, UsageError
-from dataloader.index.credentials import Credentials, redact
+from dataloader.index.credentials import Credentials, check_asked, redact
 
 if TYPE_CHECKING:
     import httpx
@@ -57,6 +57,10 @@ def translated(address: str, timeout: float) -> Iterator[None]:
     """Turn httpx's exceptions into ``Failed``."""
     import httpx
 
+    try:
+        check_asked(address)
+    except UsageError as error:
+        raise Failed(error, retry=False) from error
     try:
         yield
     except httpx.TooManyRedirects as error:

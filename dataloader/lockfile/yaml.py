@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from pathlib import Path
@@ -103,15 +104,16 @@ def parse_lock(data: bytes, path: Path) -> Lockfile:
     """
     import yaml
 
+    refused = _invalid if re.search(rb"^dataloader:", data, re.MULTILINE) else _not_ours
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         document = yaml.load(data, Loader=loader)  # noqa: S506 -- both are safe loaders
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _invalid(path, f"it is not YAML: {' '.join(str(error).split())}") from error
+        raise refused(path, f"it is not YAML: {' '.join(str(error).split())}") from error
     try:
         return as_read(_from_document(document), path.absolute().parent)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _invalid(path, _fault(error)) from error
+        raise refused(path, _fault(error)) from error
 
 
 def groups_in(data: bytes) -> tuple[str, ...]:
@@ -133,6 +135,19 @@ def _invalid(path: Path, why: str) -> LockfileError:
     return LockfileError(
         f"{path} is not a lockfile that can be read: {why}",
         suggestions=("restore it from version control, or delete it and run `dataloader lock`",),
+    )
+
+
+def _not_ours(path: Path, why: str) -> LockfileError:
+    """Return what is said of a file that may be another tool's: it is not ours to replace."""
+    said = shlex.quote(str(path))
+    return LockfileError(
+        f"{path} is not a lock of dataloader's: {why}",
+        suggestions=(
+            f"`dataloader sync --lockfile {said}` installs the lock of another tool",
+            f"`dataloader init --from {said}` makes a manifest of it, whose lock is dataloader.lock",
+            "if dataloader wrote it, it is damaged: restore it from version control",
+        ),
     )
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from dataloader.base.errors import UsageError
+from dataloader.index.credentials import url_fault
 
 _PART = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
@@ -75,6 +76,8 @@ def parse_reference(text: str, *, plain_http: bool = False) -> Reference:
         why = "it has a scheme; oci:// may stand before it, or nothing"
     elif not _HOST.fullmatch(host):
         why = f"{host} is no host"
+    elif fault := url_fault(f"http://{host}/"):
+        why = f"{host} is no host: {fault}"
     elif not _REPOSITORY.fullmatch(path):
         why = f"{path!r} is no repository: small letters, digits and . _ - between slashes"
     elif tag and not _TAG.fullmatch(tag):

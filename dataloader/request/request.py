@@ -233,6 +233,7 @@ def make_request(
     insisted = set(manifest.resolution.pypi_only) if manifest else set()
     root = manifest.path.parent if manifest else here
     channels = _channels(options, files, environment, remembered, here, root)
+    _check_addresses(options, files, channels or ())
     resolution = manifest.resolution if manifest else None
     earlier = {axis: value for axis, value in _remembered_stack(remembered).items() if axis not in renamed}
     stack = {**earlier, **(environment.stack if environment else {}), **(flags.asked() if flags else {})}
@@ -470,6 +471,22 @@ def _settings(options: Asked, held: Mapping[str, object], environ: Mapping[str, 
 
     _check_places(options, here)
     return replace(index_settings(_index_flags(options, held), held, environ), system=_system(options))
+
+
+def _check_addresses(options: Asked, files: Iterable[InputFile], channels: Iterable[str]) -> None:
+    """Refuse addresses that could never be asked, before anything is done with them.
+
+    Raises:
+        UsageError: code ``index-bad-url``.
+    """
+    from dataloader.index.credentials import check_asked, check_url
+
+    said = [(options.index_url, *options.extra_index_url, *options.find_links)]
+    said += [(f.index_url, *f.extra_index_urls, *f.find_links) for f in files]
+    for location in (each for places in said for each in places if each):
+        check_url(location)
+    for channel in channels:
+        check_asked(channel)
 
 
 def _check_places(options: Asked, here: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from dataloader.base.names import normalized
+from dataloader.index.credentials import check_asked
 from dataloader.request.requirements import PypiRequirement, Refusal, Source
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip", ".tbz", ".txz")
@@ -20,7 +21,7 @@ def is_wheel(location: str) -> bool:
     >>> is_wheel("https://h/a-1-py3-none-any.whl#sha256=0"), is_wheel("git+https://h/a.git")
     (True, False)
     """
-    plain = urldefrag(location)[0].split("?", 1)[0]
+    plain = location.partition("#")[0].split("?", 1)[0]
     return plain.endswith(".whl") and not _VCS.match(location)
 
 
@@ -29,7 +30,11 @@ def source_at(location: str, *, base: Path | None = None, editable: bool = False
 
     >>> source_at("git+ssh://git@h/a.git@fix/this#subdirectory=py").rev
     'fix/this'
+
+    Raises:
+        UsageError: it could never be asked (``index-bad-url``).
     """
+    check_asked(location.removeprefix("git+"))
     plain, fragment = urldefrag(location)
     fields = dict(part.partition("=")[::2] for part in fragment.split("&") if "=" in part)
     subdirectory = fields.get("subdirectory") or None

@@ -9,6 +9,7 @@ from typing import Literal
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
+from dataloader.index.credentials import check_asked
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Refusal, Requirement
 from dataloader.request.sources import ARCHIVES, from_source, is_wheel, name_of, source_at
 
@@ -71,9 +72,9 @@ def parse_pypi(
 
 def _with_url(requirement: PypiRequirement, url: str, base: Path | None) -> PypiRequirement:
     """``requirement`` met by what a URL names; what cannot be met is refused where its marker holds, and only there."""
-    if not is_wheel(url):
-        return from_source(requirement, source_at(url, base=base))
     try:
+        if not is_wheel(url):
+            return from_source(requirement, source_at(url, base=base))
         return with_wheel(requirement, url, base=base)
     except UsageError as error:
         if requirement.marker is None:
@@ -178,6 +179,7 @@ def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> Pypi
 
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+    check_asked(location)
     location, fragment = urldefrag(location)
     scheme = urlsplit(location).scheme
     if scheme in {"http", "https"}:
