@@ -231,6 +231,8 @@ def _unsaid(session: Session) -> CommonOptions:
     said = typed(session.options)
     nothing = {tuple: (), bool: False}
     cleared: dict[str, Any] = {name: nothing.get(type(value)) for name, value in said.items()}
+    if session.options.requirements or session.options.files:  # then the sets that are chosen are the files' own
+        cleared |= {"extra": (), "group": (), "all_extras": None}
     return replace(session.options, **cleared)
 
 

@@ -493,3 +493,16 @@ def test_a_path_that_cannot_be_meant_is_refused(desk: Desk, words: tuple[str, ..
 
     assert done.returncode == 2, done.stderr
     assert desk.lock.read_bytes() == before
+
+
+def test_sets_of_a_project_that_is_read_as_a_file_are_that_file_s(desk: Desk) -> None:
+    desk.ok("init")
+    project = desk.here / "other" / "pyproject.toml"
+    project.parent.mkdir()
+    project.write_text('[project]\nname = "o"\nversion = "1"\n[project.optional-dependencies]\ne = ["lib==1.0"]\n')
+
+    desk.ok("lock", "-r", str(project), "--extra", "e")
+
+    assert "lib 1.0" in desk.ok("tree")
+    desk.ok("sync", "--locked", "-p", "env")
+    desk.fails(2, "group-unknown", "lock", "-r", str(project), "--extra", "nosuch")
