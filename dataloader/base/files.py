@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dataloader.base.sealed import seal, unseal
@@ -33,13 +33,33 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def replace_named(path: Path, data: bytes) -> None:
-    """Write what somebody named: where a link leads, and into a device or a pipe as it is; else as replace_file."""
-    real = Path(os.path.realpath(path))
-    if real.exists() and not (real.is_file() or real.is_dir()):
-        with real.open("wb") as stream:
-            stream.write(data)
+    """Write what somebody named, as :func:`named_place` says."""
+    with named_place(path) as place:
+        place.write_bytes(data)
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path leads to a device, a pipe or a socket."""
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
+@contextmanager
+def named_place(path: Path) -> Iterator[Path]:
+    """Where to write what somebody named: a device or a pipe as it is; else a file that takes its place at the end.
+
+    That place is where a link leads. A failure leaves what was there.
+    """
+    if is_special(path):
+        yield path
         return
-    replace_file(real, data)
+    real = Path(os.path.realpath(path))
+    temporary = real.with_name(f".{real.name}.{os.urandom(8).hex()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(real)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_kept(path: Path) -> bytes | None:

@@ -113,7 +113,7 @@ def write_bundle(
             _add_file(tar, f"{ARCHIVES}/{archive.name}", file)
         for name, file in sorted(program):
             _add_file(tar, f"{PROGRAM}/{name}", file)
-    return path.stat().st_size
+    return int(stream.tell())  # a pipe does not know its size
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes, *, mode: int = 0o644) -> None:

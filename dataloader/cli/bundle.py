@@ -42,6 +42,7 @@ def bundle(
     """Write one file that holds the lock, its packages and an installer, for machines without a network."""
     from dataloader.cli.flow import client_of, to_the_end
     from dataloader.cli.foreign import foreign_content, lock_from, without_choices
+    from dataloader.cli.outputs import check_output
     from dataloader.cli.session import open_session
     from dataloader.lockfile.yaml import read_lock
     from dataloader.request.request import make_request
@@ -51,16 +52,17 @@ def bundle(
         asked = without_choices(options) if content else options
         request = make_request(asked, (), None, environ=session.environ, here=session.here)
         path = output or Path(f"{request.lockfile.resolve().parent.name or 'environment'}.tar.zst")
+        check_output("--output", path, options, session.here)
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", code="path-unusable", suggestions=(f"-o {path / 'NAME'}",))
 
-        async def work() -> Lockfile:
+        async def work() -> tuple[Lockfile, int]:
             async with client_of(session, request) as client:
                 lock = await lock_from(session, content, client, request) if content else read_lock(request.lockfile)
-                await _write(client, lock, path, program=program)
-            return lock
+                return lock, await _write(client, lock, path, program=program)
 
         began = time.monotonic()
-        lock = to_the_end(work())
-        size = path.stat().st_size
+        lock, size = to_the_end(work())
         seconds = round(time.monotonic() - began, 1)
         document = {
             "status": "ok",
@@ -77,32 +79,31 @@ def bundle(
     return 0
 
 
-async def _write(client: IndexClient, lock: Lockfile, path: Path, *, program: bool) -> None:
+async def _write(client: IndexClient, lock: Lockfile, path: Path, *, program: bool) -> int:
+    """Return its size in bytes."""
     import tempfile
 
+    from dataloader.base.files import is_special, named_place
     from dataloader.bundle.program import program_files
     from dataloader.bundle.tar import installer, write_bundle
     from dataloader.lockfile.yaml import dump_lock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=path.parent) as name:
+    beside = None if is_special(path) else path.resolve().parent  # a file's volume has the room, a device's may not
+    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=beside) as name:
         found = await _fetched(client, lock, Path(name))
         packages = tuple(package for package, _, _ in found)
         about = {"platform": lock.platform, "python": lock.python.version, "python_source": lock.python.source}
-        try:
-            await asyncio.to_thread(
+        with named_place(path) as place:
+            return await asyncio.to_thread(
                 write_bundle,
-                part,
+                place,
                 dump_lock(replace(lock, packages=packages)).encode(),
                 [(archive, file) for _, archive, file in found],
                 about=about,
                 script=installer(sys.version_info[:2]),
                 program=list(program_files()) if program else [],
             )
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 async def _fetched(client: IndexClient, lock: Lockfile, folder: Path) -> list[tuple[Package, Archive, Path]]:

@@ -35,6 +35,7 @@ def export(
 ) -> int:
     """Write the lock as a file that another tool reads."""
     from dataloader.cli.foreign import foreign_content, read_foreign
+    from dataloader.cli.outputs import check_output
     from dataloader.cli.session import session
     from dataloader.export.formats import FORMATS, ExportOptions, export_lock
     from dataloader.lockfile.yaml import read_lock
@@ -50,9 +51,8 @@ def export(
         if left_out:
             names = ", ".join(f"{package.name} {package.version}" for package in left_out)
             one.reporter.warn(f"{form} has no place for {len(left_out)} packages: {names}")
-        if output is not None and output.exists() and path.samefile(output):
-            raise UsageError(f"{output} is the lock itself, which would be lost", suggestions=("name another file",))
         if output is not None:
+            check_output("--output", output, one.options, one.here)
             _write(output, text)
             one.reporter.info(f"{output} written")
         document = {

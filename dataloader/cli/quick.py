@@ -15,7 +15,17 @@ import os
 import sys
 
 from dataloader.cli.words import Unusual, part
-from dataloader.prefix.locate import locate_manifest, lock_held, lock_in, lock_noted, plain_path, prefix_in, root_of
+from dataloader.prefix.locate import (
+    locate_manifest,
+    lock_held,
+    lock_in,
+    lock_noted,
+    own_files,
+    plain_path,
+    prefix_in,
+    root_of,
+    same_file,
+)
 
 TYPE_CHECKING = False  # typing takes 10 ms to import
 if TYPE_CHECKING:
@@ -145,16 +155,18 @@ def _nothing_to_do(said: Said, environ: Mapping[str, str]) -> tuple[str, int]:
     text = f"{prefix} matches the lock already\n"
     text.encode(sys.stdout.encoding, sys.stdout.errors or "strict")
     if any(said.get(name) for name in ("events", "status_file", "metrics_file")):
-        _report(said, prefix, data)
+        _report(said, prefix, data, [lock, *own_files(manifest, os.getcwd())])
     return "" if said.get("events") == "-" else text, 0
 
 
-def _report(said: Said, prefix: str, lock: bytes) -> None:
+def _report(said: Said, prefix: str, lock: bytes, own: list[str]) -> None:
     """Tell the programs that asked for it that nothing was to be done."""
-    from dataloader.cli.telemetry import OUTLETS, Run, Telemetry
+    from dataloader.cli.telemetry import OUTLETS, Run, Telemetry, files_of
     from dataloader.prefix.unchanged import lock_digest
 
     asked = {name: said.get(name) for name in OUTLETS}
+    if any(same_file(path, each) for _, path in files_of(asked) for each in own):
+        raise Unusual  # it is refused in words
     telemetry = Telemetry(asked, Run("sync", "default"), lambda message: sys.stderr.write(f"[WARN] {message}\n"))
     telemetry.event("environment", prefix=os.path.abspath(prefix), lock=lock_digest(lock))
     # Each package of a lock is one entry of a list that is not indented.

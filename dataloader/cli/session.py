@@ -87,8 +87,11 @@ def _watched(options: CommonOptions, lines: Reporter, command: str, name: str | 
             "--json and --events=- would both write to standard output",
             suggestions=("Write the events to a file, or to standard error: --events=2.",),
         )
-    from dataloader.cli.telemetry import Run, Telemetry
+    from dataloader.cli.outputs import check_output
+    from dataloader.cli.telemetry import Run, Telemetry, files_of
 
+    for option, path in files_of(asked):
+        check_output(option, path, options, Path.cwd())
     telemetry = Telemetry(asked, Run(command, name or options.environment or "default"), lines.warn)
     try:
         yield Reporters((lines, telemetry))

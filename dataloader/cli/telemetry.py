@@ -36,6 +36,16 @@ _EVERY = 1.0
 _WARNINGS_KEPT = 20
 
 
+def files_of(asked: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return which of the outlets are files: option, path. ``-`` and numbers are streams that are open already."""
+    said = [(f"--{name.replace('_', '-')}", str(asked.get(name) or "")) for name in OUTLETS]
+    return [(option, path) for option, path in said if path and not (option == "--events" and _is_stream(path))]
+
+
+def _is_stream(where: str) -> bool:
+    return where == "-" or where.isdigit()
+
+
 class Run:
     """What is known of a run, from the events so far."""
 

@@ -3,7 +3,7 @@
 A sync with nothing to do asks these questions and no others, in a few milliseconds.
 """
 
-# ruff: noqa: PTH113, PTH118, PTH120, PTH208
+# ruff: noqa: PTH113, PTH121, PTH118, PTH120, PTH208
 # Importing pathlib would cost more than the answers.
 
 from __future__ import annotations
@@ -46,6 +46,27 @@ def root_of(manifest: str | None, here: str) -> str:
 def lock_in(root: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
     """Return the path of an environment's lock."""
     return os.path.join(root, LOCK_NAME if environment == DEFAULT_ENVIRONMENT else f"dataloader.{environment}.lock")
+
+
+def own_files(manifest: str | None, here: str) -> list[str]:
+    """Return the manifest and the locks of all environments beside it, those that are there and the default one."""
+    root = root_of(manifest, here)
+    try:
+        names = os.listdir(root or ".")
+    except OSError:  # a folder that may be entered and not listed
+        names = []
+    locks = [name for name in names if name.startswith("dataloader.") and name.endswith(".lock")]
+    return [*([manifest] if manifest else []), *(os.path.join(root, name) for name in {LOCK_NAME, *locks})]
+
+
+def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two paths lead to one file, by links of either kind; it need not be there."""
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def prefix_in(root: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
