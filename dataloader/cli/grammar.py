@@ -79,7 +79,7 @@ def _keep_the_dashes(ctx: Any, made: Command, args: list[str]) -> None:
     for operand in (p.name for p in made.parameters if not p.is_option):
         rest = list(ctx.params.get(operand) or ())
         before = args[: len(args) - len(rest)]
-        if before[-1:] == ["--"] and args[len(before) :] == rest:
+        if rest and before[-1:] == ["--"] and args[len(before) :] == rest:
             ctx.params[operand] = ["--", *rest]
 
 

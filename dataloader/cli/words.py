@@ -39,7 +39,8 @@ def part(
     rest = iter(words)
     for word in rest:
         if passes_rest and (word == "--" or not word.startswith("-")):
-            return given, [word, *rest]
+            passed = [word, *rest]
+            return given, [] if passed == ["--"] else passed
         if not word.startswith("-"):
             free.append(word)
             continue

@@ -131,6 +131,9 @@ def _is_item(line: str) -> bool:
     return line.startswith("    - ")
 
 
+_OUR_NAME = re.compile(r"dataloader(\..+)?\.lock")
+
+
 def _invalid(path: Path, why: str) -> LockfileError:
     return LockfileError(
         f"{path} is not a lockfile that can be read: {why}",
@@ -140,6 +143,8 @@ def _invalid(path: Path, why: str) -> LockfileError:
 
 def _not_ours(path: Path, why: str) -> LockfileError:
     """Return what is said of a file that may be another tool's: it is not ours to replace."""
+    if _OUR_NAME.fullmatch(path.name):
+        return _invalid(path, why)
     said = shlex.quote(str(path))
     return LockfileError(
         f"{path} is not a lock of dataloader's: {why}",

@@ -19,6 +19,17 @@ from dataloader.process.program import command_of
 from dataloader.process.tuning import short_turns, without_collecting
 
 
+@pytest.fixture
+def alone() -> None:
+    """No thread of another test is left: beside one there is no fork."""
+    end = time.monotonic() + 5
+    while threading.active_count() > 1 and time.monotonic() < end:
+        time.sleep(0.05)
+    if threading.active_count() > 1:
+        pytest.skip(f"threads of other tests still run: {threading.enumerate()[1:]}")
+
+
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("answer", [True, False])
 def test_a_fork_ends_as_its_job_says(answer: bool) -> None:
     child = fork(lambda: answer)
@@ -27,6 +38,7 @@ def test_a_fork_ends_as_its_job_says(answer: bool) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (0 if answer else 1)
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_job_that_fails_says_no() -> None:
     child = fork(lambda: bool(1 // 0))
 
@@ -44,11 +56,13 @@ def test_there_is_no_fork_beside_threads() -> None:
         thread.join()
 
 
+@pytest.mark.usefixtures("alone")
 def test_work_is_done_by_another_process() -> None:
     with Beside(os.getpid) as beside:
         assert beside.result() != os.getpid()
 
 
+@pytest.mark.usefixtures("alone")
 def test_work_that_is_lost_there_is_done_here() -> None:
     here = os.getpid()
 
