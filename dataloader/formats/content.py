@@ -21,8 +21,6 @@ MANIFESTS: Final = frozenset({"dataloader.toml", "pixi.toml", "pyproject.toml"})
 LOCKS: Final = frozenset(
     {"dataloader.lock", "pylock.toml", "uv.lock", "poetry.lock", "conda-lock.yml", "pixi.lock", "explicit", "export"}
 )
-FILES: Final = frozenset({"requirements.txt", "environment.yml"})
-"""Formats of what people write, besides manifests."""
 
 _UNREAD: Final = {
     "Pipfile": "`pipenv requirements` writes it as a requirements.txt",
@@ -41,7 +39,7 @@ class Content:
 
     path: Path
     form: str
-    """A member of MANIFESTS, LOCKS or FILES."""
+    """A member of MANIFESTS or LOCKS, ``requirements.txt`` or ``environment.yml``."""
     text: str
     data: Mapping[str, Any]
     """The document, where the format is TOML, YAML or JSON."""
@@ -237,15 +235,11 @@ def _unread(path: Path, text: str) -> None:
 
 
 def _may_be_yaml(path: Path, text: str) -> bool:
-    if path.suffix in {".yml", ".yaml"} or path.name.endswith((".lock",)):
+    if path.suffix in {".yml", ".yaml"} or path.name.endswith(".lock"):
         return True
-    return bool(
-        re.search(r"^(?:name|channels|dependencies|version|package|packages|environments)\s*:", text, re.MULTILINE)
-    )
+    return _KEY_OF_YAML.search(text) is not None
 
 
 def _is_broken_toml(path: Path, text: str) -> bool:
     """Say whether a file is meant to be TOML: its own reader then says what is wrong, and where."""
-    return path.suffix == ".toml" or bool(
-        re.search(r"^\[(?:project|tool\.|build-system|workspace)", text, re.MULTILINE)
-    )
+    return path.suffix == ".toml" or _TABLE_OF_TOML.search(text) is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dataloader.lockfile.model import Lockfile
@@ -40,20 +40,17 @@ _TOLD = {"project"}
 
 def check_lock(lock: Lockfile, inputs: Mapping[str, object]) -> tuple[Mismatch, ...]:
     """Compare what the lock was made from with what would be locked now; empty when they agree."""
-    return tuple(
-        mismatch
-        for part in sorted({*lock.inputs, *inputs})
-        for mismatch in _compare(part, lock.inputs.get(part), inputs.get(part))
-    )
+    return tuple(_mismatches(lock.inputs, inputs))
 
 
 def differences(one: Mapping[str, object], other: Mapping[str, object]) -> tuple[str, ...]:
     """Return what differs between what two locks would be made from, as sentences."""
-    return tuple(
-        mismatch.reason
-        for part in sorted({*one, *other})
-        for mismatch in _compare(part, one.get(part), other.get(part))
-    )
+    return tuple(mismatch.reason for mismatch in _mismatches(one, other))
+
+
+def _mismatches(one: Mapping[str, object], other: Mapping[str, object]) -> Iterator[Mismatch]:
+    for part in sorted({*one, *other}):
+        yield from _compare(part, one.get(part), other.get(part))
 
 
 def _compare(part: str, old: object, new: object) -> list[Mismatch]:

@@ -71,12 +71,6 @@ def _with_python(feature: Feature, table: Table, key: str) -> Feature:
     return replace(feature, python=wanted)
 
 
-def with_project(feature: Feature, project: Table) -> Feature:
-    """Add [project]'s own dependencies and the Pythons that it is for, as pixi does."""
-    more = _with_python(Feature(requirements=pep508(project, "dependencies")), project, "requires-python")
-    return replace(feature, requirements=(*feature.requirements, *more.requirements), python=more.python)
-
-
 def sets_of(root: Table) -> dict[str, tuple[PypiRequirement, ...]]:
     """Return the extras and the groups, by ``extra:NAME`` and ``group:NAME``.
 
