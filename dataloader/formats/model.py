@@ -26,9 +26,9 @@ class Wanted:
     @cached_property
     def arch(self) -> str:
         """The processor, as markers and tags have it."""
-        from dataloader.machine.detect import PLATFORMS
+        from dataloader.machine.detect import MACHINES
 
-        return next((machine for (_, machine), subdir in PLATFORMS.items() if subdir == self.platform), "x86_64")
+        return MACHINES.get(self.platform, "x86_64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

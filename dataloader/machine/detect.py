@@ -29,6 +29,9 @@ PLATFORMS = {
 }
 """(system, machine) of uname -> conda subdir."""
 
+MACHINES = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
+"""conda subdir -> machine of uname, the processor as markers and tags have it."""
+
 # Flags of /proc/cpuinfo for each level of the x86-64 psABI, beyond the level before.
 _X86_LEVELS = (
     ("x86_64_v2", {"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"}),
@@ -66,15 +69,14 @@ def detect_target(
     here = detect_platform()
     if platform is None or platform == here:
         return _overridden(_detect_host(here, os.uname(), environ, ask), environ)
-    machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
-    if platform not in machines:
+    if platform not in MACHINES:
         raise UsageError(
             f"There is no platform {platform}",
             code="platform-unknown",
-            causes=(f"Known platforms: {', '.join(sorted(machines))}.",),
+            causes=(f"Known platforms: {', '.join(sorted(MACHINES))}.",),
         )
     assumed = _ASSUMED if platform.startswith("linux-") else {}
-    target = Target(platform=platform, arch=machines[platform], assumed=tuple(sorted(assumed)))
+    target = Target(platform=platform, arch=MACHINES[platform], assumed=tuple(sorted(assumed)))
     return _overridden(target._replace(glibc=assumed.get("glibc"), kernel=assumed.get("kernel")), environ)
 
 

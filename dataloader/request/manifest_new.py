@@ -233,10 +233,9 @@ def _table(values: dict[str, Any]) -> Any:
 
 
 def _arches(platform: str) -> frozenset[str]:
-    from dataloader.machine.detect import PLATFORMS
+    from dataloader.machine.detect import MACHINES
 
-    machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
-    return frozenset({machines[platform]} if platform in machines else machines.values())
+    return frozenset({MACHINES[platform]} if platform in MACHINES else MACHINES.values())
 
 
 def _commented(table: Any, comment: str) -> Any:

@@ -368,11 +368,10 @@ def _pythons(
 
 def _arches(options: Asked) -> Collection[str]:
     """Return the processors that markers are read for: the platform's; any that there is where a file says it."""
-    from dataloader.machine.detect import PLATFORMS, detect_platform
+    from dataloader.machine.detect import MACHINES, detect_platform
 
-    machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
     platform = options.platform or detect_platform()
-    return set(machines.values()) if options.target or platform not in machines else {machines[platform]}
+    return set(MACHINES.values()) if options.target or platform not in MACHINES else {MACHINES[platform]}
 
 
 def find(options: Asked, here: Path) -> Manifest | None:
@@ -555,13 +554,13 @@ def _index_manifest(
 def _system(options: Asked) -> System | None:
     """Return the kind of machine that wheels are wanted for, where it is one that we know of."""
     from dataloader.index.system import System
-    from dataloader.machine.detect import PLATFORMS, detect_glibc, detect_platform
+    from dataloader.machine.detect import MACHINES, detect_glibc, detect_platform
 
-    machines = {subdir: machine for (system, machine), subdir in PLATFORMS.items() if system == "Linux"}
-    machine = machines.get(options.platform or detect_platform())
-    if options.target is not None or machine is None or detect_glibc() is None:
+    platform = options.platform or detect_platform()
+    known = platform in MACHINES and platform.startswith("linux-")
+    if options.target is not None or not known or detect_glibc() is None:
         return None
-    return System(machine, "glibc")
+    return System(MACHINES[platform], "glibc")
 
 
 def _binaries(options: Asked, files: list[InputFile], environment: Environment | None) -> dict[str, tuple[str, ...]]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dataloader.base.errors import ManifestError
-from dataloader.machine.detect import PLATFORMS
+from dataloader.machine.detect import MACHINES
 from dataloader.machine.target import Gpu, Target
 from dataloader.request.toml import Document, Table
 
@@ -78,8 +78,7 @@ def _plain(name: str) -> str:
 
 def _target(table: Table, capabilities: Mapping[str, str], cuda_of_driver: Callable[[str], str | None]) -> Target:
     table.only(_KEYS)
-    machines = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
-    platform = table.choice("platform", machines) or "linux-64"
+    platform = table.choice("platform", MACHINES) or "linux-64"
     versions = {key: table.string(key) for key in _VERSIONS}
     for key, version in versions.items():
         if version is not None and not re.fullmatch(r"\d+(\.\d+)*", version):
@@ -99,7 +98,7 @@ def _target(table: Table, capabilities: Mapping[str, str], cuda_of_driver: Calla
             table.mistake("gpus", f"{name!r} is not a known GPU; give its compute capability, such as 8.0")
     return Target(
         platform=platform,
-        arch=machines[platform],
+        arch=MACHINES[platform],
         glibc=versions["glibc"],
         musl=versions["musl"],
         libstdcxx=versions["libstdcxx"],
