@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path
 
 from dataloader.base.errors import ManifestError, UsageError
@@ -366,7 +365,7 @@ def _resolution(table: Table, workspace: Table) -> Resolution:
     return Resolution(
         conda=table.choice("conda", {"auto", "always", "never"}),
         prerelease=table.choice("prerelease", {"allow", "if-necessary"}),
-        exclude_newer=_date(table, "exclude-newer") or _date(workspace, "exclude-newer"),
+        exclude_newer=table.date("exclude-newer") or workspace.date("exclude-newer"),
         matrix=table.string("matrix"),
         pypi_only=tuple(normalized(name) for name in table.strings("pypi-only")),
         constraints=pep508(table, "constraints"),
@@ -393,12 +392,6 @@ def _attestations(table: Table) -> Mapping[str, str]:
 
 def _beside(manifest: Path, file: str | None) -> str | None:
     return str(manifest.parent / file) if file else None
-
-
-def _date(table: Table, key: str) -> str | None:
-    value = table.raw(key)
-    # TOML has dates of its own.
-    return value.isoformat() if isinstance(value, date) else table.string(key)
 
 
 def _solve_groups(table: Table) -> Mapping[str, str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from dataloader.base.names import normalized
 from dataloader.index.credentials import check_asked
 from dataloader.request.requirements import PypiRequirement, Refusal, Source
+
+if TYPE_CHECKING:
+    from dataloader.request.toml import Table
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip", ".tbz", ".txz")
 _VCS = re.compile(r"(?P<vcs>git|hg|svn|bzr)\+")
@@ -53,6 +57,20 @@ def source_at(location: str, *, base: Path | None = None, editable: bool = False
         path = path.expanduser()
     path = Path(((base or Path.cwd()) / path).absolute().as_posix())
     return Source(kind="path", location=_plain(path), subdirectory=subdirectory, editable=editable)
+
+
+def git_source(table: Table, *, editable: bool = False) -> Source:
+    """Read a repository, what is checked out of it and where the project lies in it, in the keys of uv and Poetry."""
+    kinds: tuple[Literal["rev", "tag", "branch"], ...] = ("rev", "tag", "branch")
+    kind = next((each for each in kinds if each in table), kinds[0])
+    return Source(
+        kind="git",
+        location=table.string("git") or "",
+        rev=table.string(kind),
+        rev_kind=kind,
+        subdirectory=table.string("subdirectory"),
+        editable=editable,
+    )
 
 
 def _plain(path: Path) -> str:

@@ -148,6 +148,14 @@ def with_wheel(requirement: PypiRequirement, location: str, *, base: Path | None
     return replace(wheel, extras=requirement.extras, marker=requirement.marker, hashes=hashes)
 
 
+def by_wheel(requirement: PypiRequirement, location: str, *, base: Path | None = None) -> PypiRequirement:
+    """``requirement`` met by the wheel at ``location``; where it cannot be, it is refused where it matters."""
+    try:
+        return with_wheel(requirement, location, base=base)
+    except UsageError as error:
+        return replace(requirement, refusal=refusal_of(error))
+
+
 _VERSION = r"v?\d+(?:\.\d+)*(?:\.\*|(?:[._-]?(?:a|b|rc|alpha|beta|pre|post|dev)\d*)*(?:\+[\w.]+)?)"
 _CLAUSE = rf"(?:===?|[<>!~]=|[<>])\s*{_VERSION}"
 _AXIS_VALUE = re.compile(rf"=?{_VERSION}|{_CLAUSE}(?:\s*,\s*{_CLAUSE})*")

@@ -12,7 +12,7 @@ from dataloader.machine.target import SystemRequirements
 from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement, Source
 from dataloader.request.sources import from_source, is_wheel, source_at, unbuildable
-from dataloader.request.spec import axis_mistake, conda_version, parse_conda, parse_pypi, refusal_of, with_wheel
+from dataloader.request.spec import axis_mistake, by_wheel, conda_version, parse_conda, parse_pypi
 from dataloader.request.tasks import read_tasks
 from dataloader.request.toml import Table
 
@@ -132,10 +132,7 @@ def _pypi(table: Table, name: str, value: str | Table) -> PypiRequirement:
     if "git" in value or (isinstance(location, str) and not is_wheel(location)):
         return from_source(requirement, _source(value))
     if location := value.string("url") or value.string("path"):
-        try:
-            return with_wheel(requirement, str(location), base=table.document.path.parent)
-        except UsageError as error:
-            return replace(requirement, refusal=refusal_of(error))
+        return by_wheel(requirement, location, base=table.document.path.parent)
     if index := value.string("index"):
         return replace(requirement, index=index, world="pypi")
     return requirement

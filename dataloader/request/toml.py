@@ -10,6 +10,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,11 @@ class Table:
             self.mistake(key, f"expected a string, not {_kind(value)}")
             return None
         return value
+
+    def date(self, key: str) -> str | None:
+        """The string under ``key``, or one of the dates that TOML has of its own, as text."""
+        value = self.raw(key)
+        return value.isoformat() if isinstance(value, date) else self.string(key)
 
     def boolean(self, key: str) -> bool | None:
         """The boolean under ``key``."""

@@ -12,11 +12,10 @@ from dataloader.formats.content import LOCKS, Content, read_content
 from dataloader.formats.locks import take
 from dataloader.formats.locks.conda_lists import exported, is_of_pip
 from dataloader.formats.model import Taken, Wanted
+from dataloader.index.settings import DEFAULT_INDEX
 from dataloader.lockfile.model import PypiPackage
 from dataloader.request.input_file import InputFile
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
-
-PYPI = "https://pypi.org/simple"
 
 
 def here(platform: str | None = None) -> Wanted:
@@ -81,7 +80,7 @@ def _files(content: Content, wanted: Wanted) -> Iterator[tuple[str, str]]:
 
 
 def _input(content: Content, taken: Taken, requirements: tuple[Requirement, ...]) -> InputFile:
-    first, *others = [url for url in taken.indexes if url.rstrip("/") != PYPI] or [""]
+    first, *others = [url for url in taken.indexes if url.rstrip("/") != DEFAULT_INDEX] or [""]
     return InputFile(
         path=str(content.path),
         requirements=requirements,

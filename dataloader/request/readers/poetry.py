@@ -9,14 +9,13 @@ from typing import Any
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.formats.poetry_versions import specifier_of
+from dataloader.index.settings import DEFAULT_INDEX
 from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.readers.pep621 import Project, extra_key, group_key
-from dataloader.request.requirements import PypiRequirement, Requirement, Source
-from dataloader.request.sources import from_source, is_wheel, source_at
-from dataloader.request.spec import parse_pypi, refusal_of, with_wheel
+from dataloader.request.requirements import PypiRequirement, Requirement
+from dataloader.request.sources import from_source, git_source, is_wheel, source_at
+from dataloader.request.spec import by_wheel, parse_pypi
 from dataloader.request.toml import Table
-
-PYPI = "https://pypi.org/simple"
 
 ABOUT = frozenset(
     [
@@ -145,7 +144,7 @@ def _sources(table: Table) -> tuple[PypiOptions, dict[str, str]]:
     ranked: dict[str, list[str]] = {"primary": [], "supplemental": [], "explicit": []}
     for one in table.tables("source"):
         name = one.string("name") or ""
-        url = one.string("url") or (PYPI if name.lower() == "pypi" else None)
+        url = one.string("url") or (DEFAULT_INDEX if name.lower() == "pypi" else None)
         if url is None:
             one.mistake("url", f"the source {name} has no URL")
             continue
@@ -230,28 +229,16 @@ class _Reader:
             return one
         if source.lower() not in self._indexes:
             if source.lower() == "pypi":
-                return replace(one, index=PYPI, world="pypi")
+                return replace(one, index=DEFAULT_INDEX, world="pypi")
             raise UsageError(f"there is no [[tool.poetry.source]] of the name {source}")
         return replace(one, index=self._indexes[source.lower()], world="pypi")
 
     def _placed(self, one: PypiRequirement, value: Table) -> PypiRequirement:
         base = value.document.path.parent
         if "git" in value:
-            kind = next((k for k in ("rev", "tag", "branch") if k in value), "rev")
-            source = Source(
-                kind="git",
-                location=value.string("git") or "",
-                rev=value.string(kind),
-                rev_kind=kind,  # type: ignore[arg-type]
-                subdirectory=value.string("subdirectory"),
-                editable=bool(value.boolean("develop")),
-            )
-            return from_source(one, source)
+            return from_source(one, git_source(value, editable=bool(value.boolean("develop"))))
         location = value.string("path") or value.string("file") or value.string("url") or ""
         if is_wheel(location):
-            try:
-                return with_wheel(replace(one, specifier=""), location, base=base)
-            except UsageError as error:
-                return replace(one, refusal=refusal_of(error))
+            return by_wheel(one, location, base=base)
         source = source_at(location, base=base, editable=bool(value.boolean("develop")))
         return from_source(one, replace(source, subdirectory=value.string("subdirectory")))

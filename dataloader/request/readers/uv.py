@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.markers import Condition
 from dataloader.request.readers.pep621 import Project, extra_key, group_key, pep508, requirements
 from dataloader.request.requirements import PypiRequirement, Requirement, Source
-from dataloader.request.sources import from_source, is_wheel, source_at
-from dataloader.request.spec import refusal_of, with_wheel
+from dataloader.request.sources import from_source, git_source, is_wheel, source_at
+from dataloader.request.spec import by_wheel
 from dataloader.request.toml import Table
-
-PYPI = "https://pypi.org/simple"
 
 OF_UV = frozenset(
     [
@@ -124,14 +120,9 @@ def with_uv(project: Project, table: Table) -> Project:
             *requirements(table, "exclude-dependencies", excluded),
         ),
         no_index=bool(table.boolean("no-index")),
-        exclude_newer=_date(table, "exclude-newer"),
+        exclude_newer=table.date("exclude-newer"),
         notes=(*project.notes, *_notes(table)),
     )
-
-
-def _date(table: Table, key: str) -> str | None:
-    value = table.raw(key)
-    return value.isoformat() if isinstance(value, date) else table.string(key)
 
 
 def _notes(table: Table) -> Iterator[str]:
@@ -256,27 +247,14 @@ class _Sources:
                 requirement, Source(kind="path", location=str(member or base / requirement.name), editable=True)
             )
         if "git" in entry:
-            kind = next((k for k in ("rev", "tag", "branch") if k in entry), "rev")
             entry.raw("lfs")
-            return from_source(
-                requirement,
-                Source(
-                    kind="git",
-                    location=entry.string("git") or "",
-                    rev=entry.string(kind),
-                    rev_kind=kind,  # type: ignore[arg-type]
-                    subdirectory=entry.string("subdirectory"),
-                ),
-            )
+            return from_source(requirement, git_source(entry))
         location = entry.string("url") or entry.string("path")
         if location is None:
             entry.mistake("", "a source has an index, a git repository, a url, a path or a workspace")
             return requirement
         if is_wheel(location):
-            try:
-                return with_wheel(requirement, location, base=base)
-            except UsageError as error:
-                return replace(requirement, refusal=refusal_of(error))
+            return by_wheel(requirement, location, base=base)
         entry.raw("package")
         source = source_at(location, base=base, editable=bool(entry.boolean("editable")))
         return from_source(
