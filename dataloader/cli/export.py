@@ -36,25 +36,25 @@ def export(
     """Write the lock as a file that another tool reads."""
     from dataloader.cli.foreign import foreign_content, read_foreign
     from dataloader.cli.outputs import check_output
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.export.formats import FORMATS, ExportOptions, export_lock
     from dataloader.lockfile.yaml import read_lock
     from dataloader.request.request import lock_path
 
     content = foreign_content(options.lockfile)
-    with session(options) as one:
-        path = lock_path(one.options, one.here)
-        lock = read_foreign(one, content) if content else read_lock(path)
-        made = ExportOptions(name=path.resolve().parent.name, builds=builds, created=_made(path, one.environ))
+    with open_session(options) as session:
+        path = lock_path(session.options, session.here)
+        lock = read_foreign(session, content) if content else read_lock(path)
+        made = ExportOptions(name=path.resolve().parent.name, builds=builds, created=_made(path, session.environ))
         text = export_lock(lock, form, made, partial=partial)
         left_out = FORMATS[form].left_out(lock)
         if left_out:
             names = ", ".join(f"{package.name} {package.version}" for package in left_out)
-            one.reporter.warn(f"{form} has no place for {len(left_out)} packages: {names}")
+            session.reporter.warn(f"{form} has no place for {len(left_out)} packages: {names}")
         if output is not None:
-            check_output("--output", output, one.options, one.here)
+            check_output("--output", output, session.options, session.here)
             _write(output, text)
-            one.reporter.info(f"{output} written")
+            session.reporter.info(f"{output} written")
         document = {
             "status": "ok",
             "format": form,
@@ -62,7 +62,7 @@ def export(
             "content": None if output else text,
             "left_out": [{"name": package.name, "version": package.version} for package in left_out],
         }
-        one.write(document, f"{output}\n" if output else text)
+        session.write(document, f"{output}\n" if output else text)
     return 0
 
 

@@ -17,7 +17,7 @@ from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.cli.proof import Proof
 from dataloader.cli.remember import remember_agreement, say_another_lock
 from dataloader.cli.saving import manifest_with, put, refuse_unsaved
-from dataloader.cli.session import Session, session
+from dataloader.cli.session import Session, open_session
 from dataloader.lockfile.yaml import lock_bytes, read_lock
 from dataloader.request.request import Request, make_request
 
@@ -57,15 +57,15 @@ class Place:
 
 def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Place) -> int:
     """Make the prefix match the lock."""
-    with session(options, "sync", place.name) as one:
-        request = make_request(options, (), None, environ=one.environ, here=one.here)
-        say_another_lock(one, request)
+    with open_session(options, "sync", place.name) as session:
+        request = make_request(options, (), None, environ=session.environ, here=session.here)
+        say_another_lock(session, request)
         if frozen or request.manifest is None:
             check_nothing_to_solve(options, "with --frozen" if frozen else "without a manifest")
         if place.root is not None and place.name is not None:
             request = replace(request, prefix=place.root / place.name)
-        result, left_out = to_the_end(synced(one, request, place, frozen=frozen, locked=locked, check=check))
-        one.write(
+        result, left_out = to_the_end(synced(session, request, place, frozen=frozen, locked=locked, check=check))
+        session.write(
             {"status": "ok", **sync_document(result, request.prefix), "left_out": left_out},
             sync_text(result, request.prefix, dry_run=options.dry_run),
         )
@@ -88,7 +88,7 @@ def check_nothing_to_solve(options: CommonOptions, when: str) -> None:
 
 
 async def synced(
-    one: Session, request: Request, place: Place, *, frozen: bool = False, locked: bool = False, check: bool = False
+    session: Session, request: Request, place: Place, *, frozen: bool = False, locked: bool = False, check: bool = False
 ) -> tuple[SyncResult, list[str]]:
     """Make the prefix match the lock, which is made anew where it no longer fits; return also what was left out.
 
@@ -100,7 +100,7 @@ async def synced(
         locked: Fail where it does not fit.
         check: Change nothing, and fail where there is work.
     """
-    proof = Proof(one, place.layers)
+    proof = Proof(session, place.layers)
     chosen: list[Lockfile] = []
     may_solve = not (frozen or locked or check or request.manifest is None)
 
@@ -109,25 +109,27 @@ async def synced(
     async def attempt() -> SyncResult:
         files.clear()
         if chosen:  # what the lock holds does not go together
-            solved, fresh = await solve(one, request, client, chosen[0], proof)
+            solved, fresh = await solve(session, request, client, chosen[0], proof)
             chosen.append(fresh.lock)
-            files.update(files_of(one, request, solved, fresh.lock, StackFlags()))
+            files.update(files_of(session, request, solved, fresh.lock, StackFlags()))
         else:
-            lock, fresh_files = await _current_lock(one, request, client, proof, frozen=frozen, locked=locked or check)
+            lock, fresh_files = await _current_lock(
+                session, request, client, proof, frozen=frozen, locked=locked or check
+            )
             chosen.append(lock)
             files.update(fresh_files)
-        return await sync_lock(one, request, chosen[-1], files, client, proof, check=check, place=place)
+        return await sync_lock(session, request, chosen[-1], files, client, proof, check=check, place=place)
 
-    async with client_of(one, request) as client:
+    async with client_of(session, request) as client:
         result = await proof.until_it_loads(attempt, lambda: chosen[-1], again=may_solve)
-    if not one.options.dry_run and result.held is None:
+    if not session.options.dry_run and result.held is None:
         data = request.lockfile.read_bytes()
-        remember_agreement(one, request, data, fits=request.manifest is None or not frozen)
+        remember_agreement(session, request, data, fits=request.manifest is None or not frozen)
     return result, proof.left_out
 
 
 async def _current_lock(
-    one: Session, request: Request, client: IndexClient, proof: Proof, *, frozen: bool, locked: bool
+    session: Session, request: Request, client: IndexClient, proof: Proof, *, frozen: bool, locked: bool
 ) -> tuple[Lockfile, dict[Path, bytes]]:
     """Return the lock to sync from, and what is to be written with it.
 
@@ -147,21 +149,21 @@ async def _current_lock(
             causes=tuple(str(reason) for reason in reasons),
             suggestions=("run `dataloader lock`",),
         )
-    refuse_unsaved(one, request)
+    refuse_unsaved(session, request)
     for reason in reasons:
-        one.reporter.info(f"locking again: {reason}")
-    solved, fresh = await solve(one, request, client, old, proof)
-    return fresh.lock, files_of(one, request, solved, fresh.lock, StackFlags())
+        session.reporter.info(f"locking again: {reason}")
+    solved, fresh = await solve(session, request, client, old, proof)
+    return fresh.lock, files_of(session, request, solved, fresh.lock, StackFlags())
 
 
 # -- stages
 
 
 def files_of(
-    one: Session, asked: Request, solved: Request, lock: Lockfile, flags: StackFlags, gone: tuple[str, ...] = ()
+    session: Session, asked: Request, solved: Request, lock: Lockfile, flags: StackFlags, gone: tuple[str, ...] = ()
 ) -> dict[Path, bytes]:
     """Return what is written beside an environment: its lock, and what the manifest has to say now."""
-    return {**manifest_with(one, asked, solved, flags, gone), solved.lockfile: lock_bytes(lock, solved.lockfile)}
+    return {**manifest_with(session, asked, solved, flags, gone), solved.lockfile: lock_bytes(lock, solved.lockfile)}
 
 
 _UNDER_WAY = 0.01
@@ -169,33 +171,33 @@ _UNDER_WAY = 0.01
 
 
 async def solve(
-    one: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
+    session: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
 ) -> tuple[Request, Locked]:
     """Solve; where there is no solution and ``--fix`` says which change to make, return the changed request too."""
     import asyncio
 
     from dataloader.locking.lock import preload
 
-    one.reporter.start("solve", "solving", None, "packages")
+    session.reporter.start("solve", "solving", None, "packages")
     # The first pages are on their way while the solver is imported; two threads that import at once hinder each other.
     ahead = [asyncio.create_task(client.project(name)) for name in sorted(_plain_names(request))]
     if ahead:
         await asyncio.wait(ahead, timeout=_UNDER_WAY)
     await asyncio.to_thread(preload)
     try:
-        locked = await lock_of(one, request, client, old, one.reporter, proof)
+        locked = await lock_of(session, request, client, old, session.reporter, proof)
     except ResolutionFailure as failure:
-        fix = await _fixed(one, request, client, old, failure, proof)
+        fix = await _fixed(session, request, client, old, failure, proof)
         return fix.request, fix.locked
     else:
-        if one.options.fix is not None:
-            one.reporter.warn(f"--fix {one.options.fix} was not needed: there is a solution without it")
+        if session.options.fix is not None:
+            session.reporter.warn(f"--fix {session.options.fix} was not needed: there is a solution without it")
         return request, locked
     finally:
         for task in ahead:
             task.cancel()
         await asyncio.gather(*ahead, return_exceptions=True)
-        one.reporter.finish("solve")
+        session.reporter.finish("solve")
 
 
 def _plain_names(request: Request) -> set[str]:
@@ -204,17 +206,23 @@ def _plain_names(request: Request) -> set[str]:
 
 
 async def lock_of(
-    one: Session, request: Request, client: IndexClient, old: Lockfile | None, reporter: Reporter, proof: Proof
+    session: Session, request: Request, client: IndexClient, old: Lockfile | None, reporter: Reporter, proof: Proof
 ) -> Locked:
     from dataloader.locking.lock import make_lock
 
     return await make_lock(
-        request, client, reporter, cache=one.cache, environ=one.environ, old=old, learned=proof.learned.contradictions()
+        request,
+        client,
+        reporter,
+        cache=session.cache,
+        environ=session.environ,
+        old=old,
+        learned=proof.learned.contradictions(),
     )
 
 
 async def _fixed(
-    one: Session,
+    session: Session,
     request: Request,
     client: IndexClient,
     old: Lockfile | None,
@@ -226,16 +234,16 @@ async def _fixed(
     from dataloader.locking.fixes import MOST, MOST_SECONDS, find_fixes, may_be_mended
 
     async def quietly(changed: Request) -> Locked:
-        return await lock_of(one, changed, client, old, Reporter(), proof)
+        return await lock_of(session, changed, client, old, Reporter(), proof)
 
-    wanted = one.options.fix
+    wanted = session.options.fix
     if wanted is None and may_be_mended(failure):
-        one.reporter.refused(failure)
-        one.reporter.info(f"looking for changes that work, for up to {MOST_SECONDS:.0f} s")
+        session.reporter.refused(failure)
+        session.reporter.info(f"looking for changes that work, for up to {MOST_SECONDS:.0f} s")
     fixes = await find_fixes(request, failure, quietly, most=max(wanted or 0, MOST))
     if wanted is not None and 0 < wanted <= len(fixes):
         fix = fixes[wanted - 1]
-        one.reporter.info(f"applying fix {wanted}: {fix.text}")
+        session.reporter.info(f"applying fix {wanted}: {fix.text}")
         return fix
     offered = tuple(f"--fix {number}: {fix.text}" for number, fix in enumerate(fixes, 1))
     replaced = [getattr(repair, "text", "") for repair in getattr(failure, "repairs", ())]
@@ -249,14 +257,14 @@ async def _fixed(
     raise failure
 
 
-def client_of(one: Session, request: Request) -> IndexClient:
+def client_of(session: Session, request: Request) -> IndexClient:
     from dataloader.index.client import IndexClient
 
-    return IndexClient(request.settings, one.reporter, cache_dir=one.cache, known=request.known)
+    return IndexClient(request.settings, session.reporter, cache_dir=session.cache, known=request.known)
 
 
 async def sync_lock(
-    one: Session,
+    session: Session,
     request: Request,
     lock: Lockfile,
     files: Mapping[Path, bytes],
@@ -274,25 +282,25 @@ async def sync_lock(
     from dataloader.install.sync import sync_prefix
 
     place = place or Place()
-    python = _interpreter(one, lock)
+    python = _interpreter(session, lock)
     place = replace(place, strict_records=place.strict_records or request.settings.strict_records)
     data = lock_bytes(lock, request.lockfile) if foreign else _lock_bytes(request, files)
-    options = sync_options(one, python, data, check=check, place=place)
+    options = sync_options(session, python, data, check=check, place=place)
     if not foreign:
         manifest = request.manifest.path if request.manifest else None
         options = replace(options, lockfile=request.lockfile, manifest=manifest)
     options = replace(options, bundled=download is not None)
     fetch = download or client.download
-    one.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
+    session.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if request.settings.attestations and not check:
         from dataloader.install.attest.wheels import require_attestations
 
-        await require_attestations(lock, request.settings, client.evidence, one.reporter)
-    if not (check or one.options.dry_run):
+        await require_attestations(lock, request.settings, client.evidence, session.reporter)
+    if not (check or session.options.dry_run):
         options = replace(options, prover=proof.prover(request, lock, python), along=partial(put, files, seen))
     if place.root is not None and place.name is not None:
-        return await sync_generation(lock, place.root, place.name, options, one.reporter, fetch)
-    return await sync_prefix(lock, request.prefix, options, one.reporter, fetch)
+        return await sync_generation(lock, place.root, place.name, options, session.reporter, fetch)
+    return await sync_prefix(lock, request.prefix, options, session.reporter, fetch)
 
 
 def _lock_bytes(request: Request, files: Mapping[Path, bytes]) -> bytes | None:
@@ -302,47 +310,47 @@ def _lock_bytes(request: Request, files: Mapping[Path, bytes]) -> bytes | None:
     return request.lockfile.read_bytes() if request.lockfile.is_file() else None
 
 
-async def warm(one: Session, request: Request) -> int:
+async def warm(session: Session, request: Request) -> int:
     """Bring all that the lock names into the cache, by a sync to a prefix that is thrown away; return bytes fetched."""
-    async with built_aside(one, request, read_lock(request.lockfile), Place()) as (_, result):
+    async with built_aside(session, request, read_lock(request.lockfile), Place()) as (_, result):
         return result.downloaded_bytes
 
 
 @asynccontextmanager
 async def built_aside(
-    one: Session, request: Request, lock: Lockfile, place: Place
+    session: Session, request: Request, lock: Lockfile, place: Place
 ) -> AsyncIterator[tuple[Path, SyncResult]]:
     """Install a lock into a prefix below the cache that is thrown away: where it is, and what that took."""
     import shutil
 
     from dataloader.install.switch.owner import signed
 
-    folder = one.cache / signed("warming-")  # a name that tells whether this process still lives
+    folder = session.cache / signed("warming-")  # a name that tells whether this process still lives
     folder.mkdir(parents=True)
     try:
-        async with client_of(one, request) as client:
+        async with client_of(session, request) as client:
             aside = replace(request, prefix=folder / "env")
-            result = await sync_lock(one, aside, lock, {}, client, Proof(one), check=False, place=place)
+            result = await sync_lock(session, aside, lock, {}, client, Proof(session), check=False, place=place)
         yield aside.prefix, result
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync_options(
-    one: Session, python: Interpreter | None, data: bytes | None, *, check: bool, place: Place
+    session: Session, python: Interpreter | None, data: bytes | None, *, check: bool, place: Place
 ) -> SyncOptions:
     """Return how an environment on ``python`` is made to match a lock of the bytes ``data``."""
     from dataloader.install.model import SyncOptions
     from dataloader.prefix.unchanged import lock_digest
 
     options = SyncOptions(
-        cache_dir=one.cache,
+        cache_dir=session.cache,
         interpreter=python,
         lock_digest=lock_digest(data) if data is not None else None,
-        offline=one.options.offline,
-        confirm=confirmation(one),
+        offline=session.options.offline,
+        confirm=confirmation(session),
         check=check,
-        dry_run=one.options.dry_run,
+        dry_run=session.options.dry_run,
         target_prefix=place.target_prefix,
         layers=place.layers,
         durable=place.root is not None if place.durable is None else place.durable,
@@ -354,13 +362,13 @@ def sync_options(
     return options if place.wait_seconds is None else replace(options, wait_seconds=place.wait_seconds)
 
 
-def _interpreter(one: Session, lock: Lockfile) -> Interpreter | None:
+def _interpreter(session: Session, lock: Lockfile) -> Interpreter | None:
     """Return this machine's Python for a lock that stands on one."""
     if lock.python.source != "host" or lock.python.version is None:
         return None
     from dataloader.machine.interpreters import each_interpreter
 
-    for found in each_interpreter(one.cache, one.environ):
+    for found in each_interpreter(session.cache, session.environ):
         if found.minor == lock.python.version and not (found.free_threaded or found.debug):
             return found
     raise PrefixError(

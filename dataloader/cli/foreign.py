@@ -13,7 +13,7 @@ from dataloader.cli.documents import sync_document, sync_text
 from dataloader.cli.flow import Place, check_nothing_to_solve, client_of, sync_lock, to_the_end
 from dataloader.cli.options import CommonOptions
 from dataloader.cli.proof import Proof
-from dataloader.cli.session import Session, session
+from dataloader.cli.session import Session, open_session
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
 from dataloader.request.request import Request, make_request
 
@@ -63,45 +63,45 @@ def sync_foreign(options: CommonOptions, content: Content, *, locked: bool, chec
             f"whether {content.path} fits a manifest is for the tool that wrote it to say: --locked can have no effect",
             suggestions=("Leave it out.",),
         )
-    with session(options, "sync", place.name) as one:
-        request = make_request(without_choices(options), (), None, environ=one.environ, here=one.here)
+    with open_session(options, "sync", place.name) as session:
+        request = make_request(without_choices(options), (), None, environ=session.environ, here=session.here)
         asked = without_choices(options)
         if content.form == "export":  # it says of no package where it is
             asked = replace(asked, typed=asked.typed - {"channels"})
         check_nothing_to_solve(asked, f"from {content.path}")
         if place.root is not None and place.name is not None:
             request = replace(request, prefix=place.root / place.name)
-        return to_the_end(_sync(one, request, content, check=check, place=place))
+        return to_the_end(_sync(session, request, content, check=check, place=place))
 
 
-async def _sync(one: Session, request: Request, content: Content, *, check: bool, place: Place) -> int:
-    proof = Proof(one, place.layers)
-    async with client_of(one, request) as client:
-        lock = await lock_from(one, content, client, request)
+async def _sync(session: Session, request: Request, content: Content, *, check: bool, place: Place) -> int:
+    proof = Proof(session, place.layers)
+    async with client_of(session, request) as client:
+        lock = await lock_from(session, content, client, request)
 
         async def attempt() -> SyncResult:
-            return await sync_lock(one, request, lock, {}, client, proof, check=check, place=place, foreign=True)
+            return await sync_lock(session, request, lock, {}, client, proof, check=check, place=place, foreign=True)
 
         result = await proof.until_it_loads(attempt, lambda: lock, again=False)
-    one.write(
+    session.write(
         {"status": "ok", **sync_document(result, request.prefix), "left_out": proof.left_out},
-        sync_text(result, request.prefix, dry_run=one.options.dry_run),
+        sync_text(result, request.prefix, dry_run=session.options.dry_run),
     )
     return 0
 
 
-def read_foreign(one: Session, content: Content) -> Lockfile:
+def read_foreign(session: Session, content: Content) -> Lockfile:
     """Return another tool's lock as one of ours, for a command that installs nothing."""
-    request = make_request(without_choices(one.options), (), None, environ=one.environ, here=one.here)
+    request = make_request(without_choices(session.options), (), None, environ=session.environ, here=session.here)
 
     async def read() -> Lockfile:
-        async with client_of(one, request) as client:
-            return await lock_from(one, content, client, request)
+        async with client_of(session, request) as client:
+            return await lock_from(session, content, client, request)
 
     return to_the_end(read())
 
 
-def wanted_of(one: Session) -> Wanted:
+def wanted_of(session: Session) -> Wanted:
     """Return what is wanted of a lock: this machine, and the environment, extras and groups that are named."""
     import sys
 
@@ -109,9 +109,9 @@ def wanted_of(one: Session) -> Wanted:
     from dataloader.machine.detect import detect_glibc, detect_platform
     from dataloader.machine.interpreters import find_interpreters
 
-    options = one.options
+    options = session.options
     running = ".".join(str(part) for part in sys.version_info[:3])
-    others = [i.version for i in find_interpreters(one.cache, one.environ) if not (i.free_threaded or i.debug)]
+    others = [i.version for i in find_interpreters(session.cache, session.environ) if not (i.free_threaded or i.debug)]
     glibc = (detect_glibc() or "").split(".")
     return Wanted(
         platform=options.platform or detect_platform(),
@@ -124,7 +124,7 @@ def wanted_of(one: Session) -> Wanted:
     )
 
 
-async def lock_from(one: Session, content: Content, client: IndexClient, request: Request) -> Lockfile:
+async def lock_from(session: Session, content: Content, client: IndexClient, request: Request) -> Lockfile:
     """Return another tool's lock as one of ours.
 
     Raises:
@@ -135,10 +135,12 @@ async def lock_from(one: Session, content: Content, client: IndexClient, request
     from dataloader.formats.locks import take
     from dataloader.locking.located import locate
 
-    wanted = await asyncio.to_thread(wanted_of, one)
+    wanted = await asyncio.to_thread(wanted_of, session)
     taken = take(content, wanted)
-    _tell(one, content, taken)
-    conda, located = await locate(taken, wanted, request, client, one.reporter, cache=one.cache, environ=one.environ)
+    _tell(session, content, taken)
+    conda, located = await locate(
+        taken, wanted, request, client, session.reporter, cache=session.cache, environ=session.environ
+    )
     packages: list[CondaPackage | PypiPackage] = sorted((*taken.conda(), *conda), key=_name)
     packages += sorted((*taken.pypi(), *located), key=_name)
     if not packages:
@@ -167,18 +169,18 @@ def _name(package: CondaPackage | PypiPackage) -> str:
     return package.name
 
 
-def _tell(one: Session, content: Content, taken: Taken) -> None:
+def _tell(session: Session, content: Content, taken: Taken) -> None:
     """Say what of a lock is not installed; refuse what would have to be built, unless that is to be left out."""
     for note in taken.notes:
-        one.reporter.warn(note)
+        session.reporter.warn(note)
     own = [each for each in taken.left_out if each.is_project]
     for each in own:
-        one.reporter.info(f"{each.name} is not installed: {each.why}")
+        session.reporter.info(f"{each.name} is not installed: {each.why}")
     unbuildable = [each for each in taken.left_out if not each.is_project]
-    if unbuildable and not one.options.skip_unbuildable:
+    if unbuildable and not session.options.skip_unbuildable:
         raise _unbuildable(content, unbuildable)
     for each in unbuildable:
-        one.reporter.warn(f"{each.name} is left out: {each.why}")
+        session.reporter.warn(f"{each.name} is left out: {each.why}")
 
 
 def _unbuildable(content: Content, left_out: Iterable[LeftOut]) -> UsageError:

@@ -112,7 +112,3 @@ def _close_after(error: BaseException, telemetry: Telemetry) -> None:
     sys.stdout.flush()
     document = error_document(known or DataloaderError(f"{type(error).__name__}: {error}"))
     telemetry.close(code, document["error"])  # type: ignore[arg-type]
-
-
-session = open_session
-"""Its name before; not for new code."""

@@ -208,7 +208,7 @@ def _tree(session: Session, prefix: Path, file: str, target: Target, how: Verify
     return ExitCode.NO if told else ExitCode.OK
 
 
-def _contract(one: Session, prefix: Path, target: Target, how: VerifyOptions, form: str) -> int:
+def _contract(session: Session, prefix: Path, target: Target, how: VerifyOptions, form: str) -> int:
     """What the environment needs of a node, in somebody's words."""
     from dataloader.prefix.walk import walk
     from dataloader.verify.contract import FORMATS, contract_of
@@ -217,13 +217,13 @@ def _contract(one: Session, prefix: Path, target: Target, how: VerifyOptions, fo
     (inspection,) = inspect_prefix(prefix, lambda: walk(prefix), targets=[target], options=how)
     needs = contract_of(inspection)
     if needs.is_empty:
-        one.reporter.warn(f"{prefix} has neither GPU code nor a CUDA runtime: any node will do")
+        session.reporter.warn(f"{prefix} has neither GPU code nor a CUDA runtime: any node will do")
     text = "" if needs.is_empty else FORMATS[form](needs)
     serves = [
         {"least": list(each.least), "below": list(each.below) if each.below else None, "driver": list(each.driver)}
         for each in needs.serves
     ]
-    one.write(
+    session.write(
         {"status": "ok", "format": form, "contract": text, "driver": list(needs.driver), "capabilities": serves}, text
     )
     return ExitCode.OK

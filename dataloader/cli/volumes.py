@@ -24,11 +24,11 @@ def generations(
 ) -> int:
     """List the generations of all environments below a root: which are current, when they were made, what differs."""
     from dataloader.cli.render import human_size, table
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.install.switch.generations import names
     from dataloader.install.switch.history import Made, made
 
-    with session(options) as one:
+    with open_session(options) as session:
         found = [each for every in ([name] if name else names(root)) for each in made(root, every)]
         rows = [
             (e.name, str(e.number), e.standing, e.when.strftime("%Y-%m-%d %H:%M"), human_size(e.size), e.differs.text)
@@ -51,7 +51,7 @@ def generations(
 
         heads = ("name", "number", "", "made", "size", "differs from the one before")
         text = table(rows, heads) if rows else "there are no generations\n"
-        one.write({"status": "ok", "generations": [document(each) for each in found]}, text)
+        session.write({"status": "ok", "generations": [document(each) for each in found]}, text)
     return 0
 
 
@@ -68,16 +68,16 @@ def rollback(
     ] = False,
 ) -> int:
     """Lead an environment back to an earlier generation, and hold it there until that is undone."""
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.install.switch.generations import rollback as roll_back
 
     if undo and number is not None:
         raise UsageError("--to and --undo exclude each other", suggestions=("Leave one of them out.",))
-    with session(options) as one:
-        now = to_the_end(roll_back(root, name, one.reporter, number=number, undo=undo))
+    with open_session(options) as session:
+        now = to_the_end(roll_back(root, name, session.reporter, number=number, undo=undo))
         line = f"`dataloader rollback --root {root} --name {name} --undo`"
         held = f"; syncs leave it there until {line}" if now.is_held else ""
-        one.write(
+        session.write(
             {"status": "ok", "number": now.number, "path": str(now.path), "held": now.is_held},
             f"{root / name} is generation {now.number} now{held}\n",
         )
@@ -102,13 +102,15 @@ def prune(
     ] = 0.0,
 ) -> int:
     """Remove generations that are neither current nor in use."""
-    from dataloader.cli.session import session
+    from dataloader.cli.session import open_session
     from dataloader.install.switch.generations import prune as remove_old
 
-    with session(options) as one:
-        work = remove_old(root, name, one.reporter, keep=keep, keep_seconds=keep_days * 86400, dry_run=options.dry_run)
+    with open_session(options) as session:
+        work = remove_old(
+            root, name, session.reporter, keep=keep, keep_seconds=keep_days * 86400, dry_run=options.dry_run
+        )
         removed = to_the_end(work)
-        one.write(
+        session.write(
             {"status": "ok", "removed": [str(path) for path in removed], "dry_run": options.dry_run},
             "".join(f"- {path}{' would be removed' if options.dry_run else ''}\n" for path in removed)
             or "there is nothing to remove\n",

@@ -19,7 +19,7 @@ from dataloader.cli.options import CommonOptions
 from dataloader.cli.proof import Proof
 from dataloader.cli.render import human_size
 from dataloader.cli.saving import put
-from dataloader.cli.session import Session, session
+from dataloader.cli.session import Session, open_session
 from dataloader.oci.reference import Reference, parse_reference
 from dataloader.process.running import to_the_end
 
@@ -69,19 +69,19 @@ def push(options: CommonOptions, asked: PushAsked) -> int:
     """Push an environment; the exit code."""
     from dataloader.request.request import make_request
 
-    with session(options, "push", asked.name) as one:
+    with open_session(options, "push", asked.name) as session:
         reference = parse_reference(asked.reference, plain_http=asked.plain_http)
-        request = make_request(options, (), None, environ=one.environ, here=one.here)
-        pushed, document = to_the_end(_push(one, request, reference, asked))
+        request = make_request(options, (), None, environ=session.environ, here=session.here)
+        pushed, document = to_the_end(_push(session, request, reference, asked))
         size = sum(layer.size for layer in pushed.layers)
         text = f"{reference} is {pushed.digest}: {len(pushed.layers)} layers, {human_size(size)}"
         text += f", of which {human_size(pushed.sent)} travelled\npull it with `dataloader pull {reference}`\n"
-        one.write({"status": "ok", **document}, text)
+        session.write({"status": "ok", **document}, text)
     return 0
 
 
 async def _push(
-    one: Session, request: Request, reference: Reference, asked: PushAsked
+    session: Session, request: Request, reference: Reference, asked: PushAsked
 ) -> tuple[Pushed, dict[str, object]]:
     from dataloader.lockfile.yaml import parse_lock, read_lock
     from dataloader.oci.base_image import find_base
@@ -92,18 +92,18 @@ async def _push(
     from dataloader.prefix.activate import activation
 
     place = asked.root / asked.name if asked.root is not None and asked.name is not None else request.prefix
-    request = replace(request, lockfile=_lock_of(one, request, place))
+    request = replace(request, lockfile=_lock_of(session, request, place))
     data = request.lockfile.read_bytes() if request.lockfile.is_file() else b""
     lock = parse_lock(data, request.lockfile) if data else read_lock(request.lockfile)
     base = parse_reference(asked.base, plain_http=False) if asked.base else None
     wanted = [(reference, "pull,push"), *([(base, "pull")] if base and base.base != reference.base else [])]
-    async with Registry(request.settings, one.reporter, wanted) as registry:
+    async with Registry(request.settings, session.reporter, wanted) as registry:
         below = await find_base(registry, base, lock.platform) if base else None
-        async with _tree(one, request, lock, data, place, asked) as (tree, prefix):
+        async with _tree(session, request, lock, data, place, asked) as (tree, prefix):
             state = _state(tree)
             content = await asyncio.to_thread(read_content, tree, state, data)
-            _say_left_out(one, content.left_out)
-            _say_host_python(one, state.interpreter)
+            _say_left_out(session, content.left_out)
+            _say_host_python(session, state.interpreter)
             pushing = Pushing(
                 reference=reference,
                 tree=tree,
@@ -115,9 +115,9 @@ async def _push(
                 base=below,
                 compression=asked.compression,
                 entrypoint=asked.entrypoint,
-                attachments=tuple(_attachments(one, request, lock, data, tree)),
+                attachments=tuple(_attachments(session, request, lock, data, tree)),
             )
-            pushed = await push_image(registry, pushing, one.cache, one.reporter)
+            pushed = await push_image(registry, pushing, session.cache, session.reporter)
     document = {
         "image": str(reference),
         "digest": pushed.digest,
@@ -131,18 +131,18 @@ async def _push(
     return pushed, document
 
 
-def _lock_of(one: Session, request: Request, place: Path) -> Path:
+def _lock_of(session: Session, request: Request, place: Path) -> Path:
     """The lock that the environment was made from by its own note, unless one is named, or it is there no more."""
     from dataloader.prefix.state import read_state
 
     state = read_state(place)
     noted = Path(state.lockfile) if state is not None and state.lockfile else None
-    return request.lockfile if "lockfile" in one.options.typed or noted is None or not noted.is_file() else noted
+    return request.lockfile if "lockfile" in session.options.typed or noted is None or not noted.is_file() else noted
 
 
 @asynccontextmanager
 async def _tree(
-    one: Session, request: Request, lock: Lockfile, data: bytes, place: Path, asked: PushAsked
+    session: Session, request: Request, lock: Lockfile, data: bytes, place: Path, asked: PushAsked
 ) -> AsyncIterator[tuple[Path, str]]:
     """The environment on disk, and where it belongs; made anew where its files name another place.
 
@@ -158,7 +158,7 @@ async def _tree(
     tree = Path(generation) if generation else place.absolute()
     hold(tree)
     state = _state(tree)
-    options = sync_options(one, None, data, check=False, place=Place(target_prefix=Path(state.target_prefix)))
+    options = sync_options(session, None, data, check=False, place=Place(target_prefix=Path(state.target_prefix)))
     plan = plan_prefix(lock, tree, options)
     if not plan.is_empty:
         steps = [f"{step.name}: {step.reason}" for step in (*plan.install, *plan.replace, *plan.remove)]
@@ -173,8 +173,8 @@ async def _tree(
     if target == state.target_prefix:
         yield tree, target
         return
-    one.reporter.info(f"its files name {state.target_prefix}: making it once more for {target}")
-    async with built_aside(one, request, lock, Place(target_prefix=Path(target))) as (made, _):
+    session.reporter.info(f"its files name {state.target_prefix}: making it once more for {target}")
+    async with built_aside(session, request, lock, Place(target_prefix=Path(target))) as (made, _):
         yield made, target
 
 
@@ -191,21 +191,21 @@ def _state(tree: Path) -> State:
     return state
 
 
-def _say_left_out(one: Session, paths: tuple[str, ...]) -> None:
+def _say_left_out(session: Session, paths: tuple[str, ...]) -> None:
     if paths:
         shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
-        one.reporter.warn(f"{len(paths)} files that no package brought are left out: {shown}")
+        session.reporter.warn(f"{len(paths)} files that no package brought are left out: {shown}")
 
 
-def _say_host_python(one: Session, interpreter: str | None) -> None:
+def _say_host_python(session: Session, interpreter: str | None) -> None:
     if interpreter is not None:
-        one.reporter.warn(
+        session.reporter.warn(
             f"the environment stands on {interpreter}, which is not in the image: a container needs that Python there, "
             "from a base image say; with a conda channel the lock brings its own"
         )
 
 
-def _attachments(one: Session, request: Request, lock: Lockfile, data: bytes, tree: Path) -> list[Attachment]:
+def _attachments(session: Session, request: Request, lock: Lockfile, data: bytes, tree: Path) -> list[Attachment]:
     """What refers to the image. Nothing of it depends on the day, nor on this machine but the report."""
     from datetime import datetime, timezone
 
@@ -219,23 +219,23 @@ def _attachments(one: Session, request: Request, lock: Lockfile, data: bytes, tr
         Attachment(PIXI_TYPE, "pixi.lock", export_lock(lock, "pixi.lock-6", made).encode()),
         Attachment(SBOM_TYPE, "sbom.cdx.json", export_lock(lock, "cyclonedx", made).encode()),
     ]
-    if not one.options.no_verify:
-        found.append(Attachment(REPORT_TYPE, "verify.json", _report(one, request, lock, tree)))
+    if not session.options.no_verify:
+        found.append(Attachment(REPORT_TYPE, "verify.json", _report(session, request, lock, tree)))
     return found
 
 
-def _report(one: Session, request: Request, lock: Lockfile, tree: Path) -> bytes:
+def _report(session: Session, request: Request, lock: Lockfile, tree: Path) -> bytes:
     """What verify says of the environment, for the machines that it was asked for."""
     from dataloader.cli.proof import targets_of
     from dataloader.prefix.activate import activation
     from dataloader.verify.fleet import verify_fleet
     from dataloader.verify.options import VerifyOptions
 
-    options = VerifyOptions(cache=one.cache / "facts", library_path=activation(tree).library_path, reuse=False)
-    verdicts = verify_fleet(tree, targets=targets_of(one, request), lock=lock, options=options)
+    options = VerifyOptions(cache=session.cache / "facts", library_path=activation(tree).library_path, reuse=False)
+    verdicts = verify_fleet(tree, targets=targets_of(session, request), lock=lock, options=options)
     for verdict in verdicts:
         if verdict.runs == "cannot":
-            one.reporter.warn(f"on {verdict.pool} it does not run: {'; '.join(verdict.because[:3])}")
+            session.reporter.warn(f"on {verdict.pool} it does not run: {'; '.join(verdict.because[:3])}")
     document = {"version": 1, "pools": [verdict.to_dict() for verdict in verdicts]}
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
@@ -247,21 +247,21 @@ def pull(options: CommonOptions, asked: PullAsked) -> int:
     """Pull an image; the exit code."""
     from dataloader.request.request import make_request
 
-    with session(options, "pull", asked.name) as one:
+    with open_session(options, "pull", asked.name) as session:
         reference = parse_reference(asked.reference, plain_http=asked.plain_http)
-        request = make_request(options, (), None, environ=one.environ, here=one.here)
+        request = make_request(options, (), None, environ=session.environ, here=session.here)
         if asked.root is not None and asked.name is not None:
             request = replace(request, prefix=asked.root / asked.name)
-        result, image = to_the_end(_pull(one, request, reference, asked))
+        result, image = to_the_end(_pull(session, request, reference, asked))
         document = {"image": str(reference), "digest": image.reference.digest, "target_prefix": image.prefix}
-        one.write(
+        session.write(
             {"status": "ok", **document, **sync_document(result, request.prefix)},
             sync_text(result, request.prefix, dry_run=options.dry_run),
         )
     return 0
 
 
-async def _pull(one: Session, request: Request, reference: Reference, asked: PullAsked) -> tuple[SyncResult, Image]:
+async def _pull(session: Session, request: Request, reference: Reference, asked: PullAsked) -> tuple[SyncResult, Image]:
     from dataloader.install.store.layers import LayerStore
     from dataloader.install.switch.generations import sync_generation
     from dataloader.install.sync import sync_prefix
@@ -271,14 +271,14 @@ async def _pull(one: Session, request: Request, reference: Reference, asked: Pul
     from dataloader.oci.registry import Registry
     from dataloader.prefix.unchanged import lock_digest
 
-    store, prefix = LayerStore(one.cache, asked.layers), request.prefix
-    wanted_at = (request.lockfile,) if "lockfile" in one.options.typed else ()
+    store, prefix = LayerStore(session.cache, asked.layers), request.prefix
+    wanted_at = (request.lockfile,) if "lockfile" in session.options.typed else ()
     place = Place(root=asked.root, layers=asked.layers, wait_seconds=asked.wait_seconds)
-    options = sync_options(one, None, None, check=False, place=place)
-    proof = None if one.options.no_verify else Proof(one)
-    async with Registry(request.settings, one.reporter, [(reference, "pull")]) as registry:
+    options = sync_options(session, None, None, check=False, place=place)
+    proof = None if session.options.no_verify else Proof(session)
+    async with Registry(request.settings, session.reporter, [(reference, "pull")]) as registry:
         image = await fetch_image(registry, reference, detect_platform())
-        lock, data = await fetch_lock(registry, image, store, options, one.reporter)
+        lock, data = await fetch_lock(registry, image, store, options, session.reporter)
         options = replace(
             options,
             target_prefix=Path(image.prefix),
@@ -291,10 +291,10 @@ async def _pull(one: Session, request: Request, reference: Reference, asked: Pul
             lockfile = wanted_at[0].absolute() if wanted_at else None
             options = replace(options, prover=prover, along=partial(put, files, {}), lockfile=lockfile)
         if asked.root is not None and asked.name is not None:
-            result = await sync_generation(lock, asked.root, asked.name, options, one.reporter, _nothing_else)
+            result = await sync_generation(lock, asked.root, asked.name, options, session.reporter, _nothing_else)
         else:
-            result = await sync_prefix(lock, prefix, options, one.reporter, _nothing_else)
-    _say_elsewhere(one, prefix, image)
+            result = await sync_prefix(lock, prefix, options, session.reporter, _nothing_else)
+    _say_elsewhere(session, prefix, image)
     return result, image
 
 
@@ -302,6 +302,6 @@ async def _nothing_else(*_: object, **__: object) -> None:
     raise AssertionError("an image brings all that its environment has")
 
 
-def _say_elsewhere(one: Session, prefix: Path, image: Image) -> None:
+def _say_elsewhere(session: Session, prefix: Path, image: Image) -> None:
     if str(prefix.absolute()) != image.prefix:
-        one.reporter.warn(f"its files name {image.prefix}: it runs where it is mounted there")
+        session.reporter.warn(f"its files name {image.prefix}: it runs where it is mounted there")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dataloader.request.request import Request
 
 
-def serve(one: Session, listen: str) -> None:
+def serve(session: Session, listen: str) -> None:
     """Fetch what the lock names, each file once, and serve it until somebody ends this.
 
     Raises:
@@ -27,11 +27,11 @@ def serve(one: Session, listen: str) -> None:
     from dataloader.request.request import make_request
 
     host, port = _address(listen)
-    request = make_request(one.options, (), None, environ=one.environ, here=one.here)
+    request = make_request(session.options, (), None, environ=session.environ, here=session.here)
     lock = read_lock(request.lockfile)
-    files = served_paths(lock, one.cache)
-    with InUse(one.cache, {each.sha256 for each in files.values()}):
-        fetched = to_the_end(_fetch(one, request, lock))
+    files = served_paths(lock, session.cache)
+    with InUse(session.cache, {each.sha256 for each in files.values()}):
+        fetched = to_the_end(_fetch(session, request, lock))
         try:
             server = Server(host, port, files)
         except OSError as error:
@@ -45,7 +45,7 @@ def serve(one: Session, listen: str) -> None:
             mirrors = [f"{origin}={at}/{origin.replace('://', '/')}" for origin in origins(lock)]
             document = {"status": "ok", "address": at, "fetched_bytes": fetched, "mirrors": mirrors}
             options = "".join(f"  --mirror {each}\n" for each in mirrors)
-            one.write(document, f"{at} serves {request.lockfile}; peers say\n{options}")
+            session.write(document, f"{at} serves {request.lockfile}; peers say\n{options}")
             server.serve_forever(poll_interval=0.5)
 
 
@@ -56,17 +56,17 @@ def _address(listen: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 -- as it was asked for
 
 
-async def _fetch(one: Session, request: Request, lock: Lockfile) -> int:
+async def _fetch(session: Session, request: Request, lock: Lockfile) -> int:
     """Bring every archive that is not there; bytes that were fetched."""
     from dataloader.cli.flow import client_of
     from dataloader.install.store.serving import FOLDER, Served, missing
 
-    folder = one.cache / FOLDER
+    folder = session.cache / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {package.sha256: package for package in lock.packages if package.sha256}
     absent = missing(Served(sha256, folder / sha256) for sha256 in wanted)
     fetched = 0
-    async with client_of(one, request) as client:
+    async with client_of(session, request) as client:
 
         async def bring(sha256: str) -> int:
             package, path = wanted[sha256], Path(folder, sha256)

@@ -85,7 +85,7 @@ def _settings(session: Session, request: Request) -> Iterator[Setting]:
         yield Setting(name, value, _said(session, name.replace("-", "_")) or (held if is_held else "default"))
 
 
-def _of_network(one: Session, request: Request) -> Iterator[Setting]:
+def _of_network(session: Session, request: Request) -> Iterator[Setting]:
     from dataloader.index.credentials import without_credentials
     from dataloader.index.settings import IndexSettings
 
@@ -97,9 +97,9 @@ def _of_network(one: Session, request: Request) -> Iterator[Setting]:
         elif isinstance(value, str) and "://" in value:
             value = without_credentials(value)
         elif not isinstance(value, str | int | float | bool | None):
-            value = [f"{key}={one}" for key, one in value.items()]
+            value = [f"{key}={content}" for key, content in value.items()]
         is_default = getattr(settings, name) == getattr(plain, name)
-        source = _said(one, _ALSO.get(name, name)) or settings.origins.get(name)
+        source = _said(session, _ALSO.get(name, name)) or settings.origins.get(name)
         source = source or ("default" if is_default else "manifest")
         yield Setting(name.replace("_", "-"), value, source)
 
