@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dataloader.base.errors import DataloaderError
+from dataloader.base.errors import DataloaderError, UsageError
 
 if TYPE_CHECKING:
     from dataloader.cli.command import Parameter
@@ -16,6 +16,11 @@ PLACES = ("manifest", "environment", "prefix", "lockfile")
 """Options that say what a command is about: advice is about the same."""
 
 _COMMAND = re.compile(r"(?<=`)dataloader [^`]+(?=`)|^dataloader [^`]+$")
+
+
+def exclusive(first: str, second: str) -> UsageError:
+    """What is said of two options that mean nothing together."""
+    return UsageError(f"{first} and {second} exclude each other", suggestions=("Leave one of them out.",))
 
 
 def advise(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from dataloader.base.errors import UsageError
+from dataloader.cli.advice import exclusive
 from dataloader.cli.command import INSTALL, command
 from dataloader.cli.install import Adopt, Reinstall, StrictRecords
 from dataloader.cli.options import CommonOptions, own_option
+from dataloader.cli.rooted import CacheLayers, Name, Timeout, check_root
 
 
 @command(example="dataloader sync --locked -p /opt/env", takes=INSTALL)
@@ -23,21 +24,13 @@ def sync(
         Path | None,
         own_option("--root", metavar="DIR", about="Shared volume: build a generation there and switch a link to it."),
     ] = None,
-    name: Annotated[
-        str | None, own_option("--name", metavar="NAME", about="Name of the environment below --root.")
-    ] = None,
+    name: Name = None,
     target_prefix: Annotated[
         Path | None,
         own_option("--target-prefix", metavar="DIR", about="Where the environment will be mounted, if not here."),
     ] = None,
-    cache_layer: Annotated[
-        list[Path] | None,
-        own_option("--cache-layer", metavar="DIR", about="A read-only cache below the writable one. May be repeated."),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        own_option("--timeout", metavar="SECONDS", about="How long to wait for another sync of the same environment."),
-    ] = None,
+    cache_layer: CacheLayers = None,
+    timeout: Timeout = None,
     durable: Annotated[
         bool | None,
         own_option(
@@ -61,13 +54,8 @@ def sync(
 
         return sync_dataset(options, dataset, root or Path())
     if frozen and locked:
-        raise UsageError("--frozen and --locked exclude each other", suggestions=("Leave one of them out.",))
-    if (root is None) != (name is None):
-        raise UsageError(
-            "--root and --name belong together", suggestions=("dataloader sync --root /mnt/envs --name train",)
-        )
-    if root is not None and "prefix" in options.typed:
-        raise UsageError("--root and --prefix exclude each other", suggestions=("Leave one of them out.",))
+        raise exclusive("--frozen", "--locked")
+    check_root(root, name, options, "sync")
     place = flow.Place(
         root=root,
         name=name,

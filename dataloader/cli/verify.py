@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dataloader.base.errors import ExitCode, PrefixError, UsageError
+from dataloader.cli.advice import exclusive
 from dataloader.cli.command import VERIFY, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
@@ -69,9 +70,9 @@ def verify(
     from dataloader.verify.options import VerifyOptions
 
     if options.json and form not in (None, "json"):
-        raise _pair("--json", f"--format={form}")
+        raise exclusive("--json", f"--format={form}")
     if path is not None and "prefix" in options.typed:
-        raise _pair("PREFIX", "--prefix")
+        raise exclusive("PREFIX", "--prefix")
     if form == "json":
         options = replace(options, json=True)
     if path is not None:
@@ -123,10 +124,6 @@ def verify(
             return _fleet(session, prefix, targets, _read_held(lock), how)
         report = _of_prefix(session, prefix, targets[0], lock, how, plain=not (env or no_env))
         return _report(report, form, fail_on or "error")
-
-
-def _pair(first: str, second: str) -> UsageError:
-    return UsageError(f"{first} and {second} exclude each other", suggestions=("Leave one of them out.",))
 
 
 def _check_unsaid(values: Mapping[str, object], what: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from dataloader.base.errors import UsageError
+from dataloader.cli.advice import exclusive
 from dataloader.cli.command import command
 from dataloader.cli.options import CommonOptions, own_option
 from dataloader.process.running import to_the_end
@@ -72,7 +72,7 @@ def rollback(
     from dataloader.install.switch.generations import rollback as roll_back
 
     if undo and number is not None:
-        raise UsageError("--to and --undo exclude each other", suggestions=("Leave one of them out.",))
+        raise exclusive("--to", "--undo")
     with open_session(options) as session:
         now = to_the_end(roll_back(root, name, session.reporter, number=number, undo=undo))
         line = f"`dataloader rollback --root {root} --name {name} --undo`"

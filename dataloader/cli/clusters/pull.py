@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from dataloader.cli.clusters.push import PlainHttp, check_root
+from dataloader.cli.clusters.push import PlainHttp
 from dataloader.cli.command import command
 from dataloader.cli.options import CommonOptions, Operand, own_option
+from dataloader.cli.rooted import CacheLayers, Name, Timeout, check_root
 
 
 @command(
@@ -21,17 +22,9 @@ def pull(
         Path | None,
         own_option("--root", metavar="DIR", about="Shared volume: make a generation there and switch a link to it."),
     ] = None,
-    name: Annotated[
-        str | None, own_option("--name", metavar="NAME", about="Name of the environment below --root.")
-    ] = None,
-    cache_layer: Annotated[
-        list[Path] | None,
-        own_option("--cache-layer", metavar="DIR", about="A read-only cache below the writable one. May be repeated."),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        own_option("--timeout", metavar="SECONDS", about="How long to wait for another sync of the same environment."),
-    ] = None,
+    name: Name = None,
+    cache_layer: CacheLayers = None,
+    timeout: Timeout = None,
     plain_http: PlainHttp = False,
 ) -> int:
     """Make an environment of an image that push made; only what the cache lacks is fetched, and checked."""

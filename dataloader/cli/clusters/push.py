@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from dataloader.base.errors import UsageError
 from dataloader.cli.command import TO_FETCH, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
+from dataloader.cli.rooted import Name, check_root
 
 TO_PUSH = tuple(name for name in TO_FETCH if name not in {"offline", "refresh"})
 
@@ -24,9 +25,7 @@ def push(
     root: Annotated[
         Path | None, own_option("--root", metavar="DIR", about="Shared volume: push a generation there.")
     ] = None,
-    name: Annotated[
-        str | None, own_option("--name", metavar="NAME", about="Name of the environment below --root.")
-    ] = None,
+    name: Name = None,
     target_prefix: Annotated[
         Path | None,
         own_option(
@@ -66,13 +65,3 @@ def push(
         plain_http=plain_http,
     )
     return images.push(options, asked)
-
-
-def check_root(root: Path | None, name: str | None, options: CommonOptions, verb: str) -> None:
-    """Refuse half of ``--root`` and ``--name``, and a prefix beside them."""
-    if (root is None) != (name is None):
-        raise UsageError(
-            "--root and --name belong together", suggestions=(f"dataloader {verb} --root /mnt/envs --name train",)
-        )
-    if root is not None and "prefix" in options.typed:
-        raise UsageError("--root and --prefix exclude each other", suggestions=("Leave one of them out.",))

@@ -9,6 +9,7 @@ from typing import Annotated
 from dataloader.base.errors import UsageError
 from dataloader.cli.command import PREFIX, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
+from dataloader.cli.rooted import Name, check_root
 
 
 @command(example="dataloader run -- python train.py", takes=(*PREFIX, "lockfile", "Sources", "yes"), passes_rest=True)
@@ -26,15 +27,12 @@ def run(
     root: Annotated[
         Path | None, own_option("--root", metavar="DIR", about="Shared volume: run in a generation there, as it is.")
     ] = None,
-    name: Annotated[
-        str | None, own_option("--name", metavar="NAME", about="Name of the environment below --root.")
-    ] = None,
+    name: Name = None,
 ) -> int:
     """Run a command in the environment, activated; or a task of the manifest, or a script with its own requirements.
 
     In a project the environment is brought in step with the manifest first, as sync does.
     """
-    from dataloader.cli.clusters.push import check_root
     from dataloader.cli.running import program
     from dataloader.cli.running.instep import Way
 

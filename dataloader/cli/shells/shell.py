@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dataloader.base.errors import UsageError
+from dataloader.cli.advice import exclusive
 from dataloader.cli.command import PREFIX, command
 from dataloader.cli.options import CommonOptions, own_option
 
@@ -41,7 +42,7 @@ def shell(
     from dataloader.prefix.activate import activation
 
     if frozen and no_sync:
-        raise UsageError("--frozen and --no-sync exclude each other", suggestions=("Leave one of them out.",))
+        raise exclusive("--frozen", "--no-sync")
     with open_session(options, "shell") as session:
         named = program or session.environ.get("SHELL") or "sh"
         prefix = home_of(in_step(session, Way(frozen=frozen, no_sync=no_sync)))
