@@ -87,16 +87,15 @@ async def carry_out(session: Session, edit: Edit, place: Place | None, *, old: L
     """Solve; write manifest and lock, together with the change of the prefix where there is a ``place`` for it.
 
     Args:
-        one: The session.
+        session: Of the command.
         edit: What to do.
         place: How the prefix is built; None: it stays as it is.
         old: The lock that was there; else it is read.
     """
     old, proof = old or existing_lock(edit.asked.lockfile), Proof(session, place.layers if place else ())
     seen = as_they_are(edit.asked)
-    manifest_with(
-        session, edit.asked, edit.wanted, edit.flags, edit.gone
-    )  # what cannot be said there is refused before it is solved
+    # What a manifest cannot say is refused before it is solved for.
+    manifest_with(session, edit.asked, edit.wanted, edit.flags, edit.gone)
     chosen: list[tuple[Request, Locked]] = []
     files: dict[Path, bytes] = {}
 

@@ -68,18 +68,13 @@ def export(
 
 def _write(path: Path, text: str) -> None:
     from dataloader.base.files import replace_named
+    from dataloader.cli.outputs import writing
 
     if path.is_dir():
         raise UsageError(f"{path} is a folder", code="path-unusable", suggestions=(f"-o {path / 'NAME'}",))
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_named(path, text.encode())
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}",
-            code="directory-unwritable",
-            suggestions=("Leave --output out: the text goes to standard output.",),
-        ) from error
 
 
 def _made(lock: Path, environ: Mapping[str, str]) -> datetime:

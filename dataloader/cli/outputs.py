@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dataloader.base.errors import DataloaderError, UsageError
@@ -23,6 +24,19 @@ def check_output(option: str, path: str | os.PathLike[str], options: CommonOptio
                 f"{option}: {os.fspath(path)} is the {what} itself, which would be lost",
                 suggestions=("name another file",),
             )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of what ``--output`` names that it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}",
+            code="directory-unwritable",
+            suggestions=("Leave --output out: the text goes to standard output.",),
+        ) from error
 
 
 def _own_files(options: CommonOptions, here: Path) -> dict[Path, str]:

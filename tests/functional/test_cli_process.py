@@ -162,42 +162,40 @@ def test_ctrl_c_and_sigterm_end_with_130_and_one_line(number: signal.Signals) ->
     assert re.fullmatch(r"error\[interrupted\]: .*\n", said)
 
 
-def test_the_process_ends_quietly_after_rattler_was_used() -> None:
+@pytest.mark.parametrize(
+    ("module", "name", "entry", "arguments", "code"),
+    [
+        ("dataloader.cli.app", "main", "dataloader.__main__", [], 3),
+        (
+            "dataloader.dataset.load",
+            "load",
+            "dataloader.cli.clusters.data_loader",
+            ["CONDA", "conda://python", "--options=name=env", "--mount-path", "env"],
+            0,
+        ),
+    ],
+    ids=["dataloader", "data-loader"],
+)
+def test_the_process_ends_quietly_after_rattler_was_used(
+    module: str, name: str, entry: str, arguments: list[str], code: int
+) -> None:
     script = (
-        "import asyncio, contextlib, rattler\n"
-        "import dataloader.cli.app as app\n"
-        "def work(arguments):\n"
+        "import asyncio, contextlib, sys, rattler\n"
+        f"import {module} as worker\n"
+        "def work(*_):\n"
         "    with contextlib.suppress(Exception):\n"
         "        asyncio.run(rattler.solve([], ['python'], platforms=['linux-64']))\n"
         "    print('done')\n"
         "    return 3\n"
-        "app.main = work\n"
-        "from dataloader.__main__ import main\n"
+        f"worker.{name} = work\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        f"from {entry} import main\n"
         "main()\n"
     )
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
-    assert (done.returncode, done.stdout, done.stderr) == (3, "done\n", "")
-
-
-def test_the_controllers_loader_ends_quietly_after_rattler_was_used() -> None:
-    script = (
-        "import asyncio, contextlib, sys, rattler\n"
-        "import dataloader.dataset.load as loader\n"
-        "def work(source, mount, secrets, run):\n"
-        "    with contextlib.suppress(Exception):\n"
-        "        asyncio.run(rattler.solve([], ['python'], platforms=['linux-64']))\n"
-        "    print('done')\n"
-        "loader.load = work\n"
-        "sys.argv[1:] = ['CONDA', 'conda://python', '--options=name=env', '--mount-path', 'env']\n"
-        "from dataloader.cli.clusters.data_loader import main\n"
-        "main()\n"
-    )
-
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-
-    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "done\n", "")
 
 
 def test_colour_is_said_by_force_color_and_taken_away_by_no_color(tmp_path: Path) -> None:

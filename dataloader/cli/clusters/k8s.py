@@ -198,14 +198,9 @@ def _dumper() -> type[Any]:
 
 def _put(folder: Path, files: Mapping[str, str]) -> None:
     from dataloader.base.files import replace_file
+    from dataloader.cli.outputs import writing
 
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             replace_file(folder / name, text.encode())
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be written: {error.strerror}",
-            code="directory-unwritable",
-            suggestions=("Leave --output out: the text goes to standard output.",),
-        ) from error
