@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -68,19 +67,3 @@ async def _note_in_tag(registry: Registry, reference: Reference, subject: Descri
 def _manifests(data: bytes, what: str) -> list[dict[str, Any]]:
     found = read_object(data, what).get("manifests") or []
     return [each for each in found if isinstance(each, dict)]
-
-
-async def find_attachment(registry: Registry, reference: Reference, digest: str, media_type: str) -> bytes | None:
-    """A document of a kind that refers to an image; ``None`` where there is none."""
-    data = await asyncio.to_thread(registry.referrers, reference, digest)
-    if data is None:
-        tagged = replace(reference, tag=digest.replace(":", "-"), digest=None)
-        data = await registry.manifest(tagged, absent_is=b"{}")
-    for manifest in _manifests(data, f"the referrers of {reference}"):
-        if manifest.get("artifactType") == media_type:
-            artefact = json.loads(await registry.manifest(reference.at(str(manifest["digest"]))))
-            blob = artefact["layers"][0]
-            return await registry.small_blob(
-                reference, Descriptor(media_type=media_type, digest=blob["digest"], size=blob["size"])
-            )
-    return None

@@ -105,12 +105,6 @@ class ImageFilling:
             raise malformed(self._image.name, "; ".join([*plan.rebuild, *steps][:5]))
 
 
-def _remove(path: Path) -> None:
-    from dataloader.install.store.leftovers import remove
-
-    remove(path)
-
-
 async def fetch_lock(
     registry: Registry, image: Image, store: LayerStore, options: SyncOptions, reporter: Reporter
 ) -> tuple[Lockfile, bytes]:

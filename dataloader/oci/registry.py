@@ -14,7 +14,7 @@ from dataloader.base.errors import IndexUnavailable, IntegrityError, UsageError
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.index.download import Throttle, Wanted, download
-from dataloader.index.failures import Failed, NotFound, check_sha256
+from dataloader.index.failures import Failed, NotFound
 from dataloader.index.part import Sink
 from dataloader.index.settings import IndexSettings
 from dataloader.index.web import Web
@@ -175,16 +175,6 @@ class Registry:
 
         return self._patiently(attempt)
 
-    def referrers(self, reference: Reference, digest: str) -> bytes | None:
-        """The index of what refers to a manifest; ``None`` where the registry keeps none (before version 1.1)."""
-
-        def ask() -> bytes | None:
-            address = f"{reference.base}/referrers/{digest}"
-            response = self._web.send("GET", address, {"Accept": ACCEPT})
-            return response.content if response.status_code == 200 else None
-
-        return self._patiently(ask)
-
     def _accepted(self, response: httpx.Response, address: str) -> None:
         """Raise ``Failed`` for a request that was not done, with what the registry says."""
         if response.status_code in {400, 403, 404, 405, 411, 413, 415, 507} or 300 <= response.status_code < 400:
@@ -210,14 +200,6 @@ class Registry:
                 self._reporter.event("retry", address="registry", turn=turn + 1, pause_seconds=round(pause, 3))
                 time.sleep(pause)
         raise AssertionError("the last turn returns or raises")
-
-
-def check_bytes(data: bytes, blob: Descriptor, what: str) -> None:
-    """Raise IntegrityError for bytes that are not the blob's."""
-    try:
-        check_sha256(data, blob.hexadecimal, what)
-    except Failed as failure:
-        raise failure.error from failure
 
 
 def _incomplete(reference: Reference, blob: Descriptor) -> IndexUnavailable:

@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from dataloader.prefix.activate import Activation, quote_csh, quote_fish, quote_powershell
 
-FILES = ("bin/activate", "bin/activate.fish", "bin/activate.csh", "bin/Activate.ps1")
-"""Where they are, below the prefix; as venv has them."""
 _KEPT = "_OLD_DATALOADER_"
 """Prefix of the variables that keep what was there before."""
 
