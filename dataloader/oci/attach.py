@@ -39,9 +39,7 @@ async def attach(
         )
         data = manifest.to_bytes()
         for blob, content in ((manifest.config, b"{}"), (layer, attachment.data)):
-            if not await asyncio.to_thread(registry.has, reference, blob.digest):
-                await asyncio.to_thread(registry.upload, reference, blob, content)
-                sent += blob.size
+            sent += await asyncio.to_thread(registry.send, reference, blob, content)
         made.append(descriptor_of(data, MANIFEST, artifact_type=attachment.media_type))
         headers = await asyncio.to_thread(registry.put_manifest, reference, made[-1].digest, data, MANIFEST)
         keeps_them = keeps_them and "OCI-Subject" in headers

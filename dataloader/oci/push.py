@@ -88,7 +88,7 @@ async def push(registry: Registry, pushing: Pushing, cache: Path, reporter: Repo
     done.layers = [_annotated(blob, group) for (blob, _), group in zip(made, groups, strict=True)]
     config = to_json(_config(pushing, base, [diff for _, diff in made]))
     blob = descriptor_of(config, CONFIG)
-    done.sent += await asyncio.to_thread(_send, registry, pushing.reference, blob, config)
+    done.sent += await asyncio.to_thread(registry.send, pushing.reference, blob, config)
     manifest = Manifest(
         config=blob,
         layers=(*(pushing.base.layers if pushing.base else ()), *done.layers),
@@ -128,10 +128,7 @@ def _packed_and_sent(
     try:
         with open(path, "wb") as file:
             blob, diff = packed(group, pushing.tree, pushing.prefix, pushing.compression, file)
-        size = 0
-        if not registry.has(pushing.reference, blob.digest):
-            registry.upload(pushing.reference, blob, path)
-            size = blob.size
+        size = registry.send(pushing.reference, blob, path)
     finally:
         path.unlink(missing_ok=True)
     keep_file(note, json.dumps([blob.document(), diff]).encode())
@@ -145,13 +142,6 @@ def _noted(note: Path) -> tuple[Descriptor, str] | None:
     blob, diff = json.loads(data)
     os.utime(note)
     return read_descriptor(blob), str(diff)
-
-
-def _send(registry: Registry, reference: Reference, blob: Descriptor, data: bytes) -> int:
-    if registry.has(reference, blob.digest):
-        return 0
-    registry.upload(reference, blob, data)
-    return blob.size
 
 
 def _annotated(blob: Descriptor, group: Group) -> Descriptor:

@@ -137,6 +137,13 @@ class Registry:
 
         return source.origin == reference.origin and self._patiently(ask)
 
+    def send(self, reference: Reference, blob: Descriptor, content: bytes | Path) -> int:
+        """Bring a blob to the repository, unless it has it; bytes that were sent. Raises what ``upload`` raises."""
+        if self.has(reference, blob.digest):
+            return 0
+        self.upload(reference, blob, content)
+        return blob.size
+
     def upload(self, reference: Reference, blob: Descriptor, content: bytes | Path) -> None:
         """Bring a blob, or the file that holds it, to the repository.
 
