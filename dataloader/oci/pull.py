@@ -18,7 +18,7 @@ from dataloader.install.store.leftovers import remove
 from dataloader.install.store.store import VanishedEntry
 from dataloader.install.switch.lease import Lease
 from dataloader.install.sync import plan_prefix
-from dataloader.install.tree.build import write_pin
+from dataloader.install.tree.build import made_from, write_pin
 from dataloader.install.tree.linking import Folders, Linker
 from dataloader.install.tree.tree import Tree
 from dataloader.lockfile.model import Lockfile
@@ -92,9 +92,8 @@ class ImageFilling:
             state,
             generated=generated,
             lock_digest=options.lock_digest,
-            lockfile=str(options.lockfile) if options.lockfile else None,
-            inputs=dict(self._lock.inputs),
             fingerprint=fingerprint(os.fspath(tree), state.site_packages),
+            **made_from(self._lock, options),
         )
         path = tree / STATE
         path.unlink()  # a name of the cache's own file
@@ -199,23 +198,23 @@ def place(layers: Sequence[StoredLayer], tree: Path, reporter: Reporter) -> Stor
     Raises:
         VanishedEntry: another process has removed a layer.
     """
-    linkers: dict[Path, Linker] = {}
+    linkers = {cache: Linker(reporter, os.fspath(cache)) for cache in {layer.cache for layer in layers}}
     total = sum(len(layer.entries) for layer in layers)
     reporter.start("link", "Linking the image", total, "files")
     try:
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="link") as pool:
             work = [
-                (layer, pool.submit(_place, layer, layer.entries[start : start + _CHUNK], tree, linker))
+                (layer, len(entries), pool.submit(_place, layer, entries, tree, linkers[layer.cache]))
                 for layer in layers
-                for linker in [linkers.setdefault(layer.cache, Linker(reporter, os.fspath(layer.cache)))]
                 for start in range(0, len(layer.entries), _CHUNK)
+                for entries in [layer.entries[start : start + _CHUNK]]
             ]
-            for layer, future in work:
+            for layer, count, future in work:
                 if not future.result():
-                    for _, other in work:
+                    for *_, other in work:
                         other.cancel()
                     return layer
-                reporter.advance("link", min(_CHUNK, len(layer.entries)))
+                reporter.advance("link", count)
     finally:
         reporter.finish("link")
     return None
