@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from dataloader.oci.content import EPOCH
@@ -63,9 +65,6 @@ def make_config(
 
 def moved(activation: Activation, prefix: str) -> Activation:
     """The activation of the environment as it is in the image. Scripts of packages need a shell: they are left out."""
-    from dataclasses import replace
-    from pathlib import Path
-
     old = str(activation.prefix)
 
     def there(path: str) -> str:

@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dataloader.base.errors import IntegrityError
+from dataloader.base.files import make_folders
 from dataloader.base.reporter import Reporter
 from dataloader.install.bounds import Refused, check_links, with_parents
 from dataloader.install.model import SyncOptions
+from dataloader.install.store.fetch import gather_or_cancel
 from dataloader.install.store.layers import LayerFile, LayerStore, StoredLayer
 from dataloader.install.store.leftovers import remove
 from dataloader.install.store.store import VanishedEntry
@@ -149,20 +151,14 @@ async def fetch_layers(
                     return arriving.finished()
                 finally:
                     arriving.close()
-                    if archive.exists():
-                        archive.unlink()
+                    archive.unlink(missing_ok=True)
 
             stored = await store.add(layer.hexadecimal, bring, reporter)
             fetched.append(layer.size)
             return stored
 
-    tasks = [asyncio.create_task(one(layer)) for layer in image.layers]
-    try:
-        return list(await asyncio.gather(*tasks)), sum(fetched)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    layers = await gather_or_cancel([one(layer) for layer in image.layers])
+    return layers, sum(fetched)
 
 
 def check_together(layers: Iterable[StoredLayer], image: Image) -> None:
@@ -231,13 +227,9 @@ def _place(layer: StoredLayer, entries: Sequence[LayerFile], tree: Path, linker:
                 return False
             folder, _, name = entry.path.rpartition("/")
             if entry.target is not None:
-                _make(root, folder)
+                make_folders(f"{root}/{folder}")
                 os.symlink(entry.target, f"{root}/{entry.path}")  # noqa: PTH211 -- texts, as all here
                 continue
-            there, here = folders.enter(f"{store}/{folder}", root, folder, lambda path: _make(root, path))
+            there, here = folders.enter(f"{store}/{folder}", root, folder, lambda path: make_folders(f"{root}/{path}"))
             linker.place_in(there, name, here, name, f"{store}/{entry.path}", f"{root}/{entry.path}")
     return True
-
-
-def _make(root: str, folder: str) -> None:
-    os.makedirs(f"{root}/{folder}" if folder else root, exist_ok=True)  # noqa: PTH103 -- as above

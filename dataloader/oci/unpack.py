@@ -197,7 +197,7 @@ class _TarReader:
         if parent and not self._seen.get(parent, True):
             raise Refused(f"wants to write {path} below what is no folder", escapes=True)
         place = f"{self._folder}/{path}"
-        make_folders(place if info.isdir() else f"{self._folder}/{parent}" if parent else self._folder)
+        make_folders(place if info.isdir() else f"{self._folder}/{parent}")
         if info.issym():
             os.symlink(info.linkname, place)  # noqa: PTH211 -- texts, as all here
             self.found.append(LayerFile(path, 0, "", 0, info.linkname))
