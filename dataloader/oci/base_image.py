@@ -9,7 +9,7 @@ from typing import Any
 
 from dataloader.base.errors import UsageError
 from dataloader.install.switch.owner import signed
-from dataloader.oci.image import ARCHITECTURES
+from dataloader.oci.image import fetch_manifest
 from dataloader.oci.model import (
     DOCKER_LAYER,
     LAYER,
@@ -45,13 +45,7 @@ async def find_base(registry: Registry, reference: Reference, platform: str) -> 
         IntegrityError, IndexUnavailable: as ``Registry.manifest`` has it.
     """
     what = f"the base image {reference}"
-    data = await registry.manifest(reference)
-    if "manifests" in (document := read_object(data, what)):
-        wanted = ARCHITECTURES.get(platform, platform)
-        fitting = [each for each in document["manifests"] if (each.get("platform") or {}).get("architecture") == wanted]
-        if not fitting:
-            raise UsageError(f"{what} has no part for linux/{wanted}", code="image-missing")
-        data = await registry.manifest(reference.at(str(fitting[0].get("digest"))))
+    data = await fetch_manifest(registry, reference, platform, what)
     manifest = read_manifest(data, what)
     if len(manifest.layers) > _MOST_LAYERS:
         raise UsageError(

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dataloader.base.errors import UsageError
-from dataloader.oci.model import FORMAT, OURS, Descriptor, Manifest, digest_of, malformed, read_manifest, read_object
+from dataloader.oci.model import (
+    FORMAT,
+    OURS,
+    Descriptor,
+    Manifest,
+    digest_of,
+    malformed,
+    read_descriptor,
+    read_manifest,
+    read_object,
+)
 from dataloader.oci.reference import Reference
 from dataloader.oci.registry import Registry
 
@@ -40,11 +50,8 @@ async def fetch_image(registry: Registry, reference: Reference, platform: str) -
         UsageError: there is none, it is not ours (``image-foreign``), or it is none for this platform.
         IntegrityError, IndexUnavailable: the registry serves something else, or nothing.
     """
-    data = await registry.manifest(reference)
     what = f"the image {reference}"
-    if "manifests" in read_object(data, what):
-        reference = reference.at(_of_platform(read_object(data, what), platform, what))
-        data = await registry.manifest(reference)
+    data = await fetch_manifest(registry, reference, platform, what)
     manifest = read_manifest(data, what)
     if manifest.note("format") is None:
         raise UsageError(
@@ -67,19 +74,34 @@ async def fetch_image(registry: Registry, reference: Reference, platform: str) -
     )
 
 
+async def fetch_manifest(registry: Registry, reference: Reference, platform: str, what: str) -> bytes:
+    """The manifest that a registry has under a name; of an index, that of its image for ``platform`` (conda's name).
+
+    Raises:
+        UsageError: there is none, or none for this platform (``image-missing``).
+        IntegrityError, IndexUnavailable: as ``Registry.manifest`` has it.
+    """
+    data = await registry.manifest(reference)
+    index = read_object(data, what)
+    return await registry.manifest(reference.at(_of_platform(index, platform, what))) if "manifests" in index else data
+
+
 def _of_platform(index: dict[str, object], platform: str, what: str) -> str:
     """The digest of the image for a platform."""
     wanted = ARCHITECTURES.get(platform, platform)
     manifests = index.get("manifests")
     there = []
     for entry in manifests if isinstance(manifests, list) else ():
-        machine = entry.get("platform") or {}
-        there.append(f"{machine.get('os')}/{machine.get('architecture')}")
-        if machine.get("os") == "linux" and machine.get("architecture") == wanted:
-            return str(entry.get("digest"))
+        try:
+            machine = entry.get("platform") or {}
+            there.append(f"{machine.get('os')}/{machine.get('architecture')}")
+            if there[-1] == f"linux/{wanted}":
+                return read_descriptor(entry).digest
+        except (AttributeError, ValueError) as error:
+            raise malformed(what, str(error)) from error
     raise UsageError(
         f"{what} has no part for linux/{wanted}",
         code="image-missing",
         causes=(f"it has {', '.join(there) or 'none'}",),
-        suggestions=("Push one from such a machine, or pull another tag.",),
+        suggestions=("Name another tag, or push one from such a machine.",),
     )

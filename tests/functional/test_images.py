@@ -384,6 +384,41 @@ def test_an_image_stands_on_another_one(site: Site, registry: str) -> None:
     assert path.startswith(f"PATH=/opt/env/bin:{site.here}/env/bin:")
 
 
+def test_an_index_leads_to_the_image_for_this_platform(
+    site: Site, registry: str, tmp_path: Path, channel: Path
+) -> None:
+    pushed = site.json("push", f"{registry}/index/env:1", "-p", "env", "--compression", "gzip")
+    blob = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1}
+    machines = [("windows", "amd64", "sha256:" + "0" * 64)]
+    machines += [("linux", architecture, pushed["digest"]) for architecture in ("amd64", "arm64")]
+    entries: list[object] = [
+        {**blob, "digest": digest, "platform": {"os": system, "architecture": architecture}}
+        for system, architecture, digest in machines
+    ]
+
+    def index(request: BaseHTTPRequestHandler, body: bytes, status: int) -> bool:
+        if not request.path.endswith("/manifests/many"):
+            return False
+        Proxy.answer(request, 200, json.dumps({"schemaVersion": 2, "manifests": entries}).encode(), {})
+        return True
+
+    with Proxy(registry) as proxy:
+        proxy.fault = index
+        many = f"{proxy.host}/index/env:many"
+        other = Site(tmp_path / "other", channel)
+        other.run("pull", many, "-p", "env")
+        assert files_of(other.here / "env") == files_of(site.here / "env")
+        site.run("push", f"{registry}/index/above:1", "-p", "env", "--target-prefix", "/opt/env", "--base", many)
+        above = get_json(registry, "/v2/index/above/manifests/1")
+        assert above["annotations"]["org.opencontainers.image.base.digest"] == pushed["digest"]
+
+        entries[1:] = []
+        assert "it has windows/amd64" in other.run("pull", many, "-p", "none", code=2)
+        entries[:] = ["no descriptor"]
+        for words in (["pull", many], ["push", f"{registry}/index/above:2", "--base", many]):
+            assert "image-malformed" in site.run(*words, "-p", "env" if words[0] == "push" else "none", code=4)
+
+
 def test_what_is_not_what_its_lock_says_is_not_pushed(registry: str, tmp_path: Path, channel: Path) -> None:
     site = Site(tmp_path / "site", channel)
     env = site.install("conda:tool")
