@@ -42,19 +42,13 @@ def activators(active: Activation, scripts: Sequence[str] = (), leaving: Sequenc
     ]
     place = active.prefix
     name = place.parents[2].name if place.name == "default" and len(place.parents) > 2 else place.name
-    makers: Mapping[str, tuple[Callable[..., str], str]] = {
-        "bin/activate": (_posix, ".sh"),
-        "bin/activate.fish": (_fish, ".fish"),
-        "bin/activate.csh": (_csh, ".csh"),
-        "bin/Activate.ps1": (_powershell, ".ps1"),
-    }
     return {
         path: os.fsencode(
             make(
                 changes, f"({name}) ", [s for s in scripts if s.endswith(end)], [s for s in leaving if s.endswith(end)]
             )
         )
-        for path, (make, end) in makers.items()
+        for path, (make, end) in _MAKERS.items()
     }
 
 
@@ -202,3 +196,15 @@ def _powershell(changes: Sequence[_Change], prompt: str, scripts: Sequence[str],
             "",
         ]
     )
+
+
+_MAKERS: Mapping[str, tuple[Callable[..., str], str]] = {
+    "bin/activate": (_posix, ".sh"),
+    "bin/activate.fish": (_fish, ".fish"),
+    "bin/activate.csh": (_csh, ".csh"),
+    "bin/Activate.ps1": (_powershell, ".ps1"),
+}
+FILES = tuple(_MAKERS)
+"""Where they are, below the prefix; as venv has them."""
+ENDS = tuple(end for _, end in _MAKERS.values())
+"""Of the names of the scripts that they source."""

@@ -23,7 +23,7 @@ from dataloader.lockfile.model import Lockfile
 from dataloader.machine.interpreters import Interpreter
 from dataloader.prefix import pin
 from dataloader.prefix.activate import activation_of, conda_scripts
-from dataloader.prefix.activators import activators
+from dataloader.prefix.activators import ENDS, activators
 from dataloader.prefix.layout import Layout, conda_layout, venv_layout
 from dataloader.prefix.locate import ACTIVATION, STATE
 from dataloader.prefix.state import State
@@ -219,9 +219,8 @@ def _write_activators(tree: Tree) -> None:
     is_conda = (root / "conda-meta").is_dir()
     files = {".gitignore": b"*\n"}
     if os.pathsep not in tree.final and (is_conda or tree.layout is not None):
-        ends = (".sh", ".fish", ".csh", ".ps1")
-        scripts = conda_scripts(root, final, "activate.d", *ends)
-        leaving = conda_scripts(root, final, "deactivate.d", *ends)[::-1]
+        scripts = conda_scripts(root, final, "activate.d", *ENDS)
+        leaving = conda_scripts(root, final, "deactivate.d", *ENDS)[::-1]
         files |= activators(activation_of(root, final, is_conda=is_conda), scripts, leaving)
     for path, content in files.items():
         if not os.path.lexists(root / path):
