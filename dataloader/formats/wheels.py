@@ -14,6 +14,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from dataloader.base.markers import marker_environment
 from dataloader.formats.model import Wanted
+from dataloader.lockfile.model import CondaPackage, LockedPython, PypiPackage
 
 T = TypeVar("T")
 _LEGACY = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
@@ -63,6 +64,20 @@ def python_for(requires: str | None, wanted: Wanted) -> str | None:
     """Return this machine's first Python that a specifier admits."""
     admitted = SpecifierSet(requires or "")
     return next((python for python in wanted.pythons if admitted.contains(python, prereleases=True)), None)
+
+
+def host_python(version: str) -> LockedPython:
+    """Return one of this machine's Pythons, of a full version, as a lock names it."""
+    return LockedPython(source="host", version=".".join(version.split(".")[:2]))
+
+
+def locked_python(conda: Iterable[CondaPackage], wheels: Collection[PypiPackage], wanted: Wanted) -> LockedPython:
+    """Return the Python that a lock brings as a conda package, else this machine's where there are wheels for it."""
+    brought = next((package.version for package in conda if package.name == "python"), None)
+    if brought is not None:
+        return LockedPython(source="conda", version=brought)
+    host = python_for(None, wanted) if wheels else None
+    return host_python(host) if host else LockedPython(source="none")
 
 
 class Holds:

@@ -10,6 +10,7 @@ from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
 from dataloader.formats.locks.conda_lock import conda_package
 from dataloader.formats.model import Listed, Taken, Unlocated, Wanted
+from dataloader.formats.wheels import locked_python
 from dataloader.lockfile.model import CondaPackage, LockedPython
 
 _PLATFORM = re.compile(r"#\s*platform:\s*(\S+)")
@@ -24,10 +25,9 @@ def read(content: Content, wanted: Wanted) -> Taken:
     if content.form == "export":
         return _exported(content)
     packages = tuple(_packages(content))
-    python = next((p.version for p in packages if p.name == "python"), None)
     return Taken(
         packages=tuple(sorted(packages, key=lambda p: p.name)),
-        python=LockedPython(source="conda" if python else "none", version=python),
+        python=locked_python(packages, (), wanted),
         channels=tuple(dict.fromkeys(p.channel for p in packages)),
         roots=tuple(f"conda:{p.name}" for p in packages),
     )

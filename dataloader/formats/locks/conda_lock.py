@@ -10,8 +10,8 @@ from dataloader.base.names import normalized
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
 from dataloader.formats.model import LeftOut, Taken, Wanted
-from dataloader.formats.wheels import python_for
-from dataloader.lockfile.model import CondaPackage, LockedPython, PypiPackage
+from dataloader.formats.wheels import locked_python
+from dataloader.lockfile.model import CondaPackage, PypiPackage
 
 Entry = Mapping[str, Any]
 _FILE = re.compile(r"(?P<base>.+)/(?P<subdir>[a-z0-9]+-[a-z0-9]+|noarch)/(?P<name>[^/]+?)(?:\.conda|\.tar\.bz2)$")
@@ -63,16 +63,11 @@ def read(content: Content, wanted: Wanted) -> Taken:
     taken = [entry for entry in entries if _categories(entry) & chosen]
     conda = [_conda(each) for each in taken if each["manager"] == "conda"]
     wheels, left_out = _wheels(taken)
-    python = next((p.version for p in conda if p.name == "python"), None)
-    source: LockedPython = LockedPython(source="conda" if python else "none", version=python)
-    if python is None and wheels:
-        host = python_for(None, wanted)
-        source = LockedPython(source="host" if host else "none", version=".".join((host or "").split(".")[:2]) or None)
     needed = {name for each in taken for name in each.get("dependencies", {})}
     return Taken(
         packages=(*sorted(conda, key=lambda p: p.name), *sorted(wheels, key=lambda p: p.name)),
         left_out=tuple(left_out),
-        python=source,
+        python=locked_python(conda, wheels, wanted),
         channels=tuple(dict.fromkeys(p.channel for p in conda)),
         roots=tuple(
             f"conda:{each['name']}" if each["manager"] == "conda" else normalized(each["name"])

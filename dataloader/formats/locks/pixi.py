@@ -10,8 +10,8 @@ from dataloader.base.names import normalized
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
 from dataloader.formats.model import LeftOut, Taken, Wanted
-from dataloader.formats.wheels import python_for
-from dataloader.lockfile.model import CondaPackage, LockedPython, PypiPackage
+from dataloader.formats.wheels import locked_python
+from dataloader.lockfile.model import CondaPackage, PypiPackage
 
 
 def read(content: Content, wanted: Wanted) -> Taken:
@@ -33,15 +33,10 @@ def read(content: Content, wanted: Wanted) -> Taken:
         raise unfit(content, f"{wanted.environment} has nothing for {wanted.platform}", f"it is for {names}")
     conda, left_out = _split(content, environment.packages(platform) or [])
     wheels, more = _wheels(content, environment.packages(platform) or [])
-    python = next((p.version for p in conda if p.name == "python"), None)
-    source = LockedPython(source="conda" if python else "none", version=python)
-    if python is None and wheels:
-        host = python_for(None, wanted)
-        source = LockedPython(source="host" if host else "none", version=".".join((host or "").split(".")[:2]) or None)
     return Taken(
         packages=(*sorted(conda, key=lambda p: p.name), *sorted(wheels, key=lambda p: p.name)),
         left_out=(*left_out, *more),
-        python=source,
+        python=locked_python(conda, wheels, wanted),
         channels=tuple(dict.fromkeys(p.channel for p in conda)),
         roots=tuple(_roots(conda, wheels)),
     )

@@ -9,8 +9,7 @@ from dataloader.base.names import normalized
 from dataloader.formats.content import Content, read_content
 from dataloader.formats.locks import unfit
 from dataloader.formats.model import LeftOut, Taken, Unlocated, Wanted
-from dataloader.formats.wheels import Holds, fitting, python_for, tags_of
-from dataloader.lockfile.model import LockedPython
+from dataloader.formats.wheels import Holds, fitting, host_python, python_for, tags_of
 
 Entry = Mapping[str, Any]
 
@@ -127,7 +126,7 @@ def _taken(data: Entry, chosen: Iterable[Entry], python: str, wanted: Wanted) ->
     return Taken(
         unlocated=tuple(found),
         left_out=tuple(left_out),
-        python=LockedPython(source="host", version=".".join(python.split(".")[:2])),
+        python=host_python(python),
         indexes=tuple(dict.fromkeys(one.index for one in found if one.index)),
         roots=tuple(one.name for one in found if one.name not in needed),
     )

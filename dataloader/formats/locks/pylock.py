@@ -18,8 +18,8 @@ from dataloader.base.markers import marker_environment
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
 from dataloader.formats.model import LeftOut, Taken, Unlocated, Wanted
-from dataloader.formats.wheels import python_for, tags_of
-from dataloader.lockfile.model import LockedPython, PypiPackage
+from dataloader.formats.wheels import host_python, python_for, tags_of
+from dataloader.lockfile.model import PypiPackage
 
 
 def read(content: Content, wanted: Wanted) -> Taken:
@@ -61,7 +61,7 @@ def read(content: Content, wanted: Wanted) -> Taken:
         packages=tuple(packages),
         unlocated=tuple(unlocated),
         left_out=tuple(left_out),
-        python=LockedPython(source="host", version=".".join(python.split(".")[:2])),
+        python=host_python(python),
         indexes=tuple(dict.fromkeys(p.index for p, _ in chosen if p.index)),
         roots=_roots(lock, {p.name for p, _ in chosen}),
     )

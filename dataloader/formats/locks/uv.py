@@ -11,8 +11,8 @@ from dataloader.base.names import normalized
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
 from dataloader.formats.model import LeftOut, Taken, Wanted
-from dataloader.formats.wheels import Holds, fitting, python_for, tags_of
-from dataloader.lockfile.model import LockedPython, PypiPackage
+from dataloader.formats.wheels import Holds, fitting, host_python, python_for, tags_of
+from dataloader.lockfile.model import PypiPackage
 
 _LOCAL = ("virtual", "editable", "directory")
 Entry = Mapping[str, Any]
@@ -147,7 +147,7 @@ def _taken(
     return Taken(
         packages=tuple(sorted(found, key=lambda p: p.name)),
         left_out=tuple(left_out),
-        python=LockedPython(source="host", version=".".join(python.split(".")[:2])),
+        python=host_python(python),
         indexes=tuple(dict.fromkeys(p.index for p in found if p.index)),
         roots=roots,
     )
