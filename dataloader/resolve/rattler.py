@@ -19,6 +19,7 @@ from rattler.exceptions import GatewayError, InvalidMatchSpecError
 
 from dataloader.base.errors import IndexUnavailable, ManifestError
 from dataloader.base.reporter import Reporter
+from dataloader.formats.rattler_record import package_of
 from dataloader.index.credentials import public_channel
 from dataloader.lockfile.model import CondaPackage
 from dataloader.resolve.gateways import Gateways
@@ -369,26 +370,4 @@ def meets(package: CondaPackage, spec: str) -> bool:
 
 def to_package(record: rattler.RepoDataRecord) -> CondaPackage:
     """Turn a channel's record into a value of the lock."""
-    noarch = record.noarch
-    kind = "python" if noarch.python else ("generic" if noarch.generic else None)
-    stamp = record.timestamp
-    return CondaPackage(
-        name=record.name.normalized,
-        version=str(record.version),
-        build=str(record.build),
-        build_number=record.build_number,
-        subdir=str(record.subdir),
-        url=public_channel(record.url),
-        channel=public_channel(str(record.channel)),
-        sha256=record.sha256.hex() if record.sha256 else None,
-        md5=record.md5.hex() if record.md5 else None,
-        attestations_sha256=record.attestations_sha256.hex() if record.attestations_sha256 else None,
-        size=record.size,
-        noarch=kind,
-        depends=tuple(record.depends),
-        constrains=tuple(record.constrains),
-        license=record.license,
-        timestamp=round(stamp.timestamp() * 1000) if stamp else None,
-        python_site_packages_path=record.python_site_packages_path,
-        track_features=tuple(record.track_features),
-    )
+    return package_of(record, url=public_channel(record.url), channel=public_channel(str(record.channel)))

@@ -10,6 +10,7 @@ from dataloader.base.names import normalized
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
 from dataloader.formats.model import LeftOut, Taken, Wanted
+from dataloader.formats.rattler_record import package_of
 from dataloader.formats.wheels import locked_python
 from dataloader.lockfile.model import CondaPackage, PypiPackage
 
@@ -61,27 +62,8 @@ def _name(package: Any) -> str:
 
 
 def _conda(package: Any, content: Content) -> CondaPackage:
-    record = package.repo_data_record()
     url = _url(str(package.location), content)
-    noarch = record.noarch
-    kind = "python" if noarch.python else "generic" if noarch.generic else None
-    return CondaPackage(
-        name=record.name.normalized,
-        version=str(record.version),
-        build=str(record.build),
-        build_number=record.build_number,
-        subdir=record.subdir,
-        url=url,
-        channel=url.rsplit("/", 2)[0] + "/",
-        sha256=record.sha256.hex() if record.sha256 else None,
-        md5=record.md5.hex() if record.md5 else None,
-        size=record.size,
-        noarch=kind,
-        depends=tuple(record.depends),
-        constrains=tuple(record.constrains),
-        license=record.license,
-        python_site_packages_path=record.python_site_packages_path,
-    )
+    return package_of(package.repo_data_record(), url=url, channel=url.rsplit("/", 2)[0] + "/")
 
 
 def _wheels(content: Content, packages: list[Any]) -> tuple[list[PypiPackage], list[LeftOut]]:
