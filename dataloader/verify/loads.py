@@ -269,8 +269,3 @@ def called(path: str) -> set[str]:
     """How a library is named in code: with its file name, or that up to ``.so``."""
     name = path.rsplit("/", 1)[-1]
     return {name, name.partition(".so")[0], name.partition(".so")[0] + ".so"}
-
-
-def unloadable(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Those that do not load even after their package."""
-    return [verdict for verdict in verdicts if not verdict.loads]
