@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
+from dataloader.base.damage import DAMAGE_ERRNO, ZIP_DAMAGE
 from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.base.reporter import Reporter
 from dataloader.index.credentials import redact
@@ -195,8 +196,12 @@ def _files(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 def _well_formed(name: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise _malformed(name, re.sub(r"\.$", "", str(error))) from error
+    except ZIP_DAMAGE as error:
+        raise _malformed(name, re.sub(r"\.$", "", str(error)) or type(error).__name__) from error
+    except OSError as error:
+        if error.errno not in DAMAGE_ERRNO:
+            raise
+        raise _malformed(name, str(error)) from error
 
 
 def _malformed(name: str, why: str) -> IntegrityError:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from dataloader.base.core_metadata import parse_headers
+from dataloader.base.damage import DAMAGE_ERRNO, ZIP_DAMAGE
 from dataloader.base.errors import IntegrityError
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.facts import ElfFacts, read_elf
@@ -100,22 +101,25 @@ def facts_of_archive(path: Path, *, cache: FactsCache | None = None) -> ArchiveF
     if reader is None:
         raise IntegrityError(f"{path.name} is no wheel and no conda package", code="archive-unreadable")
     damage = (
-        zipfile.BadZipFile,
+        *ZIP_DAMAGE,
         tarfile.TarError,
         zstandard.ZstdError,
         BadRecord,
-        EOFError,
-        KeyError,
-        ValueError,
-        RecursionError,
-        RuntimeError,  # of zipfile: a member is encrypted, or of a method or version that it does not know
+        KeyError,  # what must be in a package is not
     )
     try:
         return reader(path, cache or FactsCache(None))
     except damage as error:
-        raise IntegrityError(
-            f"{path.name} cannot be read", code="archive-unreadable", causes=(str(error) or type(error).__name__,)
-        ) from error
+        raise _unreadable(path, error) from error
+    except OSError as error:
+        if error.errno not in DAMAGE_ERRNO:
+            raise
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> IntegrityError:
+    why = str(error) or type(error).__name__
+    return IntegrityError(f"{path.name} cannot be read", code="archive-unreadable", causes=(why,))
 
 
 def _read_wheel(path: Path, cache: FactsCache) -> ArchiveFacts:

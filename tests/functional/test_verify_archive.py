@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import tarfile
 import zipfile
 from pathlib import Path
@@ -156,3 +157,17 @@ def test_cut_archive_is_refused(archive: Path) -> None:
 
     with pytest.raises(IntegrityError):
         facts_of_archive(archive)
+
+
+def test_damage_is_told_whatever_kind_of_archive(archive: Path) -> None:
+    whole, chance, told = archive.read_bytes(), random.Random(1), set[str]()
+    for _ in range(150):
+        damaged = bytearray(whole)
+        damaged[chance.randrange(len(whole))] ^= chance.choice((0xFF, 1 << chance.randrange(8)))
+        archive.write_bytes(damaged)
+        try:
+            facts_of_archive(archive)
+        except IntegrityError as error:
+            told.add(error.code)
+
+    assert told == {"archive-unreadable"}

@@ -9,13 +9,10 @@ import asyncio
 import csv
 import errno
 import io
-import lzma
 import os
 import shutil
-import struct
 import threading
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
@@ -23,6 +20,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from dataloader.base.damage import DAMAGE_ERRNO, ZIP_DAMAGE
 from dataloader.base.digests import as_recorded, is_sha256, record_digest
 from dataloader.install.bounds import Refused, check_count, check_member
 from dataloader.install.store.behind import Workers
@@ -35,8 +33,8 @@ _CHUNK = 32 << 20
 """Bytes (unpacked) of one piece of work: large wheels keep several threads busy, small ones stay whole."""
 
 
-_OF_NAMES = frozenset({None, errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR})
-"""What a volume answers where names of one archive do not go together; without a number it is bz2's word for damage."""
+_OF_NAMES = DAMAGE_ERRNO | {errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
+"""What a volume answers where names of one archive do not go together, and what the archive's damage is."""
 
 
 async def unpack_wheel(
@@ -73,8 +71,7 @@ async def unpack_wheel(
                 await asyncio.gather(*work, return_exceptions=True)
         ordered = {info.filename: members[info.filename] for info in infos}
         return await loop.run_in_executor(pool, checked_recipe, wheel_name, into, ordered)
-    # RuntimeError is zipfile's answer to a member that is encrypted, or of a method or version that it does not know.
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error) as error:
+    except ZIP_DAMAGE as error:
         raise malformed(wheel_name, str(error) or type(error).__name__) from error
     except OSError as error:
         if error.errno not in _OF_NAMES:

@@ -1,0 +1,26 @@
+"""What is raised while an archive is read that is damaged, or packed in a way that cannot be read here."""
+
+from __future__ import annotations
+
+import errno
+import lzma
+import struct
+import zipfile
+import zlib
+from typing import Final
+
+ZIP_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,  # a member ends before its size
+    IndexError,  # a member has no name (ZipInfo.is_dir)
+    RuntimeError,  # one is encrypted or, as NotImplementedError, of a method or a version that zipfile does not know
+    ValueError,  # a name is in no encoding, or (before 3.12) the directory begins before the archive does
+    struct.error,  # an extra field ends early
+)
+"""Of zipfile and what it unpacks with, beside ``OSError`` with :data:`DAMAGE_ERRNO`."""
+
+DAMAGE_ERRNO: Final = frozenset({None, errno.EINVAL})
+"""Numbers of an ``OSError`` that is no fault of a disk: bz2's word for damage has none, and a place that the archive
+names before its own beginning is no place to seek."""
