@@ -16,9 +16,9 @@ from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.base.reporter import Reporter
 from dataloader.index.credentials import redact
 from dataloader.index.failures import Failed
-from dataloader.index.metadata import Tail, directory_start
+from dataloader.index.metadata import Tail
 from dataloader.index.model import IndexFile
-from dataloader.index.ranges import TAIL, get_range, tail_of
+from dataloader.index.ranges import TAIL, changed, get_range, tail_of, with_directory
 from dataloader.index.web import Web
 
 _HEAD: Final = 30
@@ -95,7 +95,7 @@ class RemoteMembers:
         unpacking = _Unpacking(info, destination)
         async with self._web.stream(address, headers, http2=http2) as response:
             if response.status_code != 206:
-                raise Failed(_changed(self._file), retry=True)
+                raise Failed(changed(self._file), retry=True)
             async for chunk in response.aiter_raw():
                 self._reporter.advance(task, len(chunk))
                 if unpacking.add(chunk):
@@ -160,13 +160,7 @@ async def remote_members(web: Web, file: IndexFile, reporter: Reporter) -> Remot
     answer = await get_range(web, file.url, f"bytes=-{TAIL}")
     if answer.status != 206:
         return None
-    tail = tail_of(answer)
-    start = directory_start(tail)
-    if start < tail.start:
-        before = await get_range(web, file.url, f"bytes={start}-{tail.start - 1}")
-        if before.status != 206 or len(before.body) != tail.start - start:
-            raise _changed(file)
-        tail = Tail(data=before.body + tail.data, start=start)
+    tail = await with_directory(web, file, tail_of(answer))
     with _well_formed(file.filename), zipfile.ZipFile(_End(tail)) as archive:
         return RemoteMembers(web, file, _files(archive), reporter)
 
@@ -206,7 +200,3 @@ def _well_formed(name: str) -> Iterator[None]:
 
 def _malformed(name: str, why: str) -> IntegrityError:
     return IntegrityError(f"{name} cannot be read: {why}.", code="wheel-malformed")
-
-
-def _changed(file: IndexFile) -> IndexUnavailable:
-    return IndexUnavailable(f"{redact(file.url)} changed while it was read.", code="index-unreachable")

@@ -56,12 +56,8 @@ async def _announced(web: Web, file: IndexFile) -> bytes:
 
 async def _by_ranges(web: Web, file: IndexFile, tail: Tail) -> bytes:
     member = find_member(tail, file.name)
-    if member is None and (start := directory_start(tail)) < tail.start:
-        # A long directory, with its METADATA not among the last entries: read it all.
-        before = await get_range(web, file.url, f"bytes={start}-{tail.start - 1}")
-        if before.status != 206 or len(before.body) != tail.start - start:
-            raise _changed(file)
-        tail = Tail(data=before.body + tail.data, start=start)
+    if member is None:
+        tail = await with_directory(web, file, tail)
         member = find_member(tail, file.name)
     if member is None:
         raise IntegrityError(f"{file.filename} has no METADATA of {file.name}.", code="wheel-malformed")
@@ -72,7 +68,7 @@ async def _by_ranges(web: Web, file: IndexFile, tail: Tail) -> bytes:
     answer = await get_range(web, file.url, f"bytes={member.start}-{member.stop - 1}")
     text = extract(member, answer.body) if answer.status == 206 else None
     if text is None:
-        raise _changed(file)
+        raise changed(file)
     return text
 
 
@@ -85,6 +81,21 @@ async def _without_ranges(answer: Answer, file: IndexFile, whole: Callable[[], A
             raise IntegrityError(f"{file.filename} has no METADATA of {file.name}.", code="wheel-malformed")
         return text
     return read_metadata(await whole(), file.name)
+
+
+async def with_directory(web: Web, file: IndexFile, tail: Tail) -> Tail:
+    """A wheel's end, from where its directory begins; most directories lie in what was fetched first.
+
+    Raises:
+        IndexUnavailable: The server has another file by now.
+    """
+    start = directory_start(tail)
+    if start >= tail.start:
+        return tail
+    before = await get_range(web, file.url, f"bytes={start}-{tail.start - 1}")
+    if before.status != 206 or len(before.body) != tail.start - start:
+        raise changed(file)
+    return Tail(data=before.body + tail.data, start=start)
 
 
 async def get_range(web: Web, url: str, wanted: str) -> Answer:
@@ -104,5 +115,5 @@ def tail_of(answer: Answer) -> Tail:
     return Tail(data=answer.body, start=int(match[1]))
 
 
-def _changed(file: IndexFile) -> IndexUnavailable:
+def changed(file: IndexFile) -> IndexUnavailable:
     return IndexUnavailable(f"{redact(file.url)} changed while it was read.", code="index-unreachable")
