@@ -51,7 +51,7 @@ class Rounds:
     ) -> None:
         """``unsaid``: bare names that are taken as not said, for something else brings them in."""
         self._problem, self._catalogue, self._reporter = problem, catalogue, reporter
-        self.catalogue, self.unsaid = catalogue, unsaid
+        self.unsaid = unsaid
         self._root = Root(problem, catalogue)
         self._root.dropped = unsaid
         self._answer: Answer | None = None

@@ -80,7 +80,7 @@ async def resolve(
             found = await other.told()
         except ResolutionFailure:
             break
-        if not holds(found, unsaid, other.catalogue):
+        if not other.holds(found, unsaid):
             break
         resolution, solver = found, other
     return resolution
@@ -129,6 +129,10 @@ class _Solver(Rounds):
         if self._answer is None or not self._base:
             return frozenset()
         return moved(self._root.bare() - self._problem.preferred.keys(), self._answer, self._base, self._catalogue)
+
+    def holds(self, resolution: Resolution, names: frozenset[str]) -> bool:
+        """Say whether a solution holds all of these projects."""
+        return holds(resolution, names, self._catalogue)
 
     async def close(self) -> None:
         """Stop reading ahead."""
