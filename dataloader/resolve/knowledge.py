@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
@@ -24,7 +24,7 @@ from dataloader.resolve.projects import Project, Wheel, versions_of
 from dataloader.resolve.pythons import Pythons
 from dataloader.resolve.reader import Index, Reader, Sorter, gather
 from dataloader.resolve.records import applying, companion_bounds, extras_closure
-from dataloader.resolve.versions import VersionSpace
+from dataloader.resolve.versions import VersionSpace, has_lower_bound, series
 
 MAX_AHEAD = 64
 """Candidates of one project that are read at once when one after the other is refuted."""
@@ -282,7 +282,10 @@ class Knowledge:
 
     async def meet(self, names: Iterable[str]) -> None:
         """Read the pages of those of ``names`` that are asked for and not skipped."""
-        new = sorted({n for n in names if n in self._specifiers and n not in self._skip and n not in self.projects})
+        await self._read_pages(sorted({n for n in names if n in self._specifiers and n not in self._skip}))
+
+    async def _read_pages(self, names: Iterable[str]) -> None:
+        new = [name for name in names if name not in self.projects]
         for name, project in zip(new, await gather([self.reader.project(n) for n in new]), strict=True):
             self.projects[name] = project
 
@@ -295,9 +298,7 @@ class Knowledge:
         passed: Counter[str] = Counter()
         while self._fresh:
             names, self._fresh = sorted(self._fresh), set()
-            new = [name for name in names if name not in self.projects]
-            for name, project in zip(new, await gather([self.reader.project(n) for n in new]), strict=True):
-                self.projects[name] = project
+            await self._read_pages(names)
             if self._hopeless():
                 self._fresh |= set(names)
                 return
@@ -421,24 +422,3 @@ class Knowledge:
 
 
 _NOTHING = VersionSpace(())
-
-
-def series(version: Version) -> tuple[int, ...]:
-    """Return the series of a version: its epoch and its release up to the first number that is not zero.
-
-    >>> series(Version("4.36.1")), series(Version("0.15.2"))
-    ((0, 4), (0, 0, 15))
-    """
-    release = version.release
-    leading = next((i for i, part in enumerate(release) if part), len(release) - 1)
-    return (version.epoch, *release[: leading + 1])
-
-
-@lru_cache(maxsize=16384)
-def has_lower_bound(specifier: str) -> bool:
-    """Say whether a specifier set names the oldest version it means.
-
-    >>> has_lower_bound(">=1.2,!=1.5"), has_lower_bound("<2"), has_lower_bound("")
-    (True, False, False)
-    """
-    return any(one.operator in (">=", ">", "==", "~=", "===") for one in SpecifierSet(specifier))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from packaging.version import Version
 
 from dataloader.lockfile.model import PypiPackage
-from dataloader.resolve.knowledge import series
 from dataloader.resolve.model import Applied, Resolution
 from dataloader.resolve.rattler import OURS, to_package
+from dataloader.resolve.versions import series
 
 if TYPE_CHECKING:
     import rattler

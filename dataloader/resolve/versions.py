@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import itemgetter
 
 import rattler
@@ -172,3 +172,24 @@ def is_newer(version: str, than: str) -> bool:
     if one is not None and other is not None:
         return one > other
     return bool(rattler.Version(version) > rattler.Version(than))
+
+
+def series(version: Version) -> tuple[int, ...]:
+    """Return the series of a version: its epoch and its release up to the first number that is not zero.
+
+    >>> series(Version("4.36.1")), series(Version("0.15.2"))
+    ((0, 4), (0, 0, 15))
+    """
+    release = version.release
+    leading = next((i for i, part in enumerate(release) if part), len(release) - 1)
+    return (version.epoch, *release[: leading + 1])
+
+
+@lru_cache(maxsize=16384)
+def has_lower_bound(specifier: str) -> bool:
+    """Say whether a specifier set names the oldest version it means.
+
+    >>> has_lower_bound(">=1.2,!=1.5"), has_lower_bound("<2"), has_lower_bound("")
+    (True, False, False)
+    """
+    return any(one.operator in (">=", ">", "==", "~=", "===") for one in SpecifierSet(specifier))
