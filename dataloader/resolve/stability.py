@@ -9,7 +9,6 @@ locked is not what somebody meant who typed its name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -17,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from dataloader.resolve.projects import PYPI_BUILD_NUMBER
-from dataloader.resolve.rattler import Unsolvable
+from dataloader.resolve.rattler import Unsolvable, parse_match_spec
 from dataloader.resolve.records import match_spec
 
 if TYPE_CHECKING:
@@ -30,9 +29,6 @@ MOST_TRIES = 48
 """Solves in which what moved is held again; after that it may move, so that a change of everything stays quick."""
 
 WHEEL = ".whl"
-
-_NAME = re.compile(r"[^\s=<>!~\[]*")
-"""The name that a match spec of ours begins with."""
 
 
 def locked_version(file_name: str) -> str:
@@ -68,7 +64,7 @@ def newly_asked(problem: Problem, held: Sequence[str]) -> tuple[str, ...]:
     """Return what is asked for directly, of either world, and not held at a version that fits."""
     named = [r.name for r in problem.requirements if not r.constraint]
     named += [b.package for b in problem.needs.requirements if ":" not in b.package]
-    named += [_NAME.match(spec)[0] for spec in problem.conda_specs]  # type: ignore[index]
+    named += [str(parse_match_spec(spec).name.normalized) for spec in problem.conda_specs]
     return tuple(name for name in dict.fromkeys(named) if name not in held and name != "python")
 
 
@@ -81,11 +77,19 @@ def holding(problem: Problem, catalogue: Catalogue, names: Sequence[str]) -> lis
         if not file.endswith(WHEEL):
             found.append(match_spec(name, version=f"=={version}"))
             continue
-        spec = catalogue.space(name).spec_of(frozenset({version}) & frozenset(catalogue.space(name).versions))
-        if spec is not None:
-            # A wheel stays a wheel.
-            found.append(match_spec(catalogue.identity(name), version=spec, build_number=f">={PYPI_BUILD_NUMBER}"))
+        if (limit := held_wheel(catalogue, name, version)) is not None:
+            found.append(limit)
     return found
+
+
+def held_wheel(catalogue: Catalogue, project: str, version: str) -> str | None:
+    """Return the limit that holds a project at the wheel of a version; None where there is no such version."""
+    space = catalogue.space(project)
+    spec = space.spec_of(frozenset({version}) & space.admitted(""))
+    if spec is None:
+        return None
+    # A wheel stays a wheel.
+    return match_spec(catalogue.identity(project), version=spec, build_number=f">={PYPI_BUILD_NUMBER}")
 
 
 class Tries(Protocol[T]):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dataloader.resolve.projects import PYPI_BUILD_NUMBER
 from dataloader.resolve.records import match_spec
+from dataloader.resolve.stability import held_wheel
 
 if TYPE_CHECKING:
     import rattler
@@ -90,11 +90,9 @@ class AnswerTries:
         return knowledge.newest(name, ",".join(filter(None, specifiers)))
 
     def _wheel(self, name: str, version: str) -> str:
-        space = self._catalogue.space(name)
-        spec = space.spec_of(frozenset({version}) & frozenset(space.versions))
-        return match_spec(
-            self._catalogue.identity(name), version=spec or f"=={version}", build_number=f">={PYPI_BUILD_NUMBER}"
-        )
+        limit = held_wheel(self._catalogue, name, version)
+        assert limit is not None, f"{name} {version} is a wheel that is known"
+        return limit
 
 
 def _record(record: rattler.RepoDataRecord) -> str:
