@@ -7,6 +7,7 @@ resource allocation, node affinity on labels of GPU feature discovery, and NVIDI
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import pairwise, product
 from typing import Any, Final, NamedTuple
 
@@ -126,12 +127,15 @@ def _compiles(isa: Sequence[int]) -> Version | None:
     """The first driver that compiles PTX of that version: minor-version compatibility does not cover it."""
     if not isa:
         return None
-    rows = [(version_tuple(str(row.get("ptx_isa"))), version_tuple(str(row.get("driver")))) for row in _toolkits()]
-    return min((driver for known, driver in rows if known and driver and known >= tuple(isa)), default=None)
+    return min((driver for known, driver in _ptx_drivers() if known >= tuple(isa)), default=None)
 
 
-def _toolkits() -> Sequence[Mapping[str, Any]]:
-    return [row for row in table_rows("toolkit.jsonl") if row.get("ptx_isa") and row.get("driver")]
+@cache
+def _ptx_drivers() -> Sequence[tuple[Version, Version]]:
+    """PTX ISA of each toolkit, and the driver that came with it."""
+    rows = [row for row in table_rows("toolkit.jsonl") if row.get("ptx_isa") and row.get("driver")]
+    pairs = ((version_tuple(str(row["ptx_isa"])), version_tuple(str(row["driver"]))) for row in rows)
+    return [(isa, driver) for isa, driver in pairs if isa and driver]
 
 
 # -- in the words of others --------------------------------------------------------------------------------------------
