@@ -99,7 +99,7 @@ class MixedWorld:
 
     def client(self) -> WorldClient:
         """The indexes of this world."""
-        return WorldClient(PypiWorld(files=self.files, asked=self.asked, cuda=self.cuda, driver=self.driver))
+        return PypiWorld(files=self.files, asked=self.asked, cuda=self.cuda, driver=self.driver).client()
 
     # -- the oracle
 

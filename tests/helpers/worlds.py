@@ -108,6 +108,10 @@ class World:
             target_file=folder / "target.toml",
         )
 
+    def client(self) -> WorldClient:
+        """The indexes of this world."""
+        return WorldClient(self)
+
     def asking(self, *names: str) -> World:
         """The same world, asked for something else."""
         return replace(self, asked=names)

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-import tempfile
-from pathlib import Path
-from typing import cast
 
 from hypothesis import given
 
-from dataloader.base.errors import ResolutionFailure
-from dataloader.base.reporter import Reporter
 from dataloader.compat.versions import admits, prefix_of
-from dataloader.index.client import IndexClient
 from dataloader.lockfile.model import CondaPackage
-from dataloader.locking.lock import Locked, make_lock
+from dataloader.locking.lock import Locked
 from tests.helpers.mixed_worlds import Candidate, MixedWorld, Record, identity, mixed_worlds, named, needs
+from tests.helpers.solving import solve
 from tests.helpers.worlds import File, examples
 
 EXAMPLES = examples(12)
-
-
-def _solve(world: MixedWorld) -> Locked | None:
-    """Solve; whatever the gate finds is an error of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        request = world.request(Path(folder))
-        client = cast("IndexClient", world.client())
-        try:
-            return asyncio.run(make_lock(request, client, Reporter(), cache=Path(folder), environ={}))
-        except ResolutionFailure:
-            return None
 
 
 def _packages(locked: Locked | None) -> list[str] | None:
@@ -52,7 +35,7 @@ def _chosen(world: MixedWorld, locked: Locked) -> dict[str, Candidate]:
 @EXAMPLES
 @given(mixed_worlds())
 def test_a_solution_is_found_if_and_only_if_there_is_one(world: MixedWorld) -> None:
-    found, there = _solve(world), world.exists()
+    found, there = solve(world), world.exists()
 
     assert (found is None) == (there is None), (world.asked, there)
     if found is None:
@@ -66,21 +49,21 @@ def test_a_solution_is_found_if_and_only_if_there_is_one(world: MixedWorld) -> N
 @EXAMPLES
 @given(mixed_worlds())
 def test_what_says_nothing_changes_nothing(world: MixedWorld) -> None:
-    first = _solve(world)
+    first = solve(world)
     other = list(world.asked)
     random.Random(1).shuffle(other)
-    assert _packages(_solve(world.asking(*other))) == _packages(first)
+    assert _packages(solve(world.asking(*other))) == _packages(first)
     if first is None:
         return
     there = _chosen(world, first).keys() - {named(text) for text in world.asked}
     for name in sorted(there & {"torch", "torchvision", "numpy", "app-b"}):
-        assert _packages(_solve(world.asking(*world.asked, name))) == _packages(first), name
+        assert _packages(solve(world.asking(*world.asked, name))) == _packages(first), name
 
 
 @EXAMPLES
 @given(mixed_worlds())
 def test_options_bind_whatever_is_brought_in(world: MixedWorld) -> None:
-    found = _solve(world)
+    found = solve(world)
     if found is None:
         return
     cuda = found.lock.stack.get("cuda", "none")
@@ -103,7 +86,7 @@ def test_a_name_is_served_by_its_channel_and_what_wheels_bring_by_the_index() ->
         asked=("torch",),
     )
 
-    named_alone, brought = _solve(world), _solve(world.asking("app-a", "torch"))
+    named_alone, brought = solve(world), solve(world.asking("app-a", "torch"))
 
     assert named_alone is not None
     assert brought is not None

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 from hypothesis import given
 
 from dataloader.base.errors import ResolutionFailure
-from dataloader.base.reporter import Reporter
 from dataloader.compat.companions import torch_rows
 from dataloader.compat.matrix import load_matrix
 from dataloader.compat.versions import admits, key
-from dataloader.index.client import IndexClient
-from dataloader.locking.lock import Locked, make_lock
+from dataloader.locking.lock import Locked
 from dataloader.locking.stacks import stack_request, stacks
 from dataloader.locking.targets import make_targets
-from tests.helpers.worlds import File, World, WorldClient, examples, exists, worlds
+from tests.helpers.solving import solve
+from tests.helpers.worlds import File, World, examples, exists, worlds
 
 EXAMPLES = examples(25)
-
-
-def _solve(world: World) -> Locked | None:
-    """Solve; whatever the gate finds is an error of its own."""
-    client = cast("IndexClient", WorldClient(world))
-    with tempfile.TemporaryDirectory() as folder:
-        request = world.request(Path(folder))
-        try:
-            return asyncio.run(make_lock(request, client, Reporter(), cache=Path(folder), environ={}))
-        except ResolutionFailure:
-            return None
 
 
 def _packages(locked: Locked | None) -> list[str] | None:
@@ -45,7 +31,7 @@ def _packages(locked: Locked | None) -> list[str] | None:
 @EXAMPLES
 @given(worlds())
 def test_a_solution_is_found_if_and_only_if_there_is_one(world: World) -> None:
-    found, there = _solve(world), exists(world)
+    found, there = solve(world), exists(world)
 
     assert (found is None) == (there is None), (world.asked, there)
 
@@ -53,7 +39,7 @@ def test_a_solution_is_found_if_and_only_if_there_is_one(world: World) -> None:
 def test_what_a_further_index_alone_has_is_found() -> None:
     only = File("torch", "1.13.1+cpu", (), "https://download.pytorch.org/whl/cpu")
 
-    found = _solve(World(files=(only,), asked=("torch",), cuda=None, driver=None))
+    found = solve(World(files=(only,), asked=("torch",), cuda=None, driver=None))
 
     assert found is not None
     assert [f"{p.name} {p.version}" for p in found.lock.packages] == ["torch 1.13.1+cpu"]
@@ -62,13 +48,13 @@ def test_what_a_further_index_alone_has_is_found() -> None:
 @EXAMPLES
 @given(worlds())
 def test_a_bare_name_that_the_solution_holds_changes_nothing(world: World) -> None:
-    first = _solve(world)
+    first = solve(world)
     if first is None:
         return
     asked = set(world.asked)
     for name in [p.name for p in first.lock.packages if p.name in ("torch", "torchvision", "app-b", "numpy")]:
         if name not in asked:
-            assert _packages(_solve(world.asking(*world.asked, name))) == _packages(first), name
+            assert _packages(solve(world.asking(*world.asked, name))) == _packages(first), name
 
 
 @EXAMPLES
@@ -77,7 +63,7 @@ def test_the_order_of_requirements_changes_nothing(world: World) -> None:
     other = list(world.asked)
     random.Random(1).shuffle(other)
 
-    assert _packages(_solve(world.asking(*other))) == _packages(_solve(world))
+    assert _packages(solve(world.asking(*other))) == _packages(solve(world))
 
 
 @pytest.mark.parametrize("cuda", [None, "none", "11.8", "12", "12.6", "13", ">=12,<12.9"])
@@ -88,7 +74,7 @@ def test_plan_and_lock_agree_where_all_is_there(
 ) -> None:
     """The world of all that the matrix says there is of torch on indexes."""
     world = World(files=tuple(_every_torch()), asked=(asked,), cuda=cuda, driver=driver, gpu=gpu)
-    locked = _solve(world)
+    locked = solve(world)
     stack = None
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ResolutionFailure):
         request = world.request(Path(folder))
@@ -126,7 +112,7 @@ def test_vendors_indexes_serve_in_their_real_form(project: str) -> None:
         driver=None,
     )
 
-    found = _solve(world)
+    found = solve(world)
 
     assert found is not None
     versions = {p.name: p.version for p in found.lock.packages}
@@ -145,7 +131,7 @@ def _every_torch() -> Iterator[File]:
 @EXAMPLES
 @given(worlds())
 def test_options_bind_whatever_is_brought_in(world: World) -> None:
-    found = _solve(world)
+    found = solve(world)
     if found is None:
         return
     cuda = found.lock.stack.get("cuda", "none")
