@@ -54,6 +54,21 @@ class Place:
     filling: Filling | None = None
     """What fills the tree, if not indexes and channels."""
 
+    def prefix(self, otherwise: Path) -> Path:
+        """Where the environment is: by its name below the root, else where it would be without."""
+        return self.root / self.name if self.root is not None and self.name is not None else otherwise
+
+    async def build(
+        self, lock: Lockfile, prefix: Path, options: SyncOptions, reporter: Reporter, download: Downloader
+    ) -> SyncResult:
+        """Build what the lock names: a generation below the root, else in the prefix."""
+        from dataloader.install.switch.generations import sync_generation
+        from dataloader.install.sync import sync_prefix
+
+        if self.root is not None and self.name is not None:
+            return await sync_generation(lock, self.root, self.name, options, reporter, download)
+        return await sync_prefix(lock, prefix, options, reporter, download)
+
 
 def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Place) -> int:
     """Make the prefix match the lock."""
@@ -62,8 +77,7 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
         say_another_lock(session, request)
         if frozen or request.manifest is None:
             check_nothing_to_solve(options, "with --frozen" if frozen else "without a manifest")
-        if place.root is not None and place.name is not None:
-            request = replace(request, prefix=place.root / place.name)
+        request = replace(request, prefix=place.prefix(request.prefix))
         result, left_out = to_the_end(synced(session, request, place, frozen=frozen, locked=locked, check=check))
         session.write(
             {"status": "ok", **sync_document(result, request.prefix), "left_out": left_out},
@@ -278,9 +292,6 @@ async def sync_lock(
     download: Downloader | None = None,
 ) -> SyncResult:
     """Make an environment match a lock; ``foreign``: the lockfile is another tool's, for which the lock stands."""
-    from dataloader.install.switch.generations import sync_generation
-    from dataloader.install.sync import sync_prefix
-
     place = place or Place()
     python = _interpreter(session, lock)
     place = replace(place, strict_records=place.strict_records or request.settings.strict_records)
@@ -298,9 +309,7 @@ async def sync_lock(
         await require_attestations(lock, request.settings, client.evidence, session.reporter)
     if not (check or session.options.dry_run):
         options = replace(options, prover=proof.prover(request, lock, python), along=partial(put, files, seen))
-    if place.root is not None and place.name is not None:
-        return await sync_generation(lock, place.root, place.name, options, session.reporter, fetch)
-    return await sync_prefix(lock, request.prefix, options, session.reporter, fetch)
+    return await place.build(lock, request.prefix, options, session.reporter, fetch)
 
 
 def _lock_bytes(request: Request, files: Mapping[Path, bytes]) -> bytes | None:

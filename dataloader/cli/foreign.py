@@ -69,8 +69,7 @@ def sync_foreign(options: CommonOptions, content: Content, *, locked: bool, chec
         if content.form == "export":  # it says of no package where it is
             asked = replace(asked, typed=asked.typed - {"channels"})
         check_nothing_to_solve(asked, f"from {content.path}")
-        if place.root is not None and place.name is not None:
-            request = replace(request, prefix=place.root / place.name)
+        request = replace(request, prefix=place.prefix(request.prefix))
         return to_the_end(_sync(session, request, content, check=check, place=place))
 
 

@@ -44,8 +44,7 @@ class PushAsked:
     """What is to be pushed, and how."""
 
     reference: str
-    root: Path | None
-    name: str | None
+    place: Place
     target_prefix: Path | None
     base: str | None
     entrypoint: tuple[str, ...]
@@ -58,10 +57,7 @@ class PullAsked:
     """What is to be pulled, and where to."""
 
     reference: str
-    root: Path | None
-    name: str | None
-    layers: tuple[Path, ...]
-    wait_seconds: float | None
+    place: Place
     plain_http: bool
 
 
@@ -69,7 +65,7 @@ def push(options: CommonOptions, asked: PushAsked) -> int:
     """Push an environment; the exit code."""
     from dataloader.request.request import make_request
 
-    with open_session(options, "push", asked.name) as session:
+    with open_session(options, "push", asked.place.name) as session:
         reference = parse_reference(asked.reference, plain_http=asked.plain_http)
         request = make_request(options, (), None, environ=session.environ, here=session.here)
         pushed, document = to_the_end(_push(session, request, reference, asked))
@@ -91,7 +87,7 @@ async def _push(
     from dataloader.oci.registry import Registry
     from dataloader.prefix.activate import activation
 
-    place = asked.root / asked.name if asked.root is not None and asked.name is not None else request.prefix
+    place = asked.place.prefix(request.prefix)
     request = replace(request, lockfile=_lock_of(session, request, place))
     data = request.lockfile.read_bytes() if request.lockfile.is_file() else b""
     lock = parse_lock(data, request.lockfile) if data else read_lock(request.lockfile)
@@ -247,11 +243,10 @@ def pull(options: CommonOptions, asked: PullAsked) -> int:
     """Pull an image; the exit code."""
     from dataloader.request.request import make_request
 
-    with open_session(options, "pull", asked.name) as session:
+    with open_session(options, "pull", asked.place.name) as session:
         reference = parse_reference(asked.reference, plain_http=asked.plain_http)
         request = make_request(options, (), None, environ=session.environ, here=session.here)
-        if asked.root is not None and asked.name is not None:
-            request = replace(request, prefix=asked.root / asked.name)
+        request = replace(request, prefix=asked.place.prefix(request.prefix))
         result, image = to_the_end(_pull(session, request, reference, asked))
         document = {"image": str(reference), "digest": image.reference.digest, "target_prefix": image.prefix}
         session.write(
@@ -263,18 +258,15 @@ def pull(options: CommonOptions, asked: PullAsked) -> int:
 
 async def _pull(session: Session, request: Request, reference: Reference, asked: PullAsked) -> tuple[SyncResult, Image]:
     from dataloader.install.store.layers import LayerStore
-    from dataloader.install.switch.generations import sync_generation
-    from dataloader.install.sync import sync_prefix
     from dataloader.machine.detect import detect_platform
     from dataloader.oci.image import fetch_image
     from dataloader.oci.pull import ImageFilling, fetch_lock
     from dataloader.oci.registry import Registry
     from dataloader.prefix.unchanged import lock_digest
 
-    store, prefix = LayerStore(session.cache, asked.layers), request.prefix
+    store, prefix = LayerStore(session.cache, asked.place.layers), request.prefix
     wanted_at = (request.lockfile,) if "lockfile" in session.options.typed else ()
-    place = Place(root=asked.root, layers=asked.layers, wait_seconds=asked.wait_seconds)
-    options = sync_options(session, None, None, check=False, place=place)
+    options = sync_options(session, None, None, check=False, place=asked.place)
     proof = None if session.options.no_verify else Proof(session)
     async with Registry(request.settings, session.reporter, [(reference, "pull")]) as registry:
         image = await fetch_image(registry, reference, detect_platform())
@@ -290,10 +282,7 @@ async def _pull(session: Session, request: Request, reference: Reference, asked:
             prover = proof.prover(request, lock, None) if proof else None
             lockfile = wanted_at[0].absolute() if wanted_at else None
             options = replace(options, prover=prover, along=partial(put, files, {}), lockfile=lockfile)
-        if asked.root is not None and asked.name is not None:
-            result = await sync_generation(lock, asked.root, asked.name, options, session.reporter, _nothing_else)
-        else:
-            result = await sync_prefix(lock, prefix, options, session.reporter, _nothing_else)
+        result = await asked.place.build(lock, prefix, options, session.reporter, _nothing_else)
     _say_elsewhere(session, prefix, image)
     return result, image
 
