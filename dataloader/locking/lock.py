@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dataloader.base.errors import IndexUnavailable, InternalError, ResolutionFailure, UsageError
 from dataloader.compat.model import StackNeeds
-from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
-from dataloader.lockfile.yaml import read_lock
+from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
+from dataloader.locking.answer import (
+    broken_requests,
+    demand_hashes,
+    held_packages,
+    python_of,
+    rules_by_package,
+    told_of_group,
+)
+from dataloader.locking.asking import (
+    conda_packages,
+    preferred_by,
+    python_specifier,
+    requirements_of,
+    said_in_several_places,
+)
 from dataloader.locking.targets import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.machine.target import Target
-from dataloader.request.joined import origins, together, together_conda
+from dataloader.request.joined import together, together_conda
 from dataloader.request.request import Request
-from dataloader.request.requirements import CondaRequirement, PypiRequirement
+from dataloader.request.requirements import CondaRequirement
 
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
     from dataloader.compat.matrix import Matrix
     from dataloader.index.client import IndexClient
     from dataloader.index.settings import IndexSettings
-    from dataloader.resolve.model import Problem, Requirement, Resolution
-    from dataloader.stack.gate import Held
+    from dataloader.resolve.model import Problem, Resolution
     from dataloader.stack.model import FrameworkBuild, Stack, StackRequest
     from dataloader.trial.model import Contradiction
 
@@ -125,51 +137,6 @@ def _missing_places(settings: IndexSettings) -> Iterator[str]:
             yield f"{redact(str(place))} is not there: nothing is looked for in it"
 
 
-def preferred_by(request: Request, reporter: Reporter) -> dict[str, str]:
-    """Return name -> file name of what the locks hold that a first lock is to prefer."""
-    found = {p.name: p.file_name for path in request.solved_with for p in read_lock(path).packages}
-    if not request.prefer:
-        return found
-    from dataloader.request.readers.locks import preferences
-
-    others, told = preferences(request.prefer, request.platform)
-    for line in told:
-        reporter.warn(line)
-    return {**others, **found}
-
-
-def told_of_group(request: Request, lock: Lockfile) -> Iterator[str]:
-    """Yield what differs from the locks of a solve-group, whose environments share their versions."""
-    own = {p.name: p.version for p in lock.packages}
-    for path in request.solved_with:
-        for package in read_lock(path).packages:
-            if own.get(package.name, package.version) != package.version:
-                yield (
-                    f"solve-group: {package.name} is {own[package.name]} here and {package.version} in {path.name}; "
-                    "what is asked for does not let both have one version"
-                )
-
-
-def said_in_several_places(request: Request, failure: ResolutionFailure) -> tuple[str, ...]:
-    """Say of each project that a refusal names where it was asked for, if that was in several places."""
-    told = " ".join((failure.message, *failure.causes))
-    asked: list[PypiRequirement | CondaRequirement] = [*request.pypi, *request.conda]
-    found = []
-    for name in dict.fromkeys(r.name for r in asked):
-        group = [r for r in (*asked, *request.constraints) if r.name == name]
-        text = origins(group)
-        if len(set(group)) > 1 and text not in told and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", told):
-            found.append(f"{name} is asked for by {text}")
-    if len(request.pythons) > 1 and re.search(r"\bPython\b", told):
-        found.append(f"Python is asked for by {', '.join(request.pythons[:-1])} and {request.pythons[-1]}")
-    return tuple(found)
-
-
-def conda_packages(request: Request) -> list[CondaRequirement]:
-    """Return what only a channel can serve; a plain ``python`` may be this machine's."""
-    return [r for r in request.conda if r.name != "python" or r.build or r.channel]
-
-
 def _without_channels(request: Request, needed: Sequence[CondaRequirement]) -> UsageError:
     never = request.conda_mode == "never"
     return UsageError(
@@ -265,7 +232,7 @@ class _Attempt:
                 raise
             resolution = await resolve(everything, index, self._reporter, cache=cache, settings=self._request.settings)
         if self._request.require_hashes:
-            _demand_hashes(self._request, resolution)
+            demand_hashes(self._request, resolution)
         packages: tuple[CondaPackage | PypiPackage, ...] = (*resolution.conda, *resolution.pypi)
         settled = settled_stack(
             self._matrix,
@@ -348,7 +315,7 @@ class _Attempt:
             conda_limits=tuple(r.match_spec for r in together_conda(request.limits)) if channels else (),
             requirements=tuple(requirements_of(request)),
             needs=needs,
-            python=_python_specifier(request),
+            python=python_specifier(request),
             host_pythons=self._first_hosts(),
             prerelease=request.prerelease,
             exclude_newer=cutoff,
@@ -403,11 +370,11 @@ class _Attempt:
             platform=self._targets[0].platform,
             channels=tuple(public_channel(url) for url in channels),
             indexes=tuple(without_credentials(u) for u in (settings.index_url, *settings.extra_index_urls) if u),
-            python=_locked_python(resolution),
+            python=python_of(resolution),
             packages=(*resolution.conda, *wheels),
             requested=tuple(sorted({*self._request.requested, *asked.frameworks})),
             stack={axis: value for axis, value in sorted(stack.axes.items()) if axis not in _OF_THE_MACHINE},
-            rules=_rules_by_package(resolution),
+            rules=rules_by_package(resolution),
             inputs=self._request.inputs(),
         )
 
@@ -418,105 +385,3 @@ class _Attempt:
 
         file = IndexFile(name=package.name, version=package.version, filename=package.file_name, url=package.url)
         return replace(package, sha256=await self._client.digest(file))
-
-
-def _demand_hashes(request: Request, resolution: Resolution) -> None:
-    """Refuse wheels that nobody wrote a hash for."""
-    known = {r.name for r in request.pypi if r.hashes}
-    missing = [f"{p.name}=={p.version}" for p in resolution.pypi if p.name not in known]
-    if missing:
-        raise ResolutionFailure(
-            f"--require-hashes: {', '.join(missing)} would be installed, and no hash is written down for it",
-            code="hashes-missing",
-            suggestions=("write them all down: `uv pip compile --generate-hashes` or `pip-compile --generate-hashes`",),
-        )
-
-
-def requirements_of(request: Request) -> Iterator[Requirement]:
-    """Yield what the solver is asked: one requirement for each project and marker."""
-    from dataloader.resolve.model import Requirement
-
-    asked, limits = together(request.pypi), together(request.constraints)
-    # What limits a project that is asked for anyway is part of what is asked: the solver then sees it from the start.
-    limited = together([*asked, *(c for c in limits if any(_meets(c, r) for r in asked))])
-    rest = [c for c in limits if not any(_meets(c, r) for r in asked)]
-    for one, constraint in [*((r, False) for r in limited), *((c, True) for c in rest)]:
-        yield Requirement(
-            name=one.name,
-            specifier=one.specifier,
-            extras=one.extras,
-            marker=one.marker or "",
-            only_pypi=one.world == "pypi",
-            constraint=constraint,
-            origin=one.origin,
-        )
-
-
-def _meets(requirement: PypiRequirement, other: PypiRequirement) -> bool:
-    return (requirement.name, requirement.marker) == (other.name, other.marker)
-
-
-def _python_specifier(request: Request) -> str:
-    """Return a PEP 440 specifier on Python from the request."""
-    from dataloader.compat.versions import specifier_of
-
-    asked = [request.stack.get("python"), *(r.version for r in request.conda if r.name == "python")]
-    return ",".join(specifier_of(one) for one in asked if one)
-
-
-def held_packages(resolution: Resolution, extra_indexes: Collection[str] = ()) -> tuple[Held, ...]:
-    """Return a solution as the gate looks at it."""
-    from dataloader.stack.gate import Held
-
-    conda = (
-        Held(p.name, p.version, "conda", p.build, p.channel.rstrip("/").rpartition("/")[2]) for p in resolution.conda
-    )
-    wheels = (Held(p.name, p.version, "pypi", foreign=(p.index or "") in extra_indexes) for p in resolution.pypi)
-    return (*conda, *wheels)
-
-
-def broken_requests(request: Request, resolution: Resolution) -> Iterator[str]:
-    """Yield what a solution does not hold of what was asked for."""
-    from packaging.specifiers import SpecifierSet
-
-    from dataloader.base.names import pypi_names
-    from dataloader.resolve.rattler import meets
-
-    records = {p.name: p for p in resolution.conda}
-    for spec in request.conda if resolution.conda else ():
-        held = records.get(spec.name)
-        if held is None or not meets(held, replace(spec, channel=None, subdir=None).match_spec):
-            yield f"conda:{spec.match_spec} is asked for, and {held.file_name if held else 'no such package'} is chosen"
-    versions = {(pypi_names(p.name) or (p.name,))[0]: p.version for p in resolution.conda}
-    versions |= {p.name: p.version for p in resolution.pypi}
-    for one in (*request.pypi, *request.constraints):
-        version = versions.get(one.name)
-        if version is None or one.marker or one.url:
-            continue
-        if not SpecifierSet(one.specifier).contains(version, prereleases=True):
-            yield f"{one} is asked for by {one.origin}, and {one.name} {version} is chosen"
-        if one.world == "pypi" and all(p.name != one.name for p in resolution.pypi):
-            yield f"{one} is asked of PyPI, and a conda package is chosen"
-
-
-def _locked_python(resolution: Resolution) -> LockedPython:
-    source: Literal["conda", "host", "none"] = resolution.python_source
-    version = resolution.python
-    if source == "host" and version:
-        version = version.rpartition(".")[0]
-    return LockedPython(source=source, version=version)
-
-
-def _rules_by_package(resolution: Resolution) -> dict[str, tuple[str, ...]]:
-    """Return which rules bound each chosen package."""
-    from dataloader.base.names import conda_name
-
-    names = {p.name for p in resolution.conda} | {p.name for p in resolution.pypi}
-    found: dict[str, list[str]] = {name: [row] for name, row in resolution.builds.items()}
-    for applied in resolution.applied:
-        for bound in applied.rule.then:
-            plain = bound.package.removeprefix("conda:")
-            name = plain if plain in names else conda_name(plain) or plain
-            if name in names and applied.rule.id not in found.setdefault(name, []):
-                found[name].append(applied.rule.id)
-    return {name: tuple(sorted(ids)) for name, ids in sorted(found.items()) if ids}

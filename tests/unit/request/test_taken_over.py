@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataloader.cli.options import CommonOptions
-from dataloader.locking.lock import requirements_of
+from dataloader.locking.asking import requirements_of
 from dataloader.request.additions import joined, of_files
 from dataloader.request.joined import together
 from dataloader.request.manifest_edit import add_to_manifest

@@ -1,0 +1,82 @@
+"""A request in the solver's words: what is asked, what is preferred, and where it was said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dataloader.base.errors import ResolutionFailure
+from dataloader.lockfile.yaml import read_lock
+from dataloader.request.joined import origins, together
+from dataloader.request.request import Request
+from dataloader.request.requirements import CondaRequirement, PypiRequirement
+
+if TYPE_CHECKING:
+    from dataloader.base.reporter import Reporter
+    from dataloader.resolve.model import Requirement
+
+
+def conda_packages(request: Request) -> list[CondaRequirement]:
+    """Return what only a channel can serve; a plain ``python`` may be this machine's."""
+    return [r for r in request.conda if r.name != "python" or r.build or r.channel]
+
+
+def requirements_of(request: Request) -> Iterator[Requirement]:
+    """Yield what the solver is asked: one requirement for each project and marker."""
+    from dataloader.resolve.model import Requirement
+
+    asked, limits = together(request.pypi), together(request.constraints)
+    # What limits a project that is asked for anyway is part of what is asked: the solver then sees it from the start.
+    limited = together([*asked, *(c for c in limits if any(_meets(c, r) for r in asked))])
+    rest = [c for c in limits if not any(_meets(c, r) for r in asked)]
+    for one, constraint in [*((r, False) for r in limited), *((c, True) for c in rest)]:
+        yield Requirement(
+            name=one.name,
+            specifier=one.specifier,
+            extras=one.extras,
+            marker=one.marker or "",
+            only_pypi=one.world == "pypi",
+            constraint=constraint,
+            origin=one.origin,
+        )
+
+
+def _meets(requirement: PypiRequirement, other: PypiRequirement) -> bool:
+    return (requirement.name, requirement.marker) == (other.name, other.marker)
+
+
+def python_specifier(request: Request) -> str:
+    """Return a PEP 440 specifier on Python from the request."""
+    from dataloader.compat.versions import specifier_of
+
+    asked = [request.stack.get("python"), *(r.version for r in request.conda if r.name == "python")]
+    return ",".join(specifier_of(one) for one in asked if one)
+
+
+def preferred_by(request: Request, reporter: Reporter) -> dict[str, str]:
+    """Return name -> file name of what the locks hold that a first lock is to prefer."""
+    found = {p.name: p.file_name for path in request.solved_with for p in read_lock(path).packages}
+    if not request.prefer:
+        return found
+    from dataloader.request.readers.locks import preferences
+
+    others, told = preferences(request.prefer, request.platform)
+    for line in told:
+        reporter.warn(line)
+    return {**others, **found}
+
+
+def said_in_several_places(request: Request, failure: ResolutionFailure) -> tuple[str, ...]:
+    """Say of each project that a refusal names where it was asked for, if that was in several places."""
+    told = " ".join((failure.message, *failure.causes))
+    asked: list[PypiRequirement | CondaRequirement] = [*request.pypi, *request.conda]
+    found = []
+    for name in dict.fromkeys(r.name for r in asked):
+        group = [r for r in (*asked, *request.constraints) if r.name == name]
+        text = origins(group)
+        if len(set(group)) > 1 and text not in told and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", told):
+            found.append(f"{name} is asked for by {text}")
+    if len(request.pythons) > 1 and re.search(r"\bPython\b", told):
+        found.append(f"Python is asked for by {', '.join(request.pythons[:-1])} and {request.pythons[-1]}")
+    return tuple(found)
