@@ -30,7 +30,7 @@ def diff(
     from dataloader.cli.session import open_session
     from dataloader.lockfile.diff import build_of, changes_between
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request.request import lock_path
+    from dataloader.request.places import lock_path
     from dataloader.resolve.versions import is_newer
 
     with open_session(options) as session:

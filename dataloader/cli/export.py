@@ -39,7 +39,7 @@ def export(
     from dataloader.cli.session import open_session
     from dataloader.export.formats import FORMATS, ExportOptions, export_lock
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request.request import lock_path
+    from dataloader.request.places import lock_path
 
     content = foreign_content(options.lockfile)
     with open_session(options) as session:

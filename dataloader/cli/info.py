@@ -23,7 +23,7 @@ def info(options: CommonOptions) -> int:
     from dataloader.locking.targets import named_targets
     from dataloader.machine.detect import EVERYTHING
     from dataloader.machine.interpreters import find_interpreters
-    from dataloader.request.request import manifest_path
+    from dataloader.request.places import manifest_path
 
     targets = named_targets(options, os.environ, EVERYTHING)
     cache = cache_root()

@@ -28,7 +28,8 @@ def outdated(options: CommonOptions) -> int:
     from dataloader.cli.render import table
     from dataloader.cli.session import open_session
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request.request import lock_path, make_request
+    from dataloader.request.places import lock_path
+    from dataloader.request.request import make_request
 
     with open_session(options) as session:
         lock = read_lock(lock_path(session.options, session.here))

@@ -41,7 +41,7 @@ def writing(path: Path) -> Iterator[None]:
 
 def _own_files(options: CommonOptions, here: Path) -> dict[Path, str]:
     """Return each file, and what it is."""
-    from dataloader.request.request import lock_path
+    from dataloader.request.places import lock_path
 
     found = locate_manifest(str(here))
     own = dict.fromkeys(map(Path, own_files(found, str(here))), "lock")

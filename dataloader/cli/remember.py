@@ -37,7 +37,7 @@ def remembered_lock(session: Session) -> Remembered | None:
         UsageError: ``environment-of-project``; a manifest elsewhere says what the environment is made of.
     """
     from dataloader.prefix.state import read_state
-    from dataloader.request.request import lock_path, manifest_path, prefix_path
+    from dataloader.request.places import lock_path, manifest_path, prefix_path
 
     if manifest_path(session.options, session.here) is not None:
         return None

@@ -69,7 +69,7 @@ def _check_environment(options: CommonOptions) -> None:
     """
     if options.environment is None:
         return
-    from dataloader.request.request import find
+    from dataloader.request.places import find
 
     if (manifest := find(options, Path.cwd())) is not None:
         manifest.check_environment(options.environment)

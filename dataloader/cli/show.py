@@ -166,7 +166,7 @@ def _place(package: Package) -> str:
 
 def _lock(session: Session) -> Lockfile:
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request.request import lock_path
+    from dataloader.request.places import lock_path
 
     return read_lock(lock_path(session.options, session.here))
 

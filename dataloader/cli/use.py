@@ -17,7 +17,7 @@ def prefix_of(session: Session) -> Path:
 
     Where none of them is there, it is the environment that is active in the shell; that is said.
     """
-    from dataloader.request.request import manifest_path, prefix_path
+    from dataloader.request.places import manifest_path, prefix_path
 
     prefix = prefix_path(session.options, session.here)
     if (

@@ -66,7 +66,7 @@ def verify(
     from dataloader.locking.targets import named_targets
     from dataloader.machine.detect import FOR_VERDICTS
     from dataloader.prefix.locate import lock_held
-    from dataloader.request.request import lock_path
+    from dataloader.request.places import lock_path
     from dataloader.verify.options import VerifyOptions
 
     if options.json and form not in (None, "json"):

@@ -144,7 +144,7 @@ def _without(request: Request, name: str) -> Request:
 def _edited(request: Request, changes: tuple[tuple[str, str | None], ...]) -> Request:
     """Return the request with axes changed; ``worlds`` brings the channels that carry frameworks."""
     from dataloader.compat.versions import specifier_of
-    from dataloader.request.request import CHANNEL_ALIAS
+    from dataloader.request.supply import CHANNEL_ALIAS
 
     for axis, value in changes:
         if axis == "worlds":

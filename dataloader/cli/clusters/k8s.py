@@ -67,7 +67,7 @@ def k8s(
     from dataloader import __version__
     from dataloader.cli.session import open_session
     from dataloader.export.kubernetes import Shape
-    from dataloader.request.request import lock_path
+    from dataloader.request.places import lock_path
 
     if kind == "image-volume" and reference is None:
         raise UsageError(

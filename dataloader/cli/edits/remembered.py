@@ -22,7 +22,8 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
     """
     from dataloader.cli.flow import existing_lock
     from dataloader.cli.remember import remembered_lock
-    from dataloader.request.request import find, make_request, prefix_path
+    from dataloader.request.places import find, prefix_path
+    from dataloader.request.request import make_request
 
     manifest = find(session.options, session.here)
     if manifest is not None:

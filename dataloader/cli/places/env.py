@@ -86,7 +86,7 @@ def clean(
 def _places(session: Session) -> Iterator[Place]:
     """The environments that the manifest has, and those that are there."""
     from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, ENVIRONMENTS, prefix_in, root_of
-    from dataloader.request.request import find
+    from dataloader.request.places import find
 
     manifest = find(session.options, session.here)
     root = root_of(str(manifest.path) if manifest else None, str(session.here))

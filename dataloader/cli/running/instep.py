@@ -49,7 +49,7 @@ def in_step(session: Session, way: Way) -> Path:
         DataloaderError: whatever a sync may raise.
     """
     from dataloader.cli.use import prefix_of
-    from dataloader.request.request import manifest_path
+    from dataloader.request.places import manifest_path
 
     manifest = manifest_path(session.options, session.here)
     if manifest is None or way.no_sync or not is_made_from(session.options.prefix, manifest):
@@ -84,7 +84,7 @@ def _is_in_step(session: Session, manifest: Path, way: Way) -> bool:
     """Whether a sync has nothing to do: seen in milliseconds."""
     from dataloader.cli.agreement import agreement, stands
     from dataloader.prefix.unchanged import fast_status, has_remains
-    from dataloader.request.request import lock_path, prefix_path
+    from dataloader.request.places import lock_path, prefix_path
 
     if session.options.spelled(_OF_SYNC):
         return False

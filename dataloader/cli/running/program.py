@@ -89,7 +89,7 @@ def _manifest_with_tasks(session: Session) -> Manifest | None:
 
     None beside an environment that was named and is not this manifest's: its tasks are not for that one.
     """
-    from dataloader.request.request import find, manifest_path
+    from dataloader.request.places import find, manifest_path
 
     path, options = manifest_path(session.options, session.here), session.options
     if path is not None and options.manifest is None and not is_made_from(options.prefix, path):

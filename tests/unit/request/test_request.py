@@ -9,7 +9,8 @@ import pytest
 
 from dataloader.cli.options import CommonOptions, StackFlags
 from dataloader.request import request as module
-from dataloader.request.request import CHANNEL_ALIAS, Request, make_request
+from dataloader.request.request import Request, make_request
+from dataloader.request.supply import CHANNEL_ALIAS
 
 CONDA_FORGE = f"{CHANNEL_ALIAS}/conda-forge/"
 
