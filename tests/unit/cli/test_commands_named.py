@@ -102,7 +102,7 @@ FOREIGN = {
     "cli/shells/shell.py": "bash's",
     "dataset/": "the Dataset loader's own",
     "export/": "of the files that are written, and of style sheets",
-    "locking/lock.py": "--generate-hashes and --require-hashes are pip-compile's and pip's",
+    "locking/answer.py": "--generate-hashes and --require-hashes are pip-compile's and pip's",
     "machine/detect.py": "nvidia-smi's",
     "prefix/activate.py": "bash's",
     "request/public.py": "--trusted-host is pip's",
