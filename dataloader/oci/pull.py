@@ -14,10 +14,10 @@ from dataloader.base.files import make_folders
 from dataloader.base.reporter import Reporter
 from dataloader.install.bounds import Refused, check_links, with_parents
 from dataloader.install.model import SyncOptions
+from dataloader.install.store.entries import VanishedEntry
 from dataloader.install.store.fetch import gather_or_cancel
 from dataloader.install.store.layers import LayerFile, LayerStore, StoredLayer
 from dataloader.install.store.leftovers import remove
-from dataloader.install.store.store import VanishedEntry
 from dataloader.install.switch.lease import Lease
 from dataloader.install.sync import plan_prefix
 from dataloader.install.tree.build import made_from, write_pin

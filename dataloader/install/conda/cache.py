@@ -25,9 +25,9 @@ from dataloader.base.errors import IntegrityError
 from dataloader.base.files import keep_file, read_kept, replace_file
 from dataloader.install.bounds import Refused
 from dataloader.install.conda.contents import INDEX, PATHS, Contents, read_contents
+from dataloader.install.store.entries import touch
 from dataloader.install.store.leftovers import take_out
 from dataloader.install.store.slips import Slip
-from dataloader.install.store.store import touch
 from dataloader.install.switch.owner import signed
 from dataloader.lockfile.model import CondaPackage
 

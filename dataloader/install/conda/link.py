@@ -20,9 +20,9 @@ from dataloader.install.conda.cache import Entry, discard, entry_name, find, mis
 from dataloader.install.conda.contents import ANY_SITE_PACKAGES, INDEX, PATHS, check_identity, check_together, placed_in
 from dataloader.install.conda.fetch import fetch_conda
 from dataloader.install.model import Downloader, SyncOptions
+from dataloader.install.store.entries import VanishedEntry
 from dataloader.install.store.fetch import tell_package
 from dataloader.install.store.slips import Slip, tell_slips
-from dataloader.install.store.store import VanishedEntry
 from dataloader.lockfile.model import CondaPackage
 from dataloader.prefix.layout import conda_layout
 

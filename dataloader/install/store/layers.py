@@ -15,8 +15,7 @@ from typing import NamedTuple
 from dataloader.base.digests import hex_digest
 from dataloader.base.files import keep_file, read_kept
 from dataloader.base.reporter import Reporter
-from dataloader.install.store.leftovers import take_out
-from dataloader.install.store.store import make_entry, touch
+from dataloader.install.store.entries import Entries, make_entry
 
 
 class LayerFile(NamedTuple):
@@ -60,24 +59,15 @@ class LayerStore:
 
     def __init__(self, cache: Path, others: tuple[Path, ...] = ()) -> None:
         self.cache = cache
-        self._others = others
-        self._forgotten: set[Path] = set()
+        self._entries = Entries((cache, *others), _place, entries_of)
 
     def find(self, sha256: str) -> StoredLayer | None:
         """The layer of that digest; ``None`` where there is none that is whole."""
-        for cache in (self.cache, *self._others):
-            place = _place(cache, sha256)
-            if place in self._forgotten:
-                continue
-            entries = entries_of(place)
-            if entries is None:
-                if cache == self.cache:
-                    take_out(place)
-                continue
-            if cache == self.cache:
-                touch(place)
-            return StoredLayer(sha256=sha256, cache=cache, files=place / "files", entries=entries)
-        return None
+        found = self._entries.find(sha256)
+        if found is None:
+            return None
+        cache, entries = found
+        return StoredLayer(sha256=sha256, cache=cache, files=_place(cache, sha256) / "files", entries=entries)
 
     async def add(
         self, sha256: str, bring: Callable[[Path], Awaitable[list[LayerFile]]], reporter: Reporter
@@ -101,10 +91,7 @@ class LayerStore:
 
     def forget(self, stored: StoredLayer) -> None:
         """Use a damaged layer no more."""
-        if stored.cache == self.cache:
-            take_out(_place(self.cache, stored.sha256))
-        else:
-            self._forgotten.add(_place(stored.cache, stored.sha256))
+        self._entries.forget(stored.cache, stored.sha256)
 
 
 def entries_of(place: Path) -> tuple[LayerFile, ...] | None:

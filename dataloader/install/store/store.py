@@ -1,46 +1,23 @@
 """The wheel store: each wheel unpacked once, under its archive's sha256; one writable cache over read-only layers.
 
-    wheels/<first two digits>/<sha256>/recipe      what it installs (``recipe.py``), checksummed
-    wheels/<first two digits>/<sha256>/files/...   the archive's members
-
-An entry is made in a folder of its own beside the others and renamed into place, so that one that is there is whole.
+wheels/<first two digits>/<sha256>/recipe      what it installs (``recipe.py``), checksummed
+wheels/<first two digits>/<sha256>/files/...   the archive's members
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
-import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from dataloader.base.digests import crc32, hexadecimal, record_digest
 from dataloader.base.files import replace_file
 from dataloader.base.reporter import Reporter
-from dataloader.install.store.leftovers import take_out
+from dataloader.install.store.entries import Entries, make_entry
 from dataloader.install.store.recipe import Recipe, StoredFile
-from dataloader.install.switch.owner import signed
-from dataloader.install.switch.settle import settle, wait_for_all
 from dataloader.prefix.walk import is_library_name
-
-T = TypeVar("T")
-
-_TEMPORARY = ".new-"
-
-_ATTEMPTS = 5
-"""Times that an entry is put in its place where something else is, which is gone when it is looked at."""
-
-
-class VanishedEntry(Exception):
-    """Another process has removed a package from the cache before it was used; it has to be fetched again."""
-
-    def __init__(self, entry: Path) -> None:
-        super().__init__(f"{entry} is gone")
-        self.entry = entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,24 +57,15 @@ class WheelStore:
 
     def __init__(self, cache_dir: Path, layers: tuple[Path, ...] = ()) -> None:
         self._writable = cache_dir
-        self._layers = layers
-        self._forgotten: set[Path] = set()
+        self._entries = Entries((cache_dir, *layers), entry_of, recipe_of)
 
     def find(self, sha256: str) -> StoredWheel | None:
         """The entry of that archive hash, or ``None``. A damaged one counts as absent."""
-        for layer in (self._writable, *self._layers):
-            entry = entry_of(layer, sha256)
-            if entry in self._forgotten:
-                continue
-            recipe = recipe_of(entry)
-            if recipe is None:
-                if layer == self._writable:
-                    self.discard(sha256)
-                continue
-            if layer == self._writable:
-                touch(entry)
-            return StoredWheel(sha256=sha256, layer=layer, files=entry / "files", recipe=recipe)
-        return None
+        found = self._entries.find(sha256)
+        if found is None:
+            return None
+        layer, recipe = found
+        return StoredWheel(sha256=sha256, layer=layer, files=entry_of(layer, sha256) / "files", recipe=recipe)
 
     async def add(self, sha256: str, unpack: Callable[[Path], Awaitable[Recipe]], reporter: Reporter) -> StoredWheel:
         """Make the entry of an archive.
@@ -135,46 +103,12 @@ class WheelStore:
         return now
 
     def forget(self, stored: StoredWheel) -> None:
-        """Use a damaged entry no more: taken away where it can be, passed over in a read-only layer."""
-        if stored.layer == self._writable:
-            self.discard(stored.sha256)
-        else:
-            self._forgotten.add(entry_of(stored.layer, stored.sha256))
+        """Use a damaged entry no more."""
+        self._entries.forget(stored.layer, stored.sha256)
 
     def discard(self, sha256: str) -> None:
-        """Take a damaged entry away; environments that were made from it keep their files."""
-        take_out(entry_of(self._writable, sha256))
-
-
-async def make_entry(
-    final: Path, fill: Callable[[Path], Awaitable[T]], find: Callable[[], T | None], reporter: Reporter
-) -> T:
-    """Make an entry of a store, whole at every moment; another process's, where that was quicker.
-
-    Args:
-        final: Where it goes.
-        fill: Fills an empty folder, and returns what will be found at ``final`` then.
-        find: Returns what is at ``final``, and takes away what is damaged.
-
-    Raises:
-        VanishedEntry: whatever is put there is gone at once.
-    """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.parent / signed(_TEMPORARY)
-    temporary.mkdir()
-    try:
-        made = await fill(temporary)
-        sizes = await settle(temporary, reporter)
-        for _ in range(_ATTEMPTS):
-            if _take_place(temporary, final):
-                await wait_for_all(final, sizes)
-                return made
-            if found := find():
-                return found
-            # What was there is damaged, or was removed by another process: then the place is free now.
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    raise VanishedEntry(final)
+        """Take away what the writable cache has of that hash."""
+        self._entries.forget(self._writable, sha256)
 
 
 def recipe_of(entry: Path) -> Recipe | None:
@@ -183,23 +117,6 @@ def recipe_of(entry: Path) -> Recipe | None:
         return Recipe.from_bytes((entry / "recipe").read_bytes())
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def touch(entry: Path) -> None:
-    """Note that an entry is used: the time of its folder says when it last was. Who may not write it, does not."""
-    with suppress(OSError):
-        os.utime(entry)
-
-
-def _take_place(temporary: Path, final: Path) -> bool:
-    """Rename an entry to its name; False where there is one already."""
-    try:
-        temporary.rename(final)
-    except OSError as error:
-        if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
-            raise
-        return False
-    return True
 
 
 def entry_of(layer: Path, sha256: str) -> Path:

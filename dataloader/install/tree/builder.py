@@ -14,9 +14,10 @@ from dataloader.base.files import NO_ROOM, remove_tree
 from dataloader.base.reporter import Reporter
 from dataloader.install.conda.cache import entry_name
 from dataloader.install.model import Downloader, Prover, SyncOptions
+from dataloader.install.store.entries import VanishedEntry
 from dataloader.install.store.fetch import fetch_wheels
 from dataloader.install.store.leftovers import discard_archives, sweep
-from dataloader.install.store.store import VanishedEntry, WheelStore
+from dataloader.install.store.store import WheelStore
 from dataloader.install.store.users import InUse
 from dataloader.install.switch.durable import flush_volume
 from dataloader.install.switch.settle import settle

@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataloader.base.digests import encode, record_digest
 from dataloader.install.bounds import Refused, check_place
 from dataloader.install.plan import INSTALLER
+from dataloader.install.store.entries import VanishedEntry
 from dataloader.install.store.recipe import EntryPoint, Recipe, malformed
-from dataloader.install.store.store import StoredWheel, VanishedEntry
+from dataloader.install.store.store import StoredWheel
 from dataloader.install.tree.linking import Folders, Linker
 from dataloader.install.tree.tree import NewFile, PathClash, Tree
 from dataloader.prefix.walk import is_library_name
