@@ -20,16 +20,10 @@ def replace_file(path: Path, data: bytes) -> None:
 
     A link is replaced. A device, a pipe or a socket never is: OSError.
     """
-    if os.path.lexists(path) and not (path.is_file() or path.is_symlink() or path.is_dir()):
+    if is_special(path) and not path.is_symlink():
         raise FileExistsError(errno.EEXIST, "It is no regular file", os.fspath(path))
-    # Processes of several machines may write to one volume: their numbers are not enough to tell them apart.
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
-    try:
+    with _beside(path) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def replace_named(path: Path, data: bytes) -> None:
@@ -52,11 +46,18 @@ def named_place(path: Path) -> Iterator[Path]:
     if is_special(path):
         yield path
         return
-    real = Path(os.path.realpath(path))
-    temporary = real.with_name(f".{real.name}.{os.urandom(8).hex()}.tmp")
+    with _beside(Path(os.path.realpath(path))) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Another name beside ``path``: what is written under it takes its place at the end; a failure leaves nothing."""
+    # Processes of several machines may write to one volume: their numbers are not enough to tell them apart.
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
     try:
         yield temporary
-        temporary.replace(real)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -51,12 +51,17 @@ def lock_in(root: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
 def own_files(manifest: str | None, here: str) -> list[str]:
     """Return the manifest and the locks of all environments beside it, those that are there and the default one."""
     root = root_of(manifest, here)
+    names = {LOCK_NAME, *_locks_in(root or ".")}
+    return [*([manifest] if manifest else []), *(os.path.join(root, name) for name in names)]
+
+
+def _locks_in(directory: str) -> list[str]:
+    """Return the names of the locks of all environments."""
     try:
-        names = os.listdir(root or ".")
+        names = os.listdir(directory)
     except OSError:  # a folder that may be entered and not listed
-        names = []
-    locks = [name for name in names if name.startswith("dataloader.") and name.endswith(".lock")]
-    return [*([manifest] if manifest else []), *(os.path.join(root, name) for name in {LOCK_NAME, *locks})]
+        return []
+    return [name for name in names if name.startswith("dataloader.") and name.endswith(".lock")]
 
 
 def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
@@ -131,11 +136,10 @@ MADE_FROM = b"\n    project: pyproject.toml\n"
 
 
 def _is_locked(directory: str) -> bool:
-    for name in os.listdir(directory):
-        if name.startswith("dataloader.") and name.endswith(".lock"):
-            with open(os.path.join(directory, name), "rb") as stream:
-                if MADE_FROM in stream.read():
-                    return True
+    for name in _locks_in(directory):
+        with open(os.path.join(directory, name), "rb") as stream:
+            if MADE_FROM in stream.read():
+                return True
     return False
 
 
