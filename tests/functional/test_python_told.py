@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dataloader.machine.interpreters import find_interpreters
 from tests.functional.test_flow import Desk
-from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    here = tmp_path / "here"
-    here.mkdir()
-    make_wheel(tmp_path / "shelf", "lib", "1.0", files={"lib.py": "\n"})
-    with IndexServer(tmp_path / "shelf") as index:
-        yield Desk(here, index)
 
 
 def minors(tmp_path: Path) -> list[str]:
