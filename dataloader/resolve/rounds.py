@@ -17,9 +17,10 @@ from dataloader.base.names import pypi_names
 from dataloader.base.reporter import Reporter
 from dataloader.compat.model import AXIS, Bound
 from dataloader.resolve.answer import Answer
+from dataloader.resolve.identities import CONDA_ONLY
 from dataloader.resolve.knowledge import MAX_AHEAD, Knowledge
 from dataloader.resolve.model import Problem, Requirement
-from dataloader.resolve.offer import CONDA_ONLY, Catalogue, Offer
+from dataloader.resolve.offer import Catalogue, Offer
 from dataloader.resolve.projects import Wheel
 from dataloader.resolve.rattler import Unsolvable
 from dataloader.resolve.reader import Index

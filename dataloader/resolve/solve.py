@@ -29,9 +29,10 @@ from dataloader.resolve.answer import Answer, notes_of
 from dataloader.resolve.certain import without_old_releases, without_wheels
 from dataloader.resolve.explain import explain, plain_fault
 from dataloader.resolve.foresight import exact_pins, foreseeable
+from dataloader.resolve.identities import CONDA_ONLY
 from dataloader.resolve.knowledge import Knowledge
 from dataloader.resolve.model import Problem, Resolution
-from dataloader.resolve.offer import CONDA_ONLY, Catalogue, Offer
+from dataloader.resolve.offer import Catalogue, Offer
 from dataloader.resolve.outcome import make_resolution
 from dataloader.resolve.prechecks import check_names, some
 from dataloader.resolve.projects import Project, make_project
