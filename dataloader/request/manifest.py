@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataloader.base.errors import ManifestError, UsageError
-from dataloader.base.names import normalized
 from dataloader.index.publishers import read_policy
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.input_file import (
@@ -21,9 +20,10 @@ from dataloader.request.input_file import (
     join_system,
     with_feature,
 )
-from dataloader.request.readers.pep621 import Project, extra_key, group_key, pep508, read_project
+from dataloader.request.readers.pep621 import Project, extra_key, group_key, read_project
 from dataloader.request.readers.unread import unread
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.resolution import Resolution, read_resolution
 from dataloader.request.tables import read_feature, read_pypi_options
 from dataloader.request.tasks import Task
 from dataloader.request.toml import Document, Table
@@ -42,43 +42,6 @@ _TABLES = {
 }
 _PIXI_ONLY = {"host-dependencies", "build-dependencies", "tasks", "package", "dev", "tool"}
 _OURS = {"stack", "resolution", "attestations"}
-_RESOLUTION = {
-    "conda",
-    "constraints",
-    "exclude-newer",
-    "matrix",
-    "no-index",
-    "overrides",
-    "prefer",
-    "prerelease",
-    "pypi-only",
-    "require-hashes",
-    "skip-unbuildable",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
-    """How to solve ([resolution]); ``None`` means not said."""
-
-    conda: str | None = None
-    prerelease: str | None = None
-    exclude_newer: str | None = None
-    matrix: str | None = None
-    """Path, relative to the manifest."""
-    pypi_only: tuple[str, ...] = ()
-    """Normalised projects that conda must not serve."""
-    constraints: tuple[PypiRequirement, ...] = ()
-    """Limit a project if something else brings it in."""
-    require_hashes: bool = False
-    no_index: bool = False
-    """No package index at all: find-links alone."""
-    overrides: tuple[PypiRequirement, ...] = ()
-    """Take the place of whatever is asked of a project, by whomever."""
-    prefer: tuple[str, ...] = ()
-    """Locks of other tools, relative to the manifest, whose versions the first lock prefers."""
-    skip_unbuildable: bool = False
-    """Leave out what would have to be built from source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +243,7 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
     if ours is pixi:
         environments = {name: (name, DEFAULT) for name in sets} | environments
         environments[DEFAULT] = (*environments[DEFAULT], *project.included)
-    resolution = _resolution(ours.table("resolution"), workspace)
+    resolution = read_resolution(ours.table("resolution"), workspace)
     manifest = Manifest(
         path=document.path,
         name=workspace.string("name") or project.name,
@@ -358,23 +321,6 @@ def _roots(root: Table, filename: str) -> tuple[Table, Table]:
     if filename == "pixi.toml":
         return root, root.table("tool").table("dataloader")
     return root, root
-
-
-def _resolution(table: Table, workspace: Table) -> Resolution:
-    table.only(_RESOLUTION)
-    return Resolution(
-        conda=table.choice("conda", {"auto", "always", "never"}),
-        prerelease=table.choice("prerelease", {"allow", "if-necessary"}),
-        exclude_newer=table.date("exclude-newer") or workspace.date("exclude-newer"),
-        matrix=table.string("matrix"),
-        pypi_only=tuple(normalized(name) for name in table.strings("pypi-only")),
-        constraints=pep508(table, "constraints"),
-        require_hashes=table.boolean("require-hashes") or False,
-        no_index=table.boolean("no-index") or False,
-        overrides=pep508(table, "overrides"),
-        prefer=table.strings("prefer"),
-        skip_unbuildable=table.boolean("skip-unbuildable") or False,
-    )
 
 
 def _attestations(table: Table) -> Mapping[str, str]:

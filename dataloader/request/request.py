@@ -197,19 +197,20 @@ def make_request(
 
     specs = tuple(specs)
     manifest = manifest or find(options, here)
+    lock, arches = lock_path(options, here), _arches(options)
     if (
         remembered is None
         and manifest is None
         and not (specs or options.requirements or options.files or (flags and flags.asked()))
     ):
-        manifest = found_project(here, lock_path(options, here))
-    groups = groups_of(options, manifest, lock_path(options, here))
+        manifest = found_project(here, lock)
+    groups = groups_of(options, manifest, lock)
     name = options.environment or DEFAULT_ENVIRONMENT
     platform = options.platform or detect_platform()
     environment = manifest.environment(name, platform, groups) if manifest else None
     if manifest and environment and not options.target:
         check_platform(manifest, environment, platform)
-        check_conditions(manifest, _arches(options))
+        check_conditions(manifest, arches)
     files = _read_files(options, environ, platform)
     listed = [r for f in files for r in f.requirements]
     typed = [parse_spec(spec, base=here) for spec in specs]
@@ -233,7 +234,7 @@ def make_request(
     limits = [*_remembered_constraints(remembered), *(c for f in files for c in f.constraints)]
     limits += resolution.constraints if resolution else ()
     skip = options.skip_unbuildable or (resolution is not None and resolution.skip_unbuildable)
-    arches, python = _arches(options), specifier_of(stack.get("python", ""))
+    python = specifier_of(stack.get("python", ""))
     matters = partial(applying, arches=arches, python=python, skip=skip)
     # An override whose marker never holds leaves its project out: all of them count.
     overrides = (*(o for f in files for o in f.overrides), *(resolution.overrides if resolution else ()))
@@ -243,7 +244,7 @@ def make_request(
     pypi = [r for r in asked if isinstance(r, PypiRequirement) and r.name != "python"]
     return Request(
         manifest=manifest,
-        lockfile=checked_lock(lock_path(options, here)),
+        lockfile=checked_lock(lock),
         prefix=prefix_path(options, here),
         pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in public(tuple(pypi))),
         secrets=tuple(secret_addresses(pypi)),
