@@ -160,7 +160,7 @@ def _machines(request: Request) -> str:
 
 def targets_of(session: Session, request: Request) -> tuple[Target, ...]:
     """The machines that a request is for."""
-    from dataloader.compat.matrix import load_matrix
+    from dataloader.compat.matrix import matrix_with
     from dataloader.locking.targets import make_targets
 
-    return make_targets(request, load_matrix(*([request.matrix] if request.matrix else [])), session.environ)
+    return make_targets(request, matrix_with(request.matrix), session.environ)

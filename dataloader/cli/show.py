@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def plan(options: CommonOptions, flags: StackFlags) -> int:
     """Choose a stack from the matrix alone, and say why."""
-    from dataloader.compat.matrix import load_matrix
+    from dataloader.compat.matrix import matrix_with
     from dataloader.locking.stacks import stack_request, stacks
     from dataloader.locking.targets import make_targets
     from dataloader.request.request import make_request
@@ -28,7 +28,7 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
 
     with open_session(options) as session:
         request = make_request(options, (), flags, environ=os.environ, here=Path.cwd())
-        matrix = load_matrix(*([request.matrix] if request.matrix else []))
+        matrix = matrix_with(request.matrix)
         targets = make_targets(request, matrix, os.environ, for_stack=True)
         worlds = frozenset({"pypi"} if request.conda_mode == "never" else {"conda", "pypi"})
         channels = request.channels if request.channels_said and "conda" in worlds else ()
@@ -109,7 +109,7 @@ def _draw(
 def explain(options: CommonOptions, name: str) -> int:
     """Say why a package is in the lock, in this version and from this world, and what bounds it."""
     from dataloader.cli.documents import package_document
-    from dataloader.compat.matrix import load_matrix
+    from dataloader.compat.matrix import matrix_with
     from dataloader.lockfile.graph import edges_of
     from dataloader.trial.memory import Learned
 
@@ -118,7 +118,7 @@ def explain(options: CommonOptions, name: str) -> int:
         packages = {p.name: p for p in lock.packages}
         name = _as_locked(name, packages)
         package = _known(name, packages)
-        matrix = load_matrix(*([options.matrix] if options.matrix else []))
+        matrix = matrix_with(options.matrix)
         found = Learned(session.cache).contradictions()
         facts = {rule.id: rule for rule in (each.rule() for each in found)}
         rows = [

@@ -256,6 +256,11 @@ def load_matrix(*extra: Path) -> Matrix:
     return matrix.check() if extra else matrix
 
 
+def matrix_with(extra: Path | None) -> Matrix:
+    """Return the matrix, with the rows of a file on top where one is named (:func:`load_matrix`)."""
+    return load_matrix(extra) if extra else load_matrix()
+
+
 def _files(folder: Path) -> dict[str, list[Path]]:
     """Table to its files: ``TABLE.jsonl``, or every file of the folder ``TABLE``."""
     files: dict[str, list[Path]] = {}

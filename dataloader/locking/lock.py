@@ -89,9 +89,9 @@ async def make_lock(
         ResolutionFailure: no stack, or no packages for any stack; the first conflict is told.
         IndexUnavailable: an index or a channel did not answer and cannot be done without.
     """
-    from dataloader.compat.matrix import load_matrix
+    from dataloader.compat.matrix import matrix_with
 
-    matrix = load_matrix(*([request.matrix] if request.matrix else []))
+    matrix = matrix_with(request.matrix)
     targets = make_targets(request, matrix, environ)
     for note in (*request.notes, *_missing_places(client.settings)):
         reporter.warn(note)

@@ -49,11 +49,11 @@ async def _newest_conda(
 ) -> dict[str, str | None]:
     if not lock.conda():
         return {}
-    from dataloader.compat.matrix import load_matrix
+    from dataloader.compat.matrix import matrix_with
     from dataloader.locking.targets import common_target, make_targets
     from dataloader.resolve.rattler import Channels
 
-    matrix = load_matrix(*([request.matrix] if request.matrix else []))
+    matrix = matrix_with(request.matrix)
     channels = Channels(
         lock.channels,
         common_target(make_targets(request, matrix, environ)),

@@ -48,10 +48,10 @@ def named_targets(options: Asked, environ: Mapping[str, str], ask: Collection[st
         from dataloader.machine.detect import detect_target
 
         return (detect_target(options.platform, environ, ask=ask),)
-    from dataloader.compat.matrix import load_matrix
+    from dataloader.compat.matrix import matrix_with
     from dataloader.request.target_file import load_target
 
-    matrix = load_matrix(*([options.matrix] if options.matrix else []))
+    matrix = matrix_with(options.matrix)
     return load_target(options.target, matrix.capabilities, matrix.cuda_of_driver)
 
 
