@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import IntegrityError, UsageError
+from dataloader.base.tasks import together
 from dataloader.cli.command import TO_FETCH, command
 from dataloader.cli.options import CommonOptions, Operand, own_option
 
@@ -125,7 +126,7 @@ async def _fetched(client: IndexClient, lock: Lockfile, folder: Path) -> list[tu
         archive = Archive(name=package.file_name, sha256=sha256, size=file.stat().st_size)
         return replace(package, sha256=sha256), archive, file
 
-    found = await asyncio.gather(*(fetch(number, package) for number, package in enumerate(lock.packages)))
+    found = await together(fetch(number, package) for number, package in enumerate(lock.packages))
     names = [archive.name for _, archive, _ in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two packages of the lock have one file name: {', '.join(twice)}", code="lockfile-invalid")

@@ -19,6 +19,7 @@ from dataloader.base.cache import cache_root
 from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityError, InternalError
 from dataloader.base.names import normalized
 from dataloader.base.reporter import Reporter
+from dataloader.base.tasks import together
 from dataloader.index.credentials import Credentials, check_url, public_channel, redact, without_credentials
 from dataloader.index.download import Throttle, Wanted, download
 from dataloader.index.evidence import Evidence
@@ -120,7 +121,7 @@ class IndexClient:
             asked += [self._linked(location, project) for location in self._find_links]
         asked += [self._listed(index, project) for index in (self._indexes if only is None else only)]
         found: dict[str, IndexFile] = {}
-        answers = [files for files in await asyncio.gather(*asked) if files]
+        answers = [files for files in await together(asked) if files]
         for files in answers:
             for file in files:
                 found.setdefault(file.filename, file)

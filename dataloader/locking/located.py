@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import IndexUnavailable
+from dataloader.base.tasks import together
 from dataloader.lockfile.model import CondaPackage, PypiPackage
 
 if TYPE_CHECKING:
@@ -32,9 +33,8 @@ async def locate(
     Raises:
         IndexUnavailable: ``locked-file-missing``; nobody who was asked has one of them.
     """
-    import asyncio
 
-    wheels = await asyncio.gather(*(_wheel(each, taken, wanted, client) for each in taken.unlocated))
+    wheels = await together(_wheel(each, taken, wanted, client) for each in taken.unlocated)
     if not taken.listed:
         return [], list(wheels)
     from dataloader.machine.detect import detect_target

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from dataloader.base.tasks import together
 
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
@@ -24,7 +25,7 @@ async def newest_releases(
     environ: Mapping[str, str],
 ) -> dict[str, str | None]:
     """Return the newest version of each locked package; ``None`` for what nobody lists."""
-    wheels = await asyncio.gather(*(_newest_wheel(client, package) for package in lock.pypi()))
+    wheels = await together(_newest_wheel(client, package) for package in lock.pypi())
     newest: dict[str, str | None] = dict(zip((p.name for p in lock.pypi()), wheels, strict=True))
     return newest | await _newest_conda(lock, request, reporter, cache, environ)
 
@@ -62,7 +63,7 @@ async def _newest_conda(
         settings=request.settings,
         reporter=reporter,
     )
-    answers: list[list[Any]] = await asyncio.gather(*(channels.records(package.name) for package in lock.conda()))
+    answers: list[list[Any]] = await together(channels.records(package.name) for package in lock.conda())
     found: dict[str, str | None] = {}
     for package, records in zip(lock.conda(), answers, strict=True):
         last = max((record.version for record in records), default=None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from dataloader.base.tasks import in_thread
 from dataloader.oci.model import EMPTY, INDEX, MANIFEST, Descriptor, Manifest, descriptor_of, read_object, to_json
 from dataloader.oci.reference import Reference
 from dataloader.oci.registry import Registry
@@ -39,9 +39,9 @@ async def attach(
         )
         data = manifest.to_bytes()
         for blob, content in ((manifest.config, b"{}"), (layer, attachment.data)):
-            sent += await asyncio.to_thread(registry.send, reference, blob, content)
+            sent += await in_thread(registry.send, reference, blob, content)
         made.append(descriptor_of(data, MANIFEST, artifact_type=attachment.media_type))
-        headers = await asyncio.to_thread(registry.put_manifest, reference, made[-1].digest, data, MANIFEST)
+        headers = await in_thread(registry.put_manifest, reference, made[-1].digest, data, MANIFEST)
         keeps_them = keeps_them and "OCI-Subject" in headers
     if not keeps_them:
         await _note_in_tag(registry, reference, subject, made)
@@ -59,7 +59,7 @@ async def _note_in_tag(registry: Registry, reference: Reference, subject: Descri
         "mediaType": INDEX,
         "manifests": sorted([*others, *(each.document() for each in made)], key=lambda each: str(each.get("digest"))),
     }
-    await asyncio.to_thread(registry.put_manifest, reference, tag, to_json(index), INDEX)
+    await in_thread(registry.put_manifest, reference, tag, to_json(index), INDEX)
 
 
 def _manifests(data: bytes, what: str) -> list[dict[str, Any]]:

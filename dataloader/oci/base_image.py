@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import UsageError
+from dataloader.base.tasks import in_thread, together
 from dataloader.install.switch.owner import signed
 from dataloader.oci.image import fetch_manifest
 from dataloader.oci.model import (
@@ -67,17 +67,17 @@ async def bring_base(registry: Registry, base: BaseImage, target: Reference, cac
         raise malformed(f"the base image {base.reference}", "its configuration is of other layers than its manifest")
 
     async def one(layer: Descriptor) -> int:
-        if await asyncio.to_thread(registry.has, target, layer.digest):
+        if await in_thread(registry.has, target, layer.digest):
             return 0
-        if await asyncio.to_thread(registry.mount, target, layer.digest, base.reference):
+        if await in_thread(registry.mount, target, layer.digest, base.reference):
             return 0
         path = cache / "packed" / signed(".new-")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             await registry.fetch(base.reference, layer, path)
-            await asyncio.to_thread(registry.upload, target, layer, path)
+            await in_thread(registry.upload, target, layer, path)
         finally:
             path.unlink(missing_ok=True)
         return layer.size
 
-    return config, sum(await asyncio.gather(*(one(layer) for layer in base.layers)))
+    return config, sum(await together(one(layer) for layer in base.layers))

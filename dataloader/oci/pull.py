@@ -12,10 +12,10 @@ from pathlib import Path
 from dataloader.base.errors import IntegrityError
 from dataloader.base.files import make_folders
 from dataloader.base.reporter import Reporter
+from dataloader.base.tasks import together
 from dataloader.install.bounds import Refused, check_links, with_parents
 from dataloader.install.model import SyncOptions
 from dataloader.install.store.entries import VanishedEntry
-from dataloader.install.store.fetch import gather_or_cancel
 from dataloader.install.store.layers import LayerFile, LayerStore, StoredLayer
 from dataloader.install.store.leftovers import remove
 from dataloader.install.switch.lease import Lease
@@ -157,7 +157,7 @@ async def fetch_layers(
             fetched.append(layer.size)
             return stored
 
-    layers = await gather_or_cancel([one(layer) for layer in image.layers])
+    layers = await together([one(layer) for layer in image.layers])
     return layers, sum(fetched)
 
 

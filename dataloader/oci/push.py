@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from dataloader.base.files import keep_file, read_kept
 from dataloader.base.reporter import Reporter
+from dataloader.base.tasks import in_thread, together
 from dataloader.install.switch.owner import signed
 from dataloader.lockfile.model import Lockfile
 from dataloader.oci.archive import HOW, packed
@@ -82,13 +82,13 @@ async def push(registry: Registry, pushing: Pushing, cache: Path, reporter: Repo
     groups = pushing.content.groups
     reporter.start("push", "Pushing layers", len(groups), "layers")
     try:
-        made = await asyncio.gather(*(_layer(registry, pushing, group, cache, done, reporter) for group in groups))
+        made = await together(_layer(registry, pushing, group, cache, done, reporter) for group in groups)
     finally:
         reporter.finish("push")
     done.layers = [_annotated(blob, group) for (blob, _), group in zip(made, groups, strict=True)]
     config = to_json(_config(pushing, base, [diff for _, diff in made]))
     blob = descriptor_of(config, CONFIG)
-    done.sent += await asyncio.to_thread(registry.send, pushing.reference, blob, config)
+    done.sent += await in_thread(registry.send, pushing.reference, blob, config)
     manifest = Manifest(
         config=blob,
         layers=(*(pushing.base.layers if pushing.base else ()), *done.layers),
@@ -97,7 +97,7 @@ async def push(registry: Registry, pushing: Pushing, cache: Path, reporter: Repo
     data = manifest.to_bytes()
     done.digest = digest_of(data)
     name = pushing.reference.tag or done.digest
-    await asyncio.to_thread(registry.put_manifest, pushing.reference, name, data, MANIFEST)
+    await in_thread(registry.put_manifest, pushing.reference, name, data, MANIFEST)
     subject = descriptor_of(data, MANIFEST)
     done.sent += await attach(registry, pushing.reference, subject, pushing.attachments)
     return done
@@ -110,8 +110,8 @@ async def _layer(
     note = cache / "packed" / group.key(pushing.prefix, HOW[pushing.compression])
     known = _noted(note)
     async with registry.uploads:
-        if known is None or not await asyncio.to_thread(registry.has, pushing.reference, known[0].digest):
-            made, size = await asyncio.to_thread(_packed_and_sent, registry, pushing, group, note)
+        if known is None or not await in_thread(registry.has, pushing.reference, known[0].digest):
+            made, size = await in_thread(_packed_and_sent, registry, pushing, group, note)
             done.sent += size
             done.sent_layers += bool(size)
         else:

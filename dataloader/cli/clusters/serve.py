@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
+from dataloader.base.tasks import together
 from dataloader.cli.session import Session
 from dataloader.process.running import to_the_end
 
@@ -65,7 +65,6 @@ async def _fetch(session: Session, request: Request, lock: Lockfile) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {package.sha256: package for package in lock.packages if package.sha256}
     absent = missing(Served(sha256, folder / sha256) for sha256 in wanted)
-    fetched = 0
     async with client_of(session, request) as client:
 
         async def bring(sha256: str) -> int:
@@ -73,11 +72,4 @@ async def _fetch(session: Session, request: Request, lock: Lockfile) -> int:
             await client.download(package.url, sha256, package.size, path, package.file_name)
             return path.stat().st_size
 
-        tasks = [asyncio.create_task(bring(sha256)) for sha256 in sorted(absent)]
-        try:
-            fetched = sum(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    return fetched
+        return sum(await together(bring(sha256) for sha256 in sorted(absent)))

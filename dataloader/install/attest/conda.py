@@ -20,12 +20,12 @@ from urllib.parse import unquote
 from dataloader.base.errors import IndexUnavailable, IntegrityError, UsageError
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
+from dataloader.base.tasks import together
 from dataloader.index.failures import offline_missing
 from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_claims
 from dataloader.index.settings import IndexSettings
 from dataloader.install.attest.telling import Evidence, Tell, invalid, missing
 from dataloader.install.conda.link import package_record
-from dataloader.install.store.fetch import gather_or_cancel
 from dataloader.lockfile.model import CondaPackage
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def require_conda(
     """Return when every package was published by whom it should be; as ``require_attestations``."""
     root = _trusted_root(settings.trusted_root)
     judge = _Judge(root, settings, evidence, reporter)
-    publishers = await gather_or_cancel([judge.publisher(package, expected) for package, expected in wanted.items()])
+    publishers = await together([judge.publisher(package, expected) for package, expected in wanted.items()])
     for package, publisher in zip(wanted, publishers, strict=True):
         tell(package, publisher)
 

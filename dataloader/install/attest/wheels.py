@@ -17,10 +17,10 @@ from urllib.parse import quote
 from dataloader.base.distribution import extra_command
 from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
+from dataloader.base.tasks import together
 from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_build, publisher_of
 from dataloader.index.settings import IndexSettings
 from dataloader.install.attest.telling import Evidence, Tell, invalid, missing
-from dataloader.install.store.fetch import gather_or_cancel
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def _require_wheels(
     wanted: Mapping[PypiPackage, Publisher], settings: IndexSettings, evidence: Evidence, tell: Tell
 ) -> None:
     verifier = await asyncio.to_thread(_verifier, settings.trusted_root)
-    documents = await gather_or_cancel(
+    documents = await together(
         [evidence.provenance(package.name, package.file_name, package.sha256, package.index) for package in wanted]
     )
     for (package, expected), document in zip(wanted.items(), documents, strict=True):

@@ -17,12 +17,12 @@ from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, 
 from dataloader.base.files import remove_tree
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
-from dataloader.base.tasks import to_its_end
+from dataloader.base.tasks import to_its_end, together
 from dataloader.install.bounds import Refused
 from dataloader.install.conda.cache import Entry, find, judged, refused, take_in, temporary_folder
 from dataloader.install.conda.contents import with_true_record
 from dataloader.install.model import Downloader, SyncOptions
-from dataloader.install.store.fetch import Archives, gather_or_cancel
+from dataloader.install.store.fetch import Archives
 from dataloader.install.switch.settle import settle, wait_for_all
 from dataloader.lockfile.model import CondaPackage
 from dataloader.machine.host import available_processors
@@ -50,7 +50,7 @@ async def fetch_conda(
     _check_offline(missing, options)
     fetching = _Fetching(options, reporter, Archives(options, reporter, download, "download-conda", len(missing)))
     try:
-        entries = await gather_or_cancel([fetching.one(package) for package in missing])
+        entries = await together([fetching.one(package) for package in missing])
     finally:
         fetching.archives.close()
     return dict(zip(missing, entries, strict=True)), fetching.archives.downloaded_bytes

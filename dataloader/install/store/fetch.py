@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dataloader.base.core_metadata import is_version_of
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.base.reporter import Reporter
+from dataloader.base.tasks import together
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.behind import Workers
 from dataloader.install.store.leftovers import sweep
@@ -212,7 +213,7 @@ async def fetch_wheels(
         try:
             # Large ones first: the longest download bounds the whole.
             ordered = sorted(missing, key=lambda package: -(package.size or 0))
-            done = await gather_or_cancel([fetch(package) for package in ordered])
+            done = await together([fetch(package) for package in ordered])
         finally:
             archives.close()
             reporter.finish("unpack")
@@ -275,18 +276,6 @@ def _check_offline(missing: list[PypiPackage], options: SyncOptions) -> None:
                 "Run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache.",
             ),
         )
-
-
-async def gather_or_cancel(work: list[Coroutine[Any, Any, T]]) -> list[T]:
-    """Like ``asyncio.gather``, but the first failure stops the others before it is raised."""
-    tasks = [asyncio.ensure_future(each) for each in work]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
 
 
 def _is_whole(archive: Path, sha256: str) -> bool:

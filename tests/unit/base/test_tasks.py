@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dataloader.base.tasks import to_its_end
+from dataloader.base.tasks import in_thread, to_its_end, together
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -40,3 +41,25 @@ def test_results_and_errors_come_through() -> None:
     assert asyncio.run(to_its_end(asyncio.sleep(0, "result"))) == "result"
     with pytest.raises(OSError, match="no room"):
         asyncio.run(to_its_end(fail()))
+
+
+@pytest.mark.parametrize("several", [2, 7])
+def test_a_failure_is_raised_when_no_thread_works_any_more(several: int) -> None:
+    """What the threads use, such as a connection, may be closed by whoever is told of the failure."""
+    begun = threading.Barrier(several)
+    ended: list[int] = []
+
+    def work(number: int) -> None:
+        begun.wait(timeout=30)
+        if number == 0:
+            raise OSError("no room")
+        time.sleep(0.2)
+        ended.append(number)
+
+    async def main() -> list[int]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(several))
+        with pytest.raises(OSError, match="no room"):
+            await together(in_thread(work, number) for number in range(several))
+        return sorted(ended)
+
+    assert asyncio.run(main()) == list(range(1, several))
