@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
 from dataloader.machine.target import Target
-from dataloader.request.request import Request
 
 if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix
     from dataloader.request.asked import Asked
+    from dataloader.request.request import Request
 
 
 def make_targets(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.cli.commands import COMMANDS
+from tests.helpers.prefixes import make_prefix, register
 
 
 def run(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -138,6 +139,17 @@ def test_a_plan_imports_no_more_than_it_needs(tmp_path: Path) -> None:
     modules = imported("plan", "--cuda=11.8", "--torch=2.1.0", cwd=tmp_path)
 
     assert (HEAVY - {"resolvelib"} | needless) & modules == set()
+
+
+def test_a_verify_imports_neither_what_installs_nor_what_solves(tmp_path: Path) -> None:
+    needless = {"asyncio", "ssl", "uuid", "dataloader.install.store.store", "dataloader.request.request"}
+    prefix = make_prefix(tmp_path / "env")
+    register(prefix, "pkg", "1.0", files={"pkg.py": ""})
+
+    modules = imported("verify", "-p", str(prefix), cwd=tmp_path)
+
+    assert "dataloader.verify.judgement" in modules
+    assert (HEAVY - {"packaging", "elftools"} | needless) & modules == set()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -7,7 +7,6 @@ from functools import cache as cached
 from pathlib import Path
 
 from dataloader.base.digests import hex_digest, hexadecimal
-from dataloader.install.store.store import entry_of, recipe_of
 from dataloader.prefix.records import InstalledPackage, RecordedFile
 from dataloader.prefix.state import read_state
 
@@ -38,6 +37,9 @@ def _candidates(
     if package.kind == "conda":
         yield cache_dir / "pkgs" / f"{package.name}-{package.version}-{package.build}" / file.path
     elif package.name in wheels:
+        # Imported where a file has changed: the store takes a verify as long to import as all the rest of it.
+        from dataloader.install.store.store import entry_of, recipe_of
+
         entry = entry_of(cache_dir, wheels[package.name])
         recipe = recipe_of(entry)
         for stored in recipe.files if recipe is not None else ():
