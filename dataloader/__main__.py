@@ -123,7 +123,7 @@ def _leave(code: int) -> None:
 def _unwritten(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):
         return 0  # the reader has seen enough
-    from dataloader.cli.console import ErrorHandler, Style, unwritten
+    from dataloader.cli.telling.console import ErrorHandler, Style, unwritten
 
     with ErrorHandler(Style.before_parsing(sys.argv[1:])) as handler:
         raise unwritten(error) from error

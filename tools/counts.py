@@ -16,7 +16,7 @@ except ModuleNotFoundError:  # Python 3.10
 
 ROOT = Path(__file__).parents[1]
 CODE = ROOT / "dataloader"
-FOR_TIME = ("process/", "cli/quick.py", "cli/words.py", "verify/memory/", "prefix/unchanged.py", "elf/worker.py")
+FOR_TIME = ("process/", "cli/quick.py", "cli/line/words.py", "verify/memory/", "prefix/unchanged.py", "elf/worker.py")
 """Where lines stand that would not be written if time were of no interest."""
 LONG_MODULE, LONG_FUNCTION, FULL_FOLDER = 400, 50, 20
 

@@ -1,1 +1,1 @@
-"""The command line: options in, results out."""
+"""The command line: ``app`` reads it, ``quick`` answers at once, ``commands`` says which commands there are."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.commands import COMMANDS, load
-from dataloader.cli.console import ErrorHandler, Style
+from dataloader.cli.telling.console import ErrorHandler, Style
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,14 +24,14 @@ def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
         return complete(list(arguments))
     if arguments and arguments[0] in COMMANDS:
-        from dataloader.cli.words import usual_values
+        from dataloader.cli.line.words import usual_values
 
         _check_working_directory()
         made = load(arguments[0])
         usual = usual_values(made, arguments[1:], environ)
         if usual is not None:
             return made.run(*usual)
-    from dataloader.cli.grammar import run
+    from dataloader.cli.line.grammar import run
 
     return run(arguments)
 

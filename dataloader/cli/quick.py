@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 
-from dataloader.cli.words import Unusual, part
+from dataloader.cli.line.words import Unusual, part
 from dataloader.prefix.locate import (
     locate_manifest,
     lock_held,
@@ -138,7 +138,7 @@ def _nothing_to_do(said: Said, environ: Mapping[str, str]) -> tuple[str, int]:
     Raises:
         Unusual: there may be something to do.
     """
-    from dataloader.cli.agreement import agreement, stands
+    from dataloader.cli.stages.agreement import agreement, stands
     from dataloader.prefix.unchanged import fast_status, has_remains
 
     if "frozen" in said and "locked" in said:
@@ -161,7 +161,7 @@ def _nothing_to_do(said: Said, environ: Mapping[str, str]) -> tuple[str, int]:
 
 def _report(said: Said, prefix: str, lock: bytes, own: list[str]) -> None:
     """Tell the programs that asked for it that nothing was to be done."""
-    from dataloader.cli.telemetry import OUTLETS, Run, Telemetry, files_of
+    from dataloader.cli.telling.telemetry import OUTLETS, Run, Telemetry, files_of
     from dataloader.prefix.unchanged import lock_digest
 
     asked = {name: said.get(name) for name in OUTLETS}

@@ -25,7 +25,7 @@ STATE = ".dataloader/state.json"
 """Relative to the prefix; its presence says that the environment is ours."""
 
 SYNCED = ".dataloader/synced.json"
-"""What the last sync went by (``dataloader.cli.agreement``); relative to the prefix."""
+"""What the last sync went by (``dataloader.cli.stages.agreement``); relative to the prefix."""
 
 ACTIVATION = ".dataloader/activation.json"
 """What running inside takes, written when the environment is built; relative to the prefix."""

@@ -25,7 +25,7 @@ from packaging.specifiers import SpecifierSet
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.base.reporter import Reporter
-from dataloader.cli.options import CommonOptions
+from dataloader.cli.line.options import CommonOptions
 from dataloader.index.client import IndexClient
 from dataloader.lockfile.model import Lockfile
 from dataloader.locking.lock import make_lock

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from dataloader.cli.answers.help import error_pages
 from dataloader.cli.commands import COMMANDS
-from dataloader.cli.help import error_pages
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel

@@ -39,7 +39,7 @@ def test_version_is_said_in_a_tenth_of_a_second() -> None:
 def test_every_command_has_help_with_a_verb_phrase_and_an_example(name: str, flag: str) -> None:
     from typer.testing import CliRunner
 
-    from dataloader.cli.grammar import app
+    from dataloader.cli.line.grammar import app
 
     shown = CliRunner().invoke(app, [name, flag])
 
@@ -265,7 +265,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(arguments: str) -> None:
 def test_an_interrupt_at_any_moment_is_one_line(tmp_path: Path) -> None:
     """Of the work that was not begun yet Python says nothing either."""
     code = (
-        "import sys, dataloader.process.running as running, dataloader.cli.flow as flow\n"
+        "import sys, dataloader.process.running as running, dataloader.cli.stages.flow as flow\n"
         "async def work(): pass\n"
         "class Stop:\n"
         "    def find_spec(self, name, path=None, target=None):\n"

@@ -11,7 +11,7 @@ import pytest
 import tomli
 
 from dataloader.cli.commands import COMMANDS
-from dataloader.cli.elsewhere import INSTEAD, OTHERWISE
+from dataloader.cli.line.elsewhere import INSTEAD, OTHERWISE
 from tests.functional.test_flow import Desk
 from tests.helpers.conda import index_channel, make_conda_package
 from tests.helpers.server import IndexServer

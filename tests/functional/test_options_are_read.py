@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-import dataloader.cli.command
+import dataloader.cli.line.command
 import dataloader.request.request
 from dataloader.cli.app import main
 from dataloader.cli.commands import COMMANDS, load
-from dataloader.cli.options import CommonOptions, declared
+from dataloader.cli.line.options import CommonOptions, declared
 from dataloader.request.request import Request, make_request
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -98,7 +98,7 @@ class Record:
 
     def note(self, reads: defaultdict[str, set[str]], name: str) -> None:
         caller: FrameType | None = sys._getframe(2)
-        if caller is None or caller.f_globals["__name__"] in {"dataclasses", "dataloader.cli.command"}:
+        if caller is None or caller.f_globals["__name__"] in {"dataclasses", "dataloader.cli.line.command"}:
             return  # all of them are copied
         while caller is not None:
             if caller.f_code is make_request.__code__:
@@ -124,12 +124,12 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
             kept.note(kept.requests, name)
             return Request.__getattribute__(self, name)
 
-    collect = dataloader.cli.command._collect
+    collect = dataloader.cli.line.command._collect
 
     def recorded(kind: Any, *arguments: Any) -> Any:
         return collect(ReadOptions if kind is CommonOptions else kind, *arguments)
 
-    monkeypatch.setattr(dataloader.cli.command, "_collect", recorded)
+    monkeypatch.setattr(dataloader.cli.line.command, "_collect", recorded)
     monkeypatch.setattr(dataloader.request.request, "Request", ReadRequest)
     return kept
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from dataloader.cli import quick
 from dataloader.cli.app import main
 from dataloader.cli.commands import load
-from dataloader.cli.words import spelled
+from dataloader.cli.line.words import spelled
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from dataloader.cli.advice import PLACES
 from dataloader.cli.app import main
-from dataloader.cli.command import Parameter
 from dataloader.cli.commands import COMMANDS, load
+from dataloader.cli.line.advice import PLACES
+from dataloader.cli.line.command import Parameter
 from tests.helpers.wheels import make_wheel
 
 Type = Callable[..., tuple[int, dict[str, Any]]]

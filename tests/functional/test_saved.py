@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.cli.options import CommonOptions, declared
-from dataloader.cli.saving import SAVED
+from dataloader.cli.line.options import CommonOptions, declared
+from dataloader.cli.stages.saving import SAVED
 from tests.functional.test_flow import Desk
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_wheel

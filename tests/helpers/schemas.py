@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 
-from dataloader.cli.help import schema_of
+from dataloader.cli.answers.help import schema_of
 
 
 def check_document(command: str, document: Any, *, strict: bool = False) -> None:

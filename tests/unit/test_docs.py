@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from dataloader.base import errors
+from dataloader.cli.answers.help import schema_of
 from dataloader.cli.commands import COMMANDS
-from dataloader.cli.help import schema_of
 from dataloader.request.manifest import parse_manifest
 
 ROOT = Path(__file__).parents[2]

@@ -1,1 +1,1 @@
-"""Environments on their way to many machines: images, manifests of Kubernetes, resources of controllers."""
+"""Environments on their way to other machines: bundles, exports, images, manifests, resources of controllers."""

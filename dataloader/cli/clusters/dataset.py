@@ -10,8 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dataloader.base.errors import DataloaderError, ExitCode, PrefixError, UsageError
-from dataloader.cli.options import CommonOptions
-from dataloader.cli.session import Session, open_session
+from dataloader.cli.line.options import CommonOptions
+from dataloader.cli.stages.session import Session, open_session
 from dataloader.dataset.request import SECRETS, Mount, make_source
 from dataloader.dataset.resource import TEXTS, Resource, read_resource
 from dataloader.dataset.status import Round

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ChangesNeeded, PrefixError
-from dataloader.cli.documents import sync_document, sync_text
-from dataloader.cli.flow import Place, built_aside, sync_options
-from dataloader.cli.options import CommonOptions
-from dataloader.cli.proof import Proof
-from dataloader.cli.render import human_size
-from dataloader.cli.saving import put
-from dataloader.cli.session import Session, open_session
+from dataloader.cli.line.options import CommonOptions
+from dataloader.cli.stages.flow import Place, built_aside, sync_options
+from dataloader.cli.stages.proof import Proof
+from dataloader.cli.stages.saving import put
+from dataloader.cli.stages.session import Session, open_session
+from dataloader.cli.telling.documents import sync_document, sync_text
+from dataloader.cli.telling.render import human_size
 from dataloader.oci.reference import Reference, parse_reference
 from dataloader.process.running import to_the_end
 
@@ -145,7 +145,7 @@ async def _tree(
     Raises:
         ChangesNeeded: the environment is not what the lock says.
     """
-    from dataloader.cli.use import hold
+    from dataloader.cli.stages.use import hold
     from dataloader.install.sync import installed, plan_prefix
     from dataloader.prefix.pin import generation_of
 
@@ -222,7 +222,7 @@ def _attachments(session: Session, request: Request, lock: Lockfile, data: bytes
 
 def _report(session: Session, request: Request, lock: Lockfile, tree: Path) -> bytes:
     """What verify says of the environment, for the machines that it was asked for."""
-    from dataloader.cli.proof import targets_of
+    from dataloader.cli.stages.proof import targets_of
     from dataloader.prefix.activate import activation
     from dataloader.verify.fleet import verify_fleet
     from dataloader.verify.options import VerifyOptions

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.command import command
-from dataloader.cli.options import CommonOptions, Operand, own_option
+from dataloader.cli.line.command import command
+from dataloader.cli.line.options import CommonOptions, Operand, own_option
 
 if TYPE_CHECKING:
-    from dataloader.cli.session import Session
+    from dataloader.cli.stages.session import Session
     from dataloader.export.kubernetes import Kind, Shape
 
 
@@ -65,7 +65,7 @@ def k8s(
 ) -> int:
     """Print Kubernetes manifests: pods that may nearly nothing, on nodes where the environment runs."""
     from dataloader import __version__
-    from dataloader.cli.session import open_session
+    from dataloader.cli.stages.session import open_session
     from dataloader.export.kubernetes import Shape
     from dataloader.request.places import lock_path
 
@@ -116,7 +116,7 @@ def _nodes(session: Session) -> tuple[Mapping[str, str], ...]:
     Raises:
         UsageError: it runs on none of them.
     """
-    from dataloader.cli.use import prefix_of
+    from dataloader.cli.stages.use import prefix_of
     from dataloader.locking.targets import named_targets
     from dataloader.machine.detect import FOR_VERDICTS
     from dataloader.verify.fleet import verify_fleet
@@ -198,7 +198,7 @@ def _dumper() -> type[Any]:
 
 def _put(folder: Path, files: Mapping[str, str]) -> None:
     from dataloader.base.files import replace_file
-    from dataloader.cli.outputs import writing
+    from dataloader.cli.stages.outputs import writing
 
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from dataloader.cli.clusters.push import PlainHttp
-from dataloader.cli.command import command
-from dataloader.cli.options import CommonOptions, Operand, own_option
-from dataloader.cli.rooted import CacheLayers, Name, Timeout, check_root
+from dataloader.cli.line.command import command
+from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.line.rooted import CacheLayers, Name, Timeout, check_root
 
 
 @command(
@@ -29,7 +29,7 @@ def pull(
 ) -> int:
     """Make an environment of an image that push made; only what the cache lacks is fetched, and checked."""
     from dataloader.cli.clusters import images
-    from dataloader.cli.flow import Place
+    from dataloader.cli.stages.flow import Place
 
     check_root(root, name, options, "pull ghcr.io/team/train:1")
     asked = images.PullAsked(

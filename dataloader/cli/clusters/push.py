@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.command import TO_FETCH, command
-from dataloader.cli.options import CommonOptions, Operand, own_option
-from dataloader.cli.rooted import Name, check_root
+from dataloader.cli.line.command import TO_FETCH, command
+from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.line.rooted import Name, check_root
 
 TO_PUSH = tuple(name for name in TO_FETCH if name not in {"offline", "refresh"})
 
@@ -47,7 +47,7 @@ def push(
 ) -> int:
     """Write an environment as an OCI image to a registry; only layers that it lacks travel."""
     from dataloader.cli.clusters import images
-    from dataloader.cli.flow import Place
+    from dataloader.cli.stages.flow import Place
 
     check_root(root, name, options, "push ghcr.io/team/train:1")
     if target_prefix is not None and not target_prefix.is_absolute():

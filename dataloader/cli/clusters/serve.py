@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
 from dataloader.base.tasks import together
-from dataloader.cli.session import Session
+from dataloader.cli.stages.session import Session
 from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _address(listen: str) -> tuple[str, int]:
 
 async def _fetch(session: Session, request: Request, lock: Lockfile) -> int:
     """Bring every archive that is not there; bytes that were fetched."""
-    from dataloader.cli.flow import client_of
+    from dataloader.cli.stages.flow import client_of
     from dataloader.install.store.serving import FOLDER, Served, missing
 
     folder = session.cache / FOLDER

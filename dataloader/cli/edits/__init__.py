@@ -1,1 +1,1 @@
-"""The commands that change what a project asks for, or which versions it has."""
+"""The commands that change what a project asks for, which versions it has, or what is installed of it."""

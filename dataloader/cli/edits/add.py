@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.command import INSTALL, command
 from dataloader.cli.edits.said import NoSync, check_no_sync
-from dataloader.cli.options import CommonOptions, Specs, StackFlags, own_option
+from dataloader.cli.line.command import INSTALL, command
+from dataloader.cli.line.options import CommonOptions, Specs, StackFlags, own_option
 
 if TYPE_CHECKING:
-    from dataloader.cli.edit import Edited, Solve
-    from dataloader.cli.proof import Proof
-    from dataloader.cli.session import Session
+    from dataloader.cli.edits.edit import Edited, Solve
+    from dataloader.cli.stages.proof import Proof
+    from dataloader.cli.stages.session import Session
     from dataloader.index.client import IndexClient
     from dataloader.lockfile.model import Lockfile
     from dataloader.locking.lock import Locked
@@ -41,9 +41,9 @@ def add(
 
     As install does in a project; a name without a version is written with the one that was chosen as its lower bound.
     """
-    from dataloader.cli.edit import Edit, carry_out
-    from dataloader.cli.flow import Place, to_the_end
-    from dataloader.cli.session import open_session
+    from dataloader.cli.edits.edit import Edit, carry_out
+    from dataloader.cli.stages.flow import Place, to_the_end
+    from dataloader.cli.stages.session import open_session
     from dataloader.request.joined import title
     from dataloader.request.request import make_request
 
@@ -75,7 +75,7 @@ def add(
 
 def _bounded(bounds: Bounds, known: Collection[str]) -> Solve:
     """Solve, and bound what was asked for by its name alone, and was not known before."""
-    from dataloader.cli.edit import plainly
+    from dataloader.cli.edits.edit import plainly
 
     async def solve(
         session: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
@@ -116,7 +116,7 @@ def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[
 
 
 def _say(session: Session, edited: Edited) -> None:
-    from dataloader.cli.edit import say_next
+    from dataloader.cli.edits.edit import say_next
 
     written = [str(each) for each in edited.request.said]
     manifest = edited.asked.manifest

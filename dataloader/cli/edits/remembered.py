@@ -8,7 +8,7 @@ from dataloader.base.errors import UsageError
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
-    from dataloader.cli.session import Session
+    from dataloader.cli.stages.session import Session
     from dataloader.lockfile.model import Lockfile
     from dataloader.request.manifest import Environment
     from dataloader.request.request import Request
@@ -20,8 +20,8 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
     Raises:
         UsageError: ``nothing-asked``; nobody knows.
     """
-    from dataloader.cli.flow import existing_lock
-    from dataloader.cli.remember import remembered_lock
+    from dataloader.cli.stages.flow import existing_lock
+    from dataloader.cli.stages.remember import remembered_lock
     from dataloader.request.places import find, prefix_path
     from dataloader.request.request import make_request
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
-from dataloader.cli.command import LOCK, command
 from dataloader.cli.edits.said import NoSync, check_no_sync
-from dataloader.cli.options import CommonOptions, Operand
+from dataloader.cli.line.command import LOCK, command
+from dataloader.cli.line.options import CommonOptions, Operand
 
 if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
@@ -33,10 +33,10 @@ def remove(
 
     What they brought in goes with them, unless something else needs it; every other version stays.
     """
-    from dataloader.cli.edit import Edit, carry_out
+    from dataloader.cli.edits.edit import Edit, carry_out
     from dataloader.cli.edits.remembered import environment_of, remembered_request
-    from dataloader.cli.flow import Place, to_the_end
-    from dataloader.cli.session import open_session
+    from dataloader.cli.stages.flow import Place, to_the_end
+    from dataloader.cli.stages.session import open_session
 
     check_no_sync(options, no_sync)
     with open_session(options, "remove") as session:

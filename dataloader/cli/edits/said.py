@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.options import CommonOptions, own_option
+from dataloader.cli.line.options import CommonOptions, own_option
 
 NoSync = Annotated[bool, own_option("--no-sync", about="Write manifest and lock only; leave the prefix as it is.")]
 

@@ -6,15 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.command import command
 from dataloader.cli.edits.remove import CHANGING
 from dataloader.cli.edits.said import NoSync, check_no_sync
-from dataloader.cli.options import CommonOptions, Operand
+from dataloader.cli.line.command import command
+from dataloader.cli.line.options import CommonOptions, Operand
 
 if TYPE_CHECKING:
-    from dataloader.cli.edit import Edited, Solve
-    from dataloader.cli.proof import Proof
-    from dataloader.cli.session import Session
+    from dataloader.cli.edits.edit import Edited, Solve
+    from dataloader.cli.stages.proof import Proof
+    from dataloader.cli.stages.session import Session
     from dataloader.index.client import IndexClient
     from dataloader.lockfile.diff import Change
     from dataloader.lockfile.model import Lockfile
@@ -34,10 +34,10 @@ def upgrade(
     For packages that are named, as little else moves as can be. --dry-run changes nothing, and says what holds the
     others back.
     """
-    from dataloader.cli.edit import Edit, carry_out
+    from dataloader.cli.edits.edit import Edit, carry_out
     from dataloader.cli.edits.remembered import remembered_request
-    from dataloader.cli.flow import Place, to_the_end
-    from dataloader.cli.session import open_session
+    from dataloader.cli.stages.flow import Place, to_the_end
+    from dataloader.cli.stages.session import open_session
 
     check_no_sync(options, no_sync)
     with open_session(options, "upgrade") as session:
@@ -76,7 +76,7 @@ def upgrading(names: Collection[str]) -> Solve:
         session: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
     ) -> tuple[Request, Locked]:
         from dataloader.base.reporter import Reporter
-        from dataloader.cli.flow import lock_of, solve
+        from dataloader.cli.stages.flow import lock_of, solve
         from dataloader.locking.upgrade import upgraded
 
         met = [request]
@@ -127,8 +127,8 @@ def locked_names(names: Sequence[str], lock: Lockfile | None) -> tuple[str, ...]
 async def _held(session: Session, edited: Edited, names: Collection[str]) -> tuple[Held, ...]:
     """What stays behind its newest release; of the packages that were named, where some were."""
     from dataloader.base.reporter import Reporter
-    from dataloader.cli.flow import client_of, lock_of
-    from dataloader.cli.proof import Proof
+    from dataloader.cli.stages.flow import client_of, lock_of
+    from dataloader.cli.stages.proof import Proof
     from dataloader.locking.newer import newest_releases
     from dataloader.locking.upgrade import find_held
 
@@ -155,7 +155,7 @@ def _changes(edited: Edited) -> tuple[Change, ...]:
 
 
 def _text(edited: Edited, changes: Sequence[Change], held: Sequence[Held], *, dry_run: bool) -> str:
-    from dataloader.cli.render import table
+    from dataloader.cli.telling.render import table
 
     rows = [
         (change.name, change.old.version if change.old else "", change.new.version if change.new else "", change.kind)

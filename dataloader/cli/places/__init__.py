@@ -1,1 +1,1 @@
-"""Where things are and what is set: environments, and settings with their origins."""
+"""Where things are and what is set: environments, generations, the cache, and settings with their origins."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from dataloader.cli.command import LOCK, command
-from dataloader.cli.options import CommonOptions, StackFlags, declared, own_option
+from dataloader.cli.line.command import LOCK, command
+from dataloader.cli.line.options import CommonOptions, StackFlags, declared, own_option
 
 if TYPE_CHECKING:
-    from dataloader.cli.session import Session
+    from dataloader.cli.stages.session import Session
     from dataloader.request.request import Request
 
 
@@ -32,8 +32,8 @@ def config(
     every: Annotated[bool, own_option("--all", about="Show defaults too.")] = False,
 ) -> int:
     """Show what is set, and where it comes from: options, variables, manifest, pip's files, defaults."""
-    from dataloader.cli.render import table
-    from dataloader.cli.session import open_session
+    from dataloader.cli.stages.session import open_session
+    from dataloader.cli.telling.render import table
     from dataloader.request.request import make_request
 
     with open_session(options) as session:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dataloader.base.errors import Declined, PrefixError, UsageError
-from dataloader.cli.command import command
-from dataloader.cli.options import CommonOptions, Operand, own_option
+from dataloader.cli.line.command import command
+from dataloader.cli.line.options import CommonOptions, Operand, own_option
 from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
-    from dataloader.cli.session import Session
+    from dataloader.cli.stages.session import Session
 
 TAKES = ("manifest", "prefix", "dry_run", "yes", "Output")
 
@@ -40,7 +40,7 @@ def env(
     names: Annotated[list[str] | None, Operand("NAME", "remove: which; default, say.")] = None,
 ) -> int:
     """List the environments of a project, or remove some: what they are made of stays in manifest and lock."""
-    from dataloader.cli.session import open_session
+    from dataloader.cli.stages.session import open_session
 
     with open_session(options) as session:
         places = tuple(_places(session))
@@ -68,7 +68,7 @@ def clean(
     Manifest, locks and the cache of packages stay: `dataloader cache prune` looks after that.
     """
     from dataloader.cli.running.scripts import FOLDER
-    from dataloader.cli.session import open_session
+    from dataloader.cli.stages.session import open_session
 
     with open_session(options) as session:
         if scripts:
@@ -101,8 +101,8 @@ def _places(session: Session) -> Iterator[Place]:
 
 
 def _list(session: Session, places: Sequence[Place]) -> None:
-    from dataloader.cli.render import human_size, table
-    from dataloader.cli.use import ACTIVE
+    from dataloader.cli.stages.use import ACTIVE
+    from dataloader.cli.telling.render import human_size, table
     from dataloader.prefix.state import read_state
 
     active = {Path(path) for name in ACTIVE if (path := session.environ.get(name))}
@@ -175,7 +175,7 @@ def _named(session: Session, places: Sequence[Place], names: Sequence[str]) -> l
 
 def _remove(session: Session, places: Sequence[Place], *, are_ours: bool = False) -> None:
     """Remove environments, each by one rename before it is taken apart; somebody at a terminal is asked first."""
-    from dataloader.cli.render import human_size, table
+    from dataloader.cli.telling.render import human_size, table
 
     for place in places if not are_ours else ():
         _check(place.prefix)

@@ -12,8 +12,8 @@ from dataloader.base.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dataloader.cli.options import CommonOptions
-    from dataloader.cli.session import Session
+    from dataloader.cli.line.options import CommonOptions
+    from dataloader.cli.stages.session import Session
 
 _OF_SYNC = (
     *("channels", "conda", "index_url", "extra_index_url", "find_links", "offline", "mirror", "require_attestation"),
@@ -48,7 +48,7 @@ def in_step(session: Session, way: Way) -> Path:
         UsageError: ``usage``; something was said that can have no effect.
         DataloaderError: whatever a sync may raise.
     """
-    from dataloader.cli.use import prefix_of
+    from dataloader.cli.stages.use import prefix_of
     from dataloader.request.places import manifest_path
 
     manifest = manifest_path(session.options, session.here)
@@ -82,7 +82,7 @@ def _check_no_effect(options: CommonOptions, way: Way, why: str) -> None:
 
 def _is_in_step(session: Session, manifest: Path, way: Way) -> bool:
     """Whether a sync has nothing to do: seen in milliseconds."""
-    from dataloader.cli.agreement import agreement, stands
+    from dataloader.cli.stages.agreement import agreement, stands
     from dataloader.prefix.unchanged import fast_status, has_remains
     from dataloader.request.places import lock_path, prefix_path
 
@@ -98,7 +98,7 @@ def _is_in_step(session: Session, manifest: Path, way: Way) -> bool:
 
 
 def _sync(session: Session, way: Way) -> None:
-    from dataloader.cli.flow import Place, synced, to_the_end
+    from dataloader.cli.stages.flow import Place, synced, to_the_end
     from dataloader.request.request import make_request
 
     request = make_request(session.options, (), None, environ=session.environ, here=session.here)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.options import CommonOptions
-from dataloader.cli.render import table
+from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.running.instep import Way, in_step, is_made_from
-from dataloader.cli.session import Session, open_session
+from dataloader.cli.stages.session import Session, open_session
+from dataloader.cli.telling.render import table
 
 if TYPE_CHECKING:
     from dataloader.request.manifest import Manifest
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def run(options: CommonOptions, words: tuple[str, ...], way: Way) -> int:
     """Replace this process by what was asked for; its exit code is the command's."""
-    from dataloader.cli.use import check_python, hold, home_of
+    from dataloader.cli.stages.use import check_python, hold, home_of
     from dataloader.prefix.activate import activation
     from dataloader.request.tasks import in_order
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.command import PREFIX, command
-from dataloader.cli.options import CommonOptions, Operand, own_option
-from dataloader.cli.rooted import Name, check_root
+from dataloader.cli.line.command import PREFIX, command
+from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.line.rooted import Name, check_root
 
 
 @command(example="dataloader run -- python train.py", takes=(*PREFIX, "lockfile", "Sources", "yes"), passes_rest=True)

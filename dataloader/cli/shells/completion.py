@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from dataloader.cli.command import command
-from dataloader.cli.options import CommonOptions, Operand
+from dataloader.cli.line.command import command
+from dataloader.cli.line.options import CommonOptions, Operand
 
 VARIABLE = "_DATALOADER_COMPLETE"
 """Set by the shell at a TAB."""
@@ -21,7 +21,7 @@ def completion(
     """Print the shell code that completes commands and options at a TAB."""
     from typer._completion_shared import get_completion_script
 
-    from dataloader.cli.session import open_session
+    from dataloader.cli.stages.session import open_session
 
     script = get_completion_script(prog_name="dataloader", complete_var=VARIABLE, shell=_TYPERS.get(shell, shell))
     text = f"{script.strip()}\n"
@@ -34,7 +34,7 @@ def complete(arguments: list[str]) -> int:
     """Answer a TAB."""
     from typer._completion_classes import completion_init
 
-    from dataloader.cli.grammar import run
+    from dataloader.cli.line.grammar import run
 
     completion_init()
     return run(arguments)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.command import PREFIX, command
-from dataloader.cli.options import CommonOptions, own_option
+from dataloader.cli.line.command import PREFIX, command
+from dataloader.cli.line.options import CommonOptions, own_option
 from dataloader.prefix.activate import Dialect, activation, dialect_of
 
 
@@ -21,8 +21,8 @@ def shell_hook(
     ] = None,
 ) -> int:
     """Print the shell code that activates the environment."""
-    from dataloader.cli.session import open_session
-    from dataloader.cli.use import check_python, home_of, prefix_of
+    from dataloader.cli.stages.session import open_session
+    from dataloader.cli.stages.use import check_python, home_of, prefix_of
 
     dialect = spoken(shell or Path(os.environ.get("SHELL", "sh")).name)
     with open_session(options) as session:

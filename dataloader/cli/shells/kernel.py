@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.command import PREFIX, command
-from dataloader.cli.options import CommonOptions, Operand, own_option
+from dataloader.cli.line.command import PREFIX, command
+from dataloader.cli.line.options import CommonOptions, Operand, own_option
 
 if TYPE_CHECKING:
-    from dataloader.cli.session import Session
+    from dataloader.cli.stages.session import Session
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 """What Jupyter takes for the name of a kernel."""
@@ -41,7 +41,7 @@ def kernel(
 
     Jupyter itself may be installed anywhere; the environment needs ipykernel.
     """
-    from dataloader.cli.session import open_session
+    from dataloader.cli.stages.session import open_session
 
     with open_session(options) as session:
         if action == "install":
@@ -65,7 +65,7 @@ def kernels_folder(environ: Mapping[str, str]) -> Path:
 
 def _install(session: Session, name: str | None, title: str | None) -> None:
     from dataloader.base.files import replace_file
-    from dataloader.cli.use import check_python, prefix_of
+    from dataloader.cli.stages.use import check_python, prefix_of
     from dataloader.install.sync import absolute, installed
 
     prefix = absolute(prefix_of(session))  # a link to generations stays one: the kernel follows it
@@ -134,7 +134,7 @@ def _ours(session: Session) -> dict[str, Path]:
 
 
 def _list(session: Session) -> None:
-    from dataloader.cli.render import table
+    from dataloader.cli.telling.render import table
 
     found = []
     for name, path in _ours(session).items():

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.advice import exclusive
-from dataloader.cli.command import PREFIX, command
-from dataloader.cli.options import CommonOptions, own_option
+from dataloader.cli.line.advice import exclusive
+from dataloader.cli.line.command import PREFIX, command
+from dataloader.cli.line.options import CommonOptions, own_option
 
 if TYPE_CHECKING:
     from dataloader.prefix.activate import Activation
@@ -37,8 +37,8 @@ def shell(
     In a project the environment is brought in step with the manifest first, as run does.
     """
     from dataloader.cli.running.instep import Way, in_step
-    from dataloader.cli.session import open_session
-    from dataloader.cli.use import check_python, hold, home_of
+    from dataloader.cli.stages.session import open_session
+    from dataloader.cli.stages.use import check_python, hold, home_of
     from dataloader.prefix.activate import activation
 
     if frozen and no_sync:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.cli.commands import COMMANDS, load
-from dataloader.cli.grammar import _PARSING_ERROR, build
+from dataloader.cli.line.grammar import _PARSING_ERROR, build
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

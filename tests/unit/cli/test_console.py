@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.errors import ExitCode, IntegrityError
-from dataloader.cli.console import BarReporter, ErrorHandler, LineReporter, Style, make_reporter, wants_colour
-from dataloader.cli.options import CommonOptions
+from dataloader.cli.line.options import CommonOptions
+from dataloader.cli.telling.console import BarReporter, ErrorHandler, LineReporter, Style, make_reporter, wants_colour
 
 SECRET = "https://me:hush-hush@example.org/simple"
 
@@ -54,7 +54,7 @@ def test_stages_and_large_downloads_are_one_line_each() -> None:
 def test_what_took_over_a_second_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     reporter, stream = lines()
     now = iter([0.0, 2.5])
-    monkeypatch.setattr("dataloader.cli.console.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("dataloader.cli.telling.console.time.monotonic", lambda: next(now))
 
     reporter.start("a", "a.whl", 2048)
     reporter.advance("a", 2048)

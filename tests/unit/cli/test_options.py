@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from dataloader.cli.command import INSTALL, command, expand_bare_flags
-from dataloader.cli.grammar import alone, build
-from dataloader.cli.options import CommonOptions, Flag, StackFlags, declared
+from dataloader.cli.line.command import INSTALL, command, expand_bare_flags
+from dataloader.cli.line.grammar import alone, build
+from dataloader.cli.line.options import CommonOptions, Flag, StackFlags, declared
 
 seen: list[tuple[CommonOptions, StackFlags]] = []
 

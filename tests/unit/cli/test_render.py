@@ -9,8 +9,8 @@ import pytest
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.base.redaction import redact
-from dataloader.cli import render
-from dataloader.cli.render import error_document, error_text, table, to_json
+from dataloader.cli.telling import render
+from dataloader.cli.telling.render import error_document, error_text, table, to_json
 
 
 def test_examples_of_the_docstrings_hold() -> None:

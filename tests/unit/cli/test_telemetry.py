@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.cli import metrics
-from dataloader.cli.telemetry import Run, Telemetry
+from dataloader.cli.telling import metrics
+from dataloader.cli.telling.telemetry import Run, Telemetry
 
 SECRET = "s3cret-value"
 
@@ -53,7 +53,7 @@ def test_the_status_is_not_written_more_than_once_a_second_within_a_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr("dataloader.cli.telemetry.time.monotonic", lambda: now)
+    monkeypatch.setattr("dataloader.cli.telling.telemetry.time.monotonic", lambda: now)
     one = Telemetry({"status_file": str(tmp_path / "status")}, Run("sync", "default"), pytest.fail)
     one.start("a.whl", "a.whl", 1000)
     seen = []

@@ -11,11 +11,11 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataloader.cli.command import Command, Parameter
 from dataloader.cli.commands import COMMANDS, load
-from dataloader.cli.grammar import build
-from dataloader.cli.options import Flag
-from dataloader.cli.words import usual_values
+from dataloader.cli.line.command import Command, Parameter
+from dataloader.cli.line.grammar import build
+from dataloader.cli.line.options import Flag
+from dataloader.cli.line.words import usual_values
 
 _MISTAKE: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 

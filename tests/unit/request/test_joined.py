@@ -18,7 +18,7 @@ from packaging.specifiers import SpecifierSet
 
 from dataloader.base.errors import DataloaderError, ResolutionFailure
 from dataloader.base.reporter import Reporter
-from dataloader.cli.options import CommonOptions, StackFlags
+from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.locking.asking import requirements_of, said_in_several_places
 from dataloader.machine.target import Target
 from dataloader.request.joined import renewed, together, together_conda

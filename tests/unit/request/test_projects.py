@@ -391,7 +391,7 @@ def test_the_keys_of_poetrys_own_schema_are_known() -> None:
 
 
 def test_what_an_override_excludes_is_not_asked_for(tmp_path: Path) -> None:
-    from dataloader.cli.options import CommonOptions
+    from dataloader.cli.line.options import CommonOptions
     from dataloader.request.request import make_request
 
     (tmp_path / "pyproject.toml").write_text(
@@ -405,7 +405,7 @@ def test_what_an_override_excludes_is_not_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_project_named_with_r_asks_for_its_sets(tmp_path: Path) -> None:
-    from dataloader.cli.options import CommonOptions
+    from dataloader.cli.line.options import CommonOptions
     from dataloader.request.request import make_request
 
     there = tmp_path / "there"

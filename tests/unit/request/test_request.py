@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.cli.options import CommonOptions, StackFlags
+from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.request import request as module
 from dataloader.request.request import Request, make_request
 from dataloader.request.supply import CHANNEL_ALIAS

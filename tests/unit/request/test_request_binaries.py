@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.options import CommonOptions
+from dataloader.cli.line.options import CommonOptions
 from dataloader.machine.target import Target
 from dataloader.request.request import make_request
 from dataloader.resolve.model import Problem

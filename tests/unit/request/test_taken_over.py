@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataloader.cli.options import CommonOptions
+from dataloader.cli.line.options import CommonOptions
 from dataloader.locking.asking import requirements_of
 from dataloader.request.additions import joined, of_files
 from dataloader.request.joined import together

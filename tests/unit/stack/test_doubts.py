@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dataloader.base.matrix_folder import matrix_dir
-from dataloader.cli.documents import lock_document
+from dataloader.cli.telling.documents import lock_document
 from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.compat.versions import admits
 from dataloader.lockfile.model import LockedPython, Lockfile

@@ -1,0 +1,98 @@
+"""``dataloader list``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from dataloader.base.errors import PrefixError
+from dataloader.cli.line.command import PREFIX, command
+from dataloader.cli.line.options import CommonOptions, Operand, own_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dataloader.prefix.model import Installed
+
+
+@command(example="dataloader list 'nvidia-*'", takes=PREFIX)
+def list_packages(
+    options: CommonOptions,
+    names: Annotated[list[str] | None, Operand("NAME", "Only these: names, or patterns such as 'nvidia-*'.")] = None,
+    explicit: Annotated[
+        bool, own_option("--explicit", "-x", about="Only what was asked for by name, not what that needs.")
+    ] = False,
+) -> int:
+    """List the packages of the environment, conda's and Python's, with their sizes on disk."""
+    from dataloader.cli.stages.session import open_session
+    from dataloader.cli.stages.use import prefix_of
+    from dataloader.cli.telling.render import human_size, table
+    from dataloader.install.sync import installed
+    from dataloader.prefix.details import requested, size_of
+    from dataloader.prefix.python import host_python
+    from dataloader.prefix.state import nature
+
+    with open_session(options) as session:
+        prefix = prefix_of(session)
+        every = installed(prefix).packages
+        if not every and nature(prefix) == "foreign":
+            raise PrefixError(
+                f"{prefix} is no environment: nothing in it was installed by pip, uv or conda",
+                code="prefix-foreign",
+                suggestions=("name one with --prefix",),
+            )
+        asked = requested(prefix, every)
+        python = host_python(prefix)
+        shown = [
+            (p, size_of(prefix, p), p in asked)
+            for p in every
+            if _is_meant(p, names or ()) and (p in asked or not explicit)
+        ]
+        document = {
+            "status": "ok",
+            "prefix": str(prefix),
+            "python": {"version": python.version, "program": str(python.program or prefix / "bin" / "python")}
+            if python
+            else None,
+            "packages": [
+                {
+                    "name": p.name,
+                    "version": p.version,
+                    "kind": p.kind,
+                    "build": p.build,
+                    "sha256": p.sha256,
+                    "size": size,
+                    "explicit": is_asked,
+                }
+                for p, size, is_asked in shown
+            ],
+        }
+        rows = [
+            (p.name, p.version, p.kind, p.build or "", human_size(size) if size is not None else "unknown")
+            for p, size, _ in shown
+        ]
+        none = "nothing is installed\n" if not every else "nothing that is installed is meant by that\n"
+        if rows and python and not explicit and _is_named("python", names or ()):
+            lines: list[tuple[str, ...]] = [("python", python.version or "", "this machine", "", "")]
+        else:
+            lines = []
+        lines += rows
+        session.write(document, table(lines, ("package", "version", "kind", "build", "size")) if rows else none)
+        if rows:
+            known = sum(size or 0 for _, size, _ in shown)
+            session.reporter.info(
+                f"{len(shown)} package{'s' if len(shown) > 1 else ''}, {human_size(known)}, in {prefix}"
+            )
+    return 0
+
+
+def _is_meant(package: Installed, names: Sequence[str]) -> bool:
+    return _is_named(package.name, names)
+
+
+def _is_named(package: str, names: Sequence[str]) -> bool:
+    from fnmatch import fnmatchcase
+
+    from dataloader.base.names import normalized
+
+    every = [spelling for name in names for spelling in (name.lower(), normalized(name))]
+    return not names or any(fnmatchcase(package, pattern) for pattern in every)

@@ -1,0 +1,84 @@
+"""``dataloader outdated``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dataloader.cli.line.command import LOCK, LOOK, command
+from dataloader.cli.line.options import CommonOptions
+from dataloader.process.running import to_the_end
+
+if TYPE_CHECKING:
+    from dataloader.cli.stages.session import Session
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.request.request import Request
+
+
+@command(
+    example="dataloader outdated",
+    takes=(*LOCK, *LOOK, "target", "prerelease", "exclude_newer", "matrix"),
+)
+def outdated(options: CommonOptions) -> int:
+    """Show which locked packages have newer releases, and which of those would go together.
+
+    UPGRADE is what solving afresh gives for all that is asked for; NEWEST is what the channel or index has, which the
+    other requirements, the matrix or this machine may not admit.
+    """
+    from dataloader.cli.stages.session import open_session
+    from dataloader.cli.telling.render import table
+    from dataloader.lockfile.yaml import read_lock
+    from dataloader.request.places import lock_path
+    from dataloader.request.request import make_request
+
+    with open_session(options) as session:
+        lock = read_lock(lock_path(session.options, session.here))
+        request = make_request(options, (), None, environ=session.environ, here=session.here, remembered=lock.inputs)
+        upgraded, newest = to_the_end(_look(session, request, lock))
+        found = []
+        for package in lock.packages:
+            goal, last = upgraded.get(package.name), newest.get(package.name)
+            if (goal not in (None, package.version)) or _is_newer(last, package.version):
+                found.append((package.name, package.version, goal, last))
+        document = {
+            "status": "ok",
+            "packages": [
+                {"name": name, "version": version, "upgrade": goal, "newest": last}
+                for name, version, goal, last in found
+            ],
+            "checked": len(lock.packages),
+        }
+        rows = [(name, version, goal or "not needed", last or "unknown") for name, version, goal, last in found]
+        text = (
+            table(rows, ("package", "locked", "upgrade", "newest")) if rows else "everything is as new as it can be\n"
+        )
+        session.write(document, text)
+    return 0
+
+
+def _is_newer(version: str | None, than: str) -> bool:
+    from dataloader.resolve.versions import is_newer
+
+    return version is not None and is_newer(version, than)
+
+
+async def _look(
+    session: Session, request: Request, lock: Lockfile
+) -> tuple[Mapping[str, str], Mapping[str, str | None]]:
+    """The versions that solving afresh gives, and the newest that there are; ``None`` for one that nobody lists."""
+    from dataloader.index.client import IndexClient
+    from dataloader.locking.lock import make_lock
+    from dataloader.locking.newer import newest_releases
+
+    session.reporter.start("solve", "solving", None, "packages")
+    try:
+        async with IndexClient(
+            request.settings, session.reporter, cache_dir=session.cache, known=request.known
+        ) as client:
+            fresh = await make_lock(request, client, session.reporter, cache=session.cache, environ=session.environ)
+            newest = await newest_releases(
+                lock, request, client, session.reporter, cache=session.cache, environ=session.environ
+            )
+    finally:
+        session.reporter.finish("solve")
+    return {package.name: package.version for package in fresh.lock.packages}, newest

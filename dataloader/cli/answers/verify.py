@@ -1,0 +1,317 @@
+"""``dataloader verify``: prefixes, package files, trees and fleets; the engine is dataloader.verify."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from dataloader.base.errors import ExitCode, PrefixError, UsageError
+from dataloader.cli.line.advice import exclusive
+from dataloader.cli.line.command import VERIFY, command
+from dataloader.cli.line.options import CommonOptions, Operand, own_option
+
+if TYPE_CHECKING:
+    from dataloader.cli.stages.session import Session
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.machine.target import Target
+    from dataloader.verify import Severity, VerifyOptions, VerifyReport
+
+
+@command(example="dataloader verify -p /opt/env", takes=VERIFY)
+def verify(
+    options: CommonOptions,
+    path: Annotated[
+        Path | None,
+        Operand("PREFIX", "Environment to check, ours or not; or a wheel or conda package before it is installed."),
+    ] = None,
+    tree: Annotated[
+        str | None,
+        own_option("--tree", metavar="FILE", about="Show where every library of this file comes from, and why."),
+    ] = None,
+    form: Annotated[
+        Literal["text", "json", "sarif", "junit", "github", "markdown"] | None,
+        own_option("--format", metavar="FORMAT", about="text, json, sarif, junit, github or markdown; else text."),
+    ] = None,
+    fail_on: Annotated[
+        Literal["error", "warning", "note"] | None,
+        own_option("--fail-on", metavar="SEVERITY", about="Exit with 1 on findings at least this bad; else error."),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        own_option("--env", metavar="NAME=VALUE", about="Judge a process that has this variable; may be repeated."),
+    ] = None,
+    no_env: Annotated[
+        bool, own_option("--no-env", about="Judge a process without the variables of this shell and of activation.")
+    ] = False,
+    contract: Annotated[
+        Literal["nfd", "dra", "affinity", "nvidia-require"] | None,
+        own_option(
+            "--contract",
+            metavar="FORMAT",
+            about="Write what it needs of a node's GPU and driver: nfd, dra, affinity or nvidia-require.",
+        ),
+    ] = None,
+    rehash: Annotated[
+        bool, own_option("--rehash", about="Read every file again, also those whose size and times are as they were.")
+    ] = False,
+) -> int:
+    """Check that what is installed can load, without running it."""
+    from dataloader.cli.quick import ARCHIVES
+    from dataloader.cli.stages.session import open_session
+    from dataloader.cli.stages.use import prefix_of
+    from dataloader.install.store.originals import originals_of
+    from dataloader.locking.targets import named_targets
+    from dataloader.machine.detect import FOR_VERDICTS
+    from dataloader.prefix.locate import lock_held
+    from dataloader.request.places import lock_path
+    from dataloader.verify.options import VerifyOptions
+
+    if options.json and form not in (None, "json"):
+        raise exclusive("--json", f"--format={form}")
+    if path is not None and "prefix" in options.typed:
+        raise exclusive("PREFIX", "--prefix")
+    if form == "json":
+        options = replace(options, json=True)
+    if path is not None:
+        options = replace(options, prefix=path)
+    with open_session(options) as session:
+        form = form or ("json" if options.json else "text")
+        targets = named_targets(session.options, session.environ, FOR_VERDICTS)
+        if path is not None and path.name.endswith(ARCHIVES) and not path.is_dir():
+            _check_unsaid(
+                {
+                    "--tree": tree,
+                    "--contract": contract,
+                    "--env": env,
+                    "--no-env": no_env or None,
+                    **dict.fromkeys(options.spelled(["lockfile"]), path),
+                },
+                "a package file",
+            )
+            _check_one(targets, "a package file")
+            return _report(_of_archive(session, path, targets[0]), form, fail_on or "error")
+        prefix = path or prefix_of(session)
+        if not prefix.is_dir():
+            raise PrefixError(
+                f"there is no environment at {prefix}",
+                code="prefix-missing",
+                suggestions=("name one with --prefix", "or make it with `dataloader sync`"),
+            )
+        lock = lock_held(prefix, lock_path(session.options, session.here))
+        how = VerifyOptions(
+            cache=session.cache / "facts",
+            **_process(session, prefix, env or [], no_env=no_env),
+            reuse=not rehash,
+            asked=_digest_of(lock),
+            rehash=rehash,
+            original_of=originals_of(prefix, session.cache),
+        )
+        if contract is not None:
+            unread = {"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on, "--tree": tree}
+            _check_unsaid(unread, "--contract")
+            _check_one(targets, "--contract")
+            return _contract(session, prefix, targets[0], how, contract)
+        if tree is not None or len(targets) > 1:
+            what = "--tree" if tree is not None else "a file of several targets"
+            _check_unsaid({"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on}, what)
+        if tree is not None:
+            _check_one(targets, "--tree")
+            return _tree(session, prefix, tree, targets[0], how)
+        if len(targets) > 1:
+            return _fleet(session, prefix, targets, _read_held(lock), how)
+        report = _of_prefix(session, prefix, targets[0], lock, how, plain=not (env or no_env))
+        return _report(report, form, fail_on or "error")
+
+
+def _check_unsaid(values: Mapping[str, object], what: str) -> None:
+    for name, value in values.items():
+        if value is not None:
+            raise UsageError(f"{name} can have no effect with {what}", suggestions=("Leave it out.",))
+
+
+def _check_one(targets: Sequence[Target], what: str) -> None:
+    if len(targets) > 1:
+        raise UsageError(
+            f"{what} is looked at for one machine, and --target names {len(targets)}",
+            suggestions=("Name a file with one of them.",),
+        )
+
+
+def _of_prefix(
+    session: Session, prefix: Path, target: Target, lock: str, how: VerifyOptions, *, plain: bool
+) -> VerifyReport:
+    """Verify; keep the report with what it depends on, so that it is given again while nothing changes."""
+    from dataloader.prefix.walk import walk
+    from dataloader.process.beside import BEHIND, Beside
+    from dataloader.verify.fixes import maker_of, with_commands
+    from dataloader.verify.memory.answer import keep_answer, plain_question
+    from dataloader.verify.run import verify_targets
+
+    where = str(prefix.absolute())
+    is_plain = plain and session.options.target is None and session.options.platform is None
+    with Beside(lambda: walk(where), niceness=BEHIND) as walked:
+        question = plain_question(where, lock, session.environ) if is_plain else ""
+        said = verify_targets(
+            prefix, targets=[target], read_lock=lambda: _read_held(lock), options=how, walked=walked.result
+        )
+    variables = dict(how.variables if target.variables is None else target.variables)
+    report = said.reports[0]._replace(process=_told(variables, how.variables_of))
+    report = with_commands(report, maker_of(prefix, lock))
+    if question:
+        keep_answer(str(how.cache), where, question, said.outside, said.tree, report)
+    return report
+
+
+def _report(report: VerifyReport, form: str, fail_on: Severity) -> int:
+    from dataloader.verify.output import FORMATS, fails
+
+    sys.stdout.write(FORMATS[form](report))
+    return ExitCode.NO if fails(report, fail_on) else ExitCode.OK
+
+
+def _of_archive(session: Session, path: Path, target: Target) -> VerifyReport:
+    from dataloader.elf.cache import FactsCache
+    from dataloader.verify.archive import check_archive, facts_of_archive
+    from dataloader.verify.report import VerifyReport
+
+    facts = facts_of_archive(path, cache=FactsCache(session.cache / "facts"))
+    return VerifyReport(findings=check_archive(facts, target=target), counts={"packages": 1})
+
+
+def _fleet(
+    session: Session, prefix: Path, targets: tuple[Target, ...], lock: Lockfile | None, how: VerifyOptions
+) -> int:
+    """Say for each node pool whether the environment runs there, and how its nodes are chosen."""
+    from dataloader.verify.fleet import fleet_to_dict, fleet_to_text, verify_fleet
+
+    verdicts = verify_fleet(prefix, targets=targets, lock=lock, options=how)
+    session.write(fleet_to_dict(verdicts), fleet_to_text(verdicts))
+    return ExitCode.NO if any(verdict.runs == "cannot" for verdict in verdicts) else ExitCode.OK
+
+
+def _tree(session: Session, prefix: Path, file: str, target: Target, how: VerifyOptions) -> int:
+    from dataloader.loader.trace import format_tree
+    from dataloader.verify.run import trace_file
+
+    node, failures = trace_file(prefix, file, target=target, options=how)
+    lines = list(format_tree(node, str(prefix)))
+    told = [f"{f.kind}: {f.name} ({f.path})" for f in failures]
+    session.write(
+        {"status": "error" if told else "ok", "tree": lines, "failures": told}, "\n".join([*lines, *told]) + "\n"
+    )
+    return ExitCode.NO if told else ExitCode.OK
+
+
+def _contract(session: Session, prefix: Path, target: Target, how: VerifyOptions, form: str) -> int:
+    """What the environment needs of a node, in somebody's words."""
+    from dataloader.prefix.walk import walk
+    from dataloader.verify.contract import FORMATS, contract_of
+    from dataloader.verify.run import inspect_prefix
+
+    (inspection,) = inspect_prefix(prefix, lambda: walk(prefix), targets=[target], options=how)
+    needs = contract_of(inspection)
+    if needs.is_empty:
+        session.reporter.warn(f"{prefix} has neither GPU code nor a CUDA runtime: any node will do")
+    text = "" if needs.is_empty else FORMATS[form](needs)
+    serves = [
+        {"least": list(each.least), "below": list(each.below) if each.below else None, "driver": list(each.driver)}
+        for each in needs.serves
+    ]
+    session.write(
+        {"status": "ok", "format": form, "contract": text, "driver": list(needs.driver), "capabilities": serves}, text
+    )
+    return ExitCode.OK
+
+
+def _read_held(lock: str) -> Lockfile | None:
+    """What the prefix is held against.
+
+    Raises:
+        LockfileError: it is not a lock.
+    """
+    if not lock:
+        return None
+    from dataloader.lockfile.yaml import read_lock
+
+    return read_lock(Path(lock))
+
+
+def _digest_of(lock: str) -> str:
+    """What stands for a lock file; ``none`` for no file."""
+    if not lock:
+        return "none"
+    from dataloader.prefix.unchanged import lock_digest
+
+    return lock_digest(Path(lock).read_bytes())
+
+
+def _process(session: Session, prefix: Path, env: Sequence[str], *, no_env: bool) -> dict[str, Any]:
+    """What is known of the process that will run, as VerifyOptions has it: this shell's variables as ``run`` passes
+    them on, what activation adds, and what was said.
+
+    Raises:
+        UsageError: ``--env`` is no NAME=VALUE.
+    """
+    from dataloader.prefix.scripts import after_script, scripts_of
+    from dataloader.prefix.variables import COUNTED, counted
+
+    elsewhere = session.options.target is not None or session.options.platform is not None
+    whose = ["this shell"] if not (no_env or elsewhere) else []
+    variables = counted(session.environ) if whose else {}
+    unread: list[str] = []
+    if not no_env:
+        active = _activated(prefix)
+        whose += ["activation"] if active else []
+        variables |= active
+        for path, text in scripts_of(str(prefix)):
+            after, unknown = after_script(text, {"CONDA_PREFIX": str(prefix), **variables})
+            if counted(after) != counted(variables):
+                whose.append("activation")
+            variables = after
+            unread += [path.removeprefix(f"{prefix}/")] if unknown else []
+    for each in env:
+        name, equals, value = each.partition("=")
+        if name not in COUNTED or not equals:
+            raise UsageError(
+                f"--env {each} is not understood",
+                suggestions=(f"say NAME=VALUE, of {', '.join(COUNTED)}",),
+            )
+        variables[name] = value
+        whose.append("--env")
+    return {
+        "library_path": () if no_env else _activated_path(prefix),
+        "variables": tuple(sorted(counted(variables).items())),
+        "variables_of": " and ".join(dict.fromkeys(whose)),
+        "unread": tuple(unread),
+    }
+
+
+def _activated(prefix: Path) -> dict[str, str]:
+    if not (prefix / "conda-meta").is_dir() and not (prefix / "pyvenv.cfg").is_file():
+        return {}
+    from dataloader.prefix.activate import activation
+    from dataloader.prefix.variables import counted
+
+    return counted(activation(prefix).variables)
+
+
+def _told(variables: Mapping[str, str], whose: str) -> str:
+    """Which variables count, in a line."""
+    if not variables:
+        return ""
+    said = " ".join(f"{name}={value}" for name, value in sorted(variables.items()))
+    return f"{said} ({whose or 'of the target'}; --no-env leaves it out)"
+
+
+def _activated_path(prefix: Path) -> tuple[str, ...]:
+    """What activation puts on LD_LIBRARY_PATH: an environment of ours runs activated."""
+    from dataloader.prefix.locate import ACTIVATION
+
+    if not (prefix / ACTIVATION).is_file():
+        return ()
+    from dataloader.prefix.activate import activation
+
+    return activation(prefix).library_path

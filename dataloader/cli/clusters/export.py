@@ -1,0 +1,83 @@
+"""``dataloader export``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated
+
+from dataloader.base.errors import UsageError
+from dataloader.cli.line.command import LOCK, command
+from dataloader.cli.line.options import CommonOptions, Operand, own_option
+
+
+@command(example="dataloader export pylock.toml -o pylock.toml", takes=LOCK)
+def export(
+    options: CommonOptions,
+    form: Annotated[
+        str,
+        Operand(
+            "FORMAT",
+            "pylock.toml, requirements.txt, environment.yml, explicit, conda-lock.yml, pixi.lock, pixi.lock-6, "
+            "pixi.toml, pyproject.toml (for uv), cyclonedx, spdx, markdown, html.",
+        ),
+    ],
+    output: Annotated[
+        Path | None, own_option("--output", "-o", metavar="FILE", about="Write to this file; else to stdout.")
+    ] = None,
+    builds: Annotated[
+        bool, own_option("--builds/--no-builds", about="Write conda build strings where the format can do without.")
+    ] = True,
+    partial: Annotated[
+        bool, own_option("--partial", about="Leave out what the format has no place for, and name it.")
+    ] = False,
+) -> int:
+    """Write the lock as a file that another tool reads."""
+    from dataloader.cli.stages.foreign import foreign_content, read_foreign
+    from dataloader.cli.stages.outputs import check_output
+    from dataloader.cli.stages.session import open_session
+    from dataloader.export.formats import FORMATS, ExportOptions, export_lock
+    from dataloader.lockfile.yaml import read_lock
+    from dataloader.request.places import lock_path
+
+    content = foreign_content(options.lockfile)
+    with open_session(options) as session:
+        path = lock_path(session.options, session.here)
+        lock = read_foreign(session, content) if content else read_lock(path)
+        made = ExportOptions(name=path.resolve().parent.name, builds=builds, created=_made(path, session.environ))
+        text = export_lock(lock, form, made, partial=partial)
+        left_out = FORMATS[form].left_out(lock)
+        if left_out:
+            names = ", ".join(f"{package.name} {package.version}" for package in left_out)
+            session.reporter.warn(f"{form} has no place for {len(left_out)} packages: {names}")
+        if output is not None:
+            check_output("--output", output, session.options, session.here)
+            _write(output, text)
+            session.reporter.info(f"{output} written")
+        document = {
+            "status": "ok",
+            "format": form,
+            "path": str(output.resolve()) if output else None,
+            "content": None if output else text,
+            "left_out": [{"name": package.name, "version": package.version} for package in left_out],
+        }
+        session.write(document, f"{output}\n" if output else text)
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    from dataloader.base.files import replace_named
+    from dataloader.cli.stages.outputs import writing
+
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", code="path-unusable", suggestions=(f"-o {path / 'NAME'}",))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_named(path, text.encode())
+
+
+def _made(lock: Path, environ: Mapping[str, str]) -> datetime:
+    """When the lock was written; SOURCE_DATE_EPOCH (reproducible-builds.org) says otherwise."""
+    said = environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(said) if said.isdigit() else int(lock.stat().st_mtime), timezone.utc)

@@ -1,0 +1,169 @@
+"""``dataloader init``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from dataloader.base.errors import UsageError
+from dataloader.cli.line.command import command
+from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.telling.console import Style, make_reporter, write_result
+from dataloader.prefix.locate import OWN_FOLDER
+
+if TYPE_CHECKING:
+    from dataloader.request.manifest import Manifest
+    from dataloader.request.requirements import Requirement
+
+DEFAULT_CHANNELS = ("conda-forge",)
+
+
+@command(example="dataloader init --from environment.yml", takes=("channels", "platform", "skip_unbuildable", "Output"))
+def init(
+    options: CommonOptions,
+    directory: Annotated[Path, Operand("DIR", "Where to write it; else here.")] = Path(),
+    pixi: Annotated[bool, own_option("--pixi", about="Write a pixi.toml, ours under tool.dataloader.")] = False,
+    sources: Annotated[
+        list[Path] | None,
+        own_option(
+            "--from",
+            metavar="FILE",
+            about="Take over a requirements.txt, environment.yml, pyproject.toml, pixi.toml or lock. May be repeated.",
+        ),
+    ] = None,
+) -> int:
+    """Write a manifest: dataloader.toml, or pixi.toml with --pixi."""
+    from dataloader.formats.content import LOCKS, read_content
+    from dataloader.machine.detect import detect_platform
+    from dataloader.request.manifest import Manifest, parse_manifest
+    from dataloader.request.manifest_new import new_manifest, not_written
+    from dataloader.request.public import for_this_run, kept_back
+    from dataloader.request.readers import read_file
+
+    style = Style.of(options)
+    reporter = make_reporter(style)
+    path = directory / ("pixi.toml" if pixi else "dataloader.toml")
+    if path.exists():
+        raise UsageError(
+            f"{path} is there already",
+            code="manifest-exists",
+            suggestions=("`dataloader install SPEC` adds to it.", "`dataloader init DIR` writes one elsewhere."),
+        )
+    if used := _used_already(directory, pixi=pixi) if not sources else None:
+        raise UsageError(
+            f"{used} is there, and is used as it is",
+            code="manifest-exists",
+            suggestions=(
+                "`dataloader install` makes its environment.",
+                f"`dataloader init --from {used}` writes a dataloader.toml in its place.",
+            ),
+        )
+    offered = [] if sources else _offered(directory)
+    if offered and _is_wanted(offered, style):
+        sources, offered = offered, []
+    forms = {source: read_content(source).form for source in sources or ()}
+    of_locks = [source for source, form in forms.items() if form in LOCKS]
+    # Beside a file that says what is wanted a lock says which versions; alone it says both.
+    wanted = [source for source in forms if source not in of_locks] or of_locks
+    read = [read_file(source, platform=options.platform, exact=False) for source in wanted]
+    manifests = [one for one in read if isinstance(one, Manifest)]
+    inputs = [one for one in read if not isinstance(one, Manifest)]
+    for note in (
+        *(n for one in inputs for n in one.notes),
+        *(n for manifest in manifests for n in not_written(manifest)),
+    ):
+        reporter.warn(note)
+    hosts = tuple(host for one in inputs for host in one.trusted_hosts)
+    for note in (*kept_back((*inputs, *manifests)), *for_this_run(hosts)):
+        reporter.warn(note)
+    for one in manifests:
+        if one.unused:
+            reporter.info(f"not used here: {', '.join(one.unused)}")
+    text = new_manifest(
+        name=directory.resolve().name.encode("utf-8", "replace").decode() or "environment",
+        channels=options.channels or DEFAULT_CHANNELS,
+        platform=options.platform or detect_platform(),
+        pixi=pixi,
+        inputs=inputs,
+        manifests=manifests,
+        skip_unbuildable=options.skip_unbuildable,
+        prefer=[os.path.relpath(source, directory) for source in of_locks],
+    )
+    made = parse_manifest(text, path)
+    for asked in _sources(made):
+        reporter.info(
+            f"{asked.origin}: {asked.name} comes from {asked.source}, which locking refuses: nothing is built yet"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+    reporter.info(f"Wrote {path}")
+    if ignore_environments(directory):
+        reporter.info(f"{directory / '.gitignore'} has {OWN_FOLDER}/ now")
+    for source in offered:
+        reporter.info(f"{source} was not taken over: {_TAKEN_OVER[source.name].format(source)} does it")
+    if sources:
+        reporter.info("Next: `dataloader sync` makes the environment.")
+    else:
+        reporter.info("Next: `dataloader add --cuda --torch`, say, adds to it and installs.")
+    write_result(style, {"status": "ok", "manifest": str(path.resolve())}, f"{path}\n")
+    return 0
+
+
+_TAKEN_OVER = {
+    "requirements.txt": "`dataloader install -r {}`",
+    "environment.yml": "`dataloader install -f {}`",
+    "environment.yaml": "`dataloader install -f {}`",
+    "pyproject.toml": "`dataloader sync --manifest {}`",
+}
+"""File that may lie in a project's folder -> what takes it over into, or in the place of, a manifest that is there."""
+
+
+def _used_already(directory: Path, *, pixi: bool) -> Path | None:
+    """The manifest of another kind that commands here would be about."""
+    from dataloader.prefix.locate import locate_manifest
+
+    other = directory / ("dataloader.toml" if pixi else "pixi.toml")
+    if other.is_file():
+        return other
+    nearest = locate_manifest(str(directory.absolute()))
+    return directory / "pyproject.toml" if nearest == str((directory / "pyproject.toml").absolute()) else None
+
+
+def _offered(directory: Path) -> list[Path]:
+    """The files here that say what a project is made of."""
+    return [directory / name for name in _TAKEN_OVER if (directory / name).is_file()]
+
+
+def _is_wanted(offered: list[Path], style: Style) -> bool:
+    """Ask somebody at a terminal whether what lies there is to be taken over; nobody else is asked."""
+    if style.json or os.environ.get("CI") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    sys.stderr.write(f"Take over {' and '.join(map(str, offered))}? [Y/n] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    return bool(answer) and answer.strip().lower() in ("", "y", "yes")
+
+
+def ignore_environments(directory: Path) -> bool:
+    """Have git pass over the environments of a project; say whether that was new."""
+    path = directory / ".gitignore"
+    text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
+    if any(line.strip().strip("/") == OWN_FOLDER for line in text.splitlines()):
+        return False
+    newline = "" if not text or text.endswith("\n") else "\n"
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{newline}{OWN_FOLDER}/\n")
+    return True
+
+
+def _sources(made: Manifest) -> Iterator[Requirement]:
+    """Yield what would have to be built."""
+    if made.resolution.skip_unbuildable:
+        return
+    for feature in made.features.values():
+        for listed in (feature.requirements, *feature.by_platform.values()):
+            yield from (one for one in listed if one.source is not None)

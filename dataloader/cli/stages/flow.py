@@ -1,0 +1,405 @@
+"""What a sync does, and the stages of every command that solves and writes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dataloader.base.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
+from dataloader.cli.line.options import CommonOptions, StackFlags
+from dataloader.cli.stages.ask import confirmation
+from dataloader.cli.stages.proof import Proof
+from dataloader.cli.stages.remember import remember_agreement, say_another_lock
+from dataloader.cli.stages.saving import manifest_with, put, refuse_unsaved
+from dataloader.cli.stages.session import Session, open_session
+from dataloader.cli.telling.documents import sync_document, sync_text
+from dataloader.lockfile.yaml import lock_bytes, read_lock
+from dataloader.request.request import Request, make_request
+
+if TYPE_CHECKING:
+    from dataloader.base.reporter import Reporter
+    from dataloader.index.client import IndexClient
+    from dataloader.install.model import Downloader, Filling, SyncOptions, SyncResult
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.locking.fixes import Fix
+    from dataloader.locking.lock import Locked
+    from dataloader.machine.interpreters import Interpreter
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a sync builds, beyond a plain prefix."""
+
+    root: Path | None = None
+    """A shared volume that holds generations; then ``name`` is set too."""
+    name: str | None = None
+    target_prefix: Path | None = None
+    layers: tuple[Path, ...] = ()
+    wait_seconds: float | None = None
+    durable: bool | None = None
+    """Wait until what is switched to is on the disk; ``None``: where there are generations."""
+    adopt: bool = False
+    """Take over an environment that another tool made."""
+    rebuild: bool = False
+    """Make the environment anew though nothing differs."""
+    strict_records: bool = False
+    """Refuse packages that differ from their own records."""
+    filling: Filling | None = None
+    """What fills the tree, if not indexes and channels."""
+
+    def prefix(self, otherwise: Path) -> Path:
+        """Where the environment is: by its name below the root, else where it would be without."""
+        return self.root / self.name if self.root is not None and self.name is not None else otherwise
+
+    async def build(
+        self, lock: Lockfile, prefix: Path, options: SyncOptions, reporter: Reporter, download: Downloader
+    ) -> SyncResult:
+        """Build what the lock names: a generation below the root, else in the prefix."""
+        from dataloader.install.switch.generations import sync_generation
+        from dataloader.install.sync import sync_prefix
+
+        if self.root is not None and self.name is not None:
+            return await sync_generation(lock, self.root, self.name, options, reporter, download)
+        return await sync_prefix(lock, prefix, options, reporter, download)
+
+
+def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Place) -> int:
+    """Make the prefix match the lock."""
+    with open_session(options, "sync", place.name) as session:
+        request = make_request(options, (), None, environ=session.environ, here=session.here)
+        say_another_lock(session, request)
+        if frozen or request.manifest is None:
+            check_nothing_to_solve(options, "with --frozen" if frozen else "without a manifest")
+        request = replace(request, prefix=place.prefix(request.prefix))
+        result, left_out = to_the_end(synced(session, request, place, frozen=frozen, locked=locked, check=check))
+        session.write(
+            {"status": "ok", **sync_document(result, request.prefix), "left_out": left_out},
+            sync_text(result, request.prefix, dry_run=options.dry_run),
+        )
+        return 0
+
+
+_OF_SOLVING = (
+    *("requirements", "files", "channels", "conda"),
+    *("prerelease", "only_binary", "no_binary", "exclude_newer", "fix", "skip_unbuildable"),
+)
+"""Options that have a say in what a lock holds, and in nothing else."""
+
+
+def check_nothing_to_solve(options: CommonOptions, when: str) -> None:
+    if said := options.spelled(_OF_SOLVING):
+        raise UsageError(
+            f"a sync {when} takes the lock as it is: {', '.join(said)} can have no effect",
+            suggestions=("Leave it out.", "`dataloader lock` takes it, and writes the lock anew."),
+        )
+
+
+async def synced(
+    session: Session, request: Request, place: Place, *, frozen: bool = False, locked: bool = False, check: bool = False
+) -> tuple[SyncResult, list[str]]:
+    """Make the prefix match the lock, which is made anew where it no longer fits; return also what was left out.
+
+    Args:
+        one: The session.
+        request: What the manifest says.
+        place: How the prefix is built.
+        frozen: Take the lock as it is.
+        locked: Fail where it does not fit.
+        check: Change nothing, and fail where there is work.
+    """
+    proof = Proof(session, place.layers)
+    chosen: list[Lockfile] = []
+    may_solve = not (frozen or locked or check or request.manifest is None)
+
+    files: dict[Path, bytes] = {}
+
+    async def attempt() -> SyncResult:
+        files.clear()
+        if chosen:  # what the lock holds does not go together
+            solved, fresh = await solve(session, request, client, chosen[0], proof)
+            chosen.append(fresh.lock)
+            files.update(files_of(session, request, solved, fresh.lock, StackFlags()))
+        else:
+            lock, fresh_files = await _current_lock(
+                session, request, client, proof, frozen=frozen, locked=locked or check
+            )
+            chosen.append(lock)
+            files.update(fresh_files)
+        return await sync_lock(session, request, chosen[-1], files, client, proof, check=check, place=place)
+
+    async with client_of(session, request) as client:
+        result = await proof.until_it_loads(attempt, lambda: chosen[-1], again=may_solve)
+    if not session.options.dry_run and result.held is None:
+        data = request.lockfile.read_bytes()
+        remember_agreement(session, request, data, fits=request.manifest is None or not frozen)
+    return result, proof.left_out
+
+
+async def _current_lock(
+    session: Session, request: Request, client: IndexClient, proof: Proof, *, frozen: bool, locked: bool
+) -> tuple[Lockfile, dict[Path, bytes]]:
+    """Return the lock to sync from, and what is to be written with it.
+
+    A stale one is made anew unless ``locked`` forbids or ``frozen`` does not care.
+    """
+    from dataloader.lockfile.check import check_lock
+
+    if request.manifest is None or frozen:
+        return read_lock(request.lockfile), {}
+    old = existing_lock(request.lockfile)
+    reasons = check_lock(old, request.inputs()) if old else ()
+    if old and not reasons:
+        return old, {}
+    if locked:
+        raise LockOutdated(
+            f"{request.lockfile} no longer fits {request.manifest.path}" if old else f"there is no {request.lockfile}",
+            causes=tuple(str(reason) for reason in reasons),
+            suggestions=("run `dataloader lock`",),
+        )
+    refuse_unsaved(session, request)
+    for reason in reasons:
+        session.reporter.info(f"locking again: {reason}")
+    solved, fresh = await solve(session, request, client, old, proof)
+    return fresh.lock, files_of(session, request, solved, fresh.lock, StackFlags())
+
+
+# -- stages
+
+
+def files_of(
+    session: Session, asked: Request, solved: Request, lock: Lockfile, flags: StackFlags, gone: tuple[str, ...] = ()
+) -> dict[Path, bytes]:
+    """Return what is written beside an environment: its lock, and what the manifest has to say now."""
+    return {**manifest_with(session, asked, solved, flags, gone), solved.lockfile: lock_bytes(lock, solved.lockfile)}
+
+
+_UNDER_WAY = 0.01
+"""Seconds for requests to be sent, besides what the import of httpx takes."""
+
+
+async def solve(
+    session: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
+) -> tuple[Request, Locked]:
+    """Solve; where there is no solution and ``--fix`` says which change to make, return the changed request too."""
+    import asyncio
+
+    from dataloader.locking.lock import preload
+
+    session.reporter.start("solve", "solving", None, "packages")
+    # The first pages are on their way while the solver is imported; two threads that import at once hinder each other.
+    ahead = [asyncio.create_task(client.project(name)) for name in sorted(_plain_names(request))]
+    if ahead:
+        await asyncio.wait(ahead, timeout=_UNDER_WAY)
+    await asyncio.to_thread(preload)
+    try:
+        locked = await lock_of(session, request, client, old, session.reporter, proof)
+    except ResolutionFailure as failure:
+        fix = await _fixed(session, request, client, old, failure, proof)
+        return fix.request, fix.locked
+    else:
+        if session.options.fix is not None:
+            session.reporter.warn(f"--fix {session.options.fix} was not needed: there is a solution without it")
+        return request, locked
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)
+        session.reporter.finish("solve")
+
+
+def _plain_names(request: Request) -> set[str]:
+    """Return the projects that any index may serve."""
+    return {r.name for r in request.pypi} - {r.name for r in request.pypi if r.url or r.index}
+
+
+async def lock_of(
+    session: Session, request: Request, client: IndexClient, old: Lockfile | None, reporter: Reporter, proof: Proof
+) -> Locked:
+    from dataloader.locking.lock import make_lock
+
+    return await make_lock(
+        request,
+        client,
+        reporter,
+        cache=session.cache,
+        environ=session.environ,
+        old=old,
+        learned=proof.learned.contradictions(),
+    )
+
+
+async def _fixed(
+    session: Session,
+    request: Request,
+    client: IndexClient,
+    old: Lockfile | None,
+    failure: ResolutionFailure,
+    proof: Proof,
+) -> Fix:
+    """Return the change that ``--fix`` names; without it raise the failure, with the changes that work."""
+    from dataloader.base.reporter import Reporter
+    from dataloader.locking.fixes import MOST, MOST_SECONDS, find_fixes, may_be_mended
+
+    async def quietly(changed: Request) -> Locked:
+        return await lock_of(session, changed, client, old, Reporter(), proof)
+
+    wanted = session.options.fix
+    if wanted is None and may_be_mended(failure):
+        session.reporter.refused(failure)
+        session.reporter.info(f"looking for changes that work, for up to {MOST_SECONDS:.0f} s")
+    fixes = await find_fixes(request, failure, quietly, most=max(wanted or 0, MOST))
+    if wanted is not None and 0 < wanted <= len(fixes):
+        fix = fixes[wanted - 1]
+        session.reporter.info(f"applying fix {wanted}: {fix.text}")
+        return fix
+    offered = tuple(f"--fix {number}: {fix.text}" for number, fix in enumerate(fixes, 1))
+    replaced = [getattr(repair, "text", "") for repair in getattr(failure, "repairs", ())]
+    replaced += failure.untried if offered else ()
+    failure.suggestions = (*offered, *(s for s in failure.suggestions if s not in replaced))
+    if wanted is not None:
+        found = {0: "none was found", 1: "there is one, 1"}.get(
+            len(fixes), f"there are {len(fixes)}, 1 to {len(fixes)}"
+        )
+        failure.causes = (f"--fix {wanted} names no change that works: {found}", *failure.causes)
+    raise failure
+
+
+def client_of(session: Session, request: Request) -> IndexClient:
+    from dataloader.index.client import IndexClient
+
+    return IndexClient(request.settings, session.reporter, cache_dir=session.cache, known=request.known)
+
+
+async def sync_lock(
+    session: Session,
+    request: Request,
+    lock: Lockfile,
+    files: Mapping[Path, bytes],
+    client: IndexClient,
+    proof: Proof,
+    *,
+    check: bool,
+    place: Place | None = None,
+    seen: Mapping[Path, bytes | None] = MappingProxyType({}),
+    foreign: bool = False,
+    download: Downloader | None = None,
+) -> SyncResult:
+    """Make an environment match a lock; ``foreign``: the lockfile is another tool's, for which the lock stands."""
+    place = place or Place()
+    python = _interpreter(session, lock)
+    place = replace(place, strict_records=place.strict_records or request.settings.strict_records)
+    data = lock_bytes(lock, request.lockfile) if foreign else _lock_bytes(request, files)
+    options = sync_options(session, python, data, check=check, place=place)
+    if not foreign:
+        manifest = request.manifest.path if request.manifest else None
+        options = replace(options, lockfile=request.lockfile, manifest=manifest)
+    options = replace(options, bundled=download is not None)
+    fetch = download or client.download
+    session.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
+    if request.settings.attestations and not check:
+        from dataloader.install.attest.wheels import require_attestations
+
+        await require_attestations(lock, request.settings, client.evidence, session.reporter)
+    if not (check or session.options.dry_run):
+        options = replace(options, prover=proof.prover(request, lock, python), along=partial(put, files, seen))
+    return await place.build(lock, request.prefix, options, session.reporter, fetch)
+
+
+def _lock_bytes(request: Request, files: Mapping[Path, bytes]) -> bytes | None:
+    """Return what the lockfile holds once the environment is there."""
+    if request.lockfile in files:
+        return files[request.lockfile]
+    return request.lockfile.read_bytes() if request.lockfile.is_file() else None
+
+
+async def warm(session: Session, request: Request) -> int:
+    """Bring all that the lock names into the cache, by a sync to a prefix that is thrown away; return bytes fetched."""
+    async with built_aside(session, request, read_lock(request.lockfile), Place()) as (_, result):
+        return result.downloaded_bytes
+
+
+@asynccontextmanager
+async def built_aside(
+    session: Session, request: Request, lock: Lockfile, place: Place
+) -> AsyncIterator[tuple[Path, SyncResult]]:
+    """Install a lock into a prefix below the cache that is thrown away: where it is, and what that took."""
+    import shutil
+
+    from dataloader.install.switch.owner import signed
+
+    folder = session.cache / signed("warming-")  # a name that tells whether this process still lives
+    folder.mkdir(parents=True)
+    try:
+        async with client_of(session, request) as client:
+            aside = replace(request, prefix=folder / "env")
+            result = await sync_lock(session, aside, lock, {}, client, Proof(session), check=False, place=place)
+        yield aside.prefix, result
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sync_options(
+    session: Session, python: Interpreter | None, data: bytes | None, *, check: bool, place: Place
+) -> SyncOptions:
+    """Return how an environment on ``python`` is made to match a lock of the bytes ``data``."""
+    from dataloader.install.model import SyncOptions
+    from dataloader.prefix.unchanged import lock_digest
+
+    options = SyncOptions(
+        cache_dir=session.cache,
+        interpreter=python,
+        lock_digest=lock_digest(data) if data is not None else None,
+        offline=session.options.offline,
+        confirm=confirmation(session),
+        check=check,
+        dry_run=session.options.dry_run,
+        target_prefix=place.target_prefix,
+        layers=place.layers,
+        durable=place.root is not None if place.durable is None else place.durable,
+        adopt=place.adopt,
+        rebuild=place.rebuild,
+        strict_records=place.strict_records,
+        filling=place.filling,
+    )
+    return options if place.wait_seconds is None else replace(options, wait_seconds=place.wait_seconds)
+
+
+def _interpreter(session: Session, lock: Lockfile) -> Interpreter | None:
+    """Return this machine's Python for a lock that stands on one."""
+    if lock.python.source != "host" or lock.python.version is None:
+        return None
+    from dataloader.machine.interpreters import each_interpreter
+
+    for found in each_interpreter(session.cache, session.environ):
+        if found.minor == lock.python.version and not (found.free_threaded or found.debug):
+            return found
+    raise PrefixError(
+        f"the lock needs Python {lock.python.version}, and this machine has none",
+        code="python-missing",
+        suggestions=(
+            f"install Python {lock.python.version}",
+            "or lock again with a conda channel, which brings its own",
+        ),
+    )
+
+
+def existing_lock(path: Path) -> Lockfile | None:
+    return read_lock(path) if path.is_file() else None
+
+
+def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    from dataloader.process.running import to_the_end as run
+    from dataloader.process.tuning import without_collecting
+
+    try:
+        with without_collecting():
+            return run(work)
+    finally:
+        work.close()

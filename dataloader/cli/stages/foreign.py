@@ -1,0 +1,192 @@
+"""A lock of another tool, installed as it is: chosen from for this machine, and located where it has no URLs."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dataloader.base.errors import UsageError
+from dataloader.cli.line.options import CommonOptions
+from dataloader.cli.stages.flow import Place, check_nothing_to_solve, client_of, sync_lock, to_the_end
+from dataloader.cli.stages.proof import Proof
+from dataloader.cli.stages.session import Session, open_session
+from dataloader.cli.telling.documents import sync_document, sync_text
+from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
+from dataloader.request.request import Request, make_request
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dataloader.formats.content import Content
+    from dataloader.formats.model import LeftOut, Taken, Wanted
+    from dataloader.index.client import IndexClient
+    from dataloader.install.model import SyncResult
+
+_OURS = b"\ndataloader:\n"
+
+
+def foreign_content(path: Path | None) -> Content | None:
+    """Return a lock of another tool; ``None`` for ours, and where there is none.
+
+    Raises:
+        ManifestError: ``format-unknown``, or it is no lock.
+    """
+    if path is None or not path.is_file() or _OURS in path.read_bytes():
+        return None
+    from dataloader.formats.content import LOCKS, read_content
+
+    content = read_content(path)
+    if content.form == "dataloader.lock":
+        return None
+    if content.form not in LOCKS:
+        raise UsageError(
+            f"{path} is no lock but a {content.form}",
+            code="lockfile-invalid",
+            suggestions=(f"`dataloader install -r {shlex.quote(str(path))}` solves what it asks for",),
+        )
+    return content
+
+
+def without_choices(options: CommonOptions) -> CommonOptions:
+    """Return the options without those that choose from the lock: they say nothing of the project here."""
+    typed = options.typed - {"extra", "group", "all_extras", "skip_unbuildable"}
+    return replace(options, extra=(), group=(), all_extras=None, skip_unbuildable=False, typed=typed)
+
+
+def sync_foreign(options: CommonOptions, content: Content, *, locked: bool, check: bool, place: Place) -> int:
+    """Make the prefix match another tool's lock, as it is."""
+    if locked:
+        raise UsageError(
+            f"whether {content.path} fits a manifest is for the tool that wrote it to say: --locked can have no effect",
+            suggestions=("Leave it out.",),
+        )
+    with open_session(options, "sync", place.name) as session:
+        request = make_request(without_choices(options), (), None, environ=session.environ, here=session.here)
+        asked = without_choices(options)
+        if content.form == "export":  # it says of no package where it is
+            asked = replace(asked, typed=asked.typed - {"channels"})
+        check_nothing_to_solve(asked, f"from {content.path}")
+        request = replace(request, prefix=place.prefix(request.prefix))
+        return to_the_end(_sync(session, request, content, check=check, place=place))
+
+
+async def _sync(session: Session, request: Request, content: Content, *, check: bool, place: Place) -> int:
+    proof = Proof(session, place.layers)
+    async with client_of(session, request) as client:
+        lock = await lock_from(session, content, client, request)
+
+        async def attempt() -> SyncResult:
+            return await sync_lock(session, request, lock, {}, client, proof, check=check, place=place, foreign=True)
+
+        result = await proof.until_it_loads(attempt, lambda: lock, again=False)
+    session.write(
+        {"status": "ok", **sync_document(result, request.prefix), "left_out": proof.left_out},
+        sync_text(result, request.prefix, dry_run=session.options.dry_run),
+    )
+    return 0
+
+
+def read_foreign(session: Session, content: Content) -> Lockfile:
+    """Return another tool's lock as one of ours, for a command that installs nothing."""
+    request = make_request(without_choices(session.options), (), None, environ=session.environ, here=session.here)
+
+    async def read() -> Lockfile:
+        async with client_of(session, request) as client:
+            return await lock_from(session, content, client, request)
+
+    return to_the_end(read())
+
+
+def wanted_of(session: Session) -> Wanted:
+    """Return what is wanted of a lock: this machine, and the environment, extras and groups that are named."""
+    import sys
+
+    from dataloader.formats.model import Wanted
+    from dataloader.machine.detect import detect_glibc, detect_platform
+    from dataloader.machine.interpreters import find_interpreters
+
+    options = session.options
+    running = ".".join(str(part) for part in sys.version_info[:3])
+    others = [i.version for i in find_interpreters(session.cache, session.environ) if not (i.free_threaded or i.debug)]
+    glibc = (detect_glibc() or "").split(".")
+    return Wanted(
+        platform=options.platform or detect_platform(),
+        pythons=tuple(dict.fromkeys((running, *others))),
+        glibc=(int(glibc[0]), int(glibc[1])) if len(glibc) > 1 else None,
+        environment=options.environment or "default",
+        extras=options.extra,
+        groups=options.group or (() if options.all_extras is False else None),
+        all_extras=options.all_extras is True,
+    )
+
+
+async def lock_from(session: Session, content: Content, client: IndexClient, request: Request) -> Lockfile:
+    """Return another tool's lock as one of ours.
+
+    Raises:
+        LockfileError: it cannot be read, or is not for this machine.
+        UsageError: ``requirement-unsupported``; something of it would have to be built.
+        IndexUnavailable: no index has a file of it.
+    """
+    from dataloader.formats.locks import take
+    from dataloader.locking.located import locate
+
+    wanted = await asyncio.to_thread(wanted_of, session)
+    taken = take(content, wanted)
+    _tell(session, content, taken)
+    conda, located = await locate(
+        taken, wanted, request, client, session.reporter, cache=session.cache, environ=session.environ
+    )
+    packages: list[CondaPackage | PypiPackage] = sorted((*taken.conda(), *conda), key=_name)
+    packages += sorted((*taken.pypi(), *located), key=_name)
+    if not packages:
+        raise UsageError(f"{content.path} has nothing to install for this machine", code="lock-unfit")
+    asked = {p.name if isinstance(p, PypiPackage) else f"conda:{p.name}" for p in packages}
+    return Lockfile(
+        platform=wanted.platform,
+        channels=taken.channels or tuple(dict.fromkeys(p.channel for p in conda)),
+        indexes=taken.indexes or tuple(dict.fromkeys(p.index for p in located if p.index)),
+        python=taken.python,
+        packages=tuple(packages),
+        requested=tuple(sorted({*taken.roots} & asked)),
+        inputs=_asked(taken),
+    )
+
+
+def _asked(taken: Taken) -> dict[str, object]:
+    """Return what was asked for, as far as the lock tells: what is installed later adds to it."""
+    conda = sorted(name.removeprefix("conda:") for name in taken.roots if name.startswith("conda:"))
+    wheels = sorted(name for name in taken.roots if not name.startswith("conda:"))
+    said = {"requirements": wheels, "conda": conda, "channels": list(taken.channels), "indexes": list(taken.indexes)}
+    return {key: value for key, value in said.items() if value}
+
+
+def _name(package: CondaPackage | PypiPackage) -> str:
+    return package.name
+
+
+def _tell(session: Session, content: Content, taken: Taken) -> None:
+    """Say what of a lock is not installed; refuse what would have to be built, unless that is to be left out."""
+    for note in taken.notes:
+        session.reporter.warn(note)
+    own = [each for each in taken.left_out if each.is_project]
+    for each in own:
+        session.reporter.info(f"{each.name} is not installed: {each.why}")
+    unbuildable = [each for each in taken.left_out if not each.is_project]
+    if unbuildable and not session.options.skip_unbuildable:
+        raise _unbuildable(content, unbuildable)
+    for each in unbuildable:
+        session.reporter.warn(f"{each.name} is left out: {each.why}")
+
+
+def _unbuildable(content: Content, left_out: Iterable[LeftOut]) -> UsageError:
+    causes = tuple(f"{each.name}: {each.why}" for each in left_out)
+    return UsageError(
+        f"{content.path} holds {len(causes)} that cannot be installed: nothing is built from source here",
+        code="requirement-unsupported",
+        causes=causes,
+        suggestions=("leave them out, by name: --skip-unbuildable",),
+    )

@@ -1,0 +1,74 @@
+"""Which environment a command is about, and what is seen to before something runs in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dataloader.base.errors import PrefixError
+from dataloader.cli.stages.session import Session
+
+ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")
+"""Variables that name the environment that is active in a shell."""
+
+
+def prefix_of(session: Session) -> Path:
+    """Return the prefix a command is about: ``--prefix``, else that of the manifest or the working directory.
+
+    Where none of them is there, it is the environment that is active in the shell; that is said.
+    """
+    from dataloader.request.places import manifest_path, prefix_path
+
+    prefix = prefix_path(session.options, session.here)
+    if (
+        session.options.prefix is not None
+        or prefix.exists()
+        or manifest_path(session.options, session.here) is not None
+    ):
+        return prefix
+    active = next((path for name in ACTIVE if (path := session.environ.get(name)) and Path(path).is_dir()), None)
+    if active is None:
+        return prefix
+    session.reporter.info(f"using the environment that is active: {active}")
+    return Path(active)
+
+
+def home_of(prefix: Path) -> Path:
+    """The generation that a link leads to now, where it will stay; any other prefix as it is."""
+    from dataloader.prefix.pin import generation_of
+
+    return Path(generation_of(os.path.abspath(prefix)) or prefix)  # noqa: PTH100  (the link is what is asked about)
+
+
+def hold(prefix: Path) -> None:
+    """Tell ``prune``, on whatever machine, that this process uses a generation."""
+    from dataloader.prefix.pin import generation_of
+
+    if generation_of(str(prefix)) is None:
+        return
+    from dataloader.install.switch.jobs import take_lease
+
+    take_lease(prefix)
+    if not prefix.is_dir():  # removed between the first look and the lease
+        raise PrefixError(
+            f"{prefix} has just been removed",
+            code="prefix-missing",
+            suggestions=("Run the command again, by the link that leads to the current generation.",),
+        )
+
+
+def check_python(prefix: Path) -> None:
+    """Refuse an environment whose Python is gone: the next one on PATH would run in its place.
+
+    Raises:
+        PrefixError: ``python-missing``.
+    """
+    from dataloader.prefix.python import missing_python
+
+    if why := missing_python(prefix):
+        raise PrefixError(
+            f"the Python of {prefix} is gone",
+            code="python-missing",
+            causes=(why,),
+            suggestions=("`dataloader sync` builds the environment on a Python that is there",),
+        )

@@ -1,0 +1,1 @@
+"""What people and programs are told: text, JSON, bars, events and metrics."""
