@@ -120,7 +120,7 @@ def lay_groundwork(
 
 
 def _common_findings(prefix: Path, read: Records, lock: Lockfile | None, options: VerifyOptions) -> Iterator[Finding]:
-    from dataloader.compat.matrix import load_matrix
+    from dataloader.compat.matrix import matrix_with
     from dataloader.compat.rules import rule_of
     from dataloader.prefix.state import read_state
     from dataloader.verify.checks.contents import (
@@ -145,7 +145,7 @@ def _common_findings(prefix: Path, read: Records, lock: Lockfile | None, options
 
         yield from check_lock(installed, lock)
     yield from check_together(installed, load_together())
-    yield from check_rules(installed, map(rule_of, load_matrix().rules))
+    yield from check_rules(installed, map(rule_of, matrix_with(options.matrix).rules))
 
 
 def _done_to(prefix: Path, options: VerifyOptions, package: InstalledPackage, file: RecordedFile) -> str | None:

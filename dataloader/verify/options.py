@@ -40,6 +40,9 @@ class VerifyOptions(NamedTuple):
     described: bool | None = None
     """Judge for the target's description instead of this machine's libraries; ``None``: when they differ."""
 
+    matrix: Path | None = None
+    """File with rows on top of the compatibility matrix, whose rules count too."""
+
     original_of: Callable[[InstalledPackage, RecordedFile], Path | None] = no_original
     """Gives a file as a package installed it, of one that was changed since; ``None`` where there is none any more."""
 

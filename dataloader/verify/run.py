@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,8 @@ def verify_targets(
         about, walked = "", lru_cache(maxsize=1)(walked or (lambda: walk(prefix)))
         if options.reuse and options.cache is not None:
             stands_for = options.asked or repr(read_lock())
+            if options.matrix is not None:
+                stands_for += f" {sha256(options.matrix.read_bytes()).hexdigest()}"
             about = question(targets, stands_for, options.hashes, options.process, options.described)
             known = recall(options.cache, prefix, about, walked)
             if known is not None:

@@ -87,7 +87,7 @@ def verify(
                     "--contract": contract,
                     "--env": env,
                     "--no-env": no_env or None,
-                    **dict.fromkeys(options.spelled(["lockfile"]), path),
+                    **dict.fromkeys(options.spelled(["lockfile", *_of_rules(options)]), path),
                 },
                 "a package file",
             )
@@ -108,7 +108,11 @@ def verify(
             asked=_digest_of(lock),
             rehash=rehash,
             original_of=originals_of(prefix, session.cache),
+            matrix=_rows(options),
         )
+        if contract is not None or tree is not None:
+            what = "--contract" if contract is not None else "--tree"
+            _check_unsaid(dict.fromkeys(options.spelled(_of_rules(options)), prefix), what)
         if contract is not None:
             unread = {"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on, "--tree": tree}
             _check_unsaid(unread, "--contract")
@@ -124,6 +128,24 @@ def verify(
             return _fleet(session, prefix, targets, _read_held(lock), how)
         report = _of_prefix(session, prefix, targets[0], lock, how, plain=not (env or no_env))
         return _report(report, form, fail_on or "error")
+
+
+def _rows(options: CommonOptions) -> Path | None:
+    """The user's rows of the matrix, checked.
+
+    Raises:
+        ManifestError: ``matrix-invalid``.
+    """
+    if options.matrix is not None:
+        from dataloader.compat.matrix import matrix_with
+
+        matrix_with(options.matrix)
+    return options.matrix
+
+
+def _of_rules(options: CommonOptions) -> list[str]:
+    """What has no effect where no rule is asked; rows of the matrix also say what the GPUs of a target are."""
+    return ["matrix"] if options.target is None else []
 
 
 def _check_unsaid(values: Mapping[str, object], what: str) -> None:
@@ -151,7 +173,8 @@ def _of_prefix(
     from dataloader.verify.run import verify_targets
 
     where = str(prefix.absolute())
-    is_plain = plain and session.options.target is None and session.options.platform is None
+    options = session.options
+    is_plain = plain and options.target is None and options.platform is None and options.matrix is None
     with Beside(lambda: walk(where), niceness=BEHIND) as walked:
         question = plain_question(where, lock, session.environ) if is_plain else ""
         said = verify_targets(
