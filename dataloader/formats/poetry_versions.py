@@ -54,7 +54,9 @@ def _hole(low: Any, high: Any, whole: str) -> Iterator[str]:
     if same == length and high.include_min and not low.include_max:
         return  # nothing lies between
     series = all(part == "0" for part in (*start[same + 1 :], *end[same + 1 :]))
-    if same == length or not series or not (start[same].isdigit() and end[same].isdigit()):
+    if same == length or low.include_max or not series or not (start[same].isdigit() and end[same].isdigit()):
         raise _Range(f"{whole} are several ranges, which one requirement cannot say; keep one of them")
     for number in range(int(start[same]), int(end[same])):
         yield f"!={'.'.join([*start[:same], str(number)])}.*"
+    if not high.include_min:
+        yield f"!={high.min}"

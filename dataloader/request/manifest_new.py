@@ -14,6 +14,7 @@ from dataloader.request.joined import both
 from dataloader.request.manifest import DEFAULT, Manifest
 from dataloader.request.manifest_edit import Editor
 from dataloader.request.public import public
+from dataloader.request.python import is_python
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 from dataloader.request.tasks import Task
 
@@ -67,7 +68,7 @@ def new_manifest(
     else:
         document["stack"] = stack
     path = "pixi.toml" if pixi else "dataloader.toml"
-    _editor(document, path).add(asked)
+    _editor(document, path).add(replace(asked, requirements=_written(asked.requirements)))
     for manifest in manifests:
         _put(document, path, manifest)
     if skip_unbuildable:
@@ -194,7 +195,7 @@ def _put_feature(editor: Editor, feature: Feature, *, is_default: bool) -> None:
 
 def _written(requirements: Sequence[Requirement]) -> tuple[Requirement, ...]:
     """Return requirements as tables have them: Python is a line of [dependencies]."""
-    pythons = [r for r in requirements if isinstance(r, PypiRequirement) and r.name == "python"]
+    pythons = [r for r in requirements if isinstance(r, PypiRequirement) and is_python(r)]
     found = joined(r for r in requirements if r not in pythons)
     if not pythons:
         return found

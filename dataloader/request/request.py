@@ -16,7 +16,7 @@ from dataloader.lockfile.portable import relative_url
 from dataloader.machine.target import SystemRequirements
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, LOCK_NAME
 from dataloader.request.applies import applying, is_unbuildable, may_apply
-from dataloader.request.joined import both, renewed, title, together, together_conda
+from dataloader.request.joined import renewed, title, together, together_conda
 from dataloader.request.places import checked_lock, find, lock_path, prefix_path
 from dataloader.request.project import (
     check_conditions,
@@ -28,6 +28,8 @@ from dataloader.request.project import (
     solved_with,
 )
 from dataloader.request.public import public, secret_addresses
+from dataloader.request.python import PYTHON, is_python, pythons, with_python
+from dataloader.request.python import remembered as remembered_python
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 from dataloader.request.supply import (
     ALL_PROJECTS,
@@ -216,7 +218,12 @@ def make_request(
     typed = [parse_spec(spec, base=here) for spec in specs]
     held = [parse_spec(text, origin=LOCK_NAME) for text in _remembered(remembered)]
     held += environment.replaceable if environment else ()
-    said, told = renewed(held, typed, listed)
+    typed_stack = flags.asked() if flags else {}
+    held = [r for r in held if not (PYTHON in typed_stack and is_python(r))]
+    before = {**_remembered_stack(remembered), **(environment.stack if environment else {})}
+    own_python = remembered_python(before, (*typed, *listed))
+    said, told = renewed((*held, *own_python), typed, listed)
+    said = tuple(r for r in said if r not in own_python)
     renamed = set(map(title, said))
     binding = [
         *(r for r in held if title(r) not in renamed),
@@ -229,8 +236,10 @@ def make_request(
     check_addresses(options, files, channels or ())
     resolution = manifest.resolution if manifest else None
     earlier = {axis: value for axis, value in _remembered_stack(remembered).items() if axis not in renamed}
-    stack = {**earlier, **(environment.stack if environment else {}), **(flags.asked() if flags else {})}
-    stack = _with_python(stack, [r for r in binding if isinstance(r, PypiRequirement)])
+    kept = dict(environment.stack) if environment else {}
+    if PYTHON in renamed:
+        kept.pop(PYTHON, None)
+    stack = with_python({**earlier, **kept, **typed_stack}, binding)
     limits = [*_remembered_constraints(remembered), *(c for f in files for c in f.constraints)]
     limits += resolution.constraints if resolution else ()
     skip = options.skip_unbuildable or (resolution is not None and resolution.skip_unbuildable)
@@ -241,14 +250,14 @@ def make_request(
     binding = overridden(binding, overrides)
     asked = matters(binding)
     left_out = tuple(r for r in binding if skip and is_unbuildable(r) and may_apply(marker_of(r), arches, python))
-    pypi = [r for r in asked if isinstance(r, PypiRequirement) and r.name != "python"]
+    pypi = [r for r in asked if isinstance(r, PypiRequirement) and not is_python(r)]
     return Request(
         manifest=manifest,
         lockfile=checked_lock(lock),
         prefix=prefix_path(options, here),
         pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in public(tuple(pypi))),
         secrets=tuple(secret_addresses(pypi)),
-        pythons=_pythons(binding, environment, flags),
+        pythons=pythons(binding, kept, typed_stack),
         conda=tuple(r for r in asked if isinstance(r, CondaRequirement)),
         said=public(tuple(r for r in said if r.refusal is None)),
         told=told,
@@ -286,26 +295,6 @@ def make_request(
             *(f"{r.origin}: {r.name} is left out: it would be built from {r.source}" for r in left_out),
         ),
     )
-
-
-def _with_python(stack: Mapping[str, str], requirements: list[PypiRequirement]) -> dict[str, str]:
-    """Return the stack with what requirements say of ``python``, which is an axis of it."""
-    said = [r.specifier for r in requirements if r.name == "python"]
-    if not said:
-        return dict(stack)
-    return {**stack, "python": both([specifier_of(stack.get("python", "")), *said])}
-
-
-def _pythons(
-    binding: Iterable[Requirement], environment: Environment | None, flags: StackAsked | None
-) -> tuple[str, ...]:
-    """Return who asks for which Python."""
-    named = [r for r in binding if r.name == "python"]
-    said = [(r.origin, r.specifier if isinstance(r, PypiRequirement) else r.version or "") for r in named]
-    typed = (flags.asked() if flags else {}).get("python")
-    held = environment.stack.get("python") if environment else None
-    said += [("--python", typed)] if typed else [("[stack] python", held)] if held else []
-    return tuple(dict.fromkeys(f"{place} ({version})" for place, version in said if version))
 
 
 def _arches(options: Asked) -> Collection[str]:

@@ -91,9 +91,10 @@ def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[
     """Return the request with a bound, by what is locked, on each new requirement that says no version."""
     from dataloader.base.names import pypi_names
     from dataloader.request.joined import is_bare, title
+    from dataloader.request.python import is_python
     from dataloader.request.requirements import CondaRequirement
 
-    fresh = {title(one) for one in request.said if is_bare(one) and title(one) not in known}
+    fresh = {title(one) for one in request.said if is_bare(one) and not is_python(one) and title(one) not in known}
     conda = {package.name: package.version for package in lock.conda()}
     projects = {name: version for conda_name, version in conda.items() for name in pypi_names(conda_name) or ()}
     projects |= {package.name: package.version for package in lock.pypi()}

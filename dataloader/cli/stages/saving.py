@@ -20,6 +20,7 @@ from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.remember import refuse_to_replace
 from dataloader.request.additions import Additions, beside, joined, of_files
 from dataloader.request.joined import title
+from dataloader.request.python import PYTHON, is_python, stated
 from dataloader.request.requirements import Requirement
 
 if TYPE_CHECKING:
@@ -96,8 +97,10 @@ def additions_of(session: Session, asked: Request, solved: Request, flags: Stack
     listed = of_files([replace(f, requirements=()) for f in asked.files])
     requirements, gone = _changes(asked, solved)
     stack = {axis: v for axis, v in solved.stack.items() if axis in flags.asked() or v != asked.stack.get(axis)}
-    if any(r.name == "python" for r in asked.said) and "python" not in flags.asked():
-        stack.pop("python", None)  # a requirement says it
+    python = stated(asked.said, flags.asked())
+    if python is not None and solved.stack.get(PYTHON) == asked.stack.get(PYTHON):  # else --fix has changed it
+        stack[PYTHON] = python
+        gone = (*gone, PYTHON)  # where it stood among distributions
     return replace(beside(said, listed), requirements=requirements, gone=gone, stack=stack)
 
 
@@ -120,7 +123,7 @@ def _link(here: Path, link: str) -> str:
 def _changes(asked: Request, solved: Request) -> tuple[tuple[Requirement, ...], tuple[str, ...]]:
     """Return the requirements to write, and what is to be taken out."""
     before, after = (_by_title((*each.pypi, *each.conda)) for each in (asked, solved))
-    said = _by_title(joined(asked.said))
+    said = _by_title(tuple(r for r in asked.said if not is_python(r)))  # that is the stack's
     changed = {name: group for name, group in after.items() if group != before.get(name)}
     wanted = {name: group for name, group in {**said, **changed}.items() if name in after or name not in before}
     gone = [*(before.keys() - after.keys()), *(f"stack:{axis}" for axis in asked.stack.keys() - solved.stack.keys())]

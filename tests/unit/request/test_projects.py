@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
@@ -342,6 +342,8 @@ CLAUSES = st.builds(
 ROWS = [f"{a}.{b}.{c}" for a in range(6) for b in range(6) for c in (0, 1, 4)]
 
 
+@example("^0 || ^2,!=2")
+@example("<=1 || >=3")
 @given(st.lists(st.lists(CLAUSES, min_size=1, max_size=2).map(",".join), min_size=1, max_size=3).map(" || ".join))
 def test_versions_mean_what_they_mean_to_poetry(text: str) -> None:
     from poetry.core.constraints.version import Version, parse_constraint

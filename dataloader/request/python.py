@@ -1,0 +1,57 @@
+"""Python in a request: an axis of the stack, by whomever and wherever it is said.
+
+``--python``, a distribution's requirement of that name (a project's ``requires-python``, Poetry's ``python``, a line
+``python>=3.10``) and [stack] python mean the same, and are kept in [stack]. A conda requirement on ``python`` is one
+on a package, and binds beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from dataloader.compat.versions import specifier_of
+from dataloader.request.joined import both
+from dataloader.request.requirements import PypiRequirement, Requirement
+
+PYTHON = "python"
+"""The axis, and the name in requirements."""
+
+_OF_STACK = "[stack] python"
+
+
+def is_python(one: Requirement) -> bool:
+    """Say whether a requirement is one on the axis."""
+    return isinstance(one, PypiRequirement) and one.name == PYTHON
+
+
+def remembered(stack: Mapping[str, str], said: Iterable[Requirement]) -> tuple[PypiRequirement, ...]:
+    """Return what the stack that was remembered says of Python, if a command says something of it by a requirement."""
+    if not stack.get(PYTHON) or not any(map(is_python, said)):
+        return ()
+    return (PypiRequirement(name=PYTHON, specifier=specifier_of(stack[PYTHON]), origin=_OF_STACK),)
+
+
+def with_python(stack: Mapping[str, str], requirements: Iterable[Requirement]) -> dict[str, str]:
+    """Return the stack with what requirements say of its axis."""
+    said = [r.specifier for r in requirements if isinstance(r, PypiRequirement) and r.name == PYTHON]
+    if not said:
+        return dict(stack)
+    return {**stack, PYTHON: both([specifier_of(stack.get(PYTHON, "")), *said])}
+
+
+def stated(said: Iterable[Requirement], flags: Mapping[str, str]) -> str | None:
+    """Return what a command itself says of Python, in all its requirements and its option; None: nothing."""
+    texts = [flags[PYTHON]] if PYTHON in flags else []
+    texts += [r.specifier for r in said if isinstance(r, PypiRequirement) and r.name == PYTHON]
+    return (texts[0] if len(texts) == 1 else both(map(specifier_of, texts))) if texts else None
+
+
+def pythons(binding: Sequence[Requirement], held: Mapping[str, str], flags: Mapping[str, str]) -> tuple[str, ...]:
+    """Return who asks for which Python, as ``PLACE (VERSION)``."""
+    named = [r for r in binding if r.name == PYTHON]
+    said = [(r.origin, r.specifier if isinstance(r, PypiRequirement) else r.version or "") for r in named]
+    if typed := flags.get(PYTHON):
+        said.append(("--python", typed))
+    elif PYTHON in held:
+        said.append((_OF_STACK, held[PYTHON]))
+    return tuple(dict.fromkeys(f"{place} ({version})" for place, version in said if version))
