@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -160,9 +161,12 @@ def test_a_sync_that_begins_at_the_last_moment_gets_its_package_back(
     shutil.rmtree(tmp_path / "env")
     grow_old(cache)
     note = InUse(cache, [wheel.sha256, entry_name(conda)])
-    monkeypatch.setattr(pruning, "take_out", lambda path, doubt: (note.__enter__(), take_out(path, doubt))[1])
 
-    pruned = prune_cache(cache)
+    with ExitStack() as sync:
+        monkeypatch.setattr(
+            pruning, "take_out", lambda path, doubt: (sync.enter_context(note), take_out(path, doubt))[1]
+        )
+        pruned = prune_cache(cache)
 
     assert pruned.names == ()
     assert len(list(cache_entries(cache))) == 2
