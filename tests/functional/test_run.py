@@ -183,6 +183,26 @@ def test_nothing_to_run_is_told(desk: Desk) -> None:
     refused(desk, 2, "command-missing", "no-such-program")
 
 
+@pytest.mark.parametrize("words", [(), ("--locked",)])
+def test_a_generation_of_the_project_is_taken_as_it_is(desk: Desk, words: tuple[str, ...]) -> None:
+    """It was made from the manifest that is here, and is never changed; the next one is made by sync --root."""
+    desk.ok("sync", "--root", "volume", "--name", "demo")
+    rewrite(desk, "<2", ">=2")
+    rewrite(desk, "[workspace]", "[tasks]\nhello = 'echo hello'\n[workspace]")
+    if words:
+        refused(desk, 2, "usage", *words, "-p", "volume/demo", "--", *SAY)
+        return
+    assert desk.ok("run", "-p", "volume/demo", "--", *SAY) == "1.0\n"
+    assert desk.ok("run", "-p", "volume/demo", "hello") == "hello\n"
+
+
+def test_advice_on_tasks_is_given_where_there_are_some(desk: Desk) -> None:
+    desk.ok("sync")
+    assert len(refused(desk, 2, "command-missing", "--no-sync", "no-such-program")["suggestions"]) == 1
+    rewrite(desk, "[workspace]", "[tasks]\nhello = 'echo hello'\n[workspace]")
+    assert len(refused(desk, 2, "command-missing", "no-such-program")["suggestions"]) == 2
+
+
 HEADER = "# /// script\n# requires-python = '>=3.8'\n# dependencies = [\n#   'lib>=2',\n# ]\n# ///\n"
 
 

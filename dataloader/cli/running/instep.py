@@ -42,7 +42,7 @@ def in_step(session: Session, way: Way) -> Path:
     """Return the prefix to run in, brought in step where a manifest says what it is made of.
 
     An environment that was named with ``--prefix`` is brought in step if it was made from the manifest that is here;
-    any other is taken as it is.
+    any other is taken as it is, and so is a generation, which never changes.
 
     Raises:
         UsageError: ``usage``; something was said that can have no effect.
@@ -52,7 +52,7 @@ def in_step(session: Session, way: Way) -> Path:
     from dataloader.request.places import manifest_path
 
     manifest = manifest_path(session.options, session.here)
-    if manifest is None or way.no_sync or not is_made_from(session.options.prefix, manifest):
+    if manifest is None or way.no_sync or not _is_changed(session.options.prefix, manifest):
         _check_no_effect(
             session.options, way, "there is no manifest" if manifest is None else "the prefix stays as it is"
         )
@@ -66,10 +66,21 @@ def is_made_from(prefix: Path | None, manifest: Path) -> bool:
     """Whether an environment that was named, if one was, is this manifest's."""
     if prefix is None:
         return True
+    from dataloader.prefix.locate import same_file
     from dataloader.prefix.state import read_state
 
     state = read_state(prefix)
-    return state is not None and state.manifest == str(manifest.absolute())
+    return state is not None and state.manifest is not None and same_file(state.manifest, manifest)
+
+
+def _is_changed(prefix: Path | None, manifest: Path) -> bool:
+    """Whether an environment that was named, if one was, is brought in step: not a generation, whoever made it."""
+    from dataloader.prefix.pin import generation_of
+
+    if prefix is None:
+        return True
+    absolute = os.path.abspath(prefix)  # noqa: PTH100  (the link is what is asked about)
+    return generation_of(absolute) is None and is_made_from(prefix, manifest)
 
 
 def _check_no_effect(options: CommonOptions, way: Way, why: str) -> None:

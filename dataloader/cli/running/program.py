@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ def run(options: CommonOptions, words: tuple[str, ...], way: Way) -> int:
         hold(prefix)
     if chain and manifest is not None:
         return _run_tasks(chain, words[1:], manifest.path.parent, environ)
-    return _become(("python", *words) if is_script else words, environ)
+    return _become(("python", *words) if is_script else words, environ, tasks)
 
 
 def _own_environment(session: Session, script: Path) -> Session | None:
@@ -65,7 +65,7 @@ def _own_environment(session: Session, script: Path) -> Session | None:
     return replace(session, options=replace(session.options, manifest=manifest, prefix=None, environment=None))
 
 
-def _become(words: Sequence[str], environ: Mapping[str, str]) -> int:
+def _become(words: Sequence[str], environ: Mapping[str, str], tasks: Collection[str] = ()) -> int:
     program = shutil.which(words[0], path=environ.get("PATH"))
     if program is None:
         raise UsageError(
@@ -73,7 +73,7 @@ def _become(words: Sequence[str], environ: Mapping[str, str]) -> int:
             code="command-missing",
             suggestions=(
                 "`dataloader list` shows what is installed",
-                "`dataloader run` without a command shows the tasks of the manifest",
+                *(["`dataloader run` without a command shows the tasks of the manifest"] if tasks else []),
             ),
         )
     sys.stdout.flush()
