@@ -94,16 +94,33 @@ def _pins(content: Content, taken: Taken) -> Iterator[Requirement]:
     origin = content.path.name
     for package in taken.packages:
         if isinstance(package, PypiPackage):
-            hashes = (f"sha256:{package.sha256}",)
             yield PypiRequirement(
-                name=package.name, specifier=f"=={package.version}", world="pypi", hashes=hashes, origin=origin
+                name=package.name,
+                specifier=f"=={package.version}",
+                world="pypi",
+                url=package.url if _is_of_no_index(content, package) else None,
+                hashes=(f"sha256:{package.sha256}",),
+                origin=origin,
             )
         else:
             yield CondaRequirement(
-                name=package.name, version=f"=={package.version}", build=package.build, origin=origin
+                name=package.name,
+                version=f"=={package.version}",
+                build=package.build,
+                sha256=package.sha256,
+                md5=None if package.sha256 else package.md5,
+                origin=origin,
             )
     for one in taken.unlocated:
-        yield PypiRequirement(name=one.name, specifier=f"=={one.version}", world="pypi", index=one.index, origin=origin)
+        hashes = tuple(f"sha256:{digest}" for digest in dict.fromkeys(one.files.values()))
+        yield PypiRequirement(
+            name=one.name, specifier=f"=={one.version}", world="pypi", index=one.index, hashes=hashes, origin=origin
+        )
+
+
+def _is_of_no_index(content: Content, package: PypiPackage) -> bool:
+    """Whether a wheel is a file, or an address, of its own: some locks with addresses do not tell of indexes."""
+    return package.index is None and (content.form == "uv.lock" or package.url.startswith("file:"))
 
 
 def _exported(content: Content) -> Iterator[CondaRequirement]:
