@@ -17,6 +17,7 @@ USER = 65532
 """Who runs: nobody in particular, as in distroless images."""
 LOCK_FOLDER = "/etc/dataloader"
 LOCK_KEY = "dataloader.lock"
+COMPONENT, _MANAGER = "app.kubernetes.io/component", "app.kubernetes.io/managed-by"
 MOST_LOCK = 900_000
 """Bytes of a lock in a ConfigMap, which takes a mebibyte in all."""
 
@@ -58,7 +59,13 @@ class Shape:
 
 def manifests(kind: Kind, shape: Shape) -> list[Document]:
     """The resources of a kind, in the order in which they are applied."""
-    return [_named(each, shape) for each in _KINDS[kind](shape)]
+    return [_named(each, shape, kind=kind) for each in _KINDS[kind](shape)]
+
+
+def identity_of(document: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
+    """Kind, namespace and name of a resource: a cluster has one of them."""
+    metadata = document.get("metadata") or {}
+    return document.get("kind"), metadata.get("namespace"), metadata.get("name")
 
 
 def needs_lock(kind: Kind, shape: Shape) -> bool:
@@ -71,7 +78,7 @@ def lock_map(shape: Shape, lock: str) -> Document:
     return _named({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {LOCK_KEY: lock}}, shape, "-lock")
 
 
-def kustomization(shape: Shape, files: Sequence[str], *, lock: bool) -> Document:
+def kustomization(name: str, files: Sequence[str], *, lock: bool) -> Document:
     """What makes a folder of them a base of Kustomize."""
     found: Document = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -79,7 +86,7 @@ def kustomization(shape: Shape, files: Sequence[str], *, lock: bool) -> Document
         "resources": list(files),
     }
     if lock:  # a changed lock gets another name, and so the pods that read it are made anew
-        found["configMapGenerator"] = [{"name": f"{shape.name}-lock", "files": [LOCK_KEY]}]
+        found["configMapGenerator"] = [{"name": f"{name}-lock", "files": [LOCK_KEY]}]
     return found
 
 
@@ -147,13 +154,13 @@ _READY = "import sys, time; print(sys.prefix, flush=True); time.sleep(3600)"
 _TEMPORARY_MOUNT: Final[Document] = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 -- in the pod
 
 
-def _named(document: Document, shape: Shape, suffix: str = "") -> Document:
+def _named(document: Document, shape: Shape, suffix: str = "", *, kind: Kind | None = None) -> Document:
     metadata: Document = {"name": f"{shape.name}{suffix or _suffix(document)}"}
     if shape.namespace:
         metadata["namespace"] = shape.namespace
-    metadata["labels"] = _labels(shape)
-    if document["kind"] == "PersistentVolumeClaim":
-        metadata["name"] = shape.claim
+    metadata["labels"] = {**_labels(shape), **({COMPONENT: kind} if kind else {})}
+    if document["kind"] == "PersistentVolumeClaim":  # of whatever uses the volume
+        metadata["name"], metadata["labels"] = shape.claim, {_MANAGER: "dataloader"}
     return {**document, "metadata": metadata}
 
 
@@ -162,7 +169,7 @@ def _suffix(document: Document) -> str:
 
 
 def _labels(shape: Shape) -> Document:
-    return {"app.kubernetes.io/name": shape.name, "app.kubernetes.io/managed-by": "dataloader"}
+    return {"app.kubernetes.io/name": shape.name, _MANAGER: "dataloader"}
 
 
 def _claim() -> Document:

@@ -309,4 +309,23 @@ def test_what_the_resource_decides_cannot_be_typed_beside_it(cluster: Cluster) -
     _, said = carry_out(cluster, resource(cluster), "--frozen", "-p", "env", code=2)
 
     assert "--prefix" in said
-    assert "DATALOADER_" in said
+    assert "Leave it out." in said
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("--name", "x"), "Write spec.source.options.name in "),
+        (("--target-prefix", "/x"), "Write spec.source.options.condaPrefixDir in "),
+        (("-c", "x"), "in place of --channel."),
+        (("--mirror", "https://a.test=https://b.test"), "DATALOADER_MIRROR=... says the same."),
+        (("--adopt",), "Leave it out."),
+    ],
+)
+def test_what_the_resource_decides_is_advised_by_its_own_field(
+    cluster: Cluster, words: tuple[str, ...], advice: str
+) -> None:
+    _, said = carry_out(cluster, resource(cluster), *words, code=2)
+
+    assert advice in said
+    assert ("DATALOADER_" in said) == ("--mirror" in words)

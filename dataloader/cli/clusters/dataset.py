@@ -6,18 +6,39 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataloader.base.errors import DataloaderError, ExitCode, PrefixError, UsageError
+from dataloader.cli.line.advice import typed_of
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.stages.session import Session, open_session
 from dataloader.dataset.request import SECRETS, Mount, make_source
 from dataloader.dataset.resource import TEXTS, Resource, read_resource
 from dataloader.dataset.status import Round
 
+if TYPE_CHECKING:
+    from dataloader.cli.line.command import Parameter
+
 HEEDED = frozenset({"dataset", "root", "json", "quiet", "verbose", "color"})
 """Options that go with ``--dataset``; the resource says all else, and variables say how."""
+_FIELDS = {
+    "name": "spec.source.options.name",
+    "target_prefix": "spec.source.options.condaPrefixDir",
+    "index_url": "spec.source.options.pipIndexUrl",
+    "extra_index_url": "spec.source.options.pipExtraIndexUrl",
+    "channels": "spec.source.options.condaEnvironmentYml",
+    "files": "spec.source.options.condaEnvironmentYml",
+    "requirements": "spec.source.options.pipRequirementsTxt",
+    "manifest": "spec.source.options.pixiToml",
+}
+"""Option -> where the resource says it."""
+_BY_VARIABLE = frozenset(
+    {"mirror", "target", "limit_rate", "find_links", "require_attestation", "trusted_root", "matrix"}
+)
+"""Options of how, not of what: the Job's container has variables for them."""
 _PATHS = {
     "condaEnvironmentYmlPath": TEXTS["condaEnvironmentYml"],
     "pipRequirementsTxtPath": TEXTS["pipRequirementsTxt"],
@@ -31,12 +52,8 @@ def sync_dataset(options: CommonOptions, path: Path, root: Path) -> int:
     Raises:
         UsageError: an option is typed that the resource decides.
     """
-    if others := sorted(options.typed - HEEDED):
-        said = ", ".join(f"--{name.replace('_', '-')}" for name in others)
-        raise UsageError(
-            f"--dataset says what to install: {said} can have no effect",
-            suggestions=("Set it as a variable: DATALOADER_MIRROR=..., DATALOADER_TARGET=..., say.",),
-        )
+    if others := typed_of("sync", options.typed - HEEDED):
+        raise _decided(others, path)
     with open_session(options, "sync-dataset") as session:
         made, resource, code = Round(lambda: datetime.now(timezone.utc)), None, 0
         try:
@@ -49,6 +66,21 @@ def sync_dataset(options: CommonOptions, path: Path, root: Path) -> int:
             _say(session, error)
         _write(session, made, resource, code)
     return code
+
+
+def _decided(others: Sequence[Parameter], path: Path) -> UsageError:
+    """What is said of options beside a resource, and how each is said instead."""
+    said = {each.names[0].partition("/")[0]: each for each in others}
+    advice = [
+        f"Write {_FIELDS[each.name]} in {path} in place of {option}."
+        for option, each in said.items()
+        if each.name in _FIELDS
+    ]
+    advice += [f"{each.variables[0]}=... says the same." for each in others if each.name in _BY_VARIABLE]
+    if len(advice) < len(said):
+        advice.append("Leave it out." if not advice else "Leave the others out.")
+    message = f"--dataset says what to install: {', '.join(said)} can have no effect"
+    return UsageError(message, suggestions=tuple(advice))
 
 
 def _carry_out(session: Session, resource: Resource, root: Path, made: Round) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dataloader.base.errors import UsageError
+from dataloader.cli.line.advice import typed_of
 from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 
@@ -69,21 +70,17 @@ def k8s(
     from dataloader.export.kubernetes import Shape
     from dataloader.request.places import lock_path
 
-    if kind == "image-volume" and reference is None:
-        raise UsageError(
-            "k8s image-volume mounts an image, and none is named",
-            suggestions=("dataloader k8s image-volume --ref ghcr.io/team/train:1",),
-        )
+    _check_read(kind, options, by_image=reference is not None)
     with open_session(options) as session:
         lock = lock_path(options, session.here)
         shape = Shape(
             name=_name(name or lock.resolve().parent.name, said=name is not None),
-            namespace=_name(namespace, said=True) if namespace else None,
-            image=image or f"dataloader:{__version__}",
-            workload=workload or "debian:12-slim",
-            claim=_name(claim or "environments", said=True),
+            namespace=_name(namespace, said=True, option="--namespace") if namespace is not None else None,
+            image=_image(image, "--image") or f"dataloader:{__version__}",
+            workload=_image(workload, "--workload") or "debian:12-slim",
+            claim="environments" if claim is None else _name(claim, said=True, option="--claim"),
             mount=_absolute(root or Path("/mnt/envs"), "--root"),
-            reference=reference,
+            reference=_image(reference, "--ref"),
             prefix=_absolute(target_prefix or Path("/opt/env"), "--target-prefix"),
             gpus=max(gpus, 0),
             nodes=_nodes(session),
@@ -92,21 +89,66 @@ def k8s(
     return 0
 
 
-def _name(text: str, *, said: bool) -> str:
+_UNREAD: Mapping[str, frozenset[str]] = {
+    "init": frozenset({"target_prefix"}),
+    "warm": frozenset({"target_prefix", "workload", "gpus"}),
+    "probe": frozenset({"target_prefix", "image", "reference"}),
+    "prune": frozenset({"target_prefix", "workload", "gpus", "reference"}),
+    "image-volume": frozenset({"claim", "root", "image"}),
+}
+"""Kind -> options that are of other kinds."""
+
+
+def _check_read(kind: Kind, options: CommonOptions, *, by_image: bool) -> None:
+    """Refuse what is typed and has no effect, and a volume of an image without an image."""
+    if said := typed_of("k8s", _UNREAD[kind] & options.typed):
+        words = ", ".join(each.names[0] for each in said)
+        raise UsageError(f"k8s {kind}: {words} can have no effect", suggestions=("Leave it out.",))
+    if kind == "image-volume" and not by_image:
+        raise UsageError(
+            "k8s image-volume mounts an image, and none is named",
+            suggestions=("dataloader k8s image-volume --ref ghcr.io/team/train:1",),
+        )
+
+
+def _image(text: str | None, option: str) -> str | None:
+    """A name of an image as kubelets take it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    from dataloader.oci.reference import parse_reference
+
+    if text is None:
+        return None
+    try:
+        parse_reference(text)
+    except UsageError as error:
+        error.message = f"{option}: {error.message}"
+        raise
+    return re.sub(r"^(oci|docker)://", "", text)
+
+
+def _name(text: str, *, said: bool, option: str = "--name") -> str:
     """A name as Kubernetes takes it (RFC 1123)."""
     found = text if said else re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")[:50].strip("-") or "environment"
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?", found):
         raise UsageError(
-            f"{text!r} is no name for Kubernetes: small letters, digits and hyphens, at most 52",
+            f"{option}: {text!r} is no name for Kubernetes: small letters, digits and hyphens, at most 52",
             code="name-invalid",
-            suggestions=("--name train",),
+            suggestions=(f"{option} {_LIKE[option]}",),
         )
     return found
 
 
+_LIKE = {"--name": "train", "--namespace": "ml", "--claim": "envs"}
+
+
 def _absolute(path: Path, option: str) -> str:
     if not path.is_absolute():
-        raise UsageError(f"{option} {path} is a path in the pod, and begins with a slash", suggestions=(f"/{path}",))
+        raise UsageError(
+            f"{option} {path} is a path in the pod, and begins with a slash", suggestions=(f"{option} /{path}",)
+        )
     return str(path)
 
 
@@ -147,7 +189,8 @@ def _nodes(session: Session) -> tuple[Mapping[str, str], ...]:
 
 
 def _write(session: Session, kind: Kind, shape: Shape, lock: Path, output: Path | None) -> None:
-    from dataloader.export.kubernetes import LOCK_KEY, MOST_LOCK, kustomization, lock_map, manifests, needs_lock
+    from dataloader.cli.clusters.kustomize import as_yaml, planned
+    from dataloader.export.kubernetes import MOST_LOCK, lock_map, manifests, needs_lock
     from dataloader.lockfile.yaml import read_lock
 
     documents, data = manifests(kind, shape), ""
@@ -162,38 +205,15 @@ def _write(session: Session, kind: Kind, shape: Shape, lock: Path, output: Path 
             )
     if output is None:
         found = [lock_map(shape, data), *documents] if data else documents
-        session.write({"status": "ok", "kind": kind, "manifests": found, "path": None}, _yaml(*found))
+        session.write({"status": "ok", "kind": kind, "manifests": found, "path": None}, as_yaml(*found))
         return
-    files = {f"{document['kind'].lower()}.yaml": _yaml(document) for document in documents}
-    made = {**files, "kustomization.yaml": _yaml(kustomization(shape, sorted(files), lock=bool(data)))}
-    if data:
-        made[LOCK_KEY] = data
-    _put(output, made)
+    named = {f"{document['kind'].lower()}.yaml": (document, as_yaml(document)) for document in documents}
+    files = planned(output, shape.name, named, data)
+    _put(output, files)
     session.write(
         {"status": "ok", "kind": kind, "manifests": documents, "path": str(output.resolve())},
-        "".join(f"{output / name}\n" for name in sorted(made)),
+        "".join(f"{output / name}\n" for name in sorted(files)),
     )
-
-
-def _yaml(*documents: dict[str, Any]) -> str:
-    import yaml
-
-    return "---\n".join(yaml.dump(document, Dumper=_dumper(), sort_keys=False, width=1000) for document in documents)
-
-
-def _dumper() -> type[Any]:
-    """YAML without aliases, and with texts of several lines as such."""
-    import yaml
-
-    class Plain(yaml.SafeDumper):
-        def ignore_aliases(self, _: object) -> bool:
-            return True
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-    Plain.add_representer(str, text)
-    return Plain
 
 
 def _put(folder: Path, files: Mapping[str, str]) -> None:

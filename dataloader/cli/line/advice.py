@@ -23,6 +23,13 @@ def exclusive(first: str, second: str) -> UsageError:
     return UsageError(f"{first} and {second} exclude each other", suggestions=("Leave one of them out.",))
 
 
+def typed_of(verb: str, names: Collection[str]) -> tuple[Parameter, ...]:
+    """Options of a command, shared ones and its own, by the names of their parameters; as the help orders them."""
+    from dataloader.cli.commands import load
+
+    return tuple(each for each in load(verb).parameters if each.is_option and each.name in names)
+
+
 def advise(
     error: DataloaderError, parameters: Sequence[Parameter], values: Mapping[str, Any], typed: Collection[str]
 ) -> None:

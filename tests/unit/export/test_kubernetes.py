@@ -97,13 +97,22 @@ def test_a_base_of_kustomize_reads_as_what_was_printed(project: Path, capsys: py
     )
     assert base["configMapGenerator"] == [{"name": "train-lock", "files": ["dataloader.lock"]}]
     assert document["manifests"] == printed[1:]
-    assert kustomization(shape(), ["job.yaml"], lock=False)["resources"] == ["job.yaml"]
+    assert kustomization("n", ["job.yaml"], lock=False)["resources"] == ["job.yaml"]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("image-volume",), "--ref"),
+        (("init", "--name", "x", "--claim", "A b"), "--claim envs"),
+        (("init", "--name", "x", "--namespace", "A"), "--namespace ml"),
+        (("init", "--name", "x", "--ref", "Up per/x"), "--ref: Up per/x is no name of an image"),
+        (("warm", "--name", "x", "--image", "a b"), "--image: a b is no name of an image"),
+        (("probe", "--name", "x", "--workload", "%"), "--workload: % is no name of an image"),
+        (
+            ("prune", "--name", "x", "--workload", "a", "--gpus", "1"),
+            "k8s prune: --workload, --gpus can have no effect",
+        ),
         (("init", "--name", "Not_A_Name"), "name-invalid"),
         (("init", "--name", "x", "--root", "mnt"), "begins with a slash"),
         (("nothing",), "nothing"),
@@ -114,3 +123,62 @@ def test_what_makes_no_manifest_is_said(
     words: tuple[str, ...], said: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert said in run(capsys, *words, code=2)
+
+
+def test_kinds_share_a_folder_and_none_takes_anothers_place(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = project / "base"
+    same = ("--name", "train", "-o", "base")
+    run(capsys, "warm", *same)
+    listed = yaml.safe_load((base / "kustomization.yaml").read_text())
+    (base / "kustomization.yaml").write_text(yaml.safe_dump({**listed, "namespace": "ml", "resources": ["mine.yaml"]}))
+    run(capsys, "warm", *same)
+    run(capsys, "probe", *same)
+    run(capsys, "prune", *same)
+
+    found = yaml.safe_load((base / "kustomization.yaml").read_text())
+    files = ["cronjob.yaml", "deployment.yaml", "job.yaml", "mine.yaml", "persistentvolumeclaim.yaml"]
+    assert found["resources"] == files
+    assert (found["namespace"], len(found["configMapGenerator"])) == ("ml", 1)
+    assert {path.name for path in base.iterdir()} == {*files, "dataloader.lock", "kustomization.yaml"} - {"mine.yaml"}
+
+    before = {path.name: path.read_bytes() for path in base.iterdir()}
+    taken = run(capsys, "init", *same, code=2)
+    assert "deployment.yaml is Deployment train of `k8s probe`, and Deployment train of `k8s init`" in taken
+    assert "Job train-warm" in run(capsys, "warm", "--name", "other", "-o", "base", code=2)
+    assert before == {path.name: path.read_bytes() for path in base.iterdir()}
+    run(capsys, "init", "--name", "train", "-o", "base/init")
+
+
+def test_a_folder_of_something_else_stays_as_it_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = (project / "dataloader.lock").read_bytes()
+    other = project / "other.lock"
+    other.write_bytes(lock + b"# other\n")
+    assert "file-taken" in run(capsys, "warm", "--name", "x", "--lockfile", "other.lock", "-o", ".", code=2)
+    assert (project / "dataloader.lock").read_bytes() == lock
+    base = project / "base"
+    base.mkdir()
+    (base / "job.yaml").write_text("[[")
+    assert "is no resource" in run(capsys, "warm", "--name", "x", "-o", "base", code=2)
+    (base / "job.yaml").unlink()
+    (base / "kustomization.yaml").write_text("kind: Component\n")
+    assert "is Component" in run(capsys, "warm", "--name", "x", "-o", "base", code=2)
+    assert [path.name for path in base.iterdir()] == ["kustomization.yaml"]
+
+
+OWN = {
+    "--namespace": "ml", "--claim": "other", "--root": "/srv", "--image": "r.test/ours:2", "--workload": "r.test/w:2",
+    "--ref": "r.test/other:3", "--target-prefix": "/srv/env", "--gpus": "2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_option_changes_something_or_is_refused(
+    kind: Kind, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    least = ["--ref", "r.test/e:1"] if kind == "image-volume" else []
+    before = run(capsys, kind, "--name", "train", *least)
+    for option, value in OWN.items():
+        words = [*([] if option == "--ref" else least), option, value]
+        ended = main(["k8s", kind, "--name", "train", *words])
+        said = capsys.readouterr()
+        assert (ended == 2 and f"{option} can have no effect" in said.err) or (ended == 0 and said.out != before)
