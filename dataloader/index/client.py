@@ -13,13 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from dataloader.base.cache import cache_root
 from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityError, InternalError
 from dataloader.base.names import normalized
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import together
+from dataloader.index.at_hand import AtHand
 from dataloader.index.credentials import Credentials, check_url, public_channel, redact, without_credentials
 from dataloader.index.download import Throttle, Wanted, download
 from dataloader.index.evidence import Evidence
@@ -27,6 +28,7 @@ from dataloader.index.failures import Forbidden, NotFound, offline_missing
 from dataloader.index.local import local_path, read_find_links, read_metadata, read_project_page, sha256_of_file
 from dataloader.index.members import LocalMembers, Members, remote_members
 from dataloader.index.metadata import parse_metadata
+from dataloader.index.mirrors import Mirrors
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.pages import ACCEPT, Page, parse_page
 from dataloader.index.part import Sink
@@ -69,6 +71,7 @@ class IndexClient:
             for name, urls in settings.index_for.items()
         }
         self._find_links = [without_credentials(location) for location in settings.find_links]
+        self.at_hand = AtHand(self._find_links, Mirrors(settings.mirrors))
         self._web = Web(settings, self._credentials, self._reporter)
         self.evidence = Evidence(self._web, self._store, self.settings, self._indexes)
         """What says who published a file."""
@@ -119,9 +122,16 @@ class IndexClient:
         asked: list[Coroutine[None, None, tuple[IndexFile, ...]]] = []
         if only is None:
             asked += [self._linked(location, project) for location in self._find_links]
-        asked += [self._listed(index, project) for index in (self._indexes if only is None else only)]
+        if self.settings.offline:  # what a folder has needs no page that nobody kept
+            linked = await together(asked)
+            listed = self._kept if any(linked) else self._listed
+            asked = [listed(index, project) for index in (self._indexes if only is None else only)]
+            answers = [*linked, *await together(asked)]
+        else:
+            asked += [self._listed(index, project) for index in (self._indexes if only is None else only)]
+            answers = await together(asked)
         found: dict[str, IndexFile] = {}
-        answers = [files for files in await together(asked) if files]
+        answers = [files for files in answers if files]
         for files in answers:
             for file in files:
                 found.setdefault(file.filename, file)
@@ -236,22 +246,11 @@ class IndexClient:
         if await _is_intact(kept, sha256):
             destination.parent.mkdir(parents=True, exist_ok=True)
             await asyncio.to_thread(shutil.move, kept, destination)
-        elif at_hand := await self._at_hand(url, sha256):
+        elif at_hand := await self.at_hand.find(url, sha256):
             destination.parent.mkdir(parents=True, exist_ok=True)
             await asyncio.to_thread(shutil.copyfile, at_hand, destination)
         else:
             await self._bring(wanted, sink)
-
-    async def _at_hand(self, url: str, sha256: str | None) -> Path | None:
-        """Return the file in a directory of find-links that is the one at ``url``: by its name and its hash."""
-        if sha256 is None or local_path(url) is not None:
-            return None
-        name = unquote(urlsplit(url).path.rsplit("/", 1)[-1])
-        for folder in filter(None, map(local_path, self._find_links)):
-            found = folder if folder.name == name else folder / name
-            if found.is_file() and await _hash(found) == sha256:
-                return found
-        return None
 
     # pages
 
@@ -265,6 +264,16 @@ class IndexClient:
         if files:
             self._right.add(index)
         return files
+
+    async def _kept(self, index: str, project: str) -> tuple[IndexFile, ...]:
+        """Return what is known of an index's files, offline, where find-links have some too."""
+        try:
+            return await self._listed(index, project)
+        except IndexUnavailable as error:
+            if error.code != "offline-missing":
+                raise
+            self._reporter.debug(f"{redact(index)} is not asked what it has of {project}: offline")
+            return ()
 
     async def _linked(self, location: str, project: str) -> tuple[IndexFile, ...]:
         by_project = await self._once(("links", location), lambda: self._read_links(location))

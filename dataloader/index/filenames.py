@@ -19,6 +19,7 @@ _PLAIN_VERSION = re.compile(
     r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))*(?:(?:a|b|rc)(?:0|[1-9]\d*))?(?:\.post(?:0|[1-9]\d*))?(?:\.dev(?:0|[1-9]\d*))?\Z"
 ).match
 """Versions that are their own normal form (PEP 440, appendix B, without epoch and local part)."""
+_VARIANT = re.compile(r"(.+)-[a-z0-9_.]{1,16}\.whl\Z").match
 _SDIST_SUFFIXES = (".tar.gz", ".zip")
 
 
@@ -36,6 +37,22 @@ def parse_filename(filename: str, project: str | None = None) -> tuple[str, str]
     if found is None or (project is not None and found[0] != project):
         return None
     return found
+
+
+def parse_listed(filename: str, project: str | None = None) -> tuple[str, str] | None:
+    """As :func:`parse_filename`, and of variant wheels: they say that there is a release, though none is chosen."""
+    return parse_filename(filename, project) or parse_filename(without_variant(filename), project)
+
+
+def without_variant(filename: str) -> str:
+    """The name of a variant wheel (PEP 817) without its variant; empty where it is none.
+
+    >>> without_variant("foo-1.0-py3-none-any-cu128.whl"), without_variant("foo-1.0-py3-none-any.whl")
+    ('foo-1.0-py3-none-any.whl', '')
+    """
+    found = _VARIANT(filename)
+    plain = f"{found[1]}.whl" if found else ""
+    return plain if plain and _parse_wheel(plain) and not _parse_wheel(filename) else ""
 
 
 @lru_cache(maxsize=16384)

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from dataloader.base.errors import IndexUnavailable, IntegrityError
-from dataloader.index.filenames import parse_filename
+from dataloader.index.filenames import parse_listed
 from dataloader.index.metadata import Tail, directory_start, extract, find_member
 from dataloader.index.model import IndexFile
 from dataloader.index.pages import Page, parse_page
@@ -87,7 +87,7 @@ def _read_page(path: Path, project: str | None, index: str) -> Page:
 
 def _listed(paths: list[Path], location: str) -> Iterator[IndexFile]:
     for path in paths:
-        parsed = parse_filename(path.name)
+        parsed = parse_listed(path.name)
         if parsed is not None:
             name, version = parsed
             size = path.stat().st_size

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urljoin
 
 from dataloader.base.errors import IndexUnavailable
 from dataloader.index.credentials import redact, without_credentials
-from dataloader.index.filenames import parse_filename
+from dataloader.index.filenames import parse_listed
 from dataloader.index.model import IndexFile
 from dataloader.index.system import System
 
@@ -113,7 +113,7 @@ class _Draft:
         upload_time: str | None,
         metadata_sha256: str | None,
     ) -> None:
-        parsed = parse_filename(filename, self.project)
+        parsed = parse_listed(filename, self.project)
         if parsed is None:
             if filename:
                 self.skipped.append(filename)

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from dataloader.machine.interpreters import Interpreter
 
 
+def nowhere(_: str) -> bool:
+    """No file is at hand."""
+    return False
+
+
 class Downloader(Protocol):
     """Fetches one file, checked by hash, resumed where the server allows it (``IndexClient.download``)."""
 
@@ -89,6 +94,8 @@ class SyncOptions:
     conda_client: Client | None = None
     """rattler's HTTP client, with the credentials and mirrors of conda channels."""
     offline: bool = False
+    at_hand: Callable[[str], bool] = nowhere
+    """Whether a file of this address lies in a folder of this machine, so that no network is needed for it."""
     bundled: bool = False
     """Every archive comes by the downloader, wherever its URL leads."""
     check: bool = False

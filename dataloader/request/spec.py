@@ -187,6 +187,8 @@ def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> Pypi
 
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+    from dataloader.index.filenames import without_variant
+
     check_asked(location)
     location, fragment = urldefrag(location)
     scheme = urlsplit(location).scheme
@@ -201,7 +203,14 @@ def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> Pypi
     try:
         name, version, _, _ = parse_wheel_filename(filename)
     except InvalidWheelFilename as error:
-        raise UsageError(f"{origin}: {filename} is not a wheel's name: {error}", code="requirement-invalid") from error
+        plain = without_variant(filename)
+        raise UsageError(
+            f"{origin}: {filename} is a variant wheel (PEP 817), and those are not installed"
+            if plain
+            else f"{origin}: {filename} is not a wheel's name: {error}",
+            code="requirement-invalid",
+            suggestions=("Name the wheel without a variant, where its publisher has one.",) if plain else (),
+        ) from error
     hashes = tuple(part.replace("=", ":", 1) for part in fragment.split("&") if part.startswith("sha256="))
     return PypiRequirement(
         name=str(name), specifier=f"=={version}", url=url, hashes=hashes, world="pypi", origin=origin

@@ -286,8 +286,9 @@ class _Words:
         """Return what a fact wants of a project."""
         wanted: set[str] = set()
         cause = fact.cause
-        if isinstance(cause, Asked) and self._catalogue.knowledge is not None:
-            wanted = {",".join(sorted(filter(None, self._catalogue.knowledge.required[project.name])))}
+        if isinstance(cause, Asked) and cause.text in self._asked:
+            said = self._asked[cause.text].specifier
+            wanted = {said} if said is not None else set()
         if isinstance(cause, Needs):
             knowledge = self._catalogue.knowledge
             for record in self._universe.chosen(cause.package, fact.terms.get(cause.package, 0)):

@@ -8,6 +8,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
 
 from dataloader.base.errors import ResolutionFailure
+from dataloader.index.filenames import without_variant
 from dataloader.resolve.conflict import Conflict, find_conflict, needed_requirements
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.prechecks import some, what_to_ask
@@ -169,6 +170,7 @@ def _no_wheel(
             f"the target is {target.platform} with {libc} and Python {some(minors)}",
             *_pythons_of(requirement.name, newest, files, target.arch),
             f"{requirement.name} {newest} offers: {some(list(files))}",
+            *(("of variant wheels (PEP 817) none is chosen",) if any(map(without_variant, files)) else ()),
         ),
         untried=(
             *((f"ask for {newest_one}",) if (newest_one := _newest(requirement, catalogue)) else ()),
@@ -181,7 +183,8 @@ def _no_wheel(
 
 def _pythons_of(name: str, version: str, files: Iterable[str], arch: str) -> tuple[str, ...]:
     """Say for which Pythons a release has wheels for Linux on such a machine."""
-    tags = [tag for file in files if file.endswith(".whl") for tag in parse_wheel_filename(file)[3]]
+    wheels = [file for file in files if file.endswith(".whl") and not without_variant(file)]
+    tags = [tag for file in wheels for tag in parse_wheel_filename(file)[3]]
     minors = {
         f"{tag.interpreter[2]}.{tag.interpreter[3:]}"
         for tag in tags

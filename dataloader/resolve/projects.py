@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from packaging.version import Version
 
+from dataloader.index.filenames import without_variant
 from dataloader.index.model import IndexFile
 from dataloader.machine.target import Target
 from dataloader.request.dates import is_late
@@ -157,7 +158,7 @@ def _published_before(cutoff: str, files: Iterable[IndexFile]) -> tuple[list[Ind
 
 
 def _wheel(file: IndexFile, version: Version, target: Target, pythons: Pythons) -> Wheel | None:
-    if not file.filename.endswith(".whl"):
+    if not file.filename.endswith(".whl") or without_variant(file.filename):
         return None
     interpreter, abi, platform = file.filename[: -len(".whl")].rsplit("-", 3)[1:]
     fits = fit(interpreter, abi, platform, target.arch, musl=target.musl is not None)

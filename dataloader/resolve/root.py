@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
+from dataloader.compat.model import Bound
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.offer import Catalogue
 from dataloader.resolve.projects import PYPI_BUILD_NUMBER
@@ -25,6 +26,8 @@ class Asked:
     """The conda spec that it comes from."""
     limit: bool = False
     """It is only the bound that no wheel meets that spec."""
+    specifier: str | None = None
+    """The versions of a project that are asked for (PEP 440), where it is one."""
 
 
 class Root:
@@ -63,7 +66,7 @@ class Root:
         bounds += [(bound, rule.why or f"{bound} is needed", rule.id) for rule in required for bound in rule.then]
         if conda_only:
             bounds = [each for each in bounds if each[0].world != "pypi" and catalogue.serves(each[0].package)]
-        asked += [Asked(catalogue.bound(bound), said, rule) for bound, said, rule in bounds]
+        asked += [Asked(catalogue.bound(b), said, rule, specifier=_of_project(b)) for b, said, rule in bounds]
         pythons = catalogue.pythons
         if pythons.all and (problem.requirements or problem.needs.requirements or problem.python):
             # the admitted Pythons are listed: "every known one" would be spelled as any at all
@@ -102,7 +105,11 @@ class Root:
         requirements = [r for r in self._problem.requirements if r.constraint == constraint and not self._is_dropped(r)]
         how = "is the limit set" if constraint else "is asked for"
         return [
-            Asked(spec, f"{'pypi:' if requirement.only_pypi else ''}{requirement} {how} by {requirement.origin}")
+            Asked(
+                spec,
+                f"{'pypi:' if requirement.only_pypi else ''}{requirement} {how} by {requirement.origin}",
+                specifier=requirement.specifier,
+            )
             for requirement in requirements
             if (spec := self.requirement(requirement)) is not None
         ]
@@ -132,6 +139,11 @@ class Root:
         version = (space.spec(requirement.specifier) or IMPOSSIBLE) if len(space) else "*"
         number = f">={PYPI_BUILD_NUMBER}" if requirement.only_pypi else None
         return match_spec(name, version=version, build_number=number, extras=requirement.extras, when=when)
+
+
+def _of_project(bound: Bound) -> str | None:
+    """Return the versions of a project that a bound admits; ``None`` where it is about a conda package."""
+    return None if bound.package.startswith("conda:") else bound.specifier
 
 
 def _is_bare(requirement: Requirement) -> bool:

@@ -300,7 +300,7 @@ async def sync_lock(
     if not foreign:
         manifest = request.manifest.path if request.manifest else None
         options = replace(options, lockfile=request.lockfile, manifest=manifest)
-    options = replace(options, bundled=download is not None)
+    options = replace(options, bundled=download is not None, at_hand=client.at_hand.has)
     fetch = download or client.download
     session.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if request.settings.attestations and not check:

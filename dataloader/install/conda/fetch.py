@@ -22,7 +22,7 @@ from dataloader.install.bounds import Refused
 from dataloader.install.conda.cache import Entry, find, judged, refused, take_in, temporary_folder
 from dataloader.install.conda.contents import with_true_record
 from dataloader.install.model import Downloader, SyncOptions
-from dataloader.install.store.fetch import Archives
+from dataloader.install.store.fetch import Archives, source_of
 from dataloader.install.switch.settle import settle, wait_for_all
 from dataloader.lockfile.model import CondaPackage
 from dataloader.machine.host import available_processors
@@ -147,7 +147,7 @@ def _check_descriptions(package: CondaPackage, folder: Path) -> None:
 
 
 def _check_offline(missing: list[CondaPackage], options: SyncOptions) -> None:
-    remote = [package.url for package in missing if not package.url.startswith("file:")]
+    remote = [each.url for each in missing if source_of(each) == "network" and not options.at_hand(each.url)]
     if options.offline and remote:
         raise IndexUnavailable(
             f"{len(remote)} conda package(s) are not in the cache, and --offline keeps the network away.",
@@ -155,6 +155,7 @@ def _check_offline(missing: list[CondaPackage], options: SyncOptions) -> None:
             causes=tuple(sorted(remote)),
             suggestions=(
                 "Run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache.",
+                "Or name the folder that has them with --find-links.",
             ),
         )
 

@@ -266,7 +266,7 @@ def source_of(package: Package) -> str:
 
 
 def _check_offline(missing: list[PypiPackage], options: SyncOptions) -> None:
-    remote = [package for package in missing if source_of(package) == "network"]
+    remote = [each for each in missing if source_of(each) == "network" and not options.at_hand(each.url)]
     if options.offline and remote:
         raise IndexUnavailable(
             f"{len(remote)} wheel(s) are not in the cache, and --offline keeps the network away.",
@@ -274,6 +274,7 @@ def _check_offline(missing: list[PypiPackage], options: SyncOptions) -> None:
             causes=tuple(sorted(package.file_name for package in remote)),
             suggestions=(
                 "Run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache.",
+                "Or name the folder that has them with --find-links.",
             ),
         )
 
