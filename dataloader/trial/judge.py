@@ -55,11 +55,11 @@ class Judgement(NamedTuple):
     contradictions: tuple[Contradiction, ...]
     """What other packages could mend."""
     rest: tuple[Finding, ...]
-    """What only the machine can."""
+    """What only the machine can, and files that are no longer there as their package has them."""
 
 
-def prove(question: Question, judge: Callable[[Question], Judgement], reporter: Reporter) -> None:
-    """Look at a tree, and tell what only the machine can mend.
+def prove(question: Question, judge: Callable[[Question], Judgement], reporter: Reporter) -> bool:
+    """Look at a tree, and tell what only the machine can mend; say whether there was nothing to tell.
 
     Args:
         judge: :func:`judge_tree`, here or elsewhere.
@@ -75,6 +75,7 @@ def prove(question: Question, judge: Callable[[Question], Judgement], reporter: 
     if found.contradictions:
         raise Contradicted(found.contradictions)
     _tell(found.rest, reporter)
+    return not found.rest
 
 
 def judge_tree(question: Question) -> Judgement:
@@ -97,6 +98,7 @@ def judge_tree(question: Question) -> Judgement:
         for inspection in inspections:
             found += Contradictions(inspection, lock).find()
             rest += [finding for finding in inspection.findings if finding.severity == "error"]
+            rest += [finding for finding in inspection.findings if _is_lost(finding)]
     return Judgement(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(rest)))
 
 
@@ -116,11 +118,16 @@ def read_ahead(libraries: Mapping[str, str], facts: Path) -> None:
         reading.finish({path: keys[path] for path in states}, states)
 
 
+def _is_lost(finding: Finding) -> bool:
+    """Say whether a file, though none that is loaded, is not there as its package has it: another's lies there."""
+    return finding.kind == "clobbered-path" and finding.severity == "warning"
+
+
 def _tell(findings: Sequence[Finding], reporter: Reporter) -> None:
     for finding in findings[:_SHOWN]:
         reporter.warn(f"{finding.path}: {finding.message}" + (f"; {finding.fix}" if finding.fix else ""))
     if len(findings) > _SHOWN:
-        reporter.warn(f"{len(findings) - _SHOWN} more parts will not load on this machine: `dataloader verify`")
+        reporter.warn(f"{len(findings) - _SHOWN} more are told by `dataloader verify`")
 
 
 def of_clash(clash: PathClash, lock: Lockfile) -> Contradicted | None:

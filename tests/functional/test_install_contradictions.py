@@ -310,6 +310,22 @@ def test_what_only_the_machine_lacks_is_told_and_installed(bench: Bench) -> None
 
     assert bench.versions() == {"viewer": "1.0"}
     assert "libscreen.so.1" in said
+    for name in ("env2", "env3"):  # and as long as it is so
+        done = bench.run("sync", "-p", name)
+        assert (done.returncode, "libscreen.so.1" in done.stderr) == (0, True), done.stderr
+
+
+def test_a_file_that_two_conda_packages_have_in_two_forms_is_told(bench: Bench, tmp_path: Path) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        content = "same" if name != "beta" else "other"
+        make_conda_package(tmp_path / "channel", name, "1.0", files={"share/data.txt": content})
+    both = replace(bench, channel=index_channel(tmp_path / "channel"))
+
+    _, said = both.install("conda:alpha", "conda:gamma")
+    assert "share/data.txt" not in said
+    for name in ("env2", "env3"):
+        said = both.run("install", "conda:alpha", "conda:beta", "-p", name, "--lockfile", f"{name}.lock").stderr
+        assert "share/data.txt: alpha 1.0 and beta 1.0 both own this path" in said, said
 
 
 def test_a_damaged_note_counts_as_absent(mismatched: Bench) -> None:

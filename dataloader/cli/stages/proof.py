@@ -123,7 +123,7 @@ class Proof:
 
 
 class _Prover:
-    """Proves trees of one lock, and notes that it did."""
+    """Proves trees of one lock, and notes those of which there was nothing to tell."""
 
     def __init__(
         self, session: Session, request: Request, lock: Lockfile, judge: Judge, note: Callable[[], None]
@@ -138,8 +138,9 @@ class _Prover:
         from dataloader.trial.judge import Question, prove
 
         targets = targets_of(self._session, self._request)
-        prove(Question(tree, self._lock, targets, self._facts, libraries), self._judge.judge, self._session.reporter)
-        self._note()
+        question = Question(tree, self._lock, targets, self._facts, libraries)
+        if prove(question, self._judge.judge, self._session.reporter):
+            self._note()  # else it is told again the next time, unless it was mended
 
 
 def _no_other_choice(found: Contradicted, failure: ResolutionFailure) -> Contradicted:
