@@ -7,6 +7,7 @@ DataloaderError                 exit code
 │   └── PrefixError             2  a prefix that cannot be used as asked (someone else's, read-only, ...)
 ├── ResolutionFailure           1  no solution; the causes are data
 ├── LockOutdated                1  the lock no longer fits what it was made from
+├── BuildFailure                1  a source that cannot be built
 ├── ChangesNeeded               1  ``--check`` found work
 ├── Declined                    1  somebody was asked, and said no
 ├── WouldNotLoad                1  the packages contradict one another once their bytes are read
@@ -118,6 +119,13 @@ class LockOutdated(DataloaderError):
 
     exit_code = ExitCode.NO
     default_code = "lock-outdated"
+
+
+class BuildFailure(DataloaderError):
+    """A source that cannot be built; ``causes`` are the decisive lines of its log."""
+
+    exit_code = ExitCode.NO
+    default_code = "build-failed"
 
 
 class ChangesNeeded(DataloaderError):

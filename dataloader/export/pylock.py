@@ -11,10 +11,10 @@ from dataloader.lockfile.model import Lockfile
 
 
 def pylock(lock: Lockfile, options: ExportOptions) -> str:
-    """The wheels of a lock, for its platform and Python alone."""
+    """The wheels and sources of a lock, for its platform and Python alone."""
     import tomlkit
     from packaging.markers import Marker
-    from packaging.pylock import Package, PackageArchive, PackageWheel, Pylock
+    from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel, Pylock
     from packaging.specifiers import SpecifierSet
     from packaging.utils import NormalizedName
     from packaging.version import Version
@@ -32,8 +32,9 @@ def pylock(lock: Lockfile, options: ExportOptions) -> str:
         hashes = {"sha256": package.sha256}
         where: dict[str, Any] = {"archive": PackageArchive(url=package.url, size=package.size, hashes=hashes)}
         if package.index is not None:
-            wheel = PackageWheel(name=package.file_name, url=package.url, size=package.size, hashes=hashes)
-            where = {"index": package.index, "wheels": [wheel]}
+            kind = PackageWheel if package.build is None else PackageSdist
+            file = kind(name=package.file_name, url=package.url, size=package.size, hashes=hashes)
+            where = {"index": package.index, **({"wheels": [file]} if package.build is None else {"sdist": file})}
         packages.append(
             Package(
                 name=NormalizedName(package.name),

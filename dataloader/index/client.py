@@ -214,6 +214,17 @@ class IndexClient:
         except OSError as error:
             raise _unreadable(file, error) from error
 
+    async def whole(self, file: IndexFile) -> Path:
+        """A file itself: where it lies on this machine, or kept in the cache until it is installed.
+
+        Raises:
+            IntegrityError, IndexUnavailable, UsageError: As ``download``.
+        """
+        try:
+            return local_path(file.url) or await self._whole(file)
+        except NotFound as error:
+            raise _gone(file) from error
+
     async def digest(self, file: IndexFile) -> str:
         """sha256 of a file; where the index gives none, of what it serves now."""
         if file.sha256:

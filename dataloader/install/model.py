@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dataloader.base.reporter import Reporter
     from dataloader.index.part import Sink
+    from dataloader.lockfile.model import PypiPackage
     from dataloader.machine.interpreters import Interpreter
 
 
@@ -33,6 +34,18 @@ class Downloader(Protocol):
 
         Raises:
             IntegrityError: on a wrong hash.
+        """
+
+
+class WheelBuilder(Protocol):
+    """Makes wheels of sources."""
+
+    async def __call__(self, package: PypiPackage, folder: Path) -> Path:
+        """Build the wheel of a locked source below an empty folder, and judge it.
+
+        Raises:
+            BuildFailure: it cannot be built.
+            IntegrityError: the source, or what comes of it, is not what was locked.
         """
 
 
@@ -91,6 +104,8 @@ class SyncOptions:
     """Where the lock is, noted in the environment: it follows that lock wherever a command is typed."""
     manifest: Path | None = None
     """The manifest that the lock was made from, noted too."""
+    build: WheelBuilder | None = None
+    """What makes the wheels of sources."""
     conda_client: Client | None = None
     """rattler's HTTP client, with the credentials and mirrors of conda channels."""
     offline: bool = False

@@ -60,7 +60,7 @@ def _difference(package: Package, old: Installed, wheel_digests: Mapping[str, st
         return None
     if old.installer != INSTALLER:
         return f"installed by {old.installer or 'another tool'}"
-    if wheel_digests.get(package.name) != package.sha256:
+    if wheel_digests.get(package.name) != package.stored_as:
         return "installed from another wheel of the same version"
     return None
 

@@ -39,14 +39,36 @@ class CondaPackage:
     """Whether this is all that the channel says of it; else its own ``info/index.json`` says the rest."""
 
     @property
+    def stored_as(self) -> str | None:
+        """The hash of its archive, where it is known."""
+        return self.sha256
+
+    @property
     def file_name(self) -> str:
         """The archive's name: the last part of its URL."""
         return self.url.rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """How a source becomes a wheel. All that decides what comes of it is in ``key``."""
+
+    key: str
+    """64 hexadecimal digits under which the wheel is kept (``dataloader.lockfile.builds``)."""
+    python: str
+    """``"3.11"``: whose ABI it is built for."""
+    platform: str
+    glibc: str | None = None
+    """The newest that the wheel may need; ``None`` where the target has another C library."""
+    requires: tuple[str, ...] = ()
+    """What the build is given beyond what the project itself asks for."""
+    against: Mapping[str, str] = field(default_factory=dict)
+    """Frameworks that it is compiled against, to the version that the environment has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PypiPackage:
-    """One wheel."""
+    """One wheel, or the source that one is built from."""
 
     name: str
     """Normalised (PEP 503)."""
@@ -61,10 +83,17 @@ class PypiPackage:
     """Extras that the resolution switched on."""
     index: str | None = None
     """URL of the index or of the find-links page it came from, without credentials."""
+    build: Build | None = None
+    """How its wheel is made, where ``url`` is that of a source."""
+
+    @property
+    def stored_as(self) -> str:
+        """What the stores keep the wheel under: the hash of its archive, or the key of its build."""
+        return self.build.key if self.build else self.sha256
 
     @property
     def file_name(self) -> str:
-        """The wheel's name: the last part of its URL, unquoted."""
+        """The archive's name: the last part of its URL, unquoted."""
         from urllib.parse import unquote
 
         return unquote(self.url.split("#", 1)[0].rsplit("/", 1)[-1])

@@ -17,7 +17,7 @@ from typing import Any
 
 from dataloader.base.errors import LockfileError
 from dataloader.base.files import replace_named
-from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, Package, PypiPackage
+from dataloader.lockfile.model import Build, CondaPackage, LockedPython, Lockfile, Package, PypiPackage
 from dataloader.lockfile.portable import as_read, to_write
 
 FORMAT = 6
@@ -28,7 +28,8 @@ _CONDA_FIELDS = (
     "name version build build_number subdir noarch channel sha256 md5 attestations_sha256 depends constrains "
     "track_features license size timestamp python_site_packages_path"
 )
-_PYPI_FIELDS = "name version sha256 requires_dist requires_python size extras index"
+_PYPI_FIELDS = "name version sha256 requires_dist requires_python size extras index build"
+_BUILD_FIELDS = "key python platform glibc requires against"
 """In the order they are written."""
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./+\-]*(?::[A-Za-z0-9_./+\-]+)*")
@@ -170,6 +171,10 @@ def _reference(package: Package) -> dict[str, str]:
 def _package(package: Package) -> dict[str, Any]:
     fields = _CONDA_FIELDS if isinstance(package, CondaPackage) else _PYPI_FIELDS
     values = {name: getattr(package, name) for name in fields.split()}
+    if isinstance(package, PypiPackage) and package.build is not None:
+        build = package.build
+        said = {name: getattr(build, name) for name in _BUILD_FIELDS.split()}
+        values["build"] = _without_empty({**said, "against": dict(sorted(build.against.items())) or None})
     return {**_reference(package), **_without_empty(values)}
 
 
@@ -272,4 +277,16 @@ def _to_package(entry: Mapping[str, Any]) -> Package:
         requires_python=entry.get("requires_python"),
         extras=tuple(entry.get("extras", ())),
         index=entry.get("index"),
+        build=_to_build(entry["build"]) if "build" in entry else None,
+    )
+
+
+def _to_build(entry: Mapping[str, Any]) -> Build:
+    return Build(
+        key=entry["key"],
+        python=str(entry["python"]),
+        platform=entry["platform"],
+        glibc=entry.get("glibc"),
+        requires=tuple(entry.get("requires", ())),
+        against={name: str(version) for name, version in entry.get("against", {}).items()},
     )

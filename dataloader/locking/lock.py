@@ -27,6 +27,7 @@ from dataloader.locking.asking import (
     requirements_of,
     said_in_several_places,
 )
+from dataloader.locking.built import Sources, with_builds
 from dataloader.locking.targets import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.machine.target import Target
 from dataloader.request.joined import together, together_conda
@@ -73,6 +74,7 @@ async def make_lock(
     environ: Mapping[str, str],
     old: Lockfile | None = None,
     learned: Sequence[Contradiction] = (),
+    sources: Sources | None = None,
 ) -> Locked:
     """Solve a request.
 
@@ -84,6 +86,7 @@ async def make_lock(
         environ: The process's environment.
         old: An earlier lock; what it holds is kept where possible.
         learned: What package files are known to contradict.
+        sources: Says what has to be known of sources that may be built.
 
     Raises:
         ResolutionFailure: no stack, or no packages for any stack; the first conflict is told.
@@ -100,7 +103,7 @@ async def make_lock(
     for line in request.told:
         reporter.info(line)
     say_target(targets[0], request, reporter)
-    attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old, learned)
+    attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old, learned, sources)
     channels = () if request.conda_mode == "never" else request.channels
     needed = conda_packages(request)
     if needed and not channels:
@@ -179,10 +182,11 @@ class _Attempt:
         targets: tuple[Target, ...],
         old: Lockfile | None,
         learned: Sequence[Contradiction],
+        sources: Sources | None,
     ) -> None:
         self._request, self._client, self._reporter = request, client, reporter
         self._cache, self._environ, self._matrix, self._targets, self._old = cache, environ, matrix, targets, old
-        self._learned = learned
+        self._learned, self._sources = learned, sources
         self._preferred = {p.name: p.file_name for p in old.packages} if old else preferred_by(request, reporter)
         self._said: set[str] = set()
 
@@ -221,7 +225,7 @@ class _Attempt:
         if cutoff:
             self._reporter.info(f"what was published from {cutoff} on does not count")
         cache = self._cache / "repodata"
-        index = NarrowedIndex(self._client, together(self._request.pypi), self._request.overrides)
+        index = NarrowedIndex(self._client, together(self._request.pypi), self._request.overrides, self._sources)
         try:
             resolution = await resolve(problem, index, self._reporter, cache=cache, settings=self._request.settings)
         except ResolutionFailure as error:
@@ -321,6 +325,7 @@ class _Attempt:
             exclude_newer=cutoff,
             no_binary=request.no_binary,
             only_binary=request.only_binary,
+            built=frozenset(request.built) if self._sources else frozenset(),
             frameworks=frozenset(self._matrix.frameworks),
             preferred=self._preferred,
         )
@@ -365,7 +370,16 @@ class _Attempt:
         from dataloader.index.credentials import public_channel, without_credentials
 
         settings = self._client.settings
-        wheels = [await self._hashed(package) for package in resolution.pypi]
+        packages: tuple[CondaPackage | PypiPackage, ...] = (*resolution.conda, *resolution.pypi)
+        wheels = await with_builds(
+            [await self._hashed(package) for package in resolution.pypi],
+            self._sources,
+            self._request,
+            target=common_target(self._targets),
+            python=python_of(resolution),
+            frameworks=self._matrix.frameworks,
+            versions={p.name: p.version for p in packages},
+        )
         return Lockfile(
             platform=self._targets[0].platform,
             channels=tuple(public_channel(url) for url in channels),

@@ -27,6 +27,8 @@ class Additions:
     find_links: tuple[str, ...] = ()
     no_binary: tuple[str, ...] = ()
     only_binary: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
+    """Projects that may be built: [build] allow."""
     constraints: tuple[PypiRequirement, ...] = ()
     overrides: tuple[PypiRequirement, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)

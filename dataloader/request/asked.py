@@ -84,6 +84,10 @@ class Asked(Protocol):
     @property
     def only_binary(self) -> tuple[str, ...]: ...
     @property
+    def build(self) -> tuple[str, ...]:
+        """Projects that may be built from source."""
+
+    @property
     def no_binary(self) -> tuple[str, ...]: ...
     @property
     def exclude_newer(self) -> str | None: ...

@@ -41,7 +41,7 @@ _TABLES = {
     "pypi-options",
 }
 _PIXI_ONLY = {"host-dependencies", "build-dependencies", "tasks", "package", "dev", "tool"}
-_OURS = {"stack", "resolution", "attestations"}
+_OURS = {"stack", "resolution", "build", "attestations"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +243,7 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
     if ours is pixi:
         environments = {name: (name, DEFAULT) for name in sets} | environments
         environments[DEFAULT] = (*environments[DEFAULT], *project.included)
-    resolution = read_resolution(ours.table("resolution"), workspace)
+    resolution = read_resolution(ours.table("resolution"), workspace, ours.table("build"))
     manifest = Manifest(
         path=document.path,
         name=workspace.string("name") or project.name,

@@ -68,6 +68,7 @@ class Editor:
             self.ours_table("stack", inside=True)[axis] = value or "*"
         self._put_channels(additions.channels)
         self._put_options(additions)
+        self._put_build(additions.build)
         for key, text in additions.variables.items():
             self.table("activation", "env")[key] = text
         if additions.constraints:
@@ -251,6 +252,10 @@ class Editor:
                 options[key] = True
             elif names and options.get(key) is not True:
                 _extend(options, key, names)
+
+    def _put_build(self, names: Sequence[str]) -> None:
+        if names:
+            _extend(self.ours_table("build"), "allow", names)
 
     def _link(self, link: str) -> dict[str, str]:
         return {"url": link} if "://" in link else {"path": self._relative(link)}

@@ -138,12 +138,15 @@ def _put(document: Any, path: str, manifest: Manifest) -> None:
             constraints=resolution.constraints,
             overrides=resolution.overrides,
             resolution=switches,
+            build=resolution.built,
             require=manifest.attestations,
             trusted_root=manifest.trusted_root,
         )
     )
     if resolution.pypi_only:
         editor.ours_table("resolution")["pypi-only"] = list(resolution.pypi_only)
+    for name, texts in resolution.build_requires.items():
+        editor.ours_table("build", "requires")[name] = list(texts)
     if resolution.matrix:
         editor.ours_table("resolution")["matrix"] = str(manifest.path.parent / resolution.matrix)
     if manifest.channel_priority:

@@ -35,6 +35,7 @@ from dataloader.request.supply import (
     ALL_PROJECTS,
     DEFAULT_CHANNELS,
     binaries,
+    built_projects,
     channel_urls,
     check_addresses,
     index_manifest,
@@ -94,6 +95,10 @@ class Request:
     no_binary: tuple[str, ...] = ()
     """Projects whose wheels are not used (normalised); ``:all:`` for every project but those of ``only_binary``."""
     only_binary: tuple[str, ...] = ()
+    built: tuple[str, ...] = ()
+    """Projects that may be built from source, where there is no wheel (normalised, sorted)."""
+    build_requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Project -> what its build is given beyond what it asks for itself."""
     require_hashes: bool = False
     """Whether every wheel has to be one whose hash was written down."""
     groups: tuple[str, ...] = ()
@@ -143,6 +148,8 @@ class Request:
             "exclude-newer": self.exclude_newer,
             "no-binary": ",".join(self.no_binary) or None,
             "only-binary": ",".join(self.only_binary) or None if ALL_PROJECTS in self.no_binary else None,
+            "build": ",".join(self.built) or None,
+            "build-requires": {name: list(texts) for name, texts in sorted(self.build_requires.items())} or None,
             "platform": self.platform,
             "require-hashes": self.require_hashes or None,
             "left-out": ",".join(sorted(r.name for r in self.left_out)) or None,
@@ -281,6 +288,8 @@ def make_request(
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None, environment),
         exclude_newer=_exclude_newer(options, manifest),
         **binaries(options, files, environment),
+        built=built_projects(options, resolution, remembered),
+        build_requires=resolution.build_requires if resolution else {},
         require_hashes=any(f.require_hashes for f in files) or (resolution is not None and resolution.require_hashes),
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
         groups=groups,

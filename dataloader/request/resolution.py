@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dataloader.base.names import normalized
 from dataloader.request.readers.pep621 import pep508
@@ -44,13 +45,19 @@ class Resolution:
     """Take the place of whatever is asked of a project, by whomever."""
     prefer: tuple[str, ...] = ()
     """Locks of other tools, relative to the manifest, whose versions the first lock prefers."""
+    built: tuple[str, ...] = ()
+    """Normalised projects that may be built from source ([build] allow)."""
+    build_requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Normalised project -> what its build is given besides ([build.requires])."""
     skip_unbuildable: bool = False
     """Leave out what would have to be built from source."""
 
 
-def read_resolution(table: Table, workspace: Table) -> Resolution:
-    """Read the table; pixi has its ``exclude-newer`` in ``workspace``."""
+def read_resolution(table: Table, workspace: Table, build: Table) -> Resolution:
+    """Read the table, and [build]; pixi has its ``exclude-newer`` in ``workspace``."""
     table.only(_KEYS)
+    build.only({"allow", "requires"})
+    requires = build.table("requires")
     return Resolution(
         conda=table.choice("conda", {"auto", "always", "never"}),
         prerelease=table.choice("prerelease", {"allow", "if-necessary"}),
@@ -62,5 +69,13 @@ def read_resolution(table: Table, workspace: Table) -> Resolution:
         no_index=table.boolean("no-index") or False,
         overrides=pep508(table, "overrides"),
         prefer=table.strings("prefer"),
+        built=tuple(sorted({normalized(name) for name in build.strings("allow")})),
+        build_requires={normalized(name): _texts(requires, name) for name in requires},
         skip_unbuildable=table.boolean("skip-unbuildable") or False,
     )
+
+
+def _texts(requires: Table, name: str) -> tuple[str, ...]:
+    """Return requirements of a build, as they are said; one that cannot be read is a mistake of the file."""
+    pep508(requires, name)
+    return tuple(sorted(requires.strings(name)))

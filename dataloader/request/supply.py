@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from dataloader.request.asked import Asked
     from dataloader.request.input_file import InputFile
     from dataloader.request.manifest import Environment, Manifest
+    from dataloader.request.resolution import Resolution
 
 ALL_PROJECTS = ":all:"
 DEFAULT_CHANNELS = ("conda-forge",)
@@ -199,6 +201,27 @@ def binaries(options: Asked, files: list[InputFile], environment: Environment | 
         none = [*(name for name in none if name not in these), *not_these]
         only = [*(name for name in only if name not in not_these), *these]
     return {"no_binary": _each_once(none), "only_binary": _each_once(only)}
+
+
+def built_projects(
+    options: Asked, resolution: Resolution | None, remembered: Mapping[str, object] | None
+) -> tuple[str, ...]:
+    """Return the projects that may be built: each is named, for a build runs what the project brings.
+
+    Raises:
+        UsageError: ``build-by-name``; all are meant.
+    """
+    typed = [name.strip() for text in options.build for name in text.split(",") if name.strip()]
+    for name in typed:
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
+            raise UsageError(
+                f"--build {name}: what is built is allowed project by project, by its name",
+                code="build-by-name",
+                suggestions=("name each: --build NAME, once for each project",),
+            )
+    earlier: Mapping[str, object] = (remembered or {}).get("options", {})  # type: ignore[assignment]
+    held = (*(resolution.built if resolution else ()), *filter(None, str(earlier.get("build", "")).split(",")))
+    return tuple(sorted({*map(normalized, typed), *held}))
 
 
 def _each_once(names: list[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.resolve.outcome import much_older
 from dataloader.resolve.rattler import OURS
-from dataloader.resolve.stability import WHEEL, locked_version
+from dataloader.resolve.stability import is_of_pypi, locked_version
 
 if TYPE_CHECKING:
     import rattler
@@ -50,7 +50,7 @@ class Answer:
         others = {r.name.normalized: str(r.version) for r in self.records if r.url not in self.offer.wheels}
         found = set()
         for name, file in preferred.items():
-            here, there = (wheels, others) if file.endswith(WHEEL) else (others, wheels)
+            here, there = (wheels, others) if is_of_pypi(file) else (others, wheels)
             if here.get(name, locked_version(file)) != locked_version(file) or (name not in here and name in there):
                 found.add(name)
         return found

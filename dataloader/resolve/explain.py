@@ -154,7 +154,7 @@ def _no_wheel(
             f"{requirement.name} is wanted without its wheels (--no-binary), and no channel has it "
             f"(asked for by {requirement.origin})",
             code="no-wheel",
-            suggestions=("building from source is not done yet: take its wheels, or a conda channel that has it",),
+            untried=(_built(project.name), "or take its wheels, or a conda channel that has it"),
         )
     newest = versions[0]
     files = project.filenames[newest]
@@ -174,6 +174,7 @@ def _no_wheel(
         ),
         untried=(
             *((f"ask for {newest_one}",) if (newest_one := _newest(requirement, catalogue)) else ()),
+            *((_built(project.name),) if _has_source(files) else ()),
             *(() if source_only else ("choose another Python with --python",)),
         ),
         suggestions=(_where_built(requirement.name, problem),) if source_only else (),
@@ -197,9 +198,18 @@ def _pythons_of(name: str, version: str, files: Iterable[str], arch: str) -> tup
 def _where_built(name: str, problem: Problem) -> str:
     place = problem.needs.places.get(name)
     if place is None:
-        return "building from source is not done yet: use --find-links with a wheel you built"
+        return "or use --find-links with a wheel that you built"
     option = "--find-links " if place.endswith(".html") else ""
-    return f"building from source is not done yet; its wheels for this stack: {option}{place}"
+    return f"its wheels for this stack: {option}{place}"
+
+
+def _has_source(files: Iterable[str]) -> bool:
+    return not all(file.endswith(".whl") for file in files)
+
+
+def _built(name: str) -> str:
+    """Say how a build is allowed. It is nothing to be tried unasked: it runs what the project brings."""
+    return f"--build {name} builds it from its source archive, which runs code of the project on this machine"
 
 
 def _passed_over(names: Collection[str], problem: Problem, catalogue: Catalogue) -> list[str]:

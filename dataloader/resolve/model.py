@@ -61,6 +61,8 @@ class Problem:
     no_binary: tuple[str, ...] = ()
     """Projects whose wheels are not used; ``:all:`` for every project but those of ``only_binary``."""
     only_binary: tuple[str, ...] = ()
+    built: frozenset[str] = frozenset()
+    """Projects that may be built from source, where there is no wheel."""
     frameworks: frozenset[str] = frozenset()
     """Projects on which a library's own extras bind (``records.companion_bounds``)."""
     preferred: Mapping[str, str] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
@@ -23,6 +23,14 @@ _EXTRAS = re.compile(r"\s*[A-Za-z0-9._-]+\s*\[([^\]]*)\]")
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
 
+class Sources(Protocol):
+    """Says what the wheels of sources will need."""
+
+    async def metadata(self, file: IndexFile) -> WheelMetadata:
+        """Return the METADATA that the wheel of a source will have."""
+        ...
+
+
 class NarrowedIndex:
     """The indexes, narrowed to what requirements name: the wheels of URLs, the files with given hashes.
 
@@ -30,9 +38,13 @@ class NarrowedIndex:
     """
 
     def __init__(
-        self, client: IndexClient, requirements: Sequence[PypiRequirement], overrides: Sequence[PypiRequirement] = ()
+        self,
+        client: IndexClient,
+        requirements: Sequence[PypiRequirement],
+        overrides: Sequence[PypiRequirement] = (),
+        sources: Sources | None = None,
     ) -> None:
-        self._client = client
+        self._client, self._sources = client, sources
         self._overrides: defaultdict[str, list[PypiRequirement]] = defaultdict(list)
         for override in overrides:
             self._overrides[override.name].append(override)
@@ -77,7 +89,8 @@ class NarrowedIndex:
 
     async def metadata(self, file: IndexFile) -> WheelMetadata:
         """Return the METADATA of a wheel, with overrides in the place of what it says of their projects."""
-        metadata = await self._client.metadata(file)
+        of_source = self._sources is not None and file.kind == "sdist"
+        metadata = await (self._sources if of_source else self._client).metadata(file)  # type: ignore[union-attr]
         if not self._overrides:
             return metadata
         said = tuple(text for entry in metadata.requires_dist for text in self._overridden(entry))

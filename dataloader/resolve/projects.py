@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -18,6 +18,9 @@ from dataloader.resolve.versions import VersionSpace, parse_version
 
 WHEEL_BUILD = "_whl"
 """Build strings of wheels end so; no conda build does."""
+
+_BUILT = Fit(pythons=(), libc=None, rank=0)
+"""A wheel that is yet to be made will fit as the least specific one does."""
 
 PYPI_BUILD_NUMBER = 1_000_000
 """Build numbers of wheels start here, conda's stay below: a bound on one world is a bound on the build number."""
@@ -78,14 +81,17 @@ def make_project(
     *,
     exclude_newer: str | None = None,
     no_wheels: bool = False,
+    built: bool = False,
 ) -> Project:
     """Sort a project's files into usable wheels and versions that have none.
+
+    Where it may be ``built``, a source archive stands for the wheels that a version lacks.
 
     ``exclude_newer`` (a cutoff of ``dataloader.request.dates``) drops files published then or later; a file without an
     upload time is kept, as it cannot be judged. The very same files are sorted once, whoever asks: a refusal is solved
     again with each change that may mend it.
     """
-    return _sorted(name, _TheSame(files), target, pythons, exclude_newer, no_wheels)
+    return _sorted(name, _TheSame(files), target, pythons, exclude_newer, no_wheels, built)
 
 
 class _TheSame:
@@ -103,7 +109,13 @@ class _TheSame:
 
 @lru_cache(maxsize=1024)
 def _sorted(
-    name: str, of: _TheSame, target: Target, pythons: Pythons, exclude_newer: str | None, no_wheels: bool
+    name: str,
+    of: _TheSame,
+    target: Target,
+    pythons: Pythons,
+    exclude_newer: str | None,
+    no_wheels: bool,
+    built: bool,
 ) -> Project:
     files = of.files
     files, late = _published_before(exclude_newer, files) if exclude_newer else (files, {})
@@ -121,6 +133,8 @@ def _sorted(
             wheels.append(wheel)
         else:
             others.setdefault(version, []).append(file)
+    if built:
+        wheels += _sources(others, wheels, pythons)
     wheels.sort(key=lambda w: (w.version, w.fit.rank, w.file.filename), reverse=True)
     wheels = _without_equals(wheels)
     served = {w.version for w in wheels}
@@ -168,6 +182,21 @@ def _wheel(file: IndexFile, version: Version, target: Target, pythons: Pythons) 
     if not usable:
         return None
     return Wheel(file=file, version=version, fit=fits, pythons=usable, build=_build(file, interpreter, abi, fits))
+
+
+def _sources(
+    others: Mapping[Version, Iterable[IndexFile]], wheels: Iterable[Wheel], pythons: Pythons
+) -> Iterator[Wheel]:
+    """Yield a version's source archive, for the Pythons that none of its wheels serves."""
+    served: dict[Version, PythonSet] = {}
+    for wheel in wheels:
+        served[wheel.version] = served.get(wheel.version, frozenset()) | wheel.pythons
+    for version, files in others.items():
+        archives = sorted((f for f in files if f.kind == "sdist"), key=lambda f: f.filename.endswith(".zip"))
+        for file in archives[:1]:
+            lacking = pythons.required(file.requires_python) - served.get(version, frozenset())
+            if lacking:
+                yield Wheel(file=file, version=version, fit=_BUILT, pythons=lacking, build=f"source{WHEEL_BUILD}")
 
 
 def _without_equals(wheels: list[Wheel]) -> list[Wheel]:

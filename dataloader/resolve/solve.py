@@ -41,7 +41,7 @@ from dataloader.resolve.rattler import Channels, Unsolvable
 from dataloader.resolve.reader import Index
 from dataloader.resolve.rounds import PythonSource, Rounds
 from dataloader.resolve.rules import RuleBook
-from dataloader.resolve.stability import WHEEL, locked_version
+from dataloader.resolve.stability import is_of_pypi, locked_version
 from dataloader.resolve.unsaid import holds, moved
 from dataloader.resolve.versions import parse_version
 
@@ -264,7 +264,7 @@ class _Solver(Rounds):
         in_conda = {(pypi_names(n) or (n,))[0]: str(r.version) for r in self._base if (n := r.name.normalized)}
         settled = {**in_conda, **exact_pins(self._problem)}
         knowledge.settled = {name: settled[name] for name in sorted(self._problem.frameworks & settled.keys())}
-        knowledge.held = {n: locked_version(f) for n, f in self._problem.preferred.items() if f.endswith(WHEEL)}
+        knowledge.held = {n: locked_version(f) for n, f in self._problem.preferred.items() if is_of_pypi(f)}
         for name, version in knowledge.held.items():
             knowledge.pinned[name] |= {version}
         for bound in foreseeable(self._problem):
@@ -338,6 +338,7 @@ class _Solver(Rounds):
             self._catalogue.pythons,
             exclude_newer=self._problem.exclude_newer,
             no_wheels=self._problem.without_wheels(name),
+            built=name in self._problem.built,
         )
 
     async def _locked_conda(self, offer: Offer) -> list[rattler.RepoDataRecord]:
@@ -345,7 +346,7 @@ class _Solver(Rounds):
         ours = {r.url: r for records in offer.records.values() for r in records}
         found = []
         for name, file_name in sorted(self._problem.preferred.items()):
-            if not file_name.endswith(".whl"):
+            if not is_of_pypi(file_name):
                 records = await self._catalogue.channels.records(name)
                 found += [ours.get(r.url, r) for r in records if r.file_name == file_name]
         return found

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from packaging.specifiers import SpecifierSet
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
 from dataloader.resolve.projects import PYPI_BUILD_NUMBER
 from dataloader.resolve.rattler import Unsolvable, parse_match_spec
@@ -28,7 +28,12 @@ T = TypeVar("T")
 MOST_TRIES = 48
 """Solves in which what moved is held again; after that it may move, so that a change of everything stays quick."""
 
-WHEEL = ".whl"
+_OF_CONDA = (".conda", ".tar.bz2")
+
+
+def is_of_pypi(file_name: str) -> bool:
+    """Say whether a locked file is a wheel, or a source."""
+    return not file_name.endswith(_OF_CONDA)
 
 
 def locked_version(file_name: str) -> str:
@@ -36,13 +41,16 @@ def locked_version(file_name: str) -> str:
 
     >>> locked_version("a_b-1.0+cu118-py3-none-any.whl"), locked_version("rich-13.7.0-pyhd8ed1ab_0.conda")
     ('1.0+cu118', '13.7.0')
+    >>> locked_version("docopt-0.6.2.tar.gz"), locked_version("of-no.form")
+    ('0.6.2', '')
     """
-    if not file_name.endswith(WHEEL):
+    if not is_of_pypi(file_name):
         parts = file_name.rsplit("-", 2)
         return parts[1] if len(parts) == 3 else ""  # name, version and build
+    read = parse_wheel_filename if file_name.endswith(".whl") else parse_sdist_filename
     try:
-        return str(parse_wheel_filename(file_name)[1])
-    except InvalidWheelFilename:
+        return str(read(file_name)[1])
+    except (InvalidWheelFilename, InvalidSdistFilename):
         return ""
 
 
@@ -55,7 +63,7 @@ def held_back(problem: Problem) -> tuple[str, ...]:
     return tuple(
         name
         for name, file in problem.preferred.items()
-        if not file.endswith(WHEEL)
+        if not is_of_pypi(file)
         or all(SpecifierSet(s).contains(locked_version(file), prereleases=True) for s in asked.get(name, ()))
     )
 
@@ -74,7 +82,7 @@ def holding(problem: Problem, catalogue: Catalogue, names: Sequence[str]) -> lis
     for name in names:
         file = problem.preferred[name]
         version = locked_version(file)
-        if not file.endswith(WHEEL):
+        if not is_of_pypi(file):
             found.append(match_spec(name, version=f"=={version}"))
             continue
         if (limit := held_wheel(catalogue, name, version)) is not None:

@@ -96,7 +96,7 @@ def rules_of(learned: Iterable[Contradiction], targets: Collection[Target]) -> S
 def artefact_of(package: Package) -> Artefact:
     """The file that a locked package is."""
     kind: Literal["pypi", "conda"] = "conda" if isinstance(package, CondaPackage) else "pypi"
-    return Artefact(kind=kind, name=package.name, version=package.version, sha256=package.sha256 or "")
+    return Artefact(kind=kind, name=package.name, version=package.version, sha256=package.stored_as or "")
 
 
 def exclusion(first: Artefact, second: Artefact, kind: str, why: str) -> Contradiction:

@@ -45,7 +45,7 @@ class Proofs:
 def proof_key(lock: Lockfile, python: Interpreter | None, machine: str) -> str:
     """Stands for all that a verdict on a fresh environment depends on: packages, Python and machine."""
     packages = sorted(
-        (type(package).__name__, package.name, package.version, package.sha256 or package.url)
+        (type(package).__name__, package.name, package.version, package.stored_as or package.url)
         for package in lock.packages
     )
     host = [python.version, python.soabi] if python else []

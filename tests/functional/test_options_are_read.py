@@ -28,6 +28,7 @@ BECOMES = {
     "group": {"groups", "pypi"},
     "all_extras": {"groups", "pypi"},
     "skip_unbuildable": {"left_out", "notes"},
+    "build": {"built"},
     "conda": {"conda_mode"},
     "target": {"target_file"},
     "environment": {"prefix", "lockfile", "pypi", "stack"},

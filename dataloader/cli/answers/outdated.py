@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dataloader.cli.line.command import LOCK, LOOK, command
 from dataloader.cli.line.options import CommonOptions
+from dataloader.cli.stages.builds import sources_of
 from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
@@ -75,7 +76,15 @@ async def _look(
         async with IndexClient(
             request.settings, session.reporter, cache_dir=session.cache, known=request.known
         ) as client:
-            fresh = await make_lock(request, client, session.reporter, cache=session.cache, environ=session.environ)
+            async with sources_of(session, request, client) as sources:
+                fresh = await make_lock(
+                    request,
+                    client,
+                    session.reporter,
+                    cache=session.cache,
+                    environ=session.environ,
+                    sources=sources,
+                )
             newest = await newest_releases(
                 lock, request, client, session.reporter, cache=session.cache, environ=session.environ
             )

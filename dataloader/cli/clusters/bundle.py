@@ -60,6 +60,7 @@ def bundle(
         async def work() -> tuple[Lockfile, int]:
             async with client_of(session, request) as client:
                 lock = await lock_from(session, content, client, request) if content else read_lock(request.lockfile)
+                _refuse_unbuilt(lock)
                 return lock, await _write(client, lock, path, program=program)
 
         began = time.monotonic()
@@ -78,6 +79,16 @@ def bundle(
         )
         session.write(document, f"{path}\n")
     return 0
+
+
+def _refuse_unbuilt(lock: Lockfile) -> None:
+    """Refuse a lock with sources: what their builds need is in no lock, so a bundle could not hold it."""
+    if names := [package.name for package in lock.pypi() if package.build is not None]:
+        raise UsageError(
+            f"{', '.join(names)}: a bundle holds wheels, and of this there is only a source that sync builds",
+            code="not-bundled",
+            suggestions=("build its wheel first, and name its folder with --find-links when you lock",),
+        )
 
 
 async def _write(client: IndexClient, lock: Lockfile, path: Path, *, program: bool) -> int:

@@ -220,7 +220,7 @@ class CommonOptions:
         "--only-binary",
         group="Solving",
         metavar="NAME",
-        about="Use wheels of this project though --no-binary=:all: is said; nothing is ever built. May be repeated.",
+        about="Use wheels of this project though --no-binary=:all: is said. May be repeated.",
     )
     no_binary: tuple[str, ...] = option(
         (),
@@ -228,6 +228,13 @@ class CommonOptions:
         group="Solving",
         metavar="NAME",
         about="Never use wheels of this project, but conda's packages; :all: for every project. May be repeated.",
+    )
+    build: tuple[str, ...] = option(
+        (),
+        "--build",
+        group="Solving",
+        metavar="NAME",
+        about="Build this project from source where it has no wheel; this runs code of the project. May be repeated.",
     )
     skip_unbuildable: bool = option(
         False,

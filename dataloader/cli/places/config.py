@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dataloader.request.request import Request
 
 
-_SOLVING = ("platform", "target", "prerelease", "only_binary", "no_binary", "exclude_newer", "matrix")
+_SOLVING = ("platform", "target", "prerelease", "only_binary", "no_binary", "build", "exclude_newer", "matrix")
 """Options of solving that are settings; the others are of one run."""
 
 
@@ -75,6 +75,7 @@ def _settings(session: Session, request: Request) -> Iterator[Setting]:
         "exclude-newer": (request.exclude_newer, request.exclude_newer is not None),
         "no-binary": (list(request.no_binary), bool(request.no_binary)),
         "only-binary": (list(request.only_binary), bool(request.only_binary)),
+        "build": (list(request.built), bool(request.built)),
         "require-hashes": (request.require_hashes, request.require_hashes),
         "matrix": (str(request.matrix) if request.matrix else None, request.matrix is not None),
         "platform": (request.platform, False),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dataloader.base.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
 from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.ask import confirmation
+from dataloader.cli.stages.builds import builder_for, sources_of
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.remember import remember_agreement, say_another_lock
 from dataloader.cli.stages.saving import manifest_with, put, refuse_unsaved
@@ -88,7 +89,7 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
 
 _OF_SOLVING = (
     *("requirements", "files", "channels", "conda"),
-    *("prerelease", "only_binary", "no_binary", "exclude_newer", "fix", "skip_unbuildable"),
+    *("prerelease", "only_binary", "no_binary", "build", "exclude_newer", "fix", "skip_unbuildable"),
 )
 """Options that have a say in what a lock holds, and in nothing else."""
 
@@ -224,15 +225,17 @@ async def lock_of(
 ) -> Locked:
     from dataloader.locking.lock import make_lock
 
-    return await make_lock(
-        request,
-        client,
-        reporter,
-        cache=session.cache,
-        environ=session.environ,
-        old=old,
-        learned=proof.learned.contradictions(),
-    )
+    async with sources_of(session, request, client) as sources:
+        return await make_lock(
+            request,
+            client,
+            reporter,
+            cache=session.cache,
+            environ=session.environ,
+            old=old,
+            learned=proof.learned.contradictions(),
+            sources=sources,
+        )
 
 
 async def _fixed(
@@ -301,6 +304,7 @@ async def sync_lock(
         manifest = request.manifest.path if request.manifest else None
         options = replace(options, lockfile=request.lockfile, manifest=manifest)
     options = replace(options, bundled=download is not None, at_hand=client.at_hand.has)
+    options = replace(options, build=builder_for(session, request, lock, client))
     fetch = download or client.download
     session.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if request.settings.attestations and not check:

@@ -41,6 +41,7 @@ SAVED = {
     "prerelease": "[resolution] prerelease",
     "only_binary": "[pypi-options] no-build",
     "no_binary": "[pypi-options] no-binary",
+    "build": "[build] allow",
     "exclude_newer": "[resolution] exclude-newer",
     "skip_unbuildable": "[resolution] skip-unbuildable",
     "matrix": "[resolution] matrix",
@@ -88,6 +89,7 @@ def additions_of(session: Session, asked: Request, solved: Request, flags: Stack
         find_links=tuple(_link(session.here, without_credentials(link)) for link in several("find_links")),
         only_binary=_names(several("only_binary")),
         no_binary=_names(several("no_binary")),
+        build=_names(several("build")),
         resolution=resolution,
         require=dict(read_policy(several("require_attestation"))) if "require_attestation" in options else {},
         trusted_root=str((session.here / str(options["trusted_root"])).absolute())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dataloader.base.core_metadata import is_version_of
 from dataloader.base.digests import hex_digest
-from dataloader.base.errors import IndexUnavailable, IntegrityError
+from dataloader.base.errors import IndexUnavailable, IntegrityError, InternalError
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import together
 from dataloader.install.model import Downloader, SyncOptions
@@ -22,7 +23,7 @@ from dataloader.install.store.behind import Workers
 from dataloader.install.store.leftovers import sweep
 from dataloader.install.store.recipe import Recipe
 from dataloader.install.store.slips import tell_slips
-from dataloader.install.store.store import StoredWheel, WheelStore
+from dataloader.install.store.store import StoredWheel, WheelStore, examined
 from dataloader.install.switch.lease import Lease
 from dataloader.lockfile.model import Package, PypiPackage
 from dataloader.machine.host import available_processors
@@ -72,14 +73,14 @@ class Archives:
     def lease(self, package: Package) -> Lease:
         """Held while an archive is fetched and used."""
         # Where the lock has no sha256, the archive's address stands for it.
-        name = package.sha256 or hashlib.sha256(package.url.encode()).hexdigest()
+        name = package.stored_as or hashlib.sha256(package.url.encode()).hexdigest()
         path = self.folder / f"{name}.lease"
         clear = partial(sweep, self._options.cache_dir)  # who died with it left half of a wheel, or of several
         return Lease(path, package.file_name, self._reporter, self._options.wait_seconds, clear)
 
-    def path(self, package: Package) -> Path:
+    def path(self, package: PypiPackage) -> Path:
         """Where a wheel's archive lies, if it is written at all."""
-        return self.folder / f"{package.sha256}.whl"
+        return self.folder / f"{package.stored_as}.whl"
 
     def shared_path(self, package: Package) -> Path:
         """The same for a conda package; rattler tells the two formats by their names."""
@@ -103,6 +104,16 @@ class Archives:
             if not archive.exists():
                 self._reporter.debug(f"{package.file_name} cannot be unpacked as it comes and is fetched whole.")
                 await self._fetch(package, archive, None)
+
+    async def build(self, package: PypiPackage, folder: Path) -> Path:
+        """Have a source's wheel made below a folder. The caller holds its lease."""
+        if self._options.build is None:
+            raise InternalError(f"{package.file_name} is to be built, and nothing is there that builds.")
+        began = time.monotonic()
+        wheel = await self._options.build(package, folder)
+        tell_package(self._reporter, package, "built", wheel.stat().st_size, time.monotonic() - began)
+        self._count_down()
+        return wheel
 
     def was_there(self, package: Package) -> None:
         """Another sync has brought it into the cache meanwhile."""
@@ -155,7 +166,7 @@ class Archives:
 def tell_package(
     reporter: Reporter, package: Package, source: str, size: int | None = None, seconds: float = 0.0
 ) -> None:
-    """Tell programs that a package is at hand: from the ``cache``, the ``network``, or a ``file``."""
+    """Tell programs that a package is at hand: from the ``cache``, the ``network``, a ``file``, or just ``built``."""
     kind = "pypi" if isinstance(package, PypiPackage) else "conda"
     facts = {"package": package.name, "package_version": package.version, "bytes": size or package.size}
     reporter.event("package", kind=kind, source=source, seconds=round(seconds, 3), **facts)
@@ -174,7 +185,7 @@ async def fetch_wheels(
         IndexUnavailable: offline, and some are missing (all are named); or no server answered.
         IntegrityError: a wheel does not have the locked hash, or is not a wheel.
     """
-    found = {package.name: (package, store.find(package.sha256)) for package in packages}
+    found = {package.name: (package, store.find(package.stored_as)) for package in packages}
     if options.rebuild:  # what somebody changed in place may have been changed in the cache with it
         for name, (package, stored) in found.items():
             if stored:
@@ -196,16 +207,16 @@ async def fetch_wheels(
 
         async def fetch(package: PypiPackage) -> StoredWheel:
             async with archives.lease(package):
-                if stored := store.find(package.sha256):
+                if stored := store.find(package.stored_as):
                     archives.was_there(package)
                     return stored  # another process has fetched it meanwhile
                 try:
                     unpack = partial(_unpack, package, archives, pool, reporter)
-                    stored = await store.add(package.sha256, unpack, reporter)
+                    stored = await store.add(package.stored_as, unpack, reporter)
                     _check_identity(package, stored)
                 except IntegrityError:
                     archives.path(package).unlink(missing_ok=True)  # it was refused
-                    store.discard(package.sha256)
+                    store.discard(package.stored_as)
                     raise
                 archives.path(package).unlink(missing_ok=True)
                 return stored
@@ -244,20 +255,28 @@ async def _unpack(package: PypiPackage, archives: Archives, pool: Executor, repo
     """Fetch a wheel and unpack it into ``files``: while it comes, if that can be."""
     from dataloader.install.store.unpack import ArrivingWheel, unpack_wheel
 
+    def unpacked(amount: int) -> None:
+        reporter.advance("unpack", amount)
+
+    if package.build is not None:
+        with tempfile.TemporaryDirectory(dir=files.parent, prefix=".build-") as folder:
+            wheel = await archives.build(package, Path(folder))
+            recipe = await unpack_wheel(wheel, wheel.name, files, pool, unpacked)
+        # What is known of its libraries is kept by their content: another build of this key may differ.
+        made = StoredWheel(sha256=package.stored_as, layer=files, files=files, recipe=recipe)
+        return (await asyncio.to_thread(examined, made, all_files=False))[0].recipe
     archive = archives.path(package)
     arriving = ArrivingWheel(package.file_name, files, pool, archives.workers)
     try:
         await archives.bring(package, archive, arriving)
-        recipe = await asyncio.to_thread(arriving.recipe)  # it waits for the pool
+        arrived = await asyncio.to_thread(arriving.recipe)  # it waits for the pool
     finally:
         arriving.close()
-    if recipe is not None:
-        reporter.advance("unpack", sum(file.size for file in recipe.files))
-        return recipe
+    if arrived is not None:
+        unpacked(sum(file.size for file in arrived.files))
+        return arrived
     await archives.bring_whole(package, archive)
-    return await unpack_wheel(
-        archive, package.file_name, files, pool, lambda amount: reporter.advance("unpack", amount)
-    )
+    return await unpack_wheel(archive, package.file_name, files, pool, unpacked)
 
 
 def source_of(package: Package) -> str:

@@ -381,7 +381,7 @@ class _Line:
 def _digest(lock: Lockfile, options: SyncOptions) -> str:
     """What a generation is made of, in twelve hexadecimal digits."""
     content = [
-        *sorted(f"{package.url.rsplit('/', 1)[-1]} {package.sha256}" for package in lock.packages),
+        *sorted(f"{package.url.rsplit('/', 1)[-1]} {package.stored_as}" for package in lock.packages),
         f"{lock.platform} {lock.python.source} {lock.python.version} {options.target_prefix}",
         *sorted(lock.requested),
         *(f"{name}={value}" for name, value in sorted(lock.variables.items())),

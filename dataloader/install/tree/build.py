@@ -155,7 +155,7 @@ def write_state(
         target_prefix=tree.final,
         interpreter=str(python.path) if python is not None else None,
         site_packages=site_packages,
-        wheels={package.name: package.sha256 for package in lock.pypi()},
+        wheels={package.name: package.stored_as for package in lock.pypi()},
         requested=tuple(sorted(lock.requested)),
         generated=tuple(sorted(path for path, owner in tree.owners.items() if owner == ENVIRONMENT)),
         fingerprint=fingerprint(tree.root, site_packages),

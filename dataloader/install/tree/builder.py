@@ -202,5 +202,5 @@ def _names(lock: Lockfile) -> Iterator[str]:
     for package in lock.packages:
         if isinstance(package, CondaPackage):
             yield entry_name(package)
-        if package.sha256:
-            yield package.sha256
+        if package.stored_as:
+            yield package.stored_as

@@ -1,0 +1,1 @@
+"""Wheels from sources: unpacked, built apart from everything else, judged."""

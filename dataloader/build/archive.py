@@ -1,0 +1,97 @@
+"""A source archive: what it says of itself without being built, and its files in a folder. Runs nothing of it."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataloader.base.core_metadata import parse_headers
+from dataloader.base.damage import DAMAGE_ERRNO, ZIP_DAMAGE
+from dataloader.base.errors import IntegrityError
+from dataloader.index.metadata import parse_metadata
+from dataloader.index.model import WheelMetadata
+
+_TOLD = {"requires-dist", "requires-python", "provides-extra"}
+"""Fields on which solving depends."""
+_DAMAGE = (*ZIP_DAMAGE, tarfile.TarError, EOFError, ValueError)
+_MOST = 32 << 20
+"""Bytes of a PKG-INFO beyond which it is taken for an attack."""
+
+
+def said_of(path: Path, title: str, *, project: str, version: str) -> WheelMetadata | None:
+    """Return the METADATA that a wheel of an archive will have, where the archive vouches for it (PEP 643).
+
+    Raises:
+        IntegrityError: ``source-malformed``; the archive cannot be read, or is of another project or version.
+    """
+    try:
+        text = _pkg_info(path)
+    except _DAMAGE as error:
+        raise _malformed(title, error) from error
+    except OSError as error:
+        if error.errno not in DAMAGE_ERRNO:
+            raise
+        raise _malformed(title, error) from error
+    fields = parse_headers(text.decode("utf-8", "replace")) if text else {}
+    said = fields.get("metadata-version", [""])[0]
+    dynamic = {name.strip().lower() for name in fields.get("dynamic", ())}
+    if not _at_least(said, (2, 2)) or dynamic & _TOLD:
+        return None
+    return parse_metadata(text, project=project, version=version)
+
+
+def unpack(path: Path, title: str, into: Path) -> Path:
+    """Unpack an archive into a new folder and return the root of its project; ``title`` is its name in messages.
+
+    Raises:
+        IntegrityError: ``source-malformed``; it is damaged, or reaches outside the folder.
+    """
+    into.mkdir(parents=True)
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(into)  # noqa: S202  (keeps every member inside)
+        else:
+            with tarfile.open(path) as tar:
+                tar.extractall(into, filter="data")  # neither links nor paths that lead outside, no devices, no set-uid
+    except _DAMAGE as error:
+        raise _malformed(title, error) from error
+    except OSError as error:
+        if error.errno not in DAMAGE_ERRNO:
+            raise
+        raise _malformed(title, error) from error
+    inside = [entry for entry in into.iterdir() if entry.is_dir()]
+    return inside[0] if len(inside) == 1 and not _is_project(into) else into
+
+
+def _is_project(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("pyproject.toml", "setup.py"))
+
+
+def _pkg_info(path: Path) -> bytes:
+    """Return the PKG-INFO in the archive's one top folder; nothing where there is none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if _is_pkg_info(name.split("/"))]
+            return archive.read(names[0]) if names and archive.getinfo(names[0]).file_size <= _MOST else b""
+    with tarfile.open(path) as tar:
+        for member in tar:
+            if _is_pkg_info(member.name.removeprefix("./").split("/")) and member.isfile() and member.size <= _MOST:
+                file = tar.extractfile(member)
+                return file.read() if file else b""
+    return b""
+
+
+def _is_pkg_info(parts: Sequence[str]) -> bool:
+    return len(parts) == 2 and parts[1] == "PKG-INFO"
+
+
+def _at_least(version: str, wanted: tuple[int, int]) -> bool:
+    major, _, minor = version.strip().partition(".")
+    return major.isdigit() and minor.isdigit() and (int(major), int(minor)) >= wanted
+
+
+def _malformed(name: str, error: Exception) -> IntegrityError:
+    return IntegrityError(f"{name} cannot be unpacked", code="source-malformed", causes=(str(error) or repr(error),))

@@ -1,0 +1,134 @@
+"""Runs a project's build backend (PEP 517) in the Python of its build environment. The one place where it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeVar
+
+from dataloader.base.errors import BuildFailure
+from dataloader.build.log import decisive, meaning
+from dataloader.machine.host import available_processors
+
+if TYPE_CHECKING:
+    from build import ProjectBuilder
+
+T = TypeVar("T")
+
+_TIME = "315619200"
+"""SOURCE_DATE_EPOCH where nobody set it, so that the same source gives the same bytes: the first day that zip knows."""
+_NOT_FOR_BUILDS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__")
+"""Variables that would lead a build to other packages than those that it is given."""
+
+
+class Backend:
+    """The backend of one source tree.
+
+    Args:
+        source: The tree.
+        title: What is built, for messages: ``demo 1.0``.
+        name: The project.
+        log: The file that takes in what the build prints.
+        environ: The process's environment.
+    """
+
+    def __init__(self, source: Path, title: str, name: str, log: Path, environ: Mapping[str, str]) -> None:
+        self._source, self._title, self._name, self._log = source, title, name, log
+        self._environ = environ
+        self._running: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def requires(self) -> tuple[str, ...]:
+        """Return what the project itself says that its build needs."""
+        return tuple(sorted(self._guarded(lambda: self._builder(Path()).build_system_requires)))
+
+    async def requires_more(self, python: Path) -> tuple[str, ...]:
+        """Return what the backend says that it needs besides."""
+        return await self._run(lambda: tuple(sorted(self._builder(python).get_requires_for_build("wheel"))))
+
+    async def metadata(self, python: Path, folder: Path) -> bytes:
+        """Return the METADATA that the wheel will have."""
+        found = await self._run(lambda: self._builder(python).metadata_path(folder))
+        return (Path(found) / "METADATA").read_bytes()
+
+    async def wheel(self, python: Path, folder: Path) -> Path:
+        """Build the wheel into a folder."""
+        return Path(await self._run(lambda: self._builder(python).build("wheel", folder)))
+
+    def _builder(self, python: Path) -> ProjectBuilder:
+        import warnings
+
+        import pyproject_hooks
+        from build import ProjectBuilder
+
+        if (told := getattr(pyproject_hooks, "BuildBackendWarning", None)) is not None:
+            warnings.simplefilter("ignore", told)  # what a backend says to who wrote the project, of late said again
+        return ProjectBuilder(self._source, python_executable=str(python), runner=self._call)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Do work in a thread; who is no longer waited for is ended, with all that it started."""
+        try:
+            return await asyncio.to_thread(self._guarded, work)
+        except asyncio.CancelledError:
+            self._stopped = True
+            self._stop()
+            raise
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        from build import BuildBackendException, BuildException
+
+        try:
+            return work()
+        except (BuildException, BuildBackendException) as error:
+            raise self._failure(str(error)) from error
+
+    def _failure(self, why: str) -> BuildFailure:
+        text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""
+        known = meaning(text, self._name)
+        lines = decisive(text) or (why,)
+        return BuildFailure(
+            f"{self._title} could not be built",
+            causes=(*((known[0],) if known else ()), *lines, *((f"the whole log: {self._log}",) if text else ())),
+            suggestions=(known[1],) if known else (),
+        )
+
+    def _call(self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        """Run a command of pyproject-hooks; all that it prints goes to the log."""
+        environ = self._variables(Path(cmd[0]).parent)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            code = self._ended(list(cmd), cwd, {**environ, **(extra_environ or {})}, log)
+        if code:
+            raise subprocess.CalledProcessError(code, list(cmd))
+
+    def _ended(self, cmd: list[str], cwd: str | None, environ: Mapping[str, str], log: IO[bytes]) -> int:
+        with subprocess.Popen(
+            cmd,
+            cwd=cwd,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that compilers end with it
+        ) as process:
+            self._running = process
+            if self._stopped:  # meanwhile
+                self._stop()
+            return process.wait()
+
+    def _stop(self) -> None:
+        if self._running is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._running.pid, signal.SIGKILL)
+
+    def _variables(self, programs: Path) -> dict[str, str]:
+        kept = {name: value for name, value in self._environ.items() if name not in _NOT_FOR_BUILDS}
+        jobs = str(available_processors())
+        defaults = {"SOURCE_DATE_EPOCH": _TIME, "MAX_JOBS": jobs, "CMAKE_BUILD_PARALLEL_LEVEL": jobs}
+        path = os.pathsep.join(filter(None, (str(programs), kept.get("PATH", os.defpath))))
+        return {**defaults, **kept, "PATH": path, "PYTHONNOUSERSITE": "1"}

@@ -1,0 +1,51 @@
+"""What may be built for a command: the builder, on the command's cache and indexes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from dataloader.cli.stages.session import Session
+from dataloader.request.request import Request
+
+if TYPE_CHECKING:
+    from dataloader.build.builder import Builder
+    from dataloader.index.client import IndexClient
+    from dataloader.install.model import WheelBuilder
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.locking.built import Sources
+
+
+@asynccontextmanager
+async def sources_of(session: Session, request: Request, client: IndexClient) -> AsyncIterator[Sources | None]:
+    """What a request may have built, for who solves it; nothing where it allows nothing."""
+    if not request.built:
+        yield None
+        return
+    builder = _builder(session, request, client)
+    try:
+        yield builder
+    finally:
+        await builder.close()
+
+
+def builder_for(session: Session, request: Request, lock: Lockfile, client: IndexClient) -> WheelBuilder | None:
+    """Return what builds the sources of a lock: who made the lock allowed them, by name."""
+    if not any(package.build for package in lock.pypi()):
+        return None
+    return _builder(session, request, client)
+
+
+def _builder(session: Session, request: Request, client: IndexClient) -> Builder:
+    from dataloader.build.builder import Builder
+    from dataloader.build.environment import Ground
+
+    ground = Ground(
+        request=request,
+        client=client,
+        cache=session.cache,
+        environ=session.environ,
+        offline=session.options.offline,
+    )
+    return Builder(ground, session.reporter)

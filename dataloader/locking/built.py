@@ -1,0 +1,73 @@
+"""What a lock says of packages that are built from source: how, and the key of what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from dataloader.index.model import IndexFile, WheelMetadata
+from dataloader.lockfile.builds import build_of
+from dataloader.lockfile.model import LockedPython, PypiPackage
+from dataloader.machine.target import Target
+from dataloader.request.request import Request
+
+
+class Sources(Protocol):
+    """Says what has to be known of sources."""
+
+    async def metadata(self, file: IndexFile) -> WheelMetadata:
+        """Return the METADATA that the wheel of a source will have."""
+        ...
+
+    async def requires(self, package: PypiPackage) -> tuple[str, ...]:
+        """Return what a source says that its build needs."""
+        ...
+
+
+async def with_builds(
+    packages: Iterable[PypiPackage],
+    sources: Sources | None,
+    request: Request,
+    *,
+    target: Target,
+    python: LockedPython,
+    frameworks: Collection[str],
+    versions: dict[str, str],
+) -> list[PypiPackage]:
+    """Return packages, sources with how they are built.
+
+    A framework that a build names is of the version that the environment has: what is compiled against another one's
+    headers does not load. It may be any of the others that a build needs.
+    """
+    found = []
+    for package in packages:
+        if package.file_name.endswith(".whl"):
+            found.append(package)
+            continue
+        assert sources is not None
+        assert python.version is not None
+        extra = request.build_requires.get(package.name, ())
+        named = {_project(text) for text in (*await sources.requires(package), *extra)}
+        build = build_of(
+            package,
+            python=".".join(python.version.split(".")[:2]),
+            platform=target.platform,
+            glibc=target.glibc,
+            requires=extra,
+            against={name: versions[name] for name in sorted(named & set(frameworks) & versions.keys())},
+        )
+        found.append(replace(package, build=build))
+    return found
+
+
+def _project(requirement: str) -> str:
+    """Return the project that a requirement names; the requirement itself where it cannot be read."""
+    from packaging.requirements import InvalidRequirement
+    from packaging.requirements import Requirement as Pep508
+    from packaging.utils import canonicalize_name
+
+    try:
+        return canonicalize_name(Pep508(requirement).name)
+    except InvalidRequirement:
+        return requirement
