@@ -10,6 +10,7 @@ from pathlib import Path
 from dataloader.base.core_metadata import parse_headers
 from dataloader.base.damage import DAMAGE_ERRNO, ZIP_DAMAGE
 from dataloader.base.errors import IntegrityError
+from dataloader.base.names import normalized
 from dataloader.index.metadata import parse_metadata
 from dataloader.index.model import WheelMetadata
 
@@ -26,20 +27,34 @@ def said_of(path: Path, title: str, *, project: str, version: str) -> WheelMetad
     Raises:
         IntegrityError: ``source-malformed``; the archive cannot be read, or is of another project or version.
     """
-    try:
-        text = _pkg_info(path)
-    except _DAMAGE as error:
-        raise _malformed(title, error) from error
-    except OSError as error:
-        if error.errno not in DAMAGE_ERRNO:
-            raise
-        raise _malformed(title, error) from error
+    text = _read(path, title)
     fields = parse_headers(text.decode("utf-8", "replace")) if text else {}
     said = fields.get("metadata-version", [""])[0]
     dynamic = {name.strip().lower() for name in fields.get("dynamic", ())}
     if not _at_least(said, (2, 2)) or dynamic & _TOLD:
         return None
     return parse_metadata(text, project=project, version=version)
+
+
+def named_in(path: Path, title: str) -> tuple[str, str]:
+    """Return the project and version that an archive's PKG-INFO says it is of; empty where it says nothing.
+
+    Raises:
+        IntegrityError: ``source-malformed``; the archive cannot be read.
+    """
+    fields = parse_headers(_read(path, title).decode("utf-8", "replace"))
+    return normalized(fields.get("name", [""])[0]), fields.get("version", [""])[0]
+
+
+def _read(path: Path, title: str) -> bytes:
+    try:
+        return _pkg_info(path)
+    except _DAMAGE as error:
+        raise _malformed(title, error) from error
+    except OSError as error:
+        if error.errno not in DAMAGE_ERRNO:
+            raise
+        raise _malformed(title, error) from error
 
 
 def unpack(path: Path, title: str, into: Path) -> Path:

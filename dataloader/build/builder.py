@@ -9,12 +9,17 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
+from packaging.utils import InvalidSdistFilename, parse_sdist_filename
+from packaging.version import InvalidVersion, Version
+
+from dataloader.base.core_metadata import parse_headers
 from dataloader.base.digests import hex_digest
-from dataloader.base.errors import BuildFailure, IntegrityError
+from dataloader.base.errors import BuildFailure, IntegrityError, UsageError
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
-from dataloader.build.archive import said_of, unpack
+from dataloader.build.archive import named_in, said_of, unpack
 from dataloader.build.backend import Backend
 from dataloader.build.environment import Ground, build_environment, check_inside
 from dataloader.build.judge import judge
@@ -61,6 +66,29 @@ class Builder:
             self._asked[file.url] = asyncio.ensure_future(self._metadata(file))
         return await asyncio.shield(self._asked[file.url])
 
+    async def located(self, name: str, url: str, sha256: str | None) -> IndexFile:
+        """Return the source archive at a URL, with the version that it itself, its name or its build says.
+
+        Raises:
+            BuildFailure, IntegrityError: as ``metadata``.
+        """
+        filename = unquote(urlsplit(url).path.rsplit("/", 1)[-1])
+        file = IndexFile(name=name, version="", filename=filename, url=url, sha256=sha256)
+        archive = await self._ground.client.whole(file)
+        if not archive.is_file():
+            raise UsageError(
+                f"there is no file {archive}, which {name} is to be built from", code="requirement-invalid"
+            )
+        await self._check(archive, url, sha256)
+        project, said = await asyncio.to_thread(named_in, archive, filename)
+        if project and project != name:
+            raise UsageError(f"{filename} is a source of {project}, not of {name}", code="requirement-invalid")
+        version = said or _version_of(filename, name) or (await self.metadata(file)).version
+        try:
+            return file._replace(version=str(Version(version)))
+        except InvalidVersion as error:
+            raise IntegrityError(f"{filename} has no version: {error}", code="source-malformed") from error
+
     async def requires(self, package: PypiPackage) -> tuple[str, ...]:
         """Return what a locked source says that its build needs; nothing of it is run."""
         archive = await self._archive(package)
@@ -79,9 +107,10 @@ class Builder:
     async def _metadata(self, file: IndexFile) -> WheelMetadata:
         client = self._ground.client
         archive = await client.whole(file)
-        said = await asyncio.to_thread(said_of, archive, file.filename, project=file.name, version=file.version)
-        if said is not None:
-            return said
+        if file.version:
+            said = await asyncio.to_thread(said_of, archive, file.filename, project=file.name, version=file.version)
+            if said is not None:
+                return said
         check_inside(self._inside, file.name)
         python = await asyncio.to_thread(self._python, file)
         digest = await client.digest(file)
@@ -93,7 +122,8 @@ class Builder:
         self._reporter.info(f"{file.name} {file.version} does not say what it needs: its build is asked")
         async with self._prepared(archive, package, python.minor, {}, "metadata") as (backend, program, folder):
             text = await backend.metadata(program, folder / "metadata")
-        metadata = parse_metadata(text, project=file.name, version=file.version)
+        version = file.version or parse_headers(text.decode("utf-8", "replace")).get("version", [""])[0]
+        metadata = parse_metadata(text, project=file.name, version=version)
         self._kept.save_metadata(key, metadata)
         return metadata
 
@@ -149,15 +179,18 @@ class Builder:
 
     async def _archive(self, package: PypiPackage) -> Path:
         """Return the file of a locked source; it stays in the cache, for another build of it may be asked for."""
-        client, file = self._ground.client, _file_of(package)
-        archive = await client.whole(file)
-        if package.sha256 and await asyncio.to_thread(hex_digest, archive) != package.sha256:
+        archive = await self._ground.client.whole(_file_of(package))
+        await self._check(archive, package.url, package.sha256)
+        return archive
+
+    async def _check(self, archive: Path, url: str, sha256: str | None) -> None:
+        if sha256 and await asyncio.to_thread(hex_digest, archive) != sha256:
             raise IntegrityError(
-                f"{redact(package.url)} is not the file that was locked",
+                f"{redact(url)} does not have the hash that is asked for",
                 code="hash-mismatch",
+                causes=(f"that is sha256:{sha256}",),
                 suggestions=("if its publisher replaced it and you trust that, lock again: `dataloader lock`",),
             )
-        return archive
 
     @asynccontextmanager
     async def _prepared(
@@ -227,6 +260,15 @@ class Builder:
             yield folder
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _version_of(filename: str, name: str) -> str | None:
+    """Return the version in an archive's name, where it is one of a source distribution of the project."""
+    try:
+        project, version = parse_sdist_filename(filename)
+    except (InvalidSdistFilename, InvalidVersion):
+        return None
+    return str(version) if project == name else None
 
 
 def _file_of(package: PypiPackage) -> IndexFile:

@@ -20,6 +20,10 @@ class Sources(Protocol):
         """Return the METADATA that the wheel of a source will have."""
         ...
 
+    async def located(self, name: str, url: str, sha256: str | None) -> IndexFile:
+        """Return the source archive at a URL."""
+        ...
+
     async def requires(self, package: PypiPackage) -> tuple[str, ...]:
         """Return what a source says that its build needs."""
         ...

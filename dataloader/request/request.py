@@ -31,6 +31,7 @@ from dataloader.request.public import public, secret_addresses
 from dataloader.request.python import PYTHON, is_python, pythons, with_python
 from dataloader.request.python import remembered as remembered_python
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.sources import allowed
 from dataloader.request.supply import (
     ALL_PROJECTS,
     DEFAULT_CHANNELS,
@@ -221,10 +222,12 @@ def make_request(
         check_platform(manifest, environment, platform)
         check_conditions(manifest, arches)
     files = _read_files(options, environ, platform)
-    listed = [r for f in files for r in f.requirements]
-    typed = [parse_spec(spec, base=here) for spec in specs]
-    held = [parse_spec(text, origin=LOCK_NAME) for text in _remembered(remembered)]
-    held += environment.replaceable if environment else ()
+    resolution = manifest.resolution if manifest else None
+    built = built_projects(options, resolution, remembered)
+    listed = [allowed(r, built) for f in files for r in f.requirements]
+    typed = [allowed(parse_spec(spec, base=here), built) for spec in specs]
+    held = [allowed(parse_spec(text, origin=LOCK_NAME), built) for text in _remembered(remembered)]
+    held += [allowed(r, built) for r in environment.replaceable] if environment else ()
     typed_stack = flags.asked() if flags else {}
     held = [r for r in held if not (PYTHON in typed_stack and is_python(r))]
     before = {**_remembered_stack(remembered), **(environment.stack if environment else {})}
@@ -234,14 +237,13 @@ def make_request(
     renamed = set(map(title, said))
     binding = [
         *(r for r in held if title(r) not in renamed),
-        *(environment.fixed if environment else ()),
+        *(allowed(r, built) for r in (environment.fixed if environment else ())),
         *said,
     ]
     insisted = set(manifest.resolution.pypi_only) if manifest else set()
     root = manifest.path.parent if manifest else here
     channels = named_channels(options, files, environment, remembered, here, root)
     check_addresses(options, files, channels or ())
-    resolution = manifest.resolution if manifest else None
     earlier = {axis: value for axis, value in _remembered_stack(remembered).items() if axis not in renamed}
     kept = dict(environment.stack) if environment else {}
     if PYTHON in renamed:
@@ -288,7 +290,7 @@ def make_request(
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None, environment),
         exclude_newer=_exclude_newer(options, manifest),
         **binaries(options, files, environment),
-        built=built_projects(options, resolution, remembered),
+        built=built,
         build_requires=resolution.build_requires if resolution else {},
         require_hashes=any(f.require_hashes for f in files) or (resolution is not None and resolution.require_hashes),
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),

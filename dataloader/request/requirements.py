@@ -49,7 +49,8 @@ class PypiRequirement:
     world: Literal["any", "pypi"] = "any"
     """``pypi`` when a conda package of the same project must not serve it."""
     url: str | None = None
-    """``file://`` or ``https://`` URL of the one wheel that is meant; ``specifier`` is then its version."""
+    """``file://`` or ``https://`` URL of the one wheel that is meant, or of the source archive that may be built;
+    ``specifier`` is then the wheel's version."""
     index: str | None = None
     """Simple-API index that must serve it."""
     hashes: tuple[str, ...] = ()

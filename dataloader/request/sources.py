@@ -1,19 +1,22 @@
-"""Sources of projects: repositories, archives and trees. They are read and kept; nothing is built here yet."""
+"""Sources of projects: repositories, archives and trees. All are read and kept; archives may be allowed to be built."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from dataloader.base.names import normalized
 from dataloader.index.credentials import check_asked
-from dataloader.request.requirements import PypiRequirement, Refusal, Source
+from dataloader.request.requirements import PypiRequirement, Refusal, Requirement, Source
 
 if TYPE_CHECKING:
     from dataloader.request.toml import Table
+
+R = TypeVar("R", bound=Requirement)
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip", ".tbz", ".txz")
 _VCS = re.compile(r"(?P<vcs>git|hg|svn|bzr)\+")
@@ -116,6 +119,27 @@ def from_source(requirement: PypiRequirement, source: Source) -> PypiRequirement
     )
 
 
+def allowed(requirement: R, built: Collection[str]) -> R:
+    """Return a requirement as one that the archive it names is to meet, where its project may be built.
+
+    What of it cannot be built yet (repositories, trees, parts of an archive, editable installs) stays refused.
+    """
+    if not isinstance(requirement, PypiRequirement) or requirement.source is None or requirement.name not in built:
+        return requirement
+    source = requirement.source
+    if not is_archive(source):
+        return requirement
+    url = source.location if source.kind == "url" else Path(source.location).as_uri()
+    return replace(requirement, url=url, world="pypi", source=None, refusal=None)
+
+
+def is_archive(source: Source) -> bool:
+    """Say whether a source is one whole archive."""
+    plain = source.location.partition("?")[0]
+    is_one = source.kind != "git" and not _VCS.match(source.location) and plain.endswith(ARCHIVES)
+    return is_one and not source.subdirectory and not source.editable
+
+
 UNBUILDABLE = "requirement-unsupported"
 
 
@@ -123,6 +147,15 @@ def unbuildable(name: str, source: Source, origin: str) -> Refusal:
     """Return why a source is refused."""
     kinds = {"git": "version control", "url": "a source archive", "path": "a source tree or archive"}
     what = "an editable install" if source.editable else kinds[source.kind]
+    if is_archive(source):
+        return Refusal(
+            message=f"{origin}: {name} comes from {source}, a source archive, and is not allowed to be built",
+            code=UNBUILDABLE,
+            suggestions=(
+                f"--build {name} builds it, which runs code of the project on this machine",
+                "or leave all that would have to be built out: --skip-unbuildable",
+            ),
+        )
     return Refusal(
         message=f"{origin}: {name} comes from {source}, {what}: nothing is built from source here",
         code=UNBUILDABLE,

@@ -74,7 +74,8 @@ def _with_url(requirement: PypiRequirement, url: str, base: Path | None) -> Pypi
     """``requirement`` met by what a URL names; what cannot be met is refused where its marker holds, and only there."""
     try:
         if not is_wheel(url):
-            return from_source(requirement, source_at(url, base=base))
+            hashes = hashes_of(url) or requirement.hashes
+            return from_source(replace(requirement, hashes=hashes), source_at(url, base=base))
         return with_wheel(requirement, url, base=base)
     except UsageError as error:
         if requirement.marker is None:
@@ -104,7 +105,9 @@ def _location_requirement(text: str, *, origin: str, base: Path | None) -> PypiR
         raise _not_pep508(text, origin, str(error)) from error
     if not is_wheel(location):
         source = source_at(location, base=base)
-        bare = PypiRequirement(name=name_of(location, source), extras=extras, marker=condition, origin=origin)
+        bare = PypiRequirement(
+            name=name_of(location, source), extras=extras, marker=condition, hashes=hashes_of(location), origin=origin
+        )
         return from_source(bare, source)
     if condition is None:
         return replace(_wheel_requirement(location, origin=origin, base=base), extras=extras)
@@ -177,6 +180,8 @@ def axis_mistake(axis: str, value: str) -> str | None:
 
 def _is_location(text: str) -> bool:
     head = text.split("#", 1)[0].split(";", 1)[0].strip()
+    if re.match(r"[\w.\-]+\s*(\[[^\]]*\])?\s+@\s", head):
+        return False  # NAME @ LOCATION
     if "://" in head:
         return " @ " not in head and not re.match(r"[\w.\-]+\s*(\[[^\]]*\])?\s*@", head)
     return head.endswith((".whl", *ARCHIVES)) or head in {".", ".."} or head.startswith(("./", "../", "/", "~"))
@@ -190,7 +195,8 @@ def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> Pypi
     from dataloader.index.filenames import without_variant
 
     check_asked(location)
-    location, fragment = urldefrag(location)
+    hashes = hashes_of(location)
+    location = urldefrag(location)[0]
     scheme = urlsplit(location).scheme
     if scheme in {"http", "https"}:
         url, filename = location, unquote(urlsplit(location).path.rsplit("/", 1)[-1])
@@ -211,10 +217,19 @@ def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> Pypi
             code="requirement-invalid",
             suggestions=("Name the wheel without a variant, where its publisher has one.",) if plain else (),
         ) from error
-    hashes = tuple(part.replace("=", ":", 1) for part in fragment.split("&") if part.startswith("sha256="))
     return PypiRequirement(
         name=str(name), specifier=f"=={version}", url=url, hashes=hashes, world="pypi", origin=origin
     )
+
+
+def hashes_of(location: str) -> tuple[str, ...]:
+    """Return the digests that the fragment of a location says its file has.
+
+    >>> hashes_of("https://h/a-1.tar.gz#sha256=00&egg=a")
+    ('sha256:00',)
+    """
+    parts = location.partition("#")[2].split("&")
+    return tuple(part.replace("=", ":", 1) for part in parts if part.startswith("sha256="))
 
 
 def _not_pep508(text: str, origin: str, reason: str) -> UsageError:

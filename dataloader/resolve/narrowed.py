@@ -30,6 +30,10 @@ class Sources(Protocol):
         """Return the METADATA that the wheel of a source will have."""
         ...
 
+    async def located(self, name: str, url: str, sha256: str | None) -> IndexFile:
+        """Return the source archive at a URL."""
+        ...
+
 
 class NarrowedIndex:
     """The indexes, narrowed to what requirements name: the wheels of URLs, the files with given hashes.
@@ -59,13 +63,20 @@ class NarrowedIndex:
             IntegrityError: ``hash-mismatch``; nothing that a requirement admits has a hash that it names.
         """
         asked = self._by_name.get(name, [])
-        direct = tuple(_direct_file(r) for r in asked if r.url)
+        direct = tuple([await self._direct(r) for r in asked if r.url])
         if asked and len(direct) == len(asked):
             return direct
         if any(r.url and r.marker is None for r in asked):
             return direct
         listed = await self._served(name, asked)
         return await self._wanted(name, (*direct, *listed) if direct else listed)
+
+    async def _direct(self, requirement: PypiRequirement) -> IndexFile:
+        """Return the file that a requirement names; a source has to be looked into to tell its version."""
+        assert requirement.url is not None
+        if urlsplit(requirement.url).path.endswith(".whl") or self._sources is None:
+            return _direct_file(requirement)
+        return await self._sources.located(requirement.name, requirement.url, _sha256(requirement))
 
     async def _served(self, name: str, asked: Sequence[PypiRequirement]) -> tuple[IndexFile, ...]:
         """Return what the indexes have that requirements name; those of everything too, if one of them names none."""
@@ -153,12 +164,15 @@ def _direct_file(requirement: PypiRequirement) -> IndexFile:
     assert requirement.url is not None
     from packaging.utils import parse_wheel_filename
 
-    sha256 = next((h.removeprefix("sha256:") for h in requirement.hashes if h.startswith("sha256:")), None)
     filename = unquote(urlsplit(requirement.url).path.rsplit("/", 1)[-1])
     return IndexFile(
         name=requirement.name,
         version=str(parse_wheel_filename(filename)[1]),
         filename=filename,
         url=requirement.url,
-        sha256=sha256,
+        sha256=_sha256(requirement),
     )
+
+
+def _sha256(requirement: PypiRequirement) -> str | None:
+    return next((h.removeprefix("sha256:") for h in requirement.hashes if h.startswith("sha256:")), None)
