@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
-import shutil
-
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -77,12 +74,7 @@ def docs(session: nox.Session) -> None:
     """The site, built strictly into build/site, and the pages' promises: error codes, commands, examples."""
     install(session)
     session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "docs"))
-    aside = pathlib.Path(session.create_tmp())
-    shutil.rmtree(aside / "docs", ignore_errors=True)
-    shutil.copytree("docs", aside / "docs")
-    (aside / "docs" / "mkdocs.yml").replace(aside / "mkdocs.yml")
-    site = pathlib.Path("build/site").absolute()
-    session.run("mkdocs", "build", "--strict", "-f", str(aside / "mkdocs.yml"), "-d", str(site))
+    session.run("python", "-m", "tools.site", "build/site")
     session.run("pytest", "tests/unit/test_docs.py", "tests/unit/cli/test_commands_named.py", *session.posargs)
 
 

@@ -263,6 +263,10 @@ def test_the_active_environment_is_used_where_nothing_else_is_named(desk: Desk, 
     assert elsewhere.ok("run", "--", *SAY, VIRTUAL_ENV=prefix) == "1.0\n"
     assert json.loads(elsewhere.ok("verify", "--json", VIRTUAL_ENV=prefix))["status"] == "ok"
     assert elsewhere.fails(2, "prefix-missing", "list", VIRTUAL_ENV="/nowhere")
+    for line in ("tree", "explain lib", "outdated", "export requirements.txt"):
+        assert "lib" in elsewhere.ok(*line.split(), VIRTUAL_ENV=prefix) or line == "outdated"
+        assert elsewhere.fails(2, "lockfile-missing", *line.split(), VIRTUAL_ENV="/nowhere")
+    assert not list(elsewhere.here.iterdir())
     desk.ok("install", "more", "-p", "other", "--manifest", str(_empty(tmp_path)))
     assert [
         p["name"] for p in json.loads(desk.ok("list", "--json", VIRTUAL_ENV=str(desk.here / "other")))["packages"]

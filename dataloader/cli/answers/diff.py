@@ -27,14 +27,14 @@ def diff(
 ) -> int:
     """Show what differs between two locks."""
     from dataloader.cli.stages.session import open_session
+    from dataloader.cli.stages.use import lock_of
     from dataloader.cli.telling.render import table
     from dataloader.lockfile.diff import build_of, changes_between
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request.places import lock_path
     from dataloader.resolve.versions import is_newer
 
     with open_session(options) as session:
-        path = lock_path(session.options, session.here)
+        path = lock_of(session)
         if new is not None and Path(new).exists():
             path, new = Path(new), None
         before, after = _said(old, path), read_lock(path) if new is None else _said(new, path)

@@ -27,13 +27,13 @@ def outdated(options: CommonOptions) -> int:
     other requirements, the matrix or this machine may not admit.
     """
     from dataloader.cli.stages.session import open_session
+    from dataloader.cli.stages.use import lock_of
     from dataloader.cli.telling.render import table
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request.places import lock_path
     from dataloader.request.request import make_request
 
     with open_session(options) as session:
-        lock = read_lock(lock_path(session.options, session.here))
+        lock = read_lock(lock_of(session))
         request = make_request(options, (), None, environ=session.environ, here=session.here, remembered=lock.inputs)
         upgraded, newest = to_the_end(_look(session, request, lock))
         found = []

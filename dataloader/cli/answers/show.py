@@ -165,10 +165,10 @@ def _place(package: Package) -> str:
 
 
 def _lock(session: Session) -> Lockfile:
+    from dataloader.cli.stages.use import lock_of
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request.places import lock_path
 
-    return read_lock(lock_path(session.options, session.here))
+    return read_lock(lock_of(session))
 
 
 def _known(name: str, packages: dict[str, Package]) -> Package:

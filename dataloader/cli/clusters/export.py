@@ -37,13 +37,13 @@ def export(
     from dataloader.cli.stages.foreign import foreign_content, read_foreign
     from dataloader.cli.stages.outputs import check_output
     from dataloader.cli.stages.session import open_session
+    from dataloader.cli.stages.use import lock_of
     from dataloader.export.formats import FORMATS, ExportOptions, export_lock
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request.places import lock_path
 
     content = foreign_content(options.lockfile)
     with open_session(options) as session:
-        path = lock_path(session.options, session.here)
+        path = lock_of(session)
         lock = read_foreign(session, content) if content else read_lock(path)
         made = ExportOptions(name=path.resolve().parent.name, builds=builds, created=_made(path, session.environ))
         text = export_lock(lock, form, made, partial=partial)

@@ -26,11 +26,35 @@ def prefix_of(session: Session) -> Path:
         or manifest_path(session.options, session.here) is not None
     ):
         return prefix
-    active = next((path for name in ACTIVE if (path := session.environ.get(name)) and Path(path).is_dir()), None)
+    active = _active(session)
     if active is None:
         return prefix
     session.reporter.info(f"using the environment that is active: {active}")
     return Path(active)
+
+
+def lock_of(session: Session) -> Path:
+    """Return the lock that a command reads, which is found as :func:`prefix_of` finds the environment.
+
+    That of an environment that is active is the lock that it was made from.
+    """
+    from dataloader.prefix.locate import lock_noted
+    from dataloader.request.places import lock_path, manifest_path
+
+    options, path = session.options, lock_path(session.options, session.here)
+    if options.lockfile is not None or path.exists() or manifest_path(options, session.here) is not None:
+        return path
+    active = _active(session)
+    noted = lock_noted(active) if active is not None else ""
+    if not noted:
+        return path
+    session.reporter.info(f"using the lock of the environment that is active: {noted}")
+    return Path(noted)
+
+
+def _active(session: Session) -> str | None:
+    """Return the environment that is active in the shell."""
+    return next((path for name in ACTIVE if (path := session.environ.get(name)) and Path(path).is_dir()), None)
 
 
 def home_of(prefix: Path) -> Path:
