@@ -15,6 +15,8 @@ _NAMESPACES: Final = {
 """C++ namespace -> distribution that defines it."""
 _PREFIXES: Final = {"aoti_torch_": "torch", "TF_": "tensorflow"}
 """Beginning of a C name -> distribution that defines it."""
+CUDA_PARTS: Final = {"libc10_cuda.so": "torch", "libtorch_cuda.so": "torch", "libtorch_cuda_linalg.so": "torch"}
+"""Library that only the builds of a distribution for CUDA have -> that distribution."""
 
 
 def framework_of(symbol: str) -> str | None:

@@ -23,5 +23,7 @@ class Finding(NamedTuple):
     evidence: tuple[str, ...] = ()
     fix: str | None = None
     """A command, where there is one."""
+    alternatives: tuple[str, ...] = ()
+    """Other commands, each of which may mend it by itself."""
     files: tuple[str, ...] = ()
     """Every file that it is about, where ``path`` is not the only one; text shows some, JSON and SARIF all."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from dataloader.prefix.locate import MANIFEST_NAMES, STATE
+from dataloader.verify.findings import Finding
 from dataloader.verify.report import VerifyReport
 
 Tool = Literal["dataloader", "uv", "pip", "conda", "pixi", "pip --target"]
@@ -40,10 +41,13 @@ def maker_of(prefix: Path, lock: str) -> Maker:
 
 def with_commands(report: VerifyReport, maker: Maker) -> VerifyReport:
     """The report with each fix as a command for the maker of the prefix; none where it has no such command."""
-    findings = tuple(
-        finding._replace(fix=command_for(finding.fix, maker)) if finding.fix else finding for finding in report.findings
-    )
-    return report._replace(findings=findings)
+    return report._replace(findings=tuple(_with_commands(finding, maker) for finding in report.findings))
+
+
+def _with_commands(finding: Finding, maker: Maker) -> Finding:
+    said = [fix for fix in (finding.fix, *finding.alternatives) if fix]
+    commands = list(dict.fromkeys(command for fix in said if (command := command_for(fix, maker))))
+    return finding._replace(fix=next(iter(commands), None), alternatives=tuple(commands[1:]))
 
 
 class _Asked(NamedTuple):
@@ -55,14 +59,19 @@ class _Asked(NamedTuple):
 
 
 def command_for(fix: str, maker: Maker) -> str | None:
-    """``dataloader install ...`` or ``dataloader sync`` for a prefix.
+    """``dataloader install ...``, ``remove`` or ``sync`` for a prefix, or several of them, one after the other.
 
     >>> command_for("dataloader install 'numpy<2'", Maker("uv", Path("/e")))
     "uv pip install --python /e/bin/python 'numpy<2'"
     """
+    if " && " in fix:
+        parts = [command_for(part, maker) for part in fix.split(" && ")]
+        return " && ".join(part for part in parts if part) if all(parts) else None
     words = shlex.split(fix, comments=True)
-    if words[:1] != ["dataloader"] or words[1:2] not in (["install"], ["sync"]):
+    if words[:1] != ["dataloader"] or words[1:2] not in (["install"], ["sync"], ["remove"]):
         return fix
+    if words[1] == "remove":
+        return _removed(words[2], maker)
     if words[1] == "sync":
         return _ours(maker, ["sync"]) if maker.tool == "dataloader" else None
     rest = words[2:]
@@ -80,13 +89,29 @@ def command_for(fix: str, maker: Maker) -> str | None:
     return _theirs(asked, maker)
 
 
+def _removed(spec: str, maker: Maker) -> str | None:
+    name, prefix = spec.removeprefix("conda:"), str(maker.prefix)
+    if maker.tool == "dataloader":
+        return _ours(maker, ["remove", name])
+    if maker.tool == "pixi":
+        of_pypi = [] if spec.startswith("conda:") else ["--pypi"]
+        return shlex.join(["pixi", "remove", *of_pypi, "--manifest-path", _pixi_root(maker), name])
+    if spec.startswith("conda:"):
+        return shlex.join(["conda", "remove", "--prefix", prefix, name]) if maker.tool == "conda" else None
+    if maker.tool == "uv":
+        return shlex.join(["uv", "pip", "uninstall", "--python", f"{prefix}/bin/python", name])
+    if maker.tool == "pip --target":
+        return None  # it has no command for that
+    return shlex.join([f"{prefix}/bin/python", "-m", "pip", "uninstall", "--yes", name])
+
+
 def _ours(maker: Maker, words: Sequence[str]) -> str | None:
     if maker.lock is None:
         return None  # without its lock a command would begin anew, and drop what it does not name
     folder = maker.lock.parent
     manifests = [folder / name for name in MANIFEST_NAMES[:2] if (folder / name).is_file()]
     places = ["--prefix", maker.prefix, "--lockfile", maker.lock]
-    places += ["--manifest", manifests[0]] if manifests and words[0] == "install" else []
+    places += ["--manifest", manifests[0]] if manifests and words[0] in ("install", "remove") else []
     return shlex.join(["dataloader", *words, *map(str, places)])
 
 

@@ -113,7 +113,7 @@ def lay_groundwork(
         libraries={
             path: [text_of(state), hex_digest(digests[path])] for path, state in states.items() if path in digests
         },
-        findings={target: (*common, *_target_findings(prefix, read.installed, target)) for target in targets},
+        findings={target: (*common, *_target_findings(prefix, read, target, options)) for target in targets},
         openings=openings,
         opened=read_opened(prefix, named, openings, opened),
     )
@@ -130,6 +130,7 @@ def _common_findings(prefix: Path, read: Records, lock: Lockfile | None, options
         check_records,
         check_slips,
     )
+    from dataloader.verify.checks.looked_up import check_versions
     from dataloader.verify.checks.requires_dist import check_rules, check_together
     from dataloader.verify.tables import load_tables, load_together
 
@@ -140,6 +141,7 @@ def _common_findings(prefix: Path, read: Records, lock: Lockfile | None, options
     yield from check_slips(state.slips if state is not None else {})
     yield from check_lost(installed)
     yield from check_clobbers(installed, read.digests, frozenset(load_tables().providers))
+    yield from check_versions(installed, read.digests, read.tree)
     if lock is not None:
         from dataloader.verify.checks.lock import check_lock
 
@@ -162,12 +164,21 @@ def _done_to(prefix: Path, options: VerifyOptions, package: InstalledPackage, fi
     return found.words() if found is not None else None
 
 
-def _target_findings(prefix: Path, installed: Installed, target: Target) -> Iterator[Finding]:
+def _target_findings(prefix: Path, read: Records, target: Target, options: VerifyOptions) -> Iterator[Finding]:
     from dataloader.prefix.python import find_interpreter
     from dataloader.verify.checks.conda_depends import check_conda_depends
+    from dataloader.verify.checks.looked_up import check_interpreters, check_path_files, check_python_path
     from dataloader.verify.checks.requires_dist import check_requires_dist
     from dataloader.verify.checks.sources import SourceIndex
+    from dataloader.verify.world import is_this_machine
 
+    installed = read.installed
+    described = options.described if options.described is not None else not is_this_machine(target)
+    yield from check_path_files(prefix, installed, read.tree, elsewhere=described)
+    if not described:
+        if options.hashes:  # a tree that a sync judges lies elsewhere than it will
+            yield from check_interpreters(prefix, installed, read.tree)
+        yield from check_python_path(prefix, installed, dict(options.variables))
     python, sources = find_interpreter(prefix).version, SourceIndex(prefix, installed)
     yield from check_requires_dist(installed, target, python, sources.imports_project)
     yield from check_conda_depends(installed, dict(package[:2] for package in target.virtual_packages()))

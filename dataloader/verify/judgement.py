@@ -81,7 +81,7 @@ def inspect(
     found = (
         *_if_it_loads(groundwork.findings[bare.target], verdicts),
         *_library_findings(judge, verdicts, situation, options),
-        *check_openings(judge, verdicts, groundwork.openings, situation.cuda_major, opened),
+        *check_openings(judge, verdicts, groundwork.openings, installed, situation.cuda_major, opened),
     )
     return Inspection(
         findings=sort_findings(found), verdicts=verdicts, situation=situation, scanned=scanned, judge=judge
@@ -103,8 +103,8 @@ def _library_findings(
     scanned, tables, relative = tuple(files.values()), load_tables(), situation.relative
     yield from check_python(judge.bare.prefix, described=judge.bare.described)
     yield from check_malformed(scanned, owners)
-    yield from check_machine(scanned, judge.bare)
-    yield from check_kind(scanned, judge.bare)
+    yield from check_machine(scanned, judge.bare, owners)
+    yield from check_kind(scanned, judge.bare, owners)
     changed = differences(judge.bare, options)
     said = explained(changed)
     yield from check_start(judge.bare, situation)

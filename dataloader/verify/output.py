@@ -32,8 +32,7 @@ def to_text(report: VerifyReport) -> str:
     for finding in map(_clean, report.findings):
         lines.append(f"{finding.severity}: {finding.path}: {finding.message} [{finding.kind}]")
         lines += [f"    {line}" for line in finding.evidence]
-        if finding.fix:
-            lines.append(f"    fix: {finding.fix}")
+        lines += [f"    {line}" for line in _fixes(finding)]
     return "\n".join([*lines, summary(report)]) + "\n"
 
 
@@ -82,7 +81,7 @@ def to_junit(report: VerifyReport) -> str:
     failures = skipped = 0
     for finding in map(_clean, report.findings):
         name = _quoted(f"{finding.kind}: {finding.path}")
-        detail = escape("\n".join([*finding.evidence, *([f"fix: {finding.fix}"] if finding.fix else [])]))
+        detail = escape("\n".join([*finding.evidence, *_fixes(finding)]))
         message = _quoted(finding.message)
         if finding.severity == "error":
             failures += 1
@@ -155,11 +154,17 @@ def _clean(finding: Finding) -> Finding:
         message=printable(finding.message).replace("\n", " "),
         evidence=tuple(printable(line).replace("\n", " ") for line in finding.evidence),
         fix=finding.fix and printable(finding.fix).replace("\n", " "),
+        alternatives=tuple(printable(command).replace("\n", " ") for command in finding.alternatives),
     )
 
 
+def _fixes(finding: Finding) -> list[str]:
+    """The command that mends it, and others that may, a line each."""
+    return [f"fix: {finding.fix}"] * bool(finding.fix) + [f"or: {command}" for command in finding.alternatives]
+
+
 def _sentence(finding: Finding) -> str:
-    parts = [finding.message, *finding.evidence, *([f"fix: {finding.fix}"] if finding.fix else [])]
+    parts = [finding.message, *finding.evidence, *_fixes(finding)]
     return "; ".join(parts)
 
 

@@ -49,6 +49,7 @@ class VerifyReport(NamedTuple):
                     "message": printable(finding.message),
                     "evidence": [printable(line) for line in finding.evidence],
                     "fix": finding.fix and printable(finding.fix),
+                    "alternatives": [printable(command) for command in finding.alternatives],
                     "files": [printable(path) for path in finding.files or (finding.path,)],
                 }
                 for finding in self.findings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dataloader.base.errors import ManifestError
@@ -34,6 +35,10 @@ class Tables(NamedTuple):
     """``always``, ``usual`` and ``musl``: sonames of a described machine."""
     openmp: frozenset[str] = frozenset()
     """OpenMP runtimes, by library name (``libgomp``)."""
+    system_packages: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """soname -> commands that install it on distributions, one for each package manager."""
+    without: Mapping[str, tuple[frozenset[str], str]] = MappingProxyType({})
+    """Distribution -> libraries of the system that it needs, and its sibling that does without."""
 
 
 @cache
@@ -58,7 +63,20 @@ def load_tables() -> Tables:
     }
     system = {row["presence"]: frozenset(row["sonames"]) for row in rows if row["kind"] == "system"}
     openmp = frozenset(name for row in rows if row["kind"] == "openmp" for name in row["libraries"])
-    return Tables(providers=providers, openings=load_openings(), system=system, openmp=openmp)
+    return Tables(
+        providers=providers,
+        openings=load_openings(),
+        system=system,
+        openmp=openmp,
+        system_packages={
+            row["soname"]: (f"apt-get install {row['apt']}", f"dnf install {row['dnf']}")
+            for row in rows
+            if row["kind"] == "system-package"
+        },
+        without={
+            row["project"]: (frozenset(row["without"]), row["sibling"]) for row in rows if row["kind"] == "sibling"
+        },
+    )
 
 
 class Together(NamedTuple):
@@ -100,17 +118,3 @@ def ptx_of_cuda() -> Mapping[tuple[int, int], tuple[int, int]]:
                 raise ManifestError("toolkit.jsonl is not valid", code="matrix-invalid", causes=(why,))
             found[cuda] = isa
     return found
-
-
-def install_command(soname: str, cuda_major: str | None, *, conda: bool) -> str | None:
-    """The command that brings a library, chosen for the environment's CUDA major and world."""
-    provider = load_tables().providers.get(soname)
-    if provider is None or provider.driver:
-        return None
-    if conda and provider.conda:
-        channel, package = provider.conda[0]
-        return f"dataloader install conda:{channel}::{package}"
-    fitting = [project for project, major in provider.pypi if cuda_major in (None, major) or major is None]
-    if fitting or provider.pypi:
-        return f"dataloader install {(fitting or [project for project, _ in provider.pypi])[-1]}"
-    return f"dataloader install conda:{provider.conda[0][0]}::{provider.conda[0][1]}" if provider.conda else None

@@ -35,7 +35,7 @@ def said(prefix: Path, capsys: pytest.CaptureFixture[str], *more: str) -> list[d
 
 def run(command: str, shelf: Path) -> None:
     environ = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(shelf), "UV_FIND_LINKS": str(shelf)}
-    environ |= {"UV_NO_INDEX": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environ |= {"UV_OFFLINE": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", command], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

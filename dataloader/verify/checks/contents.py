@@ -8,6 +8,7 @@ from typing import Final
 from dataloader.prefix.records import Installed, InstalledPackage, RecordedFile, hex_digest
 from dataloader.prefix.walk import Tree, is_library_name
 from dataloader.verify.findings import Finding, Severity
+from dataloader.verify.remedies import one_of, reinstall
 
 _GROUP = 5
 """From this many missing files of one package on, one finding names them together."""
@@ -162,16 +163,11 @@ def _missing_finding(package: InstalledPackage, severity: Severity, paths: Seque
     )
 
 
-def reinstall(package: InstalledPackage) -> str:
-    """The command that brings a package's own files back."""
-    name = f"conda:{package.name}" if package.kind == "conda" else package.name
-    return f"dataloader install --reinstall {name}=={package.version}"
-
-
 def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: frozenset[str]) -> Iterator[Finding]:
     """Paths that two packages own with different content. ``notable``: file names of libraries that many share."""
     pairs: dict[tuple[str, str], list[str]] = {}
-    details: dict[str, tuple[str, ...]] = {}
+    called = {package.label: package for package in installed.packages}
+    winners: dict[str, str] = {}
     for path, claims in installed.shared().items():
         hashes = {file.sha256 for _, file in claims}
         if len(hashes) < 2 or None in hashes or _is_bytecode(path) or _is_bookkeeping(path):
@@ -182,19 +178,21 @@ def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: fr
         pairs.setdefault((names[0], names[-1]), []).append(path)
         if path in digests:
             on_disk = hex_digest(digests[path])
-            winner = [package.label for package, file in claims if file.sha256 == on_disk]
-            details[path] = (f"on disk is the file of {winner[0] if winner else 'neither'}",)
+            winners[path] = next((package.label for package, file in claims if file.sha256 == on_disk), "neither")
     for (first, second), paths in sorted(pairs.items()):
         serious = [path for path in paths if path.rsplit("/", 1)[-1] in notable]
         shown = serious or paths
+        winner = winners.get(shown[0], "")
+        fix, other = one_of(called[first], called[second], winner, installed)
         yield Finding(
             severity="error" if serious else "warning",
             kind="clobbered-path",
             path=shown[0],
             message=f"{first} and {second} both own {_count(paths)} with different content",
-            evidence=(*details.get(shown[0], ()), *shown[1:10]),
+            evidence=(*([f"on disk is the file of {winner}"] if winner else ()), *shown[1:10]),
             files=tuple(paths),
-            fix=f"leave out {first.split(' ')[0]}, or {second.split(' ')[0]}",
+            fix=fix,
+            alternatives=(other,),
         )
 
 
@@ -220,14 +218,17 @@ def check_lost(installed: Installed) -> Iterator[Finding]:
                 if path == other.path and winner.path != package.path and not same:
                     severity: Severity = "error" if _is_code(path) else "warning"
                     pairs.setdefault((winner.label, package.label, severity), []).append(path)
+    called = {package.label: package for package in installed.packages}
     for (winner_label, loser, severity), paths in sorted(pairs.items()):
+        fix, other_fix = one_of(called[winner_label], called[loser], winner_label, installed)
         yield Finding(
             severity=severity,
             kind="clobbered-path",
             path=paths[0],
             message=f"{winner_label} and {loser} both own {_count(paths)} with different content",
             evidence=(f"on disk is the file of {winner_label}; that of {loser} lies in {_LOST[:-1]}", *paths[1:10]),
-            fix=f"leave out {loser.split(' ')[0]}, or {winner_label.split(' ')[0]}",
+            fix=fix,
+            alternatives=(other_fix,),
             files=tuple(paths),
         )
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from dataloader.elf.demangle import demangle
-from dataloader.elf.frameworks import distributions_of, framework_of
+from dataloader.elf.frameworks import CUDA_PARTS, distributions_of, framework_of
 from dataloader.elf.scan import ScannedFile
 from dataloader.loader.model import Failure
 from dataloader.loader.system import version_tuple
@@ -19,7 +19,8 @@ from dataloader.prefix.records import Installed, InstalledPackage
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.loads import Verdict
-from dataloader.verify.tables import install_command, load_tables
+from dataloader.verify.remedies import another_release, for_library, for_symbols, is_pythons, reinstall
+from dataloader.verify.tables import load_tables
 
 _JUDGED = 100
 """Undefined symbols looked at to tell which framework they are from."""
@@ -55,6 +56,10 @@ class Situation(NamedTuple):
             return False  # it says all that there are
         return self.described and not ours and soname not in self.recorded_names()
 
+    def who_recorded(self, soname: str) -> InstalledPackage | None:
+        """The package that installed a library of this file name, which is gone."""
+        return next((self.owners[path] for path in self.owners if path.rsplit("/", 1)[-1] == soname), None)
+
     def recorded_names(self) -> frozenset[str]:
         """File names that packages recorded, those that are gone too."""
         return frozenset(path.rsplit("/", 1)[-1] for path in self.owners)
@@ -78,11 +83,13 @@ def check_malformed(files: Sequence[ScannedFile], owners: Mapping[str, Installed
             path=file.path,
             message=f"not a library that could be loaded: {problem}",
             evidence=(f"{file.size} bytes",),
-            fix=f"dataloader install --reinstall {owner.name}=={owner.version}" if owner else None,
+            fix=reinstall(owner) if owner else None,
         )
 
 
-def check_kind(files: Sequence[ScannedFile], bare: BareLoads) -> Iterator[Finding]:
+def check_kind(
+    files: Sequence[ScannedFile], bare: BareLoads, owners: Mapping[str, InstalledPackage]
+) -> Iterator[Finding]:
     """ELF files named like extension modules of this Python that are something else: an object file, a program."""
     for file in files:
         name = file.path.rsplit("/", 1)[-1]
@@ -93,10 +100,13 @@ def check_kind(files: Sequence[ScannedFile], bare: BareLoads) -> Iterator[Findin
                 kind="not-a-library",
                 path=file.path,
                 message="is named like an extension module, and the loader opens shared objects only",
+                fix=reinstall(owners[file.path]) if file.path in owners else None,
             )
 
 
-def check_machine(files: Sequence[ScannedFile], bare: BareLoads) -> Iterator[Finding]:
+def check_machine(
+    files: Sequence[ScannedFile], bare: BareLoads, owners: Mapping[str, InstalledPackage]
+) -> Iterator[Finding]:
     """Extension modules named for this Python that were built for another machine."""
     environment = bare.process.environment
     for file in files:
@@ -109,6 +119,7 @@ def check_machine(files: Sequence[ScannedFile], bare: BareLoads) -> Iterator[Fin
                 kind="wrong-machine",
                 path=file.path,
                 message=f"is built for {file.facts.machine}, {file.facts.bits} bits; the target: {environment.machine}",
+                fix=reinstall(owners[file.path]) if file.path in owners else None,
             )
 
 
@@ -198,6 +209,7 @@ def _grouped(findings: Sequence[tuple[Finding, str]], situation: Situation) -> I
             message=message,
             evidence=(*lines[:_LISTED], *([f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])),
             fix=fixes[0] if len(fixes) == 1 else _joined(fixes),
+            alternatives=group[0][0].alternatives if len(fixes) == 1 else (),
             files=tuple(sorted({file for finding, _ in group for file in finding.files or (finding.path,)})),
         )
 
@@ -227,7 +239,7 @@ def _finding(failures: list[Failure], victims: list[Verdict], situation: Situati
         severities = ["warning" if level == "error" else level for level in severities]
     severity: Severity = next((level for level in ("error", "warning", "note") if level in severities), "note")
     path = situation.relative(failures[0].path)
-    message, evidence, fix = _EXPLAIN[failures[0].kind](failures, situation)
+    message, evidence, fixes = _EXPLAIN[failures[0].kind](failures, situation)
     files = {situation.relative(failure.path) for failure in failures}
     if len(files) > 1:
         evidence = (*evidence, f"so do {_some(sorted(files - {path}))}")
@@ -243,7 +255,8 @@ def _finding(failures: list[Failure], victims: list[Verdict], situation: Situati
         path=path,
         message=message,
         evidence=evidence,
-        fix=fix,
+        fix=next(iter(fixes), None),
+        alternatives=tuple(fixes[1:]),
         files=tuple(sorted({*files, *others})),
     )
 
@@ -252,13 +265,14 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
-_Explained = tuple[str, tuple[str, ...], str | None]
+_Explained = tuple[str, tuple[str, ...], Sequence[str]]
+"""Message, evidence, commands."""
 
 
 def _missing_library(failures: list[Failure], situation: Situation) -> _Explained:
     failure = failures[0]
     soname = PurePosixPath(failure.name).name
-    conda = any(package.kind == "conda" for package in situation.installed.packages)
+    owner = situation.owners.get(situation.relative(failure.path))
     evidence = (
         [f"{soname} is searched in {', '.join(map(situation.relative, failure.searched))}"] if failure.searched else []
     )
@@ -268,13 +282,21 @@ def _missing_library(failures: list[Failure], situation: Situation) -> _Explaine
         evidence.append(f"{where} is in the environment, but on no search path of this file")
         folder = PurePosixPath(elsewhere[0]).parent
         quoted = shlex.quote(f"{situation.prefix}/{folder}")
-        fix = f"export LD_LIBRARY_PATH={quoted}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
+        fixes = [f"export LD_LIBRARY_PATH={quoted}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"]
+    elif whose := situation.who_recorded(soname):
+        evidence.append(f"{whose.label} installed {soname}, and it is gone")
+        fixes = [reinstall(whose)]
     else:
-        fix = install_command(soname, situation.cuda_major, conda=conda) or ""
+        fixes = for_library(soname, owner, situation.cuda_major, situation.installed)
+        evidence += [
+            f"{soname} comes with a {each.name} for CUDA, and {each.label} here is for the CPU"
+            for each in situation.installed.packages
+            if each.name in distributions_of(CUDA_PARTS.get(soname, ""))
+        ]
     where = "not found"
     if situation.may_be_of_the_system(failure.name):
         where = f"neither in the environment nor in the description of {situation.target.name or 'the target'}"
-    return f"needs {failure.name}, which is {where}", tuple(evidence), fix or None
+    return f"needs {failure.name}, which is {where}", tuple(evidence), fixes
 
 
 def _version(failures: list[Failure], situation: Situation) -> _Explained:
@@ -282,16 +304,17 @@ def _version(failures: list[Failure], situation: Situation) -> _Explained:
     provider = situation.relative(failure.provider or "")
     owner = situation.owners.get(provider)
     family = failure.name.split("_", 1)[0]
-    fix = None
+    user = situation.owners.get(situation.relative(failure.path))
     if owner:
-        fix = f"dataloader install '{'conda:' if owner.kind == 'conda' else ''}{owner.name}>{owner.version}'"
-    elif family in ("GLIBCXX", "CXXABI"):
-        fix = install_command("libstdc++.so.6", None, conda=True)
+        fixes = [f"dataloader install '{'conda:' if owner.kind == 'conda' else ''}{owner.name}>{owner.version}'"]
+    else:
+        fixes = for_library(PurePosixPath(provider).name, user, None, situation.installed) if user else []
+        fixes = [*(each for each in fixes if "conda:" in each), *another_release(user)]
     whose = f" of {owner.label}" if owner else (" of the system" if provider.startswith("/") else "")
     evidence: tuple[str, ...] = (f"{provider}{whose} would be loaded",)
     if family == "GLIBC" and situation.target.glibc:
         evidence = (*evidence, f"the target has glibc {situation.target.glibc}")
-    return f"needs {failure.name}, which {PurePosixPath(provider).name} does not offer", evidence, fix
+    return f"needs {failure.name}, which {PurePosixPath(provider).name} does not offer", evidence, fixes
 
 
 def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
@@ -300,15 +323,20 @@ def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     owner = situation.owners.get(situation.relative(failures[0].path))
     evidence = tuple(readable[1:])
-    names_of = sorted({each.name for name in names[:_JUDGED] for each in frameworks_of(name, situation.installed)})
-    frameworks = sorted({each.label for name in names[:_JUDGED] for each in frameworks_of(name, situation.installed)})
+    found = {each.label: each for name in names[:_JUDGED] for each in frameworks_of(name, situation.installed)}
+    frameworks, names_of = sorted(found), sorted({each.name for each in found.values()})
+    fixes: Sequence[str] = ()
     if frameworks and situation.has_symbols(failures):
         evidence = (*evidence, f"{' and '.join(frameworks)} has them, for those who open its libraries first")
     elif frameworks:
         evidence = (*evidence, f"built for another {' or '.join(names_of)} than {' and '.join(frameworks)} here")
         if owner:
             evidence = (*evidence, f"what is needed is a build of {owner.name} for {', '.join(frameworks)}")
-    return f"undefined symbol {readable[0]}{more}", evidence, None
+        fixes = for_symbols(owner, list(found.values()))
+    elif is_pythons(names):
+        evidence = (*evidence, "it is of Python's own interface: the file was built for a newer Python than this one")
+        fixes = another_release(owner)
+    return f"undefined symbol {readable[0]}{more}", evidence, fixes
 
 
 def frameworks_of(name: str, installed: Installed) -> Iterator[InstalledPackage]:
@@ -322,8 +350,7 @@ def frameworks_of(name: str, installed: Installed) -> Iterator[InstalledPackage]
 
 def _malformed(failures: list[Failure], situation: Situation) -> _Explained:
     owner = situation.owners.get(situation.relative(failures[0].path))
-    fix = f"dataloader install --reinstall {owner.name}=={owner.version}" if owner else None
-    return f"cannot be loaded: {failures[0].name}", (), fix
+    return f"cannot be loaded: {failures[0].name}", (), [reinstall(owner)] if owner else []
 
 
 def _exec_stack(failures: list[Failure], situation: Situation) -> _Explained:
@@ -331,7 +358,7 @@ def _exec_stack(failures: list[Failure], situation: Situation) -> _Explained:
     return (
         f"asks for an executable stack, which glibc {situation.target.glibc} refuses to a library that is opened",
         (),
-        f"patchelf --clear-execstack {path}",
+        [f"patchelf --clear-execstack {shlex.quote(f'{situation.prefix}/{path}')}"],
     )
 
 
@@ -340,7 +367,7 @@ def _static_tls(failures: list[Failure], situation: Situation) -> _Explained:
     return (
         f"needs {failures[0].name} of static thread-local storage, more than is left for a library that is opened",
         ("it loads where it is preloaded (LD_PRELOAD) or linked",),
-        None,
+        (),
     )
 
 

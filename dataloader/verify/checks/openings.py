@@ -7,16 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataloader.compat.openings import Opening
 from dataloader.loader.model import Failure, Result
 from dataloader.loader.process import Process
+from dataloader.prefix.records import Installed
 from dataloader.verify.checks.opened import opened_by
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.loads import Judge, Verdict
-from dataloader.verify.tables import install_command
+from dataloader.verify.remedies import for_library
 
 
 def check_openings(
     judge: Judge,
     verdicts: Sequence[Verdict],
     openings: Mapping[str, Sequence[Opening]],
+    installed: Installed,
     cuda_major: str | None,
     opened: Mapping[str, Sequence[str]],
 ) -> Iterator[Finding]:
@@ -33,7 +35,7 @@ def check_openings(
         for opening in openings.get(facts.soname or "", ()):
             missing = _missing(judge, verdict, opening, opened)
             if missing:
-                yield _finding(verdict, opening, missing, cuda_major)
+                yield _finding(verdict, opening, missing, installed, cuda_major)
 
 
 def _missing(
@@ -62,11 +64,12 @@ def _refused(process: Process, path: str, names: Sequence[str]) -> dict[str, Fai
     return {name: result.failures[0] for name, result in tried.items() if not result.loads}
 
 
-def _finding(verdict: Verdict, opening: Opening, missing: Mapping[str, Failure], cuda_major: str | None) -> Finding:
+def _finding(
+    verdict: Verdict, opening: Opening, missing: Mapping[str, Failure], installed: Installed, cuda_major: str | None
+) -> Finding:
     names = sorted(missing)
     severity: Severity = "error" if opening.needs in ("always", "stack") else "warning"
-    conda = verdict.package is not None and verdict.package.kind == "conda"
-    fixes = dict.fromkeys(filter(None, (install_command(name, cuda_major, conda=conda) for name in names)))
+    fixes = list(dict.fromkeys(fix for name in names for fix in for_library(name, None, cuda_major, installed)))
     reasons = [
         f"{name}: {missing[name].kind.replace('-', ' ')}"
         + (f" {missing[name].name}" if missing[name].name != name else "")
@@ -79,4 +82,5 @@ def _finding(verdict: Verdict, opening: Opening, missing: Mapping[str, Failure],
         message=f"{opening.part} opens {', '.join(names[:4])}{' ...' if len(names) > 4 else ''} at run time and cannot",
         evidence=(*reasons[:8], f"known from {opening.id}"),
         fix=next(iter(fixes), None),
+        alternatives=tuple(fixes[1:]),
     )

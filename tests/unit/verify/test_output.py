@@ -67,7 +67,16 @@ def test_json_has_the_promised_keys() -> None:
     document = json.loads(to_json(report(finding())))
 
     assert document["version"] == 1
-    assert set(document["findings"][0]) == {"severity", "kind", "path", "message", "evidence", "fix", "files"}
+    assert set(document["findings"][0]) == {
+        "severity",
+        "kind",
+        "path",
+        "message",
+        "evidence",
+        "fix",
+        "alternatives",
+        "files",
+    }
 
 
 def test_sarif_has_one_rule_for_each_kind_and_one_result_for_each_finding() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.prefix.records import Installed, InstalledPackage
 from dataloader.verify.checks.sources import Import, Sources, constants_of, imports_of, module_name
-from dataloader.verify.tables import install_command, load_tables
+from dataloader.verify.remedies import for_library
+from dataloader.verify.tables import load_tables
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,26 @@ def test_tables_load_and_each_row_has_its_source() -> None:
         ("libstdc++.so.6", None, True, "dataloader install conda:conda-forge::libstdcxx"),
         ("libcuda.so.1", "12", False, None),
         ("libnobody.so.1", None, False, None),
+        ("libGL.so.1", None, False, "apt-get install libgl1"),
     ],
 )
 def test_command_that_brings_a_library(soname: str, major: str | None, conda: bool, expected: str | None) -> None:
-    assert install_command(soname, major, conda=conda) == expected
+    there = Installed((InstalledPackage("conda", "x", "1", "x.json"),) if conda else (), (), {})
+
+    assert next(iter(for_library(soname, None, major, there)), None) == expected
+
+
+@pytest.mark.parametrize(
+    ("package", "requires", "expected"),
+    [
+        ("nvidia-cublas-cu12", (), ["dataloader install nvidia-cudnn-cu12"]),
+        ("torch", ("nvidia-cudnn-cu11 (==9.1.0) ; x",), ["dataloader install 'nvidia-cudnn-cu11==9.1.0'"]),
+        ("some", (), [f"dataloader install nvidia-cudnn-cu{major}" for major in (13, 12, 11)]),
+    ],
+)
+def test_the_distribution_of_a_library_is_the_one_that_is_required_or_of_the_cuda_there(
+    package: str, requires: tuple[str, ...], expected: list[str]
+) -> None:
+    installed = Installed((InstalledPackage("pypi", package, "12.4", "x", requires=requires),), (), {})
+
+    assert for_library("libcudnn.so.9", None, None, installed) == expected
