@@ -15,16 +15,22 @@ from dataloader.oci.registry import Registry
 class Attachment(NamedTuple):
     """One document."""
 
-    media_type: str
+    kind: str
+    """What it is looked for by: the artefact's type."""
     title: str
     """As a file would be called."""
     data: bytes
+    media_type: str | None = None
+    """Of the document, where that is another one than the artefact's type."""
 
 
 async def attach(
     registry: Registry, reference: Reference, subject: Descriptor, attachments: Sequence[Attachment]
 ) -> int:
-    """Let documents refer to an image; bytes that were sent. An older one of the same kind is referred to no more."""
+    """Let documents refer to an image; bytes that were sent.
+
+    Where the list of them is ours to keep, an older one of the same kind leaves it. Registries keep theirs themselves.
+    """
     if not attachments:
         return 0
     sent = 0
@@ -32,15 +38,17 @@ async def attach(
     keeps_them = True
     for attachment in attachments:
         layer = descriptor_of(
-            attachment.data, attachment.media_type, annotations={"org.opencontainers.image.title": attachment.title}
+            attachment.data,
+            attachment.media_type or attachment.kind,
+            annotations={"org.opencontainers.image.title": attachment.title},
         )
         manifest = Manifest(
-            config=descriptor_of(b"{}", EMPTY), layers=(layer,), artifact_type=attachment.media_type, subject=subject
+            config=descriptor_of(b"{}", EMPTY), layers=(layer,), artifact_type=attachment.kind, subject=subject
         )
         data = manifest.to_bytes()
         for blob, content in ((manifest.config, b"{}"), (layer, attachment.data)):
             sent += await in_thread(registry.send, reference, blob, content)
-        made.append(descriptor_of(data, MANIFEST, artifact_type=attachment.media_type))
+        made.append(descriptor_of(data, MANIFEST, artifact_type=attachment.kind))
         headers = await in_thread(registry.put_manifest, reference, made[-1].digest, data, MANIFEST)
         keeps_them = keeps_them and "OCI-Subject" in headers
     if not keeps_them:

@@ -19,7 +19,9 @@ import pytest
 
 from dataloader.cli.app import main
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
-from tests.helpers.registry import Proxy, get_json, needs_registry, running_registry
+from tests.helpers.elf import make_library, needs_gcc
+from tests.helpers.fatbin import cubin, fatbin_source, ptx
+from tests.helpers.registry import Proxy, get_attached, get_json, needs_registry, running_registry
 from tests.helpers.schemas import check_document
 
 pytestmark = needs_registry
@@ -363,6 +365,64 @@ def test_lock_report_and_bill_of_materials_refer_to_the_image(site: Site, regist
         assert layer["mediaType"] == each["artifactType"]
     manifest = get_json(registry, "/v2/refer/env/manifests/1")
     assert manifest["annotations"]["dev.dataloader.prefix"] == str(site.here / "env")
+
+
+def test_a_registry_that_keeps_referrers_keeps_them_alone(site: Site, registry: str) -> None:
+    with Proxy(registry) as proxy:
+        proxy.referrers = {}
+        pushed = site.json("push", f"{proxy.host}/referrers/env:1", "-p", "env")
+        site.json("push", f"{proxy.host}/referrers/env:1", "-p", "env")
+
+        listed = get_json(proxy.host, f"/v2/referrers/env/referrers/{pushed['digest']}")
+        assert sorted(get_attached(proxy.host, "referrers/env", listed)) == [
+            "application/vnd.cyclonedx+json",
+            "application/vnd.dataloader.lock.v1+yaml",
+            "application/vnd.dataloader.verify.v1+json",
+            "application/vnd.pixi.lock.v1+yaml",
+        ]
+        assert get_json(registry, "/v2/referrers/env/tags/list")["tags"] == ["1"]  # none that stands for a list
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_what_nodes_must_have_and_what_is_read_first_refer_to_the_image(
+    registry: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A framework with code for GPUs, which opens a library of its own; and a library that nobody opens."""
+    channel, here = tmp_path_factory.mktemp("gpu-channel"), tmp_path / "made"
+    make_python_package(channel)
+    make_conda_package(channel, "cuda-cudart", "12.4.127", files={"lib/libcudart.so.12": "x"})
+    source = fatbin_source(cubin(80), ptx(80, (8, 4))) + "int kernels(void){return 1;}"
+    kernels = make_library(here / "libkernels.so", source, soname="libkernels.so")
+    idle = make_library(here / "libidle.so", "int idle(void){return 2;}")
+    tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}-x86_64-linux-gnu"
+    module = make_library(
+        here / f"_c.{tag}.so", "extern int kernels(void); int PyInit__c(void){return kernels();}", needs=[kernels],
+        runpath="$ORIGIN",
+    )  # fmt: skip
+    files: dict[str, str | bytes | Path] = {
+        f"site-packages/frame/{each.name}": each for each in (kernels, idle, module)
+    }
+    files |= {"site-packages/frame/__init__.py": "from . import _c\n"}
+    info = "site-packages/frame-1.0.dist-info"
+    files |= {f"{info}/METADATA": "Metadata-Version: 2.1\nName: frame\nVersion: 1.0\n", f"{info}/INSTALLER": "conda"}
+    files |= {f"{info}/RECORD": "".join(f"{name.partition('/')[2]},,\n" for name in files)}
+    make_conda_package(channel, "frame", "1.0", noarch="python", files=files, depends=["python", "cuda-cudart"])
+    index_channel(channel)
+    site = Site(tmp_path / "site", channel)
+    env = site.install("conda:frame", "conda:cuda-cudart", "--no-verify")
+
+    pushed = site.json("push", f"{registry}/gpu/env:1", "-p", "env", "--target-prefix", "/opt/env")
+
+    listed = get_json(registry, f"/v2/gpu/env/manifests/{pushed['digest'].replace(':', '-')}")
+    attached = get_attached(registry, "gpu/env", listed)
+    kind, node = attached["application/vnd.nfd.image-compatibility.v1alpha1"]
+    assert kind == "application/vnd.nfd.image-compatibility.spec.v1alpha1+yaml"
+    assert node.decode() == site.json("verify", "-p", str(env), "--contract", "nfd")["contract"]
+    mapped = attached["application/vnd.dataloader.mapped.v1+text"][1].decode().splitlines()
+    inside = "/opt/env/lib/python{}.{}/site-packages/frame/".format(*sys.version_info[:2])
+    assert [path for path in mapped if "frame" in path] == [f"{inside}_c.{tag}.so", f"{inside}libkernels.so"]
+    assert mapped[0].startswith("/opt/env/bin/python")
 
 
 def test_an_image_stands_on_another_one(site: Site, registry: str) -> None:

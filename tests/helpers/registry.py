@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import json
 import shutil
@@ -76,6 +77,8 @@ class Proxy:
         self.basic: tuple[str, str] | None = None
         self.seen: Counter[str] = Counter()
         """Method and kind of what was asked for."""
+        self.referrers: dict[str, list[dict[str, Any]]] | None = None
+        """Digest of an image -> what refers to it: set to {}, the registry keeps such lists itself (OCI 1.1)."""
         self.sent: list[int] = []
         """Bytes of blobs that came."""
         proxy = self
@@ -116,6 +119,9 @@ class Proxy:
         self.seen[f"{request.command} {kind}"] += 1
         if request.command == "PUT" and kind == "blobs/uploads":
             self.sent.append(length)
+        if self.referrers is not None and kind == "referrers":
+            self._tell_referrers(request)
+            return
         connection = http.client.HTTPConnection(self.behind, timeout=30)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in {"authorization", "host"}}
         connection.request(
@@ -126,7 +132,34 @@ class Proxy:
         connection.close()
         if self.fault is not None and self.fault(request, content, answer.status):
             return
-        self.answer(request, answer.status, content, dict(answer.getheaders()))
+        told = dict(answer.getheaders())
+        if self.referrers is not None and (request.command, kind, answer.status) == ("PUT", "manifests", 201):
+            told |= self._note_referrer(body)
+        self.answer(request, answer.status, content, told)
+
+    def _note_referrer(self, manifest: bytes) -> dict[str, str]:
+        """As the specification has it: the header tells a client that it need not keep a list itself."""
+        document = json.loads(manifest)
+        subject = document.get("subject")
+        if not subject:
+            return {}
+        assert self.referrers is not None
+        entry = {
+            "mediaType": document["mediaType"],
+            "digest": f"sha256:{hashlib.sha256(manifest).hexdigest()}",
+            "size": len(manifest),
+            "artifactType": document.get("artifactType") or document["config"]["mediaType"],
+        }
+        known = self.referrers.setdefault(subject["digest"], [])
+        known += [entry] if entry not in known else []
+        return {"OCI-Subject": subject["digest"]}
+
+    def _tell_referrers(self, request: BaseHTTPRequestHandler) -> None:
+        assert self.referrers is not None
+        index = "application/vnd.oci.image.index.v1+json"
+        there = self.referrers.get(request.path.rpartition("/")[2], [])
+        document = {"schemaVersion": 2, "mediaType": index, "manifests": there}
+        self.answer(request, 200, json.dumps(document).encode(), {"Content-Type": index})
 
     @staticmethod
     def answer(request: BaseHTTPRequestHandler, status: int, body: bytes, headers: dict[str, str]) -> None:
@@ -177,3 +210,15 @@ def get_json(host: str, path: str) -> Any:
     connection.close()
     assert answer.status == 200, content
     return json.loads(content)
+
+
+def get_attached(host: str, repository: str, listed: dict[str, Any]) -> dict[str, tuple[str, bytes]]:
+    """Type of each artefact in a list of referrers -> the media type of its document, and the document."""
+    found = {}
+    for each in listed["manifests"]:
+        (layer,) = get_json(host, f"/v2/{repository}/manifests/{each['digest']}")["layers"]
+        connection = http.client.HTTPConnection(host, timeout=10)
+        connection.request("GET", f"/v2/{repository}/blobs/{layer['digest']}")
+        found[each["artifactType"]] = layer["mediaType"], connection.getresponse().read()
+        connection.close()
+    return found

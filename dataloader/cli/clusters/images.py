@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ChangesNeeded, PrefixError
+from dataloader.cli.clusters.attachments import attachments_of
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.stages.flow import Place, built_aside, sync_options
 from dataloader.cli.stages.proof import Proof
@@ -26,17 +26,11 @@ from dataloader.process.running import to_the_end
 if TYPE_CHECKING:
     from dataloader.install.model import SyncResult
     from dataloader.lockfile.model import Lockfile
-    from dataloader.oci.attach import Attachment
     from dataloader.oci.image import Image
     from dataloader.oci.model import Compression
     from dataloader.oci.push import Pushed
     from dataloader.prefix.state import State
     from dataloader.request.request import Request
-
-LOCK_TYPE = "application/vnd.dataloader.lock.v1+yaml"
-PIXI_TYPE = "application/vnd.pixi.lock.v1+yaml"
-SBOM_TYPE = "application/vnd.cyclonedx+json"
-REPORT_TYPE = "application/vnd.dataloader.verify.v1+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +105,7 @@ async def _push(
                 base=below,
                 compression=asked.compression,
                 entrypoint=asked.entrypoint,
-                attachments=tuple(_attachments(session, request, lock, data, tree)),
+                attachments=attachments_of(session, request, lock, data, tree, prefix),
             )
             pushed = await push_image(registry, pushing, session.cache, session.reporter)
     document = {
@@ -199,41 +193,6 @@ def _say_host_python(session: Session, interpreter: str | None) -> None:
             f"the environment stands on {interpreter}, which is not in the image: a container needs that Python there, "
             "from a base image say; with a conda channel the lock brings its own"
         )
-
-
-def _attachments(session: Session, request: Request, lock: Lockfile, data: bytes, tree: Path) -> list[Attachment]:
-    """What refers to the image. Nothing of it depends on the day, nor on this machine but the report."""
-    from datetime import datetime, timezone
-
-    from dataloader.export.formats import ExportOptions, export_lock
-    from dataloader.oci.attach import Attachment
-    from dataloader.oci.content import EPOCH
-
-    made = ExportOptions(created=datetime.fromtimestamp(EPOCH, timezone.utc))
-    found = [
-        Attachment(LOCK_TYPE, "dataloader.lock", data),
-        Attachment(PIXI_TYPE, "pixi.lock", export_lock(lock, "pixi.lock-6", made).encode()),
-        Attachment(SBOM_TYPE, "sbom.cdx.json", export_lock(lock, "cyclonedx", made).encode()),
-    ]
-    if not session.options.no_verify:
-        found.append(Attachment(REPORT_TYPE, "verify.json", _report(session, request, lock, tree)))
-    return found
-
-
-def _report(session: Session, request: Request, lock: Lockfile, tree: Path) -> bytes:
-    """What verify says of the environment, for the machines that it was asked for."""
-    from dataloader.cli.stages.proof import targets_of
-    from dataloader.prefix.activate import activation
-    from dataloader.verify.fleet import verify_fleet
-    from dataloader.verify.options import VerifyOptions
-
-    options = VerifyOptions(cache=session.cache / "facts", library_path=activation(tree).library_path, reuse=False)
-    verdicts = verify_fleet(tree, targets=targets_of(session, request), lock=lock, options=options)
-    for verdict in verdicts:
-        if verdict.runs == "cannot":
-            session.reporter.warn(f"on {verdict.pool} it does not run: {'; '.join(verdict.because[:3])}")
-    document = {"version": 1, "pools": [verdict.to_dict() for verdict in verdicts]}
-    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
 
 # -- pull
