@@ -19,6 +19,7 @@ from dataloader.oci.attach import Attachment, attach
 from dataloader.oci.base_image import BaseImage, bring_base
 from dataloader.oci.config import make_config
 from dataloader.oci.content import Content, Group
+from dataloader.oci.index import join
 from dataloader.oci.model import (
     CONFIG,
     FORMAT,
@@ -54,6 +55,8 @@ class Pushing:
     compression: Compression = "zstd"
     entrypoint: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    multi_platform: bool = False
+    """Whether the name is to lead to images of several platforms, this one among them."""
 
 
 @dataclass(slots=True)
@@ -62,6 +65,8 @@ class Pushed:
 
     digest: str = ""
     """Of the manifest."""
+    index: str | None = None
+    """The digest of the index that the name leads to, where it leads to one."""
     layers: list[Descriptor] = field(default_factory=list)
     sent: int = 0
     """Bytes of blobs that the registry did not have."""
@@ -96,9 +101,11 @@ async def push(registry: Registry, pushing: Pushing, cache: Path, reporter: Repo
     )
     data = manifest.to_bytes()
     done.digest = digest_of(data)
-    name = pushing.reference.tag or done.digest
-    await in_thread(registry.put_manifest, pushing.reference, name, data, MANIFEST)
     subject = descriptor_of(data, MANIFEST)
+    name = done.digest if pushing.multi_platform else pushing.reference.named
+    await in_thread(registry.put_manifest, pushing.reference, name, data, MANIFEST)
+    if pushing.multi_platform:
+        done.index = await join(registry, pushing.reference, subject, pushing.lock.platform)
     done.sent += await attach(registry, pushing.reference, subject, pushing.attachments)
     return done
 

@@ -78,7 +78,7 @@ class Registry:
             raise UsageError(
                 f"there is no image {reference}",
                 code="image-missing",
-                suggestions=("Look for a slip in its name; `dataloader push` makes images.",),
+                suggestions=("Look for a slip in its name.",),
             ) from error
         said = answer.headers.get("Docker-Content-Digest")
         if len(answer.body) > MOST_BYTES or (said and said.startswith("sha256:") and said != digest_of(answer.body)):

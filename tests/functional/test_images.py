@@ -479,6 +479,67 @@ def test_an_index_leads_to_the_image_for_this_platform(
             assert "image-malformed" in site.run(*words, "-p", "env" if words[0] == "push" else "none", code=4)
 
 
+def test_a_tag_leads_each_platform_to_its_own_image(
+    registry: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    channel = tmp_path_factory.mktemp("platforms")
+    for platform in ("linux-64", "linux-aarch64"):
+        make_conda_package(channel, "tool", "1.0", subdir=platform, files={"share/made-for": platform})
+    make_conda_package(channel, "data", "1.0", noarch="generic", files={"share/data": "d" * 2_000_000})
+    index_channel(channel)
+    reference = f"{registry}/platforms/env"
+    target = ("-p", "env", "--target-prefix", "/opt/env")
+    sites: dict[str, Site] = {}
+    pushed = {}
+    for platform in ("linux-64", "linux-aarch64", "linux-64"):  # what stands alone becomes one of them
+        site = sites.setdefault(platform, Site(tmp_path / platform, channel))
+        site.run("lock", "conda:tool", "conda:data", "-c", channel.as_uri(), "--platform", platform)
+        site.run("sync", "--frozen", "-p", "env")
+        more = ("--multi-platform",) if len(sites) > 1 else ()
+        pushed[platform] = site.json("push", reference, *target, *more)
+    shared = {layer["digest"] for layer in pushed["linux-64"]["layers"]}
+    assert len(shared & {layer["digest"] for layer in pushed["linux-aarch64"]["layers"]}) == 1  # the data
+
+    index = get_json(registry, "/v2/platforms/env/manifests/latest")
+    assert {each["platform"]["architecture"]: each["digest"] for each in index["manifests"]} == {
+        "amd64": pushed["linux-64"]["digest"], "arm64": pushed["linux-aarch64"]["digest"]}  # fmt: skip
+    if shutil.which("skopeo"):
+        for name, architecture in (("linux-64", "amd64"), ("linux-aarch64", "arm64")):
+            command = ["skopeo", "inspect", "--tls-verify=false", "--override-arch", architecture]
+            seen = json.loads(
+                subprocess.run([*command, f"docker://{reference}"], capture_output=True, check=True).stdout
+            )
+            assert seen["Layers"] == [layer["digest"] for layer in pushed[name]["layers"]]
+    other = Site(tmp_path / "other", channel)
+    other.run("pull", reference, "-p", "env")
+    assert (other.here / "env/share/made-for").read_text() == "linux-64"
+    by_digest = f"{reference}@{pushed['linux-aarch64']['digest']}"
+    assert "is for linux-aarch64, and this machine is linux-64" in other.run("pull", by_digest, "-p", "arm")
+
+
+def test_what_a_tag_leads_to_is_not_lost_for_other_platforms(site: Site, registry: str) -> None:
+    document: dict[str, object] = {}
+
+    def answer(request: BaseHTTPRequestHandler, body: bytes, status: int) -> bool:
+        if request.command != "GET" or not request.path.endswith("/manifests/many"):
+            return False
+        Proxy.answer(request, 200, json.dumps(document).encode(), {})
+        return True
+
+    with Proxy(registry) as proxy:
+        proxy.fault = answer
+        blob = {"mediaType": "m", "size": 1, "digest": "sha256:" + "0" * 64}
+        words = ("push", f"{proxy.host}/lost/env:many", "-p", "env", "--multi-platform")
+        for document in (
+            {"schemaVersion": 2, "config": blob, "layers": []},  # of another tool
+            {"schemaVersion": 2, "manifests": "none"},
+            {"schemaVersion": 2, "manifests": [{**blob, "digest": "md5:1"}]},
+        ):
+            code, said = (2, "image-foreign") if "config" in document else (4, "image-malformed")
+            assert said in site.run(*words, code=code)
+        assert proxy.seen["PUT manifests"] == 3  # by its digest each; the tag stays
+
+
 def test_what_is_not_what_its_lock_says_is_not_pushed(registry: str, tmp_path: Path, channel: Path) -> None:
     site = Site(tmp_path / "site", channel)
     env = site.install("conda:tool")
@@ -517,6 +578,7 @@ def test_a_damaged_cache_is_seen_and_mended(site: Site, registry: str, tmp_path:
     [
         ("push UPPER/Case:1 -p env", 2, "image-name-invalid"),
         ("push {host}/a/b@sha256:12 -p env", 2, "image-name-invalid"),
+        ("push {host}/a/b@sha256:" + "0" * 64 + " -p env", 2, "a digest of its own"),
         ("push {host}/a/b:1 -p env --target-prefix opt/env", 2, "begins with a slash"),
         ("push {host}/a/b:1 --root r", 2, "belong together"),
         ("push {host}/a/b:1 -p no-such", 2, "prefix-missing"),

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.base.errors import ChangesNeeded, PrefixError
+from dataloader.base.errors import ChangesNeeded, PrefixError, UsageError
 from dataloader.cli.clusters.attachments import attachments_of
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.stages.flow import Place, built_aside, sync_options
@@ -43,6 +43,7 @@ class PushAsked:
     base: str | None
     entrypoint: tuple[str, ...]
     compression: Compression
+    multi_platform: bool
     plain_http: bool
 
 
@@ -61,11 +62,19 @@ def push(options: CommonOptions, asked: PushAsked) -> int:
 
     with open_session(options, "push", asked.place.name) as session:
         reference = parse_reference(asked.reference, plain_http=asked.plain_http)
+        if reference.digest:
+            raise UsageError(
+                f"{reference} is an image that is there by its bytes: what is pushed gets a digest of its own",
+                code="image-name-invalid",
+                suggestions=(f"dataloader push {replace(reference, digest=None)}",),
+            )
         request = make_request(options, (), None, environ=session.environ, here=session.here)
         pushed, document = to_the_end(_push(session, request, reference, asked))
         size = sum(layer.size for layer in pushed.layers)
         text = f"{reference} is {pushed.digest}: {len(pushed.layers)} layers, {human_size(size)}"
-        text += f", of which {human_size(pushed.sent)} travelled\npull it with `dataloader pull {reference}`\n"
+        text += f", of which {human_size(pushed.sent)} travelled\n"
+        text += f"it is one of the images of {pushed.index}\n" if pushed.index else ""
+        text += f"pull it with `dataloader pull {reference}`\n"
         session.write({"status": "ok", **document}, text)
     return 0
 
@@ -104,15 +113,17 @@ async def _push(
                 activation=activation(tree),
                 base=below,
                 compression=asked.compression,
+                multi_platform=asked.multi_platform,
                 entrypoint=asked.entrypoint,
                 attachments=attachments_of(session, request, lock, data, tree, prefix),
             )
             pushed = await push_image(registry, pushing, session.cache, session.reporter)
-    document = {
+    document: dict[str, object] = {
         "image": str(reference),
         "digest": pushed.digest,
+        "index": pushed.index,
         "prefix": prefix,
-        "layers": [{**layer.document()} for layer in pushed.layers],
+        "layers": [layer.document() for layer in pushed.layers],
         "size": sum(layer.size for layer in pushed.layers),
         "sent_bytes": pushed.sent,
         "sent_layers": pushed.sent_layers,
@@ -229,6 +240,7 @@ async def _pull(session: Session, request: Request, reference: Reference, asked:
     proof = None if session.options.no_verify else Proof(session)
     async with Registry(request.settings, session.reporter, [(reference, "pull")]) as registry:
         image = await fetch_image(registry, reference, detect_platform())
+        _say_foreign(session, image, detect_platform())
         lock, data = await fetch_lock(registry, image, store, options, session.reporter)
         options = replace(
             options,
@@ -248,6 +260,12 @@ async def _pull(session: Session, request: Request, reference: Reference, asked:
 
 async def _nothing_else(*_: object, **__: object) -> None:
     raise AssertionError("an image brings all that its environment has")
+
+
+def _say_foreign(session: Session, image: Image, platform: str) -> None:
+    made_for = image.manifest.note("platform")
+    if made_for is not None and made_for != platform:
+        session.reporter.warn(f"{image.name} is for {made_for}, and this machine is {platform}")
 
 
 def _say_elsewhere(session: Session, prefix: Path, image: Image) -> None:

@@ -43,6 +43,10 @@ def push(
         Literal["zstd", "gzip"] | None,
         own_option("--compression", metavar="KIND", about="zstd, or gzip for older tools; else zstd."),
     ] = None,
+    multi_platform: Annotated[
+        bool,
+        own_option("--multi-platform", about="Keep the images of other platforms that REF names: it is an index then."),
+    ] = False,
     plain_http: PlainHttp = False,
 ) -> int:
     """Write an environment as an OCI image to a registry; only layers that it lacks travel."""
@@ -62,6 +66,7 @@ def push(
         base=base,
         entrypoint=tuple(entrypoint or ()),
         compression=compression or "zstd",
+        multi_platform=multi_platform,
         plain_http=plain_http,
     )
     return images.push(options, asked)
