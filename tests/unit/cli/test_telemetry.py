@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,27 @@ def test_events_of_two_processes_may_share_a_file(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
     assert {line["run"] for line in lines} == {one.run.id for one in both}
     assert len(lines) == 102
+
+
+def test_dashboard_and_alerts_of_the_documentation_ask_for_metrics_that_exist() -> None:
+    """Their labels too: an expression that names another one is true of nothing."""
+    folder = Path(__file__).parents[3] / "docs/kubernetes"
+    run = Run("sync", "train")
+    run.stage_seconds["link"] = 1.0
+    told = metrics.metrics_text(run)
+    known = set(re.findall(r"^(dataloader_\w+)\{", told, re.MULTILINE))
+    labels = {*re.findall(r'(\w+)="', told), "instance", "__name__"}
+    dashboard = json.loads((folder / "grafana.json").read_text())
+    asked = [target for panel in dashboard["panels"] for target in panel["targets"]]
+    expressions = [each["expr"] for each in asked]
+    expressions += re.findall(r"expr: (.+)", (folder / "volumes.md").read_text())
+
+    assert len(expressions) > 6
+    for expression in expressions:
+        named = set(re.findall(r"dataloader_\w+", expression))
+        assert named
+        assert named <= known
+        by = re.findall(r"by \(([^)]*)\)", expression) + re.findall(r"\{(\w+)=", expression)
+        assert {label.strip() for each in by for label in each.split(",")} <= labels
+    assert {label for each in asked for label in re.findall(r"\{\{(\w+)\}\}", each["legendFormat"])} <= labels
+    assert [panel["id"] for panel in dashboard["panels"]] == list(range(1, len(dashboard["panels"]) + 1))
