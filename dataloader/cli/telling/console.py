@@ -339,8 +339,32 @@ def known_error(error: BaseException) -> DataloaderError | None:
             suggestions=("look at the path that was named",),
         )
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
-        return UsageError(f"Permission denied{_on(error)}: {error.strerror}", code="permission-denied")
+        return _denied(error)
+    if isinstance(error, FileNotFoundError) and "temporary directory" in (error.strerror or ""):
+        return UsageError(  # what tempfile raises
+            "Permission denied: no folder for temporary files can be written",
+            code="permission-denied",
+            causes=(str(error.strerror),),
+            suggestions=("name one that can be with TMPDIR",),
+        )
     return None
+
+
+def _denied(error: OSError) -> UsageError:
+    """Name a file that is there, else the folder in which none can be made: its name may be one of ours for a while."""
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
+    if not path or os.path.lexists(path):
+        return UsageError(
+            f"Permission denied{_on(error)}: {error.strerror}",
+            code="permission-denied",
+            suggestions=("look who owns it, and who may read and write it",),
+        )
+    folder = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120  (links are what was named)
+    return UsageError(
+        f"Permission denied: nothing can be written in {folder}: {error.strerror}",
+        code="permission-denied",
+        suggestions=("work in a folder that you may write to, or name another place",),
+    )
 
 
 def unwritten(error: OSError) -> TryAgain:

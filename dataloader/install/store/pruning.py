@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -66,10 +67,8 @@ def prune_cache(cache_dir: Path, *, everything: bool = False, dry_run: bool = Fa
         if verdict.goes and not dry_run:
             verdict = _removed(verdict, cache_dir)
         verdicts.append(verdict)
-    for verdict in list(_judge_rest(cache_dir, everything=everything)):
-        if verdict.goes and not dry_run:
-            remove(verdict.path)
-        verdicts.append(verdict)
+    rest = list(_judge_rest(cache_dir, everything=everything))
+    verdicts += [_swept(each) if each.goes and not dry_run else each for each in rest]
     return Pruned(
         removed=tuple(each for each in verdicts if each.goes),
         kept=tuple(each for each in verdicts if not each.goes),
@@ -103,6 +102,13 @@ def _removed(verdict: Verdict, cache_dir: Path) -> Verdict:
     if verdict.kind == "conda":
         remove_notes(verdict.path)
     return verdict
+
+
+def _swept(verdict: Verdict) -> Verdict:
+    """Remove what is no package."""
+    remove(verdict.path)
+    is_there = os.path.lexists(verdict.path)
+    return replace(verdict, goes=False, why=f"{verdict.why}, and cannot be removed") if is_there else verdict
 
 
 def _judge_rest(cache_dir: Path, *, everything: bool) -> Iterator[Verdict]:

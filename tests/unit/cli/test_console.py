@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +15,15 @@ import pytest
 
 from dataloader.base.errors import ExitCode, IntegrityError
 from dataloader.cli.line.options import CommonOptions
-from dataloader.cli.telling.console import BarReporter, ErrorHandler, LineReporter, Style, make_reporter, wants_colour
+from dataloader.cli.telling.console import (
+    BarReporter,
+    ErrorHandler,
+    LineReporter,
+    Style,
+    known_error,
+    make_reporter,
+    wants_colour,
+)
 
 SECRET = "https://me:hush-hush@example.org/simple"
 
@@ -168,6 +177,11 @@ def test_under_json_a_failure_is_one_document_on_stdout(capsys: pytest.CaptureFi
         (OSError(errno.EDQUOT, "Quota exceeded"), ExitCode.RETRY, "disk-full"),
         (PermissionError(errno.EACCES, "Permission denied", "/opt/x"), ExitCode.USAGE, "permission-denied"),
         (OSError(errno.EROFS, "Read-only file system", "/opt/x"), ExitCode.USAGE, "permission-denied"),
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
+            ExitCode.USAGE,
+            "permission-denied",
+        ),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "interrupted"),
         (RuntimeError("boom"), ExitCode.BUG, "internal-error"),
     ],
@@ -180,6 +194,26 @@ def test_foreign_errors_are_said_in_our_terms(
     err = capsys.readouterr().err
     assert err.startswith(f"error[{name}]: ")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+@pytest.mark.parametrize("name", ["made", ".made.0123456789abcdef.tmp", b"made\xff"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_who_may_not_write_reads_of_a_place_that_is_there(
+    number: int, name: str | bytes, is_there: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / os.fsdecode(name)
+    if is_there:
+        path.touch()
+    told = os.fsencode(path) if isinstance(name, bytes) else str(path)
+    error = known_error(OSError(number, os.strerror(number), told))
+
+    assert error is not None
+    assert error.code == "permission-denied"
+    assert error.suggestions
+    assert ("nothing can be written in" in error.message) is not is_there
+    assert str(tmp_path) in error.message
+    assert (".tmp" in error.message) is (is_there and ".tmp" in str(name))
 
 
 def test_an_interrupt_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -219,3 +219,21 @@ def test_prune_of_everything_leaves_environments_whole(cache: Path, tmp_path: Pa
 
     assert list(cache_entries(cache)) == []
     assert (tmp_path / "env/share/cpart.txt").read_text() == "x" * 5000
+
+
+def test_what_is_left_over_and_cannot_be_removed_is_not_said_to_be_gone(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cache / "learned-1").mkdir()
+    (cache / "learned-1" / "note").write_text("of an earlier version")
+    os.utime(cache / "learned-1", (1, 1))
+    assert "learned-1" in prune_cache(cache, dry_run=True).names
+    monkeypatch.setattr(pruning, "remove", lambda path: None)
+
+    pruned = prune_cache(cache)
+
+    assert "learned-1" not in pruned.names
+    assert reasons(pruned)["learned-1"].endswith(", and cannot be removed")
+    monkeypatch.undo()
+    assert "learned-1" in prune_cache(cache).names
+    assert not (cache / "learned-1").exists()
