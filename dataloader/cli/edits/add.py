@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
+from dataloader.cli.edits.bounds import Bounds, bounds_of
 from dataloader.cli.edits.said import NoSync, check_no_sync
 from dataloader.cli.line.command import INSTALL, command
 from dataloader.cli.line.options import CommonOptions, Specs, StackFlags, own_option
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from dataloader.request.request import Request
     from dataloader.request.requirements import Requirement
 
-Bounds: TypeAlias = Literal["lower", "exact", "none"]
-
 
 @command(example="dataloader add 'numpy<2' transformers", takes=INSTALL)
 def add(
@@ -32,7 +31,8 @@ def add(
     bounds: Annotated[
         Bounds,
         own_option(
-            "--bounds", about="What is written of a name without a version: >= what is chosen, == it, or any version."
+            "--bounds",
+            about="Written of a name without a version: >= what is chosen, < its next major or minor too, ==, or nothing.",
         ),
     ] = "lower",
     no_sync: NoSync = False,
@@ -101,12 +101,12 @@ def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[
 
     def with_bound(requirement: Requirement) -> Requirement:
         version = (conda if isinstance(requirement, CondaRequirement) else projects).get(requirement.name)
-        if bounds == "none" or version is None or title(requirement) not in fresh:
+        if version is None or title(requirement) not in fresh:
             return requirement
         if isinstance(requirement, CondaRequirement):
-            return replace(requirement, version=f"{'>=' if bounds == 'lower' else '=='}{version}")
+            return replace(requirement, version=bounds_of(version, bounds) or requirement.version)
         # A label (+cu121) has no place in an ordered comparison (PEP 440), and would tie a project to one index.
-        return replace(requirement, specifier=f"{'>=' if bounds == 'lower' else '=='}{version.partition('+')[0]}")
+        return replace(requirement, specifier=bounds_of(version.partition("+")[0], bounds))
 
     return replace(
         request,
