@@ -32,7 +32,7 @@ def add(
         Bounds,
         own_option(
             "--bounds",
-            about="Written of a name without a version: >= what is chosen, < its next major or minor too, ==, or nothing.",
+            about="Written of a name without a version: >= what is chosen, < its next major or minor too, ==, nothing.",
         ),
     ] = "lower",
     no_sync: NoSync = False,
