@@ -15,6 +15,7 @@ from tests.bench import solves
 from tests.bench import verify as verify_bench
 from tests.bench.results import Result, limit, memory, ratio
 from tests.bench.tools import World, alternate, dataloader, peak_memory, timed, uv
+from tests.bench.verbs import verbs
 from tests.bench.volumes import PYTHON, REQUIREMENTS, cold, disk, noop, pins
 
 SAMPLE = Path(__file__).parents[1] / "data" / "channels"
@@ -171,6 +172,7 @@ def verify(world: World) -> Iterator[Result]:
 
 CASES: dict[str, Callable[[World], Iterator[Result]]] = {
     "start": start,
+    "verbs": verbs,
     "conda": conda,
     "lock": lock,
     **solves.CASES,
