@@ -29,11 +29,20 @@ def summary(report: VerifyReport) -> str:
 def to_text(report: VerifyReport) -> str:
     """For a terminal or a log without colours: the worst first, evidence indented, then the command that mends it."""
     lines: list[str] = []
+    numbers = {command: number for number, command in enumerate(commands(report), 1)}
     for finding in map(_clean, report.findings):
         lines.append(f"{finding.severity}: {finding.path}: {finding.message} [{finding.kind}]")
         lines += [f"    {line}" for line in finding.evidence]
-        lines += [f"    {line}" for line in _fixes(finding)]
+        lines += [f"    fix {numbers[finding.fix]}: {finding.fix}"] if finding.fix else []
+        lines += [f"    or {numbers[command]}: {command}" for command in finding.alternatives]
     return "\n".join([*lines, summary(report)]) + "\n"
+
+
+def commands(report: VerifyReport) -> list[str]:
+    """The fixes that a report names, as its text numbers them: a command that mends several findings has one number."""
+    cleaned = map(_clean, report.findings)
+    said = (command for finding in cleaned for command in (finding.fix, *finding.alternatives) if command)
+    return list(dict.fromkeys(said))
 
 
 def to_json(report: VerifyReport) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -54,6 +54,14 @@ def verify(
             about="Write what it needs of a node's GPU and driver: nfd, dra, affinity or nvidia-require.",
         ),
     ] = None,
+    fix: Annotated[
+        int | None,
+        own_option(
+            "--fix",
+            metavar="N",
+            about="Carry out the fix of this number, verify again, and undo it if that is no better.",
+        ),
+    ] = None,
     rehash: Annotated[
         bool, own_option("--rehash", about="Read every file again, also those whose size and times are as they were.")
     ] = False,
@@ -85,6 +93,7 @@ def verify(
                 {
                     "--tree": tree,
                     "--contract": contract,
+                    "--fix": fix,
                     "--env": env,
                     "--no-env": no_env or None,
                     **dict.fromkeys(options.spelled(["lockfile", *_of_rules(options)]), path),
@@ -114,20 +123,35 @@ def verify(
             what = "--contract" if contract is not None else "--tree"
             _check_unsaid(dict.fromkeys(options.spelled(_of_rules(options)), prefix), what)
         if contract is not None:
-            unread = {"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on, "--tree": tree}
-            _check_unsaid(unread, "--contract")
+            unread: dict[str, object] = {
+                "--format": form if form not in ("text", "json") else None,
+                "--fail-on": fail_on,
+                "--tree": tree,
+            }
+            _check_unsaid({**unread, "--fix": fix}, "--contract")
             _check_one(targets, "--contract")
             return _contract(session, prefix, targets[0], how, contract)
         if tree is not None or len(targets) > 1:
             what = "--tree" if tree is not None else "a file of several targets"
-            _check_unsaid({"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on}, what)
+            unread = {"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on, "--fix": fix}
+            _check_unsaid(unread, what)
         if tree is not None:
             _check_one(targets, "--tree")
             return _tree(session, prefix, tree, targets[0], how)
         if len(targets) > 1:
             return _fleet(session, prefix, targets, _read_held(lock), how)
-        report = _of_prefix(session, prefix, targets[0], lock, how, plain=not (env or no_env))
-        return _report(report, form, fail_on or "error")
+
+        def look() -> VerifyReport:
+            held = how._replace(asked=_digest_of(lock))  # a fix may change the lock
+            return _of_prefix(session, prefix, targets[0], lock, held, plain=not (env or no_env))
+
+        return _report(look() if fix is None else _mended(session, prefix, fix, look), form, fail_on or "error")
+
+
+def _mended(session: Session, prefix: Path, fix: int, look: Callable[[], VerifyReport]) -> VerifyReport:
+    from dataloader.cli.running.mend import mend
+
+    return mend(prefix, fix, look, session.environ, session.reporter)
 
 
 def _rows(options: CommonOptions) -> Path | None:

@@ -58,7 +58,7 @@ def test_text_names_file_cause_and_fix() -> None:
     assert to_text(report(finding())).splitlines() == [
         "error: lib/libx.so: needs liby.so, which is not found [missing-library]",
         "    belongs to x 1.0",
-        "    fix: dataloader install y",
+        "    fix 1: dataloader install y",
         "1 error, 0 warnings, 0 notes; looked at 2 packages, 10 files, 3 libraries",
     ]
 

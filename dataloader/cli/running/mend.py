@@ -1,0 +1,166 @@
+"""``verify --fix N``: run the command of a finding, judge again, and leave all as it was if that is no better."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from dataloader.base.errors import PrefixError, UsageError
+from dataloader.base.files import remove_tree, replace_file
+from dataloader.verify.output import SEVERITIES, commands
+
+if TYPE_CHECKING:
+    from dataloader.base.reporter import Reporter
+    from dataloader.verify.report import VerifyReport
+
+_INSTALLERS: Final = frozenset({"dataloader", "uv", "pip", "conda", "pixi"})
+_PLACES: Final = ("--lockfile", "--manifest")
+"""Options of a command of ours that name what it changes beside the environment."""
+_LARGE: Final = 1 << 20
+"""Bytes from which a file is kept by a hard link: installers put another in its place, and never write into it."""
+_TAIL: Final = 12
+"""Lines of a command that failed, as they are told."""
+
+
+def mend(
+    prefix: Path,
+    number: int,
+    look: Callable[[], VerifyReport],
+    environ: Mapping[str, str],
+    reporter: Reporter,
+) -> VerifyReport:
+    """Carry out a fix and return what verify says then.
+
+    Args:
+        number: As the text of the report counts them.
+        look: Verifies the environment.
+
+    Raises:
+        UsageError: there is no such fix, or it is none that changes the environment.
+        PrefixError: the command failed, or mended nothing (``fix-failed``); everything is as it was.
+    """
+    before = look()
+    command = _command(before, number)
+    with _as_it_was(prefix, command) as undo:
+        reporter.info(f"fix {number}: {command}")
+        _run(command, environ, reporter)
+        after = look()
+        if _score(after) >= _score(before):
+            undo()
+            left = [f"{finding.path}: {finding.message}" for finding in after.findings[:_TAIL]]
+            raise PrefixError(
+                f"fix {number} did not mend the environment, and was undone",
+                code="fix-failed",
+                causes=(command, *left),
+                suggestions=("try another one: `dataloader verify` numbers them",),
+            )
+    reporter.info(f"fix {number} is applied: {_told(before)} before, {_told(after)} now")
+    return after
+
+
+def _command(report: VerifyReport, number: int) -> str:
+    found = commands(report)
+    if not 1 <= number <= len(found):
+        has = f"there are {len(found)}" if found else "verify knows none"
+        raise UsageError(f"there is no fix {number}: {has}", suggestions=("`dataloader verify` numbers them",))
+    command = found[number - 1]
+    for part in command.split(" && "):
+        program = Path(shlex.split(part)[0]).name
+        if program not in _INSTALLERS and not program.startswith("python"):
+            raise UsageError(
+                f"fix {number} changes this shell or this machine, and is for you to type",
+                suggestions=(command,),
+            )
+    return command
+
+
+def _run(command: str, environ: Mapping[str, str], reporter: Reporter) -> None:
+    for part in command.split(" && "):
+        words = shlex.split(part)
+        if words[0] == "dataloader":
+            words[:1] = [sys.executable, "-m", "dataloader"]
+            words += ["--yes"] if words[3] in ("install", "sync") else []
+        try:
+            done = subprocess.run(
+                words, env=dict(environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            )
+        except OSError as error:
+            raise PrefixError(
+                f"{words[0]} cannot be run: {error.strerror}", code="fix-failed", causes=(command,)
+            ) from error
+        if done.returncode:
+            raise PrefixError(
+                f"the command of the fix failed ({done.returncode}), and nothing is changed",
+                code="fix-failed",
+                causes=(part, *done.stdout.splitlines()[-_TAIL:]),
+            )
+        for line in done.stdout.splitlines():
+            reporter.debug(line)
+
+
+@contextmanager
+def _as_it_was(prefix: Path, command: str) -> Iterator[Callable[[], None]]:
+    """Keep what a command may change; on an error, or when asked, it is put back."""
+    real = prefix.resolve()
+    files = {path: _content(path) for path in _beside(shlex.split(command))}
+    folder = Path(tempfile.mkdtemp(prefix=f".{real.name}-", suffix=".before", dir=real.parent))
+    kept, is_undone = folder / "kept", False
+
+    def undo() -> None:
+        nonlocal is_undone
+        is_undone = True
+        real.rename(folder / "gone")
+        kept.rename(real)
+        for path, content in files.items():
+            if content is not None:
+                replace_file(path, content)
+            else:
+                path.unlink(missing_ok=True)
+
+    try:
+        shutil.copytree(real, kept, symlinks=True, copy_function=_keep)
+        yield undo
+    except BaseException:
+        if not is_undone and kept.is_dir():
+            undo()
+        raise
+    finally:
+        remove_tree(folder)
+
+
+def _keep(source: str, copy: str) -> str:
+    if os.stat(source).st_size < _LARGE:  # noqa: PTH116
+        return shutil.copy2(source, copy)
+    os.link(source, copy)
+    return copy
+
+
+def _beside(words: Sequence[str]) -> Iterator[Path]:
+    for option, value in pairwise(words):
+        if option in _PLACES:
+            yield Path(value)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _score(report: VerifyReport) -> list[int]:
+    return [sum(finding.severity == level for finding in report.findings) for level in SEVERITIES]
+
+
+def _told(report: VerifyReport) -> str:
+    errors, warnings, _ = _score(report)
+    return f"{errors} error{'' if errors == 1 else 's'} and {warnings} warning{'' if warnings == 1 else 's'}"
