@@ -23,7 +23,7 @@ def reinstall(package: InstalledPackage) -> str:
 
 def instead_of(package: InstalledPackage, spec: str) -> str:
     """The commands that put another distribution in the place of one: their files may have the same names."""
-    return f"dataloader remove {_named(package)} && dataloader install --reinstall {spec}"
+    return _in_turn(f"dataloader remove {_named(package)}", f"dataloader install --reinstall {spec}")
 
 
 def one_of(first: InstalledPackage, second: InstalledPackage, on_disk: str, installed: Installed) -> list[str]:
@@ -31,7 +31,7 @@ def one_of(first: InstalledPackage, second: InstalledPackage, on_disk: str, inst
     others = (package for package in installed.packages if package.name not in (first.name, second.name))
     wanted = {name for package in others for name in required_names(package.requires)}
     keep = sorted((first, second), key=lambda each: (each.name not in wanted, each.label != on_disk, each.name))
-    return [f"dataloader remove {_named(gone)} && {reinstall(kept)}" for kept, gone in (keep, keep[::-1])]
+    return [_in_turn(f"dataloader remove {_named(gone)}", reinstall(kept)) for kept, gone in (keep, keep[::-1])]
 
 
 def another_release(package: InstalledPackage | None) -> tuple[str, ...]:
@@ -111,6 +111,11 @@ def is_pythons(symbols: Sequence[str]) -> bool:
     (True, False)
     """
     return bool(symbols) and all(_PYTHON.match(symbol) for symbol in symbols)
+
+
+def _in_turn(*commands: str) -> str:
+    """Each after the one before, if that has worked; ``dataloader.verify.fixes`` takes them apart again."""
+    return " && ".join(commands)
 
 
 def _named(package: InstalledPackage) -> str:
