@@ -301,4 +301,5 @@ def _with_gpus(container: Document, shape: Shape) -> None:
 
 def _variables(prefix: str) -> list[Document]:
     path = f"{prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return [{"name": "PATH", "value": path}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}]
+    # The environment cannot be written: what the first process of a pod compiles serves its others, and restarts.
+    return [{"name": "PATH", "value": path}, {"name": "PYTHONPYCACHEPREFIX", "value": "/tmp/pycache"}]  # noqa: S108

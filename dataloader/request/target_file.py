@@ -51,6 +51,10 @@ def load_target(
     pools = root.tables("pool")
     if pools:
         root.only({"pool"})
+        for pool in pools:
+            pool.only(_KEYS)
+    else:
+        root.only({*_KEYS, "pool"})
     targets = tuple(_target(table, capabilities, cuda_of_driver) for table in pools or (root,))
     document.check()
     return targets
@@ -77,7 +81,6 @@ def _plain(name: str) -> str:
 
 
 def _target(table: Table, capabilities: Mapping[str, str], cuda_of_driver: Callable[[str], str | None]) -> Target:
-    table.only(_KEYS)
     platform = table.choice("platform", MACHINES) or "linux-64"
     versions = {key: table.string(key) for key in _VERSIONS}
     for key, version in versions.items():

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from dataloader.cli.clusters.serve import _advice
 from dataloader.install.store.serving import Served, Server, _range, path_of
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -82,6 +83,11 @@ def test_each_byte_leaves_the_origin_once_and_nobody_fails_when_the_server_is_ki
             process.wait(10)
             peer(PEERS)  # from the origin
             assert len(fetched()) == 8
+
+
+def test_without_an_address_of_a_network_no_mirror_is_advised() -> None:
+    assert _advice("http://h:1", []).endswith("http://h:1/sha256/HASH")
+    assert _advice("http://h:1", ["a=b", "c=d"]).splitlines() == ["peers say", "  --mirror a=b", "  --mirror c=d"]
 
 
 def get(server: Server, path: str, **headers: str) -> tuple[int, bytes, http.client.HTTPMessage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,19 @@ def serve(session: Session, listen: str) -> None:
             at = f"http://{host if ':' not in host else f'[{host}]'}:{server.server_port}"
             mirrors = [f"{origin}={at}/{origin.replace('://', '/')}" for origin in origins(lock)]
             document = {"status": "ok", "address": at, "fetched_bytes": fetched, "mirrors": mirrors}
-            options = "".join(f"  --mirror {each}\n" for each in mirrors)
-            session.write(document, f"{at} serves {request.lockfile}; peers say\n{options}")
+            session.write(document, f"{at} serves {request.lockfile}; {_advice(at, mirrors)}\n")
             server.serve_forever(poll_interval=0.5)
+
+
+def _advice(at: str, mirrors: Sequence[str]) -> str:
+    """What peers say; where every file is of a disk, which no mirror stands for, what they can ask for.
+
+    >>> _advice("http://h:1", ["https://a.test=http://h:1/https/a.test"])
+    'peers say\\n  --mirror https://a.test=http://h:1/https/a.test'
+    """
+    if not mirrors:
+        return f"no address of the lock is of a network, so no mirror stands for it: files are at {at}/sha256/HASH"
+    return "\n".join(["peers say", *(f"  --mirror {each}" for each in mirrors)])
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -122,3 +122,11 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"no\.toml cannot be read: No such file"):
         load_target(tmp_path / "no.toml", GPUS, cuda_of_driver)
+
+
+def test_several_machines_are_told_how_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text('[[targets]]\nname = "cpu"\n')
+    with pytest.raises(ManifestError) as refusal:
+        load_target(path, GPUS, lambda _: None)
+    assert "pool)" in str(refusal.value.causes)
