@@ -254,6 +254,7 @@ class Catalogue(Names):
         cached = self._records.get((wheel.file.url, build))
         if cached is None or cached.made_from != made_from or not self._is_spelled_so(cached.spelling):
             before, self._noted = self._noted, set()
+            own = self.knowledge.learned.of(wheel)
             spec = make_record(
                 wheel,
                 identity,
@@ -263,6 +264,7 @@ class Catalogue(Names):
                 companions=companions,
                 build=build,
                 preferred=preferred,
+                requires_python=own.requires_python if own else None,
             )
             spelling = {name: self._spelled(name) for name in self._noted}
             self._noted |= before

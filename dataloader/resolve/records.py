@@ -211,13 +211,15 @@ def make_record(
     companions: frozenset[str] = frozenset(),
     build: str = "",
     preferred: bool = False,
+    requires_python: str | None = None,
 ) -> RecordSpec:
     """Turn a wheel into a record; without ``metadata`` it depends on its Python and libc alone.
 
     A wheel that may be taken for several builds has a record of another ``build`` string for each. The bounds on
-    ``companions`` (:func:`companion_bounds`) bind where such a project is chosen.
+    ``companions`` (:func:`companion_bounds`) bind where such a project is chosen. ``requires_python`` is what its own
+    METADATA says: a folder, or an index's page, need not repeat it.
     """
-    python_spec = naming.pythons.spec(wheel.pythons)
+    python_spec = naming.pythons.spec(wheel.pythons & naming.pythons.required(requires_python))
     depends = [match_spec(naming.pythons.name, version=python_spec or IMPOSSIBLE)]
     if wheel.fit.libc and wheel.fit.libc[0] == "glibc":
         depends.append(f"__glibc >={wheel.fit.libc[1]}.{wheel.fit.libc[2]}")

@@ -49,7 +49,7 @@ class DictIndex:
                 filename=w["file"],
                 url=f"https://index.invalid/{w['file']}",
                 sha256="0" * 64,
-                requires_python=w.get("requires_python"),
+                requires_python=None if w.get("metadata_alone") else w.get("requires_python"),
                 yanked=w.get("yanked", False),
                 upload_time=w.get("uploaded"),
                 index="https://index.invalid/simple",
