@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
@@ -122,9 +122,16 @@ class Backend:
             return process.wait()
 
     def _stop(self) -> None:
+        """End what runs, and all that it started.
+
+        ninja has a process group for each compiler, so the session tells what belongs to it; once more, for what
+        was started meanwhile.
+        """
         if self._running is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._running.pid, signal.SIGKILL)
+            for _ in range(2):
+                for pid in (self._running.pid, *_of_session(self._running.pid)):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
 
     def _variables(self, programs: Path) -> dict[str, str]:
         kept = {name: value for name, value in self._environ.items() if name not in _NOT_FOR_BUILDS}
@@ -132,3 +139,11 @@ class Backend:
         defaults = {"SOURCE_DATE_EPOCH": _TIME, "MAX_JOBS": jobs, "CMAKE_BUILD_PARALLEL_LEVEL": jobs}
         path = os.pathsep.join(filter(None, (str(programs), kept.get("PATH", os.defpath))))
         return {**defaults, **kept, "PATH": path, "PYTHONNOUSERSITE": "1"}
+
+
+def _of_session(leader: int) -> Iterator[int]:
+    """Yield the processes of a session; none where there is no /proc to tell them."""
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            if int(entry.read_text().rpartition(")")[2].split()[3]) == leader:
+                yield int(entry.parent.name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -251,6 +254,31 @@ def test_a_lock_that_was_changed_by_hand_builds_nothing(desk: Bench, shelf: Path
     desk.lock.write_text(text.replace(sha256, "0" * 64))
     desk.fails(4, "build-key", "sync", "-p", "env")
     assert desk.ran() == []
+
+
+def test_who_interrupts_a_build_ends_all_that_it_started(desk: Bench, shelf: Path) -> None:
+    """Also compilers that ninja puts into process groups of their own."""
+    note = desk.here / "pid"
+    started = (
+        "import os\n"
+        "child = subprocess.Popen(['sleep', '120'], preexec_fn=os.setpgrp)\n"
+        f"open({str(note)!r} + '.new', 'w').write(str(child.pid)); os.rename({str(note)!r} + '.new', {str(note)!r})\n"
+        "child.wait()"
+    )
+    make_source(shelf, "demo", run=started)
+    command = [sys.executable, "-m", "dataloader", "install", "demo", "--build", "demo", "-p", "env"]
+    own = {"DATALOADER_CACHE_DIR": str(desk.cache), "DATALOADER_INDEX_URL": desk.index.index_url}
+    environ = {**os.environ, "DATALOADER_CONDA": "never", **own}
+    with subprocess.Popen(command, cwd=desk.here, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        while not note.exists():
+            assert process.poll() is None, process.stderr
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    child = Path("/proc", note.read_text(), "stat")
+    while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.05)  # who kills does not wait until it is gone
+    assert not list(desk.cache.glob("building-*"))
 
 
 @needs_compiler
