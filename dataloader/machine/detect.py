@@ -69,15 +69,24 @@ def detect_target(
     here = detect_platform()
     if platform is None or platform == here:
         return _overridden(_detect_host(here, os.uname(), environ, ask), environ)
+    check_known(platform)
+    assumed = _ASSUMED if platform.startswith("linux-") else {}
+    target = Target(platform=platform, arch=MACHINES[platform], assumed=tuple(sorted(assumed)))
+    return _overridden(target._replace(glibc=assumed.get("glibc"), kernel=assumed.get("kernel")), environ)
+
+
+def check_known(platform: str) -> None:
+    """Refuse what is no conda subdir that a machine may have.
+
+    Raises:
+        UsageError: ``platform-unknown``.
+    """
     if platform not in MACHINES:
         raise UsageError(
             f"There is no platform {platform}",
             code="platform-unknown",
             causes=(f"Known platforms: {', '.join(sorted(MACHINES))}.",),
         )
-    assumed = _ASSUMED if platform.startswith("linux-") else {}
-    target = Target(platform=platform, arch=MACHINES[platform], assumed=tuple(sorted(assumed)))
-    return _overridden(target._replace(glibc=assumed.get("glibc"), kernel=assumed.get("kernel")), environ)
 
 
 def detect_platform() -> str:

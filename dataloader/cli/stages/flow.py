@@ -10,8 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dataloader.base.errors import LockOutdated, PrefixError, ResolutionFailure, UsageError
+from dataloader.base.errors import LockOutdated, PrefixError, ResolutionFailure
 from dataloader.cli.line.options import CommonOptions, StackFlags
+from dataloader.cli.stages.as_it_is import check_nothing_to_solve, check_platform
 from dataloader.cli.stages.ask import confirmation
 from dataloader.cli.stages.builds import builder_for, sources_of
 from dataloader.cli.stages.proof import Proof
@@ -77,7 +78,8 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
         request = make_request(options, (), None, environ=session.environ, here=session.here)
         say_another_lock(session, request)
         if frozen or request.manifest is None:
-            check_nothing_to_solve(options, "with --frozen" if frozen else "without a manifest")
+            when = "with --frozen" if frozen else "without a manifest"
+            check_nothing_to_solve(options, when, manifest=request.manifest)
         request = replace(request, prefix=place.prefix(request.prefix))
         result, left_out = to_the_end(synced(session, request, place, frozen=frozen, locked=locked, check=check))
         session.write(
@@ -85,21 +87,6 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
             sync_text(result, request.prefix, dry_run=options.dry_run),
         )
         return 0
-
-
-_OF_SOLVING = (
-    *("requirements", "files", "channels", "conda"),
-    *("prerelease", "only_binary", "no_binary", "build", "exclude_newer", "fix", "skip_unbuildable"),
-)
-"""Options that have a say in what a lock holds, and in nothing else."""
-
-
-def check_nothing_to_solve(options: CommonOptions, when: str) -> None:
-    if said := options.spelled(_OF_SOLVING):
-        raise UsageError(
-            f"a sync {when} takes the lock as it is: {', '.join(said)} can have no effect",
-            suggestions=("Leave it out.", "`dataloader lock` takes it, and writes the lock anew."),
-        )
 
 
 async def synced(
@@ -296,6 +283,7 @@ async def sync_lock(
 ) -> SyncResult:
     """Make an environment match a lock; ``foreign``: the lockfile is another tool's, for which the lock stands."""
     place = place or Place()
+    check_platform(session, request, lock)
     python = _interpreter(session, lock)
     place = replace(place, strict_records=place.strict_records or request.settings.strict_records)
     data = lock_bytes(lock, request.lockfile) if foreign else _lock_bytes(request, files)

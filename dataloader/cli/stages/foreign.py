@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.line.options import CommonOptions
-from dataloader.cli.stages.flow import Place, check_nothing_to_solve, client_of, sync_lock, to_the_end
+from dataloader.cli.stages.as_it_is import check_nothing_to_solve
+from dataloader.cli.stages.flow import Place, client_of, sync_lock, to_the_end
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.session import Session, open_session
 from dataloader.cli.telling.documents import sync_document, sync_text
@@ -105,10 +106,12 @@ def wanted_of(session: Session) -> Wanted:
     import sys
 
     from dataloader.formats.model import Wanted
-    from dataloader.machine.detect import detect_glibc, detect_platform
+    from dataloader.machine.detect import check_known, detect_glibc, detect_platform
     from dataloader.machine.interpreters import find_interpreters
 
     options = session.options
+    if options.platform is not None:
+        check_known(options.platform)
     running = ".".join(str(part) for part in sys.version_info[:3])
     others = [i.version for i in find_interpreters(session.cache, session.environ) if not (i.free_threaded or i.debug)]
     glibc = (detect_glibc() or "").split(".")
@@ -128,12 +131,14 @@ async def lock_from(session: Session, content: Content, client: IndexClient, req
 
     Raises:
         LockfileError: it cannot be read, or is not for this machine.
-        UsageError: ``requirement-unsupported``; something of it would have to be built.
+        UsageError: ``requirement-unsupported``; something of it would have to be built. ``usage``; a part of it is
+            named, and locks of that tool have none.
         IndexUnavailable: no index has a file of it.
     """
     from dataloader.formats.locks import take
     from dataloader.locking.located import locate
 
+    _check_choices(session, content)
     wanted = await asyncio.to_thread(wanted_of, session)
     taken = take(content, wanted)
     _tell(session, content, taken)
@@ -154,6 +159,28 @@ async def lock_from(session: Session, content: Content, client: IndexClient, req
         requested=tuple(sorted({*taken.roots} & asked)),
         inputs=_asked(taken),
     )
+
+
+_WITH_SETS = frozenset(["pylock.toml", "uv.lock", "poetry.lock", "conda-lock.yml"])
+_PARTS = {
+    "environment": ("environments", frozenset(["pixi.lock"])),
+    **dict.fromkeys(("extra", "group", "all_extras"), ("extras and groups", _WITH_SETS)),
+}
+"""Option -> what parts it names, and the locks that have such parts."""
+
+
+def _check_choices(session: Session, content: Content) -> None:
+    """Refuse to be told of a part of a lock that has no such parts.
+
+    Raises:
+        UsageError: ``usage``.
+    """
+    for name, (parts, forms) in _PARTS.items():
+        if content.form not in forms and (said := session.options.spelled((name,))):
+            raise UsageError(
+                f"{content.path} has no {parts}, as no {content.form} has: {said[0]} can have no effect",
+                suggestions=("Leave it out.",),
+            )
 
 
 def _asked(taken: Taken) -> dict[str, object]:

@@ -1,0 +1,57 @@
+"""A lock that is taken as it is: what a command says besides can have no effect then, and is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dataloader.base.errors import LockfileError, UsageError
+
+if TYPE_CHECKING:
+    from dataloader.cli.line.options import CommonOptions
+    from dataloader.cli.stages.session import Session
+    from dataloader.lockfile.model import Lockfile
+    from dataloader.request.manifest import Manifest
+    from dataloader.request.request import Request
+
+_OF_SOLVING = (
+    *("requirements", "files", "extra", "group", "all_extras", "channels", "conda"),
+    *("prerelease", "only_binary", "no_binary", "build", "exclude_newer", "fix", "skip_unbuildable"),
+)
+"""Options that have a say in what a lock holds, and in nothing else."""
+
+
+def check_nothing_to_solve(options: CommonOptions, when: str, *, manifest: Manifest | None = None) -> None:
+    """Refuse what has a say in what a lock holds.
+
+    Args:
+        options: What was said.
+        when: When a lock is taken as it is.
+        manifest: What the lock could be made anew from.
+
+    Raises:
+        UsageError: ``usage``.
+    """
+    if said := options.spelled(_OF_SOLVING):
+        raise UsageError(
+            f"a sync {when} takes the lock as it is: {', '.join(said)} can have no effect",
+            suggestions=(
+                "Leave it out.",
+                *(["`dataloader lock` takes it, and writes the lock anew."] if manifest else []),
+            ),
+        )
+
+
+def check_platform(session: Session, request: Request, lock: Lockfile) -> None:
+    """Refuse a lock that is not for the platform that is named.
+
+    Raises:
+        LockfileError: ``lock-unfit``.
+    """
+    if session.options.platform not in (None, lock.platform):
+        raise LockfileError(
+            f"{request.lockfile} is for {lock.platform}, and not for {session.options.platform}",
+            code="lock-unfit",
+            suggestions=(f"`dataloader lock --platform {session.options.platform}` makes one that is",)
+            if request.manifest
+            else (),
+        )
