@@ -21,6 +21,8 @@ MANIFESTS: Final = frozenset({"dataloader.toml", "pixi.toml", "pyproject.toml"})
 LOCKS: Final = frozenset(
     {"dataloader.lock", "pylock.toml", "uv.lock", "poetry.lock", "conda-lock.yml", "pixi.lock", "explicit", "export"}
 )
+WITH_SETS: Final = frozenset({"pylock.toml", "uv.lock", "poetry.lock", "conda-lock.yml"})
+"""Locks that have extras and groups; conda-lock.yml calls them categories."""
 
 _UNREAD: Final = {
     "Pipfile": "`pipenv requirements` writes it as a requirements.txt",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.base.errors import UsageError
+from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.prefix.locate import PYPROJECT, lock_in
 from dataloader.request.applies import may_apply
 from dataloader.request.requirements import PypiRequirement, Requirement
@@ -53,6 +53,18 @@ def found_project(here: Path, lock: Path) -> Manifest | None:
 
     manifest = load_manifest(path)
     return manifest if any(feature.requirements for feature in manifest.features.values()) else None
+
+
+def project_here(here: Path) -> Path | None:
+    """Return the pyproject.toml that lies here, if it is of a project, and says nothing to us yet."""
+    from dataloader.request.manifest import load_manifest
+
+    path = here / PYPROJECT
+    try:
+        manifest = load_manifest(path) if path.is_file() else None
+    except DataloaderError:
+        return None
+    return path if manifest and (manifest.name or any(f.requirements for f in manifest.features.values())) else None
 
 
 def groups_of(options: Asked, manifest: Manifest | None, lock: Path) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader.base.errors import UsageError
 from dataloader.compat.versions import specifier_of
 from dataloader.lockfile.portable import relative_url
 from dataloader.machine.target import SystemRequirements
@@ -321,11 +322,18 @@ def _read_files(options: Asked, environ: Mapping[str, str], platform: str) -> li
     if not paths:
         return []
     from dataloader.request.manifest import Manifest
-    from dataloader.request.readers import read_file
+    from dataloader.request.readers import has_sets, read_file
 
+    said = bool(options.extra or options.group) or options.all_extras is not None
+    if said and not any(map(has_sets, paths)):
+        raise UsageError(
+            f"extras and groups are of projects and their locks: {', '.join(map(str, paths))} has none",
+            code="group-unknown",
+            suggestions=("Leave them out.",),
+        )
     return [
         _as_input(one, options, platform) if isinstance(one, Manifest) else one
-        for one in (read_file(path, environ=environ, platform=options.platform) for path in paths)
+        for one in (read_file(path, environ=environ, platform=options.platform, parts=options) for path in paths)
     ]
 
 

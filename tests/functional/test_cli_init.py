@@ -120,12 +120,12 @@ def test_init_names_what_lies_there_and_takes_nothing_over_unasked(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / "requirements.txt").write_text("numpy<2\n")
-    (here / "pyproject.toml").write_text("[project]\nname = 'x'\nversion = '1'\n")
+    (here / "pyproject.toml").write_text("[project]\nname = 'x'\nversion = '1'\ndependencies = ['numpy']\n")
     assert main(["init"]) == 0
 
     err = capsys.readouterr().err
     assert "requirements.txt was not taken over: `dataloader install -r requirements.txt` does it" in err
-    assert "pyproject.toml was not taken over: `dataloader sync --manifest pyproject.toml` does it" in err
+    assert "pyproject.toml was not taken over: `dataloader install -r pyproject.toml` does it" in err
     assert 'numpy = "<2"' not in (here / "dataloader.toml").read_text()
 
 

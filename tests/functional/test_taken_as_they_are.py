@@ -68,3 +68,15 @@ def test_what_has_a_say_in_a_lock_is_refused_with_advice_that_can_be_followed(de
     desk.ok("lock", "lib")
     error = desk.fails(2, "usage", "sync", "-p", "env", "--prerelease", "allow")
     assert error["suggestions"] == ["Leave it out."]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [("uv.lock", "lock-unfit", "no extra or group more"), ("lines.txt", "group-unknown", "lines.txt has none")],
+)
+def test_an_extra_that_a_file_named_with_r_does_not_have_is_refused(
+    name: str, code: str, said: str, locks: Desk
+) -> None:
+    (locks.here / "lines.txt").write_text("lib\n")
+    error = locks.fails(2, code, "install", "-r", name, "--extra", "more", "-p", "env")
+    assert said in error["message"]

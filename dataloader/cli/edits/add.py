@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,14 +52,7 @@ def add(
     with open_session(options, "add") as session:
         request = make_request(options, tuple(specs or ()), stack, environ=session.environ, here=session.here)
         if request.manifest is None:
-            raise UsageError(
-                "there is no manifest to add to",
-                code="manifest-missing",
-                suggestions=(
-                    "`dataloader init` writes one.",
-                    "`dataloader install SPEC -p DIR` makes an environment without one.",
-                ),
-            )
+            raise _no_manifest(session, specs or ())
         if not (request.said or stack.asked()):
             raise UsageError(
                 "there is nothing to add",
@@ -71,6 +65,23 @@ def add(
         edited = to_the_end(carry_out(session, edit, None if no_sync else Place()))
         _say(session, edited)
     return 0
+
+
+def _no_manifest(session: Session, specs: Sequence[str]) -> UsageError:
+    from dataloader.request.project import project_here
+
+    words = shlex.join(specs) or "NAME"
+    here = project_here(session.here)
+    adding = (f"`dataloader add --manifest {here.name} {words}` adds to the project that is here.",) if here else ()
+    return UsageError(
+        "there is no manifest to add to",
+        code="manifest-missing",
+        suggestions=(
+            *adding,
+            "`dataloader init` writes one.",
+            f"`dataloader install {words} -p DIR` makes an environment without one.",
+        ),
+    )
 
 
 def _bounded(bounds: Bounds, known: Collection[str]) -> Solve:

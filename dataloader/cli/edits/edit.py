@@ -174,7 +174,7 @@ def lock(
     with open_session(options, "lock") as session:
         request = make_request(options, specs, flags, environ=session.environ, here=session.here)
         if request.manifest is None:
-            _something(request, "lock")
+            _something(request, "lock", upgrade=upgrade if request.lockfile.is_file() else None)
         before = request.lockfile.read_bytes() if request.lockfile.is_file() else None
         how = plainly if upgrade is None else upgrading(locked_names(upgrade, existing_lock(request.lockfile)))
         edited = to_the_end(carry_out(session, Edit(asked=request, wanted=request, flags=flags, solve=how), None))
@@ -193,10 +193,13 @@ def _dropped(before: Lockfile, now: Lockfile) -> list[str]:
     return sorted(set(before.requested) - set(now.requested))
 
 
-def _something(request: Request, verb: str) -> None:
-    if not (request.pypi or request.conda or request.stack):
-        raise UsageError(
-            f"there is nothing to {verb}",
-            code="nothing-asked",
-            suggestions=(f"name packages: `dataloader {verb} torch==2.1.0`", "or write a manifest: `dataloader init`"),
-        )
+def _something(request: Request, verb: str, *, upgrade: Sequence[str] | None = None) -> None:
+    """Refuse a command that asks for nothing; ``upgrade`` are the names that were to move in the lock that is there."""
+    if request.pypi or request.conda or request.stack:
+        return
+    ways = [f"name packages: `dataloader {verb} torch==2.1.0`"]
+    if upgrade is not None:
+        ways = [f"without a manifest: `{shlex.join(['dataloader', 'upgrade', '--no-sync', *upgrade])}`"]
+    elif request.manifest is None:
+        ways.append("or write a manifest: `dataloader init`")
+    raise UsageError(f"there is nothing to {verb}", code="nothing-asked", suggestions=tuple(ways))

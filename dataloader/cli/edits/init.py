@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from dataloader.base.errors import UsageError
+from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 from dataloader.cli.telling.console import Style, make_reporter, write_result
@@ -47,20 +48,9 @@ def init(
     reporter = make_reporter(style)
     path = directory / ("pixi.toml" if pixi else "dataloader.toml")
     if path.exists():
-        raise UsageError(
-            f"{path} is there already",
-            code="manifest-exists",
-            suggestions=("`dataloader install SPEC` adds to it.", "`dataloader init DIR` writes one elsewhere."),
-        )
+        raise _is_there(path, sources or ())
     if used := _used_already(directory, pixi=pixi) if not sources else None:
-        raise UsageError(
-            f"{used} is there, and is used as it is",
-            code="manifest-exists",
-            suggestions=(
-                "`dataloader install` makes its environment.",
-                f"`dataloader init --from {used}` writes a dataloader.toml in its place.",
-            ),
-        )
+        raise _is_used(used, path)
     offered = [] if sources else _offered(directory)
     if offered and _is_wanted(offered, style):
         sources, offered = offered, []
@@ -104,22 +94,58 @@ def init(
     if ignore_environments(directory):
         reporter.info(f"{directory / '.gitignore'} has {OWN_FOLDER}/ now")
     for source in offered:
-        reporter.info(f"{source} was not taken over: {_TAKEN_OVER[source.name].format(source)} does it")
+        reporter.info(f"{source} was not taken over: `{_there(directory)}{_TAKEN_OVER[source.name]}` does it")
     if sources:
-        reporter.info("Next: `dataloader sync` makes the environment.")
+        reporter.info(f"Next: `{_there(directory)}dataloader sync` makes the environment.")
     else:
-        reporter.info("Next: `dataloader add --cuda --torch`, say, adds to it and installs.")
+        line = f"{_there(directory)}dataloader add NAME"
+        reporter.info(f"Next: `{line}` adds a package and installs it; --cuda and --torch, say, do too.")
     write_result(style, {"status": "ok", "manifest": str(path.resolve())}, f"{path}\n")
     return 0
 
 
 _TAKEN_OVER = {
-    "requirements.txt": "`dataloader install -r {}`",
-    "environment.yml": "`dataloader install -f {}`",
-    "environment.yaml": "`dataloader install -f {}`",
-    "pyproject.toml": "`dataloader sync --manifest {}`",
+    "requirements.txt": "dataloader install -r requirements.txt",
+    "environment.yml": "dataloader install -f environment.yml",
+    "environment.yaml": "dataloader install -f environment.yaml",
+    "pyproject.toml": "dataloader install -r pyproject.toml",
 }
-"""File that may lie in a project's folder -> what takes it over into, or in the place of, a manifest that is there."""
+"""File that may lie in a project's folder -> what takes it over into a manifest that is there."""
+
+
+def _there(directory: Path) -> str:
+    """What a command begins with that is to be carried out in a directory."""
+    return "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
+
+
+def _is_there(path: Path, sources: Sequence[Path]) -> UsageError:
+    there = _there(path.parent)
+    files = " ".join(f"-r {shlex.quote(os.path.relpath(source, path.parent))}" for source in sources)
+    return UsageError(
+        f"{path} is there already",
+        code="manifest-exists",
+        suggestions=(
+            f"`{there}dataloader install {files}` adds what they ask for."
+            if files
+            else f"`{there}dataloader add NAME` adds to it.",
+            "`dataloader init DIR` writes one elsewhere.",
+        ),
+    )
+
+
+def _is_used(used: Path, path: Path) -> UsageError:
+    """What is said of a manifest of another kind; a dataloader.toml goes before any other, and has to give way."""
+    there, form = _there(path.parent), " --pixi" if path.name == "pixi.toml" else ""
+    is_ours = used.name == "dataloader.toml"
+    first, source = ("mv dataloader.toml was.toml && ", "was.toml") if is_ours else ("", used.name)
+    return UsageError(
+        f"{used} is there, and is used as it is",
+        code="manifest-exists",
+        suggestions=(
+            f"`{there}dataloader sync` makes its environment.",
+            f"`{there}{first}dataloader init{form} --from {source}` writes a {path.name} in its place.",
+        ),
+    )
 
 
 def _used_already(directory: Path, *, pixi: bool) -> Path | None:
@@ -135,7 +161,19 @@ def _used_already(directory: Path, *, pixi: bool) -> Path | None:
 
 def _offered(directory: Path) -> list[Path]:
     """The files here that say what a project is made of."""
-    return [directory / name for name in _TAKEN_OVER if (directory / name).is_file()]
+    return [directory / name for name in _TAKEN_OVER if (directory / name).is_file() and _asks(directory / name)]
+
+
+def _asks(path: Path) -> bool:
+    """Whether a file asks for anything; of one with mistakes whoever takes it over is told."""
+    from dataloader.request.manifest import Manifest
+    from dataloader.request.readers import read_file
+
+    try:
+        read = read_file(path)
+        return bool(read.environment().requirements if isinstance(read, Manifest) else read.requirements)
+    except DataloaderError:
+        return True
 
 
 def _is_wanted(offered: list[Path], style: Style) -> bool:

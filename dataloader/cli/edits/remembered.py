@@ -23,6 +23,7 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
     from dataloader.cli.stages.flow import existing_lock
     from dataloader.cli.stages.remember import remembered_lock
     from dataloader.request.places import find, prefix_path
+    from dataloader.request.project import project_here
     from dataloader.request.request import make_request
 
     manifest = find(session.options, session.here)
@@ -31,13 +32,16 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
         return request, existing_lock(request.lockfile)
     remembered = remembered_lock(session)
     if remembered is None:
+        here = project_here(session.here)
         raise UsageError(
             f"there is nothing to {verb}: no manifest is here, and no lock that "
             f"{prefix_path(session.options, session.here)} was made from",
             code="nothing-asked",
             suggestions=(
                 "name the environment's lock and prefix with --lockfile and --prefix",
-                "`dataloader init` writes a manifest.",
+                f"`dataloader sync --manifest {here.name}` makes the environment of the project that is here."
+                if here
+                else "`dataloader init` writes a manifest.",
             ),
         )
     request = make_request(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.base.errors import UsageError
+from dataloader.base.errors import PrefixError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,14 @@ def in_step(session: Session, way: Way) -> Path:
         return prefix_of(session)
     if not _is_in_step(session, manifest, way):
         _sync(session, way)
-    return prefix_of(session)
+    prefix = prefix_of(session)
+    if not prefix.exists():  # and not for want of a sync
+        raise PrefixError(
+            f"{manifest} asks for nothing yet, so that there is no environment",
+            code="prefix-missing",
+            suggestions=("`dataloader add NAME` makes one",),
+        )
+    return prefix
 
 
 def is_made_from(prefix: Path | None, manifest: Path) -> bool:

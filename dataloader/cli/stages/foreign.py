@@ -15,6 +15,7 @@ from dataloader.cli.stages.flow import Place, client_of, sync_lock, to_the_end
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.session import Session, open_session
 from dataloader.cli.telling.documents import sync_document, sync_text
+from dataloader.formats.content import WITH_SETS
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
 from dataloader.request.request import Request, make_request
 
@@ -161,10 +162,9 @@ async def lock_from(session: Session, content: Content, client: IndexClient, req
     )
 
 
-_WITH_SETS = frozenset(["pylock.toml", "uv.lock", "poetry.lock", "conda-lock.yml"])
 _PARTS = {
     "environment": ("environments", frozenset(["pixi.lock"])),
-    **dict.fromkeys(("extra", "group", "all_extras"), ("extras and groups", _WITH_SETS)),
+    **dict.fromkeys(("extra", "group", "all_extras"), ("extras and groups", WITH_SETS)),
 }
 """Option -> what parts it names, and the locks that have such parts."""
 

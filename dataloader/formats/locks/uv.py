@@ -29,6 +29,8 @@ def read(content: Content, wanted: Wanted) -> Taken:
     packages: list[Entry] = list(data.get("package", ()))
     members = set(data.get("manifest", {}).get("members", ()))
     projects = [p for p in packages if _is_project(p, members)]
+    if not projects and (said := (*wanted.extras, *(wanted.groups or ()))):
+        raise unfit(content, f"it is of no project, and has no extra or group {', '.join(said)} in it")
     active = frozenset(label for p in projects for label in _labels(content, p, wanted))
     holds = Holds(python, wanted.arch, active)
     reached, roots = _walk(projects or packages, packages, holds, wanted)

@@ -7,15 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ManifestError
-from dataloader.formats.content import MANIFESTS, read_content
+from dataloader.formats.content import MANIFESTS, WITH_SETS, read_content
 
 if TYPE_CHECKING:
+    from dataloader.request.asked import Asked
     from dataloader.request.input_file import InputFile
     from dataloader.request.manifest import Manifest
 
 
+def has_sets(path: Path) -> bool:
+    """Whether a file is of a format that has extras and groups."""
+    return read_content(path).form in MANIFESTS | WITH_SETS
+
+
 def read_file(
-    path: Path, *, environ: Mapping[str, str] | None = None, platform: str | None = None, exact: bool = True
+    path: Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    platform: str | None = None,
+    exact: bool = True,
+    parts: Asked | None = None,
 ) -> InputFile | Manifest:
     """Read a file by what it holds.
 
@@ -24,6 +35,7 @@ def read_file(
         environ: What a requirements file may name.
         platform: Of a lock for several.
         exact: Whether a lock stands for exactly what it holds, or for what it was made from.
+        parts: Which extras and groups are wanted of a lock.
 
     Raises ManifestError: ``format-unknown``, or the reader's own with every mistake.
     """
@@ -48,5 +60,5 @@ def read_file(
         )
     from dataloader.request.readers import locks
 
-    wanted = locks.here(platform)
+    wanted = locks.here(platform, parts)
     return locks.pinned(content, wanted) if exact else locks.asked_by(content, wanted)

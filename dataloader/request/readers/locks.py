@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataloader.base.errors import LockfileError, ManifestError
 from dataloader.base.names import normalized
@@ -17,13 +19,24 @@ from dataloader.lockfile.model import PypiPackage
 from dataloader.request.input_file import InputFile
 from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
 
+if TYPE_CHECKING:
+    from dataloader.request.asked import Asked
 
-def here(platform: str | None = None) -> Wanted:
-    """Return what is wanted of a lock on this machine, on the Python that runs this."""
+
+def here(platform: str | None = None, parts: Asked | None = None) -> Wanted:
+    """Return what is wanted of a lock on this machine, on the Python that runs this; ``parts``: extras and groups."""
     from dataloader.machine.detect import detect_platform
 
     running = ".".join(str(part) for part in sys.version_info[:3])
-    return Wanted(platform=platform or detect_platform(), pythons=(running,))
+    wanted = Wanted(platform=platform or detect_platform(), pythons=(running,))
+    if parts is None:
+        return wanted
+    return replace(
+        wanted,
+        extras=parts.extra,
+        groups=parts.group or (() if parts.all_extras is False else None),
+        all_extras=parts.all_extras is True,
+    )
 
 
 def pinned(content: Content, wanted: Wanted) -> InputFile:
