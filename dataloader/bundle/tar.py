@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IntegrityError, UsageError
@@ -146,16 +146,51 @@ def opened(path: Path, folder: Path) -> Iterator[Bundle]:
     yield _read(folder, path)
 
 
+_BLOCK = 1 << 16
+"""Compressed bytes that are inflated at once."""
+
+
 def _unpack(path: Path, folder: Path) -> None:
     """Unpack what an environment is made of: nothing else, and nowhere else."""
     import zstandard
 
     try:
-        with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-            _take_members(stream, folder)
-    except (OSError, zstandard.ZstdError, tarfile.TarError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise _invalid(path, why) from error
+        with path.open("rb") as raw:
+            if raw.peek(len(zstandard.FRAME_HEADER))[: len(zstandard.FRAME_HEADER)] != zstandard.FRAME_HEADER:
+                raise _invalid(path, "it is not compressed as one is")
+            inflated = _Inflated(raw)
+            _take_members(cast("IO[bytes]", inflated), folder)
+            while inflated.read(_BLOCK):
+                pass  # up to the end, which tar does not need
+    except OSError as error:
+        raise _invalid(path, error.strerror or str(error)) from error
+    except (zstandard.ZstdError, tarfile.TarError, EOFError) as error:
+        raise IntegrityError(
+            f"{path} is cut off, or damaged: {error}",
+            code="bundle-damaged",
+            suggestions=("copy the bundle again, or make it anew: `dataloader bundle`",),
+        ) from error
+
+
+class _Inflated(io.RawIOBase):
+    """What a compressed file holds, to its very end: one that is cut off anywhere is an error."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        import zstandard
+
+        self._raw, self._inflate, self._ready = raw, zstandard.ZstdDecompressor().decompressobj(), b""
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a part of a buffer; nothing only at the end."""
+        while not self._ready and not self._inflate.eof:
+            block = self._raw.read(_BLOCK)
+            if not block:
+                raise EOFError("it ends too early")
+            self._ready = self._inflate.decompress(block)
+        view = memoryview(buffer)
+        taken = min(len(view), len(self._ready))
+        view[:taken], self._ready = self._ready[:taken], self._ready[taken:]
+        return taken
 
 
 def _take_members(stream: IO[bytes], folder: Path) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from dataloader.base.errors import UsageError
+from dataloader.index.credentials import redact, url_fault
 from dataloader.index.settings import IndexSettings
 
 if TYPE_CHECKING:
@@ -34,6 +35,22 @@ _ALIKE: Final[Mapping[str, Any]] = {
     "headers": {"User-Agent": "dataloader"},
 }
 """What all clients do alike."""
+
+
+def _check_address(request: httpx.Request) -> None:
+    """Refuse an address that a redirect leads to, and that could never be asked: a port that there is not, say."""
+    if why := url_fault(str(request.url)):
+        import httpx
+
+        raise httpx.InvalidURL(f"it leads to {redact(str(request.url))}: {why}")
+
+
+async def _check_address_soon(request: httpx.Request) -> None:
+    _check_address(request)
+
+
+_WATCHED: Final = {"request": [_check_address_soon]}
+"""httpx's hooks are called for each step of a redirect."""
 
 
 class Clients:
@@ -76,7 +93,7 @@ class Clients:
             transport = ReqwestTransport(timeout=timeout, connect=min(timeout, _CONNECT), other=other)
         except ValueError:
             return None  # the system has no certificates, or a variable names none: that is for OpenSSL to say
-        return httpx.AsyncClient(transport=transport, timeout=self._timeout(), **_ALIKE)
+        return httpx.AsyncClient(transport=transport, timeout=self._timeout(), event_hooks=_WATCHED, **_ALIKE)
 
     def _own(self, *, http2: bool) -> httpx.AsyncClient:
         options = self._options(self._settings.concurrency)
@@ -86,7 +103,7 @@ class Clients:
             f"all://{host}": httpx.AsyncHTTPTransport(verify=False, http2=http2)
             for host in self._settings.trusted_hosts
         }
-        return httpx.AsyncClient(http2=http2, mounts=transports or None, **options)
+        return httpx.AsyncClient(http2=http2, mounts=transports or None, event_hooks=_WATCHED, **options)
 
     def blocking(self) -> httpx.Client:
         """For large bodies, one thread each: three times the rate of the asynchronous client, at half its CPU time.
@@ -102,7 +119,8 @@ class Clients:
                 transports: dict[str, httpx.BaseTransport | None] = {
                     f"all://{host}": httpx.HTTPTransport(verify=False) for host in self._settings.trusted_hosts
                 }
-                self._blocking = httpx.Client(mounts=transports or None, **options)
+                hooks = {"request": [_check_address]}
+                self._blocking = httpx.Client(mounts=transports or None, event_hooks=hooks, **options)
             return self._blocking
 
     async def aclose(self) -> None:

@@ -67,7 +67,7 @@ def translated(address: str, timeout: float) -> Iterator[None]:
         message = f"{redact(address)} redirects in a circle."
         raise Failed(IndexUnavailable(message, code="redirect-loop"), retry=False) from error
     except httpx.InvalidURL as error:
-        message = f"{redact(address)} is no URL: {error}."
+        message = f"{redact(address)} cannot be fetched: {error}."
         raise Failed(UsageError(message, code="index-bad-url"), retry=False) from error
     except httpx.UnsupportedProtocol as error:
         message = f"{redact(address)} is no address that can be fetched: http, https and file are."

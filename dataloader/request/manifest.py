@@ -354,6 +354,8 @@ def _environments(table: Table, features: set[str]) -> Mapping[str, tuple[str, .
         for feature in wanted:
             if feature not in features:
                 table.mistake(name, f"there is no feature {feature}")
+        for feature in sorted({f for f in wanted if wanted.count(f) > 1}):
+            table.mistake(name, f"the feature {feature} is there twice")
         with_default = not (isinstance(value, dict) and inside.boolean("no-default-feature"))
         joined = (*(f for f in wanted if f in features and f != DEFAULT), *([DEFAULT] if with_default else []))
         environments[name] = (DEFAULT, *joined[:-1]) if name == DEFAULT and with_default else joined

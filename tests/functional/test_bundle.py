@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from dataloader.base.errors import IntegrityError
+from dataloader.bundle.tar import opened
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -126,7 +129,24 @@ def test_the_same_lock_gives_the_same_bytes(made: tuple[Place, Path]) -> None:
     assert (made[1] / "again.tar.zst").read_bytes() == (made[1] / "third.tar.zst").read_bytes()
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda _: b"no bundle at all", lambda _: b""])
+@pytest.mark.parametrize("kept", [0.001, 0.1, 0.5, 0.9, 0.999, 1])
+def test_a_bundle_that_is_cut_off_is_damaged(made: tuple[Place, Path], tmp_path: Path, kept: float) -> None:
+    data = (made[1] / "again.tar.zst").read_bytes()
+    (tmp_path / "b").write_bytes(data[: max(5, min(int(len(data) * kept), len(data) - 1))])
+    with pytest.raises(IntegrityError) as caught, opened(tmp_path / "b", tmp_path / "unpacked"):
+        pass
+    assert caught.value.code == "bundle-damaged"
+
+
+def test_a_bundle_with_another_byte_is_damaged_or_the_same(made: tuple[Place, Path], tmp_path: Path) -> None:
+    data = bytearray((made[1] / "again.tar.zst").read_bytes())
+    for at in range(16, len(data), len(data) // 12):
+        (tmp_path / "b").write_bytes(bytes(data[:at]) + bytes([data[at] ^ 0xFF]) + bytes(data[at + 1 :]))
+        with suppress(IntegrityError), opened(tmp_path / "b", tmp_path / f"unpacked-{at}") as bundle:
+            assert len(bundle.archives) == len(list((tmp_path / f"unpacked-{at}" / "archives").iterdir()))
+
+
+@pytest.mark.parametrize("spoil", [lambda _: b"no bundle at all", lambda _: b""])
 def test_what_is_no_bundle_is_refused(
     made: tuple[Place, Path], tmp_path: Path, spoil: Callable[[bytes], bytes]
 ) -> None:

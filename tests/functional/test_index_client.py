@@ -635,3 +635,14 @@ def test_a_mirror_of_the_index_takes_over_and_files_keep_their_own_address(
         mirror.fault("*", Fault("status", status=500))
         assert len(files_of(replace(mirrored, refresh=True), tmp_path / "cache")) == 3
         assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:99999/x", "http://127.0.0.1:65536/x", "http://127.0.0.1:-1/x"])
+def test_a_redirect_to_an_address_that_there_cannot_be_is_told(
+    server: IndexServer, settings: IndexSettings, tmp_path: Path, location: str
+) -> None:
+    server.fault("*/foo/*", Fault("redirect", location=location))
+    with pytest.raises(UsageError) as caught:
+        files_of(settings, tmp_path / "cache")
+    assert caught.value.code == "index-bad-url"
+    assert location in caught.value.message

@@ -39,12 +39,14 @@ _SUFFIXES = (".whl", ".tar.gz", ".zip")
 class Fault:
     """One way to fail; it is used up after ``times`` requests (``None``: never)."""
 
-    kind: Literal["status", "reset", "stall", "truncate", "corrupt", "redirect-loop"]
+    kind: Literal["status", "reset", "stall", "truncate", "corrupt", "redirect-loop", "redirect"]
     status: int = 500
     retry_after: str | None = None
     times: int | None = None
     after: int = 0
     """Bytes of the body sent before a reset, stall or truncation."""
+    location: str = ""
+    """Where a redirect leads."""
 
 
 @dataclass(frozen=True)
@@ -339,6 +341,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(fault.status, b"fault", {"Retry-After": fault.retry_after} if fault.retry_after else {})
         elif fault.kind == "redirect-loop":
             self._send(302, b"", {"Location": self.path})
+        elif fault.kind == "redirect":
+            self._send(302, b"", {"Location": fault.location})
         elif fault.kind in {"reset", "stall"} and fault.after == 0:
             self._break_off(fault)
         else:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Annotated
 
-from dataloader.base.errors import PrefixError
+from dataloader.base.errors import PrefixError, UsageError
 from dataloader.cli.line.command import PREFIX, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from dataloader.prefix.model import Installed
 
@@ -42,6 +44,7 @@ def list_packages(
             )
         asked = requested(prefix, every)
         python = host_python(prefix)
+        _check_names(names or (), [*(p.name for p in every), *(["python"] if python else [])], prefix)
         shown = [
             (p, size_of(prefix, p), p in asked)
             for p in every
@@ -71,18 +74,34 @@ def list_packages(
             for p, size, _ in shown
         ]
         none = "nothing is installed\n" if not every else "nothing that is installed is meant by that\n"
-        if rows and python and not explicit and _is_named("python", names or ()):
-            lines: list[tuple[str, ...]] = [("python", python.version or "", "this machine", "", "")]
-        else:
-            lines = []
+        lines: list[tuple[str, ...]] = []
+        if every and python and not explicit and _is_named("python", names or ()):
+            lines.append(("python", python.version or "", "this machine", "", ""))
         lines += rows
-        session.write(document, table(lines, ("package", "version", "kind", "build", "size")) if rows else none)
+        session.write(document, table(lines, ("package", "version", "kind", "build", "size")) if lines else none)
         if rows:
             known = sum(size or 0 for _, size, _ in shown)
             session.reporter.info(
                 f"{len(shown)} package{'s' if len(shown) > 1 else ''}, {human_size(known)}, in {prefix}"
             )
     return 0
+
+
+def _check_names(names: Sequence[str], there: Sequence[str], prefix: Path) -> None:
+    """Refuse a name, which is no pattern, of what is not installed.
+
+    Raises:
+        UsageError: ``package-not-installed``.
+    """
+    for name in names:
+        if any(sign in name for sign in "*?[") or any(_is_named(one, [name]) for one in there):
+            continue
+        near = difflib.get_close_matches(name, there, n=3)
+        raise UsageError(
+            f"{prefix} has no {name}",
+            code="package-not-installed",
+            suggestions=tuple(f"did you mean {one}?" for one in near) or ("`dataloader list` shows what it has",),
+        )
 
 
 def _is_meant(package: Installed, names: Sequence[str]) -> bool:

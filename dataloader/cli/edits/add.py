@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.edits.bounds import Bounds, bounds_of
-from dataloader.cli.edits.said import NoSync, check_no_sync
+from dataloader.cli.edits.said import NoSync, check_no_sync, say_shared
 from dataloader.cli.line.command import INSTALL, command
 from dataloader.cli.line.options import CommonOptions, Specs, StackFlags, own_option
 
@@ -142,4 +142,5 @@ def _say(session: Session, edited: Edited) -> None:
         verb = "would have" if session.options.dry_run else "has"
         more = ", ".join(written) or "the stack"
         session.reporter.info(f"{manifest.path} {verb} {more} now")
+    say_shared(session, edited)
     say_next(session, edited)

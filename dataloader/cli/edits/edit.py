@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from dataloader.base.errors import UsageError
+from dataloader.cli.edits.said import say_shared
 from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.flow import Place, client_of, existing_lock, files_of, solve, sync_lock, to_the_end
 from dataloader.cli.stages.proof import Proof
@@ -133,6 +134,7 @@ def say_saved(session: Session, edited: Edited) -> None:
         session.reporter.info(f"{manifest.path} says so now")
         for note in not_saved(session.options, edited.asked):
             session.reporter.warn(note)
+        say_shared(session, edited)
 
 
 def say_next(session: Session, edited: Edited) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
-from dataloader.cli.edits.said import NoSync, check_no_sync
+from dataloader.cli.edits.said import NoSync, check_no_sync, say_shared
 from dataloader.cli.line.command import LOCK, command
 from dataloader.cli.line.options import CommonOptions, Operand
 
@@ -55,6 +55,7 @@ def remove(
         if asked.manifest is not None:
             verb = "would be" if options.dry_run else "are" if len(gone) > 1 else "is"
             session.reporter.info(f"{', '.join(gone)} {verb} out of {asked.manifest.path}")
+        say_shared(session, edited)
         for name, by in needed:
             session.reporter.info(f"{name} stays: {', '.join(by)}")
     return 0

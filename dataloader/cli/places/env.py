@@ -67,20 +67,29 @@ def clean(
 
     Manifest, locks and the cache of packages stay: `dataloader cache prune` looks after that.
     """
-    from dataloader.cli.running.scripts import FOLDER
+    from dataloader.cli.running.scripts import FOLDER, is_ours
     from dataloader.cli.stages.session import open_session
+    from dataloader.prefix.state import nature
 
     with open_session(options) as session:
         if scripts:
             if said := options.spelled(("manifest",)):
                 raise UsageError(f"--scripts is of no project: {said[0]} can have no effect")
             folders = sorted((session.cache / FOLDER).glob("*/"))
-            _remove(
-                session, [Place(name=None, prefix=p, is_made=True, is_declared=False) for p in folders], are_ours=True
-            )
+            ours = [each for each in folders if is_ours(each)]
+            _say_foreign(session, [each for each in folders if each not in ours])
+            _remove(session, [Place(name=None, prefix=p, is_made=True, is_declared=False) for p in ours], are_ours=True)
         else:
-            _remove(session, [place for place in _places(session) if place.is_made])
+            made = [place for place in _places(session) if place.is_made]
+            own = [place for place in made if nature(place.prefix) in ("ours", "empty")]
+            _say_foreign(session, [place.prefix for place in made if place not in own])
+            _remove(session, own)
     return 0
+
+
+def _say_foreign(session: Session, folders: Sequence[Path]) -> None:
+    for folder in folders:
+        session.reporter.warn(f"{folder} is not this program's, and stays")
 
 
 def _places(session: Session) -> Iterator[Place]:
@@ -163,6 +172,12 @@ def _named(session: Session, places: Sequence[Place], names: Sequence[str]) -> l
         return [Place(name=None, prefix=prefix, is_made=True, is_declared=False)]
     known = {place.name: place for place in places if place.is_made}
     for name in names:
+        if name not in known and name in {place.name for place in places}:
+            raise PrefixError(
+                f"the environment {name} is not made: there is nothing to remove",
+                code="prefix-missing",
+                suggestions=("`dataloader env list` shows which are",),
+            )
         if name not in known:
             raise UsageError(
                 f"there is no environment {name} here",

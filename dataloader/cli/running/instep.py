@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.base.errors import PrefixError, UsageError
+from dataloader.base.errors import PrefixError, ResolutionFailure, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dataloader.cli.line.options import CommonOptions
     from dataloader.cli.stages.session import Session
+
+_FIX = re.compile(r"^--fix (\d+):")
 
 _OF_SYNC = (
     *("channels", "conda", "index_url", "extra_index_url", "find_links", "offline", "mirror", "require_attestation"),
@@ -120,6 +123,10 @@ def _sync(session: Session, way: Way) -> None:
     from dataloader.request.request import make_request
 
     request = make_request(session.options, (), None, environ=session.environ, here=session.here)
-    result, _ = to_the_end(synced(session, request, Place(), frozen=way.frozen, locked=way.locked))
+    try:
+        result, _ = to_the_end(synced(session, request, Place(), frozen=way.frozen, locked=way.locked))
+    except ResolutionFailure as failure:  # the changes that were found are made by sync: here there is no --fix
+        failure.suggestions = tuple(_FIX.sub(r"`dataloader sync --fix \1`:", each) for each in failure.suggestions)
+        raise
     if result.changed:
         session.reporter.info(f"{request.prefix} is ready: {result.plan.summary(done=True)} ({result.seconds:.1f} s)")

@@ -38,9 +38,14 @@ def run(options: CommonOptions, words: tuple[str, ...], way: Way) -> int:
             return _list(session, manifest, tasks)
         chain = in_order(words[0], tasks) if words[0] in tasks and not is_command else ()
         is_script = not chain and words[0].endswith(".py") and Path(words[0]).is_file()
-        if is_script and (script := _own_environment(session, Path(words[0]))):
-            session = script  # noqa: PLW2901 -- the script's own, from here on
-        prefix = home_of(in_step(session, way))
+        own = _own_environment(session, Path(words[0])) if is_script else None
+        if own is not None and own.options.manifest is not None:
+            from dataloader.cli.running.scripts import told_of
+
+            with told_of(Path(words[0]), own.options.manifest):
+                prefix = home_of(in_step(own, way))
+        else:
+            prefix = home_of(in_step(session, way))
         environ = activation(prefix).environ(session.environ)
         check_python(prefix)
         hold(prefix)

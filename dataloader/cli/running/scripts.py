@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dataloader.base.errors import UsageError
+from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.base.files import replace_file
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -16,6 +18,33 @@ _KEYS = {"dependencies", "requires-python", "tool"}
 
 FOLDER = "scripts"
 """Below the cache."""
+
+_MANIFEST = "script.toml"
+_FIX = re.compile(r"^`dataloader sync --fix \d+`: ")
+_PLACE = re.compile(rf"{re.escape(_MANIFEST)}(:\d+)?(: \[project\])?")
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder beside those of scripts is one."""
+    return (folder / _MANIFEST).is_file() and not folder.is_symlink()
+
+
+@contextmanager
+def told_of(script: Path, manifest: Path) -> Iterator[None]:
+    """Let errors speak of the script, and not of the manifest that its header stands for."""
+
+    def told(text: str) -> str:
+        text = text.replace(str(manifest), str(script))
+        return _PLACE.sub(lambda found: f"{script.name}{':' if found[2] else ''}", text)
+
+    try:
+        yield
+    except DataloaderError as error:
+        error.message, error.causes = told(error.message), tuple(map(told, error.causes))
+        error.suggestions = tuple(_FIX.sub("in its header: ", told(each)) for each in error.suggestions)
+        if error.code == "manifest-invalid":
+            raise _invalid(script, "it asks for what cannot be read", *error.causes) from error
+        raise
 
 
 def header_of(script: Path) -> dict[str, Any] | None:
@@ -50,10 +79,11 @@ def _parsed(script: Path, text: str) -> dict[str, Any]:
     return header
 
 
-def _invalid(script: Path, why: str) -> UsageError:
+def _invalid(script: Path, why: str, *causes: str) -> UsageError:
     return UsageError(
         f"the header of {script} cannot be used: {why}",
         code="script-invalid",
+        causes=causes,
         suggestions=(f"mend it (PEP 723 has the form), or run it as it is: `dataloader run -- python {script}`",),
     )
 
@@ -68,7 +98,7 @@ def project_of(header: dict[str, Any], cache: Path) -> Path:
     project = {"name": "script", "version": "0", **{key: value for key, value in header.items() if key != "tool"}}
     text = tomlkit.dumps({"project": project, "tool": header.get("tool", {})})
     folder = cache / FOLDER / hashlib.sha256(text.encode()).hexdigest()
-    path = folder / "script.toml"
+    path = folder / _MANIFEST
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(path, text.encode())

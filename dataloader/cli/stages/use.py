@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dataloader.base.errors import PrefixError
+from dataloader.base.errors import LockfileError, PrefixError
 from dataloader.cli.stages.session import Session
 
 ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")
@@ -36,12 +36,23 @@ def prefix_of(session: Session) -> Path:
 def lock_of(session: Session) -> Path:
     """Return the lock that a command reads, which is found as :func:`prefix_of` finds the environment.
 
-    That of an environment that is active is the lock that it was made from.
+    That of an environment that is named, or active, is the lock that it was made from.
+
+    Raises:
+        LockfileError: of an environment that is named it is not known, or gone.
     """
     from dataloader.prefix.locate import lock_noted
     from dataloader.request.places import lock_path, manifest_path
 
-    options, path = session.options, lock_path(session.options, session.here)
+    options = session.options
+    if options.prefix is not None and options.lockfile is None:
+        if (noted := lock_noted(options.prefix)) is None:
+            raise LockfileError(
+                f"the lock that {options.prefix} was made from is not known, or gone",
+                suggestions=("name it with --lockfile",),
+            )
+        return Path(noted)
+    path = lock_path(options, session.here)
     if options.lockfile is not None or path.exists() or manifest_path(options, session.here) is not None:
         return path
     active = _active(session)

@@ -226,6 +226,11 @@ alone = { features = ["cpu"], no-default-feature = true }
 """
 
 
+def test_a_feature_that_an_environment_names_twice_is_a_mistake() -> None:
+    text = "[feature.dev.dependencies]\na = '*'\n[environments]\ndefault = ['dev', 'dev']\n"
+    assert "the feature dev is there twice" in mistakes(text)[0]
+
+
 def test_features_are_joined_into_environments() -> None:
     cpu = parse(FEATURES).environment("cpu")
 

@@ -1,0 +1,70 @@
+"""Small mistakes of every day, each told where it is, and with what helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.functional.test_flow import Desk
+from tests.helpers.wheels import make_wheel
+
+MANIFEST = """
+[workspace]
+channels = []
+[pypi-dependencies]
+lib = "*"
+[feature.shared]
+[environments]
+one = ["shared"]
+two = ["shared"]
+"""
+HEADER = "# /// script\n# dependencies = [{}]\n# ///\n"
+
+
+def test_what_is_written_for_one_environment_is_told_of_the_others_that_get_it(desk: Desk, tmp_path: Path) -> None:
+    make_wheel(tmp_path / "shelf", "more", "1.0", files={"more.py": "\n"})
+    (desk.here / "dataloader.toml").write_text(MANIFEST)
+    done = desk.run("add", "more", "-e", "one", "--no-sync")
+    assert "this is so for two too: the feature shared is theirs as well" in done.stderr
+    assert "is so for" not in desk.run("add", "lib>=1", "--no-sync").stderr
+
+
+def test_list_and_tree_know_what_they_are_asked_about(desk: Desk) -> None:
+    desk.ok("install", "lib", "-p", "env", "--lockfile", "own.lock")
+    error = desk.fails(2, "package-not-installed", "list", "lub", "-p", "env")
+    assert error["suggestions"] == ["did you mean lib?"]
+    assert "nothing that is installed is meant" in desk.ok("list", "zz*", "-p", "env")
+    assert desk.json("tree", "-p", "env")["roots"] == ["lib"]
+    desk.fails(2, "lockfile-invalid", "tree", "-p", "elsewhere")
+
+
+def test_what_is_not_ours_stays_and_the_rest_is_removed(desk: Desk) -> None:
+    (desk.here / "dataloader.toml").write_text(MANIFEST)
+    error = desk.fails(2, "prefix-missing", "env", "remove", "default")
+    assert "is not made" in error["message"]
+    desk.ok("sync")
+    foreign = desk.here / ".dataloader" / "envs" / "foreign"
+    foreign.mkdir()
+    (foreign / "kept").write_text("")
+    done = desk.run("clean")
+    assert (done.returncode, "foreign is not this program's, and stays" in done.stderr) == (0, True)
+    assert [path.name for path in foreign.parent.iterdir() if not path.name.startswith(".")] == ["foreign"]
+
+    cache = desk.here / "cache"
+    (cache / "scripts" / "foreign").mkdir(parents=True)
+    desk.ok("clean", "--scripts", DATALOADER_CACHE_DIR=str(cache))
+    assert (cache / "scripts" / "foreign").is_dir()
+
+
+def test_mistakes_of_a_script_are_told_of_the_script(desk: Desk) -> None:
+    (desk.here / "wrong.py").write_text(HEADER.format("'lib=='"))
+    done = desk.run("run", "wrong.py")
+    assert (done.returncode, "script-invalid" in done.stderr) == (2, True)
+    assert "wrong.py: dependencies: 'lib==' is not a requirement" in done.stderr
+    (desk.here / "high.py").write_text(HEADER.format("'lib>=99'"))
+    done = desk.run("run", "high.py")
+    assert done.returncode == 1
+    assert "in its header: leave the version of lib open" in done.stderr
+
+
+def test_a_shell_has_no_document(desk: Desk) -> None:
+    desk.fails(2, "usage", "shell")
