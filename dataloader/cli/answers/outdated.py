@@ -30,11 +30,17 @@ def outdated(options: CommonOptions) -> int:
     from dataloader.cli.stages.use import lock_of
     from dataloader.cli.telling.render import table
     from dataloader.lockfile.yaml import read_lock
+    from dataloader.request.places import find
     from dataloader.request.request import make_request
 
     with open_session(options) as session:
         lock = read_lock(lock_of(session))
-        request = make_request(options, (), None, environ=session.environ, here=session.here, remembered=lock.inputs)
+        # Where a manifest says what is asked for, the lock has no say in it: the manifest may have changed since.
+        manifest = find(options, session.here)
+        remembered = lock.inputs if manifest is None else None
+        request = make_request(
+            options, (), None, environ=session.environ, here=session.here, remembered=remembered, manifest=manifest
+        )
         upgraded, newest = to_the_end(_look(session, request, lock))
         found = []
         for package in lock.packages:

@@ -20,6 +20,7 @@ INSTEAD: dict[str, str] = {
     "new": "dataloader init",
     "venv": "dataloader install SPEC --prefix DIR",
     "virtualenv": "dataloader install SPEC --prefix DIR",
+    "import": "dataloader init --from FILE",
     "compile": "dataloader lock",
     "solve": "dataloader lock",
     "freeze": "dataloader export requirements.txt",

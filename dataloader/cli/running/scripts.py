@@ -20,7 +20,7 @@ FOLDER = "scripts"
 """Below the cache."""
 
 _MANIFEST = "script.toml"
-_FIX = re.compile(r"^`dataloader sync --fix \d+`: ")
+_FIX = re.compile(r"^.*--fix \d+\S*: ")
 _PLACE = re.compile(rf"{re.escape(_MANIFEST)}(:\d+)?(: \[project\])?")
 
 
