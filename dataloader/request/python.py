@@ -7,7 +7,7 @@ on a package, and binds beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dataloader.compat.versions import specifier_of
 from dataloader.request.joined import both
@@ -39,10 +39,21 @@ def with_python(stack: Mapping[str, str], requirements: Iterable[Requirement]) -
     return {**stack, PYTHON: both([specifier_of(stack.get(PYTHON, "")), *said])}
 
 
-def stated(said: Iterable[Requirement], flags: Mapping[str, str]) -> str | None:
-    """Return what a command itself says of Python, in all its requirements and its option; None: nothing."""
+def stated(
+    said: Iterable[Requirement], listed: Collection[Requirement], flags: Mapping[str, str], held: str | None
+) -> str | None:
+    """Return what is to be kept of Python, where a command says anything of it; None: nothing.
+
+    Args:
+        said: All its requirements.
+        listed: Those of its files, which bind beside what is held, and take no place.
+        flags: What it says of the stack.
+        held: What the stack says already.
+    """
     texts = [flags[PYTHON]] if PYTHON in flags else []
-    texts += [r.specifier for r in said if isinstance(r, PypiRequirement) and r.name == PYTHON]
+    own = [r for r in said if isinstance(r, PypiRequirement) and r.name == PYTHON]
+    texts += [held] if held and own and not texts and all(r in listed for r in own) else []
+    texts += [r.specifier for r in own]
     return (texts[0] if len(texts) == 1 else both(map(specifier_of, texts))) if texts else None
 
 

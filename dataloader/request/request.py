@@ -232,7 +232,7 @@ def make_request(
     typed_stack = flags.asked() if flags else {}
     held = [r for r in held if not (PYTHON in typed_stack and is_python(r))]
     before = {**_remembered_stack(remembered), **(environment.stack if environment else {})}
-    own_python = remembered_python(before, (*typed, *listed))
+    own_python = remembered_python(before, typed)
     said, told = renewed((*held, *own_python), typed, listed)
     said = tuple(r for r in said if r not in own_python)
     renamed = set(map(title, said))
@@ -247,7 +247,7 @@ def make_request(
     check_addresses(options, files, channels or ())
     earlier = {axis: value for axis, value in _remembered_stack(remembered).items() if axis not in renamed}
     kept = dict(environment.stack) if environment else {}
-    if PYTHON in renamed:
+    if any(map(is_python, typed)) and PYTHON in renamed:  # what a file says binds beside it: it is of that project
         kept.pop(PYTHON, None)
     stack = with_python({**earlier, **kept, **typed_stack}, binding)
     limits = [*_remembered_constraints(remembered), *(c for f in files for c in f.constraints)]

@@ -40,6 +40,12 @@ SITUATIONS: dict[str, tuple[dict[str, str], str]] = {
     "adding to a Poetry project": ({"pyproject.toml": POETRY}, "add lib"),
     "removing from a project": ({"pyproject.toml": PROJECT}, "remove lib"),
     "upgrading a project": ({"pyproject.toml": PROJECT}, "upgrade"),
+    "installing elsewhere": ({}, "install lib -p 'a place'"),
+    "adding to another manifest": ({"dev.toml": EMPTY}, "add lib --manifest dev.toml"),
+    "adding to an environment": (
+        {"dataloader.toml": f"{EMPTY}[feature.f]\n[environments]\nf = ['f']\n"},
+        "add lib -e f",
+    ),
     "running in an empty project": ({"dataloader.toml": EMPTY}, "run -- python -V"),
     "installing nothing": ({"dataloader.toml": EMPTY}, "install"),
 }

@@ -68,3 +68,13 @@ def test_mistakes_of_a_script_are_told_of_the_script(desk: Desk) -> None:
 
 def test_a_shell_has_no_document(desk: Desk) -> None:
     desk.fails(2, "usage", "shell")
+
+
+def test_outdated_asks_what_the_manifest_says_now(desk: Desk, tmp_path: Path) -> None:
+    make_wheel(tmp_path / "shelf", "lib", "2.0", files={"lib.py": "\n"})
+    manifest = desk.here / "dataloader.toml"
+    manifest.write_text(MANIFEST.replace('"*"', '"==1.0"'))
+    desk.ok("lock")
+    manifest.write_text(MANIFEST)
+    (found,) = desk.json("outdated")["packages"]
+    assert (found["version"], found["upgrade"]) == ("1.0", "2.0")

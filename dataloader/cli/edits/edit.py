@@ -141,10 +141,13 @@ def say_next(session: Session, edited: Edited) -> None:
     """Say how to use an environment that has just been made."""
     if edited.synced is None or not edited.synced.changed or edited.synced.plan.keep or session.options.dry_run:
         return
-    words = ["dataloader", "run"]
-    for name, value in (("--prefix", session.options.prefix), ("--environment", session.options.environment)):
-        words += [name, shlex.quote(str(value))] if value is not None else []
-    session.reporter.info(f"next: `{' '.join(words)} -- python` runs in it, `dataloader verify` looks at it again")
+    where: list[str] = []
+    for name in ("manifest", "environment", "prefix"):
+        value = getattr(session.options, name)
+        where += [f"--{name}", str(value)] if value is not None else []
+    running = shlex.join(["dataloader", "run", *where, "--", "python"])
+    looking = shlex.join(["dataloader", "verify", *where])
+    session.reporter.info(f"next: `{running}` runs in it, `{looking}` looks at it again")
 
 
 def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:

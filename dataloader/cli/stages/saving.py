@@ -99,11 +99,19 @@ def additions_of(session: Session, asked: Request, solved: Request, flags: Stack
     listed = of_files([replace(f, requirements=()) for f in asked.files])
     requirements, gone = _changes(asked, solved)
     stack = {axis: v for axis, v in solved.stack.items() if axis in flags.asked() or v != asked.stack.get(axis)}
-    python = stated(asked.said, flags.asked())
+    python = stated(
+        asked.said, [r for f in asked.files for r in f.requirements], flags.asked(), _held_python(session, asked)
+    )
     if python is not None and solved.stack.get(PYTHON) == asked.stack.get(PYTHON):  # else --fix has changed it
         stack[PYTHON] = python
         gone = (*gone, PYTHON)  # where it stood among distributions
     return replace(beside(said, listed), requirements=requirements, gone=gone, stack=stack)
+
+
+def _held_python(session: Session, asked: Request) -> str | None:
+    if asked.manifest is None:
+        return None
+    return asked.manifest.environment(session.options.environment or "default").stack.get(PYTHON)
 
 
 def _names(said: tuple[str, ...]) -> tuple[str, ...]:
