@@ -197,8 +197,9 @@ def full_volume(world: World, judge: Judge) -> None:
 def damaged_cache(world: World, judge: Judge) -> None:
     """Some files of the cache are flipped, cut, emptied or removed; what is installed is right all the same."""
     files = [path for path in world.cache.rglob("*") if path.is_file() and not path.is_symlink()]
-    shared = {status.st_ino for status in map(os.stat, world.prefix.rglob("*"))} if world.prefix.exists() else set()
-    victims = [path for path in files if path.stat().st_ino not in shared]  # those would damage the environment itself
+    environments = [path for place in (world.prefix, world.volume / "envs") for path in place.rglob("*")]
+    shared = {path.lstat().st_ino for path in environments}  # those would damage an environment itself
+    victims = [path for path in files if path.stat().st_ino not in shared]
     for path in world.chance.sample(victims, min(3, len(victims))):
         judge.detail += f"{damage(world, path)} {path.relative_to(world.cache)} "
     target = other(world)
