@@ -49,7 +49,9 @@ def for_library(soname: str, owner: InstalledPackage | None, cuda_major: str | N
     provider = tables.providers.get(soname)
     if provider is not None and not provider.driver:
         found += _of_provider(provider, cuda_major, installed)
-    return found + [command for command in tables.system_packages.get(soname, ()) if command]
+    if soname in tables.system_packages:
+        found.append(tables.system_packages[soname])
+    return found
 
 
 def _of_provider(provider: Provider, cuda_major: str | None, installed: Installed) -> Iterator[str]:

@@ -35,8 +35,8 @@ class Tables(NamedTuple):
     """``always``, ``usual`` and ``musl``: sonames of a described machine."""
     openmp: frozenset[str] = frozenset()
     """OpenMP runtimes, by library name (``libgomp``)."""
-    system_packages: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """soname -> commands that install it on distributions, one for each package manager."""
+    system_packages: Mapping[str, str] = MappingProxyType({})
+    """soname -> the command that installs it on Debian, whose packages were looked into."""
     without: Mapping[str, tuple[frozenset[str], str]] = MappingProxyType({})
     """Distribution -> libraries of the system that it needs, and its sibling that does without."""
 
@@ -69,9 +69,7 @@ def load_tables() -> Tables:
         system=system,
         openmp=openmp,
         system_packages={
-            row["soname"]: (f"apt-get install {row['apt']}", f"dnf install {row['dnf']}")
-            for row in rows
-            if row["kind"] == "system-package"
+            row["soname"]: f"apt-get install {row['apt']}" for row in rows if row["kind"] == "system-package"
         },
         without={
             row["project"]: (frozenset(row["without"]), row["sibling"]) for row in rows if row["kind"] == "sibling"

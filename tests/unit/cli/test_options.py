@@ -41,7 +41,7 @@ EVERYTHING = """
     --conda always --index-url https://i --extra-index-url https://j --find-links d --offline --refresh
     --mirror https://i=https://m --limit-rate 10M --fix 1 --require-attestation a=any --trusted-root r.json
     --platform linux-64 --target t.toml --prerelease allow --only-binary :all: --no-binary a
-    --extra cpu --group test --all-extras --skip-unbuildable
+    --extra cpu --group test --all-extras --skip-unbuildable --build flash-attn
     --exclude-newer 2024-01-31 --matrix m.jsonl --no-verify --dry-run --yes --json -q -vvv --no-color
     --events e.jsonl --status-file s.json --metrics-file m.prom
     --cuda=11.8 --cudnn=8 --nccl=2 --gcc=11 --python=3.11 --pytorch=2.1.0 --tensorflow=2.14 --jax=0.4
