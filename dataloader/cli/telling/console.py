@@ -31,7 +31,6 @@ from dataloader.cli.telling.render import (
 from dataloader.process.leaving import STANDARD_OUTPUT
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
     from typing_extensions import Self
 
     from dataloader.cli.line.options import CommonOptions
@@ -85,7 +84,11 @@ def wants_colour(flag: bool | None, environ: Mapping[str, str], *, terminal: boo
 
 def make_reporter(style: Style) -> LineReporter:
     """The reporter for a style. Use it as a context manager where it may draw bars, so that they are taken away."""
-    return BarReporter(style) if style.progress else LineReporter(style)
+    if not style.progress:
+        return LineReporter(style)
+    from dataloader.cli.telling.bars import BarReporter
+
+    return BarReporter(style)
 
 
 def write_result(style: Style, document: Mapping[str, object], text: str) -> None:
@@ -177,75 +180,6 @@ class _Task:
         if not self.done:
             return ""
         return f"{human_size(self.done)} in " if self.unit == "bytes" else f"{self.done} {self.unit} in "
-
-
-class BarReporter(LineReporter):
-    """Lines as above, and below them a bar for each piece of work: bytes, rate, time left. Nothing of it stays."""
-
-    def __init__(self, style: Style, stream: TextIO | None = None) -> None:
-        super().__init__(style, stream)
-        self._progress: Progress | None = None
-        self._bars: dict[str, TaskID] = {}
-
-    def start(self, task: str, label: str, total: int | None, unit: str = "bytes") -> None:
-        """Draw a bar."""
-        with self._lock:
-            progress = self._progress = self._progress or self._draw()
-            self._bars[task] = progress.add_task(label, total=total, counted=unit != "bytes")
-
-    def advance(self, task: str, amount: int) -> None:
-        """Move the bar."""
-        if self._progress and task in self._bars:
-            self._progress.advance(self._bars[task], amount)
-
-    def finish(self, task: str) -> None:
-        """Take the bar away; with the last one, the display."""
-        with self._lock:
-            if self._progress and task in self._bars:
-                self._progress.remove_task(self._bars.pop(task))
-                if not self._bars:
-                    self._close()
-
-    def __exit__(self, *_: object) -> None:
-        """Take all bars away, after an error too."""
-        with self._lock:
-            self._close()
-
-    def _close(self) -> None:
-        if self._progress:
-            self._progress.stop()
-        self._progress = None
-        self._bars.clear()
-
-    def _put(self, line: str) -> None:
-        if self._progress is None:
-            super()._put(line)
-            return
-        from rich.text import Text
-
-        self._progress.console.print(Text.from_ansi(line), soft_wrap=True)
-
-    def _draw(self) -> Progress:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
-
-        class Amount(TextColumn):
-            """Bytes and rate, or items."""
-
-            def render(self, task: Task) -> object:  # type: ignore[override]
-                from rich.text import Text
-
-                if task.fields["counted"]:
-                    return Text(f"{task.completed:.0f}/{task.total or 0:.0f}")
-                rate = f"  {human_size(int(task.speed))}/s" if task.speed else ""
-                total = f"/{human_size(int(task.total))}" if task.total else ""
-                return Text(f"{human_size(int(task.completed))}{total}{rate}")
-
-        console = Console(file=self._stream, no_color=not self.style.colour)
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), Amount(""), TimeRemainingColumn())
-        progress = Progress(*columns, console=console, transient=True)
-        progress.start()
-        return progress
 
 
 def paint(text: str, kind: str, style: Style) -> str:

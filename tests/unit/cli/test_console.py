@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,8 +16,8 @@ import pytest
 
 from dataloader.base.errors import ExitCode, IntegrityError
 from dataloader.cli.line.options import CommonOptions
+from dataloader.cli.telling.bars import BarReporter
 from dataloader.cli.telling.console import (
-    BarReporter,
     ErrorHandler,
     LineReporter,
     Style,
@@ -121,6 +122,32 @@ def test_bars_are_drawn_on_a_terminal_only(
     style = Style.of(CommonOptions(quiet=quiet), environ)
 
     assert isinstance(make_reporter(style), BarReporter) is bars
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_bars_fit_and_say_how_far_all_is(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = _Terminal()
+    with BarReporter(Style(progress=True), stream) as reporter:
+        reporter.event("package", kind="pypi", package="kept")
+        reporter.event("stage-started", stage="download", total=39, unit="packages")
+        for number in range(12):
+            reporter.event("package", kind="pypi", package=f"part{number}")
+        name = "pandas-2.1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+        reporter.start(name, name, 12 * 1024 * 1024)
+        reporter.advance(name, 5 * 1024 * 1024)
+        until = time.monotonic() + 20
+        while "5.0 MiB/12.0 MiB" not in stream.getvalue() and time.monotonic() < until:
+            time.sleep(0.02)
+        reporter.finish(name)
+        reporter.event("stage-finished", stage="download", ok=True)
+
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).replace("\r", "\n").splitlines()
+    assert max(map(len, shown)) <= columns
+    bars = [line for line in shown if line.startswith("pandas 2.1.0") and "5.0 MiB/12.0 MiB" in line]
+    assert any(line.count("━") >= 3 for line in bars), shown  # what is not filled has no sign without colour
+    assert [line for line in shown if line.startswith("wheels fetched") and " 12/39 " in line], shown
 
 
 def test_bars_show_bytes_and_rate_and_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
