@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
     from dataloader.index.client import IndexClient
-    from dataloader.index.members import Members
     from dataloader.index.model import IndexFile
+    from dataloader.index.wheels.members import Members
 
 _SMALL: Final = 16 << 20
 """Bytes, packed: so much is read whether or not something is still looked for."""

@@ -19,7 +19,7 @@ from dataloader.elf.definitions import Asked, Definitions, bare
 from dataloader.elf.facts import ElfFacts, read_definitions, read_elf
 from dataloader.elf.frameworks import framework_of
 from dataloader.elf.image import MalformedElf
-from dataloader.index.members import Members
+from dataloader.index.wheels.members import Members
 from dataloader.loader.system import System
 from dataloader.prefix.walk import is_library_name
 

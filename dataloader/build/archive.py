@@ -11,8 +11,8 @@ from dataloader.base.core_metadata import parse_headers
 from dataloader.base.damage import DAMAGE_ERRNO, ZIP_DAMAGE
 from dataloader.base.errors import IntegrityError
 from dataloader.base.names import normalized
-from dataloader.index.metadata import parse_metadata
 from dataloader.index.model import WheelMetadata
+from dataloader.index.wheels.metadata import parse_metadata
 
 _TOLD = {"requires-dist", "requires-python", "provides-extra"}
 """Fields on which solving depends."""

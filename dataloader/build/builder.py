@@ -23,9 +23,9 @@ from dataloader.build.archive import named_in, said_of, unpack
 from dataloader.build.backend import Backend
 from dataloader.build.environment import Ground, build_environment, check_inside
 from dataloader.build.judge import judge
-from dataloader.index.metadata import parse_metadata
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.store import IndexStore
+from dataloader.index.wheels.metadata import parse_metadata
 from dataloader.install.switch.owner import signed
 from dataloader.lockfile.builds import has_its_key
 from dataloader.lockfile.model import PypiPackage

@@ -12,7 +12,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.locking.lock import make_lock
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.request import Request
-from dataloader.request.spec import parse_pypi
+from dataloader.request.specs.spec import parse_pypi
 
 if TYPE_CHECKING:
     from dataloader.index.client import IndexClient

@@ -11,11 +11,11 @@ from packaging.requirements import Requirement as Pep508
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from dataloader.base.errors import BuildFailure, IntegrityError
-from dataloader.index.metadata import parse_metadata
+from dataloader.index.wheels.metadata import parse_metadata
 from dataloader.loader.system import version_tuple
 from dataloader.lockfile.model import Build, PypiPackage
 from dataloader.machine.detect import MACHINES
-from dataloader.resolve.tags import fit
+from dataloader.resolve.words.tags import fit
 from dataloader.verify.archive import ArchiveFacts, facts_of_archive
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import cast
 
 from dataloader.lockfile.model import Lockfile
-from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
-from dataloader.request.spec import parse_spec
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.specs.spec import parse_spec
 
 
 def asked_for(lock: Lockfile) -> tuple[Requirement, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dataloader.export.formats import ExportOptions
 from dataloader.export.sources import PYPI
 from dataloader.lockfile.model import Lockfile
-from dataloader.request.requirements import CondaRequirement, Requirement
+from dataloader.request.specs.requirements import CondaRequirement, Requirement
 
 
 def pixi_lock(lock: Lockfile, options: ExportOptions) -> str:
@@ -36,9 +36,9 @@ def pixi_toml(lock: Lockfile, options: ExportOptions) -> str:
     import tomlkit
 
     from dataloader.export.asked import asked_for
-    from dataloader.request.additions import Additions
-    from dataloader.request.manifest_edit import add_to_manifest
-    from dataloader.request.manifest_new import new_manifest
+    from dataloader.request.manifests.additions import Additions
+    from dataloader.request.manifests.edit import add_to_manifest
+    from dataloader.request.manifests.new import new_manifest
 
     channels = [url.rstrip("/") for url in lock.channels] or ["conda-forge"]
     text = new_manifest(name=options.name, channels=channels, platform=lock.platform, pixi=True)

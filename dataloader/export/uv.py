@@ -9,7 +9,7 @@ from dataloader.export.formats import ExportOptions
 from dataloader.export.pylock import environment_marker
 from dataloader.export.sources import PYPI, is_direct
 from dataloader.lockfile.model import Lockfile
-from dataloader.request.requirements import PypiRequirement
+from dataloader.request.specs.requirements import PypiRequirement
 
 
 def pyproject(lock: Lockfile, options: ExportOptions) -> str:

@@ -1,1 +1,1 @@
-"""The network edge: Simple-API indexes, METADATA, downloads."""
+"""The network: what indexes have, METADATA of wheels, downloads. ``client`` is its face."""

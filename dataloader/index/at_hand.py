@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dataloader.index.local import local_path, sha256_of_file
-from dataloader.index.mirrors import Mirrors
+from dataloader.base.digests import hex_digest
+from dataloader.index.web.addresses import local_path
+from dataloader.index.web.mirrors import Mirrors
 
 
 class AtHand:
@@ -27,7 +28,7 @@ class AtHand:
         if sha256 is None or local_path(url) is not None:
             return None
         for file in self._files(url):
-            if await asyncio.to_thread(sha256_of_file, file) == sha256:
+            if await asyncio.to_thread(hex_digest, file) == sha256:
                 return file
         return None
 

@@ -16,26 +16,29 @@ from typing import Any, TypeVar, final
 from urllib.parse import urlsplit
 
 from dataloader.base.cache import cache_root
+from dataloader.base.digests import hex_digest
 from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityError, InternalError
 from dataloader.base.names import normalized
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import together
 from dataloader.index.at_hand import AtHand
-from dataloader.index.credentials import Credentials, check_url, public_channel, redact, without_credentials
-from dataloader.index.download import Throttle, Wanted, download
 from dataloader.index.evidence import Evidence
-from dataloader.index.failures import Forbidden, NotFound, offline_missing
-from dataloader.index.local import local_path, read_find_links, read_metadata, read_project_page, sha256_of_file
-from dataloader.index.members import LocalMembers, Members, remote_members
-from dataloader.index.metadata import parse_metadata
-from dataloader.index.mirrors import Mirrors
+from dataloader.index.local import read_find_links, read_project_page
 from dataloader.index.model import IndexFile, WheelMetadata
-from dataloader.index.pages import ACCEPT, Page, parse_page
-from dataloader.index.part import Sink
-from dataloader.index.ranges import fetch_metadata_text
+from dataloader.index.pages.simple import ACCEPT, Page, parse_page
 from dataloader.index.settings import IndexSettings
 from dataloader.index.store import IndexStore, StoredPage
-from dataloader.index.web import Web
+from dataloader.index.web.addresses import local_path
+from dataloader.index.web.credentials import Credentials, check_url, public_channel, redact, without_credentials
+from dataloader.index.web.download import Throttle, Wanted, download
+from dataloader.index.web.failures import Forbidden, NotFound, offline_missing
+from dataloader.index.web.http import Web
+from dataloader.index.web.mirrors import Mirrors
+from dataloader.index.web.part import Sink
+from dataloader.index.wheels.members import LocalMembers, Members, remote_members
+from dataloader.index.wheels.metadata import parse_metadata
+from dataloader.index.wheels.on_disk import read_metadata
+from dataloader.index.wheels.ranges import fetch_metadata_text
 
 T = TypeVar("T")
 
@@ -442,7 +445,7 @@ async def _now(read: Callable[..., T], *arguments: object) -> T:
 
 
 async def _hash(path: Path) -> str:
-    return await asyncio.to_thread(sha256_of_file, path)
+    return await asyncio.to_thread(hex_digest, path)
 
 
 async def _is_intact(kept: Path, sha256: str | None) -> bool:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dataloader.base.errors import IndexUnavailable
 from dataloader.base.names import normalized
-from dataloader.index.failures import Failed, NotFound, check_sha256, offline_missing
-from dataloader.index.local import local_path
+from dataloader.index.web.addresses import local_path
+from dataloader.index.web.failures import Failed, NotFound, check_sha256, offline_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dataloader.index.settings import IndexSettings
     from dataloader.index.store import IndexStore
-    from dataloader.index.web import Web
+    from dataloader.index.web.http import Web
 
 _LARGEST_SIDECAR = 4 << 20
 """Bytes, as rattler has it; a bundle takes some ten thousand."""
@@ -44,8 +44,8 @@ class Evidence:
         Raises:
             IndexUnavailable, UsageError: As ``IndexClient.project``.
         """
-        from dataloader.index.pages import ACCEPT
-        from dataloader.index.provenance import provenance_link
+        from dataloader.index.pages.provenance import provenance_link
+        from dataloader.index.pages.simple import ACCEPT
 
         kept = None if self.settings.refresh else self.store.load_provenance(sha256)
         if kept is not None:

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
-from dataloader.index.credentials import redact
 from dataloader.index.pip_config import pip_environment, read_pip_files
 from dataloader.index.system import System
+from dataloader.index.web.credentials import redact
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 

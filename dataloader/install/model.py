@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rattler.networking.client import Client
 
     from dataloader.base.reporter import Reporter
-    from dataloader.index.part import Sink
+    from dataloader.index.web.part import Sink
     from dataloader.lockfile.model import PypiPackage
     from dataloader.machine.interpreters import Interpreter
 

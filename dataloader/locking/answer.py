@@ -44,7 +44,7 @@ def broken_requests(request: Request, resolution: Resolution) -> Iterator[str]:
     from packaging.specifiers import SpecifierSet
 
     from dataloader.base.names import pypi_names
-    from dataloader.resolve.rattler import meets
+    from dataloader.resolve.channels.rattler import meets
 
     records = {p.name: p for p in resolution.conda}
     for spec in request.conda if resolution.conda else ():

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.lockfile.yaml import read_lock
-from dataloader.request.joined import origins, together
 from dataloader.request.request import Request
-from dataloader.request.requirements import CondaRequirement, PypiRequirement
+from dataloader.request.specs.joined import origins, together
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement
 
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter

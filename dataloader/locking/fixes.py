@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import DataloaderError, ResolutionFailure
-from dataloader.request.joined import title, version_of
-from dataloader.request.requirements import PypiRequirement, Requirement
+from dataloader.request.specs.joined import title, version_of
+from dataloader.request.specs.requirements import PypiRequirement, Requirement
 
 if TYPE_CHECKING:
     from dataloader.locking.lock import Locked

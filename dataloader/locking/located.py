@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dataloader.formats.model import Listed, Taken, Unlocated, Wanted
     from dataloader.index.client import IndexClient
     from dataloader.request.request import Request
-    from dataloader.resolve.rattler import Channels
+    from dataloader.resolve.channels.rattler import Channels
 
 
 async def locate(
@@ -38,7 +38,7 @@ async def locate(
     if not taken.listed:
         return [], list(wheels)
     from dataloader.machine.detect import detect_target
-    from dataloader.resolve.rattler import Channels
+    from dataloader.resolve.channels.rattler import Channels
 
     channels = Channels(
         request.channels,
@@ -53,7 +53,7 @@ async def locate(
 
 
 async def _conda(one: Listed, channels: Channels, urls: Sequence[str]) -> CondaPackage:
-    from dataloader.resolve.rattler import to_package
+    from dataloader.resolve.channels.rattler import to_package
 
     for record in await channels.records(one.name):
         if str(record.version) == one.version and str(record.build) == one.build:

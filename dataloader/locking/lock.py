@@ -30,9 +30,9 @@ from dataloader.locking.asking import (
 from dataloader.locking.built import Sources, with_builds
 from dataloader.locking.targets import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.machine.target import Target
-from dataloader.request.joined import together, together_conda
 from dataloader.request.request import Request
-from dataloader.request.requirements import CondaRequirement
+from dataloader.request.specs.joined import together, together_conda
+from dataloader.request.specs.requirements import CondaRequirement
 
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
@@ -131,8 +131,8 @@ async def make_lock(
 
 def _missing_places(settings: IndexSettings) -> Iterator[str]:
     """Yield what is to be said of places that are not there, whoever named them."""
-    from dataloader.index.credentials import redact
-    from dataloader.index.local import local_path
+    from dataloader.index.web.addresses import local_path
+    from dataloader.index.web.credentials import redact
 
     for place in (settings.index_url, *settings.extra_index_urls, *settings.find_links):
         path = local_path(place) if place else None
@@ -155,7 +155,7 @@ def _without_channels(request: Request, needed: Sequence[CondaRequirement]) -> U
 
 async def _answering(channels: tuple[str, ...], target: Target, cache: Path, request: Request) -> tuple[str, ...]:
     """Return the channels that answer."""
-    from dataloader.resolve.rattler import Channels
+    from dataloader.resolve.channels.rattler import Channels
 
     found = []
     for url in channels:
@@ -215,7 +215,7 @@ class _Attempt:
     async def _solve(
         self, asked: StackRequest, stack: Stack | None, cutoff: str | None, channels: tuple[str, ...]
     ) -> Locked:
-        from dataloader.resolve.narrowed import NarrowedIndex
+        from dataloader.resolve.offered.narrowed import NarrowedIndex
         from dataloader.resolve.solve import resolve
         from dataloader.stack.settled import settled_stack
 
@@ -258,7 +258,7 @@ class _Attempt:
 
     def _needs(self, asked: StackRequest, stack: Stack | None) -> StackNeeds:
         """Return what the matrix, the machines and what was learned of package files say to the packages."""
-        from dataloader.index.credentials import without_credentials
+        from dataloader.index.web.credentials import without_credentials
         from dataloader.stack.problem import needs_of
         from dataloader.trial.model import rules_of
 
@@ -367,7 +367,7 @@ class _Attempt:
     async def _lock(
         self, asked: StackRequest, stack: Stack, resolution: Resolution, channels: tuple[str, ...]
     ) -> Lockfile:
-        from dataloader.index.credentials import public_channel, without_credentials
+        from dataloader.index.web.credentials import public_channel, without_credentials
 
         settings = self._client.settings
         packages: tuple[CondaPackage | PypiPackage, ...] = (*resolution.conda, *resolution.pypi)

@@ -52,7 +52,7 @@ async def _newest_conda(
         return {}
     from dataloader.compat.matrix import matrix_with
     from dataloader.locking.targets import common_target, make_targets
-    from dataloader.resolve.rattler import Channels
+    from dataloader.resolve.channels.rattler import Channels
 
     matrix = matrix_with(request.matrix)
     channels = Channels(

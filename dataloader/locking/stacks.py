@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import ResolutionFailure
 from dataloader.compat.versions import specifier_of
 from dataloader.machine.target import Target
-from dataloader.request.joined import both
+from dataloader.request.specs.joined import both
 from dataloader.stack.model import Stack, StackRequest
 from dataloader.stack.needs import has_version
 from dataloader.stack.planner import first_stack, iter_stacks, possible_stacks

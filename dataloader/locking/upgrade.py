@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from dataloader.base.errors import DataloaderError, ResolutionFailure
 from dataloader.lockfile.graph import edges_of
 from dataloader.lockfile.model import CondaPackage, Lockfile, Package
-from dataloader.request.joined import version_of
-from dataloader.request.requirements import CondaRequirement, PypiRequirement
+from dataloader.request.specs.joined import version_of
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement
 
 if TYPE_CHECKING:
     from dataloader.locking.lock import Locked
@@ -55,7 +55,7 @@ async def upgraded(
 
 async def _goals(request: Request, old: Lockfile, names: Collection[str], solve: Solver) -> dict[str, Package]:
     """Return the newest that each package can be: beside all that is locked, or where everything may move."""
-    from dataloader.resolve.versions import is_newer
+    from dataloader.resolve.words.versions import is_newer
 
     goals = {p.name: p for p in old.packages if p.name in names}
     beside = replace(old, packages=tuple(p for p in old.packages if p.name not in names))
@@ -109,7 +109,7 @@ async def find_held(
     What is asked for, and what other locked packages need, is read; where neither says it, solving for the newest
     does, for as long as there is time.
     """
-    from dataloader.resolve.versions import is_newer
+    from dataloader.resolve.words.versions import is_newer
 
     found = []
     deadline = time.monotonic() + seconds
@@ -128,7 +128,7 @@ async def find_held(
 def _asked(request: Request, package: Package, newest: str) -> tuple[str, ...]:
     """Return which requirements do not admit the newest."""
     if isinstance(package, CondaPackage):
-        from dataloader.resolve.rattler import meets
+        from dataloader.resolve.channels.rattler import meets
 
         newer = replace(package, version=newest)
         plain = [

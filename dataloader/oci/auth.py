@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dataloader.base.reporter import Reporter
-from dataloader.index.clients import Clients
-from dataloader.index.credentials import Credentials
 from dataloader.index.settings import IndexSettings
+from dataloader.index.web.clients import Clients
+from dataloader.index.web.credentials import Credentials
 from dataloader.oci.docker_config import Login, find_login, places
 from dataloader.oci.reference import Reference
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from dataloader.base.errors import UsageError
-from dataloader.index.credentials import url_fault
+from dataloader.index.web.credentials import url_fault
 
 _PART = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")

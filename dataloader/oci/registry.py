@@ -13,11 +13,11 @@ from urllib.parse import urljoin
 from dataloader.base.errors import IndexUnavailable, IntegrityError, UsageError
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
-from dataloader.index.download import Throttle, Wanted, download
-from dataloader.index.failures import Failed, NotFound
-from dataloader.index.part import Sink
 from dataloader.index.settings import IndexSettings
-from dataloader.index.web import Web
+from dataloader.index.web.download import Throttle, Wanted, download
+from dataloader.index.web.failures import Failed, NotFound
+from dataloader.index.web.http import Web
+from dataloader.index.web.part import Sink
 from dataloader.oci.auth import RegistryCredentials
 from dataloader.oci.model import ACCEPT, MOST_BYTES, Descriptor, digest_of
 from dataloader.oci.reference import Reference

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dataloader.machine.target import SystemRequirements
-from dataloader.request.joined import title
-from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.specs.joined import title
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
 
 if TYPE_CHECKING:
     from dataloader.request.tasks import Task

@@ -10,7 +10,7 @@ from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, locate_manifest, lock_
 
 if TYPE_CHECKING:
     from dataloader.request.asked import Asked
-    from dataloader.request.manifest import Manifest
+    from dataloader.request.manifests.manifest import Manifest
 
 
 def lock_path(options: Asked, here: Path) -> Path:
@@ -58,7 +58,7 @@ def manifest_path(options: Asked, here: Path) -> Path | None:
         found = locate_manifest(str(here))
         return Path(found) if found else None
     if not options.manifest.exists():
-        from dataloader.request.manifest import missing_manifest
+        from dataloader.request.manifests.manifest import missing_manifest
 
         raise missing_manifest(options.manifest)
     return options.manifest
@@ -69,6 +69,6 @@ def find(options: Asked, here: Path) -> Manifest | None:
     path = manifest_path(options, here)
     if path is None:
         return None
-    from dataloader.request.manifest import load_manifest
+    from dataloader.request.manifests.manifest import load_manifest
 
     return load_manifest(path)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.prefix.locate import PYPROJECT, lock_in
-from dataloader.request.applies import may_apply
-from dataloader.request.requirements import PypiRequirement, Requirement
+from dataloader.request.specs.applies import may_apply
+from dataloader.request.specs.requirements import PypiRequirement, Requirement
 
 if TYPE_CHECKING:
     from dataloader.request.asked import Asked
-    from dataloader.request.manifest import Environment, Manifest
+    from dataloader.request.manifests.manifest import Environment, Manifest
 
 
 def overridden(requirements: Iterable[Requirement], overrides: Sequence[PypiRequirement]) -> list[Requirement]:
@@ -49,7 +49,7 @@ def found_project(here: Path, lock: Path) -> Manifest | None:
     path = here / PYPROJECT
     if not path.is_file() or lock.exists():
         return None
-    from dataloader.request.manifest import load_manifest
+    from dataloader.request.manifests.manifest import load_manifest
 
     manifest = load_manifest(path)
     return manifest if any(feature.requirements for feature in manifest.features.values()) else None
@@ -57,7 +57,7 @@ def found_project(here: Path, lock: Path) -> Manifest | None:
 
 def project_here(here: Path) -> Path | None:
     """Return the pyproject.toml that lies here, if it is of a project, and says nothing to us yet."""
-    from dataloader.request.manifest import load_manifest
+    from dataloader.request.manifests.manifest import load_manifest
 
     path = here / PYPROJECT
     try:

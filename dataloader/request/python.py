@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dataloader.compat.versions import specifier_of
-from dataloader.request.joined import both
-from dataloader.request.requirements import PypiRequirement, Requirement
+from dataloader.request.specs.joined import both
+from dataloader.request.specs.requirements import PypiRequirement, Requirement
 
 PYTHON = "python"
 """The axis, and the name in requirements."""

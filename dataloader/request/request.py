@@ -16,8 +16,6 @@ from dataloader.compat.versions import specifier_of
 from dataloader.lockfile.portable import relative_url
 from dataloader.machine.target import SystemRequirements
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, LOCK_NAME
-from dataloader.request.applies import applying, is_unbuildable, may_apply
-from dataloader.request.joined import renewed, title, together, together_conda
 from dataloader.request.places import checked_lock, find, lock_path, prefix_path
 from dataloader.request.project import (
     check_conditions,
@@ -31,8 +29,10 @@ from dataloader.request.project import (
 from dataloader.request.public import public, secret_addresses
 from dataloader.request.python import PYTHON, is_python, pythons, with_python
 from dataloader.request.python import remembered as remembered_python
-from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
-from dataloader.request.sources import allowed
+from dataloader.request.specs.applies import applying, is_unbuildable, may_apply
+from dataloader.request.specs.joined import renewed, title, together, together_conda
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.specs.sources import allowed
 from dataloader.request.supply import (
     ALL_PROJECTS,
     DEFAULT_CHANNELS,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from dataloader.index.settings import IndexSettings
     from dataloader.request.asked import Asked, CondaMode, PrereleaseMode, StackAsked
     from dataloader.request.input_file import InputFile
-    from dataloader.request.manifest import Environment, Manifest
+    from dataloader.request.manifests.manifest import Environment, Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ class Request:
 
     def inputs(self) -> dict[str, object]:
         """What a lock of this request is made from, in plain values: compared later to tell staleness."""
-        from dataloader.index.credentials import public_channel, without_credentials
+        from dataloader.index.web.credentials import public_channel, without_credentials
 
         indexes = [url for url in (self.settings.index_url, *self.settings.extra_index_urls) if url]
         options = {
@@ -204,7 +204,7 @@ def make_request(
         ManifestError, UsageError: something cannot be read.
     """
     from dataloader.machine.detect import detect_platform
-    from dataloader.request.spec import parse_spec
+    from dataloader.request.specs.spec import parse_spec
 
     specs = tuple(specs)
     manifest = manifest or find(options, here)
@@ -321,7 +321,7 @@ def _read_files(options: Asked, environ: Mapping[str, str], platform: str) -> li
     paths = (*options.requirements, *options.files)
     if not paths:
         return []
-    from dataloader.request.manifest import Manifest
+    from dataloader.request.manifests.manifest import Manifest
     from dataloader.request.readers import has_sets, read_file
 
     said = bool(options.extra or options.group) or options.all_extras is not None
@@ -352,7 +352,7 @@ def _remembered(inputs: Mapping[str, object] | None) -> list[str]:
 
 
 def _remembered_constraints(inputs: Mapping[str, object] | None) -> Iterator[PypiRequirement]:
-    from dataloader.request.spec import parse_pypi
+    from dataloader.request.specs.spec import parse_pypi
 
     for text in (inputs or {}).get("constraints", ()):  # type: ignore[attr-defined]
         yield parse_pypi(text, origin=LOCK_NAME)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dataloader.index.system import System
     from dataloader.request.asked import Asked
     from dataloader.request.input_file import InputFile
-    from dataloader.request.manifest import Environment, Manifest
-    from dataloader.request.resolution import Resolution
+    from dataloader.request.manifests.manifest import Environment, Manifest
+    from dataloader.request.manifests.resolution import Resolution
 
 ALL_PROJECTS = ":all:"
 DEFAULT_CHANNELS = ("conda-forge",)
@@ -95,7 +95,7 @@ def check_addresses(options: Asked, files: Iterable[InputFile], channels: Iterab
     Raises:
         UsageError: code ``index-bad-url``.
     """
-    from dataloader.index.credentials import check_asked, check_url
+    from dataloader.index.web.credentials import check_asked, check_url
 
     said = [(options.index_url, *options.extra_index_url, *options.find_links)]
     said += [(f.index_url, *f.extra_index_urls, *f.find_links) for f in files]
@@ -111,7 +111,7 @@ def _check_places(options: Asked, here: Path) -> None:
     Raises:
         UsageError: ``setting-invalid``.
     """
-    from dataloader.index.credentials import redact
+    from dataloader.index.web.credentials import redact
 
     said: dict[str, Sequence[str | None]] = {
         "index_url": (options.index_url,),

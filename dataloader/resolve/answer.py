@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
+from dataloader.resolve.channels.rattler import OURS
 from dataloader.resolve.outcome import much_older
-from dataloader.resolve.rattler import OURS
 from dataloader.resolve.stability import is_of_pypi, locked_version
 
 if TYPE_CHECKING:
     import rattler
 
     from dataloader.compat.model import Announced, Rule
-    from dataloader.resolve.knowledge import Knowledge
     from dataloader.resolve.model import Problem
-    from dataloader.resolve.offer import Offer
-    from dataloader.resolve.projects import Wheel
+    from dataloader.resolve.offered.knowledge import Knowledge
+    from dataloader.resolve.offered.offer import Offer
+    from dataloader.resolve.words.projects import Wheel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 from packaging.version import Version
 
 from dataloader.lockfile.model import PypiPackage
+from dataloader.resolve.channels.rattler import OURS, to_package
 from dataloader.resolve.model import Applied, Resolution
-from dataloader.resolve.rattler import OURS, to_package
-from dataloader.resolve.versions import series
+from dataloader.resolve.words.versions import series
 
 if TYPE_CHECKING:
     import rattler
 
-    from dataloader.resolve.offer import Catalogue, Offer
+    from dataloader.resolve.offered.offer import Catalogue, Offer
 
 
 def make_resolution(

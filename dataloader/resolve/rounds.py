@@ -17,17 +17,17 @@ from dataloader.base.names import pypi_names
 from dataloader.base.reporter import Reporter
 from dataloader.compat.model import AXIS, Bound
 from dataloader.resolve.answer import Answer
-from dataloader.resolve.identities import CONDA_ONLY
-from dataloader.resolve.knowledge import MAX_AHEAD, Knowledge
+from dataloader.resolve.channels.rattler import Unsolvable
 from dataloader.resolve.model import Problem, Requirement
-from dataloader.resolve.offer import Catalogue, Offer
-from dataloader.resolve.projects import Wheel
-from dataloader.resolve.rattler import Unsolvable
-from dataloader.resolve.reader import Index
-from dataloader.resolve.root import Root
+from dataloader.resolve.offered.identities import CONDA_ONLY
+from dataloader.resolve.offered.knowledge import MAX_AHEAD, Knowledge
+from dataloader.resolve.offered.offer import Catalogue, Offer
+from dataloader.resolve.offered.reader import Index
+from dataloader.resolve.offered.root import Root
 from dataloader.resolve.stability import held_back, holding, least_change, newly_asked
 from dataloader.resolve.tries import AnswerTries, Holding
 from dataloader.resolve.unsaid import brought
+from dataloader.resolve.words.projects import Wheel
 
 MAX_ROUNDS = 500
 """A solve that has not settled by then never will; each round reads at least one METADATA."""

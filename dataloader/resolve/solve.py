@@ -26,24 +26,24 @@ from dataloader.base.names import pypi_names
 from dataloader.base.reporter import Reporter
 from dataloader.index.settings import IndexSettings
 from dataloader.resolve.answer import Answer, notes_of
-from dataloader.resolve.certain import without_old_releases, without_wheels
-from dataloader.resolve.explain import explain, plain_fault
+from dataloader.resolve.channels.rattler import Channels, Unsolvable
 from dataloader.resolve.foresight import exact_pins, foreseeable
-from dataloader.resolve.identities import CONDA_ONLY
-from dataloader.resolve.knowledge import Knowledge
 from dataloader.resolve.model import Problem, Resolution
-from dataloader.resolve.offer import Catalogue, Offer
+from dataloader.resolve.offered.identities import CONDA_ONLY
+from dataloader.resolve.offered.knowledge import Knowledge
+from dataloader.resolve.offered.offer import Catalogue, Offer
+from dataloader.resolve.offered.reader import Index
 from dataloader.resolve.outcome import make_resolution
-from dataloader.resolve.prechecks import check_names, some
-from dataloader.resolve.projects import Project, make_project
-from dataloader.resolve.pythons import Pythons
-from dataloader.resolve.rattler import Channels, Unsolvable
-from dataloader.resolve.reader import Index
+from dataloader.resolve.refused.certain import without_old_releases, without_wheels
+from dataloader.resolve.refused.explain import explain, plain_fault
+from dataloader.resolve.refused.prechecks import check_names, some
 from dataloader.resolve.rounds import PythonSource, Rounds
-from dataloader.resolve.rules import RuleBook
 from dataloader.resolve.stability import is_of_pypi, locked_version
 from dataloader.resolve.unsaid import holds, moved
-from dataloader.resolve.versions import parse_version
+from dataloader.resolve.words.projects import Project, make_project
+from dataloader.resolve.words.pythons import Pythons
+from dataloader.resolve.words.rules import RuleBook
+from dataloader.resolve.words.versions import parse_version
 
 PATIENCE = 8.0
 """Seconds after which, again and again, it is said what is being tried."""

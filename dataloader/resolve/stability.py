@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
-from dataloader.resolve.projects import PYPI_BUILD_NUMBER
-from dataloader.resolve.rattler import Unsolvable, parse_match_spec
-from dataloader.resolve.records import match_spec
+from dataloader.resolve.channels.rattler import Unsolvable, parse_match_spec
+from dataloader.resolve.words.projects import PYPI_BUILD_NUMBER
+from dataloader.resolve.words.records import match_spec
 
 if TYPE_CHECKING:
     from dataloader.resolve.model import Problem
-    from dataloader.resolve.offer import Catalogue
+    from dataloader.resolve.offered.offer import Catalogue
 
 T = TypeVar("T")
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dataloader.resolve.records import match_spec
 from dataloader.resolve.stability import held_wheel
+from dataloader.resolve.words.records import match_spec
 
 if TYPE_CHECKING:
     import rattler
 
     from dataloader.resolve.answer import Answer
     from dataloader.resolve.model import Problem
-    from dataloader.resolve.offer import Catalogue
+    from dataloader.resolve.offered.offer import Catalogue
 
 
 class Holding(NamedTuple):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from dataloader.resolve.answer import Answer
     from dataloader.resolve.model import Resolution
-    from dataloader.resolve.offer import Catalogue
+    from dataloader.resolve.offered.offer import Catalogue
 
 
 def brought(bare: Iterable[str], answer: Answer, catalogue: Catalogue) -> frozenset[str]:

@@ -31,7 +31,7 @@ from dataloader.lockfile.model import Lockfile
 from dataloader.locking.lock import make_lock
 from dataloader.process.leaving import leave
 from dataloader.request.request import Request, make_request
-from dataloader.request.spec import parse_pypi
+from dataloader.request.specs.spec import parse_pypi
 
 PROJECTS: Mapping[str, tuple[str, ...]] = {
     "web": ("flask", "requests", "gunicorn", "sqlalchemy", "celery", "pydantic"),

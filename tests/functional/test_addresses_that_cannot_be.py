@@ -13,7 +13,7 @@ import pytest
 from dataloader.base.errors import DataloaderError, LockfileError
 from dataloader.lockfile.yaml import read_lock
 from dataloader.oci.reference import parse_reference
-from dataloader.request.spec import parse_editable, parse_spec
+from dataloader.request.specs.spec import parse_editable, parse_spec
 
 
 def _run(here: Path, line: str) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.cli.app import main
-from dataloader.request.manifest import load_manifest
+from dataloader.request.manifests.manifest import load_manifest
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -17,10 +17,10 @@ import pytest
 
 from dataloader.base.errors import DataloaderError, DiskFull, ExitCode, IndexUnavailable, IntegrityError, UsageError
 from dataloader.base.reporter import Reporter
-from dataloader.index import download as download_module
-from dataloader.index import part as part_module
 from dataloader.index.client import IndexClient
 from dataloader.index.settings import IndexSettings
+from dataloader.index.web import download as download_module
+from dataloader.index.web import part as part_module
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_wheel, sha256_of
 

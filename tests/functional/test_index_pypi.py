@@ -11,10 +11,10 @@ import pytest
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion
 
-from dataloader.index.any_html import slow_links
 from dataloader.index.client import IndexClient
 from dataloader.index.model import IndexFile, WheelMetadata
-from dataloader.index.pages import ACCEPT, parse_page, plain_links
+from dataloader.index.pages.any_html import slow_links
+from dataloader.index.pages.simple import ACCEPT, parse_page, plain_links
 from dataloader.index.settings import DEFAULT_INDEX, IndexSettings
 
 pytestmark = pytest.mark.pypi

@@ -16,7 +16,7 @@ import pytest
 from dataloader.base.errors import IndexUnavailable
 from dataloader.index.settings import IndexSettings
 from dataloader.machine.target import Target
-from dataloader.resolve.rattler import Channels
+from dataloader.resolve.channels.rattler import Channels
 from tests.bench.cases import unpack_sample
 from tests.helpers.channel_server import Channel, serve
 from tests.helpers.conda import index_channel, make_conda_package

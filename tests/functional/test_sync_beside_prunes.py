@@ -14,7 +14,7 @@ import pytest
 
 from dataloader.base.errors import TryAgain
 from dataloader.base.reporter import Reporter
-from dataloader.index.part import Sink
+from dataloader.index.web.part import Sink
 from dataloader.install.store.caches import verify_cache
 from dataloader.install.store.holdings import is_left_over, survey
 from dataloader.install.store.pruning import prune_cache

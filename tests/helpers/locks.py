@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.base.reporter import Reporter
-from dataloader.index.part import Sink
+from dataloader.index.web.part import Sink
 from dataloader.install.model import SyncOptions
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
 from tests.helpers.wheels import sha256_of

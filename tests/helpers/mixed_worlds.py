@@ -24,7 +24,7 @@ from dataloader.compat.rows import Build
 from dataloader.index.settings import IndexSettings
 from dataloader.machine.target import Target
 from dataloader.request.request import Request
-from dataloader.request.spec import parse_conda, parse_pypi
+from dataloader.request.specs.spec import parse_conda, parse_pypi
 from dataloader.stack.gate import Gate, Held
 from dataloader.stack.model import StackRequest
 from tests.helpers.worlds import PYPI, RUNTIMES, File, WorldClient, is_met

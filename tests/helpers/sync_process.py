@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dataloader.base.errors import DataloaderError
 from dataloader.base.reporter import Reporter
-from dataloader.index.part import Sink
+from dataloader.index.web.part import Sink
 from dataloader.install.model import SyncOptions
 from dataloader.install.switch.generations import sync_generation
 from dataloader.install.sync import sync_prefix

@@ -19,7 +19,7 @@ from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.settings import IndexSettings
 from dataloader.machine.target import Target
 from dataloader.request.request import Request
-from dataloader.request.spec import parse_pypi
+from dataloader.request.specs.spec import parse_pypi
 from dataloader.stack.gate import Gate, Held
 from dataloader.stack.model import StackRequest
 

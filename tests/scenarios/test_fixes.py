@@ -27,8 +27,8 @@ from dataloader.locking.fixes import find_fixes
 from dataloader.locking.lock import Locked, make_lock
 from dataloader.locking.stacks import stack_request, stacks
 from dataloader.request.request import Request
-from dataloader.request.requirements import CondaRequirement, PypiRequirement
-from dataloader.request.spec import parse_conda, parse_pypi, parse_spec
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement
+from dataloader.request.specs.spec import parse_conda, parse_pypi, parse_spec
 from dataloader.resolve.model import Resolution
 from dataloader.resolve.solve import resolve
 from dataloader.stack import Stack

@@ -19,8 +19,8 @@ from dataloader.compat.rows import Label
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.machine.target import Target
 from dataloader.resolve.model import Problem, Requirement, Resolution
-from dataloader.resolve.records import parse_dependency
 from dataloader.resolve.solve import resolve
+from dataloader.resolve.words.records import parse_dependency
 
 if sys.version_info >= (3, 11):
     import tomllib

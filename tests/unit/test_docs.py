@@ -14,7 +14,7 @@ import yaml
 from dataloader.base import errors
 from dataloader.cli.answers.help import schema_of
 from dataloader.cli.commands import COMMANDS
-from dataloader.request.manifest import parse_manifest
+from dataloader.request.manifests.manifest import parse_manifest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

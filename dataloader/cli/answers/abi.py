@@ -100,7 +100,7 @@ async def _ask(session: Session, wheel: Path, asked: Requirement) -> tuple[Compi
     from dataloader.abi.releases import read_release, releases_of
     from dataloader.abi.wheel import beside_system, own_symbols, read_needs
     from dataloader.index.client import IndexClient
-    from dataloader.index.members import LocalMembers
+    from dataloader.index.wheels.members import LocalMembers
     from dataloader.loader.system import host_system
     from dataloader.request.request import make_request
 

@@ -31,7 +31,7 @@ def diff(
     from dataloader.cli.telling.render import table
     from dataloader.lockfile.diff import build_of, changes_between
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.resolve.versions import is_newer
+    from dataloader.resolve.words.versions import is_newer
 
     with open_session(options) as session:
         path = lock_of(session)

@@ -64,7 +64,7 @@ def outdated(options: CommonOptions) -> int:
 
 
 def _is_newer(version: str | None, than: str) -> bool:
-    from dataloader.resolve.versions import is_newer
+    from dataloader.resolve.words.versions import is_newer
 
     return version is not None and is_newer(version, than)
 

@@ -73,8 +73,8 @@ def _names(text: str) -> tuple[str | None, str | None]:
         UsageError: ``requirement-invalid``; it is no name.
     """
     from dataloader.base.names import conda_name
-    from dataloader.request.requirements import CondaRequirement
-    from dataloader.request.spec import parse_spec
+    from dataloader.request.specs.requirements import CondaRequirement
+    from dataloader.request.specs.spec import parse_spec
 
     one = parse_spec(text)
     prefix = text.partition(":")[0] + ":" if text.startswith(("conda:", "pypi:")) else ""
@@ -117,7 +117,7 @@ async def _ask(
 
 async def _records(session: Session, request: Request, name: str) -> list[Any]:
     from dataloader.machine.detect import detect_target
-    from dataloader.resolve.rattler import Channels
+    from dataloader.resolve.channels.rattler import Channels
 
     channels = Channels(
         request.channels,
@@ -131,7 +131,7 @@ async def _records(session: Session, request: Request, name: str) -> list[Any]:
 
 
 def _wheel_rows(files: Sequence[IndexFile]) -> list[dict[str, Any]]:
-    from dataloader.resolve.versions import parse_version
+    from dataloader.resolve.words.versions import parse_version
 
     by_version: dict[Version, list[IndexFile]] = {}
     for file in files:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dataloader.bundle.tar import Archive, Bundle
     from dataloader.cli.stages.session import Session
     from dataloader.index.client import IndexClient
-    from dataloader.index.part import Sink
+    from dataloader.index.web.part import Sink
     from dataloader.install.model import SyncResult
     from dataloader.lockfile.model import Lockfile, Package
     from dataloader.request.request import Request

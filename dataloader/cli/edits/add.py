@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
     from dataloader.locking.lock import Locked
     from dataloader.request.request import Request
-    from dataloader.request.requirements import Requirement
+    from dataloader.request.specs.requirements import Requirement
 
 
 @command(example="dataloader add 'numpy<2' transformers", takes=INSTALL)
@@ -45,8 +45,8 @@ def add(
     from dataloader.cli.edits.edit import Edit, carry_out
     from dataloader.cli.stages.flow import Place, to_the_end
     from dataloader.cli.stages.session import open_session
-    from dataloader.request.joined import title
     from dataloader.request.request import make_request
+    from dataloader.request.specs.joined import title
 
     check_no_sync(options, no_sync)
     with open_session(options, "add") as session:
@@ -101,9 +101,9 @@ def _bounded(bounds: Bounds, known: Collection[str]) -> Solve:
 def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[str]) -> Request:
     """Return the request with a bound, by what is locked, on each new requirement that says no version."""
     from dataloader.base.names import pypi_names
-    from dataloader.request.joined import is_bare, title
     from dataloader.request.python import is_python
-    from dataloader.request.requirements import CondaRequirement
+    from dataloader.request.specs.joined import is_bare, title
+    from dataloader.request.specs.requirements import CondaRequirement
 
     fresh = {title(one) for one in request.said if is_bare(one) and not is_python(one) and title(one) not in known}
     conda = {package.name: package.version for package in lock.conda()}

@@ -47,7 +47,7 @@ class Edit:
     wanted: Request
     """What is solved for: less than that, where something is taken out."""
     gone: tuple[str, ...] = ()
-    """What is taken out, as :class:`~dataloader.request.additions.Additions` has it."""
+    """What is taken out, as :class:`~dataloader.request.manifests.additions.Additions` has it."""
     flags: StackFlags = field(default_factory=StackFlags)
     solve: Solve = plainly
 

@@ -16,8 +16,8 @@ from dataloader.cli.telling.console import Style, make_reporter, write_result
 from dataloader.prefix.locate import OWN_FOLDER
 
 if TYPE_CHECKING:
-    from dataloader.request.manifest import Manifest
-    from dataloader.request.requirements import Requirement
+    from dataloader.request.manifests.manifest import Manifest
+    from dataloader.request.specs.requirements import Requirement
 
 DEFAULT_CHANNELS = ("conda-forge",)
 
@@ -39,8 +39,8 @@ def init(
     """Write a manifest: dataloader.toml, or pixi.toml with --pixi."""
     from dataloader.formats.content import LOCKS, read_content
     from dataloader.machine.detect import detect_platform
-    from dataloader.request.manifest import Manifest, parse_manifest
-    from dataloader.request.manifest_new import new_manifest, not_written
+    from dataloader.request.manifests.manifest import Manifest, parse_manifest
+    from dataloader.request.manifests.new import new_manifest, not_written
     from dataloader.request.public import for_this_run, kept_back
     from dataloader.request.readers import read_file
 
@@ -166,7 +166,7 @@ def _offered(directory: Path) -> list[Path]:
 
 def _asks(path: Path) -> bool:
     """Whether a file asks for anything; of one with mistakes whoever takes it over is told."""
-    from dataloader.request.manifest import Manifest
+    from dataloader.request.manifests.manifest import Manifest
     from dataloader.request.readers import read_file
 
     try:

@@ -10,7 +10,7 @@ from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
     from dataloader.lockfile.model import Lockfile
-    from dataloader.request.manifest import Environment
+    from dataloader.request.manifests.manifest import Environment
     from dataloader.request.request import Request
 
 

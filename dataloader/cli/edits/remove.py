@@ -15,9 +15,9 @@ from dataloader.cli.line.options import CommonOptions, Operand
 
 if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
-    from dataloader.request.manifest import Environment
+    from dataloader.request.manifests.manifest import Environment
     from dataloader.request.request import Request
-    from dataloader.request.requirements import Requirement
+    from dataloader.request.specs.requirements import Requirement
 
 CHANGING = (*LOCK, "Sources", "Solving", "dry_run", "Report", "prefix", "yes")
 """Options of a command that solves for what is asked for already, and writes an environment."""
@@ -63,7 +63,7 @@ def remove(
 
 def without(request: Request, titles: Iterable[str]) -> Request:
     """Return a request that asks for less."""
-    from dataloader.request.joined import title
+    from dataloader.request.specs.joined import title
 
     gone = set(titles)
     return replace(
@@ -80,7 +80,7 @@ def titles_of(name: str, request: Request, environment: Environment | None, lock
     Raises:
         UsageError: ``not-asked-for``, with what needs it, or where else it is asked for.
     """
-    from dataloader.request.joined import title
+    from dataloader.request.specs.joined import title
 
     world, _, plain = name.rpartition(":")
     project, package = normalized(plain), f"conda:{plain.lower()}"
@@ -104,7 +104,7 @@ def titles_of(name: str, request: Request, environment: Environment | None, lock
 
 def _elsewhere(wanted: Collection[str], request: Request, environment: Environment | None) -> Iterator[str]:
     """Say which tables, that are not this environment's own, ask for it."""
-    from dataloader.request.joined import title
+    from dataloader.request.specs.joined import title
 
     for one in environment.fixed if environment else ():
         if title(one) in wanted:

@@ -149,7 +149,7 @@ def _changes(edited: Edited) -> tuple[Change, ...]:
     from dataclasses import replace
 
     from dataloader.lockfile.diff import changes_between
-    from dataloader.resolve.versions import is_newer
+    from dataloader.resolve.words.versions import is_newer
 
     return changes_between(edited.before or replace(edited.lock, packages=()), edited.lock, is_newer)
 

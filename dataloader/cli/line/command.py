@@ -216,7 +216,7 @@ def expand_bare_flags(arguments: list[str], names: Collection[str] = STACK_NAMES
 
 
 def _axis_mistake(axis: str, value: str) -> str | None:
-    from dataloader.request.spec import axis_mistake  # for those who name a stack only
+    from dataloader.request.specs.spec import axis_mistake  # for those who name a stack only
 
     return axis_mistake(axis, value)
 

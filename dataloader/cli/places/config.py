@@ -87,8 +87,8 @@ def _settings(session: Session, request: Request) -> Iterator[Setting]:
 
 
 def _of_network(session: Session, request: Request) -> Iterator[Setting]:
-    from dataloader.index.credentials import without_credentials
     from dataloader.index.settings import IndexSettings
+    from dataloader.index.web.credentials import without_credentials
 
     settings, plain = request.settings, IndexSettings()
     for name in _NETWORK:

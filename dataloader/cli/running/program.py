@@ -19,7 +19,7 @@ from dataloader.cli.stages.session import Session, open_session
 from dataloader.cli.telling.render import table
 
 if TYPE_CHECKING:
-    from dataloader.request.manifest import Manifest
+    from dataloader.request.manifests.manifest import Manifest
     from dataloader.request.tasks import Task
 
 

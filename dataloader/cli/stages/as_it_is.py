@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dataloader.cli.line.options import CommonOptions
     from dataloader.cli.stages.session import Session
     from dataloader.lockfile.model import Lockfile
-    from dataloader.request.manifest import Manifest
+    from dataloader.request.manifests.manifest import Manifest
     from dataloader.request.request import Request
 
 _OF_SOLVING = (

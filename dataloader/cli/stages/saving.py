@@ -18,14 +18,14 @@ from dataloader.base.errors import TryAgain, UsageError
 from dataloader.base.files import replace_named
 from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.remember import refuse_to_replace
-from dataloader.request.additions import Additions, beside, joined, of_files
-from dataloader.request.joined import title
+from dataloader.request.manifests.additions import Additions, beside, joined, of_files
 from dataloader.request.python import PYTHON, is_python, stated
-from dataloader.request.requirements import Requirement
+from dataloader.request.specs.joined import title
+from dataloader.request.specs.requirements import Requirement
 
 if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
-    from dataloader.request.manifest import Manifest
+    from dataloader.request.manifests.manifest import Manifest
     from dataloader.request.request import Request
 
 SAVED = {
@@ -61,8 +61,8 @@ def typed(options: CommonOptions) -> dict[str, object]:
 
 def additions_of(session: Session, asked: Request, solved: Request, flags: StackFlags) -> Additions:
     """Return what a command, and the change that ``--fix`` made, add to the manifest."""
-    from dataloader.index.credentials import without_credentials
     from dataloader.index.publishers import read_policy
+    from dataloader.index.web.credentials import without_credentials
 
     options = typed(session.options)
 
@@ -119,7 +119,7 @@ def _names(said: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _channel(here: Path, channel: str) -> str:
-    from dataloader.index.credentials import public_channel
+    from dataloader.index.web.credentials import public_channel
 
     if channel.startswith((".", "~", "/")):
         return str((here / Path(channel).expanduser()).absolute())
@@ -164,8 +164,8 @@ def manifest_with(
     additions = replace(additions, gone=tuple(sorted({*additions.gone, *gone})))
     if additions.is_empty:
         return {}
-    from dataloader.request.manifest import parse_manifest
-    from dataloader.request.manifest_edit import add_to_manifest
+    from dataloader.request.manifests.edit import add_to_manifest
+    from dataloader.request.manifests.manifest import parse_manifest
 
     read = manifest.path.read_text(encoding="utf-8")
     text = read.removeprefix(_MARK)
@@ -216,7 +216,7 @@ def _check(session: Session, solved: Request, manifest: Manifest) -> None:
         TryAgain: ``project-changed``; another command has written the manifest since this one began.
     """
     from dataloader.lockfile.check import differences
-    from dataloader.request.manifest import load_manifest
+    from dataloader.request.manifests.manifest import load_manifest
     from dataloader.request.request import make_request
 
     again = make_request(_unsaid(session), (), None, environ=session.environ, here=session.here, manifest=manifest)

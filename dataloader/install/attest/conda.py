@@ -21,9 +21,9 @@ from dataloader.base.errors import IndexUnavailable, IntegrityError, UsageError
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import together
-from dataloader.index.failures import offline_missing
 from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_claims
 from dataloader.index.settings import IndexSettings
+from dataloader.index.web.failures import offline_missing
 from dataloader.install.attest.telling import Evidence, Tell, invalid, missing
 from dataloader.install.conda.link import package_record
 from dataloader.lockfile.model import CondaPackage

@@ -12,7 +12,7 @@ from dataloader.formats.content import MANIFESTS, WITH_SETS, read_content
 if TYPE_CHECKING:
     from dataloader.request.asked import Asked
     from dataloader.request.input_file import InputFile
-    from dataloader.request.manifest import Manifest
+    from dataloader.request.manifests.manifest import Manifest
 
 
 def has_sets(path: Path) -> bool:
@@ -41,7 +41,7 @@ def read_file(
     """
     content = read_content(path)
     if content.form in MANIFESTS:
-        from dataloader.request.manifest import parse_manifest
+        from dataloader.request.manifests.manifest import parse_manifest
 
         return parse_manifest(content.text, path, kind=content.form)
     if content.form == "environment.yml":

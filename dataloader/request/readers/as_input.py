@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.input_file import InputFile
-from dataloader.request.manifest import DEFAULT, Environment, Manifest
+from dataloader.request.manifests.manifest import DEFAULT, Environment, Manifest
 
 
 def input_of(manifest: Manifest, platform: str, chosen: tuple[str, ...] = ()) -> InputFile:

@@ -9,8 +9,8 @@ from typing import Any
 from dataloader.base.errors import DataloaderError, ManifestError
 from dataloader.request.input_file import InputFile
 from dataloader.request.readers.requirements_txt import parse_requirement_lines
-from dataloader.request.requirements import CondaRequirement
-from dataloader.request.spec import parse_conda
+from dataloader.request.specs.requirements import CondaRequirement
+from dataloader.request.specs.spec import parse_conda
 
 _KEYS = {"name", "prefix", "channels", "dependencies", "variables"}
 

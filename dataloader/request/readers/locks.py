@@ -17,7 +17,7 @@ from dataloader.formats.model import Taken, Wanted
 from dataloader.index.settings import DEFAULT_INDEX
 from dataloader.lockfile.model import PypiPackage
 from dataloader.request.input_file import InputFile
-from dataloader.request.requirements import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
 
 if TYPE_CHECKING:
     from dataloader.request.asked import Asked

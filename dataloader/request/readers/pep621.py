@@ -9,8 +9,8 @@ from pathlib import Path
 from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.base.names import normalized
 from dataloader.request.input_file import Feature
-from dataloader.request.requirements import PypiRequirement
-from dataloader.request.spec import parse_pypi
+from dataloader.request.specs.requirements import PypiRequirement
+from dataloader.request.specs.spec import parse_pypi
 from dataloader.request.toml import Table
 
 

@@ -12,9 +12,9 @@ from dataloader.formats.poetry_versions import specifier_of
 from dataloader.index.settings import DEFAULT_INDEX
 from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.readers.pep621 import Project, extra_key, group_key
-from dataloader.request.requirements import PypiRequirement, Requirement
-from dataloader.request.sources import from_source, git_source, is_wheel, source_at
-from dataloader.request.spec import by_wheel, parse_pypi
+from dataloader.request.specs.requirements import PypiRequirement, Requirement
+from dataloader.request.specs.sources import from_source, git_source, is_wheel, source_at
+from dataloader.request.specs.spec import by_wheel, parse_pypi
 from dataloader.request.toml import Table
 
 ABOUT = frozenset(

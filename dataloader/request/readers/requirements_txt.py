@@ -17,8 +17,8 @@ from typing import NoReturn
 from dataloader.base.errors import DataloaderError, ManifestError
 from dataloader.formats.content import unknown
 from dataloader.request.input_file import InputFile
-from dataloader.request.requirements import PypiRequirement
-from dataloader.request.spec import parse_editable, parse_pypi
+from dataloader.request.specs.requirements import PypiRequirement
+from dataloader.request.specs.spec import parse_editable, parse_pypi
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")

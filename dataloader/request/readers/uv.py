@@ -9,11 +9,11 @@ from typing import Any
 
 from dataloader.base.names import normalized
 from dataloader.request.input_file import Feature, PypiOptions
-from dataloader.request.markers import Condition
 from dataloader.request.readers.pep621 import Project, extra_key, group_key, pep508, requirements
-from dataloader.request.requirements import PypiRequirement, Requirement, Source
-from dataloader.request.sources import from_source, git_source, is_wheel, source_at
-from dataloader.request.spec import by_wheel
+from dataloader.request.specs.markers import Condition
+from dataloader.request.specs.requirements import PypiRequirement, Requirement, Source
+from dataloader.request.specs.sources import from_source, git_source, is_wheel, source_at
+from dataloader.request.specs.spec import by_wheel
 from dataloader.request.toml import Table
 
 OF_UV = frozenset(
@@ -271,7 +271,7 @@ def _is_for(entry: Table, key: str) -> bool:
 
 def _members(table: Table) -> dict[str, Path]:
     """Return the projects of the workspace, by name."""
-    from dataloader.request.sources import name_of
+    from dataloader.request.specs.sources import name_of
 
     workspace, base = table.table("workspace"), table.document.path.parent
     workspace.only({"members", "exclude"})
@@ -296,7 +296,7 @@ def _with_dev(project: Project, table: Table) -> Project:
 
 
 def _with_pythons(features: Mapping[str, Feature], table: Table) -> dict[str, Feature]:
-    from dataloader.request.spec import parse_pypi
+    from dataloader.request.specs.spec import parse_pypi
 
     found = dict(features)
     for name in table:

@@ -12,8 +12,8 @@ from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.saving import manifest_with
 from dataloader.cli.stages.session import Session
 from dataloader.cli.telling.console import Style
-from dataloader.request.manifest import Manifest, load_manifest, parse_manifest
-from dataloader.request.manifest_new import new_manifest
+from dataloader.request.manifests.manifest import Manifest, load_manifest, parse_manifest
+from dataloader.request.manifests.new import new_manifest
 from dataloader.request.readers import read_file
 from dataloader.request.request import Request, make_request
 

@@ -13,7 +13,7 @@ import pytest
 from dataloader.base.errors import DataloaderError
 from dataloader.formats.content import read_content
 from dataloader.request.input_file import InputFile
-from dataloader.request.manifest import Manifest
+from dataloader.request.manifests.manifest import Manifest
 from dataloader.request.readers import read_file
 
 H1, H2 = "a" * 64, "b" * 64

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.reporter import Reporter
-from dataloader.index.credentials import Credentials, redact
+from dataloader.index.web.credentials import Credentials, redact
 
 
 def basic(text: str) -> str:

@@ -15,7 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from dataloader.base.errors import UsageError
 from dataloader.index.filenames import normal_version, parse_filename, parse_listed, without_variant
-from dataloader.request.spec import parse_spec
+from dataloader.request.specs.spec import parse_spec
 
 NAMES = """
 torch-2.1.0-cp311-cp311-manylinux1_x86_64.whl

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.errors import IntegrityError
-from dataloader.index.members import LocalMembers
+from dataloader.index.wheels.members import LocalMembers
 
 LIBRARIES = {f"a/lib{number}.so": bytes(range(200)) * 3 + b"x" * 500 for number in range(3)}
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataloader.base.errors import IntegrityError
-from dataloader.index.local import read_metadata
-from dataloader.index.metadata import Tail, directory_start, extract, find_member, parse_metadata
+from dataloader.index.wheels.metadata import Tail, directory_start, extract, find_member, parse_metadata
+from dataloader.index.wheels.on_disk import read_metadata
 from tests.helpers.wheels import make_metadata, make_wheel
 
 

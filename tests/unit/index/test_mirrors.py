@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataloader.index.mirrors import Mirrors
+from dataloader.index.web.mirrors import Mirrors
 
 MIRRORS = {
     "https://pypi.org": ("https://a.org/pypi", "https://b.org"),

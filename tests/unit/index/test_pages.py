@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataloader.base.errors import IndexUnavailable
-from dataloader.index.any_html import slow_links
-from dataloader.index.any_json import slow_files
 from dataloader.index.model import IndexFile
-from dataloader.index.pages import NotPlainError, Page, parse_page, plain_links
-from dataloader.index.plain_json import plain_files
+from dataloader.index.pages.any_html import slow_links
+from dataloader.index.pages.any_json import slow_files
+from dataloader.index.pages.plain_json import plain_files
+from dataloader.index.pages.simple import NotPlainError, Page, parse_page, plain_links
 from dataloader.index.system import System
 
 HASH = "a" * 64

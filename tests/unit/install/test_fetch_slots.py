@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.reporter import Reporter
-from dataloader.index.part import Sink
+from dataloader.index.web.part import Sink
 from dataloader.install.model import SyncOptions
 from dataloader.install.store import fetch
 from dataloader.install.store.fetch import Archives

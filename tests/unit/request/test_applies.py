@@ -7,8 +7,8 @@ from packaging.markers import Marker
 
 from dataloader.base.errors import UsageError
 from dataloader.base.markers import marker_environment
-from dataloader.request.applies import applying, may_apply
-from dataloader.request.spec import parse_pypi
+from dataloader.request.specs.applies import applying, may_apply
+from dataloader.request.specs.spec import parse_pypi
 
 MARKERS = [
     "sys_platform == 'win32'",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.base.errors import DataloaderError, ManifestError
-from dataloader.request.manifest import Manifest, parse_manifest
+from dataloader.request.manifests.manifest import Manifest, parse_manifest
 from dataloader.request.readers.environment_yml import read_environment
 from dataloader.request.readers.requirements_txt import read_requirements
 

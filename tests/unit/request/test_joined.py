@@ -21,10 +21,10 @@ from dataloader.base.reporter import Reporter
 from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.locking.asking import requirements_of, said_in_several_places
 from dataloader.machine.target import Target
-from dataloader.request.joined import renewed, together, together_conda
 from dataloader.request.request import Request, make_request
-from dataloader.request.requirements import CondaRequirement, PypiRequirement
-from dataloader.request.spec import parse_conda, parse_spec
+from dataloader.request.specs.joined import renewed, together, together_conda
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement
+from dataloader.request.specs.spec import parse_conda, parse_spec
 from dataloader.resolve.model import Problem
 from dataloader.resolve.solve import resolve
 from tests.scenarios.test_resolve import DictIndex

@@ -9,8 +9,8 @@ import pytest
 
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.prefix.locate import locate_manifest
-from dataloader.request.manifest import Manifest, kind_of, load_manifest, parse_manifest
-from dataloader.request.requirements import CondaRequirement, PypiRequirement
+from dataloader.request.manifests.manifest import Manifest, kind_of, load_manifest, parse_manifest
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement
 
 if sys.version_info >= (3, 11):
     import tomllib

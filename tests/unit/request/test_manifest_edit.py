@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataloader.base.errors import UsageError
-from dataloader.request.additions import Additions, joined
-from dataloader.request.joined import title
-from dataloader.request.manifest import parse_manifest
-from dataloader.request.manifest_edit import add_to_manifest
-from dataloader.request.manifest_new import new_manifest
+from dataloader.request.manifests.additions import Additions, joined
+from dataloader.request.manifests.edit import add_to_manifest
+from dataloader.request.manifests.manifest import parse_manifest
+from dataloader.request.manifests.new import new_manifest
 from dataloader.request.readers.environment_yml import read_environment
 from dataloader.request.readers.requirements_txt import read_requirements
-from dataloader.request.requirements import PypiRequirement, Requirement
-from dataloader.request.spec import parse_spec
+from dataloader.request.specs.joined import title
+from dataloader.request.specs.requirements import PypiRequirement, Requirement
+from dataloader.request.specs.spec import parse_spec
 
 HERE = Path("/project")
 

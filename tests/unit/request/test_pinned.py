@@ -8,7 +8,7 @@ import pytest
 
 from dataloader.formats.content import read_content
 from dataloader.request.readers.locks import here, pinned
-from dataloader.request.requirements import CondaRequirement
+from dataloader.request.specs.requirements import CondaRequirement
 
 ONE, TWO = "1" * 64, "2" * 64
 WHEEL = "demo-1.0-py3-none-any.whl"

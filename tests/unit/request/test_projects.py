@@ -14,8 +14,8 @@ from packaging.specifiers import SpecifierSet
 
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.formats.poetry_versions import specifier_of
-from dataloader.request.manifest import Manifest, parse_manifest
-from dataloader.request.manifest_new import new_manifest
+from dataloader.request.manifests.manifest import Manifest, parse_manifest
+from dataloader.request.manifests.new import new_manifest
 from dataloader.request.readers.poetry import ABOUT
 from dataloader.request.readers.uv import NOT_HEEDED, OF_UV
 

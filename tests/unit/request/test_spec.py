@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataloader.base.errors import UsageError
-from dataloader.request import spec
-from dataloader.request.requirements import PypiRequirement
-from dataloader.request.spec import axis_mistake, parse_conda, parse_pypi, parse_spec
+from dataloader.request.specs import spec
+from dataloader.request.specs.requirements import PypiRequirement
+from dataloader.request.specs.spec import axis_mistake, parse_conda, parse_pypi, parse_spec
 from tests.helpers.wheels import make_wheel
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from dataloader.cli.line.options import CommonOptions
 from dataloader.locking.asking import requirements_of
-from dataloader.request.additions import joined, of_files
-from dataloader.request.joined import together
-from dataloader.request.manifest_edit import add_to_manifest
-from dataloader.request.manifest_new import new_manifest
+from dataloader.request.manifests.additions import joined, of_files
+from dataloader.request.manifests.edit import add_to_manifest
+from dataloader.request.manifests.new import new_manifest
 from dataloader.request.readers.requirements_txt import read_requirements
 from dataloader.request.request import Request, make_request
+from dataloader.request.specs.joined import together
 
 PIP = {"PIP_CONFIG_FILE": "/dev/null"}
 CLAUSES = ("", ">=1", "<2", ">=1.0,<3", "!=1.1", "==1.*", "==2.0", "~=1.1", "===2.0", "<=2.1.3", ">1.0", "!=2.*")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataloader.resolve.nogoods import Nogood, contradiction, smallest
+from dataloader.resolve.refused.nogoods import Nogood, contradiction, smallest
 
 
 @st.composite

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dataloader.machine.target import Target
-from dataloader.resolve.pythons import InvalidMarker, Pythons, extras_named
+from dataloader.resolve.words.pythons import InvalidMarker, Pythons, extras_named
 
 PYTHONS = Pythons(["3.9.18", "3.10.13", "3.11.7", "3.12.0", "3.12.1"], Target(glibc="2.36", kernel="5.10"))
 

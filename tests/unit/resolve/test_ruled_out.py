@@ -6,9 +6,9 @@ import pytest
 
 from dataloader.compat.matrix import load_matrix
 from dataloader.machine.target import Target
-from dataloader.resolve.ruled_out import RuledOut
-from dataloader.resolve.rules import RuleBook
-from dataloader.resolve.versions import VersionSpace
+from dataloader.resolve.words.ruled_out import RuledOut
+from dataloader.resolve.words.rules import RuleBook
+from dataloader.resolve.words.versions import VersionSpace
 from dataloader.stack.model import StackRequest
 from dataloader.stack.problem import needs_of
 

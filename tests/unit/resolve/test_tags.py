@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from packaging import tags
 
-from dataloader.resolve.tags import fit
+from dataloader.resolve.words.tags import fit
 
 
 def usable(tag: str, *, minor: int, glibc: int) -> bool:

@@ -21,10 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataloader.machine.target import Target
-from dataloader.resolve.nogoods import Refuter, smallest
-from dataloader.resolve.rattler import Channels, Unsolvable, own_record
-from dataloader.resolve.records import RecordSpec
-from dataloader.resolve.universe import Asked, Universe
+from dataloader.resolve.channels.rattler import Channels, Unsolvable, own_record
+from dataloader.resolve.refused.nogoods import Refuter, smallest
+from dataloader.resolve.refused.universe import Asked, Universe
+from dataloader.resolve.words.records import RecordSpec
 
 _ROOM = 4 << 30
 """Bytes of address space that refusing may take."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from dataloader.resolve.versions import VersionSpace
+from dataloader.resolve.words.versions import VersionSpace
 
 VERSIONS = tuple(
     "1.0.dev1 1.0a1 1.0rc1 1.0 1.0.post1 1.1 1.9 2.0 2.0+cu118 2.0+cu121 2.0.1 10.0 1!0.5".split()  # noqa: SIM905

@@ -1,0 +1,1 @@
+"""Pages of indexes -> the files that they name."""

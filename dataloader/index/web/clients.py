@@ -1,0 +1,200 @@
+"""httpx clients as the settings want them: certificates, proxies, limits.
+
+httpx costs 90 ms to import and a TLS context 35 ms, so both wait for the first request: a lock whose pages are all
+cached makes none.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from dataloader.base.errors import UsageError
+from dataloader.index.settings import IndexSettings
+from dataloader.index.web.credentials import redact, url_fault
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+_CONNECT = 10.0
+"""Seconds for a server to take up a connection, which even a slow one does."""
+_OF_OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables of other tools that name trusted certificates, where OpenSSL's does not."""
+
+
+_ALIKE: Final[Mapping[str, Any]] = {
+    "follow_redirects": True,
+    "max_redirects": 10,
+    "headers": {"User-Agent": "dataloader"},
+}
+"""What all clients do alike."""
+
+
+def _check_address(request: httpx.Request) -> None:
+    """Refuse an address that a redirect leads to, and that could never be asked: a port that there is not, say."""
+    if why := url_fault(str(request.url)):
+        import httpx
+
+        raise httpx.InvalidURL(f"it leads to {redact(str(request.url))}: {why}")
+
+
+async def _check_address_soon(request: httpx.Request) -> None:
+    _check_address(request)
+
+
+_WATCHED: Final = {"request": [_check_address_soon]}
+"""httpx's hooks are called for each step of a redirect."""
+
+
+class Clients:
+    """Makes each kind of client when it is first asked for."""
+
+    def __init__(self, settings: IndexSettings) -> None:
+        self._settings = settings
+        self._asynchronous: dict[bool, httpx.AsyncClient] = {}
+        self._blocking: httpx.Client | None = None
+        self._lock = threading.Lock()
+
+    def asynchronous(self, *, http2: bool) -> httpx.AsyncClient:
+        """For many small requests: over HTTP/2 they share one connection a host."""
+        _import_httpx()
+        if http2 not in self._asynchronous:
+            self._asynchronous[http2] = (self._swift() if http2 else None) or self._own(http2=http2)
+        return self._asynchronous[http2]
+
+    def _swift(self) -> httpx.AsyncClient | None:
+        """Return a client over reqwest; ``None`` where it is not there, or would not do all that the settings ask for.
+
+        Which certificates count and where a proxy stands is then for httpx to say, as it is for downloads.
+        """
+        if not _is_plain(self._settings):
+            return None
+        try:
+            import pyreqwest  # noqa: F401  (not built for every machine)
+        except ImportError:
+            return None
+        import httpx
+
+        from dataloader.index.web.transport import ReqwestTransport
+
+        def other() -> httpx.AsyncBaseTransport:
+            options = self._options(self._settings.concurrency)
+            return httpx.AsyncHTTPTransport(verify=options["verify"], http2=True, limits=options["limits"])
+
+        timeout = self._settings.timeout
+        try:
+            transport = ReqwestTransport(timeout=timeout, connect=min(timeout, _CONNECT), other=other)
+        except ValueError:
+            return None  # the system has no certificates, or a variable names none: that is for OpenSSL to say
+        return httpx.AsyncClient(transport=transport, timeout=self._timeout(), event_hooks=_WATCHED, **_ALIKE)
+
+    def _own(self, *, http2: bool) -> httpx.AsyncClient:
+        options = self._options(self._settings.concurrency)
+        import httpx
+
+        transports: dict[str, httpx.AsyncBaseTransport | None] = {
+            f"all://{host}": httpx.AsyncHTTPTransport(verify=False, http2=http2)
+            for host in self._settings.trusted_hosts
+        }
+        return httpx.AsyncClient(http2=http2, mounts=transports or None, event_hooks=_WATCHED, **options)
+
+    def blocking(self) -> httpx.Client:
+        """For large bodies, one thread each: three times the rate of the asynchronous client, at half its CPU time.
+
+        A body comes in pieces of 16 KiB (a TLS record), and asyncio's share of each is most of the work.
+        """
+        with self._lock:
+            if self._blocking is None:
+                _import_httpx()
+                options = self._options(self._settings.downloads)
+                import httpx
+
+                transports: dict[str, httpx.BaseTransport | None] = {
+                    f"all://{host}": httpx.HTTPTransport(verify=False) for host in self._settings.trusted_hosts
+                }
+                hooks = {"request": [_check_address]}
+                self._blocking = httpx.Client(mounts=transports or None, event_hooks=hooks, **options)
+            return self._blocking
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for client in self._asynchronous.values():
+            await client.aclose()
+        if self._blocking is not None:
+            self._blocking.close()
+
+    def _options(self, connections: int) -> dict[str, Any]:
+        # OpenSSL reads certificates without Python's lock: on another processor while httpx is imported.
+        with ThreadPoolExecutor(1) as beside:
+            context = beside.submit(self._tls_context)
+            import httpx
+
+        settings = self._settings
+        return {
+            # httpx writes the protocols it wants into the context, so clients cannot share one.
+            "verify": context.result(),
+            "limits": httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            "proxy": settings.proxy,
+            "timeout": self._timeout(),
+            **_ALIKE,
+        }
+
+    def _timeout(self) -> httpx.Timeout:
+        import httpx
+
+        return httpx.Timeout(self._settings.timeout, connect=min(self._settings.timeout, _CONNECT), pool=None)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        """Certificates: the setting's (``PIP_CERT`` too), the variables of OpenSSL, requests and curl, the system's."""
+        import ssl
+
+        environ, settings = self._settings.environ, self._settings
+        chosen = settings.cert or next(
+            (environ[name] for name in ("SSL_CERT_FILE", *_OF_OTHERS) if environ.get(name)),
+            None,
+        )
+        try:
+            context = ssl.create_default_context(cafile=chosen)
+            if settings.client_cert:
+                context.load_cert_chain(settings.client_cert)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(
+                f"The certificates in {chosen or settings.client_cert} cannot be read: {error}.", code="setting-invalid"
+            ) from error
+        if not chosen and not context.get_ca_certs() and not environ.get("SSL_CERT_DIR"):
+            with suppress(ImportError):
+                import certifi
+
+                context.load_verify_locations(certifi.where())
+        return context
+
+
+def _import_httpx() -> None:
+    """Import httpx without its command line, which takes three quarters of the time where click and rich are there."""
+    if "httpx" in sys.modules:
+        return
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # then it cannot be imported, as without click
+    try:
+        import httpx  # noqa: F401
+    finally:
+        del sys.modules["httpx._main"]
+
+
+def _is_plain(settings: IndexSettings) -> bool:
+    """Whether servers are asked directly, and trusted by the system's certificates or OpenSSL's variables alone."""
+    from urllib.request import getproxies_environment
+
+    said = settings.cert or settings.client_cert or settings.trusted_hosts or settings.proxy
+    if said or getproxies_environment():
+        return False
+    environ = settings.environ
+    if any(environ.get(name) != os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")):
+        return False
+    return bool(environ.get("SSL_CERT_FILE")) or not any(environ.get(name) for name in _OF_OTHERS)

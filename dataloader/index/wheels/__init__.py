@@ -1,0 +1,1 @@
+"""What lies inside a wheel, read without the whole of it."""

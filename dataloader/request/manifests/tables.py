@@ -1,0 +1,229 @@
+"""The tables of a manifest -> Feature. The names and meanings are pixi's; [stack] is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
+
+from dataloader.base.errors import UsageError
+from dataloader.base.names import normalized
+from dataloader.machine.target import SystemRequirements
+from dataloader.request.input_file import Feature, PypiOptions
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement, Source
+from dataloader.request.specs.sources import from_source, is_wheel, source_at, unbuildable
+from dataloader.request.specs.spec import axis_mistake, by_wheel, conda_version, parse_conda, parse_pypi
+from dataloader.request.tasks import read_tasks
+from dataloader.request.toml import Table
+
+T = TypeVar("T", PypiRequirement, CondaRequirement)
+
+STACK_AXES = ("cuda", "cudnn", "nccl", "gcc", "python", "torch", "tensorflow", "jax", "driver")
+_MATCH_SPEC_KEYS = ("version", "build", "build-number", "channel", "subdir", "md5", "sha256")
+
+
+def read_feature(table: Table, ours: Table, general: Table) -> Feature:
+    stack = ours.table("stack")
+    stack.only({*STACK_AXES, "gpus"})
+    values = {axis: stack.string(axis) for axis in STACK_AXES}
+    for axis, value in values.items():
+        if value is not None and (mistake := axis_mistake(axis, value)):
+            stack.mistake(axis, f"{value!r}: {mistake}")
+    targets = table.table("target")
+    return Feature(
+        channels=_channels(general),
+        platforms=_platforms(general),
+        requirements=_requirements(table),
+        by_platform={name: _requirements(targets.table(name)) for name in targets},
+        limits=_each(table.table("constraints"), _conda),
+        system=_system(table.table("system-requirements")),
+        pypi=read_pypi_options(table.table("pypi-options")),
+        stack={axis: "" if value == "*" else value for axis, value in values.items() if value is not None},
+        gpus=stack.strings("gpus"),
+        variables=_variables(table.table("activation").table("env")),
+        tasks=read_tasks(table.table("tasks")),
+        tasks_by_platform={
+            name: read_tasks(targets.table(name).table("tasks")) for name in targets if "tasks" in targets.table(name)
+        },
+    )
+
+
+def _channels(table: Table) -> tuple[tuple[str, int], ...] | None:
+    if "channels" not in table:
+        return None
+    channels = []
+    for item in table.items("channels"):
+        if isinstance(item, str):
+            channels.append((item, 0))
+        elif (
+            isinstance(item, dict) and isinstance(item.get("channel"), str) and isinstance(item.get("priority", 0), int)
+        ):
+            channels.append((item["channel"], item.get("priority", 0)))
+        else:
+            table.mistake("channels", f"{item!r} is neither a channel's name nor {{channel = ..., priority = ...}}")
+    return tuple(channels)
+
+
+def _variables(table: Table) -> Mapping[str, str]:
+    return {name: value for name in table if (value := table.string(name)) is not None}
+
+
+def _platforms(table: Table) -> tuple[str, ...]:
+    """Names, or tables that tell more of one, whose ``platform`` is it."""
+    found = []
+    for item in table.items("platforms"):
+        name = item.get("platform", item.get("name")) if isinstance(item, dict) else item
+        if isinstance(name, str):
+            found.append(name)
+        else:
+            table.mistake("platforms", f"{item!r} is not a platform such as linux-64")
+    return tuple(found)
+
+
+def _requirements(table: Table) -> tuple[Requirement, ...]:
+    return (*_each(table.table("dependencies"), _conda), *_each(table.table("pypi-dependencies"), _pypi))
+
+
+def _each(table: Table, read: Callable[[Table, str, Any], T]) -> tuple[T, ...]:
+    """Read each line of a table of requirements; a line may be a list of several of one project."""
+    found: list[T] = []
+    for name in table:
+        value = table.raw(name)
+        inline = (
+            table.tables(name) if isinstance(value, list) else [table.table(name)] if isinstance(value, dict) else []
+        )
+        for one in inline or [value]:
+            try:
+                found.append(read(table, name, one))
+            except UsageError as error:
+                detail = "".join(f" ({cause})" for cause in error.causes[:1])
+                table.mistake(name, error.message.removeprefix(f"{table.where(name)}: ") + detail)
+    return tuple(found)
+
+
+def _conda(table: Table, name: str, value: str | Table) -> CondaRequirement:
+    """A line of [dependencies]: a version spec, or a table of match-spec fields."""
+    origin = table.where(name)
+    if isinstance(value, str):
+        return parse_conda(f"{name} {value}" if value.strip() not in {"", "*"} else name, origin=origin)
+    if not isinstance(value, Table):
+        raise UsageError('expected a version such as ">=2.1,<3", or a table')
+    if {"git", "path", "url"} & set(value):
+        source = _source(value)
+        return CondaRequirement(name=name, origin=origin, source=source, refusal=unbuildable(name, source, origin))
+    fields = {key.replace("-", "_"): str(value.raw(key)) for key in _MATCH_SPEC_KEYS if key in value}
+    version = conda_version(fields.pop("version", "*"))
+    inside = "".join(f", {key}='{text}'" for key, text in fields.items())
+    return parse_conda(f"{name}[version='{version or '*'}'{inside}]", origin=origin)
+
+
+def _pypi(table: Table, name: str, value: str | Table) -> PypiRequirement:
+    """A line of [pypi-dependencies]: a specifier, or a table."""
+    origin = table.where(name)
+    if isinstance(value, str):
+        return parse_pypi(f"{name}{_specifier(value)}", origin=origin)
+    if not isinstance(value, Table):
+        raise UsageError('expected a specifier such as ">=2.1,<3", or a table')
+    marker = value.string("env-markers") or value.string("markers")
+    text = f"{name}[{','.join(value.strings('extras'))}]{_specifier(str(value.raw('version', '*')))}"
+    requirement = parse_pypi(text + (f" ; {marker}" if marker else ""), origin=origin)
+    requirement = replace(requirement, hashes=value.strings("hashes"))
+    location = value.peek("url") or value.peek("path")
+    if "git" in value or (isinstance(location, str) and not is_wheel(location)):
+        return from_source(requirement, _source(value))
+    if location := value.string("url") or value.string("path"):
+        return by_wheel(requirement, location, base=table.document.path.parent)
+    if index := value.string("index"):
+        return replace(requirement, index=index, world="pypi")
+    return requirement
+
+
+def _source(value: Table) -> Source:
+    """Read pixi's keys of a source."""
+    revs: tuple[Literal["rev", "tag", "branch"], ...] = ("rev", "tag", "branch")
+    rev = next((kind for kind in revs if kind in value), None)
+    location = value.string("git") or value.string("url") or value.string("path") or ""
+    kind: Literal["git", "url", "path"] = "git" if "git" in value else "url" if "url" in value else "path"
+    found = source_at(f"git+{location}" if kind == "git" else location, base=value.document.path.parent)
+    return replace(
+        found,
+        location=location if kind == "git" else found.location,
+        rev=value.string(rev) if rev else None,
+        rev_kind=rev or "rev",
+        subdirectory=value.string("subdirectory") or found.subdirectory,
+        editable=bool(value.boolean("editable")),
+    )
+
+
+def _specifier(text: str) -> str:
+    text = text.strip()
+    if text in {"", "*"}:
+        return ""
+    if text[0].isdigit():
+        raise UsageError(f'{text!r} has no operator; write "=={text}", or "=={text}.*" for the whole series')
+    return text
+
+
+def _version(table: Table, key: str) -> str | None:
+    """A version that pixi lets people write as a number too."""
+    value = table.peek(key)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(table.raw(key)) if is_number else table.string(key)
+
+
+def _system(table: Table) -> SystemRequirements:
+    family, libc = "glibc", None
+    if isinstance(table.raw("libc"), dict):
+        details = table.table("libc")
+        family, libc = details.choice("family", {"glibc", "musl"}) or "glibc", _version(details, "version")
+    else:
+        libc = _version(table, "libc")
+    return SystemRequirements(
+        cuda=_version(table, "cuda"),
+        libc=libc,
+        libc_family=family,
+        linux=_version(table, "linux"),
+        archspec=table.string("archspec"),
+    )
+
+
+def read_pypi_options(table: Table) -> PypiOptions:
+    return PypiOptions(
+        index_url=table.string("index-url"),
+        extra_index_urls=table.strings("extra-index-urls"),
+        find_links=tuple(_find_links(table)),
+        only_binary=_projects(table, "no-build"),
+        no_binary=_projects(table, "no-binary"),
+        strict_records=bool(table.boolean("strict-records")),
+        prerelease=_allows_prereleases(table),
+    )
+
+
+def _allows_prereleases(table: Table) -> bool:
+    """uv's modes, of which we have two; another is left unread, and so named."""
+    modes = {"allow": True, "if-necessary": False, "if-necessary-or-explicit": False}
+    return "prerelease-mode" in table and table.peek("prerelease-mode") in modes and modes[table.raw("prerelease-mode")]
+
+
+def _find_links(table: Table) -> Iterator[str]:
+    base = table.document.path.parent
+    for item in table.items("find-links"):
+        entry: dict[str, Any] = item if isinstance(item, dict) else {"path": item}
+        if isinstance(entry.get("url"), str):
+            yield entry["url"]
+        elif isinstance(path := entry.get("path"), str):
+            yield path if "://" in path else str((base / path).resolve())
+        else:
+            table.mistake("find-links", f"{item!r} is neither {{path = ...}} nor {{url = ...}}")
+
+
+def _projects(table: Table, key: str) -> tuple[str, ...]:
+    """``true`` for all projects, or a list of them."""
+    if isinstance(table.raw(key), list):
+        return tuple(normalized(name) for name in table.strings(key))
+    return (":all:",) if table.boolean(key) else ()
+
+
+def pypi_requirements(table: Table) -> tuple[PypiRequirement, ...]:
+    """Return the lines of a table such as [pypi-dependencies]."""
+    return _each(table, _pypi)

@@ -1,0 +1,1 @@
+"""Channels, and rattler, which reads them and solves."""

@@ -1,0 +1,1 @@
+"""What the solver is offered: the packages that names mean, and the records that we answer for."""

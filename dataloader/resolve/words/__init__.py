@@ -1,0 +1,1 @@
+"""The solver's words: specifiers, markers, tags, METADATA and rules of the matrix as records and specs. Pure."""
