@@ -23,7 +23,7 @@ from matrix_coverage import FIRST, iter_coverage
 
 from dataloader.base.matrix_folder import matrix_dir
 from dataloader.compat.matrix import load_matrix
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import admits, key
 
 INDEX = "https://pypi.org/simple"
@@ -93,7 +93,7 @@ def missing() -> int:
     return int(absent > 0)
 
 
-def _twins(rows: Iterable[Build]) -> set[str]:
+def _twins(rows: Iterable[MatrixBuild]) -> set[str]:
     """Return the packages that builds need in their own version."""
     pins = (need.partition("==") for row in rows for need in row.needs if need.endswith(f"=={row.version}"))
     return {name for name, _, _ in pins}

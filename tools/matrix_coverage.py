@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import admits, key, major
 from dataloader.machine.target import Target
 from dataloader.stack.model import CPU, StackRequest
@@ -39,7 +39,7 @@ def iter_coverage(matrix: Matrix) -> Iterator[Trial]:
             yield _trial(matrix, row)
 
 
-def _trial(matrix: Matrix, row: Build) -> Trial:
+def _trial(matrix: Matrix, row: MatrixBuild) -> Trial:
     wish = f"=={row.version}"
     request = StackRequest(cuda=row.cuda or CPU, frameworks={row.framework: wish})
     planned, detail = _plans(matrix, row, request)
@@ -54,7 +54,7 @@ def _trial(matrix: Matrix, row: Build) -> Trial:
     )
 
 
-def _plans(matrix: Matrix, row: Build, request: StackRequest) -> tuple[bool, str]:
+def _plans(matrix: Matrix, row: MatrixBuild, request: StackRequest) -> tuple[bool, str]:
     """A machine with the driver of the toolkit and a glibc of today."""
     right = Target(glibc="2.39", driver=_driver(matrix, row.cuda))
     try:
@@ -67,7 +67,7 @@ def _plans(matrix: Matrix, row: Build, request: StackRequest) -> tuple[bool, str
     return False, "no stack has this build"
 
 
-def _refuses(matrix: Matrix, row: Build, request: StackRequest) -> tuple[bool, str]:
+def _refuses(matrix: Matrix, row: MatrixBuild, request: StackRequest) -> tuple[bool, str]:
     """A machine whose driver is of the CUDA before; for CPU builds, one without glibc."""
     if row.cuda is None:
         wrong, word = Target(musl="1.2"), "musl"

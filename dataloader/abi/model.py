@@ -13,7 +13,7 @@ _STANDARD: Final = re.compile(rb"_Z(?:T[ISVTC]|GV)?N?[rVK]*(?:S[tabsiod]|__cxxab
 _VERSIONED: Final = re.compile(r"(.+\.so)\.(\d+)")
 
 
-class Needs(NamedTuple):
+class FileNeeds(NamedTuple):
     """What one file of a wheel needs of others than the wheel itself."""
 
     file: str
@@ -70,7 +70,7 @@ class Release(NamedTuple):
     """Why it could not be read."""
 
 
-class Verdict(NamedTuple):
+class ReleaseVerdict(NamedTuple):
     """Whether the wheel loads with one release."""
 
     version: str
@@ -94,7 +94,7 @@ def is_own(symbol: bytes, names_framework: bool) -> bool:
     return names_framework and not _STANDARD.match(symbol)
 
 
-def judge(needs: Sequence[Needs], releases: Sequence[Release], own: frozenset[bytes]) -> list[Verdict]:
+def judge(needs: Sequence[FileNeeds], releases: Sequence[Release], own: frozenset[bytes]) -> list[ReleaseVerdict]:
     """One verdict for each release.
 
     What no release defines may be of another library that the file needs, so it is not known whether that loads, unless
@@ -106,7 +106,7 @@ def judge(needs: Sequence[Needs], releases: Sequence[Release], own: frozenset[by
     return [_verdict(needs, release, foreign, offered) for release in releases]
 
 
-def _of_nobody(needs: Sequence[Needs], read: Sequence[Release]) -> frozenset[bytes]:
+def _of_nobody(needs: Sequence[FileNeeds], read: Sequence[Release]) -> frozenset[bytes]:
     """Symbols that every release lacks, for every file that asks for them."""
     asked = frozenset(symbol for need in needs for symbol in need.symbols)
     found = frozenset(
@@ -115,9 +115,11 @@ def _of_nobody(needs: Sequence[Needs], read: Sequence[Release]) -> frozenset[byt
     return asked - found
 
 
-def _verdict(needs: Sequence[Needs], release: Release, foreign: frozenset[bytes], offered: frozenset[str]) -> Verdict:
+def _verdict(
+    needs: Sequence[FileNeeds], release: Release, foreign: frozenset[bytes], offered: frozenset[str]
+) -> ReleaseVerdict:
     if release.unknown:
-        return Verdict(release.version, None, (release.unknown,))
+        return ReleaseVerdict(release.version, None, (release.unknown,))
     missing: dict[str, tuple[str, ...]] = {}
     doubts: list[str] = []
     for each in needs:
@@ -133,7 +135,7 @@ def _verdict(needs: Sequence[Needs], release: Release, foreign: frozenset[bytes]
     why += [f"the wheel needs {mine}, it needs {theirs}" for mine, theirs in _other_versions(wanted, release.needed)]
     count = len({name for names in missing.values() for name in names})
     why += [f"it does not define {_symbols(count)}"] if count else []
-    return Verdict(release.version, False if why else None if doubts else True, tuple(why or doubts), missing)
+    return ReleaseVerdict(release.version, False if why else None if doubts else True, tuple(why or doubts), missing)
 
 
 def _symbols(count: int) -> str:
@@ -150,7 +152,7 @@ def _other_versions(wanted: Iterable[str], theirs: Iterable[str]) -> list[tuple[
     return [(name, min(by_stem[stem])) for name, stem in stems if stem in by_stem and name not in by_stem[stem]]
 
 
-def windows(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
+def windows(verdicts: Sequence[ReleaseVerdict]) -> list[tuple[str, str]]:
     """First and last release of each run of those that load, in the order given; what is not known ends a run.
 
     >>> windows([Verdict("2.4", False), Verdict("2.5", True), Verdict("2.6", True), Verdict("2.7", None)])
@@ -165,7 +167,7 @@ def windows(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
     return runs
 
 
-def said(verdicts: Sequence[Verdict], project: str) -> str:
+def said(verdicts: Sequence[ReleaseVerdict], project: str) -> str:
     """The windows in words.
 
     >>> said([Verdict("2.5", True), Verdict("2.6", True), Verdict("2.7", False), Verdict("2.8", True)], "torch")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from dataloader.abi.model import Needs, Release
+from dataloader.abi.model import FileNeeds, Release
 from dataloader.abi.wheel import read_exports
 from dataloader.base.errors import IndexUnavailable, IntegrityError
 
@@ -64,7 +64,7 @@ def _rank(file: IndexFile) -> tuple[tuple[int, ...], str]:
 
 
 async def read_release(
-    client: IndexClient, version: str, file: IndexFile | None, needs: Sequence[Needs], cache: Path
+    client: IndexClient, version: str, file: IndexFile | None, needs: Sequence[FileNeeds], cache: Path
 ) -> Release:
     """What a release lacks of what is needed; of its large libraries only those are read that may still have it."""
     if file is None:
@@ -76,7 +76,7 @@ async def read_release(
         return Release(version, frozenset(), frozenset(), {}, error.message)
 
 
-async def _read(members: Members, version: str, key: str, needs: Sequence[Needs], cache: Path) -> Release:
+async def _read(members: Members, version: str, key: str, needs: Sequence[FileNeeds], cache: Path) -> Release:
     offers = {path.rpartition("/")[2]: path for path in members.infos if ".so" in path.rpartition("/")[2]}
     lacks: dict[str, frozenset[bytes]] = {}
     needed: set[str] = set()

@@ -11,16 +11,16 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final, NamedTuple
 
-from dataloader.abi.model import Exports, Needs, is_own
+from dataloader.abi.model import Exports, FileNeeds, is_own
 from dataloader.base.cache import EXPORTS
 from dataloader.base.errors import IntegrityError
 from dataloader.base.files import keep_file, read_kept
-from dataloader.elf.definitions import Asked, Definitions, bare
+from dataloader.elf.definitions import AskedNames, Definitions, bare
 from dataloader.elf.facts import ElfFacts, read_definitions, read_elf
 from dataloader.elf.frameworks import framework_of
 from dataloader.elf.image import MalformedElf
 from dataloader.index.wheels.members import Members
-from dataloader.loader.system import System
+from dataloader.loader.system import LoaderSystem
 from dataloader.prefix.walk import is_library_name
 
 _SETS: Final = ("exact", "plain", "base")
@@ -29,7 +29,7 @@ _SETS: Final = ("exact", "plain", "base")
 class Compiled(NamedTuple):
     """What a compiled wheel needs."""
 
-    needs: tuple[Needs, ...]
+    needs: tuple[FileNeeds, ...]
     machines: frozenset[str]
     """Of its libraries, as ``uname -m`` has them."""
 
@@ -52,7 +52,7 @@ async def read_needs(members: Members, scratch: Path) -> Compiled:
             defined |= definitions.plain | definitions.exact | definitions.base
     names = {name.rpartition("/")[2] for name in read}
     needs = tuple(
-        Needs(
+        FileNeeds(
             file=name,
             needed=tuple(each for each in facts.needed if each not in names),
             symbols=frozenset(each for each in undefined if each not in defined and bare(each) not in defined),
@@ -63,24 +63,24 @@ async def read_needs(members: Members, scratch: Path) -> Compiled:
     return Compiled(needs, frozenset(facts.machine for facts, _ in read.values()))
 
 
-def beside_system(needs: Sequence[Needs], system: System) -> tuple[Needs, ...]:
+def beside_system(needs: Sequence[FileNeeds], system: LoaderSystem) -> tuple[FileNeeds, ...]:
     """The same without what this machine's libraries define, in place of those of the machine that will run it."""
     return tuple(_beside(need, system) for need in needs)
 
 
-def _beside(needs: Needs, system: System) -> Needs:
+def _beside(needs: FileNeeds, system: LoaderSystem) -> FileNeeds:
     found = {name: path for name in needs.needed if (path := system.cached(name)) is not None}
     symbols = needs.symbols
     for path in found.values():
         plain = frozenset(symbol for symbol in symbols if b"@" not in symbol)
         try:
-            symbols -= read_definitions(Path(path), Asked(plain)).plain & plain
+            symbols -= read_definitions(Path(path), AskedNames(plain)).plain & plain
         except (MalformedElf, OSError):
             continue  # it stands for nothing then
     return needs._replace(symbols=symbols, here=frozenset(found))
 
 
-def own_symbols(needs: Sequence[Needs], project: str) -> frozenset[bytes]:
+def own_symbols(needs: Sequence[FileNeeds], project: str) -> frozenset[bytes]:
     """Those of the symbols whose name says that they are the framework's."""
     asked = {symbol for need in needs for symbol in need.symbols}
     return frozenset(each for each in asked if is_own(each, framework_of(os.fsdecode(each)) == project))

@@ -37,7 +37,7 @@ LOGS = "builds"
 """The folder of logs, below the cache."""
 
 
-class Builder:
+class SourceBuilder:
     """Builds what a request allows to be built, each in an environment of its own.
 
     Args:
@@ -228,7 +228,7 @@ class Builder:
         self, title: str, name: str, requires: Iterable[str], python: str, folder: Path, against: Mapping[str, str]
     ) -> Path:
         inside = (*self._inside, name)
-        nested = Builder(self._ground, self._reporter, inside)
+        nested = SourceBuilder(self._ground, self._reporter, inside)
         try:
             return await build_environment(
                 self._ground,

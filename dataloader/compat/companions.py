@@ -12,7 +12,7 @@ from itertools import groupby
 from dataloader.compat.axes import TORCH_ABI, TORCH_CUDA, TORCH_PLACE, same_major
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule
-from dataloader.compat.rows import Build, Companion
+from dataloader.compat.rows import Companion, MatrixBuild
 
 TORCH = "torch"
 
@@ -22,7 +22,7 @@ def torch_places(matrix: Matrix) -> dict[str, str]:
     return {place: str(number) for number, place in enumerate(sorted({row.channel for row in torch_rows(matrix)}), 1)}
 
 
-def torch_rows(matrix: Matrix) -> tuple[Build, ...]:
+def torch_rows(matrix: Matrix) -> tuple[MatrixBuild, ...]:
     """Return the builds of torch."""
     return matrix.builds.get(TORCH, ())
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dataloader.compat.axes import TORCH_ABI, TORCH_CUDA, same_major
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule
-from dataloader.compat.rows import Build, Label, variant
+from dataloader.compat.rows import Label, MatrixBuild, variant
 
 LABEL_PARTS = {
     "cuda": r"(?P<cuda>cpu|cu\d+)",
@@ -84,7 +84,7 @@ def _dotted(pt: str) -> str:
     return f"{pt[0]}.{pt[1:]}" if pt else ""
 
 
-def places_of(matrix: Matrix, build: Build) -> Mapping[str, str]:
+def places_of(matrix: Matrix, build: MatrixBuild) -> Mapping[str, str]:
     """Return where the wheels of each project for this build of torch are."""
     rows = reversed(matrix.labels)  # of several places the first
     return {row.project: row.wheels.format(torch=build.version, variant=variant(build.cuda)) for row in rows}

@@ -17,21 +17,21 @@ from dataloader.base.errors import ManifestError
 from dataloader.base.matrix_folder import matrix_dir
 from dataloader.compat.contradictions import contradictions
 from dataloader.compat.rows import (
-    Build,
     ChannelName,
     Companion,
     Component,
+    CudaSign,
     Cudnn,
     DriverFloor,
+    FrameworkRelease,
     Further,
     GpuModel,
     Label,
     Library,
+    MatrixBuild,
     Nccl,
     PackageRule,
     Pair,
-    Part,
-    Release,
     Toolkit,
     WheelIndex,
 )
@@ -56,7 +56,7 @@ class Matrix:
     def __init__(self, folder: Path, extra: Mapping[str, _Placed]) -> None:
         self._files = _files(folder)
         self._extra = extra
-        self.builds: Mapping[str, tuple[Build, ...]] = _Builds(self)
+        self.builds: Mapping[str, tuple[MatrixBuild, ...]] = _Builds(self)
         """Framework to its builds."""
 
     def check(self) -> Matrix:
@@ -125,9 +125,9 @@ class Matrix:
         return self._table("label", Label)
 
     @cached_property
-    def releases(self) -> tuple[Release, ...]:
+    def releases(self) -> tuple[FrameworkRelease, ...]:
         """When the releases of the frameworks were published."""
-        return self._table("release", Release)
+        return self._table("release", FrameworkRelease)
 
     def released(self, framework: str, version: str) -> str | None:
         """Return the day on which a release was published, ISO 8601; None when no row says."""
@@ -140,9 +140,9 @@ class Matrix:
         return {row.cuda: row for row in self._table("component", Component)}
 
     @cached_property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[CudaSign, ...]:
         """Packages that say which CUDA the environment has."""
-        return self._table("part", Part)
+        return self._table("part", CudaSign)
 
     @cached_property
     def libraries(self) -> tuple[Library, ...]:
@@ -213,18 +213,18 @@ class Matrix:
         return tuple(_rows(placed, table, kind))
 
 
-class _Builds(Mapping[str, "tuple[Build, ...]"]):
+class _Builds(Mapping[str, "tuple[MatrixBuild, ...]"]):
     """The builds of each framework, read when they are asked for."""
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix
-        self._read: dict[str, tuple[Build, ...]] = {}
+        self._read: dict[str, tuple[MatrixBuild, ...]] = {}
 
-    def __getitem__(self, framework: str) -> tuple[Build, ...]:
+    def __getitem__(self, framework: str) -> tuple[MatrixBuild, ...]:
         if framework not in self._read:
             if framework not in self._matrix.frameworks:
                 raise KeyError(framework)
-            self._read[framework] = self._matrix._table(_SHARED, Build, framework)  # noqa: SLF001
+            self._read[framework] = self._matrix._table(_SHARED, MatrixBuild, framework)  # noqa: SLF001
         return self._read[framework]
 
     def __contains__(self, framework: object) -> bool:

@@ -100,7 +100,7 @@ class Announced:
     """ISO 8601 day; empty: not known."""
 
 
-class Reading(Protocol):
+class VersionReading(Protocol):
     """Rules that depend on what a candidate's own version says."""
 
     @property
@@ -131,7 +131,7 @@ class StackNeeds:
     """Packages that say which CUDA the environment has."""
     announced: Mapping[str, tuple[Announced, ...]] = field(default_factory=dict)
     """Project to the wheels that further indexes have of it."""
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[VersionReading, ...] = ()
     paired: frozenset[str] = frozenset()
     """Projects of which each release was made for one release of another."""
     stand_ins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataloader.compat.axes import on_cuda, same_major
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule
-from dataloader.compat.rows import Pair, Part
+from dataloader.compat.rows import CudaSign, Pair
 from dataloader.compat.versions import minor, release
 
 
@@ -16,7 +16,7 @@ from dataloader.compat.versions import minor, release
 class PartReading:
     """What the versions of one part say."""
 
-    row: Part
+    row: CudaSign
     known: Collection[str]
     """The CUDA minors that the matrix knows."""
 

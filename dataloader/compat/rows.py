@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 World: TypeAlias = Literal["any", "pypi", "conda"]
 
 
-class Build(NamedTuple):
+class MatrixBuild(NamedTuple):
     """One matrix row: a published build of a framework."""
 
     id: str
@@ -66,7 +66,7 @@ class Label(NamedTuple):
     note: str = ""
 
 
-class Release(NamedTuple):
+class FrameworkRelease(NamedTuple):
     """The day on which one release of a framework was published."""
 
     id: str
@@ -202,7 +202,7 @@ class Component(NamedTuple):
     note: str = ""
 
 
-class Part(NamedTuple):
+class CudaSign(NamedTuple):
     """A package whose presence says which CUDA the environment has."""
 
     id: str

@@ -86,7 +86,7 @@ python = _matching(_PYTHON, "a Python minor such as 3.11")
 name = _matching(_NAME, "a normalised name")
 
 
-class Table(NamedTuple):
+class RowKeys(NamedTuple):
     """The keys of one kind of row, each with its check; ``required`` ones must be there."""
 
     required: Mapping[str, Check]
@@ -99,8 +99,8 @@ _COMMON: dict[str, Check] = {
     "date": _matching(_DATE, "a date such as 2026-11-21"),
 }
 
-TABLES: dict[str, Table] = {
-    "build": Table(
+TABLES: dict[str, RowKeys] = {
+    "build": RowKeys(
         {
             **_COMMON,
             "framework": name,
@@ -126,11 +126,11 @@ TABLES: dict[str, Table] = {
             "note": _text,
         },
     ),
-    "label": Table({**_COMMON, "project": name, "label": _text, "wheels": _text}, {"note": _text}),
-    "release": Table(
+    "label": RowKeys({**_COMMON, "project": name, "label": _text, "wheels": _text}, {"note": _text}),
+    "release": RowKeys(
         {**_COMMON, "framework": name, "version": version, "released": _matching(_DATE, "a date")}, {"note": _text}
     ),
-    "toolkit": Table(
+    "toolkit": RowKeys(
         {**_COMMON, "cuda": cuda},
         {
             "driver": version,
@@ -142,25 +142,25 @@ TABLES: dict[str, Table] = {
             "note": _text,
         },
     ),
-    "driver": Table({**_COMMON, "cuda_major": cuda, "driver": version}, {"note": _text}),
-    "gpu": Table(
+    "driver": RowKeys({**_COMMON, "cuda_major": cuda, "driver": version}, {"note": _text}),
+    "gpu": RowKeys(
         {**_COMMON, "gpu": _text, "capability": capability}, {"architecture": _text, "segment": _text, "note": _text}
     ),
-    "cudnn": Table(
+    "cudnn": RowKeys(
         {**_COMMON, "cudnn": version, "cuda_majors": _each(cuda)},
         {"capability_min": capability, "released": _matching(_DATE, "a date"), "note": _text},
     ),
-    "nccl": Table(
+    "nccl": RowKeys(
         {**_COMMON, "nccl": version, "channel": _text, "package": name, "built_with": _each(cuda)}, {"note": _text}
     ),
-    "index": Table({**_COMMON, "name": name, "url": _text, "local": _text, "projects": _each(name)}, {"note": _text}),
-    "channel": Table({**_COMMON, "name": name}, {"note": _text}),
-    "component": Table({**_COMMON, "cuda": cuda, "wheels": _each(_requirement)}, {"note": _text}),
-    "part": Table(
+    "index": RowKeys({**_COMMON, "name": name, "url": _text, "local": _text, "projects": _each(name)}, {"note": _text}),
+    "channel": RowKeys({**_COMMON, "name": name}, {"note": _text}),
+    "component": RowKeys({**_COMMON, "cuda": cuda, "wheels": _each(_requirement)}, {"note": _text}),
+    "part": RowKeys(
         {**_COMMON, "package": _matching(_PACKAGE, "a package")},
         {"tells": _matching(re.compile("minor|major"), "minor or major"), "cuda": _specifier, "note": _text},
     ),
-    "library": Table(
+    "library": RowKeys(
         {
             **_COMMON,
             "axis": _matching(re.compile("cudnn|nccl|gcc|nvcc"), "one of cudnn, nccl, gcc, nvcc"),
@@ -168,12 +168,12 @@ TABLES: dict[str, Table] = {
         },
         {"note": _text},
     ),
-    "further": Table(
+    "further": RowKeys(
         {**_COMMON, "project": name, "version": version, "place": name, "cuda": _optional(cuda)},
         {"torch": _specifier, "python": _each(python), "released": _matching(_DATE, "a date"), "note": _text},
     ),
-    "pair": Table({**_COMMON, "package": name, "other": name, "why": _text}, {"note": _text}),
-    "rule": Table(
+    "pair": RowKeys({**_COMMON, "package": name, "other": name, "why": _text}, {"note": _text}),
+    "rule": RowKeys(
         {**_COMMON, "why": _text, "then": _each(_requirement)},
         {
             "when": _requirement,
@@ -183,7 +183,7 @@ TABLES: dict[str, Table] = {
             "note": _text,
         },
     ),
-    "companion": Table(
+    "companion": RowKeys(
         {**_COMMON, "project": name, "version": version},
         {
             "torch": _specifier,

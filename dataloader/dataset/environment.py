@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import ManifestError
-from dataloader.dataset.request import Source
+from dataloader.dataset.request import DatasetSource
 
 DEFAULT_CHANNELS = ("defaults", "conda-forge")
 APPENDED = ("pip", "ipykernel", "nb_conda_kernels", "notebook")
@@ -17,7 +17,7 @@ _REPLACED = ("python=", "pip=", "ipykernel=", "nb_conda_kernels=")
 ``python=3.11`` where the platform names no version."""
 
 
-def read_environment(source: Source) -> dict[str, Any]:
+def read_environment(source: DatasetSource) -> dict[str, Any]:
     """The mapping in the source's file; an empty one where there is none, which the contract allows.
 
     Raises:
@@ -36,7 +36,7 @@ def read_environment(source: Source) -> dict[str, Any]:
     return data or {}
 
 
-def completed(written: Mapping[str, Any], source: Source) -> dict[str, Any]:
+def completed(written: Mapping[str, Any], source: DatasetSource) -> dict[str, Any]:
     """What to lock: the user's file with the platform's packages, indexes, name and prefix."""
     replaced = _REPLACED if source.python else _REPLACED[1:]
     dependencies = [

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from dataloader.base.errors import DataloaderError, ExitCode
 from dataloader.dataset.environment import completed, read_environment, write_environment
 from dataloader.dataset.ownership import apply
-from dataloader.dataset.request import Mount, Source
+from dataloader.dataset.request import DatasetSource, Mount
 
 
 class LoadFailed(DataloaderError):
@@ -36,7 +36,7 @@ Runner: TypeAlias = Callable[[Sequence[str]], int]
 """Runs a command line of ours, says every failure itself, and returns the exit code."""
 
 
-def load(source: Source, mount: Mount, secrets: Path, run: Runner) -> None:
+def load(source: DatasetSource, mount: Mount, secrets: Path, run: Runner) -> None:
     """Make the environment of a source, or leave the one that is there.
 
     Args:
@@ -73,7 +73,7 @@ def load(source: Source, mount: Mount, secrets: Path, run: Runner) -> None:
         raise LoadFailed(f"there is no {mount.folder}, which --mount-path names")
 
 
-def _inputs(source: Source, folder: Path) -> tuple[str, ...]:
+def _inputs(source: DatasetSource, folder: Path) -> tuple[str, ...]:
     """The options that name what is to be locked; the files are copied beside the lock, for who wants to know."""
     lock = ("--lockfile", str(folder / "dataloader.lock"))
     if source.kind == "PIXI":
@@ -115,7 +115,7 @@ def _secrets(folder: Path) -> dict[str, str]:
     return found
 
 
-def _use(secrets: Mapping[str, str], source: Source, folder: Path) -> None:
+def _use(secrets: Mapping[str, str], source: DatasetSource, folder: Path) -> None:
     """Let indexes that the source names know who we are: by netrc, for their hosts alone."""
     password = secrets.get("password") or secrets.get("token")
     hosts = {urlsplit(url).hostname for url in (source.index_url, source.extra_index_url) if url} - {None}

@@ -25,7 +25,7 @@ SECRETS = Path("/run/dataset/secrets")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DatasetSource:
     """What to install."""
 
     kind: str
@@ -93,7 +93,7 @@ def _unquoted(value: str) -> str:
     return read if isinstance(read, str) else value
 
 
-def make_source(kind: str, uri: str, options: Mapping[str, str]) -> Source:
+def make_source(kind: str, uri: str, options: Mapping[str, str]) -> DatasetSource:
     """The source of a call. What an option does not say, the URI may: ``conda://NAME?version=3.11``.
 
     Raises:
@@ -117,7 +117,7 @@ def make_source(kind: str, uri: str, options: Mapping[str, str]) -> Source:
     def path(key: str, default: Path) -> Path:
         return Path(options[key]) if options.get(key) else default
 
-    return Source(
+    return DatasetSource(
         kind=kind,
         name=name,
         python=python,

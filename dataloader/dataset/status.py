@@ -16,7 +16,7 @@ STAGES = ("Config", "PVC", "ConfigMap", "Job", "JobStatus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class StatusCondition:
     """One of ``status.conditions``."""
 
     kind: str
@@ -32,7 +32,7 @@ class Round:
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self.conditions: list[Condition] = []
+        self.conditions: list[StatusCondition] = []
         self.started = self._now()
 
     def _now(self) -> str:
@@ -51,7 +51,9 @@ class Round:
     def note(self, kind: str, message: str, *, holds: bool = True) -> None:
         """Set a condition."""
         reason = f"{kind}{'Ready' if holds else 'Failed'}"
-        self.conditions.append(Condition(kind=kind, holds=holds, reason=reason, message=message, since=self._now()))
+        self.conditions.append(
+            StatusCondition(kind=kind, holds=holds, reason=reason, message=message, since=self._now())
+        )
 
     @property
     def phase(self) -> Literal["READY", "FAILED"]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from dataloader.elf.image import (
+    BoundedReader,
     FileBytes,
     MalformedElf,
-    Reader,
     read_dynamic,
     read_header,
     read_section_headers,
@@ -64,7 +64,7 @@ class _Image:
     """One file, its sections by name, and its dynamic entries in order."""
 
     def __init__(self, descriptor: int) -> None:
-        self.reader = Reader(FileBytes(descriptor))
+        self.reader = BoundedReader(FileBytes(descriptor))
         self.header = read_header(self.reader)
         segments = read_segments(self.reader, self.header)
         if segments.dynamic is None:
@@ -192,7 +192,7 @@ def _is_same(name: str, before: _Image, after: _Image) -> bool:
     )
 
 
-def _symbols(reader: Reader, row: Any) -> tuple[bytes, list[int]]:
+def _symbols(reader: BoundedReader, row: Any) -> tuple[bytes, list[int]]:
     """The dynamic symbols: their bytes without the number of their section; that only whether they have one.
 
     Who moves sections does not always count them anew, and no loader asks.

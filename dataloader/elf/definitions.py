@@ -42,7 +42,7 @@ def bare(name: bytes) -> bytes:
     return name.partition(b"@")[0]
 
 
-class Asked:
+class AskedNames:
     """Names, without versions, that lookups ask for: of 300,000 definitions some hundred are looked at."""
 
     __slots__ = ("_labelled", "hashes", "names")

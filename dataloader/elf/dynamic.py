@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Any, Final, NamedTuple
 
-from dataloader.elf.definitions import Asked, Definitions
+from dataloader.elf.definitions import AskedNames, Definitions
 from dataloader.elf.image import (
     SHN_ABS,
     STB_LOCAL,
@@ -16,8 +16,8 @@ from dataloader.elf.image import (
     STT_TLS,
     VER_FLG_BASE,
     VER_FLG_WEAK,
+    BoundedReader,
     MalformedElf,
-    Reader,
     read_words,
 )
 
@@ -38,7 +38,7 @@ class VersionNeed(NamedTuple):
     weak: bool = False
 
 
-def read_version_needs(reader: Reader) -> tuple[tuple[VersionNeed, ...], dict[int, bytes]]:
+def read_version_needs(reader: BoundedReader) -> tuple[tuple[VersionNeed, ...], dict[int, bytes]]:
     """Version needs, and version index -> name for the symbols that use them."""
     needs: list[VersionNeed] = []
     names: dict[int, bytes] = {}
@@ -67,7 +67,7 @@ def read_version_needs(reader: Reader) -> tuple[tuple[VersionNeed, ...], dict[in
     return tuple(needs), names
 
 
-def read_version_definitions(reader: Reader, names: dict[int, bytes]) -> tuple[str, ...] | None:
+def read_version_definitions(reader: BoundedReader, names: dict[int, bytes]) -> tuple[str, ...] | None:
     """Versions offered; adds their indexes to ``names``. The base definition's name matches no reference."""
     address = reader.dynamic.get("DT_VERDEF")
     if address is None:
@@ -86,7 +86,7 @@ def read_version_definitions(reader: Reader, names: dict[int, bytes]) -> tuple[s
     return tuple(found)
 
 
-def _symbol_count(reader: Reader, sections: Sequence[Any]) -> int:
+def _symbol_count(reader: BoundedReader, sections: Sequence[Any]) -> int:
     """Entries of the dynamic symbol table: by its section, else by its hash tables, else by what relocations name."""
     entry = 24 if reader.layout.bits == 64 else 16
     for section in sections:
@@ -101,7 +101,7 @@ def _symbol_count(reader: Reader, sections: Sequence[Any]) -> int:
     return max(count, max(relocated_symbols(reader), default=0) + 1)
 
 
-def _gnu_hash_table(reader: Reader) -> tuple[int, array[int]]:
+def _gnu_hash_table(reader: BoundedReader) -> tuple[int, array[int]]:
     """The first symbol of the GNU hash table, and the hashes of it and all that follow, but for their lowest bits."""
     at = reader.offset_of(reader.dynamic["DT_GNU_HASH"])
     buckets, first, bloom, _ = reader.unpack("IIII", at)
@@ -117,7 +117,7 @@ def _gnu_hash_table(reader: Reader) -> tuple[int, array[int]]:
     raise MalformedElf("a chain of the hash table does not end")
 
 
-def relocated_symbols(reader: Reader, *, at_once: bool = False) -> set[int]:
+def relocated_symbols(reader: BoundedReader, *, at_once: bool = False) -> set[int]:
     """Indexes of the symbols that relocations refer to. A symbol that none refers to is never looked up.
 
     Args:
@@ -145,7 +145,7 @@ def relocated_symbols(reader: Reader, *, at_once: bool = False) -> set[int]:
 class SymbolTable:
     """The dynamic symbols of an image: of 300,000 rows only those that matter are taken apart."""
 
-    def __init__(self, reader: Reader, sections: Sequence[Any], versions: Mapping[int, bytes]) -> None:
+    def __init__(self, reader: BoundedReader, sections: Sequence[Any], versions: Mapping[int, bytes]) -> None:
         """``sections``: the section header table; ``versions``: index -> name, of needs and definitions."""
         self._reader, self._versions = reader, versions
         self._bytes_left = _MAX_NAMES
@@ -183,7 +183,7 @@ class SymbolTable:
                 yield row, name
         self._bytes_left = left
 
-    def definitions(self, asked: Asked | None = None) -> Definitions:
+    def definitions(self, asked: AskedNames | None = None) -> Definitions:
         """What the file defines: of the names asked for, else all of it."""
         rows = self._named(self._defined(range(self._count) if asked is None else self._candidates(asked)))
         found = [(name, self._indexes[row]) for row, name in rows if asked is None or name in asked.names]
@@ -197,7 +197,7 @@ class SymbolTable:
             base=frozenset(name for name, index, label in labels if not label and not index & 0x8000),
         )
 
-    def _candidates(self, asked: Asked) -> Iterable[int]:
+    def _candidates(self, asked: AskedNames) -> Iterable[int]:
         """Rows whose hash is one of those asked for; all rows of a file that has no GNU hash table."""
         rows = range(self._count)
         if "DT_GNU_HASH" not in self._reader.dynamic:
@@ -217,7 +217,7 @@ class SymbolTable:
 class _RowLayout:
     """How one row of a symbol table is laid out, of each class."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: BoundedReader) -> None:
         self._wide = reader.layout.bits == 64
         self._struct = reader.layout.struct("IBxHQ8x" if self._wide else "II4xBxH")
         self.size = self._struct.size

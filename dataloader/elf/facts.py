@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dataloader.elf.definitions import Asked, Definitions
+from dataloader.elf.definitions import AskedNames, Definitions
 from dataloader.elf.dynamic import (
     SymbolTable,
     VersionNeed,
@@ -25,8 +25,8 @@ from dataloader.elf.image import (
     DF_STATIC_TLS,
     ET_DYN,
     MACHINES,
+    BoundedReader,
     FileBytes,
-    Reader,
     read_dynamic,
     read_header,
     read_section_headers,
@@ -119,7 +119,7 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
     Raises:
         MalformedElf: it is no ELF file, or one whose tables cannot be followed.
     """
-    reader = Reader(data)
+    reader = BoundedReader(data)
     header = read_header(reader)
     segments = read_segments(reader, header)
     machine, kind = _machine(header.e_machine), _KINDS.get(header.e_type, 0)
@@ -172,7 +172,7 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
 
 def _python_modules(strings: bytes, symbols: SymbolTable) -> tuple[str, ...]:
     candidates = {match.group() for match in islice(_MODULE_INIT.finditer(strings), _MAX_MODULES)}
-    names = symbols.definitions(Asked(candidates)).plain if candidates else ()
+    names = symbols.definitions(AskedNames(candidates)).plain if candidates else ()
     return tuple(sorted(os.fsdecode(name.split(b"_", 1)[1]) for name in names))
 
 
@@ -190,13 +190,13 @@ def read_elf(path: Path) -> tuple[ElfFacts, frozenset[bytes]]:
         return parse_elf(FileBytes(file.fileno()))
 
 
-def find_definitions(data: Bytes, asked: Asked | None) -> Definitions:
+def find_definitions(data: Bytes, asked: AskedNames | None) -> Definitions:
     """What an ELF image defines, of the names that are asked for where any are.
 
     Raises:
         MalformedElf: it is no ELF file, or one whose tables cannot be followed.
     """
-    reader = Reader(data)
+    reader = BoundedReader(data)
     header = read_header(reader)
     where = read_segments(reader, header).dynamic
     if where is None:
@@ -207,7 +207,7 @@ def find_definitions(data: Bytes, asked: Asked | None) -> Definitions:
     return SymbolTable(reader, read_section_headers(reader, header), versions).definitions(asked)
 
 
-def read_definitions(path: Path, asked: Asked | None = None) -> Definitions:
+def read_definitions(path: Path, asked: AskedNames | None = None) -> Definitions:
     """:func:`find_definitions` in the ELF file at ``path``.
 
     Raises:
@@ -226,7 +226,7 @@ def read_runpath(path: Path) -> str:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        reader = Reader(FileBytes(file.fileno()))
+        reader = BoundedReader(FileBytes(file.fileno()))
         where = read_segments(reader, read_header(reader)).dynamic
         if where is None:
             return ""
@@ -242,7 +242,7 @@ def read_relocated_names(path: Path, *, at_once: bool = False) -> frozenset[byte
         at_once: As :func:`~dataloader.elf.dynamic.relocated_symbols` has it.
     """
     with path.open("rb") as file:
-        reader = Reader(FileBytes(file.fileno()))
+        reader = BoundedReader(FileBytes(file.fileno()))
         where = read_segments(reader, read_header(reader)).dynamic
         if where is None:
             return frozenset()

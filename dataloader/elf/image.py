@@ -131,7 +131,7 @@ class FileBytes:
         return -1
 
 
-class Reader:
+class BoundedReader:
     """Bounds-checked access to one mapped file."""
 
     def __init__(self, data: Bytes) -> None:
@@ -213,7 +213,7 @@ class Reader:
         return self.strings[index:end]
 
 
-def read_header(reader: Reader) -> Any:
+def read_header(reader: BoundedReader) -> Any:
     """The file header (``Elf_Ehdr``): fields as elf(5) names them, enumerations by name where they have one."""
     return reader.record(reader.structures.Elf_Ehdr, 0)
 
@@ -231,7 +231,7 @@ class Segments:
         self.tls_size = 0
 
 
-def read_segments(reader: Reader, header: Any) -> Segments:
+def read_segments(reader: BoundedReader, header: Any) -> Segments:
     """The program headers; fills ``reader.loads``."""
     record = reader.structures.Elf_Phdr
     found = Segments()
@@ -255,7 +255,7 @@ def read_segments(reader: Reader, header: Any) -> Segments:
     return found
 
 
-def read_dynamic(reader: Reader, offset: int, size: int) -> None:
+def read_dynamic(reader: BoundedReader, offset: int, size: int) -> None:
     """The dynamic section, up to its end or DT_NULL, and the string table that it names."""
     record = reader.structures.Elf_Dyn
     for entry in reader.records(record, offset, min(size, _MAX_DYNAMIC) // _size_of(record)):
@@ -273,7 +273,7 @@ def read_dynamic(reader: Reader, offset: int, size: int) -> None:
         reader.strings = strings if strings.endswith(b"\0") else strings[: strings.rfind(b"\0") + 1]
 
 
-def read_words(reader: Reader, offset: int, size: int, code: str) -> array[int]:
+def read_words(reader: BoundedReader, offset: int, size: int, code: str) -> array[int]:
     """A table of fixed-width integers, in this machine's byte order."""
     words = array(code)
     words.frombytes(reader.view(offset, size // words.itemsize * words.itemsize))
@@ -282,7 +282,7 @@ def read_words(reader: Reader, offset: int, size: int, code: str) -> array[int]:
     return words
 
 
-def read_section_headers(reader: Reader, header: Any) -> list[Any]:
+def read_section_headers(reader: BoundedReader, header: Any) -> list[Any]:
     """The section headers (``Elf_Shdr``) that are in the file; none where they are stripped or make no sense."""
     record = reader.structures.Elf_Shdr
     size = _size_of(record)
@@ -291,7 +291,7 @@ def read_section_headers(reader: Reader, header: Any) -> list[Any]:
     return list(reader.records(record, header.e_shoff, min(header.e_shnum, (reader.size - header.e_shoff) // size)))
 
 
-def read_sections(reader: Reader, header: Any, rows: Sequence[Any]) -> dict[str, tuple[int, int]]:
+def read_sections(reader: BoundedReader, header: Any, rows: Sequence[Any]) -> dict[str, tuple[int, int]]:
     """Section name -> (offset, size), of the rows of the section header table; empty unless it is whole."""
     if len(rows) < header.e_shnum or header.e_shstrndx >= len(rows):
         return {}

@@ -10,7 +10,7 @@ from dataloader.lockfile.model import CondaPackage, LockedPython, Package, PypiP
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class LockSelection:
     """For what machine, and which part of a lock."""
 
     platform: str = "linux-64"

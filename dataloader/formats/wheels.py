@@ -13,7 +13,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from dataloader.base.markers import marker_environment
-from dataloader.formats.model import Wanted
+from dataloader.formats.model import LockSelection
 from dataloader.lockfile.model import CondaPackage, LockedPython, PypiPackage
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def fitting(files: Iterable[tuple[str, T]], tags: Sequence[Tag]) -> list[tuple[s
     return [(name, value) for _, name, value in sorted(found, key=lambda each: each[0])]
 
 
-def python_for(requires: str | None, wanted: Wanted) -> str | None:
+def python_for(requires: str | None, wanted: LockSelection) -> str | None:
     """Return this machine's first Python that a specifier admits."""
     admitted = SpecifierSet(requires or "")
     return next((python for python in wanted.pythons if admitted.contains(python, prereleases=True)), None)
@@ -71,7 +71,9 @@ def host_python(version: str) -> LockedPython:
     return LockedPython(source="host", version=".".join(version.split(".")[:2]))
 
 
-def locked_python(conda: Iterable[CondaPackage], wheels: Collection[PypiPackage], wanted: Wanted) -> LockedPython:
+def locked_python(
+    conda: Iterable[CondaPackage], wheels: Collection[PypiPackage], wanted: LockSelection
+) -> LockedPython:
     """Return the Python that a lock brings as a conda package, else this machine's where there are wheels for it."""
     brought = next((package.version for package in conda if package.name == "python"), None)
     if brought is not None:

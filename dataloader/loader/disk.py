@@ -9,14 +9,14 @@ from pathlib import Path
 
 from dataloader.base.state import state_of, text_of
 from dataloader.elf.cache import FactsCache
-from dataloader.elf.definitions import Asked, Definitions, bare
+from dataloader.elf.definitions import AskedNames, Definitions, bare
 from dataloader.elf.facts import read_definitions, read_elf, read_relocated_names
 from dataloader.elf.image import MalformedElf
 from dataloader.elf.readers import read_into_cache
 from dataloader.elf.scan import ScannedFile
-from dataloader.loader.model import Environment, FileId, Image
+from dataloader.loader.model import Environment, FileId, FileImage
 from dataloader.loader.process import Process
-from dataloader.prefix.python import Interpreter
+from dataloader.prefix.python import PrefixPython
 
 
 class Disk:
@@ -24,12 +24,12 @@ class Disk:
 
     def __init__(self, prefix: Path, scanned: Sequence[ScannedFile], cache: FactsCache) -> None:
         self._cache = cache
-        self._images: dict[FileId, Image] = {}
-        self._by_path: dict[str, Image | None] = {}
+        self._images: dict[FileId, FileImage] = {}
+        self._by_path: dict[str, FileImage | None] = {}
         self._folders: dict[str, bool] = {}
         self._undefined: dict[str, frozenset[bytes]] = {}
         self._definitions: dict[str, tuple[int, Definitions]] = {}
-        self._asked = Asked()
+        self._asked = AskedNames()
         self._generation = 0  # of _asked
         self._paths: dict[FileId, str] = {}
         self._scanned: list[FileId] = []
@@ -40,11 +40,11 @@ class Disk:
         self._scanned += [file.file_id for file in scanned if file.facts]
         for file in scanned:
             path = str(prefix / file.path)
-            image = Image(file_id=file.file_id, facts=file.facts, problem=file.problem, key=file.key)
+            image = FileImage(file_id=file.file_id, facts=file.facts, problem=file.problem, key=file.key)
             self._by_path[path] = self._images.setdefault(file.file_id, image)
             self._paths[file.file_id] = path
 
-    def image(self, path: str) -> Image | None:
+    def image(self, path: str) -> FileImage | None:
         """See :class:`dataloader.loader.model.Files`."""
         if path not in self._by_path:
             self._by_path[path] = self._read(path)
@@ -56,7 +56,7 @@ class Disk:
             self._folders[path] = os.path.isdir(path)  # noqa: PTH112 - as below
         return self._folders[path]
 
-    def _read(self, path: str) -> Image | None:
+    def _read(self, path: str) -> FileImage | None:
         try:
             status = os.stat(path)  # noqa: PTH116 - thousands of times
         except (OSError, ValueError):
@@ -72,19 +72,19 @@ class Disk:
                 facts, problem = read_into_cache(self._cache, path, key)
             if facts is None:
                 problem = problem or "invalid ELF header"
-            known = Image(file_id=file_id, facts=facts, problem=problem, key=key)
+            known = FileImage(file_id=file_id, facts=facts, problem=problem, key=key)
             self._images[file_id] = known
             self._paths[file_id] = path
         return known
 
-    def undefined(self, image: Image) -> frozenset[bytes]:
+    def undefined(self, image: FileImage) -> frozenset[bytes]:
         """See :class:`dataloader.loader.model.Files`."""
         if not self._undefined:
             for each in self._scanned:  # all at once: whenever more is asked for, definitions are looked up again
                 self._ask_for(self._images[each])
         return self._ask_for(image)
 
-    def _ask_for(self, image: Image) -> frozenset[bytes]:
+    def _ask_for(self, image: FileImage) -> frozenset[bytes]:
         """What an image needs; lookups may ask for it from now on."""
         known = self._undefined.get(image.key)
         if known is None:
@@ -93,13 +93,13 @@ class Disk:
             self._generation += self._asked.add(known)
         return known
 
-    def _read_undefined(self, image: Image) -> frozenset[bytes]:
+    def _read_undefined(self, image: FileImage) -> frozenset[bytes]:
         try:
             return read_elf(Path(self._paths[image.file_id]))[1]
         except (MalformedElf, OSError):
             return frozenset()  # it was readable a moment ago; the next run says what happened to it
 
-    def definitions(self, image: Image) -> Definitions:
+    def definitions(self, image: FileImage) -> Definitions:
         """See :class:`dataloader.loader.model.Files`."""
         known = self._definitions.get(image.key)
         if known is None or known[0] < self._generation:
@@ -107,7 +107,7 @@ class Disk:
             self._definitions[image.key] = known
         return known[1]
 
-    def _read_definitions(self, image: Image) -> Definitions:
+    def _read_definitions(self, image: FileImage) -> Definitions:
         try:
             return read_definitions(Path(self._paths[image.file_id]), self._asked)
         except (MalformedElf, OSError):
@@ -146,7 +146,7 @@ class Disk:
             return frozenset()
 
 
-def start_python(environment: Environment, interpreter: Interpreter) -> Process:
+def start_python(environment: Environment, interpreter: PrefixPython) -> Process:
     """A process that runs the prefix's Python and has imported nothing yet."""
     process = Process(environment)
     if interpreter.program is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dataloader.elf.definitions import bare
-from dataloader.loader.model import Environment, Image, Loaded
+from dataloader.loader.model import Environment, FileImage, Loaded
 
 _OF_THE_DRIVER: Final = re.compile(rb"cu[A-Z]|cuvid|cudbg|nvml|nvPTX|[Nn]v[A-Z]|__(cu|nv)")
 """Names of what the NVIDIA driver's libraries define. ``cudaMalloc`` and ``cublasCreate`` are of others."""
@@ -41,7 +41,7 @@ class SymbolLookup:
         return memory.missing.get(key, frozenset())
 
     def _look_up(
-        self, loaded: Loaded, image: Image, scope: Sequence[Loaded]
+        self, loaded: Loaded, image: FileImage, scope: Sequence[Loaded]
     ) -> tuple[frozenset[bytes], tuple[str, ...]]:
         """Names not found, and the keys of the objects that had the others."""
         files = self._environment.files

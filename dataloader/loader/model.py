@@ -7,12 +7,12 @@ from typing import Final, NamedTuple, Protocol
 
 from dataloader.elf.definitions import Definitions
 from dataloader.elf.facts import ElfFacts
-from dataloader.loader.system import System
+from dataloader.loader.system import LoaderSystem
 
 FileId = tuple[int, int]
 
 
-class Image(NamedTuple):
+class FileImage(NamedTuple):
     """What a path holds."""
 
     file_id: FileId
@@ -26,16 +26,16 @@ class Image(NamedTuple):
 class Files(Protocol):
     """The file system as the loader sees it."""
 
-    def image(self, path: str) -> Image | None:
+    def image(self, path: str) -> FileImage | None:
         """What is at ``path``, links followed; ``None`` when nothing is (a dangling link too)."""
 
     def is_folder(self, path: str) -> bool:
         """Whether a folder is at ``path``, links followed."""
 
-    def undefined(self, image: Image) -> frozenset[bytes]:
+    def undefined(self, image: FileImage) -> frozenset[bytes]:
         """``name`` or ``name@version`` of the undefined symbols of an image that has facts; weak ones left out."""
 
-    def definitions(self, image: Image) -> Definitions:
+    def definitions(self, image: FileImage) -> Definitions:
         """What an image that has facts defines, of all names in what :meth:`undefined` gave so far."""
 
     def relocated(self, path: str, *, at_once: bool = False) -> frozenset[bytes]:
@@ -62,7 +62,7 @@ class Loaded:
 
     __slots__ = ("directories", "image", "loader", "names", "needed", "path", "why")
 
-    def __init__(self, path: str, image: Image | None, loader: Loaded | None, names: set[str], why: str) -> None:
+    def __init__(self, path: str, image: FileImage | None, loader: Loaded | None, names: set[str], why: str) -> None:
         self.path = path
         self.image = image
         """``None``: provided by a machine that is only described, or by the driver."""
@@ -101,7 +101,7 @@ class Environment(NamedTuple):
     """What stays the same for all loads of one verification."""
 
     files: Files
-    system: System
+    system: LoaderSystem
     memory: Memory
     machine: str = "x86_64"
     bits: int = 64

@@ -13,7 +13,7 @@ from dataloader.elf.definitions import bare
 from dataloader.elf.facts import ElfFacts
 from dataloader.elf.image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_NOW, DF_1_PIE, ET_DYN
 from dataloader.loader.lookup import SymbolLookup
-from dataloader.loader.model import STATIC_TLS_SURPLUS, Environment, Failure, FileId, Image, Loaded, Result
+from dataloader.loader.model import STATIC_TLS_SURPLUS, Environment, Failure, FileId, FileImage, Loaded, Result
 
 
 class Process:
@@ -146,7 +146,7 @@ class Process:
         return Result(root, failures, scope)
 
     def _add(
-        self, path: str, image: Image | None, loader: Loaded | None, name: str | None = None, why: str = ""
+        self, path: str, image: FileImage | None, loader: Loaded | None, name: str | None = None, why: str = ""
     ) -> Loaded:
         loaded = Loaded(path, image, loader, {name} if name else {path}, why)
         self.objects.append(loaded)
@@ -209,7 +209,7 @@ class Process:
         failures.append(Failure(kind="missing-library", path=loader.path, name=name, searched=tuple(searched)))
         return None
 
-    def _unloadable(self, path: str, image: Image | None, *, direct: bool) -> Failure | None:
+    def _unloadable(self, path: str, image: FileImage | None, *, direct: bool) -> Failure | None:
         """Why the loader cannot take this file. A file for another machine is skipped in a search: not fatal there."""
         if image is None:
             return Failure(kind="missing-library", path=path, name=path)

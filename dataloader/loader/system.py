@@ -20,7 +20,7 @@ _CACHE_FLAGS: Final = {"x86_64": 0x0303, "aarch64": 0x0A03, "i386": 0x0003}
 _TRIPLETS: Final = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "i386": "i386-linux-gnu"}
 
 
-class System(Protocol):
+class LoaderSystem(Protocol):
     """Answers the loader's questions about the machine."""
 
     def cached(self, soname: str) -> str | None:

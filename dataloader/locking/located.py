@@ -12,7 +12,7 @@ from dataloader.lockfile.model import CondaPackage, PypiPackage
 
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
-    from dataloader.formats.model import Listed, Taken, Unlocated, Wanted
+    from dataloader.formats.model import Listed, LockSelection, Taken, Unlocated
     from dataloader.index.client import IndexClient
     from dataloader.request.request import Request
     from dataloader.resolve.channels.rattler import Channels
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 async def locate(
     taken: Taken,
-    wanted: Wanted,
+    wanted: LockSelection,
     request: Request,
     client: IndexClient,
     reporter: Reporter,
@@ -66,7 +66,7 @@ async def _conda(one: Listed, channels: Channels, urls: Sequence[str]) -> CondaP
     )
 
 
-async def _wheel(one: Unlocated, taken: Taken, wanted: Wanted, client: IndexClient) -> PypiPackage:
+async def _wheel(one: Unlocated, taken: Taken, wanted: LockSelection, client: IndexClient) -> PypiPackage:
     """Return the wheel of an index that has the name and the hash that the lock has, or the version alone."""
     only = (one.index,) if one.index else None
     listed = {file.filename: file for file in await client.project(one.name, only=only)}

@@ -87,7 +87,7 @@ def _plain(version: str, operator: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldBack:
     """A package of which there is something newer, and why it stays."""
 
     name: str
@@ -103,7 +103,7 @@ async def find_held(
     solve: Solver,
     *,
     seconds: float = MOST_SECONDS,
-) -> tuple[Held, ...]:
+) -> tuple[HeldBack, ...]:
     """Return what holds packages of a lock back from their newest releases.
 
     What is asked for, and what other locked packages need, is read; where neither says it, solving for the newest
@@ -121,7 +121,7 @@ async def find_held(
         if not why:
             in_time = time.monotonic() < deadline
             why = (await _refused(request, lock, package, last, solve),) if in_time else ("this was not looked into",)
-        found.append(Held(name=package.name, version=package.version, newest=last, why=why))
+        found.append(HeldBack(name=package.name, version=package.version, newest=last, why=why))
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any, Protocol
 
 from dataloader.install.bounds import with_parents
 from dataloader.machine.host import available_processors
-from dataloader.oci.content import EPOCH, Entry, Group, changed
+from dataloader.oci.content import EPOCH, ContentEntry, Group, changed
 from dataloader.oci.model import LAYER, Compression, Descriptor
 
 ZSTD_LEVEL = 3
@@ -73,7 +73,7 @@ def _archive(group: Group, tree: Path, prefix: str) -> Iterator[bytes]:
     yield bytes(2 * _BLOCK)
 
 
-def _header(name: str, entry: Entry | None) -> bytes:
+def _header(name: str, entry: ContentEntry | None) -> bytes:
     info = tarfile.TarInfo(name if entry else f"{name}/")
     info.mtime = entry.mtime if entry else EPOCH
     info.mode = 0o755 if entry is None or entry.executable else 0o644
@@ -86,7 +86,7 @@ def _header(name: str, entry: Entry | None) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _body(entry: Entry, tree: Path) -> Iterator[bytes]:
+def _body(entry: ContentEntry, tree: Path) -> Iterator[bytes]:
     digest, size = hashlib.sha256(), 0
     for piece in _pieces(entry, tree):
         digest.update(piece)
@@ -97,7 +97,7 @@ def _body(entry: Entry, tree: Path) -> Iterator[bytes]:
     yield bytes(-size % _BLOCK)
 
 
-def _pieces(entry: Entry, tree: Path) -> Iterator[bytes]:
+def _pieces(entry: ContentEntry, tree: Path) -> Iterator[bytes]:
     if entry.content is not None:
         yield entry.content
         return

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from dataloader.base.tasks import in_thread
-from dataloader.oci.model import EMPTY, INDEX, MANIFEST, Descriptor, Manifest, descriptor_of, read_object, to_json
+from dataloader.oci.model import EMPTY, INDEX, MANIFEST, Descriptor, ImageManifest, descriptor_of, read_object, to_json
 from dataloader.oci.reference import Reference
 from dataloader.oci.registry import Registry
 
@@ -42,7 +42,7 @@ async def attach(
             attachment.media_type or attachment.kind,
             annotations={"org.opencontainers.image.title": attachment.title},
         )
-        manifest = Manifest(
+        manifest = ImageManifest(
             config=descriptor_of(b"{}", EMPTY), layers=(layer,), artifact_type=attachment.kind, subject=subject
         )
         data = manifest.to_bytes()

@@ -44,7 +44,7 @@ _OF_THE_MACHINE = ("extracted_package_dir", "package_tarball_full_path", "link")
 """Keys of a conda record that say where the cache of the machine was that linked it."""
 
 
-class Entry(NamedTuple):
+class ContentEntry(NamedTuple):
     """One file, or symbolic link. A tuple, because an environment has ten thousands."""
 
     path: str
@@ -68,7 +68,7 @@ class Group:
     name: str
     packages: tuple[str, ...]
     """``name version``, sorted."""
-    entries: tuple[Entry, ...]
+    entries: tuple[ContentEntry, ...]
     """Sorted by path."""
 
     def key(self, prefix: str, how: str) -> str:
@@ -84,7 +84,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class ImageContent:
     """An environment, as layers."""
 
     groups: tuple[Group, ...]
@@ -92,7 +92,7 @@ class Content:
     """Files that nobody recorded, but for bytecode: relative to the prefix."""
 
 
-def read_content(tree: Path, state: State, lock: bytes) -> Content:
+def read_content(tree: Path, state: State, lock: bytes) -> ImageContent:
     """Sort the files of an environment into layers.
 
     Args:
@@ -106,7 +106,7 @@ def read_content(tree: Path, state: State, lock: bytes) -> Content:
     installed = read_installed(tree)
     claims = _claims(installed.packages)
     times = _times(tree, claims)
-    by_package: dict[str, list[Entry]] = defaultdict(list)
+    by_package: dict[str, list[ContentEntry]] = defaultdict(list)
     seen: set[str] = set()
     for path, (owner, digest) in claims.items():
         entry = _entry(tree, path, digest, times.get(path, EPOCH), owner)
@@ -117,7 +117,7 @@ def read_content(tree: Path, state: State, lock: bytes) -> Content:
     seen.update(entry.path for entry in own)
     labels = {_label(package): f"{package.name} {package.version}" for package in installed.packages}
     groups = [*_grouped(by_package, labels), Group(name=ENVIRONMENT, packages=(), entries=_sorted(own))]
-    return Content(groups=tuple(groups), left_out=tuple(_others(tree, seen, state)))
+    return ImageContent(groups=tuple(groups), left_out=tuple(_others(tree, seen, state)))
 
 
 def _label(package: InstalledPackage) -> str:
@@ -157,7 +157,7 @@ def _times(tree: Path, paths: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def _entry(tree: Path, path: str, digest: str | None, mtime: int, owner: str) -> Entry | None:
+def _entry(tree: Path, path: str, digest: str | None, mtime: int, owner: str) -> ContentEntry | None:
     place = tree / path
     try:
         status = place.lstat()
@@ -171,13 +171,13 @@ def _entry(tree: Path, path: str, digest: str | None, mtime: int, owner: str) ->
         ) from None
     real = _without_links(tree, path)
     if stat.S_ISLNK(status.st_mode):
-        return Entry(real, 0, target=os.readlink(place))  # noqa: PTH115 -- a text
+        return ContentEntry(real, 0, target=os.readlink(place))  # noqa: PTH115 -- a text
     if stat.S_ISDIR(status.st_mode):
         return None
     if path.startswith("conda-meta/") and path.endswith(".json"):
         return _given(real, _portable(place.read_bytes()))
     executable = bool(status.st_mode & 0o100)
-    return Entry(real, status.st_size, digest or hex_digest(place), executable, mtime)
+    return ContentEntry(real, status.st_size, digest or hex_digest(place), executable, mtime)
 
 
 def _without_links(tree: Path, path: str) -> str:
@@ -201,11 +201,11 @@ def _portable(record: bytes) -> bytes:
     return (json.dumps(kept, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _given(path: str, content: bytes) -> Entry:
-    return Entry(path, len(content), hashlib.sha256(content).hexdigest(), content=content)
+def _given(path: str, content: bytes) -> ContentEntry:
+    return ContentEntry(path, len(content), hashlib.sha256(content).hexdigest(), content=content)
 
 
-def _own_entries(tree: Path, state: State, lock: bytes, seen: set[str]) -> list[Entry]:
+def _own_entries(tree: Path, state: State, lock: bytes, seen: set[str]) -> list[ContentEntry]:
     """What the environment itself made, its lock, and the note of it as it will be true elsewhere."""
     generated = tuple(path for path in state.generated if path.rpartition("/")[2] not in PIN)
     found = []
@@ -232,7 +232,7 @@ def _others(tree: Path, seen: set[str], state: State) -> Iterator[str]:
                 yield path
 
 
-def _grouped(by_package: Mapping[str, list[Entry]], labels: Mapping[str, str]) -> list[Group]:
+def _grouped(by_package: Mapping[str, list[ContentEntry]], labels: Mapping[str, str]) -> list[Group]:
     sizes = {owner: sum(entry.size for entry in entries) for owner, entries in by_package.items()}
     large = sorted((o for o in sizes if sizes[o] >= _LARGE), key=lambda o: (-sizes[o], o))[:_MOST_LARGE]
     shared: dict[int, list[str]] = defaultdict(list)
@@ -252,7 +252,7 @@ def _grouped(by_package: Mapping[str, list[Entry]], labels: Mapping[str, str]) -
     ]
 
 
-def _sorted(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+def _sorted(entries: Iterable[ContentEntry]) -> tuple[ContentEntry, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.path))
 
 

@@ -9,7 +9,7 @@ from dataloader.oci.model import (
     FORMAT,
     OURS,
     Descriptor,
-    Manifest,
+    ImageManifest,
     digest_of,
     malformed,
     read_descriptor,
@@ -29,7 +29,7 @@ class Image:
 
     reference: Reference
     """By its digest."""
-    manifest: Manifest
+    manifest: ImageManifest
     prefix: str
     """Where the environment is in it; absolute."""
     lock_sha256: str

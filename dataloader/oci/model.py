@@ -94,7 +94,7 @@ def read_descriptor(value: Any) -> Descriptor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class ImageManifest:
     """One image, or one artefact."""
 
     config: Descriptor
@@ -126,7 +126,7 @@ def to_json(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def read_manifest(data: bytes, what: str) -> Manifest:
+def read_manifest(data: bytes, what: str) -> ImageManifest:
     """The manifest of an image.
 
     Raises:
@@ -138,7 +138,7 @@ def read_manifest(data: bytes, what: str) -> Manifest:
         if not isinstance(layers, list):
             raise ValueError("it has no layers")  # noqa: TRY004 -- as above
         notes = document.get("annotations") or {}
-        return Manifest(
+        return ImageManifest(
             config=read_descriptor(document.get("config")),
             layers=tuple(read_descriptor(layer) for layer in layers),
             annotations={str(key): str(note) for key, note in notes.items()},

@@ -18,7 +18,7 @@ from dataloader.oci.archive import HOW, packed
 from dataloader.oci.attach import Attachment, attach
 from dataloader.oci.base_image import BaseImage, bring_base
 from dataloader.oci.config import make_config
-from dataloader.oci.content import Content, Group
+from dataloader.oci.content import Group, ImageContent
 from dataloader.oci.index import join
 from dataloader.oci.model import (
     CONFIG,
@@ -27,7 +27,7 @@ from dataloader.oci.model import (
     OURS,
     Compression,
     Descriptor,
-    Manifest,
+    ImageManifest,
     descriptor_of,
     digest_of,
     read_descriptor,
@@ -47,7 +47,7 @@ class Pushing:
     """Where it is on disk."""
     prefix: str
     """Where it is in the image; the path that its files name."""
-    content: Content
+    content: ImageContent
     lock: Lockfile
     lock_bytes: bytes
     activation: Activation
@@ -94,7 +94,7 @@ async def push(registry: Registry, pushing: Pushing, cache: Path, reporter: Repo
     config = to_json(_config(pushing, base, [diff for _, diff in made]))
     blob = descriptor_of(config, CONFIG)
     done.sent += await in_thread(registry.send, pushing.reference, blob, config)
-    manifest = Manifest(
+    manifest = ImageManifest(
         config=blob,
         layers=(*(pushing.base.layers if pushing.base else ()), *done.layers),
         annotations=_annotations(pushing),

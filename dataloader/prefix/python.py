@@ -14,7 +14,7 @@ PROGRAM = "bin/python"
 """An environment's Python, whoever made it: venv, virtualenv, uv, conda and pixi call it so."""
 
 
-class Interpreter(NamedTuple):
+class PrefixPython(NamedTuple):
     """The Python of a prefix. Each part is ``None`` where the prefix does not say."""
 
     version: str | None = None
@@ -42,7 +42,7 @@ def extension_tag(file_name: str) -> str | None:
     return found[1] if found else None
 
 
-def find_interpreter(prefix: Path) -> Interpreter:
+def find_interpreter(prefix: Path) -> PrefixPython:
     """The Python of ``prefix``; a directory of ``pip install --target`` has none."""
     program: Path | None = None
     for name in ("bin/python3", "bin/python"):
@@ -50,10 +50,10 @@ def find_interpreter(prefix: Path) -> Interpreter:
         if candidate.is_file():
             program = candidate.resolve()
             break
-    return Interpreter(version=_version(prefix), program=program)
+    return PrefixPython(version=_version(prefix), program=program)
 
 
-def host_python(prefix: Path) -> Interpreter | None:
+def host_python(prefix: Path) -> PrefixPython | None:
     """The Python of this machine that a virtual environment stands on, with its full version; ``None`` without one."""
     config = prefix / "pyvenv.cfg"
     if not config.is_file():

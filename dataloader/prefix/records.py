@@ -135,7 +135,7 @@ class InstalledPackage(NamedTuple):
         return f"{self.name} {self.version}"
 
 
-class Installed(NamedTuple):
+class InstalledPackages(NamedTuple):
     """All packages of a prefix, and what could not be read of their records."""
 
     packages: tuple[InstalledPackage, ...]
@@ -223,7 +223,7 @@ def find_site_packages(prefix: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def read_installed(prefix: Path) -> Installed:
+def read_installed(prefix: Path) -> InstalledPackages:
     """The packages installed in ``prefix``."""
     packages: list[InstalledPackage] = []
     unreadable: dict[str, str] = {}
@@ -234,7 +234,7 @@ def read_installed(prefix: Path) -> Installed:
         for info in sorted((prefix / site).glob("*.dist-info")):
             if info.is_dir():
                 _collect(packages, unreadable, prefix, info, _read_dist_info)
-    return Installed(packages=tuple(packages), site_packages=sites, unreadable=unreadable)
+    return InstalledPackages(packages=tuple(packages), site_packages=sites, unreadable=unreadable)
 
 
 def _collect(packages, unreadable, prefix: Path, record: Path, read) -> None:  # type: ignore[no-untyped-def]

@@ -24,7 +24,7 @@ MAX_TEXT: Final = 128 << 20
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Part:
+class PrefixPart:
     """What was seen in some of the folders of a prefix."""
 
     __slots__ = ("_packed", "_paths", "elf", "links", "names", "numbers")
@@ -42,7 +42,7 @@ class Part:
         self._paths: list[str] = []
 
     @classmethod
-    def unpack(cls, packed: bytes) -> Part:
+    def unpack(cls, packed: bytes) -> PrefixPart:
         """What :meth:`pack` made. Not for what another program may have written."""
         part = cls()
         part.names, part.numbers, part.links, part.elf = marshal.loads(packed)  # noqa: S302 - by this program, just now
@@ -56,7 +56,7 @@ class Part:
         return self._packed
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Part.unpack, (self.pack(),)
+        return PrefixPart.unpack, (self.pack(),)
 
     @property
     def folders(self) -> list[str]:
@@ -121,7 +121,7 @@ class Part:
         return within
 
 
-class Tree:
+class PrefixTree:
     """What one walk over a prefix saw. Paths are relative to the prefix, with ``/``.
 
     It is in several parts, about equal, so that several processes can see whether it has changed.
@@ -129,7 +129,7 @@ class Tree:
 
     __slots__ = ("_digest", "_sizes", "_states", "elf", "links", "parts")
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[PrefixPart]) -> None:
         self.parts = parts
         self._digest = ""
         self._sizes: dict[str, int] = {}
@@ -142,7 +142,7 @@ class Tree:
         """Those that may be ELF files: named like a library, or executable with the magic."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Tree, (self.parts,)
+        return PrefixTree, (self.parts,)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -203,15 +203,15 @@ _PARTS: Final = 2
 """Processes that look whether a tree has changed. Most of that is one system call for each file."""
 
 
-def walk(prefix: str | os.PathLike[str]) -> Tree:
+def walk(prefix: str | os.PathLike[str]) -> PrefixTree:
     """Every file of ``prefix``; directories that are links are not entered, ``__pycache__`` is left out."""
     root = os.fspath(prefix)
-    parts = [Part() for _ in range(_PARTS)]
+    parts = [PrefixPart() for _ in range(_PARTS)]
     pending = [_ROOT]
     while pending:
         part = min(parts, key=lambda each: len(each.names))
         pending += part.look(root, pending.pop())
-    return Tree(parts)
+    return PrefixTree(parts)
 
 
 def is_same(prefix: str | os.PathLike[str], folders: Iterable[str], packed: bytes) -> bool:
@@ -221,7 +221,7 @@ def is_same(prefix: str | os.PathLike[str], folders: Iterable[str], packed: byte
         folders: :attr:`Part.folders`.
         packed: What :meth:`Part.pack` made.
     """
-    part = Part()
+    part = PrefixPart()
     for folder in folders:
         part.look(os.fspath(prefix), folder)
     return part.pack() == packed

@@ -14,7 +14,7 @@ from dataloader.request.specs.requirements import PypiRequirement, Requirement
 
 if TYPE_CHECKING:
     from dataloader.request.asked import Asked
-    from dataloader.request.manifests.manifest import Environment, Manifest
+    from dataloader.request.manifests.manifest import Manifest, ManifestEnvironment
 
 
 def overridden(requirements: Iterable[Requirement], overrides: Sequence[PypiRequirement]) -> list[Requirement]:
@@ -99,7 +99,7 @@ def check_conditions(manifest: Manifest, arches: Collection[str]) -> None:
         )
 
 
-def check_platform(manifest: Manifest, environment: Environment, platform: str) -> None:
+def check_platform(manifest: Manifest, environment: ManifestEnvironment, platform: str) -> None:
     """Refuse a platform that the manifest does not name, as pixi does."""
     if environment.platforms and platform not in environment.platforms:
         raise UsageError(

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from dataloader.index.settings import IndexSettings
     from dataloader.request.asked import Asked, CondaMode, PrereleaseMode, StackAsked
     from dataloader.request.input_file import InputFile
-    from dataloader.request.manifests.manifest import Environment, Manifest
+    from dataloader.request.manifests.manifest import Manifest, ManifestEnvironment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,7 +377,7 @@ def _exclude_newer(options: Asked, manifest: Manifest | None) -> str | None:
 
 
 def _prerelease(
-    options: Asked, files: list[InputFile], manifest: str | None, environment: Environment | None
+    options: Asked, files: list[InputFile], manifest: str | None, environment: ManifestEnvironment | None
 ) -> PrereleaseMode:
     if options.prerelease:
         return options.prerelease

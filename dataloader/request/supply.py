@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dataloader.index.system import System
     from dataloader.request.asked import Asked
     from dataloader.request.input_file import InputFile
-    from dataloader.request.manifests.manifest import Environment, Manifest
-    from dataloader.request.manifests.resolution import Resolution
+    from dataloader.request.manifests.manifest import Manifest, ManifestEnvironment
+    from dataloader.request.manifests.resolution import ResolutionTable
 
 ALL_PROJECTS = ":all:"
 DEFAULT_CHANNELS = ("conda-forge",)
@@ -34,7 +34,7 @@ _CHANNEL_NAMES: Mapping[str, tuple[str, ...]] = {"defaults": ("pkgs/main", "pkgs
 def named_channels(
     options: Asked,
     files: list[InputFile],
-    environment: Environment | None,
+    environment: ManifestEnvironment | None,
     remembered: Mapping[str, object] | None,
     here: Path,
     root: Path,
@@ -153,7 +153,7 @@ def _index_flags(options: Asked, held: Mapping[str, object]) -> dict[str, object
 
 
 def index_manifest(
-    environment: Environment | None, files: list[InputFile], manifest: Manifest | None
+    environment: ManifestEnvironment | None, files: list[InputFile], manifest: Manifest | None
 ) -> dict[str, object]:
     """Return what files and manifest say of indexes; where there is one value, that of the files."""
     pypi = environment.pypi if environment else None
@@ -184,7 +184,9 @@ def _system(options: Asked) -> System | None:
 # -- wheels
 
 
-def binaries(options: Asked, files: list[InputFile], environment: Environment | None) -> dict[str, tuple[str, ...]]:
+def binaries(
+    options: Asked, files: list[InputFile], environment: ManifestEnvironment | None
+) -> dict[str, tuple[str, ...]]:
     """Return whose wheels are not used, and whose are though no other's are; the most immediate source decides.
 
     As pip reads them: names parted by commas, ``:all:``, and ``:none:`` for nobody.
@@ -204,7 +206,7 @@ def binaries(options: Asked, files: list[InputFile], environment: Environment | 
 
 
 def built_projects(
-    options: Asked, resolution: Resolution | None, remembered: Mapping[str, object] | None
+    options: Asked, resolution: ResolutionTable | None, remembered: Mapping[str, object] | None
 ) -> tuple[str, ...]:
     """Return the projects that may be built: each is named, for a build runs what the project brings.
 

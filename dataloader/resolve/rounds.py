@@ -25,7 +25,7 @@ from dataloader.resolve.offered.offer import Catalogue, Offer
 from dataloader.resolve.offered.reader import Index
 from dataloader.resolve.offered.root import Root
 from dataloader.resolve.stability import held_back, holding, least_change, newly_asked
-from dataloader.resolve.tries import AnswerTries, Holding
+from dataloader.resolve.tries import AnswerTries, Bounds
 from dataloader.resolve.unsaid import brought
 from dataloader.resolve.words.projects import Wheel
 
@@ -68,7 +68,7 @@ class Rounds:
         """How the last step failed: it admitted the most, so what contradicts there does so everywhere."""
         self._offered = Offer()
         self._trying = ""
-        self._holding = Holding()
+        self._holding = Bounds()
         """What this solve is bound by, besides."""
 
     def _watched(self, asked: frozenset[str]) -> set[str]:
@@ -100,12 +100,12 @@ class Rounds:
     async def _least_change(self, solve: Callable[[], Awaitable[Answer]]) -> Answer:
         """Solve so that as much as can be stays as an older lock has it."""
 
-        async def attempt(holding: Holding) -> Answer:
+        async def attempt(holding: Bounds) -> Answer:
             self._holding = holding
             try:
                 return await solve()
             finally:
-                self._holding = Holding()
+                self._holding = Bounds()
 
         held = held_back(self._problem)
         asked = newly_asked(self._problem, held) if held else ()

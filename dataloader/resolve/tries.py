@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dataloader.resolve.offered.offer import Catalogue
 
 
-class Holding(NamedTuple):
+class Bounds(NamedTuple):
     """What one solve is bound by, besides the problem."""
 
     held: Sequence[str] = ()
@@ -36,7 +36,7 @@ class AnswerTries:
         catalogue: Catalogue,
         asked: Sequence[str],
         base: Sequence[rattler.RepoDataRecord],
-        solve: Callable[[Holding], Awaitable[Answer]],
+        solve: Callable[[Bounds], Awaitable[Answer]],
     ) -> None:
         """``asked`` is what is newly asked for, ``base`` what the conda part came to."""
         self._problem, self._catalogue, self._asked, self._solve = problem, catalogue, asked, solve
@@ -44,7 +44,7 @@ class AnswerTries:
 
     async def attempt(self, held: Sequence[str] = (), pins: Sequence[str] = (), *, favour: bool = True) -> Answer:
         """As ``stability.Tries`` has it, and the rest too."""
-        return await self._solve(Holding(held, pins, favour))
+        return await self._solve(Bounds(held, pins, favour))
 
     def moved(self, answer: Answer) -> set[str]:
         return answer.moved(self._problem.preferred)

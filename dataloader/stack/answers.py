@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import admits, key, major, near, release
 from dataloader.machine.target import Gpu, Target
 
 
-class Answer(NamedTuple):
+class StackAnswer(NamedTuple):
     """One answer."""
 
     refused: bool = False
@@ -27,11 +27,11 @@ class Answer(NamedTuple):
     """Of a refusal, an addition to its sentence; of a doubt, what is not known."""
 
 
-YES = Answer()
-NO = Answer(refused=True)
+YES = StackAnswer()
+NO = StackAnswer(refused=True)
 
 
-def has_code(matrix: Matrix, row: Build, gpu: Gpu, pool: Target) -> Answer:
+def has_code(matrix: Matrix, row: MatrixBuild, gpu: Gpu, pool: Target) -> StackAnswer:
     """Say whether a build has code for a GPU of a machine.
 
     Machine code runs on its own capability and on later minors of the same major. PTX runs on every later capability,
@@ -52,11 +52,11 @@ def has_code(matrix: Matrix, row: Build, gpu: Gpu, pool: Target) -> Answer:
     return _compiles_ptx(matrix, row.cuda, pool)
 
 
-def _unlikely(why: str) -> Answer:
-    return Answer(doubted=True, unlikely=True, why=why)
+def _unlikely(why: str) -> StackAnswer:
+    return StackAnswer(doubted=True, unlikely=True, why=why)
 
 
-def is_unlikely(matrix: Matrix, row: Build, targets: Iterable[Target]) -> bool:
+def is_unlikely(matrix: Matrix, row: MatrixBuild, targets: Iterable[Target]) -> bool:
     """Say whether a build that no row refuses hardly has code for some GPU of the machines."""
     return any(has_code(matrix, row, gpu, pool).unlikely for pool in targets for gpu in pool.gpus)
 
@@ -66,16 +66,16 @@ def _runs(code: Iterable[str], gpu: Gpu) -> bool:
     return any(release(sm)[0] == wanted[0] and release(sm) <= wanted for sm in code)
 
 
-def _can_have_code(matrix: Matrix, row: Build, gpu: Gpu) -> Answer:
+def _can_have_code(matrix: Matrix, row: MatrixBuild, gpu: Gpu) -> StackAnswer:
     """Say what follows from the toolkit alone: a build has no code that its toolkit cannot compile."""
     compiled = compiled_by(matrix, row)
     if compiled and release(gpu.capability) < release(compiled[0]):
         return NO
     why = "its row does not say what it was compiled for"
-    return Answer(doubted=True, why=why) if not compiled or _runs(compiled, gpu) else _unlikely(why)
+    return StackAnswer(doubted=True, why=why) if not compiled or _runs(compiled, gpu) else _unlikely(why)
 
 
-def compiled_by(matrix: Matrix, row: Build) -> tuple[str, ...]:
+def compiled_by(matrix: Matrix, row: MatrixBuild) -> tuple[str, ...]:
     """Return what the toolkit of a build can compile for, oldest first; empty where that is not known.
 
     Of a build whose row names a major alone: what any of its minors can.
@@ -88,26 +88,26 @@ def compiled_by(matrix: Matrix, row: Build) -> tuple[str, ...]:
     return tuple(sorted(known, key=key))
 
 
-def _compiles_ptx(matrix: Matrix, cuda: str, pool: Target) -> Answer:
+def _compiles_ptx(matrix: Matrix, cuda: str, pool: Target) -> StackAnswer:
     """Say whether the driver of a machine compiles the PTX of a toolkit; where no driver was seen one is assumed."""
     toolkit = matrix.toolkits.get(cuda)
     if pool.driver and toolkit and toolkit.driver:
         if key(pool.driver) >= key(toolkit.driver):
             return YES
         why = f", for which the driver must compile PTX: that takes driver {toolkit.driver}, it is {pool.driver}"
-        return Answer(refused=True, why=why)
+        return StackAnswer(refused=True, why=why)
     knows = pool.driver_cuda or (matrix.cuda_of_driver(pool.driver) if pool.driver else None)
     if knows and "." in cuda:
         if key(knows) >= key(cuda):
             return YES
         why = f", for which the driver must compile PTX of CUDA {cuda}: it knows CUDA {knows}"
-        return Answer(refused=True, why=why)
+        return StackAnswer(refused=True, why=why)
     if pool.driver:
         return _unlikely(f"the driver must compile its PTX, and whether {pool.driver} does is not known")
     return YES
 
 
-def compiles_for(matrix: Matrix, cuda: str, gpu: Gpu) -> Answer:
+def compiles_for(matrix: Matrix, cuda: str, gpu: Gpu) -> StackAnswer:
     """Say whether a toolkit knows a GPU. The oldest that toolkits know never gets older again."""
     mine = matrix.toolkits[cuda].sm
     earlier = [row for row in matrix.toolkits.values() if key(row.cuda) <= key(cuda) and row.sm]
@@ -116,10 +116,10 @@ def compiles_for(matrix: Matrix, cuda: str, gpu: Gpu) -> Answer:
         return NO
     if mine or (later and key(gpu.capability) >= key(min(later[0].sm, key=key))):
         return YES
-    return Answer(doubted=True, why="its row does not say which GPUs it supports")
+    return StackAnswer(doubted=True, why="its row does not say which GPUs it supports")
 
 
-def accepts_gcc(matrix: Matrix, cuda: str, gcc: str) -> Answer:
+def accepts_gcc(matrix: Matrix, cuda: str, gcc: str) -> StackAnswer:
     """Say whether nvcc of a CUDA accepts a GCC as host compiler. The newest accepted never gets older again."""
     toolkit = matrix.toolkits.get(cuda)
     newest = toolkit.gcc_max if toolkit else None
@@ -130,9 +130,9 @@ def accepts_gcc(matrix: Matrix, cuda: str, gcc: str) -> Answer:
     if newest is None:
         known = [row.gcc_max for row in matrix.toolkits.values() if key(row.cuda) < key(cuda) and row.gcc_max]
         if not known or wanted > key(known[-1]):
-            return Answer(doubted=True, why="its row does not say which compilers it accepts")
+            return StackAnswer(doubted=True, why="its row does not say which compilers it accepts")
     if toolkit and toolkit.gcc_min and wanted < key(toolkit.gcc_min):
-        return Answer(doubted=True, why=f"it is made for GCC {toolkit.gcc_min} and later")
+        return StackAnswer(doubted=True, why=f"it is made for GCC {toolkit.gcc_min} and later")
     return YES
 
 
@@ -150,14 +150,14 @@ def newer_gcc(matrix: Matrix, cuda: str) -> str:
     return next((row.gcc_max for row in matrix.toolkits.values() if key(row.cuda) > key(cuda) and row.gcc_max), "")
 
 
-def has_kernels(matrix: Matrix, cudnn: str, gpu: Gpu) -> Answer:
+def has_kernels(matrix: Matrix, cudnn: str, gpu: Gpu) -> StackAnswer:
     """Say whether a cuDNN has kernels for a GPU."""
     surely_not_before, surely_from = kernels_from(matrix, cudnn)
     if surely_not_before and key(gpu.capability) < key(surely_not_before):
         return NO
     if surely_from and key(gpu.capability) >= key(surely_from):
         return YES
-    return Answer(doubted=True, why="its row does not say for which GPUs it has kernels")
+    return StackAnswer(doubted=True, why="its row does not say for which GPUs it has kernels")
 
 
 def kernels_from(matrix: Matrix, cudnn: str) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from dataloader.compat.axes import (
 from dataloader.compat.companions import TORCH, torch_places
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Announced, Bound, Rule, Variant
-from dataloader.compat.rows import Build, Companion, Further, World
+from dataloader.compat.rows import Companion, Further, MatrixBuild, World
 from dataloader.compat.rules import parse_bound
 from dataloader.compat.versions import admits, key
 from dataloader.machine.target import Target
@@ -53,7 +53,7 @@ class Builds:
 
     def variants(self) -> Mapping[str, tuple[Variant, ...]]:
         """Return what the files of each package can be taken for."""
-        rows: dict[str, list[Build]] = {}
+        rows: dict[str, list[MatrixBuild]] = {}
         for row in self._rows:
             rows.setdefault(_package(row), []).append(row)
         return Lazily(rows, lambda package: tuple(self._variant(row) for row in rows[package]))
@@ -85,7 +85,7 @@ class Builds:
                 found.setdefault(row.framework, {})[row.package] = None
         return {project: tuple(packages) for project, packages in found.items()}
 
-    def _variant(self, row: Build) -> Variant:
+    def _variant(self, row: MatrixBuild) -> Variant:
         conda = row.channel.startswith(_CONDA)
         index = self._matrix.indexes.get(row.channel)
         name = row.channel.removeprefix(_CONDA)
@@ -100,7 +100,7 @@ class Builds:
             rules=tuple(self._rules(row)),
         )
 
-    def _rules(self, row: Build) -> Iterator[Rule]:
+    def _rules(self, row: MatrixBuild) -> Iterator[Rule]:
         when = Bound(package=_package(row), specifier=row.versions, build=row.build, world=_world(row))
         rule = Rule(id=row.id, when=when, then=(), requires=True, source=row.source)
         if (objection := self._objection(row)) is not None:
@@ -127,13 +127,13 @@ class Builds:
                 why=f"{row.framework} {row.version} opens libraries that its metadata does not require",
             )
 
-    def _family(self, row: Build) -> Iterator[Bound]:
+    def _family(self, row: MatrixBuild) -> Iterator[Bound]:
         yield Bound(package=TORCH_CUDA, specifier=f"=={row.cuda or '0'}")
         yield Bound(package=TORCH_PLACE, specifier=f"=={self._places[row.channel]}")
         if row.cxx11_abi is not None:
             yield Bound(package=TORCH_ABI, specifier=f"=={int(row.cxx11_abi)}")
 
-    def _objection(self, row: Build) -> str | None:
+    def _objection(self, row: MatrixBuild) -> str | None:
         if row.id not in self._objections:
             each = (objection_of(self._matrix, self._asked, row, target) for target in self._targets)
             self._objections[row.id] = next(filter(None, each), None)
@@ -141,27 +141,27 @@ class Builds:
 
     # -- further indexes
 
-    def _is_aside(self, row: Build) -> bool:
+    def _is_aside(self, row: MatrixBuild) -> bool:
         """Say whether PyPI itself has the release for a CUDA that the request and the machines admit."""
         if row.channel not in self._matrix.indexes or self._asked.cuda == CPU:
             return False
         return any(self._is_admitted(other) for other in self._on_pypi.get((row.framework, row.version), ()))
 
     @cached_property
-    def _on_pypi(self) -> Mapping[tuple[str, str], list[Build]]:
-        found: dict[tuple[str, str], list[Build]] = {}
+    def _on_pypi(self) -> Mapping[tuple[str, str], list[MatrixBuild]]:
+        found: dict[tuple[str, str], list[MatrixBuild]] = {}
         for row in self._rows:
             if row.channel == "pypi":
                 found.setdefault((row.framework, row.version), []).append(row)
         return found
 
-    def _is_admitted(self, row: Build) -> bool:
+    def _is_admitted(self, row: MatrixBuild) -> bool:
         runs = row.cuda is not None and any(admits(cuda_range(row), cuda) for cuda in self._admitted)
         return runs and self._objection(row) is None and not is_unlikely(self._matrix, row, self._targets)
 
     def announced(self, placed: Collection[str]) -> Mapping[str, tuple[Announced, ...]]:
         """Return the wheels that further indexes have by the account of the matrix, but of ``placed`` projects."""
-        rows: dict[str, list[Build]] = {}
+        rows: dict[str, list[MatrixBuild]] = {}
         for row in self._rows:
             index = self._matrix.indexes.get(row.channel)
             if index is not None and is_offered(self._matrix, self._asked, row):
@@ -172,7 +172,7 @@ class Builds:
         names = [project for project in (*rows, *sorted(of_torch | others)) if project not in placed]
         return Lazily(names, lambda project: _once(self._announced(project, rows)))
 
-    def _announced(self, project: str, rows: Mapping[str, Sequence[Build]]) -> Iterator[Announced]:
+    def _announced(self, project: str, rows: Mapping[str, Sequence[MatrixBuild]]) -> Iterator[Announced]:
         for row in rows.get(project, ()):
             index = self._matrix.indexes[row.channel]
             yield Announced(
@@ -213,12 +213,12 @@ class Builds:
             released=row.released or "",
         )
 
-    def _companions(self, row: Build, project: str) -> Iterator[Companion]:
+    def _companions(self, row: MatrixBuild, project: str) -> Iterator[Companion]:
         for companion in self._matrix.companions:
             if companion.project == project and companion.torch and admits(companion.torch, row.version):
                 yield companion
 
-    def _beside(self, row: Build, companion: Companion) -> Announced:
+    def _beside(self, row: MatrixBuild, companion: Companion) -> Announced:
         """Return a companion of the same variant as a torch: what it was compiled for is what its label says."""
         index = self._matrix.indexes[row.channel]
         version = f"{companion.version}+{index.local_of(row.cuda)}"
@@ -265,11 +265,11 @@ class Lazily(Mapping[str, T]):
         return len(self._names)
 
 
-def _world(row: Build) -> World:
+def _world(row: MatrixBuild) -> World:
     return "conda" if row.channel.startswith(_CONDA) else "pypi"
 
 
-def _package(row: Build) -> str:
+def _package(row: MatrixBuild) -> str:
     return f"{_CONDA}{row.package}" if row.channel.startswith(_CONDA) else row.package
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.machine.target import Target
 from dataloader.stack.answers import accepts_gcc, compilers, compiles_for, has_code, has_kernels
 from dataloader.stack.model import CPU, Reason, StackRequest
@@ -13,7 +13,7 @@ from dataloader.stack.titles import build_title, gpu_title, pool_title
 
 
 def doubts_of(
-    matrix: Matrix, request: StackRequest, rows: Sequence[Build], cuda: str, cudnn: str, targets: Sequence[Target]
+    matrix: Matrix, request: StackRequest, rows: Sequence[MatrixBuild], cuda: str, cudnn: str, targets: Sequence[Target]
 ) -> tuple[Reason, ...]:
     """Return what is not known of a stack, each once.
 
@@ -37,7 +37,7 @@ def doubts_of(
 
 
 def _of_gpus(
-    matrix: Matrix, rows: Sequence[Build], cuda: str, cudnn: str, targets: Sequence[Target]
+    matrix: Matrix, rows: Sequence[MatrixBuild], cuda: str, cudnn: str, targets: Sequence[Target]
 ) -> Iterator[Reason]:
     for pool in targets:
         for gpu in pool.gpus:
@@ -67,7 +67,7 @@ def _of_compilers(matrix: Matrix, request: StackRequest, cuda: str) -> Iterator[
         yield Reason(axis="gcc", text=text, row=toolkit.id if toolkit else "", source=toolkit.source if toolkit else "")
 
 
-def _of_libraries(request: StackRequest, rows: Sequence[Build]) -> Iterator[Reason]:
+def _of_libraries(request: StackRequest, rows: Sequence[MatrixBuild]) -> Iterator[Reason]:
     for row in rows:
         for axis, title, wish, value in (
             ("cudnn", "cuDNN", request.cudnn, row.cudnn),
@@ -78,7 +78,7 @@ def _of_libraries(request: StackRequest, rows: Sequence[Build]) -> Iterator[Reas
                 yield Reason(axis=axis, text=text, row=row.id, source=row.source)
 
 
-def _of_python(request: StackRequest, rows: Sequence[Build]) -> Iterator[Reason]:
+def _of_python(request: StackRequest, rows: Sequence[MatrixBuild]) -> Iterator[Reason]:
     for row in rows:
         if request.python and not row.python:
             text = f"not known whether {build_title(row)} exists for Python {request.python}: its packages decide"

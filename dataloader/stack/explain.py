@@ -9,10 +9,10 @@ from typing import NamedTuple
 from resolvelib import ResolutionImpossible
 
 from dataloader.base.errors import ResolutionFailure
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import admits, key, specifier_of
 from dataloader.stack.model import CPU, StackRequest
-from dataloader.stack.needs import Candidate, Need, cuda_range, cuda_wish, has_version, needs_of_build, needs_of_cuda
+from dataloader.stack.needs import AxisValue, Need, cuda_range, cuda_wish, has_version, needs_of_build, needs_of_cuda
 from dataloader.stack.repair import Repair, driver_advice, repairs_of
 from dataloader.stack.space import MACHINE_AXES, Space, all_cudas, is_offered, usable_rows
 from dataloader.stack.titles import channel_title, pool_title
@@ -31,7 +31,7 @@ class StackFailure(ResolutionFailure):
         self.repairs = repairs
 
 
-def failure_of(space: Space, error: ResolutionImpossible[Need, Candidate]) -> StackFailure:
+def failure_of(space: Space, error: ResolutionImpossible[Need, AxisValue]) -> StackFailure:
     """Return the failure with its causes and with the changes that were planned again and work."""
     causes = causes_of(space, error)
     if len(space.pools) > 1:
@@ -44,7 +44,7 @@ def failure_of(space: Space, error: ResolutionImpossible[Need, Candidate]) -> St
     )
 
 
-def causes_of(space: Space, error: ResolutionImpossible[Need, Candidate]) -> tuple[str, ...]:
+def causes_of(space: Space, error: ResolutionImpossible[Need, AxisValue]) -> tuple[str, ...]:
     """Return what stands in the way, most telling first."""
     return tuple(dict.fromkeys(_causes(space, error)))[:_MOST_CAUSES]
 
@@ -59,7 +59,7 @@ def wishes_title(request: StackRequest) -> str:
     return ", ".join(parts) or "what the target needs"
 
 
-def _causes(space: Space, error: ResolutionImpossible[Need, Candidate]) -> Iterator[str]:
+def _causes(space: Space, error: ResolutionImpossible[Need, AxisValue]) -> Iterator[str]:
     alone = [list(_project_causes(space, project)) for project in space.request.frameworks]
     for causes in alone:
         yield from causes
@@ -82,7 +82,7 @@ def _axis_causes(space: Space) -> Iterator[str]:
         yield from (_sentence(need, detail) for need, detail in min(problems, key=len))
 
 
-def _joint_causes(space: Space, error: ResolutionImpossible[Need, Candidate]) -> Iterator[str]:
+def _joint_causes(space: Space, error: ResolutionImpossible[Need, AxisValue]) -> Iterator[str]:
     """Each framework fits alone: what the best builds of two of them want of one axis."""
     best = [choices[0] for project in space.request.frameworks if (choices := space.candidates[project])]
     found = False
@@ -116,7 +116,7 @@ def _pool_causes(space: Space) -> Iterator[str]:
 class _Trial(NamedTuple):
     """One build held against everything that is fixed."""
 
-    row: Build
+    row: MatrixBuild
     problems: tuple[tuple[Need, str], ...]
 
     @property
@@ -154,7 +154,7 @@ def _project_causes(space: Space, project: str) -> Iterator[str]:
     yield from _summary(space, project, best, named)
 
 
-def _row_problems(space: Space, row: Build) -> Iterator[tuple[Need, str]]:
+def _row_problems(space: Space, row: MatrixBuild) -> Iterator[tuple[Need, str]]:
     needs = list(needs_of_build(space.matrix, row))
     yield from _objections(space, needs)
     cuda_needs = [need for need in needs if need.axis == "cuda"]
@@ -188,7 +188,7 @@ def _sentence(need: Need, detail: str) -> str:
     return f"{need.text}; {detail}" if detail else need.text
 
 
-def _summary(space: Space, project: str, trials: Sequence[_Trial], named: Sequence[Build]) -> Iterator[str]:
+def _summary(space: Space, project: str, trials: Sequence[_Trial], named: Sequence[MatrixBuild]) -> Iterator[str]:
     """The least that would have to give, one sentence per axis."""
     axes = trials[0].axes
     if "cuda" in axes:
@@ -201,7 +201,9 @@ def _summary(space: Space, project: str, trials: Sequence[_Trial], named: Sequen
         yield next(_sentence(*problem) for trial in trials for problem in trial.problems if problem[0].axis == axis)
 
 
-def _cuda_sentences(space: Space, project: str, trials: Sequence[_Trial], named: Sequence[Build]) -> Iterator[str]:
+def _cuda_sentences(
+    space: Space, project: str, trials: Sequence[_Trial], named: Sequence[MatrixBuild]
+) -> Iterator[str]:
     wish = space.request.cuda or ""
     versions = sorted({trial.row.version for trial in trials}, key=key)
     title = f"{project} {versions[0]}" if len(versions) == 1 else f"{project} {versions[0]} to {versions[-1]}"
@@ -223,7 +225,7 @@ def _cuda_sentences(space: Space, project: str, trials: Sequence[_Trial], named:
     yield f"{title} was built {built}{_other_version_hint(space, project, specifier, versions)}"
 
 
-def _runs(row: Build, specifier: str) -> bool:
+def _runs(row: MatrixBuild, specifier: str) -> bool:
     """Whether some CUDA within the wish runs the build: its own, or one that its range shares."""
     if row.cuda is None:
         return False
@@ -260,7 +262,7 @@ def _python_sentence(space: Space, project: str, trials: Sequence[_Trial]) -> st
     return f"{title} was built for Python {span(tuple(pythons))}; Python {space.request.python} was asked for"
 
 
-def _places_sentence(space: Space, project: str, rows: Sequence[Build]) -> str:
+def _places_sentence(space: Space, project: str, rows: Sequence[MatrixBuild]) -> str:
     """Where builds are published that the request may not take from: those of the wanted CUDA, if there are any."""
     wish = space.request.cuda or ""
     numbered = wish not in ("", CPU)

@@ -15,7 +15,7 @@ from dataloader.base.names import pypi_names
 from dataloader.compat.labels import cuda_of_label, read_label
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound
-from dataloader.compat.rows import Build, World
+from dataloader.compat.rows import MatrixBuild, World
 from dataloader.compat.rules import parse_bound
 from dataloader.compat.versions import admits, key, major, minor, prefix_of
 from dataloader.machine.target import Target
@@ -103,9 +103,9 @@ class Gate:
     # -- builds of frameworks
 
     @cached_property
-    def _taken(self) -> dict[str, Build | None]:
+    def _taken(self) -> dict[str, MatrixBuild | None]:
         """Framework to the row of the build that is there; None: one that nobody knows."""
-        found: dict[str, Build | None] = {}
+        found: dict[str, MatrixBuild | None] = {}
         for framework in self._matrix.frameworks:
             rows = self._matrix.builds[framework]
             carriers = {row.package for row in rows}
@@ -114,13 +114,13 @@ class Gate:
                     found[framework] = self._row_of(one, [row for row in rows if row.package == one.name])
         return found
 
-    def _row_of(self, held: Held, rows: Sequence[Build]) -> Build | None:
+    def _row_of(self, held: Held, rows: Sequence[MatrixBuild]) -> MatrixBuild | None:
         fitting = [row for row in rows if self._describes(row, held)]
         with_cuda = [row for row in fitting if row.cuda is not None and not self._missing(row)]
         without = [row for row in fitting if row.cuda is None]
         return next(iter((*with_cuda, *without, *fitting)), None)
 
-    def _describes(self, row: Build, held: Held) -> bool:
+    def _describes(self, row: MatrixBuild, held: Held) -> bool:
         public, _, local = held.version.partition("+")
         if held.world != _world(row) or not _admits(row.versions, public):
             return False
@@ -130,7 +130,7 @@ class Gate:
         index = self._matrix.indexes.get(row.channel)
         return local == (index.local_of(row.cuda) if index else "") and not (held.foreign and not local)
 
-    def _missing(self, row: Build) -> list[Bound]:
+    def _missing(self, row: MatrixBuild) -> list[Bound]:
         needs = [parse_bound(need) for need in row.needs]
         return [need for need in needs if not any(self._within(one, need, "any") for one in self._held)]
 
@@ -209,7 +209,7 @@ class Gate:
     # -- what is compiled against torch
 
     @property
-    def _torch(self) -> Build | None:
+    def _torch(self) -> MatrixBuild | None:
         return self._taken.get("torch")
 
     def _companions(self) -> Iterator[Violation]:
@@ -232,11 +232,11 @@ class Gate:
                 if other or (row.cuda and not _same_cuda(row.cuda, row.match, torch.cuda)):
                     yield Violation(row.id, f"{_title(one)} of PyPI beside {build_title(torch)} of {torch.channel}")
 
-    def _is_elsewhere(self, held: Held, torch: Build) -> bool:
+    def _is_elsewhere(self, held: Held, torch: MatrixBuild) -> bool:
         channels = {row.channel[6:] for row in self._matrix.builds["torch"] if _world(row) == "conda"}
         return held.channel in channels & self._matrix.channels and held.channel != torch.channel[6:]
 
-    def _of_label(self, held: Held, local: str, torch: Build) -> Iterator[Violation]:
+    def _of_label(self, held: Held, local: str, torch: MatrixBuild) -> Iterator[Violation]:
         for row in self._matrix.further:
             if row.project == held.name and row.cuda and self._matrix.indexes[row.place].local_of(row.cuda) == local:
                 runs = torch.cuda is not None and key(torch.cuda) >= key(row.cuda)
@@ -250,7 +250,7 @@ class Gate:
             if labels[local] != torch.cuda or torch.channel not in ("pypi", index.name):
                 yield Violation(f"{held.name}-{local}", f"{_title(held)} beside {build_title(torch)}")
 
-    def _other_abi(self, pin: str, torch: Build) -> bool:
+    def _other_abi(self, pin: str, torch: MatrixBuild) -> bool:
         wheels = [r for r in self._matrix.builds["torch"] if r.channel == "pypi" and pin == f"=={r.version}"]
         known = wheels and wheels[0].cxx11_abi is not None and torch.cxx11_abi is not None
         return bool(known) and wheels[0].cxx11_abi != torch.cxx11_abi
@@ -316,7 +316,7 @@ def _same_cuda(built: Sequence[str], match: str, cuda: str | None) -> bool:
     return cuda in built if match == "minor" else any(major(other) == major(cuda) for other in built)
 
 
-def _world(row: Build) -> World:
+def _world(row: MatrixBuild) -> World:
     return "conda" if row.channel.startswith(_CONDA) else "pypi"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 
 CPU = "none"
 """The ``cuda`` axis of a stack whose builds need no GPU."""
@@ -60,7 +60,7 @@ class FrameworkBuild:
     """CUDA version the build was compiled against; None for a CPU build."""
     specifier: str
     """PEP 440 specifier of the versions that are as good: the version alone, where the matrix has a row for each."""
-    rows: tuple[Build, ...]
+    rows: tuple[MatrixBuild, ...]
     """The matrix rows that offer it, best first: one per conda channel or index."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.rows import Build, Toolkit
+from dataloader.compat.rows import MatrixBuild, Toolkit
 from dataloader.compat.versions import Key, admits, key, major, minor, prefix_of, specifier_of
 from dataloader.machine.target import Gpu, Target
 from dataloader.stack.answers import (
@@ -22,12 +22,12 @@ from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.titles import build_title, channel_title, gpu_title, pool_title
 
 
-class Candidate(NamedTuple):
+class AxisValue(NamedTuple):
     """One value of one axis."""
 
     axis: str
     value: str
-    row: Build | None = None
+    row: MatrixBuild | None = None
     """The matrix row, on the axis of a framework."""
     pools: tuple[Target, ...] = ()
     """The machines, on the axes that they decide."""
@@ -44,14 +44,14 @@ class Need(NamedTuple):
     axis: str
     text: str
     """The fact behind it, as a clause in the user's terms."""
-    objection: Callable[[Candidate], str | None]
+    objection: Callable[[AxisValue], str | None]
     row: str = ""
     source: str = ""
     prefers: str = ""
     """The value that it was made for, among those that it admits."""
 
 
-def needs_of_build(matrix: Matrix, row: Build, *, beside_cuda: bool = False) -> Iterator[Need]:
+def needs_of_build(matrix: Matrix, row: MatrixBuild, *, beside_cuda: bool = False) -> Iterator[Need]:
     """Yield what one build of a framework demands.
 
     A CPU build demands that there be no CUDA, unless it may stand ``beside_cuda`` builds of other frameworks.
@@ -97,7 +97,7 @@ def needs_of_cudnn(matrix: Matrix, version: str, *, wheels_only: bool) -> Iterat
     least = row.capability_min or kernels_from(matrix, version)[0]
     if least:
 
-        def too_old(candidate: Candidate) -> str | None:
+        def too_old(candidate: AxisValue) -> str | None:
             for pool, gpu in _gpus(candidate):
                 if has_kernels(matrix, version, gpu).refused:
                     return f"{pool_title(pool)} has {gpu_title(gpu)}"
@@ -108,7 +108,7 @@ def needs_of_cudnn(matrix: Matrix, version: str, *, wheels_only: bool) -> Iterat
     if wheels_only:
         majors = row.cuda_majors
 
-        def unpublished(candidate: Candidate) -> str | None:
+        def unpublished(candidate: AxisValue) -> str | None:
             if candidate.value == CPU or major(candidate.value) in majors:
                 return None
             return f"CUDA {candidate.value} is another"
@@ -154,8 +154,8 @@ def _minors(wish: str) -> str:
     return f"=={minor(wish)}" if wish[0].isdigit() else wish
 
 
-def _outside(specifier: str) -> Callable[[Candidate], str | None]:
-    def objection(candidate: Candidate) -> str | None:
+def _outside(specifier: str) -> Callable[[AxisValue], str | None]:
+    def objection(candidate: AxisValue) -> str | None:
         if specifier == CPU or candidate.value == CPU:
             return None if candidate.value == specifier else f"{candidate.value} is another"
         return None if admits(specifier, candidate.value) else f"{candidate.value} is another"
@@ -163,17 +163,17 @@ def _outside(specifier: str) -> Callable[[Candidate], str | None]:
     return objection
 
 
-def _other_version(specifier: str) -> Callable[[Candidate], str | None]:
+def _other_version(specifier: str) -> Callable[[AxisValue], str | None]:
     """A row that speaks for many versions is met by a pin inside them, and by any range that shares one."""
 
-    def objection(candidate: Candidate) -> str | None:
+    def objection(candidate: AxisValue) -> str | None:
         assert candidate.row is not None
         return None if has_version(candidate.row, specifier) else f"{candidate.row.version} is another"
 
     return objection
 
 
-def has_version(row: Build, specifier: str) -> bool:
+def has_version(row: MatrixBuild, specifier: str) -> bool:
     """Whether a row speaks for a version that the specifier admits."""
     if not specifier or admits(specifier, row.version):
         return True
@@ -181,7 +181,7 @@ def has_version(row: Build, specifier: str) -> bool:
     return specifier.startswith("==") and row.versions != f"=={row.version}" and admits(row.versions, pin)
 
 
-def _cuda_of_build(row: Build, *, beside_cuda: bool) -> Need:
+def _cuda_of_build(row: MatrixBuild, *, beside_cuda: bool) -> Need:
     if row.cuda is None:
         return Need(
             axis="cuda",
@@ -193,7 +193,7 @@ def _cuda_of_build(row: Build, *, beside_cuda: bool) -> Need:
         )
     specifier = cuda_range(row)
 
-    def objection(candidate: Candidate) -> str | None:
+    def objection(candidate: AxisValue) -> str | None:
         if candidate.value == CPU:
             return "CPU builds are another"
         return None if admits(specifier, candidate.value) else f"CUDA {candidate.value} is another"
@@ -208,23 +208,23 @@ def _cuda_of_build(row: Build, *, beside_cuda: bool) -> Need:
     )
 
 
-def cuda_range(row: Build) -> str:
+def cuda_range(row: MatrixBuild) -> str:
     """Specifier of the CUDA runtimes that a CUDA build runs with."""
     assert row.cuda is not None
     return row.cuda_runs or (f"=={row.cuda}" if "." in row.cuda else f"=={row.cuda}.*")
 
 
-def cudnn_range(row: Build) -> str:
+def cudnn_range(row: MatrixBuild) -> str:
     """Specifier of the cuDNN versions that a build runs with; empty when the row does not say."""
     return _library_range(row, "nvidia-cudnn-", row.cudnn)
 
 
-def nccl_range(row: Build) -> str:
+def nccl_range(row: MatrixBuild) -> str:
     """Specifier of the NCCL versions that a build runs with; empty when the row does not say."""
     return _library_range(row, "nvidia-nccl-", row.nccl)
 
 
-def _library_range(row: Build, prefix: str, built_with: str | None) -> str:
+def _library_range(row: MatrixBuild, prefix: str, built_with: str | None) -> str:
     """What the row says, loosened where nothing but custom pins it.
 
     A build whose metadata does not require the library (the pins of an extra, say) opens it by its soname: any later
@@ -239,7 +239,7 @@ def _library_range(row: Build, prefix: str, built_with: str | None) -> str:
     return f"=={built_with}" if is_full(built_with) else f"=={built_with}.*"
 
 
-def _recommended(row: Build, prefix: str) -> str:
+def _recommended(row: MatrixBuild, prefix: str) -> str:
     """The specifier on a library in ``needs``."""
     found = next((need[len(prefix) :] for need in row.needs if need.startswith(prefix)), "")
     return found.lstrip("abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -250,8 +250,8 @@ def is_full(version: str) -> bool:
     return version.count(".") >= 2
 
 
-def _glibc(row: Build, floor: str) -> Need:
-    def objection(candidate: Candidate) -> str | None:
+def _glibc(row: MatrixBuild, floor: str) -> Need:
+    def objection(candidate: AxisValue) -> str | None:
         for pool in candidate.pools:
             if pool.musl:
                 return f"{pool_title(pool)} has musl {pool.musl} and no glibc"
@@ -263,21 +263,21 @@ def _glibc(row: Build, floor: str) -> Need:
     return Need(axis="glibc", text=text, objection=objection, row=row.id, source=row.source)
 
 
-def _python(row: Build) -> Need:
+def _python(row: MatrixBuild) -> Need:
     known = ", ".join(row.python)
 
-    def objection(candidate: Candidate) -> str | None:
+    def objection(candidate: AxisValue) -> str | None:
         return None if candidate.value in row.python else f"Python {candidate.value} is not among them"
 
     text = f"{row.framework} {row.version} from {channel_title(row.channel)} was built for Python {known}"
     return Need(axis="python", text=text, objection=objection, row=row.id, source=row.source)
 
 
-def _library(axis: str, specifier: str, row: Build) -> Need:
+def _library(axis: str, specifier: str, row: MatrixBuild) -> Need:
     title = {"cudnn": "cuDNN", "nccl": "NCCL"}[axis]
     text = f"{build_title(row)} needs {title} {words(specifier)}"
 
-    def objection(candidate: Candidate) -> str | None:
+    def objection(candidate: AxisValue) -> str | None:
         return None if admits(specifier, candidate.value) else f"{title} {candidate.value} is another"
 
     recommended = _recommended(row, f"nvidia-{axis}-")
@@ -307,7 +307,7 @@ def _driver(floor: str, text: str, row: str, source: str, cuda: str | None, *, e
     def known(version: str) -> Key:
         return key(major(version) if every_minor else version)
 
-    def objection(candidate: Candidate) -> str | None:
+    def objection(candidate: AxisValue) -> str | None:
         for pool in candidate.pools:
             if pool.driver:
                 if key(pool.driver) < key(floor):
@@ -320,7 +320,7 @@ def _driver(floor: str, text: str, row: str, source: str, cuda: str | None, *, e
 
 
 def _gpu_of_toolkit(matrix: Matrix, toolkit: Toolkit) -> Need:
-    def objection(candidate: Candidate) -> str | None:
+    def objection(candidate: AxisValue) -> str | None:
         for pool, gpu in _gpus(candidate):
             if compiles_for(matrix, toolkit.cuda, gpu).refused:
                 return f"{pool_title(pool)} has {gpu_title(gpu)}"
@@ -331,8 +331,8 @@ def _gpu_of_toolkit(matrix: Matrix, toolkit: Toolkit) -> Need:
     return Need(axis="gpu", text=text, objection=objection, row=toolkit.id, source=toolkit.source)
 
 
-def _gpu_of_build(matrix: Matrix, row: Build) -> Need:
-    def objection(candidate: Candidate) -> str | None:
+def _gpu_of_build(matrix: Matrix, row: MatrixBuild) -> Need:
+    def objection(candidate: AxisValue) -> str | None:
         for pool, gpu in _gpus(candidate):
             answer = has_code(matrix, row, gpu, pool)
             if answer.refused:
@@ -347,14 +347,14 @@ def _gpu_of_build(matrix: Matrix, row: Build) -> Need:
     return Need(axis="gpu", text=text, objection=objection, row=row.id, source=row.source)
 
 
-def _gpus(candidate: Candidate) -> Iterator[tuple[Target, Gpu]]:
+def _gpus(candidate: AxisValue) -> Iterator[tuple[Target, Gpu]]:
     for pool in candidate.pools:
         for gpu in pool.gpus:
             yield pool, gpu
 
 
 def _gcc(matrix: Matrix, toolkit: Toolkit) -> Need:
-    def objection(candidate: Candidate) -> str | None:
+    def objection(candidate: AxisValue) -> str | None:
         if candidate.value and accepts_gcc(matrix, toolkit.cuda, candidate.value).refused:
             return f"GCC {candidate.value} is newer"
         return None

@@ -13,12 +13,12 @@ from resolvelib import BaseReporter, ResolutionImpossible, Resolver
 
 from dataloader.base.errors import ResolutionFailure, UsageError
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import is_wish, key, specifier_of
 from dataloader.machine.target import Target
 from dataloader.stack.doubts import doubts_of
 from dataloader.stack.model import CPU, FrameworkBuild, Reason, Stack, StackRequest
-from dataloader.stack.needs import Candidate, Need, cudnn_range, needs_of_build
+from dataloader.stack.needs import AxisValue, Need, cudnn_range, needs_of_build
 from dataloader.stack.provider import StackProvider
 from dataloader.stack.report import axes_of, reasons_of
 from dataloader.stack.space import MACHINE_AXES, Space, space_of
@@ -29,10 +29,10 @@ _LOCAL = re.compile(r"\+(cpu|cu(\d{3}))(?=$|,|\s)")
 PLATFORM = "linux-64"
 """The platform that the matrix describes."""
 
-_Choice = Mapping[str, Candidate]
+_Choice = Mapping[str, AxisValue]
 _Key = tuple[str, "str | None"]
 _Forbidden = dict[str, frozenset[_Key]]
-_Refusal = tuple[Space, "ResolutionImpossible[Need, Candidate]"]
+_Refusal = tuple[Space, "ResolutionImpossible[Need, AxisValue]"]
 
 
 def iter_stacks(matrix: Matrix, request: StackRequest, *targets: Target) -> Iterator[Stack]:
@@ -173,8 +173,8 @@ def first_stack(matrix: Matrix, request: StackRequest, *targets: Target) -> Stac
     return None
 
 
-def _solve(space: Space, forbidden: _Forbidden) -> _Choice | ResolutionImpossible[Need, Candidate]:
-    resolver: Resolver[Need, Candidate, str] = Resolver(StackProvider(space, forbidden), BaseReporter())
+def _solve(space: Space, forbidden: _Forbidden) -> _Choice | ResolutionImpossible[Need, AxisValue]:
+    resolver: Resolver[Need, AxisValue, str] = Resolver(StackProvider(space, forbidden), BaseReporter())
     always = [Need(axis=axis, text="", objection=lambda _: None) for axis in (*MACHINE_AXES, "cuda", "gcc")]
     try:
         return resolver.resolve([*space.wishes, *always], max_rounds=_MAX_ROUNDS).mapping
@@ -252,7 +252,7 @@ def _build(space: Space, project: str, choice: _Choice) -> FrameworkBuild:
     return FrameworkBuild(project=project, version=version, cuda=chosen.cuda, specifier=specifier, rows=tuple(rows))
 
 
-def _versions(row: Build, wish: str) -> tuple[str, str]:
+def _versions(row: MatrixBuild, wish: str) -> tuple[str, str]:
     """The specifier that the packages must meet, and the version to show for it."""
     if row.versions == f"=={row.version}":
         return row.versions, row.version
@@ -261,7 +261,7 @@ def _versions(row: Build, wish: str) -> tuple[str, str]:
     return ",".join(dict.fromkeys(part for part in (row.versions, wish) if part)), row.version
 
 
-def _fits(space: Space, candidate: Candidate, choice: _Choice) -> bool:
+def _fits(space: Space, candidate: AxisValue, choice: _Choice) -> bool:
     """Whether a sibling meets what the machine, the person and the other frameworks have fixed."""
     assert candidate.row is not None
     asked = {need.axis for need in space.wishes}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataloader.compat.companions import companion_readings, family_rules
 from dataloader.compat.labels import LabelReading, places_of
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.model import Bound, Reading, Rule, StackNeeds
+from dataloader.compat.model import Bound, Rule, StackNeeds, VersionReading
 from dataloader.compat.parts import pair_readings, part_readings
 from dataloader.compat.rules import table_rules
 from dataloader.compat.versions import specifier_of
@@ -76,7 +76,7 @@ def _rules(matrix: Matrix, axes: Axes) -> Iterator[Rule]:
     yield from table_rules(matrix)
 
 
-def _readings(matrix: Matrix) -> Iterator[Reading]:
+def _readings(matrix: Matrix) -> Iterator[VersionReading]:
     yield from part_readings(matrix)
     yield from pair_readings(matrix)
     yield from companion_readings(matrix)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from resolvelib import AbstractProvider
 
-from dataloader.stack.needs import Candidate, Need
+from dataloader.stack.needs import AxisValue, Need
 from dataloader.stack.space import MACHINE_AXES, Space
 
 if TYPE_CHECKING:
@@ -17,21 +17,21 @@ _ORDER = {axis: rank for rank, axis in enumerate((*MACHINE_AXES, "gcc", "python"
 _LAST = {"cuda": 1, "cudnn": 2, "nccl": 3}
 
 
-class StackProvider(AbstractProvider[Need, Candidate, str]):
+class StackProvider(AbstractProvider[Need, AxisValue, str]):
     """Finds candidates in a ``Space``, best first."""
 
     def __init__(self, space: Space, forbidden: Mapping[str, frozenset[tuple[str, str | None]]]) -> None:
         self._space = space
         self._forbidden = forbidden
 
-    def identify(self, requirement_or_candidate: Need | Candidate) -> str:
+    def identify(self, requirement_or_candidate: Need | AxisValue) -> str:
         return requirement_or_candidate.axis
 
     def get_preference(
         self,
         identifier: str,
-        resolutions: Mapping[str, Candidate],  # noqa: ARG002
-        candidates: Mapping[str, Iterator[Candidate]],  # noqa: ARG002
+        resolutions: Mapping[str, AxisValue],  # noqa: ARG002
+        candidates: Mapping[str, Iterator[AxisValue]],  # noqa: ARG002
         information: Mapping[str, Iterator[Any]],  # noqa: ARG002
         backtrack_causes: Sequence[Any],  # noqa: ARG002
     ) -> Preference:
@@ -49,8 +49,8 @@ class StackProvider(AbstractProvider[Need, Candidate, str]):
         self,
         identifier: str,
         requirements: Mapping[str, Iterator[Need]],
-        incompatibilities: Mapping[str, Iterator[Candidate]],
-    ) -> Iterable[Candidate]:
+        incompatibilities: Mapping[str, Iterator[AxisValue]],
+    ) -> Iterable[AxisValue]:
         needs = list(requirements[identifier])
         bad = {id(candidate) for candidate in incompatibilities[identifier]}
         forbidden = self._forbidden.get(identifier, frozenset())
@@ -68,8 +68,8 @@ class StackProvider(AbstractProvider[Need, Candidate, str]):
         found.sort(key=lambda candidate: candidate.value not in preferred)
         return found
 
-    def is_satisfied_by(self, requirement: Need, candidate: Candidate) -> bool:
+    def is_satisfied_by(self, requirement: Need, candidate: AxisValue) -> bool:
         return requirement.objection(candidate) is None
 
-    def get_dependencies(self, candidate: Candidate) -> Iterable[Need]:
+    def get_dependencies(self, candidate: AxisValue) -> Iterable[Need]:
         return self._space.needs(candidate)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import key, major
 from dataloader.machine.target import Target
 from dataloader.stack.model import AXES, CPU, FrameworkBuild, Reason
-from dataloader.stack.needs import Candidate, cuda_range
+from dataloader.stack.needs import AxisValue, cuda_range
 from dataloader.stack.space import Space
 from dataloader.stack.titles import channel_title
 
 
 def axes_of(
-    space: Space, choice: Mapping[str, Candidate], builds: Sequence[FrameworkBuild], pythons: Sequence[str]
+    space: Space, choice: Mapping[str, AxisValue], builds: Sequence[FrameworkBuild], pythons: Sequence[str]
 ) -> dict[str, str]:
     """Return axis to value in the order of ``AXES``, frameworks last; axes that nothing bears on are left out."""
     cuda = choice["cuda"].value if builds or space.request.cuda is not None else ""
@@ -36,7 +36,7 @@ def axes_of(
 
 
 def reasons_of(
-    space: Space, choice: Mapping[str, Candidate], builds: Sequence[FrameworkBuild], pythons: Sequence[str]
+    space: Space, choice: Mapping[str, AxisValue], builds: Sequence[FrameworkBuild], pythons: Sequence[str]
 ) -> Iterator[Reason]:
     """Yield one sentence for every axis that a row or the request decided."""
     for build in builds:
@@ -83,7 +83,7 @@ def build_reasons(build: FrameworkBuild, cuda: str) -> Iterator[Reason]:
     yield from _library_reasons(build, row)
 
 
-def _library_reasons(build: FrameworkBuild, row: Build) -> Iterator[Reason]:
+def _library_reasons(build: FrameworkBuild, row: MatrixBuild) -> Iterator[Reason]:
     for axis, title, value in (("cudnn", "cuDNN", row.cudnn), ("nccl", "NCCL", row.nccl)):
         if value:
             text = f"{build.project} {build.version} for CUDA {row.cuda} was built with {title} {value}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataloader.compat.axes import CUDA
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import minor
 from dataloader.stack.doubts import doubts_of
 from dataloader.stack.model import CPU, FrameworkBuild, Reason, Stack, StackRequest
@@ -54,12 +54,12 @@ def settled_stack(
     )
 
 
-def _rows(matrix: Matrix, framework: str, builds: Mapping[str, str]) -> Iterator[Build]:
+def _rows(matrix: Matrix, framework: str, builds: Mapping[str, str]) -> Iterator[MatrixBuild]:
     wanted = set(builds.values())
     return (row for row in matrix.builds[framework] if row.id in wanted)
 
 
-def _build(row: Build, version: str) -> FrameworkBuild:
+def _build(row: MatrixBuild, version: str) -> FrameworkBuild:
     return FrameworkBuild(project=row.framework, version=version, cuda=row.cuda, specifier=f"=={version}", rows=(row,))
 
 
@@ -106,7 +106,7 @@ def _reasons(
 
 
 def _warnings(
-    asked: StackRequest, builds: Sequence[FrameworkBuild], taken: Mapping[str, str], rows: Mapping[str, Build]
+    asked: StackRequest, builds: Sequence[FrameworkBuild], taken: Mapping[str, str], rows: Mapping[str, MatrixBuild]
 ) -> Iterator[str]:
     without = [f"{build.project} {build.version}" for build in builds if build.cuda is None]
     if without and asked.cuda is None:

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from dataloader.compat.matrix import Matrix
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import admits, key, minor, prefix_of, specifier_of
 from dataloader.machine.target import Target
 from dataloader.stack.answers import compilers, is_unlikely
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import (
-    Candidate,
+    AxisValue,
     Need,
     cudnn_range,
     has_version,
@@ -42,13 +42,13 @@ class Space:
     matrix: Matrix
     request: StackRequest
     pools: tuple[Target, ...]
-    candidates: Mapping[str, tuple[Candidate, ...]]
+    candidates: Mapping[str, tuple[AxisValue, ...]]
     """Axis to its candidates, best first."""
     wishes: tuple[Need, ...]
     """What the request demands."""
-    _choices: dict[str, tuple[Candidate, ...]] = field(default_factory=dict, init=False)
+    _choices: dict[str, tuple[AxisValue, ...]] = field(default_factory=dict, init=False)
 
-    def is_viable(self, candidate: Candidate) -> bool:
+    def is_viable(self, candidate: AxisValue) -> bool:
         """Whether a candidate meets the wishes on its axis, and each of its needs can be met by itself.
 
         What fails here fails in every stack; sorting it out first leaves the resolver with the true choices.
@@ -59,13 +59,13 @@ class Space:
             any(need.objection(other) is None for other in self.choices(need.axis)) for need in self.needs(candidate)
         )
 
-    def choices(self, axis: str) -> tuple[Candidate, ...]:
+    def choices(self, axis: str) -> tuple[AxisValue, ...]:
         """Return the candidates of an axis that the request admits."""
         if axis not in self._choices:
             self._choices[axis] = tuple(candidate for candidate in self.candidates[axis] if not self.objects(candidate))
         return self._choices[axis]
 
-    def objects(self, candidate: Candidate) -> bool:
+    def objects(self, candidate: AxisValue) -> bool:
         """Whether the request rules a candidate out."""
         return any(wish.objection(candidate) for wish in self._wishes_of.get(candidate.axis, ()))
 
@@ -74,7 +74,7 @@ class Space:
         axes = {wish.axis for wish in self.wishes}
         return {axis: tuple(wish for wish in self.wishes if wish.axis == axis) for axis in axes}
 
-    def needs(self, candidate: Candidate) -> tuple[Need, ...]:
+    def needs(self, candidate: AxisValue) -> tuple[Need, ...]:
         """Return what choosing a candidate demands of other axes."""
         matrix, row = self.matrix, candidate.row
         if row is not None:
@@ -109,8 +109,8 @@ def _remembered(matrix: Matrix, name: Hashable, make: Callable[[], Iterable[T]])
 def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -> Space:
     """Lay out the candidates of every axis."""
     pools = tuple(target._replace(glibc=request.glibc) if request.glibc else target for target in targets)
-    candidates: dict[str, tuple[Candidate, ...]] = {
-        axis: (Candidate(axis=axis, value="", pools=pools),) for axis in MACHINE_AXES
+    candidates: dict[str, tuple[AxisValue, ...]] = {
+        axis: (AxisValue(axis=axis, value="", pools=pools),) for axis in MACHINE_AXES
     }
     projects = frozenset(request.frameworks)
     for axis, wish, values in (
@@ -120,7 +120,7 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
     ):
         make = partial(_newest_first, axis, values, matrix, projects)
         candidates[axis] = _remembered(matrix, (axis, projects), make) if projects or wish else ()
-    candidates["gcc"] = tuple(Candidate(axis="gcc", value=gcc) for gcc in compilers(matrix, request.gcc or ""))
+    candidates["gcc"] = tuple(AxisValue(axis="gcc", value=gcc) for gcc in compilers(matrix, request.gcc or ""))
     candidates["cuda"] = tuple(all_cudas(matrix))
     space = Space(
         matrix=matrix, request=request, pools=pools, candidates=candidates, wishes=tuple(needs_of_request(request))
@@ -136,7 +136,7 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
     return space
 
 
-def _without_asides(space: Space, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+def _without_asides(space: Space, candidates: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
     """Leave out builds of further indexes of releases that PyPI has with CUDA and that surely run."""
     wheels = [one for one in candidates if one.row and one.row.channel == "pypi" and one.row.cuda]
     served = {one.value for one in wheels if not _hardly(space, one)}
@@ -144,24 +144,24 @@ def _without_asides(space: Space, candidates: tuple[Candidate, ...]) -> tuple[Ca
     return tuple(one for one in candidates if not (one.row and one.row.channel in indexes and one.value in served))
 
 
-def _hardly(space: Space, candidate: Candidate) -> bool:
+def _hardly(space: Space, candidate: AxisValue) -> bool:
     return candidate.row is not None and is_unlikely(space.matrix, candidate.row, space.pools)
 
 
-def all_cudas(matrix: Matrix) -> list[Candidate]:
+def all_cudas(matrix: Matrix) -> list[AxisValue]:
     """Return every CUDA that the matrix knows, newest first, and the CPU."""
-    return [Candidate(axis="cuda", value=value) for value in (*reversed(tuple(matrix.toolkits)), CPU)]
+    return [AxisValue(axis="cuda", value=value) for value in (*reversed(tuple(matrix.toolkits)), CPU)]
 
 
-def _asked(matrix: Matrix, request: StackRequest, project: str, wish: str) -> tuple[Candidate, ...]:
+def _asked(matrix: Matrix, request: StackRequest, project: str, wish: str) -> tuple[AxisValue, ...]:
     """The builds of a framework that the request may take and that speak for a version asked for, best first."""
     specifier = specifier_of(wish)
 
-    def usable() -> Iterator[Candidate]:
+    def usable() -> Iterator[AxisValue]:
         for row in usable_rows(matrix, request, project):
-            yield Candidate(axis=project, value=row.version, row=row)
+            yield AxisValue(axis=project, value=row.version, row=row)
 
-    def asked() -> Iterator[Candidate]:
+    def asked() -> Iterator[AxisValue]:
         for candidate in _remembered(matrix, offered, usable):
             if candidate.row and has_version(candidate.row, specifier):
                 yield candidate
@@ -170,7 +170,7 @@ def _asked(matrix: Matrix, request: StackRequest, project: str, wish: str) -> tu
     return _remembered(matrix, (*offered, specifier), asked)
 
 
-def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Build]:
+def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> list[MatrixBuild]:
     """Return the builds of a framework that the worlds and channels of the request offer, best first.
 
     The order: CUDA before CPU builds; the newest version; a place that needs no further index; the newest CUDA.
@@ -179,7 +179,7 @@ def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Bui
     names = [channel.rstrip("/").rsplit("/", 1)[-1] for channel in request.channels]
     ranks = {name: rank for rank, name in reversed(list(enumerate(names)))}
 
-    def order(row: Build) -> tuple[object, ...]:
+    def order(row: MatrixBuild) -> tuple[object, ...]:
         extra = row.channel != "pypi" and not row.channel.startswith("conda:")
         return (
             row.cuda is not None,
@@ -192,7 +192,7 @@ def usable_rows(matrix: Matrix, request: StackRequest, project: str) -> list[Bui
     return sorted(rows, key=order, reverse=True)
 
 
-def is_offered(matrix: Matrix, request: StackRequest, row: Build) -> bool:
+def is_offered(matrix: Matrix, request: StackRequest, row: MatrixBuild) -> bool:
     """Whether the place that publishes a build is one that the request may take from."""
     if row.channel.startswith("conda:"):
         names = channel_names(request)
@@ -206,7 +206,7 @@ def channel_names(request: StackRequest) -> frozenset[str]:
     return frozenset(channel.rstrip("/").rsplit("/", 1)[-1] for channel in request.channels)
 
 
-def _rows_of(matrix: Matrix, projects: frozenset[str]) -> list[Build]:
+def _rows_of(matrix: Matrix, projects: frozenset[str]) -> list[MatrixBuild]:
     return [row for project in sorted(projects) for row in matrix.builds.get(project, ())]
 
 
@@ -220,7 +220,7 @@ def _nccl_versions(matrix: Matrix, projects: frozenset[str]) -> Iterable[str]:
     yield from (row.nccl for row in _rows_of(matrix, projects) if row.nccl and _names_one(row, row.nccl))
 
 
-def _names_one(row: Build, version: str) -> bool:
+def _names_one(row: MatrixBuild, version: str) -> bool:
     """Whether a row's library version is one to show: a full version, or the major that a conda record pins."""
     return is_full(version) or row.channel.startswith("conda:")
 
@@ -233,14 +233,14 @@ def _pythons(matrix: Matrix, projects: frozenset[str]) -> Iterable[str]:
 
 def _newest_first(
     axis: str, values: Callable[[Matrix, frozenset[str]], Iterable[str]], matrix: Matrix, projects: frozenset[str]
-) -> Iterator[Candidate]:
+) -> Iterator[AxisValue]:
     for value in sorted(dict.fromkeys(values(matrix, projects)), key=key, reverse=True):
-        yield Candidate(axis=axis, value=value)
+        yield AxisValue(axis=axis, value=value)
 
 
-def objection_of(matrix: Matrix, request: StackRequest, row: Build, target: Target) -> str | None:
+def objection_of(matrix: Matrix, request: StackRequest, row: MatrixBuild, target: Target) -> str | None:
     """Return why a build does not do for a machine and for the libraries that were asked for, or None."""
-    machine = {axis: Candidate(axis=axis, value="", pools=(target,)) for axis in MACHINE_AXES}
+    machine = {axis: AxisValue(axis=axis, value="", pools=(target,)) for axis in MACHINE_AXES}
     for need in needs_of_build(matrix, row, beside_cuda=True):
         found = need.objection(machine[need.axis]) if need.axis in machine else None
         if found is not None:
@@ -263,7 +263,7 @@ def gcc_objection(matrix: Matrix, cuda: str, wish: str) -> str | None:
     """Return why no host compiler that was asked for does for the nvcc of a CUDA, or None."""
     needs = [need for need in needs_of_cuda(matrix, cuda) if need.axis == "gcc"]
     for need in needs:
-        found = [need.objection(Candidate(axis="gcc", value=gcc)) for gcc in compilers(matrix, wish)]
+        found = [need.objection(AxisValue(axis="gcc", value=gcc)) for gcc in compilers(matrix, wish)]
         if all(found):
             return f"{need.text}; GCC {wish} was asked for"
     return None
@@ -273,9 +273,9 @@ def cuda_objection(matrix: Matrix, request: StackRequest, cuda: str, targets: It
     """Return why a CUDA does not do for the machines and the compiler that was asked for, or None."""
     if request.gcc and (objection := gcc_objection(matrix, cuda, request.gcc)) is not None:
         return objection
-    one = {"gcc": Candidate(axis="gcc", value="")}
+    one = {"gcc": AxisValue(axis="gcc", value="")}
     for target in targets:
-        choices = {**one, **{axis: Candidate(axis=axis, value="", pools=(target,)) for axis in MACHINE_AXES}}
+        choices = {**one, **{axis: AxisValue(axis=axis, value="", pools=(target,)) for axis in MACHINE_AXES}}
         for need in needs_of_cuda(matrix, cuda):
             found = need.objection(choices[need.axis])
             if found is not None:

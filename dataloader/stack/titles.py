@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.machine.target import Gpu, Target
 
 
-def build_title(row: Build) -> str:
+def build_title(row: MatrixBuild) -> str:
     """``torch 2.1.0 for CUDA 11.8``."""
     name = row.framework if row.version == row.versions[2:] else f"{row.framework} {row.versions}"
     version = f" {row.version}" if row.versions == f"=={row.version}" else ""

@@ -12,19 +12,19 @@ from typing import IO, TYPE_CHECKING
 
 from dataloader.lockfile.model import CondaPackage, Lockfile
 from dataloader.process.program import command_of, receive, send
-from dataloader.trial.judge import Judgement, Question, judge_tree, read_ahead
+from dataloader.trial.judge import BuiltTree, Judgement, judge_tree, read_ahead
 
 if TYPE_CHECKING:
     import subprocess
 
 
-class Judge:
+class JudgeHere:
     """Judges a tree in this process, which most likely is Python alone: there is nothing that could be refused."""
 
     def foresee(self, libraries: Mapping[str, str], facts: Path) -> None:
         """Get to know what the tree will hold, as :func:`dataloader.trial.judge.read_ahead`; not to be waited for."""
 
-    def judge(self, question: Question) -> Judgement:
+    def judge(self, question: BuiltTree) -> Judgement:
         """As :func:`dataloader.trial.judge.judge_tree`."""
         from dataloader.prefix.walk import walk
 
@@ -34,7 +34,7 @@ class Judge:
         """There will be no tree any more."""
 
 
-class _Aside(Judge):
+class _Aside(JudgeHere):
     """Has a process of its own judge, and judges itself where that is lost."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -45,7 +45,7 @@ class _Aside(Judge):
         with self._asking, suppress(OSError):
             self._say((read_ahead.__name__, (libraries, facts)))
 
-    def judge(self, question: Question) -> Judgement:
+    def judge(self, question: BuiltTree) -> Judgement:
         with self._asking:
             try:
                 self._say((judge_tree.__name__, (question,)))
@@ -67,9 +67,9 @@ class _Aside(Judge):
 
 
 @contextmanager
-def prepared(lock: Lockfile) -> Iterator[Judge]:
+def prepared(lock: Lockfile) -> Iterator[JudgeHere]:
     """Give what judges a tree of ``lock``, for as long as that is built."""
-    judge = Judge() if _is_pure(lock) else _start()
+    judge = JudgeHere() if _is_pure(lock) else _start()
     try:
         yield judge
     finally:
@@ -83,14 +83,14 @@ def _is_pure(lock: Lockfile) -> bool:
     )
 
 
-def _start() -> Judge:
+def _start() -> JudgeHere:
     import subprocess
 
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     try:
         return _Aside(subprocess.Popen(command_of(__name__), stdin=pipe, stdout=pipe, stderr=nothing))
     except OSError:
-        return Judge()
+        return JudgeHere()
 
 
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:

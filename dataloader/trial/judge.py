@@ -36,7 +36,7 @@ class Contradicted(WouldNotLoad):
         )
 
 
-class Question(NamedTuple):
+class BuiltTree(NamedTuple):
     """A tree that was built from a lock: would it load?"""
 
     tree: Path
@@ -58,7 +58,7 @@ class Judgement(NamedTuple):
     """What only the machine can, and files that are no longer there as their package has them."""
 
 
-def prove(question: Question, judge: Callable[[Question], Judgement], reporter: Reporter) -> bool:
+def prove(question: BuiltTree, judge: Callable[[BuiltTree], Judgement], reporter: Reporter) -> bool:
     """Look at a tree, and tell what only the machine can mend; say whether there was nothing to tell.
 
     Args:
@@ -78,7 +78,7 @@ def prove(question: Question, judge: Callable[[Question], Judgement], reporter: 
     return not found.rest
 
 
-def judge_tree(question: Question) -> Judgement:
+def judge_tree(question: BuiltTree) -> Judgement:
     """Say what is wrong with a tree."""
     from dataloader.prefix.activate import activation
     from dataloader.prefix.walk import walk

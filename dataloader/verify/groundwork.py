@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from dataloader.base.state import State, text_of
 from dataloader.elf.cache import FactsCache
 from dataloader.machine.target import Target
-from dataloader.prefix.records import Installed, InstalledPackage, Owners, RecordedFile, hex_digest, read_installed
-from dataloader.prefix.walk import SealedTree, Tree
+from dataloader.prefix.records import (
+    InstalledPackage,
+    InstalledPackages,
+    Owners,
+    RecordedFile,
+    hex_digest,
+    read_installed,
+)
+from dataloader.prefix.walk import PrefixTree, SealedTree
 from dataloader.verify.memory.hashes import FileHashes, cache_keys, hash_recorded
 from dataloader.verify.options import VerifyOptions
 
@@ -24,8 +31,8 @@ if TYPE_CHECKING:
 class Records(NamedTuple):
     """What packages recorded, and what there is."""
 
-    installed: Installed
-    tree: Tree
+    installed: InstalledPackages
+    tree: PrefixTree
     digests: Mapping[str, str]
     """SHA-256 of each file that was hashed, as RECORD writes it."""
     keys: Mapping[str, str]
@@ -34,7 +41,7 @@ class Records(NamedTuple):
 
 def read_records(
     prefix: Path,
-    walked: Callable[[], Tree],
+    walked: Callable[[], PrefixTree],
     options: VerifyOptions,
     cache: FactsCache,
     known_keys: Mapping[str, str],
@@ -62,7 +69,7 @@ def read_records(
 class Groundwork(NamedTuple):
     """What needs no library to be opened in the model."""
 
-    installed: Installed
+    installed: InstalledPackages
     tree: SealedTree
     keys: Mapping[str, str]
     """As :attr:`Records.keys`."""

@@ -12,7 +12,7 @@ from dataloader.loader.disk import Disk, start_python
 from dataloader.loader.model import Memory, Result
 from dataloader.loader.process import Process
 from dataloader.machine.target import Target
-from dataloader.prefix.python import Interpreter, extension_tag, find_interpreter
+from dataloader.prefix.python import PrefixPython, extension_tag, find_interpreter
 from dataloader.prefix.variables import library_folders, preloaded
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.world import build_environment, is_this_machine
@@ -27,7 +27,7 @@ class BareLoads(NamedTuple):
     target: Target
     described: bool
     """The target is judged by its description, and not by this machine's libraries."""
-    interpreter: Interpreter
+    interpreter: PrefixPython
     process: Process
     """Python, with nothing imported."""
     files: Mapping[str, ScannedFile]
@@ -50,7 +50,7 @@ class BareLoads(NamedTuple):
         return facts is not None and name.split(".", 1)[0] in facts.python_init
 
 
-def is_candidate(file: ScannedFile, process: Process, interpreter: Interpreter) -> bool:
+def is_candidate(file: ScannedFile, process: Process, interpreter: PrefixPython) -> bool:
     """As :meth:`BareLoads.is_candidate`."""
     facts, environment = file.facts, process.environment
     if facts is None or not facts.is_library:

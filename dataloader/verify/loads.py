@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 from dataloader.loader.model import Failure, Result
 from dataloader.loader.process import Process
-from dataloader.prefix.records import Installed, InstalledPackage, Owners, required_names
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, Owners, required_names
 from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.follow.process import ImportedInProcess, Story, Trial, open_until_none_helps, with_ctypes
-from dataloader.verify.follow.surroundings import Source
+from dataloader.verify.follow.surroundings import ParsedSource
 from dataloader.verify.libraries import BareLoads
 
 
@@ -56,14 +56,14 @@ class Judge:
         owners: Owners,
         packages: Mapping[str, InstalledPackage],
         sources: SourceIndex,
-        installed: Installed,
+        installed: InstalledPackages,
     ) -> None:
         self.bare, self._owners, self._packages, self._sources = bare, owners, packages, sources
         self._installed = installed
         self._contexts: dict[str, Process] = {}
         self._stories: dict[tuple[str, str], Story] = {}
         self._followed: dict[str, bool] = {}
-        self._parsed: dict[str, Source] = {}
+        self._parsed: dict[str, ParsedSource] = {}
         self._loaded_in: dict[str, Process] = {}
         self._python: Process | None = None
         self._file_names: frozenset[str] | None = None

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from dataloader.elf.frameworks import distributions_of
-from dataloader.prefix.records import Installed, InstalledPackage, normalise, required_names
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise, required_names
 from dataloader.verify.tables import Provider, load_tables
 
 _PYTHON = re.compile(r"_?Py[A-Z_]")
@@ -26,7 +26,7 @@ def instead_of(package: InstalledPackage, spec: str) -> str:
     return _in_turn(f"dataloader remove {_named(package)}", f"dataloader install --reinstall {spec}")
 
 
-def one_of(first: InstalledPackage, second: InstalledPackage, on_disk: str, installed: Installed) -> list[str]:
+def one_of(first: InstalledPackage, second: InstalledPackage, on_disk: str, installed: InstalledPackages) -> list[str]:
     """Without the one, and with the files of the other: the one to keep is what others require, else what is there."""
     others = (package for package in installed.packages if package.name not in (first.name, second.name))
     wanted = {name for package in others for name in required_names(package.requires)}
@@ -41,7 +41,9 @@ def another_release(package: InstalledPackage | None) -> tuple[str, ...]:
     return (f"dataloader install '{package.name}<{package.version.partition('+')[0]}'",)
 
 
-def for_library(soname: str, owner: InstalledPackage | None, cuda_major: str | None, installed: Installed) -> list[str]:
+def for_library(
+    soname: str, owner: InstalledPackage | None, cuda_major: str | None, installed: InstalledPackages
+) -> list[str]:
     """What brings a library that nothing in the environment has, for the file of a package that needs it."""
     tables, found = load_tables(), []
     if owner is not None and soname in tables.without.get(owner.name, ((), ""))[0]:
@@ -54,7 +56,7 @@ def for_library(soname: str, owner: InstalledPackage | None, cuda_major: str | N
     return found
 
 
-def _of_provider(provider: Provider, cuda_major: str | None, installed: Installed) -> Iterator[str]:
+def _of_provider(provider: Provider, cuda_major: str | None, installed: InstalledPackages) -> Iterator[str]:
     if provider.conda and any(package.kind == "conda" for package in installed.packages):
         channel, package = provider.conda[0]
         yield f"dataloader install conda:{channel}::{package}"
@@ -69,7 +71,7 @@ def _of_provider(provider: Provider, cuda_major: str | None, installed: Installe
         yield f"dataloader install conda:{provider.conda[0][0]}::{provider.conda[0][1]}"
 
 
-def _required(installed: Installed) -> Iterator[str]:
+def _required(installed: InstalledPackages) -> Iterator[str]:
     """Requirements as they are typed, but for extras' ones."""
     for package in installed.packages:
         for text in package.requires if package.kind == "pypi" else ():
@@ -77,7 +79,7 @@ def _required(installed: Installed) -> Iterator[str]:
                 yield re.sub(r"[\s()]", "", text.partition(";")[0])
 
 
-def _labelled_major(installed: Installed) -> str | None:
+def _labelled_major(installed: InstalledPackages) -> str | None:
     """The CUDA major that names and versions say: ``nvidia-nccl-cu12``, ``torch 2.4.0+cu124``."""
     texts = (f"{package.name}+{package.version.partition('+')[2]}" for package in installed.packages)
     found = {match["major"] for text in texts for match in _LABEL.finditer(text)}

@@ -15,7 +15,7 @@ from dataloader.elf.cache import FactsCache
 from dataloader.loader.system import LD_CACHE
 from dataloader.machine.target import Target
 from dataloader.prefix.python import PROGRAM
-from dataloader.prefix.walk import Tree, walk
+from dataloader.prefix.walk import PrefixTree, walk
 from dataloader.verify.memory.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import VerifyReport, inventory
@@ -47,7 +47,7 @@ def verify_targets(
     targets: Sequence[Target],
     read_lock: Callable[[], Lockfile | None] = lambda: None,
     options: VerifyOptions | None = None,
-    walked: Callable[[], Tree] | None = None,
+    walked: Callable[[], PrefixTree] | None = None,
 ) -> Verification:
     """One report for each target, of one reading of the prefix.
 
@@ -97,7 +97,7 @@ def verify_targets(
 
 def inspect_prefix(
     prefix: Path,
-    walked: Callable[[], Tree],
+    walked: Callable[[], PrefixTree],
     *,
     targets: Sequence[Target],
     lock: Lockfile | None = None,

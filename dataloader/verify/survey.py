@@ -12,7 +12,7 @@ from dataloader.base.state import states_of
 from dataloader.elf.cache import FactsCache, Learnt
 from dataloader.elf.scan import Reading, ScannedFile
 from dataloader.machine.target import Target
-from dataloader.prefix.walk import Tree
+from dataloader.prefix.walk import PrefixTree
 from dataloader.process.beside import BEHIND, Beside
 from dataloader.verify.groundwork import Groundwork, Records, lay_groundwork, read_records
 from dataloader.verify.memory.hashes import recall_keys
@@ -49,7 +49,7 @@ def survey(
     targets: Sequence[Target],
     options: VerifyOptions,
     cache: FactsCache,
-    walked: Callable[[], Tree],
+    walked: Callable[[], PrefixTree],
     read_lock: Callable[[], Lockfile | None] = lambda: None,
     learnt: Learnt | None = None,
     libraries: Mapping[str, str] = MappingProxyType({}),

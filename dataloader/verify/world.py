@@ -6,7 +6,7 @@ import os
 
 from dataloader.loader.disk import Disk
 from dataloader.loader.model import LIB_TOKEN, Environment, Memory, hwcaps_of
-from dataloader.loader.system import DescribedSystem, System, host_system, version_tuple
+from dataloader.loader.system import DescribedSystem, LoaderSystem, host_system, version_tuple
 from dataloader.machine.target import Target
 from dataloader.verify.tables import load_tables
 
@@ -25,7 +25,7 @@ def is_this_machine(target: Target) -> bool:
     return target.glibc is not None and here == f"glibc {target.glibc}"
 
 
-def system_of(target: Target, *, described: bool) -> System:
+def system_of(target: Target, *, described: bool) -> LoaderSystem:
     """The machine below the environment."""
     if not described:
         return host_system(target.arch)

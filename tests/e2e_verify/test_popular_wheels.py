@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from dataloader.machine.detect import detect_target
-from dataloader.prefix.records import Installed, InstalledPackage, read_installed, required_names
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, read_installed, required_names
 from dataloader.verify.checks.sources import SourceIndex, module_name
 from dataloader.verify.loads import Verdict
 from dataloader.verify.options import VerifyOptions
@@ -88,7 +88,7 @@ def top_levels(package: InstalledPackage, site: str) -> list[str]:
     return sorted(name for name in names if name and "." not in name and not name.startswith("__"))
 
 
-def above(installed: Installed, package: InstalledPackage) -> list[InstalledPackage]:
+def above(installed: InstalledPackages, package: InstalledPackage) -> list[InstalledPackage]:
     """The packages that require it, and those that require them."""
     found = [package]
     for below in found:  # grows while it is walked

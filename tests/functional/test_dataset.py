@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dataloader.dataset.environment import completed
-from dataloader.dataset.request import Source, parse_options
+from dataloader.dataset.request import DatasetSource, parse_options
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -192,7 +192,7 @@ def test_what_cannot_be_done_ends_as_the_contract_says(
 
 def test_the_platforms_packages_take_the_place_of_the_users() -> None:
     written = {"dependencies": ["python=3.9", "python>=3.10", "pip=20", "ipykernel=6", "numpy", {"pip": ["a"]}]}
-    source = Source(kind="CONDA", name="n", python="3.11", extra_index_url="https://x.test/simple")
+    source = DatasetSource(kind="CONDA", name="n", python="3.11", extra_index_url="https://x.test/simple")
 
     document = completed(written, source)
 

@@ -14,7 +14,7 @@ from dataloader.lockfile.model import Lockfile, PypiPackage
 from dataloader.machine.detect import detect_target
 from dataloader.trial import aside as prover
 from dataloader.trial.aside import prepared
-from dataloader.trial.judge import Judgement, Question, judge_tree
+from dataloader.trial.judge import BuiltTree, Judgement, judge_tree
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.locks import lock_of
 from tests.helpers.prefixes import SITE, make_prefix, register
@@ -31,7 +31,7 @@ def lock(tag: str) -> Lockfile:
 
 
 @pytest.fixture
-def question(tmp_path: Path) -> Question:
+def question(tmp_path: Path) -> BuiltTree:
     """About a tree with one package, whose import opens a library that needs what nobody has."""
     tree = make_prefix(tmp_path / "env")
     gone = make_library(tmp_path / "libgone.so.1", soname="libgone.so.1")
@@ -39,7 +39,7 @@ def question(tmp_path: Path) -> Question:
     code = "import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), 'libpkg.so'))\n"
     register(tree, "pkg", "1.0", paths=["pkg/libpkg.so"], files={"pkg/__init__.py": code})
     libraries = {LIBRARY: hex_digest(tree / LIBRARY)}
-    return Question(tree, lock("py3-none-linux_x86_64"), [detect_target()], tmp_path / "facts", libraries)
+    return BuiltTree(tree, lock("py3-none-linux_x86_64"), [detect_target()], tmp_path / "facts", libraries)
 
 
 def children() -> list[int]:
@@ -47,11 +47,11 @@ def children() -> list[int]:
 
 
 @pytest.fixture
-def not_here(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Question]]:
+def not_here(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[BuiltTree]]:
     """What this process was asked to judge."""
-    asked: list[Question] = []
+    asked: list[BuiltTree] = []
 
-    def judge(question: Question) -> Judgement:
+    def judge(question: BuiltTree) -> Judgement:
         asked.append(question)
         return judge_tree(question)
 
@@ -59,7 +59,7 @@ def not_here(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Question]]:
     return lambda: asked
 
 
-def test_another_process_says_what_this_one_would(question: Question, not_here: Callable[[], list[Question]]) -> None:
+def test_another_process_says_what_this_one_would(question: BuiltTree, not_here: Callable[[], list[BuiltTree]]) -> None:
     expected = judge_tree(question)
     assert [each.kind for each in expected.rest] == ["missing-library"]
     before = children()
@@ -74,7 +74,7 @@ def test_another_process_says_what_this_one_would(question: Question, not_here: 
     assert children() == before
 
 
-def test_what_a_tree_will_hold_is_read_ahead(question: Question, tmp_path: Path) -> None:
+def test_what_a_tree_will_hold_is_read_ahead(question: BuiltTree, tmp_path: Path) -> None:
     facts = tmp_path / "ahead"
     with prepared(question.lock) as judge:
         judge.foresee({str(question.tree / LIBRARY): question.libraries[LIBRARY]}, facts)
@@ -86,7 +86,7 @@ def test_what_a_tree_will_hold_is_read_ahead(question: Question, tmp_path: Path)
 
 @pytest.mark.parametrize("when", ["before it is told", "before it is asked"])
 def test_where_it_is_lost_this_process_judges(
-    question: Question, not_here: Callable[[], list[Question]], when: str
+    question: BuiltTree, not_here: Callable[[], list[BuiltTree]], when: str
 ) -> None:
     def lose() -> None:
         judge._process.kill()  # type: ignore[attr-defined]
@@ -104,7 +104,7 @@ def test_where_it_is_lost_this_process_judges(
     assert not_here() == [question]
 
 
-def test_what_it_cannot_judge_this_process_fails_at(question: Question) -> None:
+def test_what_it_cannot_judge_this_process_fails_at(question: BuiltTree) -> None:
     (question.tree / ".dataloader").mkdir()
     (question.tree / ".dataloader" / "activation.json").write_text("[")
 
@@ -114,7 +114,7 @@ def test_what_it_cannot_judge_this_process_fails_at(question: Question) -> None:
         judge_tree(question)
 
 
-def test_python_alone_takes_no_process(question: Question, not_here: Callable[[], list[Question]]) -> None:
+def test_python_alone_takes_no_process(question: BuiltTree, not_here: Callable[[], list[BuiltTree]]) -> None:
     before = children()
 
     with prepared(lock("py3-none-any")) as judge:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.elf.alteration import Alteration, find_alteration
-from dataloader.elf.image import FileBytes, Reader, read_header, read_section_headers
+from dataloader.elf.image import BoundedReader, FileBytes, read_header, read_section_headers
 from dataloader.install.store.originals import originals_of
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
@@ -88,7 +88,7 @@ def flipped(path: Path) -> None:
 def allocated(path: Path) -> dict[str, tuple[int, int]]:
     """Offset and size of what is loaded."""
     with path.open("rb") as stream:
-        reader = Reader(FileBytes(stream.fileno()))
+        reader = BoundedReader(FileBytes(stream.fileno()))
         header = read_header(reader)
         rows = read_section_headers(reader, header)
         table = rows[header.e_shstrndx]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dataloader.base.cache import LIBRARIES
 from dataloader.base.core_metadata import parse_headers
 from dataloader.elf.cache import FactsCache
-from dataloader.elf.definitions import Asked
+from dataloader.elf.definitions import AskedNames
 from dataloader.elf.facts import find_definitions, parse_elf, read_relocated_names
 from dataloader.elf.gpucode import MAGIC, read_gpu_code
 from dataloader.elf.image import MalformedElf
@@ -49,7 +49,7 @@ def answers(data: bytes) -> None:
     with suppress(MalformedElf):
         parse_elf(data)
     with suppress(MalformedElf):
-        find_definitions(data, Asked([b"show", b"shown", b"PyInit_x"]))
+        find_definitions(data, AskedNames([b"show", b"shown", b"PyInit_x"]))
     assert time.monotonic() - started < _SECONDS
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dataloader.compat.openings import Opening
-from dataloader.elf.definitions import Asked
+from dataloader.elf.definitions import AskedNames
 from dataloader.elf.facts import read_definitions, read_elf
-from dataloader.elf.image import FileBytes, Reader, read_dynamic, read_header, read_segments
+from dataloader.elf.image import BoundedReader, FileBytes, read_dynamic, read_header, read_segments
 from dataloader.machine.detect import detect_target
 from dataloader.verify import verify_prefix
 from dataloader.verify.checks.opened import read_opened
@@ -90,7 +90,7 @@ def test_what_lies_behind_the_end_of_a_segment_is_mapped_with_its_page(tmp_path:
     library = make_library(tmp_path / "libpage.so", "int answer(void) { return 42; }", soname="libpage.so")
     data = bytearray(library.read_bytes())
     with library.open("rb") as file:
-        reader = Reader(FileBytes(file.fileno()))
+        reader = BoundedReader(FileBytes(file.fileno()))
         header = read_header(reader)
         where = read_segments(reader, header).dynamic
         assert where is not None
@@ -103,7 +103,7 @@ def test_what_lies_behind_the_end_of_a_segment_is_mapped_with_its_page(tmp_path:
     library.write_bytes(data)
 
     facts, _ = read_elf(library)
-    definitions = read_definitions(library, Asked([b"answer"]))
+    definitions = read_definitions(library, AskedNames([b"answer"]))
 
     assert ctypes.CDLL(str(library)).answer() == 42
     assert (facts.soname, b"answer" in definitions.plain) == ("libpage.so", True)

@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from dataloader.base.names import pypi_names
 from dataloader.compat.companions import torch_rows
 from dataloader.compat.matrix import load_matrix
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.index.settings import IndexSettings
 from dataloader.machine.target import Target
 from dataloader.request.request import Request
@@ -269,7 +269,7 @@ def _pytorch(draw: st.DrawFn, channel: str, version: str) -> Iterator[Record]:
             yield Record("pytorch-gpu", version, build, (f"pytorch =={version} {build}",), channel)
 
 
-def _of_cuda(draw: st.DrawFn, row: Build, channel: str) -> Iterator[str]:
+def _of_cuda(draw: st.DrawFn, row: MatrixBuild, channel: str) -> Iterator[str]:
     if row.cuda is None:
         return
     if channel == "pytorch":

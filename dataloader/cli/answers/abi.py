@@ -14,7 +14,7 @@ from dataloader.cli.line.options import CommonOptions, Operand, own_option
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-    from dataloader.abi.model import Verdict
+    from dataloader.abi.model import ReleaseVerdict
     from dataloader.abi.wheel import Compiled
     from dataloader.cli.stages.session import Session
 
@@ -95,7 +95,7 @@ def _wheel_name(wheel: Path) -> str:
     return wheel.name
 
 
-async def _ask(session: Session, wheel: Path, asked: Requirement) -> tuple[Compiled, list[Verdict]]:
+async def _ask(session: Session, wheel: Path, asked: Requirement) -> tuple[Compiled, list[ReleaseVerdict]]:
     from dataloader.abi.model import judge
     from dataloader.abi.releases import read_release, releases_of
     from dataloader.abi.wheel import beside_system, own_symbols, read_needs
@@ -129,7 +129,7 @@ async def _ask(session: Session, wheel: Path, asked: Requirement) -> tuple[Compi
     return compiled, verdicts
 
 
-def _nothing_known(verdicts: Sequence[Verdict], asked: Requirement) -> DataloaderError:
+def _nothing_known(verdicts: Sequence[ReleaseVerdict], asked: Requirement) -> DataloaderError:
     reasons = tuple(dict.fromkeys(f"{verdict.version}: {verdict.why[0]}" for verdict in verdicts))
     return IndexUnavailable(f"no release of {asked} could be read", code="index-unreachable", causes=reasons[-5:])
 
@@ -140,7 +140,7 @@ def _wanted(filename: str) -> str:
     return python if python.startswith("cp") and "abi3" not in abi and "." not in python else ""
 
 
-def _text(filename: str, answer: str, verdicts: Sequence[Verdict]) -> str:
+def _text(filename: str, answer: str, verdicts: Sequence[ReleaseVerdict]) -> str:
     from dataloader.cli.telling.render import table
 
     words = {True: "loads", False: "no", None: "unknown"}
@@ -148,7 +148,7 @@ def _text(filename: str, answer: str, verdicts: Sequence[Verdict]) -> str:
     return f"{filename} {answer}\n" + table(rows) + "".join(_examples(verdicts))
 
 
-def _examples(verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _examples(verdicts: Sequence[ReleaseVerdict]) -> Iterator[str]:
     """Some of the symbols that are lacked by the releases beside those that load, or else by the last one."""
     from dataloader.elf.demangle import demangle
 

@@ -198,7 +198,7 @@ def _aside(session: Session) -> AbstractContextManager[Path]:
 
 
 async def _install(session: Session, request: Request, client: IndexClient, lock: Lockfile, made: Bundle) -> SyncResult:
-    from dataloader.cli.stages.flow import Place, sync_lock
+    from dataloader.cli.stages.flow import Destination, sync_lock
     from dataloader.cli.stages.proof import Proof
 
     proof = Proof(session)
@@ -212,7 +212,7 @@ async def _install(session: Session, request: Request, client: IndexClient, lock
             client,
             proof,
             check=False,
-            place=Place(),
+            place=Destination(),
             foreign=True,
             download=_FromBundle(made),
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import ChangesNeeded, PrefixError, UsageError
 from dataloader.cli.clusters.attachments import attachments_of
 from dataloader.cli.line.options import CommonOptions
-from dataloader.cli.stages.flow import Place, built_aside, sync_options
+from dataloader.cli.stages.flow import Destination, built_aside, sync_options
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.saving import put
 from dataloader.cli.stages.session import Session, open_session
@@ -38,7 +38,7 @@ class PushAsked:
     """What is to be pushed, and how."""
 
     reference: str
-    place: Place
+    place: Destination
     target_prefix: Path | None
     base: str | None
     entrypoint: tuple[str, ...]
@@ -52,7 +52,7 @@ class PullAsked:
     """What is to be pulled, and where to."""
 
     reference: str
-    place: Place
+    place: Destination
     plain_http: bool
 
 
@@ -159,7 +159,7 @@ async def _tree(
     tree = Path(generation) if generation else place.absolute()
     hold(tree)
     state = _state(tree)
-    options = sync_options(session, None, data, check=False, place=Place(target_prefix=Path(state.target_prefix)))
+    options = sync_options(session, None, data, check=False, place=Destination(target_prefix=Path(state.target_prefix)))
     plan = plan_prefix(lock, tree, options)
     if not plan.is_empty:
         steps = [f"{step.name}: {step.reason}" for step in (*plan.install, *plan.replace, *plan.remove)]
@@ -175,7 +175,7 @@ async def _tree(
         yield tree, target
         return
     session.reporter.info(f"its files name {state.target_prefix}: making it once more for {target}")
-    async with built_aside(session, request, lock, Place(target_prefix=Path(target))) as (made, _):
+    async with built_aside(session, request, lock, Destination(target_prefix=Path(target))) as (made, _):
         yield made, target
 
 

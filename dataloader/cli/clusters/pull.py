@@ -29,12 +29,12 @@ def pull(
 ) -> int:
     """Make an environment of an image that push made; only what the cache lacks is fetched, and checked."""
     from dataloader.cli.clusters import images
-    from dataloader.cli.stages.flow import Place
+    from dataloader.cli.stages.flow import Destination
 
     check_root(root, name, options, "pull ghcr.io/team/train:1")
     asked = images.PullAsked(
         reference=reference,
-        place=Place(root=root, name=name, layers=tuple(cache_layer or ()), wait_seconds=timeout),
+        place=Destination(root=root, name=name, layers=tuple(cache_layer or ()), wait_seconds=timeout),
         plain_http=plain_http,
     )
     return images.pull(options, asked)

@@ -51,7 +51,7 @@ def push(
 ) -> int:
     """Write an environment as an OCI image to a registry; only layers that it lacks travel."""
     from dataloader.cli.clusters import images
-    from dataloader.cli.stages.flow import Place
+    from dataloader.cli.stages.flow import Destination
 
     check_root(root, name, options, "push ghcr.io/team/train:1")
     if target_prefix is not None and not target_prefix.is_absolute():
@@ -61,7 +61,7 @@ def push(
         )
     asked = images.PushAsked(
         reference=reference,
-        place=Place(root=root, name=name),
+        place=Destination(root=root, name=name),
         target_prefix=target_prefix,
         base=base,
         entrypoint=tuple(entrypoint or ()),

@@ -43,7 +43,7 @@ def add(
     As install does in a project; a name without a version is written with the one that was chosen as its lower bound.
     """
     from dataloader.cli.edits.edit import Edit, carry_out
-    from dataloader.cli.stages.flow import Place, to_the_end
+    from dataloader.cli.stages.flow import Destination, to_the_end
     from dataloader.cli.stages.session import open_session
     from dataloader.request.request import make_request
     from dataloader.request.specs.joined import title
@@ -62,7 +62,7 @@ def add(
         environment = request.manifest.environment(options.environment or "default")
         known = {title(requirement) for requirement in environment.requirements}
         edit = Edit(asked=request, wanted=request, flags=stack, solve=_bounded(bounds, known))
-        edited = to_the_end(carry_out(session, edit, None if no_sync else Place()))
+        edited = to_the_end(carry_out(session, edit, None if no_sync else Destination()))
         _say(session, edited)
     return 0
 

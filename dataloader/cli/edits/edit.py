@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from dataloader.base.errors import UsageError
 from dataloader.cli.edits.said import say_shared
 from dataloader.cli.line.options import CommonOptions, StackFlags
-from dataloader.cli.stages.flow import Place, client_of, existing_lock, files_of, solve, sync_lock, to_the_end
+from dataloader.cli.stages.flow import Destination, client_of, existing_lock, files_of, solve, sync_lock, to_the_end
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.remember import remembered_lock
 from dataloader.cli.stages.saving import as_they_are, manifest_with, not_saved, put
@@ -84,7 +84,7 @@ class Edited:
         return lock_text(self.lock, self.before)
 
 
-async def carry_out(session: Session, edit: Edit, place: Place | None, *, old: Lockfile | None = None) -> Edited:
+async def carry_out(session: Session, edit: Edit, place: Destination | None, *, old: Lockfile | None = None) -> Edited:
     """Solve; write manifest and lock, together with the change of the prefix where there is a ``place`` for it.
 
     Args:
@@ -150,7 +150,7 @@ def say_next(session: Session, edited: Edited) -> None:
     session.reporter.info(f"next: `{running}` runs in it, `{looking}` looks at it again")
 
 
-def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Place) -> int:
+def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Destination) -> int:
     """Add what is asked for, lock, and make the prefix match."""
     with open_session(options, "install") as session:
         remembered = remembered_lock(session)

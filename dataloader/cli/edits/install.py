@@ -31,7 +31,7 @@ def install(
     With a manifest, specs and stack options are added to it; without one, to what the lock was asked for before.
     """
     from dataloader.cli.edits import edit
-    from dataloader.cli.stages.flow import Place
+    from dataloader.cli.stages.flow import Destination
 
-    place = Place(adopt=adopt, rebuild=reinstall, strict_records=strict_records)
+    place = Destination(adopt=adopt, rebuild=reinstall, strict_records=strict_records)
     return edit.install(options, tuple(specs or ()), stack, place)

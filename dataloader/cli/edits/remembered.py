@@ -10,7 +10,7 @@ from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
     from dataloader.lockfile.model import Lockfile
-    from dataloader.request.manifests.manifest import Environment
+    from dataloader.request.manifests.manifest import ManifestEnvironment
     from dataloader.request.request import Request
 
 
@@ -50,7 +50,7 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
     return request, existing_lock(request.lockfile)
 
 
-def environment_of(session: Session, request: Request) -> Environment | None:
+def environment_of(session: Session, request: Request) -> ManifestEnvironment | None:
     """Return what the tables say of the environment that a command is about; ``None`` without a manifest."""
     if request.manifest is None:
         return None

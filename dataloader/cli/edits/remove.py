@@ -15,7 +15,7 @@ from dataloader.cli.line.options import CommonOptions, Operand
 
 if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
-    from dataloader.request.manifests.manifest import Environment
+    from dataloader.request.manifests.manifest import ManifestEnvironment
     from dataloader.request.request import Request
     from dataloader.request.specs.requirements import Requirement
 
@@ -35,7 +35,7 @@ def remove(
     """
     from dataloader.cli.edits.edit import Edit, carry_out
     from dataloader.cli.edits.remembered import environment_of, remembered_request
-    from dataloader.cli.stages.flow import Place, to_the_end
+    from dataloader.cli.stages.flow import Destination, to_the_end
     from dataloader.cli.stages.session import open_session
 
     check_no_sync(options, no_sync)
@@ -44,7 +44,7 @@ def remove(
         environment = environment_of(session, asked)
         gone = tuple(dict.fromkeys(title for name in names for title in titles_of(name, asked, environment, lock)))
         edit = Edit(asked=asked, wanted=without(asked, gone), gone=gone)
-        edited = to_the_end(carry_out(session, edit, None if no_sync else Place()))
+        edited = to_the_end(carry_out(session, edit, None if no_sync else Destination()))
         needed = _still_needed(gone, edited.lock)
         document = {
             **edited.document(),
@@ -74,7 +74,9 @@ def without(request: Request, titles: Iterable[str]) -> Request:
     )
 
 
-def titles_of(name: str, request: Request, environment: Environment | None, lock: Lockfile | None) -> tuple[str, ...]:
+def titles_of(
+    name: str, request: Request, environment: ManifestEnvironment | None, lock: Lockfile | None
+) -> tuple[str, ...]:
     """Return what stands for a name in what is asked for: a project, ``conda:NAME``, ``stack:AXIS``.
 
     Raises:
@@ -102,7 +104,7 @@ def titles_of(name: str, request: Request, environment: Environment | None, lock
     )
 
 
-def _elsewhere(wanted: Collection[str], request: Request, environment: Environment | None) -> Iterator[str]:
+def _elsewhere(wanted: Collection[str], request: Request, environment: ManifestEnvironment | None) -> Iterator[str]:
     """Say which tables, that are not this environment's own, ask for it."""
     from dataloader.request.specs.joined import title
 

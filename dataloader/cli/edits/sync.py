@@ -56,7 +56,7 @@ def sync(
     if frozen and locked:
         raise exclusive("--frozen", "--locked")
     check_root(root, name, options, "sync")
-    place = flow.Place(
+    place = flow.Destination(
         root=root,
         name=name,
         target_prefix=target_prefix,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dataloader.lockfile.diff import Change
     from dataloader.lockfile.model import Lockfile
     from dataloader.locking.lock import Locked
-    from dataloader.locking.upgrade import Held
+    from dataloader.locking.upgrade import HeldBack
     from dataloader.request.request import Request
 
 
@@ -36,7 +36,7 @@ def upgrade(
     """
     from dataloader.cli.edits.edit import Edit, carry_out
     from dataloader.cli.edits.remembered import remembered_request
-    from dataloader.cli.stages.flow import Place, to_the_end
+    from dataloader.cli.stages.flow import Destination, to_the_end
     from dataloader.cli.stages.session import open_session
 
     check_no_sync(options, no_sync)
@@ -44,7 +44,7 @@ def upgrade(
         asked, lock = remembered_request(session, "upgrade")
         named = locked_names(names or (), lock)
         edit = Edit(asked=asked, wanted=asked, solve=upgrading(named))
-        place = None if no_sync or options.dry_run else Place()
+        place = None if no_sync or options.dry_run else Destination()
         edited = to_the_end(carry_out(session, edit, place))
         held = to_the_end(_held(session, edited, named)) if named or options.dry_run else ()
         changes = _changes(edited)
@@ -124,7 +124,7 @@ def locked_names(names: Sequence[str], lock: Lockfile | None) -> tuple[str, ...]
     return tuple(dict.fromkeys(found))
 
 
-async def _held(session: Session, edited: Edited, names: Collection[str]) -> tuple[Held, ...]:
+async def _held(session: Session, edited: Edited, names: Collection[str]) -> tuple[HeldBack, ...]:
     """What stays behind its newest release; of the packages that were named, where some were."""
     from dataloader.base.reporter import Reporter
     from dataloader.cli.stages.flow import client_of, lock_of
@@ -154,7 +154,7 @@ def _changes(edited: Edited) -> tuple[Change, ...]:
     return changes_between(edited.before or replace(edited.lock, packages=()), edited.lock, is_newer)
 
 
-def _text(edited: Edited, changes: Sequence[Change], held: Sequence[Held], *, dry_run: bool) -> str:
+def _text(edited: Edited, changes: Sequence[Change], held: Sequence[HeldBack], *, dry_run: bool) -> str:
     from dataloader.cli.telling.render import table
 
     rows = [

@@ -20,7 +20,7 @@ TAKES = ("manifest", "prefix", "dry_run", "yes", "Output")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class NamedEnvironment:
     """One environment of a project, or a folder that was named."""
 
     name: str | None
@@ -78,7 +78,11 @@ def clean(
             folders = sorted((session.cache / FOLDER).glob("*/"))
             ours = [each for each in folders if is_ours(each)]
             _say_foreign(session, [each for each in folders if each not in ours])
-            _remove(session, [Place(name=None, prefix=p, is_made=True, is_declared=False) for p in ours], are_ours=True)
+            _remove(
+                session,
+                [NamedEnvironment(name=None, prefix=p, is_made=True, is_declared=False) for p in ours],
+                are_ours=True,
+            )
         else:
             made = [place for place in _places(session) if place.is_made]
             own = [place for place in made if nature(place.prefix) in ("ours", "empty")]
@@ -92,7 +96,7 @@ def _say_foreign(session: Session, folders: Sequence[Path]) -> None:
         session.reporter.warn(f"{folder} is not this program's, and stays")
 
 
-def _places(session: Session) -> Iterator[Place]:
+def _places(session: Session) -> Iterator[NamedEnvironment]:
     """The environments that the manifest has, and those that are there."""
     from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, ENVIRONMENTS, prefix_in, root_of
     from dataloader.request.places import find
@@ -106,10 +110,10 @@ def _places(session: Session) -> Iterator[Place]:
     )
     for name in dict.fromkeys([*([DEFAULT_ENVIRONMENT] if declared else []), *sorted(declared), *there]):
         prefix = Path(prefix_in(root, name))
-        yield Place(name=name, prefix=prefix, is_made=prefix.is_dir(), is_declared=name in declared)
+        yield NamedEnvironment(name=name, prefix=prefix, is_made=prefix.is_dir(), is_declared=name in declared)
 
 
-def _list(session: Session, places: Sequence[Place]) -> None:
+def _list(session: Session, places: Sequence[NamedEnvironment]) -> None:
     from dataloader.cli.stages.use import ACTIVE
     from dataloader.cli.telling.render import human_size, table
     from dataloader.prefix.state import read_state
@@ -158,7 +162,7 @@ def _size(prefix: Path) -> int:
     return total
 
 
-def _named(session: Session, places: Sequence[Place], names: Sequence[str]) -> list[Place]:
+def _named(session: Session, places: Sequence[NamedEnvironment], names: Sequence[str]) -> list[NamedEnvironment]:
     """The environments that are meant, by name, or the one that --prefix names."""
     prefix = session.options.prefix if "prefix" in session.options.typed else None
     if bool(names) == (prefix is not None):
@@ -169,7 +173,7 @@ def _named(session: Session, places: Sequence[Place], names: Sequence[str]) -> l
     if prefix is not None:
         if not prefix.is_dir():
             raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing")
-        return [Place(name=None, prefix=prefix, is_made=True, is_declared=False)]
+        return [NamedEnvironment(name=None, prefix=prefix, is_made=True, is_declared=False)]
     known = {place.name: place for place in places if place.is_made}
     for name in names:
         if name not in known and name in {place.name for place in places}:
@@ -188,7 +192,7 @@ def _named(session: Session, places: Sequence[Place], names: Sequence[str]) -> l
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def _remove(session: Session, places: Sequence[Place], *, are_ours: bool = False) -> None:
+def _remove(session: Session, places: Sequence[NamedEnvironment], *, are_ours: bool = False) -> None:
     """Remove environments, each by one rename before it is taken apart; somebody at a terminal is asked first."""
     from dataloader.cli.telling.render import human_size, table
 

@@ -13,7 +13,7 @@ from dataloader.process.running import to_the_end
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from dataloader.install.store.pruning import Verdict
+    from dataloader.install.store.pruning import Fate
 
 
 def run(options: CommonOptions, action: str, *, everything: bool, listen: str) -> int:
@@ -120,7 +120,7 @@ def _prune(session: Session, *, everything: bool) -> None:
     session.write(document, lines + _reasons(pruned.kept, session.options.verbose > 0) + _unknown(pruned.unknown))
 
 
-def _facts(verdict: Verdict) -> Mapping[str, object]:
+def _facts(verdict: Fate) -> Mapping[str, object]:
     return {
         "kind": verdict.kind,
         "name": verdict.name,
@@ -130,9 +130,9 @@ def _facts(verdict: Verdict) -> Mapping[str, object]:
     }
 
 
-def _reasons(kept: Iterable[Verdict], each: bool) -> str:
+def _reasons(kept: Iterable[Fate], each: bool) -> str:
     """What stays: how much for each reason; with ``each``, everything by name."""
-    by_reason: dict[str, list[Verdict]] = {}
+    by_reason: dict[str, list[Fate]] = {}
     for one in kept:
         by_reason.setdefault(one.why, []).append(one)
     text = ""

@@ -10,7 +10,7 @@ from dataloader.cli.stages.session import Session
 from dataloader.request.request import Request
 
 if TYPE_CHECKING:
-    from dataloader.build.builder import Builder
+    from dataloader.build.builder import SourceBuilder
     from dataloader.index.client import IndexClient
     from dataloader.install.model import WheelBuilder
     from dataloader.lockfile.model import Lockfile
@@ -37,8 +37,8 @@ def builder_for(session: Session, request: Request, lock: Lockfile, client: Inde
     return _builder(session, request, client)
 
 
-def _builder(session: Session, request: Request, client: IndexClient) -> Builder:
-    from dataloader.build.builder import Builder
+def _builder(session: Session, request: Request, client: IndexClient) -> SourceBuilder:
+    from dataloader.build.builder import SourceBuilder
     from dataloader.build.environment import Ground
 
     ground = Ground(
@@ -48,4 +48,4 @@ def _builder(session: Session, request: Request, client: IndexClient) -> Builder
         environ=session.environ,
         offline=session.options.offline,
     )
-    return Builder(ground, session.reporter)
+    return SourceBuilder(ground, session.reporter)

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Destination:
     """Where a sync builds, beyond a plain prefix."""
 
     root: Path | None = None
@@ -72,7 +72,7 @@ class Place:
         return await sync_prefix(lock, prefix, options, reporter, download)
 
 
-def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Place) -> int:
+def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Destination) -> int:
     """Make the prefix match the lock."""
     with open_session(options, "sync", place.name) as session:
         request = make_request(options, (), None, environ=session.environ, here=session.here)
@@ -90,7 +90,13 @@ def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, pla
 
 
 async def synced(
-    session: Session, request: Request, place: Place, *, frozen: bool = False, locked: bool = False, check: bool = False
+    session: Session,
+    request: Request,
+    place: Destination,
+    *,
+    frozen: bool = False,
+    locked: bool = False,
+    check: bool = False,
 ) -> tuple[SyncResult, list[str]]:
     """Make the prefix match the lock, which is made anew where it no longer fits; return also what was left out.
 
@@ -276,13 +282,13 @@ async def sync_lock(
     proof: Proof,
     *,
     check: bool,
-    place: Place | None = None,
+    place: Destination | None = None,
     seen: Mapping[Path, bytes | None] = MappingProxyType({}),
     foreign: bool = False,
     download: Downloader | None = None,
 ) -> SyncResult:
     """Make an environment match a lock; ``foreign``: the lockfile is another tool's, for which the lock stands."""
-    place = place or Place()
+    place = place or Destination()
     check_platform(session, request, lock)
     python = _interpreter(session, lock)
     place = replace(place, strict_records=place.strict_records or request.settings.strict_records)
@@ -313,13 +319,13 @@ def _lock_bytes(request: Request, files: Mapping[Path, bytes]) -> bytes | None:
 
 async def warm(session: Session, request: Request) -> int:
     """Bring all that the lock names into the cache, by a sync to a prefix that is thrown away; return bytes fetched."""
-    async with built_aside(session, request, read_lock(request.lockfile), Place()) as (_, result):
+    async with built_aside(session, request, read_lock(request.lockfile), Destination()) as (_, result):
         return result.downloaded_bytes
 
 
 @asynccontextmanager
 async def built_aside(
-    session: Session, request: Request, lock: Lockfile, place: Place
+    session: Session, request: Request, lock: Lockfile, place: Destination
 ) -> AsyncIterator[tuple[Path, SyncResult]]:
     """Install a lock into a prefix below the cache that is thrown away: where it is, and what that took."""
     import shutil
@@ -338,7 +344,7 @@ async def built_aside(
 
 
 def sync_options(
-    session: Session, python: Interpreter | None, data: bytes | None, *, check: bool, place: Place
+    session: Session, python: Interpreter | None, data: bytes | None, *, check: bool, place: Destination
 ) -> SyncOptions:
     """Return how an environment on ``python`` is made to match a lock of the bytes ``data``."""
     from dataloader.install.model import SyncOptions

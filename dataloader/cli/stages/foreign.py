@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import UsageError
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.stages.as_it_is import check_nothing_to_solve
-from dataloader.cli.stages.flow import Place, client_of, sync_lock, to_the_end
+from dataloader.cli.stages.flow import Destination, client_of, sync_lock, to_the_end
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.session import Session, open_session
 from dataloader.cli.telling.documents import sync_document, sync_text
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dataloader.formats.content import Content
-    from dataloader.formats.model import LeftOut, Taken, Wanted
+    from dataloader.formats.model import LeftOut, LockSelection, Taken
     from dataloader.index.client import IndexClient
     from dataloader.install.model import SyncResult
 
@@ -58,7 +58,7 @@ def without_choices(options: CommonOptions) -> CommonOptions:
     return replace(options, extra=(), group=(), all_extras=None, skip_unbuildable=False, typed=typed)
 
 
-def sync_foreign(options: CommonOptions, content: Content, *, locked: bool, check: bool, place: Place) -> int:
+def sync_foreign(options: CommonOptions, content: Content, *, locked: bool, check: bool, place: Destination) -> int:
     """Make the prefix match another tool's lock, as it is."""
     if locked:
         raise UsageError(
@@ -75,7 +75,7 @@ def sync_foreign(options: CommonOptions, content: Content, *, locked: bool, chec
         return to_the_end(_sync(session, request, content, check=check, place=place))
 
 
-async def _sync(session: Session, request: Request, content: Content, *, check: bool, place: Place) -> int:
+async def _sync(session: Session, request: Request, content: Content, *, check: bool, place: Destination) -> int:
     proof = Proof(session, place.layers)
     async with client_of(session, request) as client:
         lock = await lock_from(session, content, client, request)
@@ -102,11 +102,11 @@ def read_foreign(session: Session, content: Content) -> Lockfile:
     return to_the_end(read())
 
 
-def wanted_of(session: Session) -> Wanted:
+def wanted_of(session: Session) -> LockSelection:
     """Return what is wanted of a lock: this machine, and the environment, extras and groups that are named."""
     import sys
 
-    from dataloader.formats.model import Wanted
+    from dataloader.formats.model import LockSelection
     from dataloader.machine.detect import check_known, detect_glibc, detect_platform
     from dataloader.machine.interpreters import find_interpreters
 
@@ -116,7 +116,7 @@ def wanted_of(session: Session) -> Wanted:
     running = ".".join(str(part) for part in sys.version_info[:3])
     others = [i.version for i in find_interpreters(session.cache, session.environ) if not (i.free_threaded or i.debug)]
     glibc = (detect_glibc() or "").split(".")
-    return Wanted(
+    return LockSelection(
         platform=options.platform or detect_platform(),
         pythons=tuple(dict.fromkeys((running, *others))),
         glibc=(int(glibc[0]), int(glibc[1])) if len(glibc) > 1 else None,

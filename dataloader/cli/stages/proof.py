@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dataloader.machine.interpreters import Interpreter
     from dataloader.machine.target import Target
     from dataloader.request.request import Request
-    from dataloader.trial.aside import Judge
+    from dataloader.trial.aside import JudgeHere
     from dataloader.trial.judge import Contradicted
     from dataloader.trial.memory import Learned
 
@@ -126,7 +126,7 @@ class _Prover:
     """Proves trees of one lock, and notes those of which there was nothing to tell."""
 
     def __init__(
-        self, session: Session, request: Request, lock: Lockfile, judge: Judge, note: Callable[[], None]
+        self, session: Session, request: Request, lock: Lockfile, judge: JudgeHere, note: Callable[[], None]
     ) -> None:
         self._session, self._request, self._lock, self._judge, self._note = session, request, lock, judge, note
         self._facts = session.cache / "facts"
@@ -135,10 +135,10 @@ class _Prover:
         self._judge.foresee(libraries, self._facts)
 
     def prove(self, tree: Path, libraries: Mapping[str, str]) -> None:
-        from dataloader.trial.judge import Question, prove
+        from dataloader.trial.judge import BuiltTree, prove
 
         targets = targets_of(self._session, self._request)
-        question = Question(tree, self._lock, targets, self._facts, libraries)
+        question = BuiltTree(tree, self._lock, targets, self._facts, libraries)
         if prove(question, self._judge.judge, self._session.reporter):
             self._note()  # else it is told again the next time, unless it was mended
 

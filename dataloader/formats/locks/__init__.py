@@ -7,7 +7,7 @@ from typing import Final
 
 from dataloader.base.errors import LockfileError
 from dataloader.formats.content import Content
-from dataloader.formats.model import Taken, Wanted
+from dataloader.formats.model import LockSelection, Taken
 
 READERS: Final = {
     "pylock.toml": "pylock",
@@ -24,7 +24,7 @@ _OF_WHEELS = frozenset(["pylock.toml", "uv.lock", "poetry.lock"])
 """Locks for any machine: markers, and the tags of wheels, say which of it is for which."""
 
 
-def take(content: Content, wanted: Wanted) -> Taken:
+def take(content: Content, wanted: LockSelection) -> Taken:
     """Return what a lock holds for one machine.
 
     Raises:

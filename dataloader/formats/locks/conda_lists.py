@@ -9,7 +9,7 @@ from dataloader.base.names import normalized
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
 from dataloader.formats.locks.conda_lock import conda_package
-from dataloader.formats.model import Listed, Taken, Unlocated, Wanted
+from dataloader.formats.model import Listed, LockSelection, Taken, Unlocated
 from dataloader.formats.wheels import locked_python
 from dataloader.lockfile.model import CondaPackage, LockedPython
 
@@ -17,7 +17,7 @@ _PLATFORM = re.compile(r"#\s*platform:\s*(\S+)")
 _FRAGMENT = re.compile(r"#(?:(?P<sha256>(?:sha256:)?[0-9a-f]{64})|(?P<md5>[0-9a-f]{32}))$")
 
 
-def read(content: Content, wanted: Wanted) -> Taken:
+def read(content: Content, wanted: LockSelection) -> Taken:
     """Return the packages of a list."""
     said = _PLATFORM.search(content.text)
     if said and said[1] != wanted.platform:

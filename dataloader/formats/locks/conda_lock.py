@@ -9,7 +9,7 @@ from typing import Any
 from dataloader.base.names import normalized
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
-from dataloader.formats.model import LeftOut, Taken, Wanted
+from dataloader.formats.model import LeftOut, LockSelection, Taken
 from dataloader.formats.wheels import locked_python
 from dataloader.lockfile.model import CondaPackage, PypiPackage
 
@@ -46,7 +46,7 @@ def _number(build: str) -> int:
     return int(found[1]) if found else 0
 
 
-def read(content: Content, wanted: Wanted) -> Taken:
+def read(content: Content, wanted: LockSelection) -> Taken:
     """Return what a conda-lock.yml has for a machine."""
     data = content.data
     if data["version"] != 1:

@@ -9,13 +9,13 @@ from urllib.parse import unquote
 from dataloader.base.names import normalized
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
-from dataloader.formats.model import LeftOut, Taken, Wanted
+from dataloader.formats.model import LeftOut, LockSelection, Taken
 from dataloader.formats.rattler_record import package_of
 from dataloader.formats.wheels import locked_python
 from dataloader.lockfile.model import CondaPackage, PypiPackage
 
 
-def read(content: Content, wanted: Wanted) -> Taken:
+def read(content: Content, wanted: LockSelection) -> Taken:
     """Return one environment of a pixi.lock, for one platform."""
     import rattler
     from rattler.exceptions import EnvironmentCreationError, ParseCondaLockError

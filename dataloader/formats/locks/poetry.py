@@ -8,13 +8,13 @@ from typing import Any
 from dataloader.base.names import normalized
 from dataloader.formats.content import Content, read_content
 from dataloader.formats.locks import unfit
-from dataloader.formats.model import LeftOut, Taken, Unlocated, Wanted
+from dataloader.formats.model import LeftOut, LockSelection, Taken, Unlocated
 from dataloader.formats.wheels import Holds, fitting, host_python, python_for, tags_of
 
 Entry = Mapping[str, Any]
 
 
-def read(content: Content, wanted: Wanted) -> Taken:
+def read(content: Content, wanted: LockSelection) -> Taken:
     """Return what a poetry.lock has for a machine."""
     from poetry.core.constraints.version import parse_constraint
 
@@ -43,7 +43,7 @@ def read(content: Content, wanted: Wanted) -> Taken:
     return _taken(data, chosen, python, wanted)
 
 
-def _groups(content: Content, wanted: Wanted, known: set[str]) -> set[str]:
+def _groups(content: Content, wanted: LockSelection, known: set[str]) -> set[str]:
     """Return the groups that are taken: all that are not optional, which the project beside the lock tells."""
     if wanted.groups is not None:
         return {"main", *map(normalized, wanted.groups)}
@@ -69,7 +69,7 @@ def _of_groups(packages: Iterable[Entry], groups: set[str], holds: Holds) -> Ite
             yield package
 
 
-def _walked(packages: list[Entry], wanted: Wanted, holds: Holds, asked: set[str]) -> Iterator[Entry]:
+def _walked(packages: list[Entry], wanted: LockSelection, holds: Holds, asked: set[str]) -> Iterator[Entry]:
     """Yield the packages that are reached from those that no other needs, and from those of extras."""
     of_dev = wanted.groups is None or "dev" in wanted.groups
     by_name: dict[str, list[Entry]] = {}
@@ -100,7 +100,7 @@ def _walked(packages: list[Entry], wanted: Wanted, holds: Holds, asked: set[str]
     yield from (package for package in packages if id(package) in reached)
 
 
-def _taken(data: Entry, chosen: Iterable[Entry], python: str, wanted: Wanted) -> Taken:
+def _taken(data: Entry, chosen: Iterable[Entry], python: str, wanted: LockSelection) -> Taken:
     tags = tags_of(python, wanted.platform, wanted.arch, wanted.glibc)
     old_files = data["metadata"].get("files", {})
     found: list[Unlocated] = []

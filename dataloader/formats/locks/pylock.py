@@ -17,12 +17,12 @@ from packaging.pylock import (
 from dataloader.base.markers import marker_environment
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
-from dataloader.formats.model import LeftOut, Taken, Unlocated, Wanted
+from dataloader.formats.model import LeftOut, LockSelection, Taken, Unlocated
 from dataloader.formats.wheels import host_python, python_for, tags_of
 from dataloader.lockfile.model import PypiPackage
 
 
-def read(content: Content, wanted: Wanted) -> Taken:
+def read(content: Content, wanted: LockSelection) -> Taken:
     """Return what a pylock.toml selects for a machine."""
     try:
         lock = Pylock.from_dict(content.data)

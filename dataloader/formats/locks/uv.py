@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from dataloader.base.names import normalized
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
-from dataloader.formats.model import LeftOut, Taken, Wanted
+from dataloader.formats.model import LeftOut, LockSelection, Taken
 from dataloader.formats.wheels import Holds, fitting, host_python, python_for, tags_of
 from dataloader.lockfile.model import PypiPackage
 
@@ -18,7 +18,7 @@ _LOCAL = ("virtual", "editable", "directory")
 Entry = Mapping[str, Any]
 
 
-def read(content: Content, wanted: Wanted) -> Taken:
+def read(content: Content, wanted: LockSelection) -> Taken:
     """Return what a uv.lock has for a machine."""
     data = content.data
     if data["version"] != 1:
@@ -42,7 +42,7 @@ def _is_project(package: Entry, members: set[str]) -> bool:
     return package["name"] in members or any(source.get(kind) == "." for kind in _LOCAL)
 
 
-def _labels(content: Content, project: Entry, wanted: Wanted) -> Iterator[str]:
+def _labels(content: Content, project: Entry, wanted: LockSelection) -> Iterator[str]:
     """Yield how uv names what is on of a project, in markers that conflicts bring: ``extra-4-ours-cpu``."""
     name = project["name"]
     extras = _extras(project, wanted)
@@ -59,19 +59,19 @@ def _labels(content: Content, project: Entry, wanted: Wanted) -> Iterator[str]:
     yield from (f"group-{len(name)}-{name}-{group}" for group in groups)
 
 
-def _extras(project: Entry, wanted: Wanted) -> list[str]:
+def _extras(project: Entry, wanted: LockSelection) -> list[str]:
     known = project.get("optional-dependencies", {})
     return [extra for extra in known if wanted.all_extras or extra in map(normalized, wanted.extras)]
 
 
-def _groups(project: Entry, wanted: Wanted) -> list[str]:
+def _groups(project: Entry, wanted: LockSelection) -> list[str]:
     known = project.get("dev-dependencies", {})
     chosen = ("dev",) if wanted.groups is None else tuple(map(normalized, wanted.groups))
     return [group for group in known if group in chosen]
 
 
 def _walk(
-    starts: Iterable[Entry], packages: list[Entry], holds: Holds, wanted: Wanted
+    starts: Iterable[Entry], packages: list[Entry], holds: Holds, wanted: LockSelection
 ) -> tuple[dict[int, tuple[Entry, set[str]]], tuple[str, ...]]:
     """Return the packages that are reached with the extras that are on, and what the projects ask for."""
     by_name: dict[str, list[Entry]] = {}
@@ -123,7 +123,7 @@ def _taken(
     roots: tuple[str, ...],
     projects: list[Entry],
     python: str,
-    wanted: Wanted,
+    wanted: LockSelection,
 ) -> Taken:
     tags = tags_of(python, wanted.platform, wanted.arch, wanted.glibc)
     found: list[PypiPackage] = []

@@ -39,14 +39,14 @@ class Meta(msgspec.Struct, rename="kebab"):
     api_version: str = "1"
 
 
-class Page(msgspec.Struct):
+class PageParts(msgspec.Struct):
     """The parts of a page that are read."""
 
     files: list[File]
     meta: Meta = msgspec.field(default_factory=Meta)
 
 
-_DECODER = msgspec.json.Decoder(Page)
+_DECODER = msgspec.json.Decoder(PageParts)
 
 
 def plain_files(body: bytes) -> list[File] | None:

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Response:
     """A whole response."""
 
     status: int
@@ -74,7 +74,7 @@ class Web:
         limit: int | None = None,
         sha256: str | None = None,
         retries: int | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Fetch a small thing whole, from wherever it can be had.
 
         Args:
@@ -90,7 +90,7 @@ class Web:
             UsageError: Credentials are missing or wrong (code ``index-auth``).
         """
 
-        async def attempt(address: str, turn: int) -> Answer:
+        async def attempt(address: str, turn: int) -> Response:
             # One HTTP/2 connection carries all first attempts, and its end is the end of all of them: a retry has a
             # connection of its own.
             http2 = turn == 0 and host_of(address) not in self._cut_off
@@ -102,7 +102,7 @@ class Web:
                 if sha256 is not None:
                     check_sha256(body, sha256, address)
                 found = self._mirrors.canonical(str(response.url))
-                return Answer(status=response.status_code, headers=response.headers, body=body, url=found)
+                return Response(status=response.status_code, headers=response.headers, body=body, url=found)
 
         return await self.first_good(url, attempt, retries)
 

@@ -11,7 +11,7 @@ from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.index.model import IndexFile
 from dataloader.index.web.credentials import redact
 from dataloader.index.web.failures import Failed, NotFound
-from dataloader.index.web.http import Answer, Web
+from dataloader.index.web.http import Response, Web
 from dataloader.index.wheels.metadata import Tail, directory_start, extract, find_member
 from dataloader.index.wheels.on_disk import read_metadata
 
@@ -72,7 +72,7 @@ async def _by_ranges(web: Web, file: IndexFile, tail: Tail) -> bytes:
     return text
 
 
-async def _without_ranges(answer: Answer, file: IndexFile, whole: Callable[[], Awaitable[Path]]) -> bytes:
+async def _without_ranges(answer: Response, file: IndexFile, whole: Callable[[], Awaitable[Path]]) -> bytes:
     if answer.status == 200 and len(answer.body) < _SMALL:
         tail = Tail(data=answer.body, start=0)
         member = find_member(tail, file.name)
@@ -98,12 +98,12 @@ async def with_directory(web: Web, file: IndexFile, tail: Tail) -> Tail:
     return Tail(data=before.body + tail.data, start=start)
 
 
-async def get_range(web: Web, url: str, wanted: str) -> Answer:
+async def get_range(web: Web, url: str, wanted: str) -> Response:
     """Part of a file; the status says whether it is one."""
     return await web.get(url, {"Range": wanted, "Accept-Encoding": "identity"}, limit=_SMALL)
 
 
-def tail_of(answer: Answer) -> Tail:
+def tail_of(answer: Response) -> Tail:
     """The end of a file that :func:`get_range` fetched.
 
     Raises:

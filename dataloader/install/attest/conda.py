@@ -24,7 +24,7 @@ from dataloader.base.tasks import together
 from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_claims
 from dataloader.index.settings import IndexSettings
 from dataloader.index.web.failures import offline_missing
-from dataloader.install.attest.telling import Evidence, Tell, invalid, missing
+from dataloader.install.attest.telling import EvidenceSource, Tell, invalid, missing
 from dataloader.install.conda.link import package_record
 from dataloader.lockfile.model import CondaPackage
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 async def require_conda(
     wanted: Mapping[CondaPackage, Publisher],
     settings: IndexSettings,
-    evidence: Evidence,
+    evidence: EvidenceSource,
     reporter: Reporter,
     tell: Tell,
 ) -> None:
@@ -69,7 +69,9 @@ class _Refused(Exception):
 
 
 class _Judge:
-    def __init__(self, root: TrustedRoot, settings: IndexSettings, evidence: Evidence, reporter: Reporter) -> None:
+    def __init__(
+        self, root: TrustedRoot, settings: IndexSettings, evidence: EvidenceSource, reporter: Reporter
+    ) -> None:
         self._root = root
         self._offline = settings.offline
         self._evidence = evidence

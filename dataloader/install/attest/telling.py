@@ -13,7 +13,7 @@ Tell: TypeAlias = Callable[[Package, str], None]
 """Hears which package was published by whom."""
 
 
-class Evidence(Protocol):
+class EvidenceSource(Protocol):
     """Fetches what says who published a file (``IndexClient.evidence``); ``None`` when there is nothing."""
 
     async def provenance(self, project: str, filename: str, sha256: str, index: str | None) -> bytes | None:

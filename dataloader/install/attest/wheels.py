@@ -20,7 +20,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import together
 from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_build, publisher_of
 from dataloader.index.settings import IndexSettings
-from dataloader.install.attest.telling import Evidence, Tell, invalid, missing
+from dataloader.install.attest.telling import EvidenceSource, Tell, invalid, missing
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ _BUILD_SIGNER, _BUILD_CONFIG = "1.3.6.1.4.1.57264.1.9", "1.3.6.1.4.1.57264.1.18"
 """Claims in the certificate (Fulcio's OID list): who built, and the file of the workflow."""
 
 
-async def require_attestations(lock: Lockfile, settings: IndexSettings, evidence: Evidence, reporter: Reporter) -> None:
+async def require_attestations(
+    lock: Lockfile, settings: IndexSettings, evidence: EvidenceSource, reporter: Reporter
+) -> None:
     """Return when every package that the policy of ``settings`` names was published by whom it says.
 
     Raises:
@@ -65,7 +67,7 @@ async def require_attestations(lock: Lockfile, settings: IndexSettings, evidence
 
 
 async def _require_wheels(
-    wanted: Mapping[PypiPackage, Publisher], settings: IndexSettings, evidence: Evidence, tell: Tell
+    wanted: Mapping[PypiPackage, Publisher], settings: IndexSettings, evidence: EvidenceSource, tell: Tell
 ) -> None:
     verifier = await asyncio.to_thread(_verifier, settings.trusted_root)
     documents = await together(

@@ -46,7 +46,7 @@ _REVISION = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Unpacked:
     """An unpacked package that may be linked."""
 
     layer: Path
@@ -64,10 +64,10 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class InLayers:
     """What the layers have of the packages that are wanted."""
 
-    entries: dict[CondaPackage, Entry]
+    entries: dict[CondaPackage, Unpacked]
     damages: list[Damage]
 
 
@@ -85,7 +85,9 @@ def entry_name(package: CondaPackage) -> str:
     return f"{package.name}-{package.version}-{package.build}"
 
 
-def find(packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple[Path, ...], *, anew: bool = False) -> Found:
+def find(
+    packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple[Path, ...], *, anew: bool = False
+) -> InLayers:
     """The packages that can be linked from a cache. Those that nobody has noted down yet are read in full, once.
 
     Args:
@@ -94,7 +96,7 @@ def find(packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple[Path, 
     Raises:
         IntegrityError: a package wants what it may not have.
     """
-    found = Found(entries={}, damages=[])
+    found = InLayers(entries={}, damages=[])
     for package in packages:
         for layer in (cache_dir, *layers):
             entry = layer / "pkgs" / entry_name(package)
@@ -110,7 +112,7 @@ def find(packages: Iterable[CondaPackage], cache_dir: Path, layers: tuple[Path, 
                 continue
             contents = note.contents or _judged_late(entry, package, layer, cache_dir)
             if contents is not None:
-                found.entries[package] = Entry(layer=layer, contents=contents)
+                found.entries[package] = Unpacked(layer=layer, contents=contents)
                 break  # rattler will take this one
     return found
 

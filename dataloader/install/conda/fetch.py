@@ -19,7 +19,7 @@ from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import to_its_end, together
 from dataloader.install.bounds import Refused
-from dataloader.install.conda.cache import Entry, find, judged, refused, take_in, temporary_folder
+from dataloader.install.conda.cache import Unpacked, find, judged, refused, take_in, temporary_folder
 from dataloader.install.conda.contents import with_true_record
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.fetch import Archives, source_of
@@ -33,7 +33,7 @@ _NETWORK = r"status|http|request|connect|dns|timed out|presign|truncated|failed 
 
 async def fetch_conda(
     missing: Iterable[CondaPackage], options: SyncOptions, reporter: Reporter, download: Downloader
-) -> tuple[dict[CondaPackage, Entry], int]:
+) -> tuple[dict[CondaPackage, Unpacked], int]:
     """Fetch packages into the writable cache.
 
     Returns:
@@ -65,7 +65,7 @@ class _Fetching:
         self._reporter = reporter
         self._slots = asyncio.Semaphore(available_processors())
 
-    async def one(self, package: CondaPackage) -> Entry:
+    async def one(self, package: CondaPackage) -> Unpacked:
         """The entry of a package, made by us unless another sync was quicker."""
         cache_dir = self._options.cache_dir
         async with self.archives.lease(package):
@@ -102,7 +102,7 @@ class _Fetching:
             return None
         return archive
 
-    async def _unpack(self, package: CondaPackage, archive: Path | None) -> Entry:
+    async def _unpack(self, package: CondaPackage, archive: Path | None) -> Unpacked:
         cache_dir = self._options.cache_dir
         folder = temporary_folder(cache_dir)
         try:
@@ -116,7 +116,7 @@ class _Fetching:
             await wait_for_all(entry, sizes)
         finally:
             await to_its_end(asyncio.to_thread(remove_tree, folder))
-        return Entry(layer=cache_dir, contents=contents)
+        return Unpacked(layer=cache_dir, contents=contents)
 
     async def _extract(self, package: CondaPackage, archive: Path | None, folder: Path) -> None:
         """Unpack an archive by rattler, which keeps it inside the folder and checks its hash."""

@@ -16,7 +16,7 @@ from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, 
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.install.bounds import Refused
-from dataloader.install.conda.cache import Entry, discard, entry_name, find, missing_of, package_cache, refused
+from dataloader.install.conda.cache import Unpacked, discard, entry_name, find, missing_of, package_cache, refused
 from dataloader.install.conda.contents import ANY_SITE_PACKAGES, INDEX, PATHS, check_identity, check_together, placed_in
 from dataloader.install.conda.fetch import fetch_conda
 from dataloader.install.model import Downloader, SyncOptions
@@ -116,7 +116,7 @@ def _site_packages(packages: Iterable[CondaPackage]) -> str:
     return conda_layout(minor, python.python_site_packages_path).site_packages
 
 
-def _judge(entries: Mapping[CondaPackage, Entry], site_packages: str) -> list[str]:
+def _judge(entries: Mapping[CondaPackage, Unpacked], site_packages: str) -> list[str]:
     """Refuse packages that would lead one another's files outside; what the user should know of the others."""
     try:
         return check_together({package: entry.contents for package, entry in entries.items()}, site_packages)
@@ -154,7 +154,7 @@ async def _install(
         progress.close()
 
 
-def completed(package: CondaPackage, entry: Entry) -> CondaPackage:
+def completed(package: CondaPackage, entry: Unpacked) -> CondaPackage:
     """Return a package with what its own archive says of it, where the lock says next to nothing."""
     if package.described:
         return package

@@ -15,7 +15,7 @@ from dataloader.install.store.users import Users, users_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Fate:
     """Something in a cache, and what becomes of it."""
 
     kind: str
@@ -33,8 +33,8 @@ class Verdict:
 class Pruned:
     """What was taken out of a cache, or would be, and what was not."""
 
-    removed: tuple[Verdict, ...]
-    kept: tuple[Verdict, ...]
+    removed: tuple[Fate, ...]
+    kept: tuple[Fate, ...]
     """Packages, archives, and what others may be at work on. Records stay, and are not named."""
     unknown: tuple[str, ...]
     """Paths below the cache that are not this program's. They stay."""
@@ -76,7 +76,7 @@ def prune_cache(cache_dir: Path, *, everything: bool = False, dry_run: bool = Fa
     )
 
 
-def _judge_package(entry: CacheEntry, users: Users, *, everything: bool) -> Verdict:
+def _judge_package(entry: CacheEntry, users: Users, *, everything: bool) -> Fate:
     idle = time.time() - entry.used
     if users.need(entry.path.name):
         goes, why = False, "a running sync needs it"
@@ -88,10 +88,10 @@ def _judge_package(entry: CacheEntry, users: Users, *, everything: bool) -> Verd
         goes, why = False, "a sync used it within a day"
     else:
         goes, why = True, f"no environment shares files with it, no sync has used it for {idle / DAY:.0f} day(s)"
-    return Verdict(kind=entry.kind, name=entry.name, path=entry.path, size=entry.size, goes=goes, why=why)
+    return Fate(kind=entry.kind, name=entry.name, path=entry.path, size=entry.size, goes=goes, why=why)
 
 
-def _removed(verdict: Verdict, cache_dir: Path) -> Verdict:
+def _removed(verdict: Fate, cache_dir: Path) -> Fate:
     """Remove a package, unless somebody begins to need it at the last moment."""
     try:
         is_gone = take_out(verdict.path, lambda: users_of(cache_dir).need(verdict.path.name))
@@ -104,14 +104,14 @@ def _removed(verdict: Verdict, cache_dir: Path) -> Verdict:
     return verdict
 
 
-def _swept(verdict: Verdict) -> Verdict:
+def _swept(verdict: Fate) -> Fate:
     """Remove what is no package."""
     remove(verdict.path)
     is_there = os.path.lexists(verdict.path)
     return replace(verdict, goes=False, why=f"{verdict.why}, and cannot be removed") if is_there else verdict
 
 
-def _judge_rest(cache_dir: Path, *, everything: bool) -> Iterator[Verdict]:
+def _judge_rest(cache_dir: Path, *, everything: bool) -> Iterator[Fate]:
     """What is no package."""
     users = users_of(cache_dir)
     for found in survey(cache_dir):
@@ -128,7 +128,7 @@ def _judge_rest(cache_dir: Path, *, everything: bool) -> Iterator[Verdict]:
             yield _verdict(cache_dir, found, goes=False, why="a process may be at work on it")
 
 
-def _verdict(cache_dir: Path, found: Found, *, goes: bool, why: str) -> Verdict:
+def _verdict(cache_dir: Path, found: Found, *, goes: bool, why: str) -> Fate:
     assert found.holding is not None
     path = cache_dir / found.path
-    return Verdict(kind=found.holding.kind, name=path.name, path=path, size=size_of(path), goes=goes, why=why)
+    return Fate(kind=found.holding.kind, name=path.name, path=path, size=size_of(path), goes=goes, why=why)

@@ -20,9 +20,9 @@ from dataloader.request.input_file import (
     join_system,
     with_feature,
 )
-from dataloader.request.manifests.resolution import Resolution, read_resolution
+from dataloader.request.manifests.resolution import ResolutionTable, read_resolution
 from dataloader.request.manifests.tables import read_feature, read_pypi_options
-from dataloader.request.readers.pep621 import Project, extra_key, group_key, read_project
+from dataloader.request.readers.pep621 import ProjectTable, extra_key, group_key, read_project
 from dataloader.request.readers.unread import unread
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
 from dataloader.request.tasks import Task
@@ -45,7 +45,7 @@ _OURS = {"stack", "resolution", "build", "attestations"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class ManifestEnvironment:
     """What one environment of a manifest asks for, its features joined."""
 
     name: str
@@ -83,7 +83,7 @@ class Manifest:
     features: Mapping[str, Feature]
     environments: Mapping[str, tuple[str, ...]]
     """Environment -> its features, most preferred first."""
-    resolution: Resolution
+    resolution: ResolutionTable
     attestations: Mapping[str, str] = field(default_factory=dict)
     """Normalised project (or ``*``) to who must have published it."""
     trusted_root: str | None = None
@@ -137,7 +137,9 @@ class Manifest:
                 f"{self.path} has no environment {name}", code="environment-unknown", causes=(f"It has: {known}.",)
             )
 
-    def environment(self, name: str = DEFAULT, platform: str = "linux-64", chosen: tuple[str, ...] = ()) -> Environment:
+    def environment(
+        self, name: str = DEFAULT, platform: str = "linux-64", chosen: tuple[str, ...] = ()
+    ) -> ManifestEnvironment:
         """Join the features of one environment, and those that are ``chosen`` besides, for one platform.
 
         Raises UsageError ``environment-unknown``, or ``groups-conflict`` for two that exclude each other.
@@ -151,7 +153,7 @@ class Manifest:
         wanted = (platform, platform.split("-", 1)[0], "win" if platform.startswith("win") else "unix")
         own, special = features[0].on(wanted)
         others = [r for f in features[1:] for part in f.on(wanted) for r in part]
-        return Environment(
+        return ManifestEnvironment(
             name=name,
             channels=tuple(dict.fromkeys(channel for channel, _ in channels)) if named else None,
             platforms=tuple(dict.fromkeys(platform for f in features for platform in f.platforms)),
@@ -227,7 +229,7 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
         root_or_ours.only(_TABLES | _PIXI_ONLY | _OURS | {"feature", "environments", "target"})
     else:
         ours.only(_OURS | {"feature"})
-    project = _project(root, reads_tools=ours is pixi) if kind == "pyproject.toml" else Project()
+    project = _project(root, reads_tools=ours is pixi) if kind == "pyproject.toml" else ProjectTable()
     default = with_feature(read_feature(pixi, ours, workspace), project.feature)
     default = replace(default, pypi=join_pypi([default.pypi, read_pypi_options(workspace.table("pypi-options"))]))
     sets = by_plain_name(project.features)
@@ -269,7 +271,7 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
     return replace(manifest, notes=(*project.notes, *notes), unused=unused)
 
 
-def _project(root: Table, *, reads_tools: bool) -> Project:
+def _project(root: Table, *, reads_tools: bool) -> ProjectTable:
     """Read what a pyproject.toml asks for itself: the standard tables, and uv's and Poetry's where pixi has none."""
     project = read_project(root)
     tool = root.table("tool")

@@ -26,7 +26,7 @@ _KEYS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
+class ResolutionTable:
     """How to solve ([resolution]); ``None`` means not said."""
 
     conda: str | None = None
@@ -53,12 +53,12 @@ class Resolution:
     """Leave out what would have to be built from source."""
 
 
-def read_resolution(table: Table, workspace: Table, build: Table) -> Resolution:
+def read_resolution(table: Table, workspace: Table, build: Table) -> ResolutionTable:
     """Read the table, and [build]; pixi has its ``exclude-newer`` in ``workspace``."""
     table.only(_KEYS)
     build.only({"allow", "requires"})
     requires = build.table("requires")
-    return Resolution(
+    return ResolutionTable(
         conda=table.choice("conda", {"auto", "always", "never"}),
         prerelease=table.choice("prerelease", {"allow", "if-necessary"}),
         exclude_newer=table.date("exclude-newer") or workspace.date("exclude-newer"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.input_file import InputFile
-from dataloader.request.manifests.manifest import DEFAULT, Environment, Manifest
+from dataloader.request.manifests.manifest import DEFAULT, Manifest, ManifestEnvironment
 
 
 def input_of(manifest: Manifest, platform: str, chosen: tuple[str, ...] = ()) -> InputFile:
@@ -33,7 +33,7 @@ def input_of(manifest: Manifest, platform: str, chosen: tuple[str, ...] = ()) ->
     )
 
 
-def _not_carried(manifest: Manifest, environment: Environment) -> Iterator[str]:
+def _not_carried(manifest: Manifest, environment: ManifestEnvironment) -> Iterator[str]:
     """Name what only a manifest can say."""
     resolution = manifest.resolution
     said = {

@@ -13,7 +13,7 @@ from dataloader.base.names import normalized
 from dataloader.formats.content import LOCKS, Content, read_content
 from dataloader.formats.locks import take
 from dataloader.formats.locks.conda_lists import exported, is_of_pip
-from dataloader.formats.model import Taken, Wanted
+from dataloader.formats.model import LockSelection, Taken
 from dataloader.index.settings import DEFAULT_INDEX
 from dataloader.lockfile.model import PypiPackage
 from dataloader.request.input_file import InputFile
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from dataloader.request.asked import Asked
 
 
-def here(platform: str | None = None, parts: Asked | None = None) -> Wanted:
+def here(platform: str | None = None, parts: Asked | None = None) -> LockSelection:
     """Return what is wanted of a lock on this machine, on the Python that runs this; ``parts``: extras and groups."""
     from dataloader.machine.detect import detect_platform
 
     running = ".".join(str(part) for part in sys.version_info[:3])
-    wanted = Wanted(platform=platform or detect_platform(), pythons=(running,))
+    wanted = LockSelection(platform=platform or detect_platform(), pythons=(running,))
     if parts is None:
         return wanted
     return replace(
@@ -39,7 +39,7 @@ def here(platform: str | None = None, parts: Asked | None = None) -> Wanted:
     )
 
 
-def pinned(content: Content, wanted: Wanted) -> InputFile:
+def pinned(content: Content, wanted: LockSelection) -> InputFile:
     """Return exactly what a lock holds, as requirements.
 
     Raises LockfileError as ``take``.
@@ -51,7 +51,7 @@ def pinned(content: Content, wanted: Wanted) -> InputFile:
     return _input(content, taken, tuple(_pins(content, taken)))
 
 
-def asked_by(content: Content, wanted: Wanted) -> InputFile:
+def asked_by(content: Content, wanted: LockSelection) -> InputFile:
     """Return what a lock was made from, by name alone; where it does not tell, all that nothing else in it needs."""
     if content.form == "export":
         found = [CondaRequirement(name=one.name, origin=one.origin) for one in _exported(content)]
@@ -78,7 +78,7 @@ def preferences(paths: Iterable[Path], platform: str | None) -> tuple[dict[str, 
     return found, tuple(told)
 
 
-def _files(content: Content, wanted: Wanted) -> Iterator[tuple[str, str]]:
+def _files(content: Content, wanted: LockSelection) -> Iterator[tuple[str, str]]:
     if content.form not in LOCKS:
         return
     if content.form == "export":

@@ -15,7 +15,7 @@ from dataloader.request.toml import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class ProjectTable:
     """What a project asks for by itself, whatever tool its file was written for."""
 
     name: str | None = None
@@ -45,7 +45,7 @@ def group_key(name: str) -> str:
     return f"group:{normalized(name)}"
 
 
-def read_project(root: Table) -> Project:
+def read_project(root: Table) -> ProjectTable:
     """Read the standard tables."""
     project = root.table("project")
     feature = _with_python(Feature(requirements=pep508(project, "dependencies")), project, "requires-python")
@@ -56,7 +56,7 @@ def read_project(root: Table) -> Project:
         more, notes = _dynamic(root, dynamic)
         feature = replace(feature, requirements=(*feature.requirements, *more.pop("", ())))
         features |= {key: Feature(requirements=listed) for key, listed in more.items()}
-    return Project(name=project.string("name"), feature=feature, features=features, notes=tuple(notes))
+    return ProjectTable(name=project.string("name"), feature=feature, features=features, notes=tuple(notes))
 
 
 def _with_python(feature: Feature, table: Table, key: str) -> Feature:

@@ -11,7 +11,7 @@ from dataloader.base.names import normalized
 from dataloader.formats.poetry_versions import specifier_of
 from dataloader.index.settings import DEFAULT_INDEX
 from dataloader.request.input_file import Feature, PypiOptions
-from dataloader.request.readers.pep621 import Project, extra_key, group_key
+from dataloader.request.readers.pep621 import ProjectTable, extra_key, group_key
 from dataloader.request.specs.requirements import PypiRequirement, Requirement
 from dataloader.request.specs.sources import from_source, git_source, is_wheel, source_at
 from dataloader.request.specs.spec import by_wheel, parse_pypi
@@ -53,7 +53,7 @@ _HEEDED = {
 }
 
 
-def with_poetry(project: Project, table: Table) -> Project:
+def with_poetry(project: ProjectTable, table: Table) -> ProjectTable:
     """Add what [tool.poetry] says."""
     for key in ABOUT:
         table.raw(key)

@@ -9,7 +9,7 @@ from typing import Any
 
 from dataloader.base.names import normalized
 from dataloader.request.input_file import Feature, PypiOptions
-from dataloader.request.readers.pep621 import Project, extra_key, group_key, pep508, requirements
+from dataloader.request.readers.pep621 import ProjectTable, extra_key, group_key, pep508, requirements
 from dataloader.request.specs.markers import Condition
 from dataloader.request.specs.requirements import PypiRequirement, Requirement, Source
 from dataloader.request.specs.sources import from_source, git_source, is_wheel, source_at
@@ -98,7 +98,7 @@ class _Index:
     flat: bool
 
 
-def with_uv(project: Project, table: Table) -> Project:
+def with_uv(project: ProjectTable, table: Table) -> ProjectTable:
     """Add what [tool.uv] says."""
     indexes = list(_indexes(table))
     project = _with_dev(project, table)
@@ -185,7 +185,7 @@ def _options(table: Table, indexes: Iterable[_Index]) -> PypiOptions:
 # -- sources
 
 
-def _with_sources(project: Project, table: Table, indexes: Mapping[str | None, str]) -> Project:
+def _with_sources(project: ProjectTable, table: Table, indexes: Mapping[str | None, str]) -> ProjectTable:
     sources, members = table.table("sources"), _members(table)
     entries = {
         normalized(name): sources.tables(name) if isinstance(sources.peek(name), list) else (sources.table(name),)
@@ -284,7 +284,7 @@ def _members(table: Table) -> dict[str, Path]:
 # -- sets
 
 
-def _with_dev(project: Project, table: Table) -> Project:
+def _with_dev(project: ProjectTable, table: Table) -> ProjectTable:
     """``dev-dependencies``, uv's older way to say the group ``dev``."""
     listed = pep508(table, "dev-dependencies")
     if not listed:
@@ -310,7 +310,7 @@ def _with_pythons(features: Mapping[str, Feature], table: Table) -> dict[str, Fe
     return found
 
 
-def _default_groups(project: Project, table: Table) -> tuple[str, ...]:
+def _default_groups(project: ProjectTable, table: Table) -> tuple[str, ...]:
     groups = [key for key in project.features if key.startswith("group:")]
     if "default-groups" not in table:
         return tuple(key for key in groups if key == group_key("dev"))

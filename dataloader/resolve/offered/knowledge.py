@@ -19,7 +19,7 @@ from packaging.version import Version
 from dataloader.base.errors import IndexUnavailable
 from dataloader.compat.model import Announced
 from dataloader.index.model import IndexFile, WheelMetadata
-from dataloader.resolve.offered.learned import Learned
+from dataloader.resolve.offered.learned import KnownMetadata
 from dataloader.resolve.offered.reader import Index, Reader, Sorter, gather
 from dataloader.resolve.words.projects import Project, Wheel, versions_of
 from dataloader.resolve.words.pythons import Pythons
@@ -79,7 +79,7 @@ class Knowledge:
         self.needed_by: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
         """Project to those whose wheels were read and require it."""
         self.reader = Reader(index, sort, self)
-        self.learned = Learned()
+        self.learned = KnownMetadata()
         self.opened: set[tuple[str, str]] = set()
         """Project and URL of the further indexes that were asked."""
         self.silent: dict[str, IndexUnavailable] = {}

@@ -12,7 +12,7 @@ from dataloader.index.model import WheelMetadata
 from dataloader.resolve.words.projects import Wheel
 
 
-class Learned:
+class KnownMetadata:
     """METADATA by wheel.
 
     A candidate that has not been read is taken to need nothing, so that a conflict with one release of a project leads

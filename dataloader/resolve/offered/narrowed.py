@@ -23,7 +23,7 @@ _EXTRAS = re.compile(r"\s*[A-Za-z0-9._-]+\s*\[([^\]]*)\]")
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
 
-class Sources(Protocol):
+class NeedsOfSources(Protocol):
     """Says what the wheels of sources will need."""
 
     async def metadata(self, file: IndexFile) -> WheelMetadata:
@@ -46,7 +46,7 @@ class NarrowedIndex:
         client: IndexClient,
         requirements: Sequence[PypiRequirement],
         overrides: Sequence[PypiRequirement] = (),
-        sources: Sources | None = None,
+        sources: NeedsOfSources | None = None,
     ) -> None:
         self._client, self._sources = client, sources
         self._overrides: defaultdict[str, list[PypiRequirement]] = defaultdict(list)

@@ -15,7 +15,7 @@ from dataloader.resolve.words.projects import PYPI_BUILD_NUMBER, WHEEL_BUILD, Wh
 from dataloader.resolve.words.pythons import Pythons
 from dataloader.resolve.words.records import IMPOSSIBLE, Naming, RecordSpec, applying, make_record, match_spec
 from dataloader.resolve.words.ruled_out import RuledOut
-from dataloader.resolve.words.rules import RuleBook, Taken, fires
+from dataloader.resolve.words.rules import RuleBook, TakenFor, fires
 from dataloader.resolve.words.versions import VersionSpace
 
 Spelling: TypeAlias = dict[str, tuple[str, VersionSpace]]
@@ -54,7 +54,7 @@ class Offer:
     """URL of an amended record -> the channel's own."""
     fired: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     """URL of a record of ours -> the rules written into it."""
-    taken: dict[str, Taken] = field(default_factory=dict)
+    taken: dict[str, TakenFor] = field(default_factory=dict)
     """URL of a record of ours -> what build of a framework it is taken for."""
     announced: dict[str, Announced] = field(default_factory=dict)
     """URL of a record of ours -> the wheel of a further index, whose page has not been read."""
@@ -83,7 +83,7 @@ class Catalogue(Names):
         """Projects whose spelling was asked for."""
         self._unruled: dict[str, _Unruled] = {}
         self._copies: dict[str, tuple[object, rattler.RepoDataRecord]] = {}
-        self._fires: dict[str, tuple[object, list[tuple[Taken, tuple[Rule, ...]]]]] = {}
+        self._fires: dict[str, tuple[object, list[tuple[TakenFor, tuple[Rule, ...]]]]] = {}
         self._naming = Naming(lambda name: self._spelled(name)[0], lambda name: self._spelled(name)[1], pythons)
 
     def offer(self, wheels_of: Iterable[str], conda_of: frozenset[str]) -> Offer:
@@ -205,7 +205,7 @@ class Catalogue(Names):
                 found[record.url] = (record, wheel)
         return found, ruled
 
-    def _mute(self, project: str, wheel: Wheel, taken: Taken) -> tuple[Rule, ...]:
+    def _mute(self, project: str, wheel: Wheel, taken: TakenFor) -> tuple[Rule, ...]:
         """Return what holds besides where nobody knows a build, and its own metadata names no part of CUDA."""
         assert self.knowledge is not None
         metadata = None if taken.known else self.knowledge.learned.presumed(wheel)
@@ -230,7 +230,7 @@ class Catalogue(Names):
             )
             offer.announced[record.url] = one
             if one.variant:
-                offer.taken[record.url] = Taken(one.variant, one.rules)
+                offer.taken[record.url] = TakenFor(one.variant, one.rules)
             yield record
 
     def _stand_ins(self, offer: Offer, project: str) -> Iterator[rattler.RepoDataRecord]:
@@ -295,7 +295,7 @@ class Catalogue(Names):
 
     def _fired(
         self, identity: str, projects: Sequence[str], records: Sequence[ChannelRecord]
-    ) -> Sequence[tuple[Taken, tuple[Rule, ...]]]:
+    ) -> Sequence[tuple[TakenFor, tuple[Rule, ...]]]:
         """Return what each record is taken for, and its rules; they are made again when known versions have grown."""
         cached = self._fires.get(identity)
         if cached is None or cached[0] != (self._grown, len(projects)):
@@ -317,7 +317,7 @@ class Catalogue(Names):
             self._fires[identity] = cached
         return cached[1]
 
-    def _mute_record(self, package: str, record: ChannelRecord, taken: Taken) -> tuple[Rule, ...]:
+    def _mute_record(self, package: str, record: ChannelRecord, taken: TakenFor) -> tuple[Rule, ...]:
         if taken.known:
             return ()
         needed = (f"{CONDA_ONLY}{text.partition(' ')[0]}" for text in record.record.depends)

@@ -14,7 +14,7 @@ from dataloader.resolve.words.records import IMPOSSIBLE, match_spec
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RootSpec:
     """One spec of the root, and what to say of it."""
 
     spec: str
@@ -46,7 +46,7 @@ class Root:
         """Return what is limited, if something brings it in, as match specs."""
         return sorted(limit.spec for limit in self.limits())
 
-    def asked(self, *, conda_only: bool = False, owned: Container[str] = ()) -> list[Asked]:
+    def asked(self, *, conda_only: bool = False, owned: Container[str] = ()) -> list[RootSpec]:
         """Return what must be present; with ``conda_only`` without what PyPI must provide.
 
         A match spec of a package that we answer for ourselves (``owned``) loses its channel: only records of that
@@ -54,7 +54,7 @@ class Root:
         """
         catalogue, problem = self._catalogue, self._problem
         asked = [
-            Asked(_conda_spec(text, owned), f"conda:{text} is asked for by {problem.asked_by(text)}", conda=text)
+            RootSpec(_conda_spec(text, owned), f"conda:{text} is asked for by {problem.asked_by(text)}", conda=text)
             for text in problem.conda_specs
         ]
         bounds = [
@@ -66,32 +66,32 @@ class Root:
         bounds += [(bound, rule.why or f"{bound} is needed", rule.id) for rule in required for bound in rule.then]
         if conda_only:
             bounds = [each for each in bounds if each[0].world != "pypi" and catalogue.serves(each[0].package)]
-        asked += [Asked(catalogue.bound(b), said, rule, specifier=_of_project(b)) for b, said, rule in bounds]
+        asked += [RootSpec(catalogue.bound(b), said, rule, specifier=_of_project(b)) for b, said, rule in bounds]
         pythons = catalogue.pythons
         if pythons.all and (problem.requirements or problem.needs.requirements or problem.python):
             # the admitted Pythons are listed: "every known one" would be spelled as any at all
             listed = "|".join(f"=={version}" for version in pythons.space.versions) if problem.python else "*"
             said = f"Python {problem.python} is asked for, or all that the stack supports" if problem.python else ""
-            asked.append(Asked(match_spec(pythons.name, version=listed), said))
+            asked.append(RootSpec(match_spec(pythons.name, version=listed), said))
         if not conda_only:
             asked += self._spelled(constraint=False)
         return asked
 
-    def limits(self) -> list[Asked]:
+    def limits(self) -> list[RootSpec]:
         """Return what is limited, if something brings it in."""
         catalogue = self._catalogue
         rules = [r for r in catalogue.book.always if not r.requires]
         limits = [
-            Asked(catalogue.bound(b), r.why or f"{b} is all that can be had", r.id) for r in rules for b in r.then
+            RootSpec(catalogue.bound(b), r.why or f"{b} is all that can be had", r.id) for r in rules for b in r.then
         ]
-        said = [Asked(text, f"conda:{text} is the limit set") for text in self._problem.conda_limits]
+        said = [RootSpec(text, f"conda:{text} is the limit set") for text in self._problem.conda_limits]
         return [*limits, *said, *self._of_conda(), *self._spelled(constraint=True)]
 
-    def _of_conda(self) -> list[Asked]:
+    def _of_conda(self) -> list[RootSpec]:
         """Return what keeps wheels from standing for packages that were asked of conda."""
         names = {str(parse_match_spec(text).name.normalized): text for text in self._problem.conda_specs}
         return [
-            Asked(
+            RootSpec(
                 match_spec(name, build_number=f"<{PYPI_BUILD_NUMBER}"),
                 f"conda:{text} is asked for by {self._problem.asked_by(text)}, which no wheel meets",
                 conda=text,
@@ -101,11 +101,11 @@ class Root:
             if not name.startswith("__")
         ]
 
-    def _spelled(self, *, constraint: bool) -> list[Asked]:
+    def _spelled(self, *, constraint: bool) -> list[RootSpec]:
         requirements = [r for r in self._problem.requirements if r.constraint == constraint and not self._is_dropped(r)]
         how = "is the limit set" if constraint else "is asked for"
         return [
-            Asked(
+            RootSpec(
                 spec,
                 f"{'pypi:' if requirement.only_pypi else ''}{requirement} {how} by {requirement.origin}",
                 specifier=requirement.specifier,

@@ -15,10 +15,9 @@ import rattler
 from packaging.specifiers import SpecifierSet
 
 from dataloader.resolve.channels.rattler import Unsolvable
-from dataloader.resolve.offered.root import Asked as RootSpec
-from dataloader.resolve.offered.root import Root
+from dataloader.resolve.offered.root import Root, RootSpec
 from dataloader.resolve.refused.nogoods import ABSENT, GaveUp, Nogood, Refuter, smallest
-from dataloader.resolve.refused.universe import Asked, ByRule, Needs, Universe
+from dataloader.resolve.refused.universe import ByRule, Needs, OwnSpec, Universe
 from dataloader.resolve.words.records import parse_dependency
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ async def needed_requirements(failure: Unsolvable, problem: Problem, catalogue: 
 
 def _taken_away(cause: Hashable) -> tuple[int, str]:
     """Order causes by what is tried to do without first: what nobody asked for in so many words."""
-    rank = 0 if isinstance(cause, ByRule) else 2 if isinstance(cause, Asked) else 1
+    rank = 0 if isinstance(cause, ByRule) else 2 if isinstance(cause, OwnSpec) else 1
     return (rank, repr(cause))
 
 
@@ -126,7 +125,7 @@ class _Words:
         self._ruled_out = _ruled_out(core)
         for fact in core:
             by_cause.setdefault(fact.cause, []).append(fact)
-        asked = [cause for cause in by_cause if isinstance(cause, Asked)]
+        asked = [cause for cause in by_cause if isinstance(cause, OwnSpec)]
         lines = [said for cause in self._told_once(asked) if (said := self._said(cause))]
         for cause in _in_order(by_cause):
             lines += self._needs(cause, by_cause[cause])
@@ -154,19 +153,19 @@ class _Words:
 
     def of_requirements(self, specs: Iterable[str]) -> Conflict:
         """Say which requirements cannot be met together, where that is all that is known."""
-        causes = [Asked(spec) for spec in specs]
+        causes = [OwnSpec(spec) for spec in specs]
         return Conflict(
             lines=tuple(said for cause in causes if (said := self._said(cause))),
             rules=frozenset(self._asked[cause.text].rule for cause in causes if cause.text in self._asked),
             names=frozenset(),
         )
 
-    def _told_once(self, asked: Sequence[Asked]) -> list[Asked]:
+    def _told_once(self, asked: Sequence[OwnSpec]) -> list[OwnSpec]:
         """Leave out that no wheel meets a conda spec where the spec itself takes part."""
         specs = {one.conda for cause in asked if (one := self._asked.get(cause.text)) and one.conda and not one.limit}
         return [c for c in asked if not ((one := self._asked.get(c.text)) and one.limit and one.conda in specs)]
 
-    def _said(self, cause: Asked) -> str:
+    def _said(self, cause: OwnSpec) -> str:
         return self._asked[cause.text].said if cause.text in self._asked else cause.text
 
     def _needs(self, cause: Needs, facts: Sequence[Nogood]) -> list[str]:
@@ -286,7 +285,7 @@ class _Words:
         """Return what a fact wants of a project."""
         wanted: set[str] = set()
         cause = fact.cause
-        if isinstance(cause, Asked) and cause.text in self._asked:
+        if isinstance(cause, OwnSpec) and cause.text in self._asked:
             said = self._asked[cause.text].specifier
             wanted = {said} if said is not None else set()
         if isinstance(cause, Needs):

@@ -20,7 +20,7 @@ from dataloader.resolve.refused.nogoods import ABSENT, Nogood
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Asked:
+class OwnSpec:
     """One of the question's own specs."""
 
     text: str
@@ -47,7 +47,7 @@ class ByRule:
     rule: str
 
 
-Cause: TypeAlias = "Asked | Needs | ByRule"
+Cause: TypeAlias = "OwnSpec | Needs | ByRule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,10 @@ class Universe:
         found: list[Nogood] = []
         for text in self._question.specs:
             wish = await self._wish(text)
-            found += self._unmet({}, wish, ABSENT, Asked(text))
+            found += self._unmet({}, wish, ABSENT, OwnSpec(text))
             found += [n for extra in wish.extras for n in await self._extra({}, wish, extra)]
         for text in self._question.constraints:
-            found += self._unmet({}, await self._wish(text), 0, Asked(text, limit=True))
+            found += self._unmet({}, await self._wish(text), 0, OwnSpec(text, limit=True))
         return found
 
     async def facts(self, name: str) -> list[Nogood]:

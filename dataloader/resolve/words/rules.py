@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from dataloader.compat.model import Bound, Reading, Rule, StackNeeds, Variant
+from dataloader.compat.model import Bound, Rule, StackNeeds, Variant, VersionReading
 from dataloader.compat.rows import World
 from dataloader.compat.versions import Key, admits, key
 from dataloader.resolve.words.projects import PYPI_BUILD_NUMBER, WHEEL_BUILD
@@ -20,7 +20,7 @@ from dataloader.resolve.words.records import match_spec
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenFor:
     """What one candidate is taken for."""
 
     id: str
@@ -30,7 +30,7 @@ class Taken:
     known: bool = True
 
 
-PLAIN = Taken("", ())
+PLAIN = TakenFor("", ())
 """What is no build of a framework."""
 
 
@@ -41,8 +41,8 @@ class RuleBook:
         self.needs = needs
         self.always: list[Rule] = []
         self._by_package: defaultdict[str, list[Rule]] = defaultdict(list)
-        self._readings: defaultdict[str, list[Reading]] = defaultdict(list)
-        self._taken: dict[tuple[str, str, bool], tuple[Taken, ...]] = {}
+        self._readings: defaultdict[str, list[VersionReading]] = defaultdict(list)
+        self._taken: dict[tuple[str, str, bool], tuple[TakenFor, ...]] = {}
         self._exact: dict[str, Mapping[Key, list[Variant]]] = {}
         for rule in needs.rules:
             if rule.when is None:
@@ -68,7 +68,7 @@ class RuleBook:
 
     # -- what candidates are taken for
 
-    def wheel(self, project: str, version: str, index: str) -> tuple[Taken, ...]:
+    def wheel(self, project: str, version: str, index: str) -> tuple[TakenFor, ...]:
         """Return what a wheel of an index can be taken for: one thing, or several, or nobody knows what."""
         if project not in self.needs.variants:
             return (PLAIN,)
@@ -81,7 +81,7 @@ class RuleBook:
             self._taken[project, version, of_another] = found
         return found
 
-    def record(self, package: str, version: str, build: str, channel: str) -> Taken:
+    def record(self, package: str, version: str, build: str, channel: str) -> TakenFor:
         """Return what a channel's record is taken for."""
         if package not in self.needs.variants:
             return PLAIN
@@ -90,8 +90,8 @@ class RuleBook:
                 return _as(variant)
         return self._unknown(package)
 
-    def _unknown(self, package: str) -> Taken:
-        return Taken(f"{package}-unknown", self.needs.unknown.get(package, ())[:1], known=False)
+    def _unknown(self, package: str) -> TakenFor:
+        return TakenFor(f"{package}-unknown", self.needs.unknown.get(package, ())[:1], known=False)
 
     def mute(self, package: str) -> tuple[Rule, ...]:
         """Return what holds besides for an unknown build whose metadata says nothing of CUDA."""
@@ -117,8 +117,8 @@ RANGES: Key = ((-1,), -1)
 _PIN = re.compile(r"\d+(\.\d+)*(\.?post\d+)?", re.ASCII)
 
 
-def _as(variant: Variant) -> Taken:
-    return Taken(variant.id, variant.rules, variant.preferred)
+def _as(variant: Variant) -> TakenFor:
+    return TakenFor(variant.id, variant.rules, variant.preferred)
 
 
 class Candidate(Protocol):

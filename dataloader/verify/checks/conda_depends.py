@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from dataloader.base.names import pypi_names
-from dataloader.prefix.records import Installed, InstalledPackage, normalise
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise
 from dataloader.verify.findings import Finding
 
 _NAME: Final = re.compile(r"(?:[^\s\[]*::)?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
 
 
-def check_conda_depends(installed: Installed, virtual: Mapping[str, str]) -> Iterator[Finding]:
+def check_conda_depends(installed: InstalledPackages, virtual: Mapping[str, str]) -> Iterator[Finding]:
     """What conda packages depend on and the prefix lacks, or has in a version or build that does not fit.
 
     A wheel stands for the conda package of the same project. ``virtual``: the target's virtual packages.
@@ -70,7 +70,7 @@ class _World:
     virtual: Mapping[str, str]
 
     @classmethod
-    def of(cls, installed: Installed, virtual: Mapping[str, str]) -> _World:
+    def of(cls, installed: InstalledPackages, virtual: Mapping[str, str]) -> _World:
         return cls(
             {package.name: package for package in installed.packages if package.kind == "conda"},
             {package.name: package for package in installed.packages if package.kind == "pypi"},

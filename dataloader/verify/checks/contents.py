@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from dataloader.prefix.records import Installed, InstalledPackage, RecordedFile, hex_digest
-from dataloader.prefix.walk import Tree, is_library_name
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, RecordedFile, hex_digest
+from dataloader.prefix.walk import PrefixTree, is_library_name
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.remedies import one_of, reinstall
 
@@ -14,7 +14,7 @@ _GROUP = 5
 """From this many missing files of one package on, one finding names them together."""
 
 
-def check_records(installed: Installed) -> Iterator[Finding]:
+def check_records(installed: InstalledPackages) -> Iterator[Finding]:
     """Records of packages that cannot be read."""
     for path, why in sorted(installed.unreadable.items()):
         yield Finding(
@@ -38,8 +38,8 @@ def check_slips(slips: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
 
 
 def check_contents(
-    installed: Installed,
-    tree: Tree,
+    installed: InstalledPackages,
+    tree: PrefixTree,
     digests: Mapping[str, str],
     done_to: Callable[[InstalledPackage, RecordedFile], str | None] = lambda *_: None,
 ) -> Iterator[Finding]:
@@ -163,7 +163,9 @@ def _missing_finding(package: InstalledPackage, severity: Severity, paths: Seque
     )
 
 
-def check_clobbers(installed: Installed, digests: Mapping[str, str], notable: frozenset[str]) -> Iterator[Finding]:
+def check_clobbers(
+    installed: InstalledPackages, digests: Mapping[str, str], notable: frozenset[str]
+) -> Iterator[Finding]:
     """Paths that two packages own with different content. ``notable``: file names of libraries that many share."""
     pairs: dict[tuple[str, str], list[str]] = {}
     called = {package.label: package for package in installed.packages}
@@ -200,7 +202,7 @@ _LOST: Final = "__clobbers__/"
 """Where conda's installers move what one of two packages has at a path that the other has too: then its name."""
 
 
-def check_lost(installed: Installed) -> Iterator[Finding]:
+def check_lost(installed: InstalledPackages) -> Iterator[Finding]:
     """Files of conda packages that another one's lie in the place of."""
     lost = {
         (file.path.removeprefix(_LOST).partition("/")[2], package): file

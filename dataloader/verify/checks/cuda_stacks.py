@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dataloader.elf.scan import ScannedFile
-from dataloader.prefix.records import Installed, InstalledPackage
+from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.loads import Verdict
 from dataloader.verify.tables import Tables
@@ -93,7 +93,7 @@ def check_duplicates(scanned: Iterable[ScannedFile], tables: Tables) -> Iterator
 
 
 def check_numpy(
-    installed: Installed,
+    installed: InstalledPackages,
     scanned: Sequence[ScannedFile],
     owners: Mapping[str, InstalledPackage],
     verdicts: Mapping[str, Verdict],

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dataloader.elf.gpucode import GpuCode, parse_capability, runs_on
 from dataloader.elf.scan import ScannedFile
 from dataloader.machine.target import Target
-from dataloader.prefix.records import Installed, InstalledPackage
+from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.loads import Verdict
 from dataloader.verify.tables import load_tables, ptx_of_cuda
@@ -27,7 +27,7 @@ class Runtime(NamedTuple):
         return _dotted(self.version)
 
 
-def find_runtimes(installed: Installed) -> list[Runtime]:
+def find_runtimes(installed: InstalledPackages) -> list[Runtime]:
     """The CUDA runtimes that packages bring; their version is the toolkit's."""
     names = {
         name
@@ -43,7 +43,7 @@ def find_runtimes(installed: Installed) -> list[Runtime]:
     return found
 
 
-def check_driver(installed: Installed, target: Target) -> Iterator[Finding]:
+def check_driver(installed: InstalledPackages, target: Target) -> Iterator[Finding]:
     """Each CUDA runtime against the driver (docs.nvidia.com/deploy/cuda-compatibility)."""
     limit = parse_capability(target.driver_cuda or "")
     if limit is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from dataloader.elf.frameworks import distributions_of, framework_of
 from dataloader.prefix.python import extension_tag
-from dataloader.prefix.records import Installed, InstalledPackage, required_names
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, required_names
 from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.findings import Severity
 from dataloader.verify.libraries import BareLoads
@@ -23,7 +23,7 @@ class Importance:
 
     def __init__(
         self,
-        installed: Installed,
+        installed: InstalledPackages,
         sources: SourceIndex,
         bare: BareLoads,
         asked_by_import: Callable[[InstalledPackage, str], bool],

@@ -15,7 +15,7 @@ from dataloader.loader.model import Failure
 from dataloader.loader.system import version_tuple
 from dataloader.machine.target import Target
 from dataloader.prefix.python import extension_tag
-from dataloader.prefix.records import Installed, InstalledPackage
+from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.loads import Verdict
@@ -35,7 +35,7 @@ class Situation(NamedTuple):
 
     prefix: str
     target: Target
-    installed: Installed
+    installed: InstalledPackages
     provided: dict[str, list[str]]
     """soname or file name -> paths of the prefix that have it."""
     owners: Mapping[str, InstalledPackage]
@@ -339,7 +339,7 @@ def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
     return f"undefined symbol {readable[0]}{more}", evidence, fixes
 
 
-def frameworks_of(name: str, installed: Installed) -> Iterator[InstalledPackage]:
+def frameworks_of(name: str, installed: InstalledPackages) -> Iterator[InstalledPackage]:
     """The installed packages that define a symbol, where its name says so."""
     project = framework_of(name)
     for package in installed.packages:

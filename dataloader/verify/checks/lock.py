@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from dataloader.base.core_metadata import is_version_of
 from dataloader.lockfile.model import CondaPackage, Lockfile
-from dataloader.prefix.records import Installed, normalise
+from dataloader.prefix.records import InstalledPackages, normalise
 from dataloader.verify.findings import Finding
 
 _SEEDS = frozenset({"pip", "setuptools", "wheel"})
 """What ``venv`` puts into a new environment."""
 
 
-def check_lock(installed: Installed, lock: Lockfile) -> Iterator[Finding]:
+def check_lock(installed: InstalledPackages, lock: Lockfile) -> Iterator[Finding]:
     """Packages that the lock has and the prefix lacks, or in another version or build; and those of no lock."""
     present = {(package.kind, normalise(package.name)): package for package in installed.packages}
     wanted: set[tuple[str, str]] = set()
@@ -66,7 +66,7 @@ def _normal(version: str) -> str:
         return version
 
 
-def _in_conda(installed: Installed, path: str) -> bool:
+def _in_conda(installed: InstalledPackages, path: str) -> bool:
     return any(
         file.startswith(path + "/")
         for package in installed.packages

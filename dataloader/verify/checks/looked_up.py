@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from dataloader.prefix.records import Installed, InstalledPackage
+from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.prefix.state import read_state
-from dataloader.prefix.walk import Tree, read_regular
+from dataloader.prefix.walk import PrefixTree, read_regular
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.remedies import instead_of, reinstall
 
@@ -25,7 +25,9 @@ _SHOWN: Final = 8
 _OF_THE_SYSTEM: Final = ("/usr/bin/", "/bin/", "/usr/local/bin/")
 
 
-def check_path_files(prefix: Path, installed: Installed, tree: Tree, *, elsewhere: bool) -> Iterator[Finding]:
+def check_path_files(
+    prefix: Path, installed: InstalledPackages, tree: PrefixTree, *, elsewhere: bool
+) -> Iterator[Finding]:
     """Folders that a .pth file or an editable installation's finder names, and that are gone.
 
     Args:
@@ -66,7 +68,7 @@ def _named_in(prefix: Path, site: str, path: str) -> Iterator[str]:
         return  # a finder of another form says nothing
 
 
-def check_interpreters(prefix: Path, installed: Installed, tree: Tree) -> Iterator[Finding]:
+def check_interpreters(prefix: Path, installed: InstalledPackages, tree: PrefixTree) -> Iterator[Finding]:
     """Scripts that begin with a program that is not there, as all do where the environment was moved."""
     by_program: dict[str, list[str]] = {}
     state = read_state(prefix)
@@ -115,7 +117,7 @@ def _interpreter(path: Path) -> str:
     return program
 
 
-def check_versions(installed: Installed, digests: Mapping[str, str], tree: Tree) -> Iterator[Finding]:
+def check_versions(installed: InstalledPackages, digests: Mapping[str, str], tree: PrefixTree) -> Iterator[Finding]:
     """Several records of one project: what Python's metadata says is not what its files are."""
     records: dict[tuple[str, str], list[InstalledPackage]] = {}
     for package in installed.packages:
@@ -137,7 +139,7 @@ def check_versions(installed: Installed, digests: Mapping[str, str], tree: Tree)
         )
 
 
-def _fits(package: InstalledPackage, digests: Mapping[str, str], tree: Tree) -> float:
+def _fits(package: InstalledPackage, digests: Mapping[str, str], tree: PrefixTree) -> float:
     """How many of its files are as it recorded them."""
     known = [file for file in package.files if file.size is not None]
     same = (
@@ -147,7 +149,7 @@ def _fits(package: InstalledPackage, digests: Mapping[str, str], tree: Tree) -> 
     return sum(same) / max(1, len(known))
 
 
-def check_python_path(prefix: Path, installed: Installed, variables: Mapping[str, str]) -> Iterator[Finding]:
+def check_python_path(prefix: Path, installed: InstalledPackages, variables: Mapping[str, str]) -> Iterator[Finding]:
     """Modules that PYTHONPATH puts in the place of the environment's own."""
     folders = [each for each in variables.get("PYTHONPATH", "").split(os.pathsep) if each]
     ours: dict[str, str] = {}

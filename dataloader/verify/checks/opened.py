@@ -10,8 +10,15 @@ from typing import BinaryIO
 
 from dataloader.compat.openings import Opening
 from dataloader.elf.gpucode import LINKED, RELOCATABLE
-from dataloader.elf.image import FileBytes, MalformedElf, Reader, read_header, read_section_headers, read_sections
-from dataloader.prefix.records import Installed
+from dataloader.elf.image import (
+    BoundedReader,
+    FileBytes,
+    MalformedElf,
+    read_header,
+    read_section_headers,
+    read_sections,
+)
+from dataloader.prefix.records import InstalledPackages
 from dataloader.verify.tables import Tables
 
 _CHUNK = 1 << 20
@@ -19,7 +26,9 @@ _OVERLAP = 256
 _MAX_SEARCH = 1 << 30
 
 
-def openings_by_soname(installed: Installed, tables: Tables, stack: Mapping[str, str]) -> dict[str, list[Opening]]:
+def openings_by_soname(
+    installed: InstalledPackages, tables: Tables, stack: Mapping[str, str]
+) -> dict[str, list[Opening]]:
     """Soname of the library that opens -> what it opens here.
 
     Args:
@@ -65,7 +74,7 @@ def opened_by(key: str, pattern: str) -> str:
     return f"{key}\n{pattern}"
 
 
-def _applies(opening: Opening, installed: Installed, stack: Mapping[str, str]) -> bool:
+def _applies(opening: Opening, installed: InstalledPackages, stack: Mapping[str, str]) -> bool:
     if opening.needs == "optional":
         return False
     if opening.needs == "stack" and stack.get("cuda") in (None, "none"):
@@ -90,7 +99,7 @@ def _names_in(path: Path, pattern: str) -> list[str]:
 def _without_text(file: BinaryIO) -> list[tuple[int, int]]:
     """Where no name stands: the code, for processors and for GPUs, which is most of a large library; in order."""
     try:
-        reader = Reader(FileBytes(file.fileno()))
+        reader = BoundedReader(FileBytes(file.fileno()))
         header = read_header(reader)
         sections = read_sections(reader, header, read_section_headers(reader, header))
     except MalformedElf:

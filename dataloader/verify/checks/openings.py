@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataloader.compat.openings import Opening
 from dataloader.loader.model import Failure, Result
 from dataloader.loader.process import Process
-from dataloader.prefix.records import Installed
+from dataloader.prefix.records import InstalledPackages
 from dataloader.verify.checks.opened import opened_by
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.loads import Judge, Verdict
@@ -18,7 +18,7 @@ def check_openings(
     judge: Judge,
     verdicts: Sequence[Verdict],
     openings: Mapping[str, Sequence[Opening]],
-    installed: Installed,
+    installed: InstalledPackages,
     cuda_major: str | None,
     opened: Mapping[str, Sequence[str]],
 ) -> Iterator[Finding]:
@@ -65,7 +65,11 @@ def _refused(process: Process, path: str, names: Sequence[str]) -> dict[str, Fai
 
 
 def _finding(
-    verdict: Verdict, opening: Opening, missing: Mapping[str, Failure], installed: Installed, cuda_major: str | None
+    verdict: Verdict,
+    opening: Opening,
+    missing: Mapping[str, Failure],
+    installed: InstalledPackages,
+    cuda_major: str | None,
 ) -> Finding:
     names = sorted(missing)
     severity: Severity = "error" if opening.needs in ("always", "stack") else "warning"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.markers import marker_environment
 from dataloader.machine.target import Target
-from dataloader.prefix.records import Installed, InstalledPackage, normalise
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.tables import Together
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_requires_dist(
-    installed: Installed,
+    installed: InstalledPackages,
     target: Target,
     python: str | None,
     needs_at_import: Callable[[InstalledPackage, str], bool],
@@ -90,7 +90,7 @@ def _unmet(package: InstalledPackage, text: str, fact: str, wanted: str, *, seve
     )
 
 
-def check_rules(installed: Installed, rules: Iterable[Rule]) -> Iterator[Finding]:
+def check_rules(installed: InstalledPackages, rules: Iterable[Rule]) -> Iterator[Finding]:
     """Rules of the compatibility matrix that are broken. Conda bounds are judged by name and build."""
     present: dict[str, list[InstalledPackage]] = {}
     for package in installed.packages:
@@ -114,7 +114,7 @@ def check_rules(installed: Installed, rules: Iterable[Rule]) -> Iterator[Finding
                 )
 
 
-def check_together(installed: Installed, rows: Iterable[Together]) -> Iterator[Finding]:
+def check_together(installed: InstalledPackages, rows: Iterable[Together]) -> Iterator[Finding]:
     """Parts of a framework in another version than it, which it leaves aside without an error."""
     present = {normalise(each.name): each for each in installed.packages}
     for row in rows:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dataloader.prefix.records import Installed, InstalledPackage, normalise
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise
 from dataloader.prefix.walk import read_regular
 from dataloader.verify.follow.mentions import may_open
 
@@ -97,7 +97,7 @@ def _targets(node: ast.Import | ast.ImportFrom, module: str, *, is_package: bool
         yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
 
 
-class Sources:
+class PackageModules:
     """The modules of one distribution."""
 
     def __init__(self, prefix: Path, modules: Mapping[str, str]) -> None:
@@ -213,22 +213,22 @@ def _last(module: str) -> str:
 class SourceIndex:
     """The modules of every distribution of a prefix, found when they are asked for."""
 
-    def __init__(self, prefix: Path, installed: Installed) -> None:
+    def __init__(self, prefix: Path, installed: InstalledPackages) -> None:
         self._prefix = prefix
         self._sites = installed.site_packages
-        self._sources: dict[str, Sources] = {}
+        self._sources: dict[str, PackageModules] = {}
 
     def module(self, path: str) -> str | None:
         """Dotted name of the module at ``path``."""
         names = (module_name(path, site) for site in self._sites)
         return next((name for name in names if name), None)
 
-    def of(self, package: InstalledPackage) -> Sources:
+    def of(self, package: InstalledPackage) -> PackageModules:
         """The modules of one package."""
         if package.path not in self._sources:
             modules = [path for path in package.files.columns[0] if path.endswith(_MODULE)]  # of 10,000 files, 2,000
             named = ((self.module(path), path) for path in modules)
-            self._sources[package.path] = Sources(self._prefix, {name: path for name, path in named if name})
+            self._sources[package.path] = PackageModules(self._prefix, {name: path for name, path in named if name})
         return self._sources[package.path]
 
     def imports_project(self, package: InstalledPackage, project: str) -> bool:

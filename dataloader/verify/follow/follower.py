@@ -12,7 +12,7 @@ from typing import Any, Final
 from dataloader.verify.follow.mentions import OPENERS
 from dataloader.verify.follow.methods import has_method
 from dataloader.verify.follow.statements import Frame, Statements
-from dataloader.verify.follow.surroundings import Source, Surroundings
+from dataloader.verify.follow.surroundings import ParsedSource, Surroundings
 from dataloader.verify.follow.values import (
     PLAIN,
     UNKNOWN,
@@ -181,7 +181,7 @@ class Follower(Statements):
             self.where.pop()
             self.doubt = self.frames.pop().doubt
 
-    def _source(self, path: str) -> Source:
+    def _source(self, path: str) -> ParsedSource:
         known = self.around.parsed.get(path)
         if known is None:
             text = self.around.text(path) or ""
@@ -189,7 +189,7 @@ class Follower(Statements):
                 tree: ast.Module | None = ast.parse(text)
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 tree = None
-            known = Source(tree, len(text), any(word in text for word in _OPENING))
+            known = ParsedSource(tree, len(text), any(word in text for word in _OPENING))
             self.around.parsed[path] = known
         return known
 

@@ -11,13 +11,13 @@ from typing import Final, NamedTuple, Protocol
 
 from dataloader.loader.model import Result
 from dataloader.loader.process import Process
-from dataloader.prefix.python import Interpreter
-from dataloader.prefix.records import Installed, InstalledPackage, normalise
+from dataloader.prefix.python import PrefixPython
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise
 from dataloader.prefix.walk import read_regular
 from dataloader.verify.follow.builtin import BUILTINS
 from dataloader.verify.follow.follower import Follower
 from dataloader.verify.follow.library import make_library
-from dataloader.verify.follow.surroundings import Source
+from dataloader.verify.follow.surroundings import ParsedSource
 from dataloader.verify.follow.values import Raised, TooMuch
 from dataloader.verify.libraries import BareLoads
 
@@ -68,17 +68,17 @@ class ImportedInProcess:
 
     def __init__(
         self,
-        installed: Installed,
+        installed: InstalledPackages,
         bare: BareLoads,
         packages: Packages,
         package: InstalledPackage,
         process: Process,
         *,
         split: bool,
-        parsed: MutableMapping[str, Source],
+        parsed: MutableMapping[str, ParsedSource],
     ) -> None:
         """``split``: what is certain and what is likely happen in two copies of ``process``; else all in that one."""
-        self.parsed: MutableMapping[str, Source] = parsed
+        self.parsed: MutableMapping[str, ParsedSource] = parsed
         self._bare, self._installed, self._packages, self._package = bare, installed, packages, package
         self.prefix = str(bare.prefix)
         self.sites: Sequence[str] = [f"{self.prefix}/{site}".rstrip("/") for site in installed.site_packages]
@@ -301,7 +301,7 @@ class Story:
             self._follower.modules = known
 
 
-def with_ctypes(process: Process, interpreter: Interpreter) -> Process:
+def with_ctypes(process: Process, interpreter: PrefixPython) -> Process:
     """The process with ``_ctypes`` loaded, which is who opens what code names."""
     program, version = interpreter.program, interpreter.version
     if program is not None and version is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import NamedTuple, Protocol
 
 
-class Source(NamedTuple):
+class ParsedSource(NamedTuple):
     """One source, parsed: whoever imports it again follows the same tree."""
 
     tree: ast.Module | None
@@ -29,7 +29,7 @@ class Surroundings(Protocol):
     machine: str
     variables: Mapping[str, str]
     """Those of the process's environment that are known."""
-    parsed: MutableMapping[str, Source]
+    parsed: MutableMapping[str, ParsedSource]
     """Path -> source, of what was followed by anyone; added to."""
 
     def listing(self, folder: str) -> Sequence[str] | None:

@@ -38,7 +38,7 @@ _NUL = "\0"
 """No path has it."""
 
 
-class Answer:
+class KeptAnswer:
     """What was said, and what it depends on."""
 
     __slots__ = ("failing", "forms", "outside", "parts", "question")
@@ -62,7 +62,7 @@ class Answer:
         """Name of ``--format`` -> the report."""
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Answer:
+    def from_bytes(cls, data: bytes) -> KeptAnswer:
         """The inverse of :meth:`to_bytes`.
 
         Raises:
@@ -123,11 +123,11 @@ def program_state() -> list[str]:
     return sorted(found)
 
 
-def read_answer(cache: str, prefix: str) -> Answer | None:
+def read_answer(cache: str, prefix: str) -> KeptAnswer | None:
     """The last answer about ``prefix``; one that cannot be read counts as none."""
     try:
         with open(_path(cache, prefix), "rb") as file:
-            return Answer.from_bytes(file.read())
+            return KeptAnswer.from_bytes(file.read())
     except (OSError, ValueError):
         return None
 
@@ -141,7 +141,7 @@ def keep_answer(
     from dataloader.base.files import keep_sealed
     from dataloader.verify.output import FORMATS, SEVERITIES, fails
 
-    answer = Answer(
+    answer = KeptAnswer(
         question,
         outside,
         [(folders, packed) for folders, packed in tree.parts if folders],

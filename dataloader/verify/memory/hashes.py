@@ -20,8 +20,8 @@ from dataloader.prefix.records import hex_digest, record_digest
 
 if TYPE_CHECKING:
     from dataloader.elf.cache import FactsCache
-    from dataloader.prefix.records import Installed
-    from dataloader.prefix.walk import Tree
+    from dataloader.prefix.records import InstalledPackages
+    from dataloader.prefix.walk import PrefixTree
 
 _MAX_HASHED: Final = 64 << 30
 """Bytes; a larger file is no library, and a sparse one would be read for hours."""
@@ -79,7 +79,7 @@ def _keep(path: Path | None, text: str) -> None:
 
 
 def hash_recorded(
-    prefix: Path, installed: Installed, tree: Tree, known: FileHashes
+    prefix: Path, installed: InstalledPackages, tree: PrefixTree, known: FileHashes
 ) -> tuple[dict[str, str], FileHashes]:
     """SHA-256 of each recorded file and of each that may be a library, as RECORD has it; and what is known now."""
     if known.tree == tree.digest and len(known.digests) == len(tree.sizes):
@@ -150,7 +150,11 @@ def _try_hash(path: str) -> str | None:
 
 
 def cache_keys(
-    cache: FactsCache, installed: Installed, tree: Tree, digests: Mapping[str, str], known_keys: Mapping[str, str]
+    cache: FactsCache,
+    installed: InstalledPackages,
+    tree: PrefixTree,
+    digests: Mapping[str, str],
+    known_keys: Mapping[str, str],
 ) -> dict[str, str]:
     """Cache entry of each ELF file: the one it is known to have, its hash, or else its inode and times.
 

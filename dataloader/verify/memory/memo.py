@@ -20,7 +20,7 @@ from dataloader import __version__
 from dataloader.base.cache import PREFIXES
 from dataloader.base.files import keep_file, read_kept
 from dataloader.base.state import state_at
-from dataloader.prefix.walk import SealedTree, Tree
+from dataloader.prefix.walk import PrefixTree, SealedTree
 from dataloader.verify.findings import Finding
 from dataloader.verify.memory.answer import program_state
 from dataloader.verify.memory.relinked import Stamps, is_relinked, stamps_of
@@ -60,7 +60,7 @@ def memo_path(cache: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> 
     return f"{os.fspath(cache)}/{PREFIXES}/{sha256(os.fsencode(prefix)).hexdigest()}.memo.json"
 
 
-def recall(cache: Path, prefix: Path, about: str, walked: Callable[[], Tree]) -> Verification | None:
+def recall(cache: Path, prefix: Path, about: str, walked: Callable[[], PrefixTree]) -> Verification | None:
     """The last reports, if the question is the same and nothing has changed; else ``None``. They have no verdicts.
 
     Args:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
-from dataloader.prefix.walk import Part, SealedTree
+from dataloader.prefix.walk import PrefixPart, SealedTree
 
 _FIELDS = 6
 """Numbers of one file's state; the last two are its time of change and its number of links."""
@@ -32,7 +32,7 @@ def stamps_of(tree: SealedTree) -> Stamps:
     """Both parts of a tree."""
     digest, stamps = sha256(), array("q")
     for _, packed in tree.parts:
-        part = Part.unpack(packed)
+        part = PrefixPart.unpack(packed)
         states = [tuple(part.numbers[field::_FIELDS]) for field in range(_FIELDS - 2)]
         links = [(path, target, *_split(state, stamps)) for path, (target, state) in sorted(part.links.items())]
         digest.update(marshal.dumps((part.names, part.elf, states, links), 2))  # as Part.pack(), a tenth of JSON's time

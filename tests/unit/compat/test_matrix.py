@@ -9,7 +9,7 @@ import pytest
 from dataloader.base.errors import ManifestError
 from dataloader.base.matrix_folder import matrix_dir
 from dataloader.compat.matrix import load_matrix
-from dataloader.compat.rows import Build
+from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.schema import TABLES
 
 ROW: dict[str, Any] = {
@@ -65,7 +65,7 @@ def test_every_build_for_cuda_names_a_toolkit_or_a_major_that_the_matrix_knows()
 def test_a_row_can_be_found_by_its_id() -> None:
     row = load_matrix().row("torch-2.1.0-cu118-index")
 
-    assert isinstance(row, Build)
+    assert isinstance(row, MatrixBuild)
     assert row.cudnn == "8.7.0.84"
     assert load_matrix().row("nobody") is None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dataloader.elf.cache import FactsCache, facts_from_dict, facts_to_dict
-from dataloader.elf.definitions import Asked, gnu_hash
+from dataloader.elf.definitions import AskedNames, gnu_hash
 from dataloader.elf.dynamic import VersionNeed
 from dataloader.elf.facts import ElfFacts
 from dataloader.elf.gpucode import GpuCode
@@ -46,7 +46,7 @@ def test_hash_is_that_of_the_gnu_hash_table() -> None:
 
 
 def test_only_new_names_are_asked_for() -> None:
-    asked = Asked([b"a"])
+    asked = AskedNames([b"a"])
 
     assert (asked.add([b"a"]), asked.add([b"a", b"b"])) == (False, True)
     assert asked.names == {b"a", b"b"}

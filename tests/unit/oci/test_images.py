@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dataloader.base.errors import IntegrityError, UsageError
 from dataloader.base.reporter import Reporter
 from dataloader.oci.archive import packed
-from dataloader.oci.content import Entry, Group
+from dataloader.oci.content import ContentEntry, Group
 from dataloader.oci.docker_config import Login, find_login
 from dataloader.oci.model import LAYER, Compression
 from dataloader.oci.reference import parse_reference
@@ -97,10 +97,12 @@ def test_a_layer_unpacks_to_what_was_packed_in_whatever_pieces_it_comes(
 ) -> None:
     files = {path: data for path, data in files.items() if not any(other.startswith(f"{path}/") for other in files)}
     entries = [
-        Entry(path, len(data), hashlib.sha256(data).hexdigest(), bool(len(data) % 2), 1_000_000_000, content=data)
+        ContentEntry(
+            path, len(data), hashlib.sha256(data).hexdigest(), bool(len(data) % 2), 1_000_000_000, content=data
+        )
         for path, data in sorted(files.items())
     ]
-    entries.append(Entry("zz-link", 0, target="x" * 150))
+    entries.append(ContentEntry("zz-link", 0, target="x" * 150))
     group = Group(name="g", packages=(), entries=tuple(entries))
     out, again = io.BytesIO(), io.BytesIO()
     blob, _ = packed(group, Path("/nowhere"), "/opt/my env", compression, out)

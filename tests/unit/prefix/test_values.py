@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dataloader.prefix.python import Interpreter, extension_tag
+from dataloader.prefix.python import PrefixPython, extension_tag
 from dataloader.prefix.records import (
     BadRecord,
     InstalledPackage,
@@ -32,7 +32,7 @@ from dataloader.prefix.walk import is_library_name
     ],
 )
 def test_which_extensions_a_python_takes(name: str, python: str | None, expected: bool) -> None:
-    assert Interpreter(version=python).takes_extension(name) is expected
+    assert PrefixPython(version=python).takes_extension(name) is expected
 
 
 def test_tag_of_a_library_is_none() -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from dataloader.machine.target import Target
 from dataloader.resolve.channels.rattler import Channels, Unsolvable, own_record
 from dataloader.resolve.refused.nogoods import Refuter, smallest
-from dataloader.resolve.refused.universe import Asked, Universe
+from dataloader.resolve.refused.universe import OwnSpec, Universe
 from dataloader.resolve.words.records import RecordSpec
 
 _ROOM = 4 << 30
@@ -175,7 +175,7 @@ def test_what_is_refused_is_refuted_and_nothing_else_is(world: World) -> None:
     if core is None:
         return
     assert set(core) <= set(whole)
-    asked = {text.text for text in core if isinstance(text, Asked)}
+    asked = {text.text for text in core if isinstance(text, OwnSpec)}
     spared = tuple(wish for wish in world.asked if wish.text() not in asked)
     assert not has_solution(World(world.candidates, tuple(w for w in world.asked if w not in spared), world.limits))
 

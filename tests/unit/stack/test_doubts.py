@@ -12,7 +12,7 @@ from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.compat.versions import admits
 from dataloader.lockfile.model import LockedPython, Lockfile
 from dataloader.machine.target import Gpu, Target
-from dataloader.stack.answers import Answer, accepts_gcc, compiles_for, has_code, has_kernels
+from dataloader.stack.answers import StackAnswer, accepts_gcc, compiles_for, has_code, has_kernels
 from dataloader.stack.model import StackRequest
 from dataloader.stack.settled import settled_stack
 from dataloader.stack.titles import build_title
@@ -33,7 +33,7 @@ def _lacking(**tables: object) -> Matrix:
     return other
 
 
-def _keeps(full: Answer, lacking: Answer) -> bool:
+def _keeps(full: StackAnswer, lacking: StackAnswer) -> bool:
     return lacking.doubted or lacking.refused == full.refused
 
 
@@ -72,7 +72,7 @@ def test_nothing_is_known_of_a_toolkit_without_neighbours(matrix: Matrix) -> Non
 
 
 def test_a_cudnn_that_lacks_its_least_gpu_is_judged_by_its_neighbours(matrix: Matrix) -> None:
-    assert has_kernels(matrix, "9.10.0.56", Gpu("P4", "6.1")) == Answer()  # so it is of 9.5 and 9.10.2
+    assert has_kernels(matrix, "9.10.0.56", Gpu("P4", "6.1")) == StackAnswer()  # so it is of 9.5 and 9.10.2
     assert has_kernels(matrix, "8.5.0.96", Gpu("K80", "3.7")).doubted
     for row in matrix.cudnns:
         if row.capability_min:

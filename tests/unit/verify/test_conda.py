@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import rattler
 
-from dataloader.prefix.records import Installed, InstalledPackage, Kind
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, Kind
 from dataloader.verify.checks.conda_depends import check_conda_depends
 from tests.bench.cases import unpack_sample
 
@@ -30,7 +30,7 @@ def package(
 
 
 def said(*packages: InstalledPackage) -> list[tuple[str, str]]:
-    installed = Installed(packages=packages, site_packages=(), unreadable={})
+    installed = InstalledPackages(packages=packages, site_packages=(), unreadable={})
     return [(each.message, each.evidence[0]) for each in check_conda_depends(installed, _VIRTUAL)]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dataloader.prefix.records import Installed, InstalledPackage
-from dataloader.verify.checks.sources import Import, Sources, constants_of, imports_of, module_name
+from dataloader.prefix.records import InstalledPackage, InstalledPackages
+from dataloader.verify.checks.sources import Import, PackageModules, constants_of, imports_of, module_name
 from dataloader.verify.remedies import for_library
 from dataloader.verify.tables import load_tables
 
@@ -58,7 +58,7 @@ def test_relative_import_of_a_package_starts_at_itself() -> None:
 @pytest.mark.parametrize("source", ["def (:\n", "(" * 5000, "x = " + "-" * 100_000 + "1", "\0"])
 def test_source_that_is_none_has_no_imports(tmp_path: Path, source: str) -> None:
     (tmp_path / "x.py").write_text(source)
-    assert Sources(tmp_path, {"x": "x.py"}).imports_in("x") == ()
+    assert PackageModules(tmp_path, {"x": "x.py"}).imports_in("x") == ()
 
 
 def test_tables_load_and_each_row_has_its_source() -> None:
@@ -82,7 +82,7 @@ def test_tables_load_and_each_row_has_its_source() -> None:
     ],
 )
 def test_command_that_brings_a_library(soname: str, major: str | None, conda: bool, expected: str | None) -> None:
-    there = Installed((InstalledPackage("conda", "x", "1", "x.json"),) if conda else (), (), {})
+    there = InstalledPackages((InstalledPackage("conda", "x", "1", "x.json"),) if conda else (), (), {})
 
     assert next(iter(for_library(soname, None, major, there)), None) == expected
 
@@ -98,6 +98,6 @@ def test_command_that_brings_a_library(soname: str, major: str | None, conda: bo
 def test_the_distribution_of_a_library_is_the_one_that_is_required_or_of_the_cuda_there(
     package: str, requires: tuple[str, ...], expected: list[str]
 ) -> None:
-    installed = Installed((InstalledPackage("pypi", package, "12.4", "x", requires=requires),), (), {})
+    installed = InstalledPackages((InstalledPackage("pypi", package, "12.4", "x", requires=requires),), (), {})
 
     assert for_library("libcudnn.so.9", None, None, installed) == expected
