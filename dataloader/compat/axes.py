@@ -43,6 +43,21 @@ def forbidden(axis: str) -> Bound:
     return Bound(package=axis, specifier="<0")
 
 
+def said_of(axis: str) -> str | None:
+    """Return what is said where an axis of a framework is forbidden; None for others.
+
+    >>> said_of(cpu_of("jax"))
+    'no build of jax for the CPU is taken where CUDA is asked for'
+    """
+    kind, _, framework = axis.removeprefix(AXIS).partition(".")
+    said = {
+        "cpu": f"no build of {framework} for the CPU is taken where CUDA is asked for",
+        "unknown": f"no build of {framework} is taken that the matrix does not know",
+        "mute": f"no build of {framework} is taken that does not say which CUDA it is for",
+    }
+    return said.get(kind)
+
+
 def on_cuda(specifier: str) -> Bound:
     """Return the bound on the CUDA of the environment."""
     return Bound(package=CUDA, specifier=specifier)

@@ -26,7 +26,7 @@ from dataloader.index.evidence import Evidence
 from dataloader.index.local import read_find_links, read_project_page
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.pages.simple import ACCEPT, Page, parse_page
-from dataloader.index.settings import IndexSettings
+from dataloader.index.settings import DEFAULT_INDEX, IndexSettings
 from dataloader.index.store import IndexStore, StoredPage
 from dataloader.index.web.addresses import local_path
 from dataloader.index.web.credentials import Credentials, check_url, public_channel, redact, without_credentials
@@ -174,7 +174,7 @@ class IndexClient:
             return f"{where} {f'has no folder {project}' if root.is_dir() else 'is not there'}"
         if self.settings.offline:
             return f"{where} had no page of {project} when it was asked last"
-        if index in self._right:
+        if index in self._right or index.rstrip("/") == DEFAULT_INDEX:
             return f"{where} has no page of {project}"
         try:
             await self._web.get(f"{index.rstrip('/')}/", {"Accept": ACCEPT}, limit=1)

@@ -196,7 +196,8 @@ class _Attempt:
 
         worlds = frozenset({"conda", "pypi"} if channels else {"pypi"})
         asked = stack_request(self._matrix, self._request, worlds, channels)
-        stack = planned(self._matrix, asked, self._targets)
+        is_planned = bool(asked.frameworks or asked.cuda or asked.cudnn or asked.nccl or asked.gcc)
+        stack = planned(self._matrix, asked, self._targets) if is_planned else None
         cutoff = self._cutoff(stack.builds if stack else ())
         try:
             while True:
@@ -206,7 +207,7 @@ class _Attempt:
                     return locked
                 cutoff = earlier  # what was expected of the framework is not what came of it
         except ResolutionFailure as failure:
-            if stack is None:
+            if is_planned and stack is None:
                 from dataloader.locking.stacks import refusal
 
                 raise refusal(self._matrix, asked, self._targets, failure) from failure

@@ -128,6 +128,8 @@ class Rounds:
                 may_presume = False
                 continue
             self._reporter.debug(f"round {self._rounds}: {len(answer.records)} packages")
+            if knowledge is not None and knowledge.unread():
+                continue
             unknown = [w for w in answer.wheels() if knowledge and knowledge.learned.of(w) is None]
             chosen = answer.announced()
             required = list(self._catalogue.unread(answer.rules())) if knowledge is not None else []

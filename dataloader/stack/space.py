@@ -226,8 +226,11 @@ def _names_one(row: MatrixBuild, version: str) -> bool:
 
 
 def _pythons(matrix: Matrix, projects: frozenset[str]) -> Iterable[str]:
-    """The minors that the frameworks of the request have builds for; without frameworks, those of any."""
-    rows = _rows_of(matrix, projects) or _rows_of(matrix, frozenset(matrix.builds))
+    """The minors that the frameworks of the request have builds for; where no row of theirs says, those of any."""
+    return _minors(_rows_of(matrix, projects)) or _minors(_rows_of(matrix, frozenset(matrix.builds)))
+
+
+def _minors(rows: Iterable[MatrixBuild]) -> set[str]:
     return {minor(python) for pythons in {row.python for row in rows} for python in pythons}
 
 

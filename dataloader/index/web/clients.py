@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dataloader.base.errors import UsageError
@@ -27,7 +28,14 @@ _CONNECT = 10.0
 """Seconds for a server to take up a connection, which even a slow one does."""
 _OF_OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables of other tools that name trusted certificates, where OpenSSL's does not."""
-
+_OF_SYSTEMS = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where Debian, Fedora, openSUSE and Alpine keep their certificates in one file."""
 
 _ALIKE: Final[Mapping[str, Any]] = {
     "follow_redirects": True,
@@ -191,10 +199,19 @@ def _is_plain(settings: IndexSettings) -> bool:
     """Whether servers are asked directly, and trusted by the system's certificates or OpenSSL's variables alone."""
     from urllib.request import getproxies_environment
 
-    said = settings.cert or settings.client_cert or settings.trusted_hosts or settings.proxy
-    if said or getproxies_environment():
+    if settings.client_cert or settings.trusted_hosts or settings.proxy or getproxies_environment():
         return False
     environ = settings.environ
-    if any(environ.get(name) != os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")):
+    of_openssl = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    if any(environ.get(name) != os.environ.get(name) for name in of_openssl):
         return False
-    return bool(environ.get("SSL_CERT_FILE")) or not any(environ.get(name) for name in _OF_OTHERS)
+    if settings.cert:
+        return _is_the_systems(settings.cert) and not any(environ.get(name) for name in of_openssl)
+    others = [said for name in _OF_OTHERS if (said := environ.get(name))]
+    return bool(environ.get("SSL_CERT_FILE")) or all(map(_is_the_systems, others[:1]))
+
+
+def _is_the_systems(bundle: str) -> bool:
+    """Whether a file of certificates is the one that the system has: where tools bring their own, it is often named."""
+    first, named = next((path for path in map(Path, _OF_SYSTEMS) if path.exists()), None), Path(bundle)
+    return first is not None and named.exists() and named.samefile(first)

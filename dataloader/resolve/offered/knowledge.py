@@ -208,6 +208,10 @@ class Knowledge:
         """Return the names of all projects that something asked for."""
         return frozenset(self._specifiers)
 
+    def unread(self) -> AbstractSet[str]:
+        """Return the projects that something asked for and whose pages are still to be read."""
+        return self._fresh - self.projects.keys()
+
     def has_met(self, name: str, specifier: str) -> bool:
         """Say whether anything wanted a project so."""
         return specifier in self._specifiers.get(name, ())
@@ -293,10 +297,12 @@ class Knowledge:
         """Read what was asked for, and what the likely candidates need, until nothing new comes up.
 
         It ends early where a likely candidate cannot be had, for one of its needs is not there or not admitted: what
-        else it needs is read only if the solver still wants it.
+        else it needs is read only if the solver still wants it, and has no pages until then (``unread``).
         """
         passed: Counter[str] = Counter()
         while self._fresh:
+            if self._hopeless():
+                return
             names, self._fresh = sorted(self._fresh), set()
             await self._read_pages(names)
             if self._hopeless():
@@ -333,10 +339,13 @@ class Knowledge:
     def _hopeless(self) -> bool:
         """Say whether a need of a likely candidate that was not looked at yet cannot be met."""
         unchecked, self._unchecked = self._unchecked, []
-        return self.alone and any(self._cannot_be_met(*need) for need in unchecked)
+        if not self.alone:
+            return False
+        self._unchecked = [need for need in unchecked if need[0] not in self.projects]  # their turn comes
+        return any(self._cannot_be_met(*need) for need in unchecked if need[0] in self.projects)
 
     def _cannot_be_met(self, name: str, specifier: str) -> bool:
-        if name not in self.projects or name in self.replaceable:
+        if name in self.replaceable:
             return False
         usable, texts = self.usable(name), self._texts.get(name)
         if texts is None or texts[0] is not usable:

@@ -100,6 +100,7 @@ class Catalogue(Names):
         self._offer_axes(offer)
         for project in sorted(wheels_of):
             self._offer_wheels(offer, project)
+        self._offer_unread(offer)
         for identity, projects in self._by_identity().items():
             beside = identity not in offer.records or not conda_of.isdisjoint(projects)
             if beside and not (conda_of | self.book.triggers).isdisjoint(projects):
@@ -148,6 +149,11 @@ class Catalogue(Names):
         ]
         if records:
             offer.records[identity] = records
+
+    def _offer_unread(self, offer: Offer) -> None:
+        """Offer something for each project whose page is still to come: what is refuted beside it is refuted at all."""
+        for project in sorted(self.knowledge.unread()) if self.knowledge is not None else ():
+            offer.records.setdefault(self.identity(project), [self._own(offer, project, "0", "unread", 0, (), ())])
 
     def _own_wheels(self, offer: Offer, project: str) -> Sequence[rattler.RepoDataRecord]:
         """Return the records of a project's wheels: the last solve's where nothing grew, and no rule has a say."""

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 import rattler
 from packaging.specifiers import SpecifierSet
 
+from dataloader.compat.axes import said_of
 from dataloader.resolve.channels.rattler import Unsolvable
 from dataloader.resolve.offered.root import Root, RootSpec
+from dataloader.resolve.refused.likewise import Likewise, likewise, newest_build_of_each
 from dataloader.resolve.refused.nogoods import ABSENT, GaveUp, Nogood, Refuter, smallest
+from dataloader.resolve.refused.prechecks import some
 from dataloader.resolve.refused.universe import ByRule, Needs, OwnSpec, Universe
 from dataloader.resolve.words.records import parse_dependency
 
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 SECONDS = 5.0
 """How long a proof is looked for, and again how long it is made smaller."""
 _SHOWN = 4
-"""Versions shown in a line, and lines for one dependency."""
+"""Lines for one dependency."""
+_ON_A_SCREEN = 16
+"""Lines for all dependencies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,7 @@ class _Words:
     def __init__(self, universe: Universe, catalogue: Catalogue, offer: Offer, asked: dict[str, RootSpec]) -> None:
         self._universe, self._catalogue, self._offer, self._asked = universe, catalogue, offer, asked
         self._ruled_out: dict[str, int] = {}
-        self._axes = frozenset(map(catalogue.identity, catalogue.book.needs.axes))
+        self._axes = {catalogue.identity(axis): axis for axis in catalogue.book.needs.axes}
 
     def of(self, core: Sequence[Nogood]) -> Conflict:
         """Say a whole conflict: what is asked for, what that needs, and what there is not."""
@@ -127,8 +132,8 @@ class _Words:
             by_cause.setdefault(fact.cause, []).append(fact)
         asked = [cause for cause in by_cause if isinstance(cause, OwnSpec)]
         lines = [said for cause in self._told_once(asked) if (said := self._said(cause))]
-        for cause in _in_order(by_cause):
-            lines += self._needs(cause, by_cause[cause])
+        needs = [self._needs(cause, by_cause[cause]) for cause in _in_order(by_cause)]
+        lines += _on_a_screen([line for said in needs for line in said])
         lines += self._missing(core)
         rules = {c.rule for c, facts in by_cause.items() if isinstance(c, ByRule) and not self._is_told(facts, core)}
         rules |= {self._asked[cause.text].rule for cause in asked if cause.text in self._asked}
@@ -166,7 +171,10 @@ class _Words:
         return [c for c in asked if not ((one := self._asked.get(c.text)) and one.limit and one.conda in specs)]
 
     def _said(self, cause: OwnSpec) -> str:
-        return self._asked[cause.text].said if cause.text in self._asked else cause.text
+        if cause.text in self._asked:
+            return self._asked[cause.text].said
+        axis = self._axes.get(cause.text.partition("[")[0])
+        return (said_of(axis) if axis is not None else None) or cause.text
 
     def _needs(self, cause: Needs, facts: Sequence[Nogood]) -> list[str]:
         """Say what the candidates that these facts are about need of another package."""
@@ -174,22 +182,19 @@ class _Words:
         for fact in facts:
             holders |= fact.terms.get(cause.package, 0)
         holders = holders & ~self._ruled_out.get(cause.package, 0) or holders
-        versions: dict[str, list[str]] = {}
+        said: dict[str, Likewise] = {}
         for record in self._universe.chosen(cause.package, holders):
             for text in self._texts(record, cause):
-                known = versions.setdefault(text, [])
-                if str(record.version) not in known:
-                    known.append(str(record.version))
+                likewise(said, str(record.version), text)
         name = self._name(cause.package) + (f"[{cause.extra}]" if cause.extra else "")
-        found = []
-        for text, of in list(versions.items())[:_SHOWN]:
-            shown = ", ".join(of[:_SHOWN]) + (f" and {len(of) - _SHOWN} more" if len(of) > _SHOWN else "")
-            found.append(f"{name} {shown} {_of_many(text) if len(of) > 1 else text}")
-        left = len(versions) - _SHOWN
+        found = [f"{name} {one}" for one in list(said.values())[:_SHOWN]]
+        left = len(said) - _SHOWN
         return [*found, f"{name}: other versions likewise, in {left} more ways"] if left > 0 else found
 
     def _texts(self, record: rattler.RepoDataRecord, cause: Needs) -> list[str]:
-        wheel = self._offer.wheels.get(record.url)
+        wheel, announced = self._offer.wheels.get(record.url), self._offer.announced.get(record.url)
+        if announced is not None and cause.other == "python":
+            return [f"has a wheel for Python {', '.join(announced.pythons)}"]
         if wheel is None:
             return [f"requires {text}" for text in self._of_record(record, cause)]
         if cause.other == "python":
@@ -227,18 +232,22 @@ class _Words:
             versions = list(dict.fromkeys(str(r.version) for r in every))
             if wanted.startswith("__"):
                 name = wanted.lstrip("_")
-                found.append(f"the target has {name} {_some(versions)}" if versions else f"the target has no {name}")
+                found.append(f"the target has {name} {some(versions)}" if versions else f"the target has no {name}")
                 continue
-            found.append(f"{self._name(wanted)}: {self._instead(wanted, fact, versions)}")
+            alike = [one for one in core if _wanted(one) == wanted]
+            found.append(f"{self._name(wanted)}: {self._instead(wanted, fact, alike, versions)}")
             said.add(wanted)
         return found
 
-    def _instead(self, wanted: str, fact: Nogood, versions: Sequence[str]) -> str:
-        """Say what there is of a package of which nothing meets a fact; not all that an index has was a candidate."""
+    def _instead(self, wanted: str, fact: Nogood, alike: Sequence[Nogood], versions: Sequence[str]) -> str:
+        """Say what there is of a package of which nothing meets a fact; not all that an index has was a candidate.
+
+        ``alike`` are all facts that want the package.
+        """
         knowledge = self._catalogue.knowledge
         named = [p for n, p in knowledge.projects.items() if self._catalogue.identity(n) == wanted] if knowledge else []
         project = named[0] if named else None
-        if (builds := self._builds(wanted, fact)) is not None:
+        if (builds := self._builds(wanted, alike)) is not None:
             return builds
         if project is not None and (ruled_out := self._ruled_out_by_stack(project, fact)):
             return ruled_out
@@ -246,11 +255,11 @@ class _Words:
         if project is not None and unusable:
             source_only = set(unusable) <= project.sdist_only
             what = "only a source archive" if source_only else "no wheel for this Python and this machine"
-            return f"of {_some(unusable)} there is {what}"
+            return f"of {some(unusable)} there is {what}"
         others = {w.text: w.version for w in project.wheels} if project is not None else {}
         newest = [*versions, *(text for text in sorted(others, key=others.__getitem__, reverse=True))]
         found = list(dict.fromkeys(newest))
-        return f"the versions there are: {_some(found)}" if found else "no channel and no index has it"
+        return f"the versions there are: {some(found)}" if found else "no channel and no index has it"
 
     def _admitted(self, project: Project, fact: Nogood) -> list[str]:
         """Return the versions without a usable wheel that would meet what a fact wants of their project."""
@@ -266,19 +275,22 @@ class _Words:
         more = f" (and of {len(excluded) - 1} more likewise)" if len(excluded) > 1 else ""
         return f"{ruled_out.why(project.name, excluded[0])}{more}" if excluded else ""
 
-    def _builds(self, wanted: str, fact: Nogood) -> str | None:
+    def _builds(self, wanted: str, facts: Sequence[Nogood]) -> str | None:
         """Say which builds channels have of what conda packages need in one build; None: no build was needed."""
-        if not isinstance(fact.cause, Needs):
+        needs = [(fact, fact.cause) for fact in facts if isinstance(fact.cause, Needs)]
+        texts = [
+            text.split()
+            for fact, cause in needs
+            for record in self._universe.chosen(cause.package, fact.terms.get(cause.package, 0))
+            for text in self._of_record(record, cause)
+        ]
+        if not texts or len(needs) < len(facts) or any(len(parts) < 3 for parts in texts):
             return None
-        holders = self._universe.chosen(fact.cause.package, fact.terms.get(fact.cause.package, 0))
-        texts = [text.split() for record in holders for text in self._of_record(record, fact.cause)]
-        if not texts or any(len(parts) < 3 for parts in texts):
-            return None
-        versions = [rattler.VersionSpec(parts[1]) for parts in texts]
+        versions = [rattler.VersionSpec(text) for text in dict.fromkeys(parts[1] for parts in texts)]
         records = [r for r in self._universe.candidates(wanted) if r.url not in self._offer.wheels]
         records = [r for r in records if r.url not in self._offer.announced]
         fitting = [r for r in records if any(version.matches(r.version) for version in versions)]
-        there = _some(list(dict.fromkeys(f"{r.version} {r.build}" for r in fitting or records)))
+        there = some(newest_build_of_each(fitting or records))
         return f"the builds that channels have{'' if fitting else ' (of other versions)'}: {there or 'none'}"
 
     def _wanted_sets(self, project: Project, fact: Nogood) -> list[SpecifierSet]:
@@ -299,6 +311,17 @@ class _Words:
 
     def _name(self, identity: str) -> str:
         return identity.removeprefix("pypi.")
+
+
+def _on_a_screen(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the first lines, which say how the conflict begins, and the last, which say where it ends."""
+    left = len(lines) - _ON_A_SCREEN
+    if left <= 1:
+        yield from lines
+        return
+    yield from lines[: _ON_A_SCREEN // 2]
+    yield f"{left} more needs, one of another, lead to:"
+    yield from lines[-(_ON_A_SCREEN // 2) :]
 
 
 def _ruled_out(core: Iterable[Nogood]) -> dict[str, int]:
@@ -330,18 +353,3 @@ def _in_order(causes: Collection[Hashable]) -> list[Needs]:
         reached |= {cause.other for cause in now} | {cause.package for cause in now}
         left = [cause for cause in left if cause not in now]
     return ordered
-
-
-def _of_many(text: str) -> str:
-    """Return what one release does as what several do.
-
-    >>> _of_many("requires numpy<2"), _of_many("has a wheel for Python 3.11")
-    ('require numpy<2', 'have a wheel for Python 3.11')
-    """
-    verb, _, rest = text.partition(" ")
-    return f"{ {'requires': 'require', 'has': 'have', 'needs': 'need'}.get(verb, verb) } {rest}"
-
-
-def _some(items: Sequence[str], shown: int = 6) -> str:
-    more = len(items) - shown
-    return ", ".join(items[:shown]) + (f" and {more} more" if more > 0 else "")

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
-from packaging.utils import parse_wheel_filename
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.index.filenames import without_variant
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.refused.conflict import Conflict, find_conflict, needed_requirements
 from dataloader.resolve.refused.prechecks import some, what_to_ask
+from dataloader.resolve.words.tags import fit
 from dataloader.resolve.words.versions import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from dataloader.index.model import IndexFile
     from dataloader.resolve.channels.rattler import Unsolvable
     from dataloader.resolve.offered.offer import Catalogue, Offer
     from dataloader.resolve.words.projects import Project
@@ -157,7 +158,8 @@ def _no_wheel(
             untried=(_built(project.name), "or take its wheels, or a conda channel that has it"),
         )
     newest = versions[0]
-    files = project.filenames[newest]
+    files = project.unusable_files[newest]
+    names = [file.filename for file in files]
     target, pythons = problem.target, catalogue.pythons.space.versions
     libc = f"glibc {target.glibc}" if target.glibc else f"musl {target.musl}" if target.musl else "no known libc"
     minors = sorted({v.rpartition(".")[0] for v in pythons}, key=lambda v: int(v.split(".")[1]))
@@ -169,12 +171,12 @@ def _no_wheel(
         causes=(
             f"the target is {target.platform} with {libc} and Python {some(minors)}",
             *_pythons_of(requirement.name, newest, files, target.arch),
-            f"{requirement.name} {newest} offers: {some(list(files))}",
-            *(("of variant wheels (PEP 817) none is chosen",) if any(map(without_variant, files)) else ()),
+            f"{requirement.name} {newest} offers: {some(names)}",
+            *(("of variant wheels (PEP 817) none is chosen",) if any(map(without_variant, names)) else ()),
         ),
         untried=(
             *((f"ask for {newest_one}",) if (newest_one := _newest(requirement, catalogue)) else ()),
-            *((_built(project.name),) if _has_source(files) else ()),
+            *((_built(project.name),) if _has_source(names) else ()),
             *(() if source_only else ("choose another Python with --python",)),
         ),
         suggestions=(_where_built(requirement.name, problem),) if source_only else (),
@@ -182,17 +184,21 @@ def _no_wheel(
     )
 
 
-def _pythons_of(name: str, version: str, files: Iterable[str], arch: str) -> tuple[str, ...]:
-    """Say for which Pythons a release has wheels for Linux on such a machine."""
-    wheels = [file for file in files if file.endswith(".whl") and not without_variant(file)]
-    tags = [tag for file in wheels for tag in parse_wheel_filename(file)[3]]
-    minors = {
-        f"{tag.interpreter[2]}.{tag.interpreter[3:]}"
-        for tag in tags
-        if tag.interpreter.startswith("cp3") and "linux" in tag.platform and tag.platform.endswith(arch)
-    }
-    found = sorted((minor for minor in minors if minor[2:].isdigit()), key=lambda minor: int(minor[2:]))
-    return (f"{name} {version} has wheels for Python {some(found)} on {arch}",) if found else ()
+def _pythons_of(name: str, version: str, files: Iterable[IndexFile], arch: str) -> tuple[str, ...]:
+    """Say for which Pythons a release has wheels for Linux on such a machine, and which it requires."""
+    fits = [
+        found
+        for file in files
+        if file.filename.endswith(".whl") and not without_variant(file.filename)
+        if (found := fit(*file.filename[: -len(".whl")].rsplit("-", 3)[1:], arch, musl="musllinux" in file.filename))
+    ]
+    tags = {tag for found in fits for tag in found.pythons}
+    first = min((tag.minor for tag in tags if not tag.exact), default=None)
+    exact = sorted({tag.minor for tag in tags if tag.exact and (first is None or tag.minor < first)})
+    minors = [f"3.{minor}" for minor in exact] + ([f"3.{first} and later"] if first is not None else [])
+    required = sorted({file.requires_python for file in files if file.requires_python})
+    has = (f"{name} {version} has wheels for Python {some(minors)} on {arch}",) if minors and first != 0 else ()
+    return (*has, *(f"{name} {version} requires Python {said}" for said in required))
 
 
 def _where_built(name: str, problem: Problem) -> str:

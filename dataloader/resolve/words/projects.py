@@ -54,8 +54,8 @@ class Project:
     """Versions that have files but no wheel for this target and these Pythons, newest first."""
     sdist_only: frozenset[str]
     """Those of ``unusable`` that have no wheel at all."""
-    filenames: dict[str, tuple[str, ...]]
-    """Version in ``unusable`` -> the names of its files, for messages."""
+    unusable_files: Mapping[str, tuple[IndexFile, ...]]
+    """Version in ``unusable`` -> its files, for messages."""
     late: Mapping[str, str] = field(default_factory=dict)
     """Version that is left out for its date -> when its first file was published."""
     dated: bool = False
@@ -144,7 +144,7 @@ def _sorted(
         wheels=tuple(wheels),
         unusable=tuple(str(v) for v in unusable),
         sdist_only=frozenset(str(v) for v in unusable if not any(f.filename.endswith(".whl") for f in others[v])),
-        filenames={str(v): tuple(f.filename for f in others[v]) for v in unusable},
+        unusable_files={str(v): tuple(others[v]) for v in unusable},
         late={version: when for version, when in late.items() if parse_version(version) not in {*served, *others}},
         dated=bool(late) or any(f.upload_time for f in files),
         undated=frozenset(f.index for f in files if not f.upload_time and not f.url.startswith("file:"))

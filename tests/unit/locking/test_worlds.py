@@ -141,3 +141,10 @@ def test_options_bind_whatever_is_brought_in(world: World) -> None:
         assert admits(world.cuda if world.cuda[0] in "<>=" else f"=={world.cuda}", cuda)
     if world.driver and cuda not in ("", "none"):
         assert int(cuda.split(".")[0]) <= {"470": 11, "535": 12, "580": 13}[world.driver[:3]]
+
+
+def test_a_refusal_says_in_words_that_no_build_for_the_cpu_is_taken() -> None:
+    """What a wheel opens without requiring it is nowhere: it could be taken for the CPU, which --cuda forbids."""
+    world = World(files=(File("tensorflow", "2.18.0"),), asked=("tensorflow",), cuda="12.5", driver=None, gpu=None)
+
+    assert solve(world) is None

@@ -38,6 +38,14 @@ def test_stacks_come_newest_first_and_each_once(matrix: Matrix) -> None:
     assert versions == sorted(versions, reverse=True)
 
 
+def test_every_framework_has_a_stack_on_the_pythons_of_today(matrix: Matrix) -> None:
+    """Rows that do not say which Pythons they are for exclude none."""
+    for framework in matrix.frameworks:
+        for python in ("3.11", "3.12", "3.13"):
+            request = StackRequest(frameworks={framework: ""}, python=python, worlds=PYPI)
+            assert first_stack(matrix, request, TARGET) is not None, (framework, python)
+
+
 def test_stacks_of_two_frameworks_are_all_pairs_that_agree(matrix: Matrix) -> None:
     request = StackRequest(cuda="12", frameworks={"torch": ">=2.6,<2.8", "tensorflow": ">=2.18,<2.20"}, worlds=PYPI)
 
