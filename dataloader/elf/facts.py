@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -122,19 +123,16 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
     reader = BoundedReader(data)
     header = read_header(reader)
     segments = read_segments(reader, header)
-    machine, kind = _machine(header.e_machine), _KINDS.get(header.e_type, 0)
-    little_endian = reader.layout.order == "<"
+    facts_with = partial(
+        ElfFacts,
+        machine=_machine(header.e_machine),
+        bits=reader.layout.bits,
+        little_endian=reader.layout.order == "<",
+        type=_KINDS.get(header.e_type, 0),
+        interpreter=segments.interpreter,
+    )
     if segments.truncated or segments.dynamic is None or header.e_type not in ("ET_EXEC", "ET_DYN"):
-        facts = ElfFacts(
-            machine=machine,
-            bits=reader.layout.bits,
-            little_endian=little_endian,
-            type=kind,
-            dynamic=False,
-            interpreter=segments.interpreter,
-            truncated=segments.truncated,
-        )
-        return facts, frozenset()
+        return facts_with(dynamic=False, truncated=segments.truncated), frozenset()
     read_dynamic(reader, *segments.dynamic)
     needs, names = read_version_needs(reader)
     definitions = read_version_definitions(reader, names)
@@ -145,12 +143,7 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
     sections = read_sections(reader, header, headers)
     rodata = sections.get(".rodata", (0, reader.size))
     optional = {tag: reader.text(dynamic[tag]) for tag in ("DT_SONAME", "DT_RPATH", "DT_RUNPATH") if tag in dynamic}
-    facts = ElfFacts(
-        machine=machine,
-        bits=reader.layout.bits,
-        little_endian=little_endian,
-        type=kind,
-        interpreter=segments.interpreter,
+    facts = facts_with(
         needed=tuple(reader.text(index) for index in reader.lists["DT_NEEDED"]),
         soname=optional.get("DT_SONAME"),
         rpath=optional.get("DT_RPATH"),

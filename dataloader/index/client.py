@@ -6,32 +6,31 @@ Nothing is asked twice in a process; pages and METADATA are remembered on disk.
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, final
+from typing import TypeVar, final
 from urllib.parse import urlsplit
 
 from dataloader.base.cache import cache_root
 from dataloader.base.digests import hex_digest
-from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityError, InternalError
+from dataloader.base.errors import IndexUnavailable, IntegrityError, InternalError
 from dataloader.base.names import normalized
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import together
 from dataloader.index.at_hand import AtHand
 from dataloader.index.evidence import Evidence
-from dataloader.index.local import read_find_links, read_project_page
+from dataloader.index.listings import Listings
 from dataloader.index.model import IndexFile, WheelMetadata
-from dataloader.index.pages.simple import ACCEPT, Page, parse_page
-from dataloader.index.settings import DEFAULT_INDEX, IndexSettings
-from dataloader.index.store import IndexStore, StoredPage
+from dataloader.index.once import Once, now
+from dataloader.index.settings import IndexSettings
+from dataloader.index.store import IndexStore
 from dataloader.index.web.addresses import local_path
 from dataloader.index.web.credentials import Credentials, check_url, public_channel, redact, without_credentials
 from dataloader.index.web.download import Throttle, Wanted, download
-from dataloader.index.web.failures import Forbidden, NotFound, offline_missing
+from dataloader.index.web.failures import NotFound, offline_missing
 from dataloader.index.web.http import Web
 from dataloader.index.web.mirrors import Mirrors
 from dataloader.index.web.part import Sink
@@ -76,15 +75,14 @@ class IndexClient:
         self._find_links = [without_credentials(location) for location in settings.find_links]
         self.at_hand = AtHand(self._find_links, Mirrors(settings.mirrors))
         self._web = Web(settings, self._credentials, self._reporter)
+        self._once = Once()
+        self._listings = Listings(self._web, self._store, self.settings, self._once, self._reporter)
         self.evidence = Evidence(self._web, self._store, self.settings, self._indexes)
         """What says who published a file."""
         self._throttle = Throttle(settings.limit_rate)
         self._download_slots = asyncio.Semaphore(settings.downloads)
-        self._right: set[str] = set()
-        """Indexes that had a page: their addresses are right, and need not be looked at to say that one is missing."""
         self.silent: set[str] = set()
         """Hosts of further indexes that did not answer: ask no more."""
-        self._tasks: dict[tuple[str, ...], asyncio.Task[Any]] = {}
 
     async def __aenter__(self) -> IndexClient:
         return self
@@ -92,10 +90,7 @@ class IndexClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        running = [task for task in self._tasks.values() if not task.done()]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await self._once.close()
         await self._web.__aexit__(kind, error, trace)
 
     def _remember_channels(self, urls: Iterable[str]) -> IndexSettings:
@@ -124,14 +119,14 @@ class IndexClient:
         only = self._index_for.get(project) if only is None else tuple(without_credentials(url) for url in only)
         asked: list[Coroutine[None, None, tuple[IndexFile, ...]]] = []
         if only is None:
-            asked += [self._linked(location, project) for location in self._find_links]
+            asked += [self._listings.linked(location, project) for location in self._find_links]
         if self.settings.offline:  # what a folder has needs no page that nobody kept
             linked = await together(asked)
-            listed = self._kept if any(linked) else self._listed
+            listed = self._listings.kept if any(linked) else self._listings.listed
             asked = [listed(index, project) for index in (self._indexes if only is None else only)]
             answers = [*linked, *await together(asked)]
         else:
-            asked += [self._listed(index, project) for index in (self._indexes if only is None else only)]
+            asked += [self._listings.listed(index, project) for index in (self._indexes if only is None else only)]
             answers = await together(asked)
         found: dict[str, IndexFile] = {}
         answers = [files for files in answers if files]
@@ -153,7 +148,7 @@ class IndexClient:
         self._credentials.remember(index)
         url = without_credentials(index)
         try:
-            return await self._listed(url, normalized(name), retries=1)
+            return await self._listings.listed(url, normalized(name), retries=1)
         except IndexUnavailable:
             self.silent.add(host)
             raise
@@ -161,28 +156,14 @@ class IndexClient:
     async def account(self, name: str) -> tuple[str, ...]:
         """What each place says of a project that none of them has; its address is looked at too."""
         project = normalized(name)
-        told = [await self._account_of(index, project) for index in self._index_for.get(project, self._indexes)]
+        told = [
+            await self._listings.account_of(index, project) for index in self._index_for.get(project, self._indexes)
+        ]
         for location in self._find_links:
             path = local_path(location)
             gone = path is not None and not path.exists()
             told.append(f"{redact(location)} {'is not there' if gone else f'has no file of {project}'}")
         return tuple(told)
-
-    async def _account_of(self, index: str, project: str) -> str:
-        where, root = redact(index), local_path(index)
-        if root is not None:
-            return f"{where} {f'has no folder {project}' if root.is_dir() else 'is not there'}"
-        if self.settings.offline:
-            return f"{where} had no page of {project} when it was asked last"
-        if index in self._right or index.rstrip("/") == DEFAULT_INDEX:
-            return f"{where} has no page of {project}"
-        try:
-            await self._web.get(f"{index.rstrip('/')}/", {"Accept": ACCEPT}, limit=1)
-        except NotFound:
-            return f"{where} has no page of {project}, and none at its own address either: is the address right?"
-        except DataloaderError as error:
-            return f"{where} has no page of {project}; its own address: {error.message}"
-        return f"{where} has no page of {project}"
 
     async def metadata(self, file: IndexFile) -> WheelMetadata:
         """METADATA of a wheel: from the cache, its own file on the index (PEP 658), or the wheel's last bytes.
@@ -266,116 +247,13 @@ class IndexClient:
         else:
             await self._bring(wanted, sink)
 
-    # pages
-
-    async def _listed(self, index: str, project: str, retries: int | None = None) -> tuple[IndexFile, ...]:
-        root = local_path(index)
-        if root is not None:
-            page = await self._once(("page", index, project), lambda: _now(read_project_page, root, project, index))
-            return page.files
-        url = f"{index.rstrip('/')}/{project}/"
-        files = await self._once(("page", url), lambda: self._fetch_page(url, project, index, retries))
-        if files:
-            self._right.add(index)
-        return files
-
-    async def _kept(self, index: str, project: str) -> tuple[IndexFile, ...]:
-        """Return what is known of an index's files, offline, where find-links have some too."""
-        try:
-            return await self._listed(index, project)
-        except IndexUnavailable as error:
-            if error.code != "offline-missing":
-                raise
-            self._reporter.debug(f"{redact(index)} is not asked what it has of {project}: offline")
-            return ()
-
-    async def _linked(self, location: str, project: str) -> tuple[IndexFile, ...]:
-        by_project = await self._once(("links", location), lambda: self._read_links(location))
-        return by_project.get(project, ())
-
-    async def _read_links(self, location: str) -> Mapping[str, tuple[IndexFile, ...]]:
-        path = local_path(location)
-        if path is None:
-            files = await self._fetch_page(location, None, location)
-        else:
-            if not path.exists():
-                # pip does the same: a shared configuration may name what this machine does not have.
-                self._reporter.debug(f"Find-links {location} does not exist and is skipped.")
-            files = read_find_links(path, location).files
-        groups: dict[str, list[IndexFile]] = {}
-        for file in files:
-            groups.setdefault(file.name, []).append(file)
-        return {name: tuple(group) for name, group in groups.items()}
-
-    async def _fetch_page(
-        self, url: str, project: str | None, index: str, retries: int | None = None
-    ) -> tuple[IndexFile, ...]:
-        settings = self.settings
-        system = settings.system
-        key = f"{url}#{system.key}" if system else url  # a page thinned for one system is no page for another
-        stored = self._store.load_page(key)
-        if stored is not None:
-            fresh = stored.age < (settings.freshness if stored.max_age is None else stored.max_age)
-            if settings.offline or (fresh and not settings.refresh):
-                return stored.files
-        if settings.offline:
-            raise offline_missing(f"the page {redact(url)} is not in the cache")
-        headers = {"Accept": ACCEPT}
-        if stored is not None and stored.etag:
-            headers["If-None-Match"] = stored.etag
-        if stored is not None and stored.last_modified:
-            headers["If-Modified-Since"] = stored.last_modified
-        try:
-            answer = await self._web.get(url, headers, retries=retries)
-        except (NotFound, Forbidden) as error:
-            if isinstance(error, Forbidden) and not await self._once(("open", index), lambda: self._is_open(index)):
-                raise
-            self._store.save_page(key, StoredPage(files=(), age=0, found=False))
-            return ()
-        if answer.status == 304 and stored is not None:
-            self._store.confirm_page(key)
-            return stored.files
-        kind = answer.headers.get("Content-Type", "")
-        page = parse_page(answer.body, kind, answer.url, project=project, index=index, system=system)
-        self._note_skipped(url, page)
-        self._remember(key, page, answer.headers)
-        return page.files
-
-    async def _is_open(self, index: str) -> bool:
-        """Whether an index that forbade a page shows its root: object stores say 403 of what they do not have."""
-        try:
-            await self._web.get(f"{index.rstrip('/')}/", {"Accept": ACCEPT}, limit=1)
-        except Forbidden:
-            return False
-        except NotFound:
-            return True
-        return True
-
-    def _remember(self, key: str, page: Page, headers: Mapping[str, str]) -> None:
-        control = headers.get("Cache-Control", "").lower()
-        if "no-store" in control:
-            return
-        max_age = re.search(r"max-age=(\d+)", control)
-        allowed = 0.0 if "no-cache" in control else (float(max_age[1]) if max_age else None)
-        etag, modified = headers.get("ETag"), headers.get("Last-Modified")
-        self._store.save_page(
-            key, StoredPage(files=page.files, age=0, max_age=allowed, etag=etag, last_modified=modified)
-        )
-
-    def _note_skipped(self, url: str, page: Page) -> None:
-        if page.skipped:
-            self._reporter.debug(
-                f"{redact(url)}: {len(page.skipped)} files are neither wheels nor sdists of the project "
-                f"and are skipped, {page.skipped[0]} for one."
-            )
-
     # files
 
     async def _fetch_metadata(self, file: IndexFile, key: str) -> WheelMetadata:
         path = local_path(file.url)
         try:
             if path is not None:
-                text = await _now(read_metadata, path, file.name)
+                text = await now(read_metadata, path, file.name)
             elif self.settings.offline:
                 raise offline_missing(f"the METADATA of {file.filename} is not in the cache")
             else:
@@ -422,26 +300,6 @@ class IndexClient:
             raise offline_missing(f"{wanted.destination.name} is not in the cache")
         async with self._download_slots:
             return await download(self._web, wanted, self._throttle, self._reporter, sink)
-
-    async def _once(self, key: tuple[str, ...], work: Callable[[], Coroutine[None, None, T]]) -> T:
-        """The result of ``work``, done once for all who ask; a failure is not remembered."""
-
-        def forget_failure(task: asyncio.Task[Any]) -> None:
-            # Asking for the exception also keeps asyncio from printing it when nobody waits any more.
-            if task.cancelled() or task.exception() is not None:
-                self._tasks.pop(key, None)
-
-        task = self._tasks.get(key)
-        if task is None:
-            task = asyncio.create_task(work())
-            task.add_done_callback(forget_failure)
-            self._tasks[key] = task
-        # One who stops waiting must not stop the work of the others.
-        return await asyncio.shield(task)
-
-
-async def _now(read: Callable[..., T], *arguments: object) -> T:
-    return read(*arguments)
 
 
 async def _hash(path: Path) -> str:

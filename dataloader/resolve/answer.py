@@ -86,7 +86,7 @@ def notes_of(answer: Answer, problem: Problem, knowledge: Knowledge | None) -> t
         notes.append(f"{name} {chosen[name].text} is much older than {newest.text}, which the rest does not admit")
     notes += _unknown_extras(chosen, problem, knowledge)
     notes += _instead_of_conda(answer, problem)
-    notes += [f"{host} did not answer: the builds that it has were left out" for host in knowledge.silent]
+    notes += [f"{host} did not answer: the builds that it has were left out" for host in knowledge.further.silent]
     for file, why in knowledge.reader.broken.values():
         if file.name in chosen and chosen[file.name].file != file:
             notes.append(f"{file.filename} was passed over: {why}")

@@ -187,20 +187,20 @@ class _Solver(Rounds):
     def _silent(self) -> list[IndexUnavailable]:
         """Return why further indexes did not answer."""
         knowledge = self._catalogue.knowledge
-        return list(knowledge.silent.values()) if knowledge is not None else []
+        return list(knowledge.further.silent.values()) if knowledge is not None else []
 
     async def _might_help(self) -> bool:
         """Say whether there would be a solution, were what silent indexes announce at hand."""
         knowledge = self._catalogue.knowledge
         assert knowledge is not None
-        offered, knowledge.as_if_heard = self._offered, True
+        offered, knowledge.further.as_if_heard = self._offered, True
         knowledge.forget_versions()
         try:
             await self._solve()
         except Unsolvable:
             return False
         finally:
-            knowledge.as_if_heard = False
+            knowledge.further.as_if_heard = False
             knowledge.forget_versions()
             self._offered = offered
         return True

@@ -19,7 +19,7 @@ from dataloader.prefix.walk import PrefixTree, walk
 from dataloader.verify.memory.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import VerifyReport, inventory
-from dataloader.verify.survey import survey
+from dataloader.verify.survey import Survey, survey
 
 if TYPE_CHECKING:
     from dataloader.loader.model import Failure
@@ -75,24 +75,25 @@ def verify_targets(
             prefix, targets=targets, options=options, cache=cache, walked=walked, read_lock=read_lock, learnt=learnt
         )
         cache.store_learnt(prefix, learnt)
-        said = Verification(
-            reports=[
-                VerifyReport(
-                    findings=inspection.findings,
-                    counts=seen.counts,
-                    verdicts=tuple(inspection.verdicts),
-                    gpu=inventory(seen.scanned),
-                )
-                for inspection in seen.inspections
-            ],
-            tree=seen.groundwork.tree,
-            outside=states_at(
-                [*seen.disk.looked_at_beside(prefix, seen.groundwork.states), LD_CACHE, f"{prefix}/{PROGRAM}"]
-            ),
-        )
+        said = _verification(prefix, seen)
         if about and options.cache is not None:
             keep(options.cache, prefix, about, said)
         return said
+
+
+def _verification(prefix: Path, seen: Survey) -> Verification:
+    reports = [
+        VerifyReport(
+            findings=inspection.findings,
+            counts=seen.counts,
+            verdicts=tuple(inspection.verdicts),
+            gpu=inventory(seen.scanned),
+        )
+        for inspection in seen.inspections
+    ]
+    beside = seen.disk.looked_at_beside(prefix, seen.groundwork.states)
+    outside = states_at([*beside, LD_CACHE, f"{prefix}/{PROGRAM}"])
+    return Verification(reports=reports, tree=seen.groundwork.tree, outside=outside)
 
 
 def inspect_prefix(

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from dataloader.base.state import states_of
+from dataloader.base.state import State, states_of
 from dataloader.elf.cache import FactsCache, Learnt
 from dataloader.elf.scan import Reading, ScannedFile
 from dataloader.machine.target import Target
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dataloader.loader.disk import Disk
     from dataloader.lockfile.model import Lockfile
     from dataloader.verify.judgement import Inspection
+    from dataloader.verify.libraries import Libraries
 
 
 class Survey(NamedTuple):
@@ -67,13 +68,7 @@ def survey(
     """
     remember, learnt = learnt is not None, learnt or Learnt()
     records: Callable[[], Records] = partial(read_records, prefix, walked, options, cache, libraries, remember=remember)
-    keys: Mapping[str, str]
-    if libraries:
-        states = states_of(prefix, libraries)
-        keys = {path: libraries[path] for path in states}
-    else:
-        states = states_of(prefix, learnt.libraries) if options.hashes and not options.rehash else {}
-        keys = recall_keys(states, learnt.libraries)
+    keys, states = _known_keys(prefix, libraries, learnt, options)
     # To read libraries and to open them takes longer, and the groundwork is asked for after that.
     niceness = 0 if libraries else BEHIND
     if not keys:
@@ -85,21 +80,45 @@ def survey(
         # Other processes are starting, and reading: what judges is imported meanwhile.
         from dataloader.verify.checks.opened import read_opened
         from dataloader.verify.judgement import inspect
-        from dataloader.verify.libraries import open_libraries, open_more
+        from dataloader.verify.libraries import open_libraries
 
         scanned = reading.finish(keys, states)
-        opened = open_libraries(prefix, scanned, targets, options, cache, learnt)
+        open_these = partial(open_libraries, prefix, targets=targets, options=options, cache=cache, learnt=learnt)
+        opened = open_these(scanned)
         groundwork = beside.result()
         now = reading.finish(groundwork.keys, groundwork.states)
-        known = {file.path: file for file in scanned}
-        others = [file for file in now if known.get(file.path) != file]
-        if len(now) - len(others) < len(scanned):  # some are gone, or are not what they were
-            opened = open_libraries(prefix, now, targets, options, cache, learnt)
-        elif others:
-            opened = open_more(prefix, opened, others)
+        opened = _opened_now(prefix, scanned, opened, now, open_these)
     by_soname = ((file.path, file.key, file.facts.soname or "") for file in now if file.facts)
     learnt.opened.update(read_opened(prefix, by_soname, groundwork.openings, {**learnt.opened, **groundwork.opened}))
     if options.hashes:
         learnt.libraries = groundwork.libraries
     inspections = [inspect(each, opened.disk, groundwork, learnt.opened, options) for each in opened.bare]
     return Survey(groundwork=groundwork, scanned=now, disk=opened.disk, inspections=inspections)
+
+
+def _known_keys(
+    prefix: Path, libraries: Mapping[str, str], learnt: Learnt, options: VerifyOptions
+) -> tuple[Mapping[str, str], Mapping[str, State]]:
+    """Return the libraries that need no record to be known, with the keys of their facts, and their states."""
+    if libraries:
+        states = states_of(prefix, libraries)
+        return {path: libraries[path] for path in states}, states
+    states = states_of(prefix, learnt.libraries) if options.hashes and not options.rehash else {}
+    return recall_keys(states, learnt.libraries), states
+
+
+def _opened_now(
+    prefix: Path,
+    before: Sequence[ScannedFile],
+    opened: Libraries,
+    now: Sequence[ScannedFile],
+    open_these: Callable[[Sequence[ScannedFile]], Libraries],
+) -> Libraries:
+    """Return what was opened, where the records bear it out; the rest is opened besides, or all of it again."""
+    from dataloader.verify.libraries import open_more
+
+    known = {file.path: file for file in before}
+    others = [file for file in now if known.get(file.path) != file]
+    if len(now) - len(others) < len(before):  # some are gone, or are not what they were
+        return open_these(now)
+    return open_more(prefix, opened, others) if others else opened

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from dataloader.base.errors import UsageError
 from dataloader.cli.edits.said import say_shared
 from dataloader.cli.line.options import CommonOptions, StackFlags
-from dataloader.cli.stages.flow import Destination, client_of, existing_lock, files_of, solve, sync_lock, to_the_end
+from dataloader.cli.stages.flow import Destination, client_of, existing_lock, files_of, sync_lock, to_the_end
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.remember import remembered_lock
 from dataloader.cli.stages.saving import as_they_are, manifest_with, not_saved, put
 from dataloader.cli.stages.session import Session, open_session
+from dataloader.cli.stages.solving import solve
 from dataloader.cli.telling.documents import count_text, lock_document, lock_text, sync_document, sync_text
 from dataloader.lockfile.model import Lockfile
 from dataloader.request.request import Request, make_request

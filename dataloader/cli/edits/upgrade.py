@@ -76,7 +76,7 @@ def upgrading(names: Collection[str]) -> Solve:
         session: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
     ) -> tuple[Request, Locked]:
         from dataloader.base.reporter import Reporter
-        from dataloader.cli.stages.flow import lock_of, solve
+        from dataloader.cli.stages.solving import lock_of, solve
         from dataloader.locking.upgrade import upgraded
 
         met = [request]
@@ -127,8 +127,9 @@ def locked_names(names: Sequence[str], lock: Lockfile | None) -> tuple[str, ...]
 async def _held(session: Session, edited: Edited, names: Collection[str]) -> tuple[HeldBack, ...]:
     """What stays behind its newest release; of the packages that were named, where some were."""
     from dataloader.base.reporter import Reporter
-    from dataloader.cli.stages.flow import client_of, lock_of
+    from dataloader.cli.stages.flow import client_of
     from dataloader.cli.stages.proof import Proof
+    from dataloader.cli.stages.solving import lock_of
     from dataloader.locking.newer import newest_releases
     from dataloader.locking.upgrade import find_held
 

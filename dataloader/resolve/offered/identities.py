@@ -125,7 +125,7 @@ class Names:
         known = self.knowledge
         if known is None:
             return (0, len(self._identities))
-        grown = len(known.projects) + len(known.opened) + len(known.silent) + known.as_if_heard
+        grown = len(known.projects) + known.further.grown
         return (grown, len(self._identities))
 
     def _admitted(self, project: str, specifier: str) -> frozenset[str]:

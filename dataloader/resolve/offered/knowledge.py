@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
-from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from dataloader.base.errors import IndexUnavailable
 from dataloader.compat.model import Announced
-from dataloader.index.model import IndexFile, WheelMetadata
+from dataloader.index.model import WheelMetadata
+from dataloader.resolve.offered.further import FurtherIndexes
 from dataloader.resolve.offered.learned import KnownMetadata
 from dataloader.resolve.offered.reader import Index, Reader, Sorter, gather
 from dataloader.resolve.words.projects import Project, Wheel, versions_of
@@ -41,6 +41,19 @@ class _Offered:
     specifiers: set[str] = field(default_factory=set)
     worth: set[str] = field(default_factory=set)
     wheels: tuple[Wheel, ...] = ()
+
+
+@dataclass(slots=True)
+class _Memos:
+    """What was made of what is known, with what it was made of, by project."""
+
+    early: dict[str, tuple[Project, frozenset[str], bool]] = field(default_factory=dict)
+    spaces: dict[str, VersionSpace] = field(default_factory=dict)
+    agreements: dict[str, tuple[VersionSpace, int, int, frozenset[str]]] = field(default_factory=dict)
+    offered: dict[tuple[str, bool], _Offered] = field(default_factory=dict)
+    guessable: dict[str, tuple[Project, bool, frozenset[str], tuple[Wheel, ...]]] = field(default_factory=dict)
+    texts: dict[str, tuple[tuple[Wheel, ...], frozenset[str]]] = field(default_factory=dict)
+    usable: dict[str, tuple[bool, frozenset[str], int, tuple[Wheel, ...]]] = field(default_factory=dict)
 
 
 class Knowledge:
@@ -80,25 +93,13 @@ class Knowledge:
         """Project to those whose wheels were read and require it."""
         self.reader = Reader(index, sort, self)
         self.learned = KnownMetadata()
-        self.opened: set[tuple[str, str]] = set()
-        """Project and URL of the further indexes that were asked."""
-        self.silent: dict[str, IndexUnavailable] = {}
-        """Host of a further index that did not answer -> why."""
-        self.as_if_heard = False
-        """Offer what indexes announce that did not answer: would it help?"""
+        self.further = FurtherIndexes(announced or {}, exclude_newer)
         self._ruled_out, self._paired = cache(ruled_out), paired
-        self._announced, self._exclude_newer = announced or {}, exclude_newer
         self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
         self._specifiers: defaultdict[str, set[str]] = defaultdict(set)
         self._hints: defaultdict[str, set[str]] = defaultdict(set)
         self._prereleases: set[str] = set()
-        self._early: dict[str, tuple[Project, frozenset[str], bool]] = {}
-        self._spaces: dict[str, VersionSpace] = {}
-        self._agreements: dict[str, tuple[VersionSpace, int, int, frozenset[str]]] = {}
-        self._offered: dict[tuple[str, bool], _Offered] = {}
-        self._guessable: dict[str, tuple[Project, bool, frozenset[str], tuple[Wheel, ...]]] = {}
-        self._texts: dict[str, tuple[tuple[Wheel, ...], frozenset[str]]] = {}
-        self._usable: dict[str, tuple[bool, frozenset[str], int, tuple[Wheel, ...]]] = {}
+        self._memos = _Memos()
         self._broken: set[str] = set()
         self._skip: frozenset[str] = frozenset()
         self._fresh: set[str] = set()
@@ -115,11 +116,11 @@ class Knowledge:
             return ()
         early = self._all_prereleases or name in self._prereleases or self._needs_prereleases(project)
         key = (early, self.pinned[name], len(self._broken))
-        cached = self._usable.get(name)
+        cached = self._memos.usable.get(name)
         if cached is None or cached[:3] != key:
             wheels = project.usable(prereleases=key[0], pinned=key[1])
             cached = (*key, tuple(w for w in wheels if w.file.url not in self._broken))
-            self._usable[name] = cached
+            self._memos.usable[name] = cached
         return cached[3]
 
     def _needs_prereleases(self, project: Project) -> bool:
@@ -127,12 +128,12 @@ class Knowledge:
         said = frozenset(filter(None, self.required[project.name]))
         if not said:
             return False
-        known = self._early.get(project.name)
+        known = self._memos.early.get(project.name)
         if known is None or known[:2] != (project, said):
             wanted = SpecifierSet(",".join(said))
             fitting = [w for w in project.wheels if not w.file.yanked and wanted.contains(w.version, prereleases=True)]
             known = (project, said, bool(fitting) and all(w.version.is_prerelease for w in fitting))
-            self._early[project.name] = known
+            self._memos.early[project.name] = known
         return known[2]
 
     def offered(self, name: str, *, floors: bool = True) -> tuple[Wheel, ...]:
@@ -144,10 +145,10 @@ class Knowledge:
         release was made for one of another (``paired``) need nobody to vouch for them.
         """
         specifiers, wheels, space = self._specifiers[name], self.usable(name), self.space(name)
-        known = self._offered.get((name, floors))
+        known = self._memos.offered.get((name, floors))
         if known is None or known.usable is not wheels or known.space is not space:
             texts = {w.text: w.version for w in wheels if not self._ruled_out(name, w.text)}
-            known = self._offered[name, floors] = _Offered(wheels, space, texts)
+            known = self._memos.offered[name, floors] = _Offered(wheels, space, texts)
         if len(known.specifiers) != len(specifiers):
             for specifier in specifiers - known.specifiers:
                 known.worth |= self._vouched_for(name, specifier, known.versions, floors=floors)
@@ -159,7 +160,7 @@ class Knowledge:
         """Return the wheels of a project that further indexes have by the matrix's account, and were not looked up."""
         if name not in self.projects:
             return ()
-        known = self._unopened(name)
+        known = self.further.unopened(name)
         versions = {one.version: Version(one.version) for one in known if not self._ruled_out(name, one.version)}
         vouched = (
             self._vouched_for(name, specifier, versions, floors=floors)
@@ -168,21 +169,6 @@ class Knowledge:
         )
         texts = {text for found in vouched for text in found}
         return tuple(one for one in known if one.version in texts)
-
-    def _unopened(self, name: str) -> tuple[Announced, ...]:
-        return tuple(
-            one
-            for one in self._announced.get(name, ())
-            if (name, one.index) not in self.opened
-            and (self.as_if_heard or urlsplit(one.index).netloc not in self.silent)
-            and not self._is_late(one)
-        )
-
-    def _is_late(self, announced: Announced) -> bool:
-        """Say whether a wheel was published too late; one of which nobody knows when is no candidate either."""
-        return self._exclude_newer is not None and (
-            not announced.released or announced.released >= self._exclude_newer[:10]
-        )
 
     def _vouched_for(
         self, name: str, specifier: str, versions: Mapping[str, Version], *, floors: bool
@@ -197,12 +183,12 @@ class Knowledge:
 
     def space(self, name: str) -> VersionSpace:
         """Return the versions of a project's wheels."""
-        if name not in self._spaces:
+        if name not in self._memos.spaces:
             if name not in self.projects:
                 return _NOTHING
-            wheels, further = versions_of(self.projects[name]), [one.version for one in self._unopened(name)]
-            self._spaces[name] = VersionSpace((*wheels.admitted(""), *further)) if further else wheels
-        return self._spaces[name]
+            wheels, further = versions_of(self.projects[name]), [one.version for one in self.further.unopened(name)]
+            self._memos.spaces[name] = VersionSpace((*wheels.admitted(""), *further)) if further else wheels
+        return self._memos.spaces[name]
 
     def asked(self) -> frozenset[str]:
         """Return the names of all projects that something asked for."""
@@ -259,30 +245,21 @@ class Knowledge:
 
     async def open(self, chosen: Iterable[Announced]) -> None:
         """Read what further indexes have of chosen projects; a host that does not answer is asked no more."""
-        for project, url in sorted({(one.project, one.index) for one in chosen} - self.opened):
-            host = urlsplit(url).netloc
-            if host in self.silent:
-                continue
+        for project, url in self.further.due(chosen):
             try:
-                self.projects[project] = await self.reader.further(project, url, self._is_in_time)
+                self.projects[project] = await self.reader.further(project, url, self.further.is_in_time)
             except IndexUnavailable as error:
-                self.silent[host] = error
+                self.further.note_silent(url, error)
                 self.forget_versions()
                 continue
-            self.opened.add((project, url))
-            self._spaces.pop(project, None)
-            self._usable.pop(project, None)
+            self.further.opened.add((project, url))
+            self._memos.spaces.pop(project, None)
+            self._memos.usable.pop(project, None)
 
     def forget_versions(self) -> None:
         """Look up anew which versions there are of projects that further indexes have."""
-        for name in self._announced:
-            self._spaces.pop(name, None)
-
-    def _is_in_time(self, file: IndexFile) -> bool:
-        """Say whether a file of an index that gives no times is of a release that the matrix knows to be old enough."""
-        if self._exclude_newer is None or file.upload_time:
-            return True
-        return any(one.version == file.version and not self._is_late(one) for one in self._announced[file.name])
+        for name in self.further.announced:
+            self._memos.spaces.pop(name, None)
 
     async def meet(self, names: Iterable[str]) -> None:
         """Read the pages of those of ``names`` that are asked for and not skipped."""
@@ -347,10 +324,10 @@ class Knowledge:
     def _cannot_be_met(self, name: str, specifier: str) -> bool:
         if name in self.replaceable:
             return False
-        usable, texts = self.usable(name), self._texts.get(name)
+        usable, texts = self.usable(name), self._memos.texts.get(name)
         if texts is None or texts[0] is not usable:
-            texts = self._texts[name] = (usable, frozenset(wheel.text for wheel in usable))
-        space, admitted = self.space(name), texts[1].union(one.version for one in self._unopened(name))
+            texts = self._memos.texts[name] = (usable, frozenset(wheel.text for wheel in usable))
+        space, admitted = self.space(name), texts[1].union(one.version for one in self.further.unopened(name))
         for each in (specifier, *self.required[name]):
             admitted &= space.admitted(each)
         return not admitted
@@ -358,8 +335,7 @@ class Knowledge:
     def next_candidates(self, name: str, below: Wheel, count: int) -> list[Wheel]:
         """Return the ``count`` candidates after ``below`` that will be tried if it is refuted."""
         wheels = [w for w in self.offered(name, floors=self.floors) if w.pythons & below.pythons]
-        after = wheels[wheels.index(below) + 1 :] if below in wheels else []
-        return after[:count]
+        return wheels[wheels.index(below) + 1 :][:count] if below in wheels else []
 
     def newest(self, name: str, specifier: str) -> Wheel | None:
         """Return the newest usable candidate that a specifier admits."""
@@ -375,13 +351,13 @@ class Knowledge:
     def _agreed(self, space: VersionSpace, name: str) -> frozenset[str]:
         specifiers, hints = self._specifiers[name], self._hints[name]
         made_of = (space, len(specifiers), len(hints))
-        known = self._agreements.get(name)
+        known = self._memos.agreements.get(name)
         if known is None or known[:3] != made_of:
             admitted = space.admitted("")
             for specifier in (*sorted(specifiers), *sorted(hints)):
                 # candidates that were given up leave specifiers behind that contradict the rest: those do not count
                 admitted = (admitted & space.admitted(specifier)) or admitted
-            known = self._agreements[name] = (*made_of, admitted)
+            known = self._memos.agreements[name] = (*made_of, admitted)
         return known[3]
 
     def _newest(self, wheels: tuple[Wheel, ...], admitted: frozenset[str]) -> Wheel | None:
@@ -414,10 +390,10 @@ class Knowledge:
         """Return the newest candidate that ``specifier`` admits, and ``others`` and those met so far if they can."""
         wanted = SpecifierSet(specifier)
         made_of = (project, bool(wanted.prereleases), self.pinned[project.name])
-        known = self._guessable.get(project.name)
+        known = self._memos.guessable.get(project.name)
         if known is None or known[0] is not project or known[1:3] != made_of[1:]:
             wheels = project.usable(prereleases=made_of[1], pinned=made_of[2])
-            known = self._guessable[project.name] = (*made_of, wheels)
+            known = self._memos.guessable[project.name] = (*made_of, wheels)
         wheels, space = known[3], versions_of(project)
         admitted = self._agreed(space, project.name)
         for each in (specifier, *others):
