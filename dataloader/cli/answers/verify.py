@@ -54,7 +54,7 @@ def verify(
             about="Write what it needs of a node's GPU and driver: nfd, dra, affinity or nvidia-require.",
         ),
     ] = None,
-    fix: Annotated[
+    fix_number: Annotated[
         int | None,
         own_option(
             "--fix",
@@ -93,7 +93,7 @@ def verify(
                 {
                     "--tree": tree,
                     "--contract": contract,
-                    "--fix": fix,
+                    "--fix": fix_number,
                     "--env": env,
                     "--no-env": no_env or None,
                     **dict.fromkeys(options.spelled(["lockfile", *_of_rules(options)]), path),
@@ -128,12 +128,16 @@ def verify(
                 "--fail-on": fail_on,
                 "--tree": tree,
             }
-            _check_unsaid({**unread, "--fix": fix}, "--contract")
+            _check_unsaid({**unread, "--fix": fix_number}, "--contract")
             _check_one(targets, "--contract")
             return _contract(session, prefix, targets[0], how, contract)
         if tree is not None or len(targets) > 1:
             what = "--tree" if tree is not None else "a file of several targets"
-            unread = {"--format": form if form not in ("text", "json") else None, "--fail-on": fail_on, "--fix": fix}
+            unread = {
+                "--format": form if form not in ("text", "json") else None,
+                "--fail-on": fail_on,
+                "--fix": fix_number,
+            }
             _check_unsaid(unread, what)
         if tree is not None:
             _check_one(targets, "--tree")
@@ -145,7 +149,9 @@ def verify(
             held = how._replace(asked=_digest_of(lock))  # a fix may change the lock
             return _of_prefix(session, prefix, targets[0], lock, held, plain=not (env or no_env))
 
-        return _report(look() if fix is None else _mended(session, prefix, fix, look), form, fail_on or "error")
+        return _report(
+            look() if fix_number is None else _mended(session, prefix, fix_number, look), form, fail_on or "error"
+        )
 
 
 def _mended(session: Session, prefix: Path, fix: int, look: Callable[[], VerifyReport]) -> VerifyReport:
