@@ -96,12 +96,7 @@ async def make_lock(
 
     matrix = matrix_with(request.matrix)
     targets = make_targets(request, matrix, environ)
-    for note in (*request.notes, *_missing_places(client.settings)):
-        reporter.warn(note)
-    if request.unused:
-        reporter.info(f"not used here: {', '.join(request.unused)}")
-    for line in request.told:
-        reporter.info(line)
+    _say_request(request, client.settings, reporter)
     say_target(targets[0], request, reporter)
     attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old, learned, sources)
     channels = () if request.conda_mode == "never" else request.channels
@@ -111,10 +106,7 @@ async def make_lock(
     try:
         return await attempt.run(channels)
     except ResolutionFailure as failure:
-        failure.causes = (*failure.causes, *said_in_several_places(request, failure))
-        if failure.code == "unknown-package":
-            unknown = [r.name for r in request.pypi if f" {r.name} " in f"{failure.message} "]
-            failure.causes += tuple([line for name in dict.fromkeys(unknown) for line in await client.account(name)])
+        await _explain(request, client, failure)
         raise
     except IndexUnavailable as error:
         if error.code != "channel-unreachable" or request.conda_mode == "always":
@@ -122,11 +114,32 @@ async def make_lock(
         answering = await _answering(channels, targets[0], cache, request)
         if needed and not answering:
             raise
-        silent = ", ".join(url for url in channels if url not in answering)
-        reporter.warn(f"going on without what did not answer: {silent} (--conda=always refuses this)")
-        if not answering:
-            reporter.warn("no channel is left: building on this machine's Python from package indexes alone")
+        _say_silent(channels, answering, reporter)
         return await attempt.run(answering)
+
+
+async def _explain(request: Request, client: IndexClient, failure: ResolutionFailure) -> None:
+    """Say where else what is refused was said, and what each place has of a project that nobody knows."""
+    failure.causes = (*failure.causes, *said_in_several_places(request, failure))
+    if failure.code == "unknown-package":
+        unknown = [r.name for r in request.pypi if f" {r.name} " in f"{failure.message} "]
+        failure.causes += tuple([line for name in dict.fromkeys(unknown) for line in await client.account(name)])
+
+
+def _say_silent(channels: Sequence[str], answering: Sequence[str], reporter: Reporter) -> None:
+    silent = ", ".join(url for url in channels if url not in answering)
+    reporter.warn(f"going on without what did not answer: {silent} (--conda=always refuses this)")
+    if not answering:
+        reporter.warn("no channel is left: building on this machine's Python from package indexes alone")
+
+
+def _say_request(request: Request, settings: IndexSettings, reporter: Reporter) -> None:
+    for note in (*request.notes, *_missing_places(settings)):
+        reporter.warn(note)
+    if request.unused:
+        reporter.info(f"not used here: {', '.join(request.unused)}")
+    for line in request.told:
+        reporter.info(line)
 
 
 def _missing_places(settings: IndexSettings) -> Iterator[str]:

@@ -11,17 +11,18 @@ from dataloader.base.errors import UsageError
 from dataloader.cli.line.command import LOCK, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 
+_FORMS = (
+    "pylock.toml, requirements.txt, environment.yml, explicit, conda-lock.yml, pixi.lock, pixi.lock-6, "
+    "pixi.toml, pyproject.toml (for uv), cyclonedx, spdx, markdown, html."
+)
+
 
 @command(example="dataloader export pylock.toml -o pylock.toml", takes=LOCK)
 def export(
     options: CommonOptions,
     form: Annotated[
         str,
-        Operand(
-            "FORMAT",
-            "pylock.toml, requirements.txt, environment.yml, explicit, conda-lock.yml, pixi.lock, pixi.lock-6, "
-            "pixi.toml, pyproject.toml (for uv), cyclonedx, spdx, markdown, html.",
-        ),
+        Operand("FORMAT", _FORMS),
     ],
     output: Annotated[
         Path | None, own_option("--output", "-o", metavar="FILE", about="Write to this file; else to stdout.")
@@ -49,7 +50,7 @@ def export(
         text = export_lock(lock, form, made, partial=partial)
         left_out = FORMATS[form].left_out(lock)
         if left_out:
-            names = ", ".join(f"{package.name} {package.version}" for package in left_out)
+            names = ", ".join(f"{p.name} {p.version}" for p in left_out)
             session.reporter.warn(f"{form} has no place for {len(left_out)} packages: {names}")
         if output is not None:
             check_output("--output", output, session.options, session.here)

@@ -17,52 +17,65 @@ if TYPE_CHECKING:
     from dataloader.export.kubernetes import Kind, Shape
 
 
+KindOperand = Annotated[
+    Literal["init", "warm", "image-volume", "prune", "probe"],
+    Operand(
+        "KIND",
+        "init: a workload whose init container syncs; warm: a Job that syncs; image-volume: a workload on an image "
+        "that push made; prune: a CronJob; probe: a workload that is ready when the environment is.",
+    ),
+]
+Name = Annotated[
+    str | None, own_option("--name", metavar="NAME", about="Name of the environment; else that of its project.")
+]
+Namespace = Annotated[
+    str | None, own_option("--namespace", metavar="NAME", about="Namespace of the resources; else none is written.")
+]
+Claim = Annotated[
+    str | None, own_option("--claim", metavar="NAME", about="Claim of the shared volume; else environments.")
+]
+Root = Annotated[
+    Path | None,
+    own_option("--root", metavar="DIR", about="Where pods mount the shared volume; else /mnt/envs."),
+]
+Program = Annotated[
+    str | None, own_option("--image", metavar="REF", about="Image of this program; else dataloader:VERSION.")
+]
+Workload = Annotated[
+    str | None, own_option("--workload", metavar="REF", about="Image of the workload; else debian:12-slim.")
+]
+Reference = Annotated[
+    str | None,
+    own_option("--ref", metavar="REF", about="Image of the environment, which is pulled in place of a sync."),
+]
+TargetPrefix = Annotated[
+    Path | None,
+    own_option("--target-prefix", metavar="DIR", about="Where the environment is in that image; else /opt/env."),
+]
+Gpus = Annotated[int, own_option("--gpus", metavar="N", about="NVIDIA GPUs for the workload.")]
+Output = Annotated[
+    Path | None,
+    own_option("--output", "-o", metavar="DIR", about="Write a base of Kustomize to this folder; else to stdout."),
+]
+
+
 @command(
     example="dataloader k8s init --name train --claim envs",
     takes=("prefix", "manifest", "lockfile", "environment", "target", "Output"),
 )
 def k8s(
     options: CommonOptions,
-    kind: Annotated[
-        Literal["init", "warm", "image-volume", "prune", "probe"],
-        Operand(
-            "KIND",
-            "init: a workload whose init container syncs; warm: a Job that syncs; image-volume: a workload on an image "
-            "that push made; prune: a CronJob; probe: a workload that is ready when the environment is.",
-        ),
-    ],
-    name: Annotated[
-        str | None, own_option("--name", metavar="NAME", about="Name of the environment; else that of its project.")
-    ] = None,
-    namespace: Annotated[
-        str | None, own_option("--namespace", metavar="NAME", about="Namespace of the resources; else none is written.")
-    ] = None,
-    claim: Annotated[
-        str | None, own_option("--claim", metavar="NAME", about="Claim of the shared volume; else environments.")
-    ] = None,
-    root: Annotated[
-        Path | None,
-        own_option("--root", metavar="DIR", about="Where pods mount the shared volume; else /mnt/envs."),
-    ] = None,
-    image: Annotated[
-        str | None, own_option("--image", metavar="REF", about="Image of this program; else dataloader:VERSION.")
-    ] = None,
-    workload: Annotated[
-        str | None, own_option("--workload", metavar="REF", about="Image of the workload; else debian:12-slim.")
-    ] = None,
-    reference: Annotated[
-        str | None,
-        own_option("--ref", metavar="REF", about="Image of the environment, which is pulled in place of a sync."),
-    ] = None,
-    target_prefix: Annotated[
-        Path | None,
-        own_option("--target-prefix", metavar="DIR", about="Where the environment is in that image; else /opt/env."),
-    ] = None,
-    gpus: Annotated[int, own_option("--gpus", metavar="N", about="NVIDIA GPUs for the workload.")] = 0,
-    output: Annotated[
-        Path | None,
-        own_option("--output", "-o", metavar="DIR", about="Write a base of Kustomize to this folder; else to stdout."),
-    ] = None,
+    kind: KindOperand,
+    name: Name = None,
+    namespace: Namespace = None,
+    claim: Claim = None,
+    root: Root = None,
+    image: Program = None,
+    workload: Workload = None,
+    reference: Reference = None,
+    target_prefix: TargetPrefix = None,
+    gpus: Gpus = 0,
+    output: Output = None,
 ) -> int:
     """Print Kubernetes manifests: pods that may nearly nothing, on nodes where the environment runs."""
     from dataloader import __version__

@@ -11,6 +11,26 @@ from dataloader.cli.line.command import INSTALL, command
 from dataloader.cli.line.options import CommonOptions, own_option
 from dataloader.cli.line.rooted import CacheLayers, Name, Timeout, check_root
 
+Root = Annotated[
+    Path | None,
+    own_option("--root", metavar="DIR", about="Shared volume: build a generation there and switch a link to it."),
+]
+TargetPrefix = Annotated[
+    Path | None,
+    own_option("--target-prefix", metavar="DIR", about="Where the environment will be mounted, if not here."),
+]
+Durable = Annotated[
+    bool | None,
+    own_option(
+        "--durable/--no-durable",
+        about="Wait until all is on the disk before switching, against a power loss; else with --root only.",
+    ),
+]
+DatasetFile = Annotated[
+    Path | None,
+    own_option("--dataset", metavar="FILE", about="Carry out a Dataset resource on the volume at --root."),
+]
+
 
 @command(example="dataloader sync --locked -p /opt/env", takes=INSTALL)
 def sync(
@@ -20,28 +40,13 @@ def sync(
     ] = False,
     locked: Annotated[bool, own_option("--locked", about="Fail when the lock no longer fits the manifest.")] = False,
     check: Annotated[bool, own_option("--check", about="Change nothing; fail when there is work to do.")] = False,
-    root: Annotated[
-        Path | None,
-        own_option("--root", metavar="DIR", about="Shared volume: build a generation there and switch a link to it."),
-    ] = None,
+    root: Root = None,
     name: Name = None,
-    target_prefix: Annotated[
-        Path | None,
-        own_option("--target-prefix", metavar="DIR", about="Where the environment will be mounted, if not here."),
-    ] = None,
+    target_prefix: TargetPrefix = None,
     cache_layer: CacheLayers = None,
     timeout: Timeout = None,
-    durable: Annotated[
-        bool | None,
-        own_option(
-            "--durable/--no-durable",
-            about="Wait until all is on the disk before switching, against a power loss; else with --root only.",
-        ),
-    ] = None,
-    dataset: Annotated[
-        Path | None,
-        own_option("--dataset", metavar="FILE", about="Carry out a Dataset resource on the volume at --root."),
-    ] = None,
+    durable: Durable = None,
+    dataset: DatasetFile = None,
     adopt: Adopt = False,
     reinstall: Reinstall = False,
     strict_records: StrictRecords = False,

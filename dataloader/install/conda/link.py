@@ -16,7 +16,16 @@ from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, 
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.install.bounds import Refused
-from dataloader.install.conda.cache import Unpacked, discard, entry_name, find, missing_of, package_cache, refused
+from dataloader.install.conda.cache import (
+    InLayers,
+    Unpacked,
+    discard,
+    entry_name,
+    find,
+    missing_of,
+    package_cache,
+    refused,
+)
 from dataloader.install.conda.contents import ANY_SITE_PACKAGES, INDEX, PATHS, check_identity, check_together, placed_in
 from dataloader.install.conda.fetch import fetch_conda
 from dataloader.install.model import Downloader, SyncOptions
@@ -65,27 +74,18 @@ async def link_conda(
         )
     for package in packages:
         _check_identity(package)
-    found = find(packages, options.cache_dir, options.layers, anew=options.rebuild or options.strict_records)
-    for damage in found.damages:
-        reporter.warn(f"A cache entry is damaged ({damage.path} of {damage.package.name}); fetching it again.")
-        if damage.layer == options.cache_dir:
-            discard(damage.package, options.cache_dir)
-    for package in found.entries:
-        tell_package(reporter, package, "cache")
+    found = _found(packages, options, reporter)
     missing = [package for package in packages if package not in found.entries]
     fetched, downloaded = await fetch_conda(missing, options, reporter, download)
     entries = found.entries | fetched
     site_packages = _site_packages(entries)
     for warning in _judge(entries, site_packages):
         reporter.warn(warning)
-    slips = {f"{package.name} {package.version}": sorted(e.contents.slips) for package, e in entries.items()}
-    slips = {package: paths for package, paths in slips.items() if paths}
-    tell_slips(slips, PATHS, reporter, code="conda-record-mismatch", strict=options.strict_records)
+    _tell_slips(entries, options, reporter)
     cache = package_cache(options.cache_dir, options.layers, found.damages)
-    progress = _Progress(reporter)
     try:
         records = [to_record(completed(package, entries[package])) for package in packages]
-        await _install(records, tree, final, platform, options, progress, cache)
+        await _install(records, tree, final, platform, options, _Progress(reporter), cache)
     except DataloaderError as error:
         # Whatever rattler says of it: what was there when it began and is not now was removed by another process.
         vanished = missing_of(packages, options.cache_dir, options.layers)
@@ -98,6 +98,24 @@ async def link_conda(
         for path, slip in entry.contents.slips.items()
     }
     return Linked(downloaded_bytes=downloaded, slips=found_slips)
+
+
+def _tell_slips(entries: Mapping[CondaPackage, Unpacked], options: SyncOptions, reporter: Reporter) -> None:
+    slips = {f"{package.name} {package.version}": sorted(e.contents.slips) for package, e in entries.items()}
+    slips = {package: paths for package, paths in slips.items() if paths}
+    tell_slips(slips, PATHS, reporter, code="conda-record-mismatch", strict=options.strict_records)
+
+
+def _found(packages: tuple[CondaPackage, ...], options: SyncOptions, reporter: Reporter) -> InLayers:
+    """Return what the caches have; what is damaged there is told, and made room for."""
+    found = find(packages, options.cache_dir, options.layers, anew=options.rebuild or options.strict_records)
+    for damage in found.damages:
+        reporter.warn(f"A cache entry is damaged ({damage.path} of {damage.package.name}); fetching it again.")
+        if damage.layer == options.cache_dir:
+            discard(damage.package, options.cache_dir)
+    for package in found.entries:
+        tell_package(reporter, package, "cache")
+    return found
 
 
 def _check_identity(package: CondaPackage) -> None:

@@ -233,14 +233,9 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
     default = with_feature(read_feature(pixi, ours, workspace), project.feature)
     default = replace(default, pypi=join_pypi([default.pypi, read_pypi_options(workspace.table("pypi-options"))]))
     sets = by_plain_name(project.features)
-    features = {DEFAULT: default, **sets, **project.features}
-    ours_of = ours.table("feature")
-    for name in pixi.table("feature"):
-        table = pixi.table("feature").table(name)
-        feature = read_feature(table, ours_of.table(name) if ours is not pixi else table, table)
-        features[name] = with_feature(feature, sets[name]) if name in sets else feature
+    features = {DEFAULT: default, **sets, **project.features, **_features(pixi, ours, sets)}
     if ours is not pixi:
-        ours_of.only(set(features))
+        ours.table("feature").only(set(features))
     environments = dict(_environments(pixi.table("environments"), set(features)))
     if ours is pixi:
         environments = {name: (name, DEFAULT) for name in sets} | environments
@@ -269,6 +264,16 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
     document.check()
     notes, unused = unread(document, pixi, kind)
     return replace(manifest, notes=(*project.notes, *notes), unused=unused)
+
+
+def _features(pixi: Table, ours: Table, sets: Mapping[str, Feature]) -> dict[str, Feature]:
+    """Read the features besides the default one; a set of the project with the name of one is joined to it."""
+    features = {}
+    for name in pixi.table("feature"):
+        table = pixi.table("feature").table(name)
+        feature = read_feature(table, ours.table("feature").table(name) if ours is not pixi else table, table)
+        features[name] = with_feature(feature, sets[name]) if name in sets else feature
+    return features
 
 
 def _project(root: Table, *, reads_tools: bool) -> ProjectTable:

@@ -50,32 +50,36 @@ def new_manifest(
     asked = of_files([replace(one, requirements=worth_keeping(one.requirements, _arches(platform))) for one in inputs])
     document = tomlkit.document()
     workspace = tomlkit.table()
-    names = [*(one.name for one in inputs), *(one.name for one in manifests)]
-    workspace["name"] = next(filter(None, names), name)
+    workspace["name"] = next(filter(None, [*(i.name for i in inputs), *(m.name for m in manifests)]), name)
     own = [m.features[DEFAULT] for m in manifests]
     said = asked.channels is not None or any(f.channels is not None for f in own)
     workspace["channels"] = [] if said else list(channels)
-    named = [each for f in own for each in f.platforms]
-    workspace["platforms"] = list(dict.fromkeys(named)) or [platform]
+    workspace["platforms"] = list(dict.fromkeys(each for f in own for each in f.platforms)) or [platform]
     document["workspace"] = workspace
     document["dependencies"] = _commented(tomlkit.table(), 'conda packages: python = "3.11.*"')
     document["pypi-dependencies"] = _commented(tomlkit.table(), 'Python distributions: numpy = ">=1.26,<2"')
-    stack = _commented(tomlkit.table(), 'what to build on: cuda = "12.1", torch = "2.1.0"')
-    if pixi:
-        document["tool"] = tomlkit.table(is_super_table=True)
-        document["tool"]["dataloader"] = tomlkit.table(is_super_table=True)
-        document["tool"]["dataloader"]["stack"] = stack
-    else:
-        document["stack"] = stack
+    _our_tables(document, pixi=pixi)["stack"] = _commented(
+        tomlkit.table(), 'what to build on: cuda = "12.1", torch = "2.1.0"'
+    )
     path = "pixi.toml" if pixi else "dataloader.toml"
     _editor(document, path).add(replace(asked, requirements=_written(asked.requirements)))
     for manifest in manifests:
         _put(document, path, manifest)
-    if skip_unbuildable:
-        _editor(document, path).ours_table("resolution")["skip-unbuildable"] = True
-    if prefer:
-        _editor(document, path).ours_table("resolution")["prefer"] = list(prefer)
+    for key, value in (("skip-unbuildable", skip_unbuildable), ("prefer", list(prefer))):
+        if value:
+            _editor(document, path).ours_table("resolution")[key] = value
     return tomlkit.dumps(document)
+
+
+def _our_tables(document: Any, *, pixi: bool) -> Any:
+    """Return the table of a new document that holds what is ours."""
+    import tomlkit
+
+    if not pixi:
+        return document
+    document["tool"] = tomlkit.table(is_super_table=True)
+    document["tool"]["dataloader"] = tomlkit.table(is_super_table=True)
+    return document["tool"]["dataloader"]
 
 
 def not_written(manifest: Manifest) -> Iterator[str]:
