@@ -75,7 +75,7 @@ def test_no_command_shows_the_help_and_is_a_usage_error() -> None:
         (("install", "--conda=never", "-c", "x", "numpy"), "--conda=never"),
         (("sync", "--frozen", "--exclude-newer=2024-01-01"), "--exclude-newer can have no effect"),
         (("sync", "-r", "/dev/null", "--fix=1"), "--requirement, --fix can have no effect"),
-        (("verify", "--fix=3"), "No such option: --fix"),
+        (("verify", "--upgrade"), "No such option: --upgrade"),
         (("verify", "a", "-p", "b"), "PREFIX and --prefix exclude each other"),
         (("verify", ".", "--tree=x", "--fail-on=note"), "--fail-on can have no effect"),
         (("lock", "a", "--no-binary=A.B", "--only-binary=a_b"), "a-b"),

@@ -165,7 +165,7 @@ def test_who_asks_for_which_python_is_told(desk: Desk) -> None:
     (desk.here / "pyproject.toml").write_text(
         '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.11"\n[tool.dataloader]\n'
     )
-    error = desk.fails(1, "no-stack", "lock", "lib", "--python", "3.10", "--fix", "9")
+    error = desk.fails(1, "no-python", "lock", "lib", "--python", "3.10", "--fix", "9")
     assert "Python is asked for by pyproject.toml:4 (>=3.11) and --python (3.10)" in error["causes"]
 
 

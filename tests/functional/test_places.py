@@ -121,8 +121,9 @@ def test_packages_are_listed_by_name_pattern_and_wish_with_their_sizes(desk: Des
     assert names() == ["app", "lib", "my-part"]
     assert names("LIB", "my_p*") == ["lib", "my-part"]
     assert names("--explicit") == ["app"]
-    assert names("nothing") == []
-    assert "is meant by that" in desk.ok("list", "nothing")
+    assert names("noth*") == []
+    assert "is meant by that" in desk.ok("list", "noth*")
+    assert "has no nothing" in desk.fails(2, "package-not-installed", "list", "nothing")["message"]
     (lib,) = desk.json("list", "lib")["packages"]
     record = next((desk.here / ".dataloader/envs/default/lib").glob("python3*/site-packages/lib-1.0.dist-info/RECORD"))
     files = [record.parents[1] / line.split(",")[0] for line in record.read_text().splitlines()]

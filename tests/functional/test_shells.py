@@ -62,8 +62,11 @@ def test_a_shell_is_active_whatever_its_own_settings_say(name: str, desk: Desk, 
 
 
 def test_a_shell_that_is_not_there_is_told(desk: Desk) -> None:
-    desk.fails(2, "command-missing", "shell", SHELL="/no/such/shell")
-    desk.fails(2, "usage", "shell", "--frozen", "--no-sync")
+    missing = desk.run("shell", SHELL="/no/such/shell")
+    assert (missing.returncode, "error[command-missing]" in missing.stderr) == (2, True), missing.stderr
+    both = desk.run("shell", "--frozen", "--no-sync")
+    assert (both.returncode, "--no-sync" in both.stderr) == (2, True), both.stderr
+    assert "--json" in desk.fails(2, "usage", "shell")["message"]
     desk.fails(2, "shell-unsupported", "shell-hook", SHELL="/bin/nushell")
 
 
