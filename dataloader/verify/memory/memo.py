@@ -120,7 +120,7 @@ def unpack(memo: Mapping[str, Any]) -> list[VerifyReport]:
     return [
         VerifyReport(
             findings=tuple(
-                Finding(**{**finding, **{name: tuple(finding[name]) for name in ("evidence", "files")}})
+                Finding(**{**finding, **{name: tuple(finding[name]) for name in ("evidence", "alternatives", "files")}})
                 for finding in row["findings"]
             ),
             counts={str(name): int(count) for name, count in row["counts"].items()},

@@ -88,7 +88,7 @@ ENVIRONMENT = [
 LISTS = [
     Case("spec-file.txt", "# This file may be used to create an environment using:\n# platform: linux-64\n@EXPLICIT\n"
          f"https://c.example/main/linux-64/a-1.0-h0_0.conda#{M1}\nhttps://c.example/main/noarch/b-c-2-py_1.tar.bz2#{H1}\n",
-         "explicit", {"conda:a[version='==1.0', build='h0_0']", "conda:b-c[version='==2', build='py_1']"}),
+         "explicit", {f"conda:a[version='==1.0', build='h0_0', md5='{M1}']", f"conda:b-c[version='==2', build='py_1', sha256='{H1}']"}),
     Case("package-list.txt", "# platform: linux-64\n_libgcc_mutex=0.1=main\nnumpy=1.26.4=py311h64a7726_0\nsix=1.16.0=pypi_0\n",
          "export", {"conda:_libgcc_mutex[version='==0.1', build='main']", "pypi:six==1.16.0",
                     "conda:numpy[version='==1.26.4', build='py311h64a7726_0']"}),
@@ -183,7 +183,7 @@ LOCKS = [
          'dependency-groups = ["d"]\n[[packages]]\nname = "a"\nversion = "1.0"\nmarker = "\'d\' in dependency_groups"\n'
          f'wheels = [{{name = "a-1.0-py3-none-any.whl", path = "w/a-1.0-py3-none-any.whl", hashes = {{sha256 = "{H1}"}}}}]\n'
          f'[[packages]]\nname = "b"\nversion = "1.0"\nmarker = "\'e\' in extras"\narchive = {{url = '
-         f'"https://h/b-1.0-py3-none-any.whl", hashes = {{sha256 = "{H1}"}}}}\n', "pylock.toml", {"pypi:a==1.0"}),
+         f'"https://h/b-1.0-py3-none-any.whl", hashes = {{sha256 = "{H1}"}}}}\n', "pylock.toml", {"pypi:a @ ./w/a-1.0-py3-none-any.whl"}),
     Case("uv.lock", 'version = 1\nrevision = 3\nrequires-python = ">=3.8"\n[[package]]\nname = "a"\nversion = "1.0"\nsource = '
          f'{{registry = "https://pypi.org/simple"}}\nwheels = [{WHEEL}]\n[[package]]\nname = "ours"\nversion = "0"\nsource = '
          '{virtual = "."}\ndependencies = [{name = "a"}, {name = "w", marker = "sys_platform == \'win32\'"}]\n[[package]]\n'
@@ -206,7 +206,7 @@ LOCKS = [
          f"- {{name: b, version: '1', manager: pip, platform: linux-64, dependencies: {{}}, url: '{W.replace('demo', 'b')}', "
          f"hash: {{sha256: {H2}}}, category: dev, optional: true}}\n- {{name: w, version: '1', manager: conda, platform: win-64, "
          "dependencies: {}, url: 'https://c/win-64/w-1-0.conda', hash: {}, category: main, optional: false}\n",
-         "conda-lock.yml", {"conda:a[version='==1', build='h0_0']", "pypi:b==1"}),
+         "conda-lock.yml", {f"conda:a[version='==1', build='h0_0', sha256='{H1}']", "pypi:b==1"}),
 ]  # fmt: skip
 
 
@@ -224,7 +224,8 @@ def pixi(version: int) -> Case:
         head += f"- kind: pypi\n  name: b\n  version: '2.0'\n  url: {wheel}\n  sha256: {H2}\n"
     else:
         head += f"- conda: {conda}\n  sha256: {H1}\n- pypi: {wheel}\n  name: b\n  version: '2.0'\n  sha256: {H2}\n"
-    return Case("pixi.lock", head, "pixi.lock", {"conda:a[version='==1.0', build='h0_0']", "pypi:b==2.0"})
+    asked = {f"conda:a[version='==1.0', build='h0_0', sha256='{H1}']", "pypi:b==2.0"}
+    return Case("pixi.lock", head, "pixi.lock", asked)
 
 
 CASES = [*REQUIREMENTS, *ENVIRONMENT, *LISTS, *PROJECTS, *PIXI, *LOCKS, *map(pixi, (4, 5, 6, 7))]
@@ -237,7 +238,12 @@ def test_there_are_many() -> None:
 def told(text: str, folder: Path) -> str:
     """A requirement, with places below the folder as they were written."""
     up = str(folder.parent)
-    text = text.replace(f"@ {folder}/", "@ ./").replace(f"@ {up}/{folder.name}", "@ .").replace(f"@ {up}/", "@ ../")
+    text = (
+        text.replace("@ file:///", "@ /")
+        .replace(f"@ {folder}/", "@ ./")
+        .replace(f"@ {up}/{folder.name}", "@ .")
+        .replace(f"@ {up}/", "@ ../")
+    )
     return text.replace(f"{folder.name} @", "HERE @")
 
 
