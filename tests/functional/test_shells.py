@@ -114,6 +114,7 @@ def test_the_completion_of_other_shells_is_read_by_them(name: str, desk: Desk) -
 
 
 def test_a_kernel_starts_in_its_environment(desk: Desk, tmp_path: Path) -> None:
+    desk.ok("sync")
     data = str(tmp_path / "jupyter")
     assert "dataloader add ipykernel" in str(
         desk.fails(2, "kernel-unusable", "kernel", "install", JUPYTER_DATA_DIR=data)["suggestions"]
