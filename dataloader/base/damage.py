@@ -7,6 +7,8 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 ZIP_DAMAGE: Final = (
@@ -24,3 +26,17 @@ ZIP_DAMAGE: Final = (
 DAMAGE_ERRNO: Final = frozenset({None, errno.EINVAL})
 """Numbers of an ``OSError`` that is no fault of a disk: bz2's word for damage has none, and a place that the archive
 names before its own beginning is no place to seek."""
+
+
+@contextmanager
+def damage_told(tell: Callable[[Exception], Exception], *more: type[Exception]) -> Iterator[None]:
+    """Raise what ``tell`` makes of damage, and of ``more`` that a reader raises; faults of a disk go through."""
+    damage: tuple[type[Exception], ...] = (*ZIP_DAMAGE, *more)
+    try:
+        yield
+    except damage as error:
+        raise tell(error) from error
+    except OSError as error:
+        if error.errno not in DAMAGE_ERRNO:
+            raise
+        raise tell(error) from error

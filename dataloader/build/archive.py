@@ -5,10 +5,11 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from dataloader.base.core_metadata import parse_headers
-from dataloader.base.damage import DAMAGE_ERRNO, ZIP_DAMAGE
+from dataloader.base.damage import damage_told
 from dataloader.base.errors import IntegrityError
 from dataloader.base.names import normalized
 from dataloader.index.model import WheelMetadata
@@ -16,7 +17,6 @@ from dataloader.index.wheels.metadata import parse_metadata
 
 _TOLD = {"requires-dist", "requires-python", "provides-extra"}
 """Fields on which solving depends."""
-_DAMAGE = (*ZIP_DAMAGE, tarfile.TarError, EOFError, ValueError)
 _MOST = 32 << 20
 """Bytes of a PKG-INFO beyond which it is taken for an attack."""
 
@@ -47,14 +47,8 @@ def named_in(path: Path, title: str) -> tuple[str, str]:
 
 
 def _read(path: Path, title: str) -> bytes:
-    try:
+    with damage_told(partial(_malformed, title), tarfile.TarError):
         return _pkg_info(path)
-    except _DAMAGE as error:
-        raise _malformed(title, error) from error
-    except OSError as error:
-        if error.errno not in DAMAGE_ERRNO:
-            raise
-        raise _malformed(title, error) from error
 
 
 def unpack(path: Path, title: str, into: Path) -> Path:
@@ -64,19 +58,13 @@ def unpack(path: Path, title: str, into: Path) -> Path:
         IntegrityError: ``source-malformed``; it is damaged, or reaches outside the folder.
     """
     into.mkdir(parents=True)
-    try:
+    with damage_told(partial(_malformed, title), tarfile.TarError):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(into)  # noqa: S202  (keeps every member inside)
         else:
             with tarfile.open(path) as tar:
                 tar.extractall(into, filter="data")  # neither links nor paths that lead outside, no devices, no set-uid
-    except _DAMAGE as error:
-        raise _malformed(title, error) from error
-    except OSError as error:
-        if error.errno not in DAMAGE_ERRNO:
-            raise
-        raise _malformed(title, error) from error
     inside = [entry for entry in into.iterdir() if entry.is_dir()]
     return inside[0] if len(inside) == 1 and not _is_project(into) else into
 

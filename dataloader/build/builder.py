@@ -137,7 +137,7 @@ class SourceBuilder:
         ground = self._ground
         wanted = SpecifierSet(python_specifier(ground.request)) & SpecifierSet(file.requires_python or "")
         for found in each_interpreter(ground.cache, ground.environ):
-            if not (found.free_threaded or found.debug or found.prerelease) and wanted.contains(found.version):
+            if found.takes_usual_wheels and not found.prerelease and wanted.contains(found.version):
                 return found
         raise BuildFailure(
             f"{file.name} {file.version} does not say what it needs, and no Python of this machine can ask its build",

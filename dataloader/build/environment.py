@@ -63,7 +63,7 @@ async def build_environment(
     from dataloader.install.sync import sync_prefix
     from dataloader.machine.interpreters import each_interpreter
 
-    usable = (i for i in each_interpreter(ground.cache, ground.environ) if not (i.free_threaded or i.debug))
+    usable = (i for i in each_interpreter(ground.cache, ground.environ) if i.takes_usual_wheels)
     interpreter = next((i for i in usable if python in {i.minor, i.version}), None)
     texts = (*requires, *(f"{name}=={version}" for name, version in sorted(against.items())))
     request = _request(ground.request, title, texts, python, folder, on_this_machine=interpreter is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from dataloader.lockfile.model import Build, PypiPackage
 
@@ -34,7 +35,7 @@ def build_of(
         requires=tuple(sorted(requires)),
         against=dict(sorted((against or {}).items())),
     )
-    return Build(key=_key(package, said), **{name: getattr(said, name) for name in Build.__slots__ if name != "key"})
+    return replace(said, key=_key(package, said))
 
 
 def has_its_key(package: PypiPackage) -> bool:

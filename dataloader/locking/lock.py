@@ -375,7 +375,7 @@ class _Attempt:
         from dataloader.machine.interpreters import find_interpreters
 
         found = find_interpreters(self._cache, self._environ)
-        usable = [i.version for i in found if not (i.free_threaded or i.debug or i.prerelease)]
+        usable = [i.version for i in found if i.takes_usual_wheels and not i.prerelease]
         return tuple(dict.fromkeys(usable))
 
     async def _lock(

@@ -67,6 +67,11 @@ class Interpreter:
         return self.version.rsplit(".", 1)[0]
 
     @property
+    def takes_usual_wheels(self) -> bool:
+        """Neither free-threaded nor a debug build, which have ABIs of their own."""
+        return not (self.free_threaded or self.debug)
+
+    @property
     def musl(self) -> bool:
         """Built for musl, so that musllinux wheels fit it."""
         return "musl" in self.multiarch or "musl" in self.soabi
@@ -140,7 +145,7 @@ def _preference(interpreter: Interpreter, running: Path | None) -> tuple[bool, b
     return (
         interpreter.path != running,
         interpreter.prerelease,
-        interpreter.free_threaded or interpreter.debug,
+        not interpreter.takes_usual_wheels,
         tuple(-part for part in _number(interpreter.version)),
     )
 

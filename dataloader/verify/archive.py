@@ -14,11 +14,12 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
 from dataloader.base.core_metadata import parse_headers
-from dataloader.base.damage import DAMAGE_ERRNO, ZIP_DAMAGE
+from dataloader.base.damage import damage_told
 from dataloader.base.errors import IntegrityError
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.facts import ElfFacts, read_elf
@@ -101,20 +102,13 @@ def facts_of_archive(path: Path, *, cache: FactsCache | None = None) -> ArchiveF
     if reader is None:
         raise IntegrityError(f"{path.name} is no wheel and no conda package", code="archive-unreadable")
     damage = (
-        *ZIP_DAMAGE,
         tarfile.TarError,
         zstandard.ZstdError,
         BadRecord,
         KeyError,  # what must be in a package is not
     )
-    try:
+    with damage_told(partial(_unreadable, path), *damage):
         return reader(path, cache or FactsCache(None))
-    except damage as error:
-        raise _unreadable(path, error) from error
-    except OSError as error:
-        if error.errno not in DAMAGE_ERRNO:
-            raise
-        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> IntegrityError:

@@ -282,7 +282,7 @@ def _interpreter(session: Session, lock: Lockfile) -> Interpreter | None:
     from dataloader.machine.interpreters import each_interpreter
 
     for found in each_interpreter(session.cache, session.environ):
-        if found.minor == lock.python.version and not (found.free_threaded or found.debug):
+        if found.minor == lock.python.version and found.takes_usual_wheels:
             return found
     raise PrefixError(
         f"the lock needs Python {lock.python.version}, and this machine has none",

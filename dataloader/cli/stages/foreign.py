@@ -114,7 +114,7 @@ def wanted_of(session: Session) -> LockSelection:
     if options.platform is not None:
         check_known(options.platform)
     running = ".".join(str(part) for part in sys.version_info[:3])
-    others = [i.version for i in find_interpreters(session.cache, session.environ) if not (i.free_threaded or i.debug)]
+    others = [i.version for i in find_interpreters(session.cache, session.environ) if i.takes_usual_wheels]
     glibc = (detect_glibc() or "").split(".")
     return LockSelection(
         platform=options.platform or detect_platform(),

@@ -6,12 +6,12 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from dataloader.base.damage import DAMAGE_ERRNO, ZIP_DAMAGE
+from dataloader.base.damage import damage_told
 from dataloader.base.errors import IndexUnavailable, IntegrityError
 from dataloader.base.reporter import Reporter
 from dataloader.index.model import IndexFile
@@ -186,16 +186,8 @@ def _files(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return {info.filename: info for info in archive.infolist() if not info.is_dir()}
 
 
-@contextmanager
-def _well_formed(name: str) -> Iterator[None]:
-    try:
-        yield
-    except ZIP_DAMAGE as error:
-        raise _malformed(name, re.sub(r"\.$", "", str(error)) or type(error).__name__) from error
-    except OSError as error:
-        if error.errno not in DAMAGE_ERRNO:
-            raise
-        raise _malformed(name, str(error)) from error
+def _well_formed(name: str) -> AbstractContextManager[None]:
+    return damage_told(lambda error: _malformed(name, re.sub(r"\.$", "", str(error)) or type(error).__name__))
 
 
 def _malformed(name: str, why: str) -> IntegrityError:
