@@ -1,4 +1,4 @@
-"""Read and check compat-matrix/: every row is validated, and rows of one table may not contradict each other.
+"""Read and check compat-matrix/: what a row may say (``schema.py``), and that rows of a table do not contradict.
 
 A user's file overrides rows by ``id`` and adds others: TOML with one array of tables per kind (``[[build]]``), or
 JSON Lines whose rows say their ``table``.
@@ -48,9 +48,10 @@ _SHARED = "build"
 
 
 class Matrix:
-    """The facts, in the order of their files. A table is read and checked when it is first used.
+    """The facts, in the order of their files. A table is read when it is first used.
 
-    Every attribute raises ManifestError ``matrix-invalid``, whose causes name file and row of everything wrong.
+    Our own rows are checked by the tests (:meth:`check`), and not again by every command: it would take 25 ms of each
+    lock. A user's file is checked, against everything else, before it is used at all.
     """
 
     def __init__(self, folder: Path, extra: Mapping[str, _Placed]) -> None:
@@ -206,10 +207,10 @@ class Matrix:
         placed: _Placed = {}
         for path in self._files.get(table, ()):
             if framework in (None, path.stem):
-                _collect(placed, problems, _read_jsonl(path, problems), table, override=False)
-        added = (item for item in self._extra.get(table, {}).values() if framework in (None, item[0].get("framework")))
-        _collect(placed, problems, added, table, override=True)
-        _refuse(problems or list(contradictions(table, placed)))
+                placed.update((row["id"], (row, where)) for row, where in _read_jsonl(path, problems))
+        added = self._extra.get(table, {}).items()
+        placed.update((each, item) for each, item in added if framework in (None, item[0].get("framework")))
+        _refuse(problems)
         return tuple(_rows(placed, table, kind))
 
 

@@ -28,6 +28,7 @@ from dataloader.locking.asking import (
     said_in_several_places,
 )
 from dataloader.locking.built import Sources, with_builds
+from dataloader.locking.meanwhile import refuse_unknown, solver_imported
 from dataloader.locking.targets import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.machine.target import Target
 from dataloader.request.request import Request
@@ -54,15 +55,6 @@ class Locked:
     lock: Lockfile
     stack: Stack
     resolution: Resolution
-
-
-def preload() -> None:
-    """Import what solving needs: 0.2 s that may pass while the network answers."""
-    import dataloader.compat.matrix
-    import dataloader.locking.stacks
-    import dataloader.resolve.solve
-
-    dataloader.compat.matrix.load_matrix()
 
 
 async def make_lock(
@@ -104,6 +96,8 @@ async def make_lock(
     if needed and not channels:
         raise _without_channels(request, needed)
     try:
+        async with solver_imported():
+            await refuse_unknown(request, client, matrix, channels)
         return await attempt.run(channels)
     except ResolutionFailure as failure:
         await _explain(request, client, failure)

@@ -36,7 +36,8 @@ from dataloader.resolve.offered.reader import Index
 from dataloader.resolve.outcome import make_resolution
 from dataloader.resolve.refused.certain import without_old_releases, without_wheels
 from dataloader.resolve.refused.explain import explain, plain_fault
-from dataloader.resolve.refused.prechecks import check_names, some
+from dataloader.resolve.refused.prechecks import check_names
+from dataloader.resolve.refused.unknown import some
 from dataloader.resolve.rounds import PythonSource, Rounds
 from dataloader.resolve.stability import is_of_pypi, locked_version
 from dataloader.resolve.unsaid import holds, moved

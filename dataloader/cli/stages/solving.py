@@ -1,4 +1,4 @@
-"""The stage that solves: while the solver is imported, the first pages are on their way; a refusal names what helps."""
+"""The stage that solves: the first pages are asked for before anything is imported; a refusal names what helps."""
 
 from __future__ import annotations
 
@@ -27,14 +27,11 @@ async def solve(
     """Solve; where there is no solution and ``--fix`` says which change to make, return the changed request too."""
     import asyncio
 
-    from dataloader.locking.lock import preload
-
     session.reporter.start("solve", "solving", None, "packages")
-    # The first pages are on their way while the solver is imported; two threads that import at once hinder each other.
+    # The first pages are on their way before the solver is imported; two threads that import hinder each other.
     ahead = [asyncio.create_task(client.project(name)) for name in sorted(_plain_names(request))]
     if ahead:
         await asyncio.wait(ahead, timeout=_UNDER_WAY)
-    await asyncio.to_thread(preload)
     try:
         locked = await lock_of(session, request, client, old, session.reporter, proof)
     except ResolutionFailure as failure:

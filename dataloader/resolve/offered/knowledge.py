@@ -16,11 +16,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from dataloader.base.errors import IndexUnavailable
+from dataloader.base.tasks import together
 from dataloader.compat.model import Announced
 from dataloader.index.model import WheelMetadata
 from dataloader.resolve.offered.further import FurtherIndexes
 from dataloader.resolve.offered.learned import KnownMetadata
-from dataloader.resolve.offered.reader import Index, Reader, Sorter, gather
+from dataloader.resolve.offered.reader import Index, Reader, Sorter
 from dataloader.resolve.words.projects import Project, Wheel, versions_of
 from dataloader.resolve.words.pythons import Pythons
 from dataloader.resolve.words.records import applying, companion_bounds, extras_closure
@@ -235,7 +236,7 @@ class Knowledge:
     async def learn(self, wheels: Iterable[Wheel]) -> None:
         """Read the METADATA of wheels and ask for what they need."""
         new = [w for w in wheels if self.learned.of(w) is None]
-        for wheel, metadata in zip(new, await gather([self.reader.metadata(w) for w in new]), strict=True):
+        for wheel, metadata in zip(new, await together([self.reader.metadata(w) for w in new]), strict=True):
             if metadata is None:
                 self._broken.add(wheel.file.url)
             else:
@@ -267,7 +268,7 @@ class Knowledge:
 
     async def _read_pages(self, names: Iterable[str]) -> None:
         new = [name for name in names if name not in self.projects]
-        for name, project in zip(new, await gather([self.reader.project(n) for n in new]), strict=True):
+        for name, project in zip(new, await together([self.reader.project(n) for n in new]), strict=True):
             self.projects[name] = project
 
     async def grow(self) -> None:

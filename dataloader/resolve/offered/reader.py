@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from dataloader.base.errors import DataloaderError, IntegrityError
@@ -135,15 +135,3 @@ class Reader:
         if wheel and metadata:
             for wanted in self._guess.wants(wheel, metadata):
                 self.warm(*wanted)
-
-
-async def gather(work: list[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Run all at once; the first failure is raised after the rest were given up."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

@@ -10,7 +10,8 @@ from dataloader.base.errors import ResolutionFailure
 from dataloader.index.filenames import without_variant
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.refused.conflict import Conflict, find_conflict, needed_requirements
-from dataloader.resolve.refused.prechecks import some, what_to_ask
+from dataloader.resolve.refused.prechecks import what_to_ask
+from dataloader.resolve.refused.unknown import some
 from dataloader.resolve.words.tags import fit
 from dataloader.resolve.words.versions import parse_version
 

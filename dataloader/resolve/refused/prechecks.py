@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import rattler
 
 from dataloader.base.errors import ResolutionFailure
-from dataloader.base.names import known_projects
+from dataloader.base.tasks import together
 from dataloader.resolve.channels.rattler import parse_match_spec
-from dataloader.resolve.offered.reader import gather
+from dataloader.resolve.refused.unknown import INDEXES, near_names, some, unknown_project
 
 if TYPE_CHECKING:
     from dataloader.resolve.channels.rattler import Channels
     from dataloader.resolve.model import Problem, Requirement
     from dataloader.resolve.offered.offer import Catalogue
     from dataloader.resolve.offered.reader import Index
-
-SHOWN = 6
-"""Versions, builds and file names shown in a message."""
-_NEAR = 3
-"""Names shown that may have been meant."""
 
 
 async def check_names(problem: Problem, catalogue: Catalogue, index: Index | None) -> None:
@@ -34,7 +29,7 @@ async def check_names(problem: Problem, catalogue: Catalogue, index: Index | Non
     elsewhere = {*problem.needs.stand_ins, *problem.needs.announced}  # by the account of the matrix
     alone = [one for one in problem.requirements if not one.marker and one.name not in elsewhere]
     pypi = [_pypi(one, problem, catalogue, index) for one in alone]
-    failures = [failure for failure in await gather([*conda, *pypi]) if failure is not None]
+    failures = [failure for failure in await together([*conda, *pypi]) if failure is not None]
     if failures:
         raise failures[0]
 
@@ -145,38 +140,5 @@ async def _pypi(
         return None
     if await index.project(requirement.name):
         return None
-    near = near_names(requirement.name, known_projects())
-    pages = await gather([index.project(name) for name in near])
-    near = [name for name, files in zip(near, pages, strict=True) if files]
-    places = [*(f"channel {url}" for url in problem.channels if not requirement.only_pypi), "the package indexes"]
-    return ResolutionFailure(
-        f"no package is named {requirement.name} (asked for by {requirement.origin})",
-        code="unknown-package",
-        causes=(f"looked in: {', '.join(places)}",),
-        suggestions=(
-            f"did you mean {' or '.join(near)}?" if near else "check the spelling",
-            "name the index or channel that has it with --extra-index-url or --channel",
-        ),
-        python_matters=False,
-    )
-
-
-# -- words
-
-
-def near_names(name: str, known: Collection[str]) -> list[str]:
-    """Return the known names that are most like one, the most likely first.
-
-    >>> near_names("torhc", ["torch", "torchvision", "numpy"])
-    ['torch']
-    """
-    import difflib
-
-    alike = [one for one in known if abs(len(one) - len(name)) <= 2 and (one[:1] == name[:1] or one[-2:] == name[-2:])]
-    return [one for one in difflib.get_close_matches(name, alike, n=_NEAR + 1, cutoff=0.65) if one != name][:_NEAR]
-
-
-def some(items: Sequence[str], shown: int = SHOWN) -> str:
-    """Return the first few of ``items``, and how many more there are."""
-    more = len(items) - shown
-    return ", ".join(items[:shown]) + (f" and {more} more" if more > 0 else "")
+    places = [*(f"channel {url}" for url in problem.channels if not requirement.only_pypi), INDEXES]
+    return await unknown_project(requirement.name, requirement.origin, places, index)

@@ -1,0 +1,61 @@
+"""A project that nobody has, and names that are like it. Needs no solver."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from dataloader.base.errors import ResolutionFailure
+from dataloader.base.names import known_projects
+from dataloader.base.tasks import together
+from dataloader.index.model import IndexFile
+
+INDEXES = "the package indexes"
+"""What they are called among the places that were looked in."""
+SHOWN = 6
+"""Versions, builds and file names shown in a message."""
+_NEAR = 3
+"""Names shown that may have been meant."""
+
+
+class Pages(Protocol):
+    """What is asked of package indexes."""
+
+    async def project(self, name: str) -> tuple[IndexFile, ...]:
+        """Return every file of a project; ``()`` when no index knows it."""
+        ...
+
+
+async def unknown_project(name: str, origin: str, places: Sequence[str], index: Pages) -> ResolutionFailure:
+    """Return the refusal of a project that none of ``places`` has, with the names like it that an index has."""
+    near = near_names(name, known_projects())
+    pages = await together([index.project(one) for one in near])
+    near = [one for one, files in zip(near, pages, strict=True) if files]
+    return ResolutionFailure(
+        f"no package is named {name} (asked for by {origin})",
+        code="unknown-package",
+        causes=(f"looked in: {', '.join(places)}",),
+        suggestions=(
+            f"did you mean {' or '.join(near)}?" if near else "check the spelling",
+            "name the index or channel that has it with --extra-index-url or --channel",
+        ),
+        python_matters=False,
+    )
+
+
+def near_names(name: str, known: Collection[str]) -> list[str]:
+    """Return the known names that are most like one, the most likely first.
+
+    >>> near_names("torhc", ["torch", "torchvision", "numpy"])
+    ['torch']
+    """
+    import difflib
+
+    alike = [one for one in known if abs(len(one) - len(name)) <= 2 and (one[:1] == name[:1] or one[-2:] == name[-2:])]
+    return [one for one in difflib.get_close_matches(name, alike, n=_NEAR + 1, cutoff=0.65) if one != name][:_NEAR]
+
+
+def some(items: Sequence[str], shown: int = SHOWN) -> str:
+    """Return the first few of ``items``, and how many more there are."""
+    more = len(items) - shown
+    return ", ".join(items[:shown]) + (f" and {more} more" if more > 0 else "")
