@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dataloader.elf.scan import ScannedFile
 from dataloader.loader.disk import Disk
 from dataloader.prefix.records import Owners
-from dataloader.verify.checks.cuda_stacks import check_cuda_stacks, check_duplicates, check_numpy, check_openmp
+from dataloader.verify.checks.cuda_stacks import check_cuda_stacks, check_duplicates, check_numpy
 from dataloader.verify.checks.gpu import check_driver, check_gpu_code
 from dataloader.verify.checks.importance import Importance
 from dataloader.verify.checks.loads import (
@@ -21,6 +21,7 @@ from dataloader.verify.checks.loads import (
     check_machine,
     check_malformed,
 )
+from dataloader.verify.checks.one_process import check_one_process, check_openmp
 from dataloader.verify.checks.openings import check_openings
 from dataloader.verify.checks.programs import check_programs, start_programs
 from dataloader.verify.checks.python import check_python
@@ -81,7 +82,7 @@ def inspect(
     found = (
         *_if_it_loads(groundwork.findings[bare.target], verdicts),
         *_library_findings(judge, verdicts, situation, options),
-        *check_openings(judge, verdicts, groundwork.openings, installed, situation.cuda_major, opened),
+        *check_openings(judge, verdicts, groundwork.openings, situation, opened),
     )
     return Inspection(
         findings=sort_findings(found), verdicts=verdicts, situation=situation, scanned=scanned, judge=judge
@@ -114,7 +115,8 @@ def _library_findings(
     yield from check_doubts(verdicts)
     yield from check_programs(start_programs(judge.bare, situation), situation)
     yield from check_cuda_stacks(verdicts, files, tables, relative)
-    yield from check_openmp(verdicts, files, tables, relative)
+    yield from check_openmp(judge, verdicts, tables, situation)
+    yield from check_one_process(judge, [each for each in verdicts if each.path not in said], situation)
     yield from check_duplicates(scanned, tables)
     by_path = {verdict.path: verdict for verdict in verdicts}
     yield from check_numpy(installed, scanned, owners, by_path, situation.importance)

@@ -58,7 +58,7 @@ class Judge:
         sources: SourceIndex,
         installed: InstalledPackages,
     ) -> None:
-        self.bare, self._owners, self._packages, self._sources = bare, owners, packages, sources
+        self.bare, self._owners, self.packages, self.sources = bare, owners, packages, sources
         self._installed = installed
         self._contexts: dict[str, Process] = {}
         self._stories: dict[tuple[str, str], Story] = {}
@@ -95,7 +95,7 @@ class Judge:
 
     def _after_its_code(self, path: str, package: InstalledPackage) -> tuple[Result, tuple[str, ...]]:
         """What dlopen comes to when the package's code has run as far as it does; and what is not known of that."""
-        module = self._sources.module(path) if self.bare.is_extension(path) else None
+        module = self.sources.module(path) if self.bare.is_extension(path) else None
         if not self._may_lack_an_import(self.bare.results[path]):
             return self.bare.results[path], _NONE
         if module is None and (result := self.context(package).open(str(self.bare.prefix / path), keep=False)).loads:
@@ -139,7 +139,7 @@ class Judge:
             return story.tried[path]
         if module is None:
             return story.after_all(path)
-        importers = sorted(self._sources.of(package).importers(module))
+        importers = sorted(self.sources.of(package).importers(module))
         trials = [story.after([each], path) for each in (module, *importers[:_IMPORTERS])]
         found = [trial for trial in trials if trial is not None]
         return max(found, key=lambda each: (each.sure.loads, each.helped), default=None)
@@ -184,7 +184,7 @@ class Judge:
 
     def is_followed(self, package: InstalledPackage) -> bool:
         if package.path not in self._followed:
-            self._followed[package.path] = self._sources.of(package).opens_libraries()
+            self._followed[package.path] = self.sources.of(package).opens_libraries()
         return self._followed[package.path]
 
     def order(self, package: InstalledPackage) -> Sequence[InstalledPackage]:
@@ -195,7 +195,7 @@ class Judge:
         return [path for path in paths if self.bare.is_candidate(path) and self.bare.is_extension(path)]
 
     def roots(self, package: InstalledPackage) -> Sequence[str]:
-        return self._sources.of(package).roots()
+        return self.sources.of(package).roots()
 
     # -- processes ---------------------------------------------------------------------------------------------------
 
@@ -211,7 +211,7 @@ class Judge:
         Those that require the least come first: the others import them.
         """
         found = [path for path in self.bare.files if path.endswith(f"/{name}") and self.bare.is_candidate(path)]
-        orders = sorted(map(self._import_order, self._packages.values()), key=len) if found else []
+        orders = sorted(map(self._import_order, self.packages.values()), key=len) if found else []
         for *required, user in orders:
             if package in required and self._names(user, name):
                 process = self.context(user).copy()
@@ -221,7 +221,7 @@ class Judge:
 
     def _names(self, package: InstalledPackage, name: str) -> bool:
         """Whether the sources of ``package`` name a library, as it is or by a glob pattern."""
-        constants = self._sources.of(package).constants_about(name.partition(".so")[0])
+        constants = self.sources.of(package).constants_about(name.partition(".so")[0])
         return bool(constants & called(name)) or any(fnmatch.fnmatchcase(name, each) for each in constants)
 
     def context(self, package: InstalledPackage) -> Process:
@@ -248,7 +248,7 @@ class Judge:
                 return
             seen.add(each.path)
             for name in required_names(each.requires):
-                other = self._packages.get(name)
+                other = self.packages.get(name)
                 if other is not None:
                     visit(other)
             order.append(each)

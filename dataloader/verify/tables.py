@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -35,6 +36,10 @@ class Tables(NamedTuple):
     """``always``, ``usual`` and ``musl``: sonames of a described machine."""
     openmp: frozenset[str] = frozenset()
     """OpenMP runtimes, by library name (``libgomp``)."""
+    openmp_alone: frozenset[str] = frozenset()
+    """Those of which a process may begin one only."""
+    families: frozenset[str] = frozenset()
+    """What the names of libraries begin with that are parts of one: ``libcudnn``."""
     system_packages: Mapping[str, str] = MappingProxyType({})
     """soname -> the command that installs it on Debian, whose packages were looked into."""
     without: Mapping[str, tuple[frozenset[str], str]] = MappingProxyType({})
@@ -62,12 +67,14 @@ def load_tables() -> Tables:
         if row["kind"] == "provider"
     }
     system = {row["presence"]: frozenset(row["sonames"]) for row in rows if row["kind"] == "system"}
-    openmp = frozenset(name for row in rows if row["kind"] == "openmp" for name in row["libraries"])
+    openmp = [row for row in rows if row["kind"] == "openmp"]
     return Tables(
         providers=providers,
         openings=load_openings(),
         system=system,
-        openmp=openmp,
+        openmp=frozenset(name for row in openmp for name in row["libraries"]),
+        openmp_alone=frozenset(name for row in openmp for name in row["alone"]),
+        families=frozenset(name for row in rows if row["kind"] == "family" for name in row["libraries"]),
         system_packages={
             row["soname"]: f"apt-get install {row['apt']}" for row in rows if row["kind"] == "system-package"
         },
@@ -75,6 +82,16 @@ def load_tables() -> Tables:
             row["project"]: (frozenset(row["without"]), row["sibling"]) for row in rows if row["kind"] == "sibling"
         },
     )
+
+
+def family_of(name: str, families: Iterable[str]) -> str | None:
+    """Which of the families a library is a part of, by its file name.
+
+    >>> family_of("libcudnn_ops.so.9", ["libcudnn"]), family_of("libcudnnx.so.1", ["libcudnn"])
+    ('libcudnn', None)
+    """
+    stem = name.partition(".so")[0]
+    return next((each for each in families if stem == each or re.match(rf"{each}(?:[-_]|Lt)", stem)), None)
 
 
 class Together(NamedTuple):

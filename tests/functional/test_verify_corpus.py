@@ -469,6 +469,52 @@ def _(world: Broken) -> None:
     (world.folder / "kept").rename(kept)
 
 
+# -- several packages in one process -----------------------------------------------------------------------------------
+
+
+def provides(world: Broken, package: str, *functions: str, version: str = "D_1") -> Path:
+    """A package that brings a libdep.so.1 of its own, with these functions in a version of their own each."""
+    nodes = [f"{version}_{each} {{ global: {each}; }};" for each in functions]
+    source = "".join(f"int {each}(void) {{ return 1; }} " for each in functions)
+    library = world.library("libdep.so.1", source, versions=" ".join(nodes))
+    module = world.module(f"_{package}", library, calls=[functions[-1]], runpath="$ORIGIN/lib")
+    files: dict[str, Path | str] = {
+        f"{package}/__init__.py": f"from {package} import _{package}\n",
+        f"{package}/_{package}{EXTENSION}": module,
+        f"{package}/lib/libdep.so.1": library,
+    }
+    world.wheel(package, "1.0", files)
+    return library
+
+
+@case("two providers of one soname", "version-not-provided", f"_right{EXTENSION}", "in one process")
+def _(world: Broken) -> None:
+    provides(world, "left", "old")
+    provides(world, "right", "old", "new")
+    world.wheel("left", "2.0", {"left/__init__.py": ""})
+    world.wheel("app", "1.0", {"app/__init__.py": "import left, right"}, requires=["left", "right"])
+    world.install("app", "left==1.0")
+
+
+OWN_TLS = '__thread char a[136] __attribute__((tls_model("initial-exec"))); int it(void) { a[1] = 1; return a[0] - 1; }'
+
+
+@case("many private copies of libgomp", "static-tls", "libgomp-00000012.so.1.0.0", "static thread-local storage")
+def _(world: Broken) -> None:
+    names = [f"part{number:02}" for number in range(13)]
+    for number, name in enumerate(names):
+        library = world.library(f"libgomp-{number:08}.so.1.0.0", OWN_TLS + f" int unlike = {number};")
+        module = world.module(f"_{name}", library, calls=["it"], runpath=f"$ORIGIN/../{name}.libs")
+        files: dict[str, Path | str] = {
+            f"{name}/__init__.py": f"from {name} import _{name}\n",
+            f"{name}/_{name}{EXTENSION}": module,
+            f"{name}.libs/{library.name}": library,
+        }
+        world.wheel(name, "1.0", files)
+    world.wheel("app", "1.0", {"app/__init__.py": "import " + ", ".join(names)}, requires=names)
+    world.install("app")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_failure_is_named_with_its_cause_and_mended(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""Libraries that do not go together in one process: two CUDA stacks, two OpenMP runtimes, two NumPy ABIs. No I/O."""
+"""Libraries that do not go together: two CUDA stacks, two libraries of one name, two NumPy ABIs. No I/O."""
 
 from __future__ import annotations
 
@@ -41,37 +41,6 @@ def check_cuda_stacks(
         evidence=tuple(lines),
         fix=f"dataloader install --cuda={min(users)}",
     )
-
-
-def check_openmp(
-    verdicts: Sequence[Verdict], files: Mapping[str, ScannedFile], tables: Tables, relative: Callable[[str], str]
-) -> Iterator[Finding]:
-    """Different OpenMP runtimes that one process may come to hold."""
-    found: dict[str, dict[str, str]] = {}  # runtime -> library -> package
-    for verdict in verdicts:
-        if not verdict.extension or verdict.package is None:
-            continue
-        for path in map(relative, verdict.scope):
-            family = _openmp_family(path, files, tables)
-            if family:
-                found.setdefault(family, {})[path] = verdict.package.label
-    if len(found) > 1:
-        lines = [f"{path} for {package}" for libraries in found.values() for path, package in sorted(libraries.items())]
-        yield Finding(
-            severity="note",
-            kind="two-openmp-runtimes",
-            path=min(path for libraries in found.values() for path in libraries),
-            message=f"packages of this environment use different OpenMP runtimes: {', '.join(sorted(found))}",
-            evidence=tuple(lines[:8]),
-        )
-
-
-def _openmp_family(path: str, files: Mapping[str, ScannedFile], tables: Tables) -> str | None:
-    """``libgomp`` of ``libgomp-a34b3233.so.1``: wheels carry renamed copies."""
-    facts = files[path].facts if path in files else None
-    name = (facts.soname if facts and facts.soname else path.rsplit("/", 1)[-1]).partition(".so")[0]
-    stem = name.partition("-")[0]
-    return stem if stem in tables.openmp else None
 
 
 def check_duplicates(scanned: Iterable[ScannedFile], tables: Tables) -> Iterator[Finding]:

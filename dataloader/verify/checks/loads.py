@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -63,6 +64,10 @@ class Situation(NamedTuple):
     def recorded_names(self) -> frozenset[str]:
         """File names that packages recorded, those that are gone too."""
         return frozenset(path.rsplit("/", 1)[-1] for path in self.owners)
+
+    def absolute(self, path: str) -> str:
+        """A path as other programs take it."""
+        return os.path.normpath(os.path.join(self.prefix, path))  # noqa: PTH118 - text
 
     def relative(self, path: str) -> str:
         """A path as findings show it."""
@@ -363,11 +368,12 @@ def _exec_stack(failures: list[Failure], situation: Situation) -> _Explained:
 
 
 def _static_tls(failures: list[Failure], situation: Situation) -> _Explained:
-    del situation
+    path = situation.absolute(failures[0].path)
+    can_be_named = not re.search(r"[\s:]", path)  # of LD_PRELOAD, which has no way to quote
     return (
         f"needs {failures[0].name} of static thread-local storage, more than is left for a library that is opened",
-        ("it loads where it is preloaded (LD_PRELOAD) or linked",),
-        (),
+        ("what is preloaded or linked gets it when the process begins",),
+        [f"export LD_PRELOAD={shlex.quote(path)}${{LD_PRELOAD:+:$LD_PRELOAD}}"] * can_be_named,
     )
 
 

@@ -21,6 +21,8 @@ from dataloader.elf.image import (
 from dataloader.prefix.records import InstalledPackages
 from dataloader.verify.tables import Tables
 
+_RENAMED = re.compile(r"(?P<stem>[^.]+)-[0-9a-f]{8,}(?P<rest>\.so.*)")
+"""What auditwheel calls a library that it put into a wheel."""
 _CHUNK = 1 << 20
 _OVERLAP = 256
 _MAX_SEARCH = 1 << 30
@@ -41,6 +43,29 @@ def openings_by_soname(
     return found
 
 
+def openings_of(soname: str, openings: Mapping[str, Sequence[Opening]]) -> Sequence[Opening]:
+    """What a library of this name opens, renamed by auditwheel or not.
+
+    Args:
+        openings: As :func:`openings_by_soname` gives them.
+    """
+    name = plain_name(soname)
+    if name == soname or name in openings:
+        return openings.get(name, ())
+    # It is renamed with its whole version: libcudnn-1a2b3c4d.so.9.1.0 is libcudnn.so.9.
+    return next((found for by, found in openings.items() if name.startswith(f"{by}.")), ())
+
+
+def plain_name(soname: str) -> str:
+    """The name that a library had before auditwheel.
+
+    >>> plain_name("libcudnn-1a2b3c4d.so.9.1.0"), plain_name("libnvrtc-builtins.so.12.1")
+    ('libcudnn.so.9.1.0', 'libnvrtc-builtins.so.12.1')
+    """
+    renamed = _RENAMED.fullmatch(soname)
+    return renamed["stem"] + renamed["rest"] if renamed else soname
+
+
 def read_opened(
     prefix: Path,
     files: Iterable[tuple[str, str, str]],
@@ -58,7 +83,7 @@ def read_opened(
     """
     found: dict[str, list[str]] = {}
     for path, key, soname in files:
-        for opening in openings.get(soname, ()):
+        for opening in openings_of(soname, openings):
             if not opening.pattern:
                 continue
             which = opened_by(key, opening.pattern)

@@ -1,79 +1,114 @@
-"""Whether libraries can open others by name at run time, when they try: cuDNN's parts, NVRTC's builtins."""
+"""Whether libraries can open others by name at run time, when they try: cuDNN's parts, NVRTC's builtins; and whether
+the parts of one library come from one place.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from dataloader.compat.openings import Opening
-from dataloader.loader.model import Failure, Result
+from dataloader.loader.model import Failure, Loaded
 from dataloader.loader.process import Process
-from dataloader.prefix.records import InstalledPackages
-from dataloader.verify.checks.opened import opened_by
+from dataloader.prefix.records import InstalledPackage
+from dataloader.verify.checks.loads import Situation
+from dataloader.verify.checks.opened import opened_by, openings_of, plain_name
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.loads import Judge, Verdict
-from dataloader.verify.remedies import for_library
+from dataloader.verify.remedies import for_library, reinstall
+from dataloader.verify.tables import family_of, load_tables
 
 
 def check_openings(
     judge: Judge,
     verdicts: Sequence[Verdict],
     openings: Mapping[str, Sequence[Opening]],
-    installed: InstalledPackages,
-    cuda_major: str | None,
+    situation: Situation,
     opened: Mapping[str, Sequence[str]],
 ) -> Iterator[Finding]:
-    """One finding for each opening library.
+    """One finding for each opening library, and one for each family of which a package has half.
 
     Args:
         openings: As :func:`dataloader.verify.checks.opened.openings_by_soname` gives them.
         opened: As :func:`dataloader.verify.checks.opened.read_opened` does.
     """
+    split: dict[tuple[str, str], list[tuple[Verdict, Loaded]]] = {}
     for verdict in verdicts:
-        facts = judge.bare.files[verdict.path].facts
-        if not verdict.loads or facts is None:
+        file = judge.bare.files[verdict.path]
+        soname = (file.facts.soname if file.facts else None) or ""
+        family, mine = family_of(plain_name(soname), load_tables().families), openings_of(soname, openings)
+        if not verdict.loads or not (family or mine):
             continue
-        for opening in openings.get(facts.soname or "", ()):
-            missing = _missing(judge, verdict, opening, opened)
+        process = judge.process_of(verdict).copy()
+        result = process.open(str(judge.bare.prefix / verdict.path))
+        parts = list(result.scope)
+        for opening in mine if result.root is not None else ():
+            in_file = opened[opened_by(file.key, opening.pattern)] if opening.pattern else ()
+            tried = {name: process.open_named(parts[0], name) for name in (*opening.opens, *in_file)}
+            parts += [each for one in tried.values() if one.loads for each in one.scope]
+            missing = _missing(judge, verdict, {name: one.failures[0] for name, one in tried.items() if not one.loads})
             if missing:
-                yield _finding(verdict, opening, missing, installed, cuda_major)
+                yield _finding(verdict, opening, missing, situation)
+        for part in parts:
+            if family and verdict.package and _is_elsewhere(part, verdict.package, family, situation):
+                split.setdefault((family, verdict.package.path), []).append((verdict, part))
+    for (family, _), found in sorted(split.items(), key=lambda each: each[0]):
+        yield _split(family, found, situation)
 
 
-def _missing(
-    judge: Judge, verdict: Verdict, opening: Opening, opened: Mapping[str, Sequence[str]]
-) -> dict[str, Failure]:
+def _missing(judge: Judge, verdict: Verdict, refused: Mapping[str, Failure]) -> dict[str, Failure]:
     """Name -> why it cannot be opened, by the library once it is loaded as its users load it."""
-    names = list(opening.opens)
-    if opening.pattern:
-        names += opened[opened_by(judge.bare.files[verdict.path].key, opening.pattern)]
     path, package = str(judge.bare.prefix / verdict.path), verdict.package
-    missing = _refused(judge.process_of(verdict), path, names)
     # What was opened before is found by its name alone: torch opens NVRTC's builtins, whatever NVRTC's RUNPATH.
     return {
         name: failure
-        for name, failure in missing.items()
-        if package is None or all(_refused(each, path, [name]) for each in judge.after_users_of(package, name))
+        for name, failure in refused.items()
+        if package is None or all(_refuses(each, path, name) for each in judge.after_users_of(package, name))
     }
 
 
-def _refused(process: Process, path: str, names: Sequence[str]) -> dict[str, Failure]:
+def _refuses(process: Process, path: str, name: str) -> bool:
     process = process.copy()
     root = process.open(path).root
-    if root is None:
-        return {}
-    tried: dict[str, Result] = {name: process.open_named(root, name) for name in names}
-    return {name: result.failures[0] for name, result in tried.items() if not result.loads}
+    return root is not None and not process.open_named(root, name).loads
 
 
-def _finding(
-    verdict: Verdict,
-    opening: Opening,
-    missing: Mapping[str, Failure],
-    installed: InstalledPackages,
-    cuda_major: str | None,
-) -> Finding:
+def _is_elsewhere(part: Loaded, package: InstalledPackage, family: str, situation: Situation) -> bool:
+    """Whether a library of the family is another package's, or nobody's."""
+    name = plain_name((part.facts.soname if part.facts else None) or part.path.rpartition("/")[2])
+    if part.image is None or family_of(name, load_tables().families) != family:
+        return False
+    owner = situation.owners.get(situation.relative(part.path))
+    return owner is None or owner.path != package.path
+
+
+def _split(family: str, found: Sequence[tuple[Verdict, Loaded]], situation: Situation) -> Finding:
+    verdict, part = found[0]
+    owner, inside = situation.owners.get(situation.relative(part.path)), part.path.startswith(f"{situation.prefix}/")
+    whose = owner.label if owner else "no package" if inside else "the system"
+    lines = dict.fromkeys(
+        f"{each.path.rpartition('/')[2]} gets {situation.relative(other.path)}, by {other.why or 'its name'}"
+        for each, other in found
+    )
+    mine = verdict.package.label if verdict.package else "nobody"
+    taken = part.why == "LD_LIBRARY_PATH" and not situation.described
+    return Finding(
+        severity="warning",
+        kind="split-family",
+        path=verdict.path,
+        message=f"parts of {family} come from {mine} and from {whose}; they work together only at one version",
+        evidence=tuple(lines)[:8],
+        fix="unset LD_LIBRARY_PATH" if taken else reinstall(verdict.package) if verdict.package else None,
+        files=tuple(sorted({each.path for each, _ in found})),
+    )
+
+
+def _finding(verdict: Verdict, opening: Opening, missing: Mapping[str, Failure], situation: Situation) -> Finding:
     names = sorted(missing)
     severity: Severity = "error" if opening.needs in ("always", "stack") else "warning"
-    fixes = list(dict.fromkeys(fix for name in names for fix in for_library(name, None, cuda_major, installed)))
+    if opening.by not in verdict.path and any(name in situation.provided for name in names):
+        severity = "warning"  # the front was renamed: the code of its package may well open its parts itself
+    brought = (for_library(name, None, situation.cuda_major, situation.installed) for name in names)
+    fixes = list(dict.fromkeys(fix for each in brought for fix in each))
     reasons = [
         f"{name}: {missing[name].kind.replace('-', ' ')}"
         + (f" {missing[name].name}" if missing[name].name != name else "")
