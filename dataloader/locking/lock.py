@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,21 +25,19 @@ from dataloader.locking.asking import (
     preferred_by,
     python_specifier,
     requirements_of,
-    said_in_several_places,
 )
 from dataloader.locking.built import Sources, with_builds
 from dataloader.locking.meanwhile import refuse_unknown, solver_imported
 from dataloader.locking.targets import common_target, make_targets, say_target, with_sufficient_driver
+from dataloader.locking.telling import explain, say_chosen, say_request, say_silent, without_channels
 from dataloader.machine.target import Target
 from dataloader.request.request import Request
 from dataloader.request.specs.joined import together, together_conda
-from dataloader.request.specs.requirements import CondaRequirement
 
 if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
     from dataloader.compat.matrix import Matrix
     from dataloader.index.client import IndexClient
-    from dataloader.index.settings import IndexSettings
     from dataloader.resolve.model import Problem, Resolution
     from dataloader.stack.model import FrameworkBuild, Stack, StackRequest
     from dataloader.trial.model import Contradiction
@@ -88,19 +86,19 @@ async def make_lock(
 
     matrix = matrix_with(request.matrix)
     targets = make_targets(request, matrix, environ)
-    _say_request(request, client.settings, reporter)
+    say_request(request, client.settings, reporter)
     say_target(targets[0], request, reporter)
     attempt = _Attempt(request, client, reporter, cache, environ, matrix, targets, old, learned, sources)
     channels = () if request.conda_mode == "never" else request.channels
     needed = conda_packages(request)
     if needed and not channels:
-        raise _without_channels(request, needed)
+        raise without_channels(request, needed)
     try:
         async with solver_imported():
             await refuse_unknown(request, client, matrix, channels)
         return await attempt.run(channels)
     except ResolutionFailure as failure:
-        await _explain(request, client, failure)
+        await explain(request, client, failure)
         raise
     except IndexUnavailable as error:
         if error.code != "channel-unreachable" or request.conda_mode == "always":
@@ -108,56 +106,8 @@ async def make_lock(
         answering = await _answering(channels, targets[0], cache, request)
         if needed and not answering:
             raise
-        _say_silent(channels, answering, reporter)
+        say_silent(channels, answering, reporter)
         return await attempt.run(answering)
-
-
-async def _explain(request: Request, client: IndexClient, failure: ResolutionFailure) -> None:
-    """Say where else what is refused was said, and what each place has of a project that nobody knows."""
-    failure.causes = (*failure.causes, *said_in_several_places(request, failure))
-    if failure.code == "unknown-package":
-        unknown = [r.name for r in request.pypi if f" {r.name} " in f"{failure.message} "]
-        failure.causes += tuple([line for name in dict.fromkeys(unknown) for line in await client.account(name)])
-
-
-def _say_silent(channels: Sequence[str], answering: Sequence[str], reporter: Reporter) -> None:
-    silent = ", ".join(url for url in channels if url not in answering)
-    reporter.warn(f"going on without what did not answer: {silent} (--conda=always refuses this)")
-    if not answering:
-        reporter.warn("no channel is left: building on this machine's Python from package indexes alone")
-
-
-def _say_request(request: Request, settings: IndexSettings, reporter: Reporter) -> None:
-    for note in (*request.notes, *_missing_places(settings)):
-        reporter.warn(note)
-    if request.unused:
-        reporter.info(f"not used here: {', '.join(request.unused)}")
-    for line in request.told:
-        reporter.info(line)
-
-
-def _missing_places(settings: IndexSettings) -> Iterator[str]:
-    """Yield what is to be said of places that are not there, whoever named them."""
-    from dataloader.index.web.addresses import local_path
-    from dataloader.index.web.credentials import redact
-
-    for place in (settings.index_url, *settings.extra_index_urls, *settings.find_links):
-        path = local_path(place) if place else None
-        if path is not None and not path.exists():
-            yield f"{redact(str(place))} is not there: nothing is looked for in it"
-
-
-def _without_channels(request: Request, needed: Sequence[CondaRequirement]) -> UsageError:
-    never = request.conda_mode == "never"
-    return UsageError(
-        f"conda packages are asked for, and {'--conda=never forbids channels' if never else 'there is no channel'}",
-        code="conda-excluded",
-        causes=tuple(f"{r.match_spec} is asked for by {r.origin}" for r in needed),
-        suggestions=(
-            "use channels: --conda=auto" if never else "name a channel: -c conda-forge",
-            "or ask for the Python distributions instead, without conda:",
-        ),
-    )
 
 
 async def _answering(channels: tuple[str, ...], target: Target, cache: Path, request: Request) -> tuple[str, ...]:
@@ -167,8 +117,8 @@ async def _answering(channels: tuple[str, ...], target: Target, cache: Path, req
     found = []
     for url in channels:
         try:
-            one = Channels((url,), target, priority="strict", cache=cache / "repodata", settings=request.settings)
-            await one.records("python")
+            channel = Channels((url,), target, priority="strict", cache=cache / "repodata", settings=request.settings)
+            await channel.records("python")
         except IndexUnavailable:
             continue
         found.append(url)
@@ -255,7 +205,7 @@ class _Attempt:
             versions={p.name: p.version for p in packages},
             python=resolution.python,
         )
-        self._say(settled, needs)
+        say_chosen(settled, needs, self._reporter)
         for note in resolution.notes:
             self._reporter.warn(note)
         self._pass_gate(asked, resolution, needs)
@@ -304,14 +254,6 @@ class _Attempt:
         ]
         if wrong:
             raise InternalError("the solution breaks what it was solved for", causes=tuple(wrong))
-
-    def _say(self, stack: Stack, needs: StackNeeds) -> None:
-        """Say what was chosen and why."""
-        for reason in stack.reasons:
-            self._reporter.info(f"{reason.axis}: {reason.text}")
-        doubts = (doubt.text for doubt in stack.doubts)
-        for warning in dict.fromkeys((*stack.warnings, *needs.warnings, *doubts)):
-            self._reporter.warn(warning)
 
     def _problem(self, needs: StackNeeds, target: Target, cutoff: str | None, channels: tuple[str, ...]) -> Problem:
         from dataloader.resolve.model import Problem

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from functools import cache
 
 from packaging.specifiers import SpecifierSet
@@ -21,6 +20,7 @@ from dataloader.compat.model import Announced
 from dataloader.index.model import WheelMetadata
 from dataloader.resolve.offered.further import FurtherIndexes
 from dataloader.resolve.offered.learned import KnownMetadata
+from dataloader.resolve.offered.memos import NOTHING, Memos, Offered
 from dataloader.resolve.offered.reader import Index, Reader, Sorter
 from dataloader.resolve.words.projects import Project, Wheel, versions_of
 from dataloader.resolve.words.pythons import Pythons
@@ -29,32 +29,6 @@ from dataloader.resolve.words.versions import VersionSpace, has_lower_bound, ser
 
 MAX_AHEAD = 64
 """Candidates of one project that are read at once when one after the other is refuted."""
-
-
-@dataclass(slots=True)
-class _Offered:
-    """What is worth offering of one project, as far as its specifiers were looked at."""
-
-    usable: tuple[Wheel, ...]
-    space: VersionSpace
-    versions: dict[str, Version]
-    """Those of ``usable`` that nothing rules out."""
-    specifiers: set[str] = field(default_factory=set)
-    worth: set[str] = field(default_factory=set)
-    wheels: tuple[Wheel, ...] = ()
-
-
-@dataclass(slots=True)
-class _Memos:
-    """What was made of what is known, with what it was made of, by project."""
-
-    early: dict[str, tuple[Project, frozenset[str], bool]] = field(default_factory=dict)
-    spaces: dict[str, VersionSpace] = field(default_factory=dict)
-    agreements: dict[str, tuple[VersionSpace, int, int, frozenset[str]]] = field(default_factory=dict)
-    offered: dict[tuple[str, bool], _Offered] = field(default_factory=dict)
-    guessable: dict[str, tuple[Project, bool, frozenset[str], tuple[Wheel, ...]]] = field(default_factory=dict)
-    texts: dict[str, tuple[tuple[Wheel, ...], frozenset[str]]] = field(default_factory=dict)
-    usable: dict[str, tuple[bool, frozenset[str], int, tuple[Wheel, ...]]] = field(default_factory=dict)
 
 
 class Knowledge:
@@ -100,7 +74,7 @@ class Knowledge:
         self._specifiers: defaultdict[str, set[str]] = defaultdict(set)
         self._hints: defaultdict[str, set[str]] = defaultdict(set)
         self._prereleases: set[str] = set()
-        self._memos = _Memos()
+        self._memos = Memos()
         self._broken: set[str] = set()
         self._skip: frozenset[str] = frozenset()
         self._fresh: set[str] = set()
@@ -149,7 +123,7 @@ class Knowledge:
         known = self._memos.offered.get((name, floors))
         if known is None or known.usable is not wheels or known.space is not space:
             texts = {w.text: w.version for w in wheels if not self._ruled_out(name, w.text)}
-            known = self._memos.offered[name, floors] = _Offered(wheels, space, texts)
+            known = self._memos.offered[name, floors] = Offered(wheels, space, texts)
         if len(known.specifiers) != len(specifiers):
             for specifier in specifiers - known.specifiers:
                 known.worth |= self._vouched_for(name, specifier, known.versions, floors=floors)
@@ -186,7 +160,7 @@ class Knowledge:
         """Return the versions of a project's wheels."""
         if name not in self._memos.spaces:
             if name not in self.projects:
-                return _NOTHING
+                return NOTHING
             wheels, further = versions_of(self.projects[name]), [one.version for one in self.further.unopened(name)]
             self._memos.spaces[name] = VersionSpace((*wheels.admitted(""), *further)) if further else wheels
         return self._memos.spaces[name]
@@ -405,6 +379,3 @@ class Knowledge:
         """Return what a wheel needs on the likely Python, for reading ahead."""
         needed, _ = applying(metadata, self._pythons, frozenset({self._likely_python}), self.extras[wheel.file.name])
         return tuple((n.dependency.name, n.dependency.specifier) for n in needed if n.dependency.name not in self._skip)
-
-
-_NOTHING = VersionSpace(())

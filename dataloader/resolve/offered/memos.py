@@ -1,0 +1,39 @@
+"""What was made of what the solver is shown, with what it was made of: made again when that has changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from packaging.version import Version
+
+from dataloader.resolve.words.projects import Project, Wheel
+from dataloader.resolve.words.versions import VersionSpace
+
+NOTHING = VersionSpace(())
+"""The versions of a project of which nothing is known."""
+
+
+@dataclass(slots=True)
+class Offered:
+    """What is worth offering of one project, as far as its specifiers were looked at."""
+
+    usable: tuple[Wheel, ...]
+    space: VersionSpace
+    versions: dict[str, Version]
+    """Those of ``usable`` that nothing rules out."""
+    specifiers: set[str] = field(default_factory=set)
+    worth: set[str] = field(default_factory=set)
+    wheels: tuple[Wheel, ...] = ()
+
+
+@dataclass(slots=True)
+class Memos:
+    """What was made of what is known, with what it was made of, by project."""
+
+    early: dict[str, tuple[Project, frozenset[str], bool]] = field(default_factory=dict)
+    spaces: dict[str, VersionSpace] = field(default_factory=dict)
+    agreements: dict[str, tuple[VersionSpace, int, int, frozenset[str]]] = field(default_factory=dict)
+    offered: dict[tuple[str, bool], Offered] = field(default_factory=dict)
+    guessable: dict[str, tuple[Project, bool, frozenset[str], tuple[Wheel, ...]]] = field(default_factory=dict)
+    texts: dict[str, tuple[tuple[Wheel, ...], frozenset[str]]] = field(default_factory=dict)
+    usable: dict[str, tuple[bool, frozenset[str], int, tuple[Wheel, ...]]] = field(default_factory=dict)
