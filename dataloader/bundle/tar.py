@@ -1,4 +1,4 @@
-"""Bundles on the disk: a tar compressed by zstd, or the folder that it was unpacked to.
+"""Bundles on the disk: a tar compressed by zstd, a squashfs image, or the folder where one lies open.
 
     install.sh          makes an environment of the rest: sh install.sh PREFIX
     bundle.json         what it is for; name, size and sha256 of every archive
@@ -22,6 +22,7 @@ from typing import IO, Any, cast
 
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IntegrityError, UsageError
+from dataloader.bundle.squashfs import is_image, tar_to_image, unpack_image
 
 VERSION = 1
 LOCK, ABOUT, ARCHIVES, PROGRAM, INSTALLER = "dataloader.lock", "bundle.json", "archives", "program", "install.sh"
@@ -85,25 +86,23 @@ def write_bundle(
     about: Mapping[str, object],
     script: bytes,
     program: Iterable[tuple[str, Path]] = (),
+    image: bool = False,
 ) -> int:
     """Write a bundle; return its size in bytes.
 
     Args:
         path: Where.
+        image: As a squashfs image.
         lock: The lock's bytes.
         archives: What it holds, and where each file is now.
         about: What is said of it besides.
         script: The installer.
         program: Path below ``program/`` -> file.
     """
-    import zstandard
-
     listed = sorted(archives, key=lambda each: each[0].name)
     document = {"version": VERSION, **about, "archives": [asdict(archive) for archive, _ in listed]}
-    compressor = zstandard.ZstdCompressor(level=_LEVEL)
     with (
-        path.open("wb") as raw,
-        compressor.stream_writer(raw) as stream,
+        tar_to_image(path) if image else _compressed(path) as stream,
         tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
         _add(tar, INSTALLER, script, mode=0o755)
@@ -113,7 +112,16 @@ def write_bundle(
             _add_file(tar, f"{ARCHIVES}/{archive.name}", file)
         for name, file in sorted(program):
             _add_file(tar, f"{PROGRAM}/{name}", file)
-    return int(stream.tell())  # a pipe does not know its size
+    # A pipe does not know its size; the compressor's stream does.
+    return path.stat().st_size if image else int(stream.tell())
+
+
+@contextmanager
+def _compressed(path: Path) -> Iterator[IO[bytes]]:
+    import zstandard
+
+    with path.open("wb") as raw, zstandard.ZstdCompressor(level=_LEVEL).stream_writer(raw) as stream:
+        yield cast("IO[bytes]", stream)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes, *, mode: int = 0o644) -> None:
@@ -142,7 +150,15 @@ def opened(path: Path, folder: Path) -> Iterator[Bundle]:
     if path.is_dir():
         yield _read(path, path)
         return
-    _unpack(path, folder)
+    try:
+        image = is_image(path)
+    except OSError as error:
+        raise _invalid(path, error.strerror or str(error)) from error
+    if image:
+        folder = folder / "image"
+        unpack_image(path, folder, (ABOUT, LOCK, ARCHIVES))
+    else:
+        _unpack(path, folder)
     yield _read(folder, path)
 
 

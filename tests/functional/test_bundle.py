@@ -7,9 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -37,9 +38,18 @@ class Place:
         self.here, self.index = here, index
         here.mkdir()
 
-    def run(self, *words: str | Path, code: int = 0, before: list[str] | None = None) -> str:
+    def environ(self) -> dict[str, str]:
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "DATALOADER_"))}
-        environ |= {"DATALOADER_INDEX_URL": self.index, "DATALOADER_CACHE_DIR": f"{self.here}/cache"}
+        return environ | {"DATALOADER_INDEX_URL": self.index, "DATALOADER_CACHE_DIR": f"{self.here}/cache"}
+
+    def run(
+        self,
+        *words: str | Path,
+        code: int = 0,
+        before: list[str] | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> str:
+        environ = {**self.environ(), **more}
         command = [*(before or []), sys.executable, "-m", "dataloader", *map(str, words)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=environ, check=False)
         assert done.returncode == code, done.stdout + done.stderr
@@ -66,6 +76,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
         place.run("bundle", "-o", folder / "env.tar.zst")
         place.run("bundle", "-o", folder / "again.tar.zst", "--no-program")
         place.run("bundle", "-o", folder / "third.tar.zst", "--no-program")
+        if shutil.which("mksquashfs"):
+            place.run("bundle", "-o", folder / "env.squashfs", "--no-program")
+            place.run("bundle", "-o", folder / "again.squashfs", "--no-program")
     shutil.rmtree(channel)
     return place, folder
 
@@ -101,6 +114,48 @@ def test_a_bundle_is_installed_without_a_network(made: tuple[Place, Path], tmp_p
     again = there.run("unbundle", made[1] / "env.tar.zst", "-p", "env", before=before)
     assert "matches the lock already" in again
     assert not list((there.here / "cache").glob("bundle-*"))
+
+
+def test_a_sync_of_a_bundle_is_one_with_its_options(made: tuple[Place, Path], tmp_path: Path) -> None:
+    there = Place(tmp_path / "there", "http://127.0.0.1:9/simple")
+    bundle = made[1] / "again.tar.zst"
+
+    assert "cannot be" not in there.run("sync", "--bundle", bundle, "-p", "env", "--check", code=1)
+    assert not (there.here / "env").exists()
+    there.run("sync", "--bundle", bundle, "--root", "root", "--name", "n", before=without_network())
+
+    assert set(there.installed("root/n")) == {"alpha", "beta", "python", "app", "lib"}
+    there.run("sync", "--bundle", bundle, "--root", "root", "--name", "n", "--check")
+    for more in (["--locked"], ["--lockfile", "x"], ["-c", "conda-forge"], ["--mirror", "https://a=https://b"]):
+        assert more[0].removeprefix("-c") in there.run("sync", "--bundle", bundle, "-p", "env", *more, code=2)
+
+
+@pytest.mark.skipif(not shutil.which("mksquashfs"), reason="squashfs-tools is not installed")
+def test_an_image_is_a_bundle_too(made: tuple[Place, Path], tmp_path: Path) -> None:
+    there = Place(tmp_path / "there", "http://127.0.0.1:9/simple")
+    image = made[1] / "env.squashfs"
+
+    there.run("sync", "--bundle", image, "-p", "env", before=without_network())
+
+    assert set(there.installed("env")) == {"alpha", "beta", "python", "app", "lib"}
+    assert image.read_bytes() == (made[1] / "again.squashfs").read_bytes()
+    data = image.read_bytes()
+    for kept in (30, len(data) // 2, len(data) - 5000):
+        (there.here / "cut.squashfs").write_bytes(data[:kept])
+        assert "bundle-damaged" in there.run("unbundle", "cut.squashfs", "-p", "other", code=4)
+    subprocess.run(["unsquashfs", "-q", "-n", "-d", there.here / "mounted", image], capture_output=True, check=True)
+    there.run("unbundle", "mounted", "-p", "third")
+    assert (there.here / "third/share/a").is_file()
+
+
+def test_no_image_is_written_without_the_tool(made: tuple[Place, Path], tmp_path: Path) -> None:
+    there = Place(tmp_path / "there", "http://127.0.0.1:9/simple")
+    shutil.copy(made[0].here / "dataloader.lock", there.here)
+    (tmp_path / "bin").mkdir()
+
+    said = there.run("bundle", "-o", "a.squashfs", code=2, more={"PATH": str(tmp_path / "bin")})
+
+    assert "squashfs-missing" in said
 
 
 def test_the_script_inside_needs_no_dataloader_on_the_machine(made: tuple[Place, Path], tmp_path: Path) -> None:

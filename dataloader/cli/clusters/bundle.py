@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,15 +15,9 @@ from dataloader.cli.line.command import TO_FETCH, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from dataloader.bundle.tar import Archive, Bundle
-    from dataloader.cli.stages.session import Session
+    from dataloader.bundle.tar import Archive
     from dataloader.index.client import IndexClient
-    from dataloader.index.web.part import Sink
-    from dataloader.install.model import SyncResult
     from dataloader.lockfile.model import Lockfile, Package
-    from dataloader.request.request import Request
 
 _AT_ONCE = 6
 """How many files are fetched at once."""
@@ -34,7 +27,13 @@ _AT_ONCE = 6
 def bundle(
     options: CommonOptions,
     output: Annotated[
-        Path | None, own_option("--output", "-o", metavar="FILE", about="Where to write it; else NAME.tar.zst here.")
+        Path | None,
+        own_option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            about="Where to write it; else NAME.tar.zst here. A name with .squashfs makes an image to mount.",
+        ),
     ] = None,
     program: Annotated[
         bool, own_option("--program/--no-program", about="Put dataloader itself in, for machines that have none.")
@@ -54,8 +53,7 @@ def bundle(
         request = make_request(asked, (), None, environ=session.environ, here=session.here)
         path = output or Path(f"{request.lockfile.resolve().parent.name or 'environment'}.tar.zst")
         check_output("--output", path, options, session.here)
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder", code="path-unusable", suggestions=(f"-o {path / 'NAME'}",))
+        _check_place(path)
 
         async def work() -> tuple[Lockfile, int]:
             async with client_of(session, request) as client:
@@ -81,6 +79,19 @@ def bundle(
     return 0
 
 
+def _check_place(path: Path) -> None:
+    """Refuse a place that cannot be written, before anything is fetched."""
+    from dataloader.base.files import is_special
+    from dataloader.bundle.squashfs import SUFFIXES, tool
+
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", code="path-unusable", suggestions=(f"-o {path / 'NAME'}",))
+    if path.suffix in SUFFIXES:
+        tool("mksquashfs")
+        if is_special(path):
+            raise UsageError(f"{path} is a device or a pipe, and an image is a file", code="path-unusable")
+
+
 def _refuse_unbuilt(lock: Lockfile) -> None:
     """Refuse a lock with sources: what their builds need is in no lock, so a bundle could not hold it."""
     if names := [package.name for package in lock.pypi() if package.build is not None]:
@@ -97,6 +108,7 @@ async def _write(client: IndexClient, lock: Lockfile, path: Path, *, program: bo
 
     from dataloader.base.files import is_special, named_place
     from dataloader.bundle.program import program_files
+    from dataloader.bundle.squashfs import SUFFIXES
     from dataloader.bundle.tar import installer, write_bundle
     from dataloader.lockfile.yaml import dump_lock
 
@@ -115,6 +127,7 @@ async def _write(client: IndexClient, lock: Lockfile, path: Path, *, program: bo
                 about=about,
                 script=installer(sys.version_info[:2]),
                 program=list(program_files()) if program else [],
+                image=path.suffix in SUFFIXES,
             )
 
 
@@ -153,99 +166,6 @@ def unbundle(
     source: Annotated[Path, Operand("BUNDLE", "What `dataloader bundle` wrote, or the folder it was unpacked to.")],
 ) -> int:
     """Make an environment of a bundle, without a network; verified before it is switched to."""
-    from dataloader.bundle.tar import opened
-    from dataloader.cli.stages.flow import client_of, to_the_end
-    from dataloader.cli.stages.session import open_session
-    from dataloader.lockfile.yaml import parse_lock
-    from dataloader.request.request import make_request
+    from dataloader.cli.stages.from_bundle import sync_bundle
 
-    with open_session(options, "unbundle") as session:
-        request = make_request(options, (), None, environ=session.environ, here=session.here)
-        with _aside(session) as folder, opened(source, folder) as made:
-            lock = parse_lock(made.lock, source)
-
-            async def work() -> SyncResult:
-                async with client_of(session, request) as client:
-                    return await _install(session, request, client, lock, made)
-
-            result = to_the_end(work())
-        from dataloader.cli.telling.documents import sync_document, sync_text
-
-        session.write(
-            {"status": "ok", **sync_document(result, request.prefix)},
-            sync_text(result, request.prefix, dry_run=session.options.dry_run),
-        )
-    return 0
-
-
-def _aside(session: Session) -> AbstractContextManager[Path]:
-    """Return a folder in the cache, so that archives need not be copied; it goes when it is left."""
-    from contextlib import contextmanager
-
-    from dataloader.base.files import remove_tree
-    from dataloader.install.switch.owner import signed
-
-    @contextmanager
-    def made() -> Iterator[Path]:
-        folder = session.cache / signed("bundle-")
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            remove_tree(folder)
-
-    return made()
-
-
-async def _install(session: Session, request: Request, client: IndexClient, lock: Lockfile, made: Bundle) -> SyncResult:
-    from dataloader.cli.stages.flow import Destination, sync_lock
-    from dataloader.cli.stages.proof import Proof
-
-    proof = Proof(session)
-
-    async def attempt() -> SyncResult:
-        return await sync_lock(
-            session,
-            request,
-            lock,
-            {},
-            client,
-            proof,
-            check=False,
-            place=Destination(),
-            foreign=True,
-            download=_FromBundle(made),
-        )
-
-    return await proof.until_it_loads(attempt, lambda: lock, again=False)
-
-
-class _FromBundle:
-    """Hands out the archives of a bundle, each by its hash, in the place of downloads."""
-
-    def __init__(self, made: Bundle) -> None:
-        self._made = made
-
-    async def __call__(
-        self, url: str, sha256: str | None, size: int | None, destination: Path, task: str, sink: Sink | None = None
-    ) -> None:
-        del size, task, sink
-        source = self._made.archives.get(sha256 or "")
-        if source is None:
-            raise IntegrityError(
-                f"{url.rpartition('/')[2]} is in the lock of {self._made.folder}, and not among its archives",
-                code="bundle-damaged",
-                suggestions=("make the bundle anew: `dataloader bundle`",),
-            )
-        await asyncio.to_thread(_link, source, destination)
-
-
-def _link(source: Path, destination: Path) -> None:
-    import shutil
-
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    destination.unlink(missing_ok=True)
-    try:
-        destination.hardlink_to(source)
-    except OSError:  # another volume, or one without links
-        shutil.copyfile(source, destination)
+    return sync_bundle(options, source, command="unbundle")

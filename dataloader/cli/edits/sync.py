@@ -30,6 +30,12 @@ DatasetFile = Annotated[
     Path | None,
     own_option("--dataset", metavar="FILE", about="Carry out a Dataset resource on the volume at --root."),
 ]
+BundleFile = Annotated[
+    Path | None,
+    own_option(
+        "--bundle", metavar="FILE", about="Install what `dataloader bundle` wrote, of its own archives: no network."
+    ),
+]
 
 
 @command(example="dataloader sync --locked -p /opt/env", takes=INSTALL)
@@ -47,6 +53,7 @@ def sync(
     timeout: Timeout = None,
     durable: Durable = None,
     dataset: DatasetFile = None,
+    bundle: BundleFile = None,
     adopt: Adopt = False,
     reinstall: Reinstall = False,
     strict_records: StrictRecords = False,
@@ -54,6 +61,8 @@ def sync(
     """Make the prefix match the lock, touching only what differs."""
     from dataloader.cli.stages import flow
 
+    if dataset is not None and bundle is not None:
+        raise exclusive("--dataset", "--bundle")
     if dataset is not None:
         from dataloader.cli.clusters.dataset import sync_dataset
 
@@ -72,6 +81,12 @@ def sync(
         rebuild=reinstall,
         strict_records=strict_records,
     )
+    if bundle is not None:
+        from dataloader.cli.stages.from_bundle import sync_bundle
+
+        if locked:
+            raise exclusive("--bundle", "--locked")
+        return sync_bundle(options, bundle, command="sync", check=check, place=place)
     from dataloader.cli.stages.foreign import foreign_content, sync_foreign
 
     if content := foreign_content(options.lockfile):
