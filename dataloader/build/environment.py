@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import BuildFailure, ResolutionFailure
+from dataloader.base.platforms import detect_platform
 from dataloader.base.reporter import Reporter
 from dataloader.locking.lock import make_lock
 from dataloader.machine.target import SystemRequirements
@@ -114,7 +115,7 @@ def _request(
         system=SystemRequirements(),
         gpus=(),
         target_file=None,
-        platform=None,
+        platform=detect_platform(),
         conda_mode="never" if on_this_machine else main.conda_mode,
         stack={"python": python},
         no_binary=(),

@@ -14,7 +14,6 @@ from dataloader.base.errors import BuildFailure, IntegrityError
 from dataloader.index.wheels.metadata import parse_metadata
 from dataloader.loader.system import version_tuple
 from dataloader.lockfile.model import Build, PypiPackage
-from dataloader.machine.detect import MACHINES
 from dataloader.resolve.words.tags import fit
 from dataloader.verify.archive import ArchiveFacts, facts_of_archive
 
@@ -53,7 +52,7 @@ def _check_tags(wheel: Path, package: PypiPackage, build: Build) -> None:
     if (name, str(version)) != (package.name, package.version):
         raise _differs(package, f"its build gave {wheel.name}")
     interpreter, abi, platform = wheel.name.removesuffix(".whl").rsplit("-", 3)[1:]
-    fits = fit(interpreter, abi, platform, MACHINES.get(build.platform, ""), musl=build.glibc is None)
+    fits = fit(interpreter, abi, platform, build.platform, musl=build.glibc is None)
     minor = int(build.python.split(".")[1])
     if fits is None or not any(tag.serves(minor) for tag in fits.pythons):
         raise _unfit(wheel, f"the lock is for Python {build.python} on {build.platform}")

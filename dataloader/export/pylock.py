@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from dataloader.base.platforms import PLATFORMS
 from dataloader.export.formats import ExportOptions
 from dataloader.lockfile.graph import edges_of
 from dataloader.lockfile.model import Lockfile
@@ -56,21 +57,10 @@ def pylock(lock: Lockfile, options: ExportOptions) -> str:
     return tomlkit.dumps(document.to_dict())
 
 
-_PLATFORMS = {
-    "linux-64": ("linux", "x86_64"),
-    "linux-aarch64": ("linux", "aarch64"),
-    "linux-ppc64le": ("linux", "ppc64le"),
-    "osx-64": ("darwin", "x86_64"),
-    "osx-arm64": ("darwin", "arm64"),
-    "win-64": ("win32", "AMD64"),
-}
-"""Subdir -> sys_platform and platform_machine (PEP 508)."""
-
-
 def environment_marker(lock: Lockfile) -> str | None:
     """The marker that holds where the lock does; ``None`` for a platform that markers have no words for."""
-    words = _PLATFORMS.get(lock.platform)
-    return f"sys_platform == '{words[0]}' and platform_machine == '{words[1]}'" if words else None
+    known = PLATFORMS.get(lock.platform)
+    return f"sys_platform == '{known.sys_platform}' and platform_machine == '{known.machine}'" if known else None
 
 
 def _requires_python(lock: Lockfile) -> str:

@@ -17,6 +17,7 @@ class LockSelection:
     pythons: tuple[str, ...] = ()
     """Full versions of this machine's Pythons, most preferred first; used where the lock brings none."""
     glibc: tuple[int, int] | None = (2, 28)
+    macos: tuple[int, int] | None = None
     environment: str = "default"
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] | None = None
@@ -26,9 +27,9 @@ class LockSelection:
     @cached_property
     def arch(self) -> str:
         """The processor, as markers and tags have it."""
-        from dataloader.machine.detect import MACHINES
+        from dataloader.base.platforms import machine_of
 
-        return MACHINES.get(self.platform, "x86_64")
+        return machine_of(self.platform)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

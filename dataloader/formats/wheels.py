@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
-from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from dataloader.base.markers import marker_environment
@@ -23,10 +23,10 @@ _YES, _NO = "python_version >= '0'", "python_version < '0'"
 
 
 @lru_cache(maxsize=8)
-def tags_of(python: str, platform: str, arch: str, glibc: tuple[int, int] | None) -> tuple[Tag, ...]:
+def tags_of(python: str, wanted: LockSelection) -> tuple[Tag, ...]:
     """Return the tags of wheels that a Python of a machine takes, best first."""
     version = tuple(int(part) for part in python.split(".")[:2])
-    platforms = list(_platforms(platform, arch, glibc))
+    platforms = list(_platforms(wanted))
     interpreter = f"cp{version[0]}{version[1]}"
     return (
         *cpython_tags(version, platforms=platforms),
@@ -34,15 +34,19 @@ def tags_of(python: str, platform: str, arch: str, glibc: tuple[int, int] | None
     )
 
 
-def _platforms(platform: str, arch: str, glibc: tuple[int, int] | None) -> Iterator[str]:
-    if not platform.startswith("linux"):
-        return
-    lowest = 5 if arch == "x86_64" else 17
-    for minor in range(glibc[1] if glibc else 0, lowest - 1, -1):
-        yield f"manylinux_2_{minor}_{arch}"
-        if (2, minor) in _LEGACY:
-            yield f"{_LEGACY[2, minor]}_{arch}"
-    yield f"linux_{arch}"
+def _platforms(wanted: LockSelection) -> Iterator[str]:
+    system, arch = wanted.platform.partition("-")[0], wanted.arch
+    if system == "win":
+        yield f"win_{arch.lower()}"
+    elif system == "osx" and wanted.macos:
+        yield from mac_platforms(wanted.macos, arch)
+    elif system == "linux":
+        lowest = 5 if arch == "x86_64" else 17
+        for minor in range(wanted.glibc[1] if wanted.glibc else 0, lowest - 1, -1):
+            yield f"manylinux_2_{minor}_{arch}"
+            if (2, minor) in _LEGACY:
+                yield f"{_LEGACY[2, minor]}_{arch}"
+        yield f"linux_{arch}"
 
 
 def fitting(files: Iterable[tuple[str, T]], tags: Sequence[Tag]) -> list[tuple[str, T]]:
@@ -85,8 +89,8 @@ def locked_python(
 class Holds:
     """Whether markers hold on a machine with a Python, under extras and groups that are on."""
 
-    def __init__(self, python: str, arch: str, active: Collection[str] = ()) -> None:
-        self._environment = {**marker_environment(python, arch=arch), "extra": ""}
+    def __init__(self, python: str, platform: str, active: Collection[str] = ()) -> None:
+        self._environment = {**marker_environment(python, platform), "extra": ""}
         self._active = frozenset(active)
 
     def __call__(self, marker: str | None) -> bool:

@@ -20,13 +20,13 @@ class Edge:
     """The version part as the source writes it; empty means any."""
 
 
-def edges_of(lock: Lockfile, target_arch: str = "x86_64") -> tuple[Edge, ...]:
+def edges_of(lock: Lockfile) -> tuple[Edge, ...]:
     """Return every requirement between the packages of a lock, sorted by source and target."""
     names = {package.name for package in lock.packages}
     met_by = {**_projects_in_conda(lock), **{p.name: p.name for p in lock.pypi()}}
     found = [edge for p in lock.conda() for edge in _conda_edges(p, names)]
     for package in lock.pypi():
-        found += _wheel_edges(package, met_by, lock.python.version or "3", target_arch)
+        found += _wheel_edges(package, met_by, lock.python.version or "3", lock.platform)
     return tuple(sorted(dict.fromkeys(found), key=lambda e: (e.source, e.target, e.bound)))
 
 
@@ -46,11 +46,11 @@ def _conda_edges(package: CondaPackage, names: set[str]) -> list[Edge]:
     return found
 
 
-def _wheel_edges(package: PypiPackage, met_by: Mapping[str, str], python: str, arch: str) -> list[Edge]:
+def _wheel_edges(package: PypiPackage, met_by: Mapping[str, str], python: str, platform: str) -> list[Edge]:
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
-    environment = marker_environment(python, arch=arch)
+    environment = marker_environment(python, platform)
     found = []
     for text in package.requires_dist:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ResolutionFailure
@@ -52,6 +53,19 @@ def python_specifier(request: Request) -> str:
 
     asked = [request.stack.get("python"), *(r.version for r in request.conda if r.name == "python")]
     return ",".join(specifier_of(one) for one in asked if one)
+
+
+def first_admitted(specifier: str) -> list[str]:
+    """Return the first Python 3 that a specifier on it admits, if it says anything: one that another machine may have.
+
+    >>> first_admitted(">=3.12,<3.13"), first_admitted("")
+    (['3.12.0'], [])
+    """
+    from packaging.specifiers import SpecifierSet
+
+    wanted = SpecifierSet(specifier)
+    every = (f"3.{minor}.{patch}" for minor in range(6, 25) for patch in range(25))
+    return list(islice((each for each in every if wanted.contains(each)), 1 if specifier else 0))
 
 
 def preferred_by(request: Request, reporter: Reporter) -> dict[str, str]:

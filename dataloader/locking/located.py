@@ -76,7 +76,7 @@ async def _wheel(one: Unlocated, taken: Taken, wanted: LockSelection, client: In
         from dataloader.formats.wheels import fitting, python_for, tags_of
 
         python = taken.python.version or python_for(None, wanted) or "3"
-        tags = tags_of(python, wanted.platform, wanted.arch, wanted.glibc)
+        tags = tags_of(python, wanted)
         of_version = [(f.filename, f.sha256 or "") for f in listed.values() if f.version == one.version]
         files = dict(fitting(of_version, tags))
     for filename, sha256 in files.items():

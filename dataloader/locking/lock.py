@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import IndexUnavailable, InternalError, ResolutionFailure, UsageError
+from dataloader.base.platforms import detect_platform
 from dataloader.compat.model import StackNeeds
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
 from dataloader.locking.answer import (
@@ -22,6 +23,7 @@ from dataloader.locking.answer import (
 )
 from dataloader.locking.asking import (
     conda_packages,
+    first_admitted,
     preferred_by,
     python_specifier,
     requirements_of,
@@ -312,6 +314,8 @@ class _Attempt:
 
         found = find_interpreters(self._cache, self._environ)
         usable = [i.version for i in found if i.takes_usual_wheels and not i.prerelease]
+        if self._request.platform != detect_platform():  # whose Pythons are not this machine's
+            usable += first_admitted(python_specifier(self._request))
         return tuple(dict.fromkeys(usable))
 
     async def _lock(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def make_targets(
     request: Request, matrix: Matrix, environ: Mapping[str, str], *, for_stack: bool = False
 ) -> tuple[Target, ...]:
-    """Return the machines to solve for: those of ``--target``, or this one as the manifest has it.
+    """Return the machines to solve for: those of ``--target``, or this one, as the manifest has it, for the platform.
 
     ``for_stack`` leaves out of this one what no stack depends on.
     """
@@ -27,7 +27,8 @@ def make_targets(
     if request.target_file is not None:
         from dataloader.request.target_file import load_target
 
-        return load_target(request.target_file, matrix.capabilities, matrix.cuda_of_driver)
+        described = load_target(request.target_file, matrix.capabilities, matrix.cuda_of_driver)
+        return tuple(target for target in described if target.platform == request.platform)
     detected = detect_target(request.platform, environ, ask=() if for_stack else EVERYTHING)
     target = with_system_requirements(detected, request.system)
     if not request.gpus:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform as platform_module
 import re
 import sys
 from collections.abc import Collection, Mapping
@@ -14,23 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
+from dataloader.base.platforms import PLATFORMS, detect_platform, machine_of
 from dataloader.machine.host import OVERRIDE, cpu_flags, has_nvidia, libstdcxx_paths, which
 from dataloader.machine.target import Gpu, Target
 
 if TYPE_CHECKING:
     from dataloader.machine.target import SystemRequirements
-
-PLATFORMS = {
-    ("Linux", "x86_64"): "linux-64",
-    ("Linux", "aarch64"): "linux-aarch64",
-    ("Linux", "ppc64le"): "linux-ppc64le",
-    ("Darwin", "x86_64"): "osx-64",
-    ("Darwin", "arm64"): "osx-arm64",
-}
-"""(system, machine) of uname -> conda subdir."""
-
-MACHINES = {subdir: machine for (_, machine), subdir in PLATFORMS.items()}
-"""conda subdir -> machine of uname, the processor as markers and tags have it."""
 
 # Flags of /proc/cpuinfo for each level of the x86-64 psABI, beyond the level before.
 _X86_LEVELS = (
@@ -40,7 +30,7 @@ _X86_LEVELS = (
 )
 
 # For a platform that is not this machine's: what pixi assumes too.
-_ASSUMED = {"glibc": "2.28", "kernel": "4.18"}
+_ASSUMED = {"linux": {"glibc": "2.28", "kernel": "4.18"}, "osx": {"macos": "13.0"}}
 _PROBE_SECONDS = 10.0
 
 
@@ -59,8 +49,8 @@ def detect_target(
 ) -> Target:
     """Describe this machine, or a usual machine of another ``platform`` (a conda subdir).
 
-    ``CONDA_OVERRIDE_CUDA``, ``_GLIBC``, ``_ARCHSPEC`` and ``_LINUX`` replace what is detected; an empty value removes
-    it. What of EVERYTHING is not to be asked for is ``None``.
+    ``CONDA_OVERRIDE_CUDA``, ``_GLIBC``, ``_ARCHSPEC``, ``_LINUX`` and ``_OSX`` replace what is detected; an empty value
+    removes it. What of EVERYTHING is not to be asked for is ``None``.
 
     Raises:
         UsageError: ``platform-unknown``.
@@ -70,9 +60,11 @@ def detect_target(
     if platform is None or platform == here:
         return _overridden(_detect_host(here, os.uname(), environ, ask), environ)
     check_known(platform)
-    assumed = _ASSUMED if platform.startswith("linux-") else {}
-    target = Target(platform=platform, arch=MACHINES[platform], assumed=tuple(sorted(assumed)))
-    return _overridden(target._replace(glibc=assumed.get("glibc"), kernel=assumed.get("kernel")), environ)
+    assumed = _ASSUMED.get(platform.partition("-")[0], {})
+    target = Target(platform=platform, arch=machine_of(platform), assumed=tuple(sorted(assumed)))
+    return _overridden(
+        target._replace(glibc=assumed.get("glibc"), kernel=assumed.get("kernel"), macos=assumed.get("macos")), environ
+    )
 
 
 def check_known(platform: str) -> None:
@@ -81,28 +73,24 @@ def check_known(platform: str) -> None:
     Raises:
         UsageError: ``platform-unknown``.
     """
-    if platform not in MACHINES:
+    if platform not in PLATFORMS:
         raise UsageError(
             f"There is no platform {platform}",
             code="platform-unknown",
-            causes=(f"Known platforms: {', '.join(sorted(MACHINES))}.",),
+            causes=(f"Known platforms: {', '.join(sorted(PLATFORMS))}.",),
         )
-
-
-def detect_platform() -> str:
-    """The conda subdir of this machine."""
-    uname = os.uname()
-    return PLATFORMS.get((uname.sysname, uname.machine), f"{uname.sysname.lower()}-{uname.machine}")
 
 
 def with_system_requirements(target: Target, system: SystemRequirements) -> Target:
     """The target that a manifest's [system-requirements] describe: what they say, else what ``target`` has."""
     said: dict[str, str | None] = {
         "driver_cuda": system.cuda,
-        "kernel": system.linux,
         "archspec": _archspec(system.archspec),
-        "glibc" if system.libc_family == "glibc" else "musl": system.libc,
     }
+    if target.platform.startswith("linux-"):
+        said |= {"kernel": system.linux, "glibc" if system.libc_family == "glibc" else "musl": system.libc}
+    elif target.platform.startswith("osx-"):
+        said = {"macos": system.macos}
     changes: dict[str, str | None] = {
         name: value for name, value in said.items() if value is not None and value != getattr(target, name)
     }
@@ -124,6 +112,7 @@ def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, st
         arch=uname.machine,
         glibc=glibc,
         musl=detect_musl(environ) if linux and glibc is None else None,
+        macos=None if linux else platform_module.mac_ver()[0] or None,
         libstdcxx=detect_libstdcxx(uname.machine) if linux and "libstdcxx" in ask else None,
         kernel=release[0] if release else None,
         archspec=detect_archspec(uname.machine),
@@ -261,19 +250,28 @@ def _ask(command: list[str], environ: Mapping[str, str], *, stderr: bool = False
     return done.stdout.decode(errors="replace")
 
 
+_OVERRIDES = {"linux": (("GLIBC", "glibc"), ("LINUX", "kernel")), "osx": (("OSX", "macos"),)}
+"""What of a system ``CONDA_OVERRIDE_*`` says."""
+
+
 def _overridden(target: Target, environ: Mapping[str, str]) -> Target:
     """Apply ``CONDA_OVERRIDE_*``; the driver and GPUs behind an overridden CUDA version are no longer known."""
     changes: dict[str, Any] = {}
-    if (cuda := environ.get(f"{OVERRIDE}CUDA")) is not None and (cuda or None) != target.driver_cuda:
+    system = target.platform.partition("-")[0]
+    if (
+        (cuda := environ.get(f"{OVERRIDE}CUDA")) is not None
+        and (cuda or None) != target.driver_cuda
+        and system != "osx"
+    ):
         changes |= {"driver_cuda": cuda.strip() or None, "driver": None}
         if not cuda.strip():
             changes["gpus"] = ()
-    for variable, name in (("GLIBC", "glibc"), ("LINUX", "kernel")):
+    for variable, name in _OVERRIDES.get(system, ()):
         if (value := environ.get(f"{OVERRIDE}{variable}")) is not None:
             changes[name] = value.strip() or None
     if (archspec := environ.get(f"{OVERRIDE}ARCHSPEC")) is not None:
         changes["archspec"] = _archspec(archspec.strip() or None)
-    for variable, name in (("CUDA", "driver_cuda"), ("GLIBC", "glibc"), ("LINUX", "kernel")):
+    for variable, name in (("CUDA", "driver_cuda"), *_OVERRIDES.get(system, ())):
         value = changes.get(name)
         if value is not None and not re.fullmatch(r"\d+(\.\d+)*", value):
             raise UsageError(

@@ -24,6 +24,8 @@ class Target(NamedTuple):
     glibc: str | None = None
     """glibc version; ``None`` on a machine without glibc (musl)."""
     musl: str | None = None
+    macos: str | None = None
+    """Version of macOS (``"13.0"``), where it is one."""
     libstdcxx: str | None = None
     """Highest GLIBCXX version of the system's libstdc++ (``"3.4.30"``); ``None`` when not known."""
     kernel: str | None = None
@@ -52,10 +54,15 @@ class Target(NamedTuple):
 
     def virtual_packages(self) -> tuple[tuple[str, str, str], ...]:
         """``(name, version, build)`` of each conda virtual package, sorted by name."""
-        packages = [("__unix", "0", "0"), ("__linux", self.kernel or "0", "0")]
-        if self.glibc:
-            packages.append(("__glibc", self.glibc, "0"))
-        if self.driver_cuda:
+        system = self.platform.partition("-")[0]
+        packages = [("__win", "0", "0")] if system == "win" else [("__unix", "0", "0")]
+        if system == "osx":
+            packages.append(("__osx", self.macos or "0", "0"))
+        elif system == "linux":
+            packages.append(("__linux", self.kernel or "0", "0"))
+            if self.glibc:
+                packages.append(("__glibc", self.glibc, "0"))
+        if self.driver_cuda and system != "osx":
             packages.append(("__cuda", self.driver_cuda, "0"))
         if self.archspec:
             packages.append(("__archspec", "1", self.archspec))
@@ -71,4 +78,5 @@ class SystemRequirements:
     """glibc, or musl when ``libc_family`` says so."""
     libc_family: str = "glibc"
     linux: str | None = None
+    macos: str | None = None
     archspec: str | None = None

@@ -116,6 +116,7 @@ def join_system(parts: list[SystemRequirements]) -> SystemRequirements:
         libc=highest(part.libc for part in parts),
         libc_family=next((part.libc_family for part in parts if part.libc), "glibc"),
         linux=highest(part.linux for part in parts),
+        macos=highest(part.macos for part in parts),
         archspec=next((part.archspec for part in parts if part.archspec), None),
     )
 

@@ -88,9 +88,9 @@ def groups_of(options: Asked, manifest: Manifest | None, lock: Path) -> tuple[st
     return tuple(key for key in groups_in(lock.read_bytes()) if key in manifest.features)
 
 
-def check_conditions(manifest: Manifest, arches: Collection[str]) -> None:
+def check_conditions(manifest: Manifest, platforms: Collection[str]) -> None:
     """Refuse a machine that none of the project's markers holds for."""
-    if manifest.conditions and not any(may_apply(marker, arches) for marker in manifest.conditions):
+    if manifest.conditions and not any(may_apply(marker, platforms) for marker in manifest.conditions):
         raise UsageError(
             f"{manifest.path} is for other machines",
             code="platform-unlisted",

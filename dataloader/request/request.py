@@ -5,13 +5,14 @@ Precedence: what is typed, then ``DATALOADER_*`` (both arrive in the options), t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
+from dataloader.base.platforms import detect_platform
 from dataloader.compat.versions import specifier_of
 from dataloader.lockfile.portable import relative_url
 from dataloader.machine.target import SystemRequirements
@@ -86,7 +87,8 @@ class Request:
     system: SystemRequirements = field(default_factory=SystemRequirements)
     gpus: tuple[str, ...] = ()
     target_file: Path | None = None
-    platform: str | None = None
+    platform: str = field(default_factory=detect_platform)
+    """conda subdir that is solved for."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Addresses of requirements with a user and a password, which stand nowhere else."""
     read_settings: Callable[[], IndexSettings] = field(repr=False, compare=False)
@@ -152,7 +154,6 @@ class Request:
             "only-binary": ",".join(self.only_binary) or None if ALL_PROJECTS in self.no_binary else None,
             "build": ",".join(self.built) or None,
             "build-requires": {name: list(texts) for name, texts in sorted(self.build_requires.items())} or None,
-            "platform": self.platform,
             "require-hashes": self.require_hashes or None,
             "left-out": ",".join(sorted(r.name for r in self.left_out)) or None,
         }
@@ -203,12 +204,11 @@ def make_request(
     Raises:
         ManifestError, UsageError: something cannot be read.
     """
-    from dataloader.machine.detect import detect_platform
     from dataloader.request.specs.spec import parse_spec
 
     specs = tuple(specs)
     manifest = manifest or find(options, here)
-    lock, arches = lock_path(options, here), _arches(options)
+    lock, platforms = lock_path(options, here), platforms_of(options)
     if (
         remembered is None
         and manifest is None
@@ -217,11 +217,11 @@ def make_request(
         manifest = found_project(here, lock)
     groups = groups_of(options, manifest, lock)
     name = options.environment or DEFAULT_ENVIRONMENT
-    platform = options.platform or detect_platform()
+    platform = platforms[0]
     environment = manifest.environment(name, platform, groups) if manifest else None
-    if manifest and environment and not options.target:
+    if manifest and environment:
         check_platform(manifest, environment, platform)
-        check_conditions(manifest, arches)
+        check_conditions(manifest, platforms)
     files = _read_files(options, environ, platform)
     resolution = manifest.resolution if manifest else None
     built = built_projects(options, resolution, remembered)
@@ -254,12 +254,12 @@ def make_request(
     limits += resolution.constraints if resolution else ()
     skip = options.skip_unbuildable or (resolution is not None and resolution.skip_unbuildable)
     python = specifier_of(stack.get("python", ""))
-    matters = partial(applying, arches=arches, python=python, skip=skip)
+    matters = partial(applying, platforms=platforms, python=python, skip=skip)
     # An override whose marker never holds leaves its project out: all of them count.
     overrides = (*(o for f in files for o in f.overrides), *(resolution.overrides if resolution else ()))
     binding = overridden(binding, overrides)
     asked = matters(binding)
-    left_out = tuple(r for r in binding if skip and is_unbuildable(r) and may_apply(marker_of(r), arches, python))
+    left_out = tuple(r for r in binding if skip and is_unbuildable(r) and may_apply(marker_of(r), platforms, python))
     pypi = [r for r in asked if isinstance(r, PypiRequirement) and not is_python(r)]
     return Request(
         manifest=manifest,
@@ -286,7 +286,7 @@ def make_request(
         system=environment.system if environment else SystemRequirements(),
         gpus=environment.gpus if environment else (),
         target_file=options.target,
-        platform=options.platform,
+        platform=platform,
         read_settings=cache(lambda: settings_of(options, index_manifest(environment, files, manifest), environ, here)),
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None, environment),
         exclude_newer=_exclude_newer(options, manifest),
@@ -309,12 +309,13 @@ def make_request(
     )
 
 
-def _arches(options: Asked) -> Collection[str]:
-    """Return the processors that markers are read for: the platform's; any that there is where a file says it."""
-    from dataloader.machine.detect import MACHINES, detect_platform
+def platforms_of(options: Asked) -> tuple[str, ...]:
+    """Return the platforms that markers are read for: the one that is named, those of a target file, or this one's."""
+    if options.target is not None:
+        from dataloader.request.target_file import platforms_in
 
-    platform = options.platform or detect_platform()
-    return set(MACHINES.values()) if options.target or platform not in MACHINES else {MACHINES[platform]}
+        return platforms_in(options.target)
+    return (options.platform or detect_platform(),)
 
 
 def _read_files(options: Asked, environ: Mapping[str, str], platform: str) -> list[InputFile]:
@@ -333,7 +334,7 @@ def _read_files(options: Asked, environ: Mapping[str, str], platform: str) -> li
         )
     return [
         _as_input(one, options, platform) if isinstance(one, Manifest) else one
-        for one in (read_file(path, environ=environ, platform=options.platform, parts=options) for path in paths)
+        for one in (read_file(path, environ=environ, platform=platform, parts=options) for path in paths)
     ]
 
 

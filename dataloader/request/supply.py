@@ -171,14 +171,15 @@ def index_manifest(
 
 def _system(options: Asked) -> System | None:
     """Return the kind of machine that wheels are wanted for, where it is one that we know of."""
+    from dataloader.base.platforms import PLATFORMS, detect_platform, machine_of
     from dataloader.index.system import System
-    from dataloader.machine.detect import MACHINES, detect_glibc, detect_platform
+    from dataloader.machine.detect import detect_glibc
 
     platform = options.platform or detect_platform()
-    known = platform in MACHINES and platform.startswith("linux-")
+    known = platform in PLATFORMS and platform.startswith("linux-")
     if options.target is not None or not known or detect_glibc() is None:
         return None
-    return System(MACHINES[platform], "glibc")
+    return System(machine_of(platform), "glibc")
 
 
 # -- wheels

@@ -15,16 +15,18 @@ The file holds the keys of one machine at its top level, or a list of them under
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dataloader.base.errors import ManifestError
-from dataloader.machine.detect import MACHINES
+from dataloader.base.platforms import PLATFORMS, machine_of
 from dataloader.machine.target import Gpu, Target
 from dataloader.request.toml import Document, Table
 
-_VERSIONS = ("glibc", "musl", "libstdcxx", "kernel", "driver", "cuda", "gcc")
+_VERSIONS = ("glibc", "musl", "macos", "libstdcxx", "kernel", "driver", "cuda", "gcc")
 _KEYS = ("name", "platform", "archspec", "gpus", "environment", "libraries", *_VERSIONS)
+_USUAL = "linux-64"
+"""The platform of a machine of which none is said."""
 _NOISE = re.compile(r"\b(nvidia|geforce|tesla|quadro|gpu)\b|[\s_\-]+")
 
 
@@ -40,6 +42,19 @@ def load_target(
 
     Raises ManifestError ``target-invalid`` with every mistake.
     """
+    document, machines = _machines(path)
+    targets = tuple(_target(table, capabilities, cuda_of_driver) for table in machines)
+    document.check()
+    return targets
+
+
+def platforms_in(path: Path) -> tuple[str, ...]:
+    """Return the platforms of the machines that a target file describes; mistakes are told by :func:`load_target`."""
+    said = (table.peek("platform") for table in _machines(path)[1])
+    return tuple(dict.fromkeys(each if isinstance(each, str) else _USUAL for each in said))
+
+
+def _machines(path: Path) -> tuple[Document, Sequence[Table]]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -55,9 +70,7 @@ def load_target(
             pool.only(_KEYS)
     else:
         root.only({*_KEYS, "pool"})
-    targets = tuple(_target(table, capabilities, cuda_of_driver) for table in pools or (root,))
-    document.check()
-    return targets
+    return document, pools or (root,)
 
 
 def find_gpu(name: str, capabilities: Mapping[str, str]) -> Gpu | None:
@@ -81,7 +94,7 @@ def _plain(name: str) -> str:
 
 
 def _target(table: Table, capabilities: Mapping[str, str], cuda_of_driver: Callable[[str], str | None]) -> Target:
-    platform = table.choice("platform", MACHINES) or "linux-64"
+    platform = table.choice("platform", PLATFORMS) or _USUAL
     versions = {key: table.string(key) for key in _VERSIONS}
     for key, version in versions.items():
         if version is not None and not re.fullmatch(r"\d+(\.\d+)*", version):
@@ -101,9 +114,10 @@ def _target(table: Table, capabilities: Mapping[str, str], cuda_of_driver: Calla
             table.mistake("gpus", f"{name!r} is not a known GPU; give its compute capability, such as 8.0")
     return Target(
         platform=platform,
-        arch=MACHINES[platform],
+        arch=machine_of(platform),
         glibc=versions["glibc"],
         musl=versions["musl"],
+        macos=versions["macos"],
         libstdcxx=versions["libstdcxx"],
         kernel=versions["kernel"],
         archspec=table.string("archspec"),

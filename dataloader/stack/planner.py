@@ -103,7 +103,7 @@ def read_request(request: StackRequest) -> StackRequest:
 def _unmapped(request: StackRequest, target: Target) -> Stack:
     """A stack for a platform that the matrix has no rows for: the versions asked for, and the packages decide."""
     cuda = request.cuda or ""
-    if cuda not in ("", CPU) and not target.platform.startswith("linux-"):
+    if cuda not in ("", CPU) and target.platform.startswith("osx-"):
         raise ResolutionFailure(f"no stack has CUDA {cuda}: there is no CUDA on {target.platform}", code="no-stack")
     builds = tuple(
         FrameworkBuild(project=project, version=wish, cuda=None, specifier=specifier_of(wish), rows=())

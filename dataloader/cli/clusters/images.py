@@ -227,8 +227,8 @@ def pull(options: CommonOptions, asked: PullAsked) -> int:
 
 
 async def _pull(session: Session, request: Request, reference: Reference, asked: PullAsked) -> tuple[SyncResult, Image]:
+    from dataloader.base.platforms import detect_platform
     from dataloader.install.store.layers import LayerStore
-    from dataloader.machine.detect import detect_platform
     from dataloader.oci.image import fetch_image
     from dataloader.oci.pull import ImageFilling, fetch_lock
     from dataloader.oci.registry import Registry

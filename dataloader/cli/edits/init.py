@@ -37,8 +37,8 @@ def init(
     ] = None,
 ) -> int:
     """Write a manifest: dataloader.toml, or pixi.toml with --pixi."""
+    from dataloader.base.platforms import detect_platform
     from dataloader.formats.content import LOCKS, read_content
-    from dataloader.machine.detect import detect_platform
     from dataloader.request.manifests.manifest import Manifest, parse_manifest
     from dataloader.request.manifests.new import new_manifest, not_written
     from dataloader.request.public import for_this_run, kept_back

@@ -54,7 +54,7 @@ def environment_of(session: Session, request: Request) -> ManifestEnvironment | 
     """Return what the tables say of the environment that a command is about; ``None`` without a manifest."""
     if request.manifest is None:
         return None
-    from dataloader.machine.detect import detect_platform
+    from dataloader.base.platforms import detect_platform
 
     return request.manifest.environment(
         session.options.environment or DEFAULT_ENVIRONMENT, session.options.platform or detect_platform()

@@ -108,7 +108,7 @@ def _manifest_with_tasks(session: Session) -> Manifest | None:
 def _tasks(session: Session, manifest: Manifest | None) -> Mapping[str, Task]:
     if manifest is None:
         return {}
-    from dataloader.machine.detect import detect_platform
+    from dataloader.base.platforms import detect_platform
     from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 
     return manifest.environment(session.options.environment or DEFAULT_ENVIRONMENT, detect_platform()).tasks

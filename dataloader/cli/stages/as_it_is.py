@@ -42,11 +42,17 @@ def check_nothing_to_solve(options: CommonOptions, when: str, *, manifest: Manif
 
 
 def check_platform(session: Session, request: Request, lock: Lockfile) -> None:
-    """Refuse a lock that is not for the platform that is named.
+    """Refuse a lock that is not for the platform that is named, or for one that nothing is installed on.
 
     Raises:
         LockfileError: ``lock-unfit``.
     """
+    if not lock.platform.startswith("linux-"):
+        raise LockfileError(
+            f"what is locked for {lock.platform} is not installed here: environments are made on Linux alone",
+            code="lock-unfit",
+            suggestions=("`dataloader export pixi.lock` writes it for pixi, which installs on macOS and Windows",),
+        )
     if session.options.platform not in (None, lock.platform):
         raise LockfileError(
             f"{request.lockfile} is for {lock.platform}, and not for {session.options.platform}",

@@ -107,24 +107,28 @@ def wanted_of(session: Session) -> LockSelection:
     import sys
 
     from dataloader.formats.model import LockSelection
-    from dataloader.machine.detect import check_known, detect_glibc, detect_platform
+    from dataloader.machine.detect import detect_target
     from dataloader.machine.interpreters import find_interpreters
 
     options = session.options
-    if options.platform is not None:
-        check_known(options.platform)
+    target = detect_target(options.platform, session.environ, ask=())
     running = ".".join(str(part) for part in sys.version_info[:3])
     others = [i.version for i in find_interpreters(session.cache, session.environ) if i.takes_usual_wheels]
-    glibc = (detect_glibc() or "").split(".")
     return LockSelection(
-        platform=options.platform or detect_platform(),
+        platform=target.platform,
         pythons=tuple(dict.fromkeys((running, *others))),
-        glibc=(int(glibc[0]), int(glibc[1])) if len(glibc) > 1 else None,
+        glibc=_version(target.glibc),
+        macos=_version(target.macos),
         environment=options.environment or "default",
         extras=options.extra,
         groups=options.group or (() if options.all_extras is False else None),
         all_extras=options.all_extras is True,
     )
+
+
+def _version(text: str | None) -> tuple[int, int] | None:
+    major, _, rest = (text or "").partition(".")
+    return (int(major), int(rest.partition(".")[0] or 0)) if major else None
 
 
 async def lock_from(session: Session, content: Content, client: IndexClient, request: Request) -> Lockfile:

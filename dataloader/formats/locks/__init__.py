@@ -20,9 +20,6 @@ READERS: Final = {
 }
 """Format -> module of this package, whose ``read`` takes the content and what is wanted."""
 
-_OF_WHEELS = frozenset(["pylock.toml", "uv.lock", "poetry.lock"])
-"""Locks for any machine: markers, and the tags of wheels, say which of it is for which."""
-
 
 def take(content: Content, wanted: LockSelection) -> Taken:
     """Return what a lock holds for one machine.
@@ -30,8 +27,6 @@ def take(content: Content, wanted: LockSelection) -> Taken:
     Raises:
         LockfileError: ``lock-unfit``, it is not for this machine, or has no such part; ``lockfile-invalid``.
     """
-    if content.form in _OF_WHEELS and not wanted.platform.startswith("linux-"):
-        raise unfit(content, f"which of it is for {wanted.platform} is not known here: markers are read for Linux")
     reader = import_module(f"dataloader.formats.locks.{READERS[content.form]}")
     try:
         taken: Taken = reader.read(content, wanted)

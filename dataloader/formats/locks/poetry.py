@@ -30,7 +30,7 @@ def read(content: Content, wanted: LockSelection) -> Taken:
     for extra in extras:
         if extra not in known:
             raise unfit(content, f"it has no extra {extra}", f"it has: {', '.join(known) or 'none'}")
-    holds = Holds(python, wanted.arch, extras)
+    holds = Holds(python, wanted.platform, extras)
     packages: list[Entry] = list(data.get("package", ()))
     groups = {each for package in packages for each in package.get("groups", ())}
     for group in wanted.groups or ():
@@ -101,7 +101,7 @@ def _walked(packages: list[Entry], wanted: LockSelection, holds: Holds, asked: s
 
 
 def _taken(data: Entry, chosen: Iterable[Entry], python: str, wanted: LockSelection) -> Taken:
-    tags = tags_of(python, wanted.platform, wanted.arch, wanted.glibc)
+    tags = tags_of(python, wanted)
     old_files = data["metadata"].get("files", {})
     found: list[Unlocated] = []
     left_out: list[LeftOut] = []

@@ -31,14 +31,14 @@ def read(content: Content, wanted: LockSelection) -> Taken:
     python = python_for(str(lock.requires_python) if lock.requires_python else None, wanted)
     if python is None:
         raise unfit(content, f"it is for Python {lock.requires_python}, and this machine has none that fits")
-    tags = tags_of(python, wanted.platform, wanted.arch, wanted.glibc)
+    tags = tags_of(python, wanted)
     extras = lock.extras if wanted.all_extras else wanted.extras
     _check_known(content, "extra", wanted.extras, lock.extras)
     _check_known(content, "group", wanted.groups or (), lock.dependency_groups)
     try:
         chosen = list(
             lock.select(
-                environment=marker_environment(python, arch=wanted.arch),  # type: ignore[arg-type]
+                environment=marker_environment(python, wanted.platform),  # type: ignore[arg-type]
                 tags=tags,
                 extras=list(extras or ()),
                 dependency_groups=None if wanted.groups is None else list(wanted.groups),

@@ -32,7 +32,7 @@ def read(content: Content, wanted: LockSelection) -> Taken:
     if not projects and (said := (*wanted.extras, *(wanted.groups or ()))):
         raise unfit(content, f"it is of no project, and has no extra or group {', '.join(said)} in it")
     active = frozenset(label for p in projects for label in _labels(content, p, wanted))
-    holds = Holds(python, wanted.arch, active)
+    holds = Holds(python, wanted.platform, active)
     reached, roots = _walk(projects or packages, packages, holds, wanted)
     return _taken(content, reached, roots, projects, python, wanted)
 
@@ -125,7 +125,7 @@ def _taken(
     python: str,
     wanted: LockSelection,
 ) -> Taken:
-    tags = tags_of(python, wanted.platform, wanted.arch, wanted.glibc)
+    tags = tags_of(python, wanted)
     found: list[PypiPackage] = []
     left_out: list[LeftOut] = []
     for package, extras in reached.values():

@@ -47,7 +47,9 @@ def new_manifest(
     import tomlkit
 
     manifests = public(tuple(manifests))
-    asked = of_files([replace(one, requirements=worth_keeping(one.requirements, _arches(platform))) for one in inputs])
+    asked = of_files(
+        [replace(one, requirements=worth_keeping(one.requirements, _platforms(platform))) for one in inputs]
+    )
     document = tomlkit.document()
     workspace = tomlkit.table()
     workspace["name"] = next(filter(None, [*(i.name for i in inputs), *(m.name for m in manifests)]), name)
@@ -224,7 +226,7 @@ def _task(task: Task) -> Any:
 
 
 def _system(system: SystemRequirements) -> dict[str, Any]:
-    said: dict[str, Any] = {"cuda": system.cuda, "linux": system.linux, "archspec": system.archspec}
+    said: dict[str, Any] = {key: getattr(system, key) for key in ("cuda", "linux", "macos", "archspec")}
     if system.libc and system.libc_family != "glibc":
         said["libc"] = _table({"family": system.libc_family, "version": system.libc})
     elif system.libc:
@@ -240,10 +242,10 @@ def _table(values: dict[str, Any]) -> Any:
     return table
 
 
-def _arches(platform: str) -> frozenset[str]:
-    from dataloader.machine.detect import MACHINES
+def _platforms(platform: str) -> frozenset[str]:
+    from dataloader.base.platforms import PLATFORMS
 
-    return frozenset({MACHINES[platform]} if platform in MACHINES else MACHINES.values())
+    return frozenset({platform} if platform in PLATFORMS else PLATFORMS)
 
 
 def _commented(table: Any, comment: str) -> Any:

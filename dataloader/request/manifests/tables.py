@@ -183,6 +183,7 @@ def _system(table: Table) -> SystemRequirements:
         libc=libc,
         libc_family=family,
         linux=_version(table, "linux"),
+        macos=_version(table, "macos"),
         archspec=table.string("archspec"),
     )
 

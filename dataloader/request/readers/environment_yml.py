@@ -63,7 +63,7 @@ def _load(path: Path, platform: str | None) -> tuple[dict[str, Any], list[int]]:
     """Return what the file holds, and the lines of its dependencies."""
     import yaml
 
-    from dataloader.machine.detect import detect_platform
+    from dataloader.base.platforms import detect_platform
     from dataloader.request.readers.selectors import selected
 
     try:

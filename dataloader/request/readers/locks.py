@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def here(platform: str | None = None, parts: Asked | None = None) -> LockSelection:
     """Return what is wanted of a lock on this machine, on the Python that runs this; ``parts``: extras and groups."""
-    from dataloader.machine.detect import detect_platform
+    from dataloader.base.platforms import detect_platform
 
     running = ".".join(str(part) for part in sys.version_info[:3])
     wanted = LockSelection(platform=platform or detect_platform(), pythons=(running,))

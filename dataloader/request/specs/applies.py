@@ -19,10 +19,10 @@ _PYTHONS = tuple(f"3.{minor}" for minor in range(6, 25))
 _OF_THE_MACHINE = re.compile(r"platform_(release|version)")
 
 
-def may_apply(marker: str | None, arches: Collection[str], python: str = "") -> bool:
-    """Say whether a marker holds on Linux of one of ``arches``, for any Python that a PEP 440 specifier admits.
+def may_apply(marker: str | None, platforms: Collection[str], python: str = "") -> bool:
+    """Say whether a marker holds on one of ``platforms`` (conda subdirs), for any Python that a specifier admits.
 
-    >>> [may_apply(m, ["x86_64"], "<3.12") for m in (None, "sys_platform == 'win32'", "python_version >= '3.12'")]
+    >>> [may_apply(m, ["linux-64"], "<3.12") for m in (None, "sys_platform == 'win32'", "python_version >= '3.12'")]
     [True, False, False]
     """
     if marker is None or _OF_THE_MACHINE.search(marker):
@@ -36,7 +36,7 @@ def may_apply(marker: str | None, arches: Collection[str], python: str = "") -> 
     by_patch = re.search(r"full_version|implementation_version", marker)
     for version in _versions(SpecifierSet(python), every=by_patch is not None):
         try:
-            if any(parsed.evaluate({**marker_environment(version, arch=arch), "extra": ""}) for arch in arches):
+            if any(parsed.evaluate({**marker_environment(version, one), "extra": ""}) for one in platforms):
                 return True
         except UndefinedEnvironmentName:
             return True
@@ -52,14 +52,16 @@ def _versions(wanted: SpecifierSet, *, every: bool) -> Iterator[str]:
 
 
 def applying(
-    requirements: Iterable[Requirement], arches: Collection[str], python: str, *, skip: bool = False
+    requirements: Iterable[Requirement], platforms: Collection[str], python: str, *, skip: bool = False
 ) -> tuple[Requirement, ...]:
     """Return the requirements that can matter on a platform; with ``skip`` without those that would have to be built.
 
     Raises:
         UsageError: ``requirement-unsupported`` (or what was found when it was read); one that matters cannot be met.
     """
-    found = tuple(r for r in requirements if not isinstance(r, PypiRequirement) or may_apply(r.marker, arches, python))
+    found = tuple(
+        r for r in requirements if not isinstance(r, PypiRequirement) or may_apply(r.marker, platforms, python)
+    )
     if skip:
         found = tuple(r for r in found if not is_unbuildable(r))
     refuse_unsupported(found)
@@ -71,14 +73,14 @@ def is_unbuildable(requirement: Requirement) -> bool:
     return requirement.refusal is not None and requirement.refusal.code == UNBUILDABLE
 
 
-def worth_keeping(requirements: Iterable[Requirement], arches: Collection[str]) -> tuple[Requirement, ...]:
+def worth_keeping(requirements: Iterable[Requirement], platforms: Collection[str]) -> tuple[Requirement, ...]:
     """Return what a manifest can say: sources too, but not what else cannot be met, if it need not be here.
 
     Raises:
         UsageError: as :func:`applying`.
     """
     said = tuple(requirements)
-    applying((one for one in said if one.refusal is not None and one.source is None), arches, "")
+    applying((one for one in said if one.refusal is not None and one.source is None), platforms, "")
     return tuple(one for one in said if one.refusal is None or one.source is not None)
 
 

@@ -12,7 +12,7 @@ from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.refused.conflict import Conflict, find_conflict, needed_requirements
 from dataloader.resolve.refused.prechecks import what_to_ask
 from dataloader.resolve.refused.unknown import some
-from dataloader.resolve.words.tags import fit
+from dataloader.resolve.words.tags import Fit, fit
 from dataloader.resolve.words.versions import parse_version
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _no_wheel(
         code="no-wheel",
         causes=(
             f"the target is {target.platform} with {libc} and Python {some(minors)}",
-            *_pythons_of(requirement.name, newest, files, target.arch),
+            *_pythons_of(requirement.name, newest, files, target.platform),
             f"{requirement.name} {newest} offers: {some(names)}",
             *(("of variant wheels (PEP 817) none is chosen",) if any(map(without_variant, names)) else ()),
         ),
@@ -185,21 +185,25 @@ def _no_wheel(
     )
 
 
-def _pythons_of(name: str, version: str, files: Iterable[IndexFile], arch: str) -> tuple[str, ...]:
-    """Say for which Pythons a release has wheels for Linux on such a machine, and which it requires."""
+def _pythons_of(name: str, version: str, files: Iterable[IndexFile], platform: str) -> tuple[str, ...]:
+    """Say for which Pythons a release has wheels for a platform, and which it requires."""
     fits = [
         found
         for file in files
         if file.filename.endswith(".whl") and not without_variant(file.filename)
-        if (found := fit(*file.filename[: -len(".whl")].rsplit("-", 3)[1:], arch, musl="musllinux" in file.filename))
+        if (found := _fit(file.filename, platform))
     ]
     tags = {tag for found in fits for tag in found.pythons}
     first = min((tag.minor for tag in tags if not tag.exact), default=None)
     exact = sorted({tag.minor for tag in tags if tag.exact and (first is None or tag.minor < first)})
     minors = [f"3.{minor}" for minor in exact] + ([f"3.{first} and later"] if first is not None else [])
     required = sorted({file.requires_python for file in files if file.requires_python})
-    has = (f"{name} {version} has wheels for Python {some(minors)} on {arch}",) if minors and first != 0 else ()
+    has = (f"{name} {version} has wheels for Python {some(minors)} on {platform}",) if minors and first != 0 else ()
     return (*has, *(f"{name} {version} requires Python {said}" for said in required))
+
+
+def _fit(filename: str, platform: str) -> Fit | None:
+    return fit(*filename.removesuffix(".whl").rsplit("-", 3)[1:], platform, musl="musllinux" in filename)
 
 
 def _where_built(name: str, problem: Problem) -> str:

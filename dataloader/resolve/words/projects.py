@@ -19,7 +19,7 @@ from dataloader.resolve.words.versions import VersionSpace, parse_version
 WHEEL_BUILD = "_whl"
 """Build strings of wheels end so; no conda build does."""
 
-_BUILT = Fit(pythons=(), libc=None, rank=0)
+_BUILT = Fit(pythons=(), floor=None, rank=0)
 """A wheel that is yet to be made will fit as the least specific one does."""
 
 PYPI_BUILD_NUMBER = 1_000_000
@@ -175,7 +175,7 @@ def _wheel(file: IndexFile, version: Version, target: Target, pythons: Pythons) 
     if not file.filename.endswith(".whl") or without_variant(file.filename):
         return None
     interpreter, abi, platform = file.filename[: -len(".whl")].rsplit("-", 3)[1:]
-    fits = fit(interpreter, abi, platform, target.arch, musl=target.musl is not None)
+    fits = fit(interpreter, abi, platform, target.platform, musl=target.musl is not None)
     if fits is None:
         return None
     usable = pythons.serving(fits.pythons) & pythons.required(file.requires_python)
@@ -209,7 +209,7 @@ def _without_equals(wheels: list[Wheel]) -> list[Wheel]:
 
 def _build(file: IndexFile, interpreter: str, abi: str, fits: Fit) -> str:
     """Name a wheel among those of its version, in the 64 characters that a build string may have (CEP 26)."""
-    libc = "{}{}_{}".format(*fits.libc) if fits.libc else "any"
+    floor = "{}{}_{}".format(*fits.floor) if fits.floor else "any"
     number = file.filename.split("-")[2] if file.filename.count("-") > len(("name", "version", "py", "abi")) else ""
-    parts = (interpreter.replace(".", "_")[:20], abi.replace(".", "_")[:16], libc, str(fits.rank), number[:8])
+    parts = (interpreter.replace(".", "_")[:20], abi.replace(".", "_")[:16], floor, str(fits.rank), number[:8])
     return "_".join(part for part in parts if part) + WHEEL_BUILD

@@ -35,7 +35,7 @@ class Pythons:
         self.all: PythonSet = frozenset(self.space.versions)
         self._key = (name, self.all, target)
         self._minors = {v: int(v.split(".")[1]) for v in self.all}
-        self._environments = {v: marker_environment(v, arch=target.arch, kernel=target.kernel) for v in self.all}
+        self._environments = {v: marker_environment(v, target.platform, kernel=target.kernel) for v in self.all}
         self._requires: dict[str, PythonSet] = {}
         self._served: dict[tuple[PythonTag, ...], PythonSet] = {}
         self._markers: dict[tuple[str, str], PythonSet] = {}

@@ -21,6 +21,9 @@ from dataloader.resolve.words.projects import PYPI_BUILD_NUMBER, Wheel
 from dataloader.resolve.words.pythons import InvalidMarker, Pythons, PythonSet, extras_named
 from dataloader.resolve.words.versions import VersionSpace
 
+_VIRTUAL = {"glibc": "__glibc", "macos": "__osx"}
+"""Which virtual package stands for the oldest system that a wheel runs on; musl has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
@@ -221,8 +224,8 @@ def make_record(
     """
     python_spec = naming.pythons.spec(wheel.pythons & naming.pythons.required(requires_python))
     depends = [match_spec(naming.pythons.name, version=python_spec or IMPOSSIBLE)]
-    if wheel.fit.libc and wheel.fit.libc[0] == "glibc":
-        depends.append(f"__glibc >={wheel.fit.libc[1]}.{wheel.fit.libc[2]}")
+    if wheel.fit.floor and (system := _VIRTUAL.get(wheel.fit.floor[0])):
+        depends.append(f"{system} >={wheel.fit.floor[1]}.{wheel.fit.floor[2]}")
     optional: dict[str, list[str]] = {}
     constrains: list[str] = []
     if metadata is not None:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from dataloader.base.platforms import machine_of
+
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
 _MUSLLINUX = re.compile(r"musllinux_(\d+)_(\d+)_(\w+)")
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
@@ -13,13 +15,26 @@ _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 
 _PYTHON = re.compile(r"(cp|py)(\d)(\d*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """What a platform tag asks of the target; ``libc`` is ``("glibc"|"musl", major, minor)`` or ``None``."""
+_MACOS = re.compile(r"macosx_(\d+)_(\d+)_(\w+)")
+_FORMATS = {
+    "osx-64": ("x86_64", "intel", "fat64", "fat32", "universal2", "universal"),
+    "osx-arm64": ("arm64", "universal2"),
+}
+"""What macOS's tags call binaries that a processor runs, most special first."""
+_LAST_TEN, _MINORS_OF_TEN = 10, 20
+"""The major version whose minors were releases, and more than it had."""
 
-    libc: tuple[str, int, int] | None
+Floor = tuple[str, int, int]
+"""The oldest system that a wheel runs on: ``("glibc" | "musl" | "macos", major, minor)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformTag:
+    """What a platform tag asks of the target."""
+
+    floor: Floor | None
     rank: int
-    """Higher is more specific to the target."""
+    """Higher is more specific to the target; below 1000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +50,46 @@ class PythonTag:
         return minor == self.minor if self.exact else minor >= self.minor
 
 
-def platform_of(tag: str, arch: str, *, musl: bool) -> Platform | None:
-    """Return what the compressed platform tag set asks for on ``arch``; ``None`` when none of it fits.
+def platform_of(tag: str, platform: str, *, musl: bool) -> PlatformTag | None:
+    """Return what the compressed platform tag set asks for on a platform (a conda subdir); ``None``: none of it fits.
 
     Of several usable tags the least demanding counts: ``manylinux_2_17_x86_64.manylinux2014_x86_64``.
     """
-    found = [p for p in (_platform(part, arch, musl=musl) for part in tag.split(".")) if p is not None]
-    return min(found, key=lambda p: (p.libc is not None, p.libc or ("", 0, 0)), default=None)
+    found = [p for p in (_platform(part, platform, musl=musl) for part in tag.split(".")) if p is not None]
+    return min(found, key=lambda p: (p.floor is not None, p.floor or ("", 0, 0)), default=None)
 
 
-def _platform(tag: str, arch: str, *, musl: bool) -> Platform | None:
+def _platform(tag: str, platform: str, *, musl: bool) -> PlatformTag | None:
     if tag == "any":
-        return Platform(None, 0)
-    if tag == f"linux_{arch}":
-        return Platform(None, 1)
-    if not musl and (match := _MANYLINUX.fullmatch(tag)) and match[3] == arch:
-        return Platform(("glibc", int(match[1]), int(match[2])), 2 + int(match[2]))
+        return PlatformTag(None, 0)
+    system, machine = platform.partition("-")[0], machine_of(platform)
+    if system == "osx":
+        return _on_macos(tag, platform)
+    if system == "win":
+        return PlatformTag(None, 1) if tag == f"win_{machine.lower()}" else None
+    if tag == f"linux_{machine}":
+        return PlatformTag(None, 1)
+    if not musl and (match := _MANYLINUX.fullmatch(tag)) and match[3] == machine:
+        return PlatformTag(("glibc", int(match[1]), int(match[2])), 2 + int(match[2]))
     legacy, _, rest = tag.partition("_")
-    if not musl and legacy in _LEGACY and rest == arch:
+    if not musl and legacy in _LEGACY and rest == machine:
         major, minor = _LEGACY[legacy]
-        return Platform(("glibc", major, minor), 2 + minor)
-    if musl and (match := _MUSLLINUX.fullmatch(tag)) and match[3] == arch:
-        return Platform(("musl", int(match[1]), int(match[2])), 2 + int(match[2]))
+        return PlatformTag(("glibc", major, minor), 2 + minor)
+    if musl and (match := _MUSLLINUX.fullmatch(tag)) and match[3] == machine:
+        return PlatformTag(("musl", int(match[1]), int(match[2])), 2 + int(match[2]))
     return None
+
+
+def _on_macos(tag: str, platform: str) -> PlatformTag | None:
+    """As ``packaging.tags.mac_platforms``: the newest system first, its own processor before binaries for several."""
+    match = _MACOS.fullmatch(tag)
+    if match is None or match[3] not in _FORMATS[platform]:
+        return None
+    major, minor, formats = int(match[1]), int(match[2]), _FORMATS[platform]
+    if (major > _LAST_TEN and minor) or (match[3] == "arm64" and major <= _LAST_TEN):
+        return None  # from 11 on a tag's minor is 0, and no older one knows arm64
+    newness = minor if major <= _LAST_TEN else _MINORS_OF_TEN + major
+    return PlatformTag(("macos", major, minor), 8 + 6 * newness - formats.index(match[3]))
 
 
 def pythons_of(interpreter: str, abi: str) -> tuple[PythonTag, ...]:
@@ -91,19 +123,19 @@ class Fit:
     """How a wheel fits a target."""
 
     pythons: tuple[PythonTag, ...]
-    libc: tuple[str, int, int] | None
+    floor: Floor | None
     rank: int
     """Orders the wheels of one version: higher is preferred."""
 
 
 @lru_cache(maxsize=16384)
-def fit(interpreter: str, abi: str, platform: str, arch: str, *, musl: bool = False) -> Fit | None:
-    """Return how a wheel with these tags fits a machine; ``None`` when it cannot, whatever the Python."""
-    where = platform_of(platform, arch, musl=musl)
+def fit(interpreter: str, abi: str, tag: str, platform: str, *, musl: bool = False) -> Fit | None:
+    """Return how a wheel with these tags fits a platform (a conda subdir); ``None``: it cannot, whatever the Python."""
+    where = platform_of(tag, platform, musl=musl)
     if where is not None and where.rank == 0:
         # PEP 425: "any" goes with no ABI alone
         abi = ".".join(part for part in abi.split(".") if part == "none")
     pythons = pythons_of(interpreter, abi)
     if where is None or not pythons:
         return None
-    return Fit(pythons=pythons, libc=where.libc, rank=max(p.rank for p in pythons) * 1000 + where.rank)
+    return Fit(pythons=pythons, floor=where.floor, rank=max(p.rank for p in pythons) * 1000 + where.rank)

@@ -35,7 +35,7 @@ def check_requires_dist(
     present: dict[str, list[InstalledPackage]] = {}
     for package in installed.packages:
         present.setdefault(normalise(package.name), []).append(package)
-    environment = {**marker_environment(python or "3.11", arch=target.arch, kernel=target.kernel), "extra": ""}
+    environment = {**marker_environment(python or "3.11", target.platform, kernel=target.kernel), "extra": ""}
     for package in installed.packages:
         if package.kind != "pypi":
             continue

@@ -100,7 +100,7 @@ MATTER = {
 }  # fmt: skip
 NAMED = {
     "workspace.s3-options", "workspace.build-variants", "dependencies.a.file-name", "dependencies.a.license",
-    "pypi-dependencies.p.when", "pypi-options.no-build-isolation", "system-requirements.macos",
+    "pypi-dependencies.p.when", "pypi-options.no-build-isolation",
     "system-requirements.unix", "activation.scripts", "target.linux-64.activation",
     "package", "dev",
 }  # fmt: skip

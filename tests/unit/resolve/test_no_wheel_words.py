@@ -30,9 +30,9 @@ def told(wheels: list[dict[str, Any]], folder: Path) -> list[str]:
         (
             [f"cp38-abi3-{LINUX}"],
             "<3.13,>=3.9",
-            ["has wheels for Python 3.8 and later on x86_64", "requires Python <3.13,>=3.9"],
+            ["has wheels for Python 3.8 and later on linux-64", "requires Python <3.13,>=3.9"],
         ),
-        ([f"cp39-cp39-{LINUX}", f"cp312-cp312-{LINUX}"], None, ["has wheels for Python 3.9, 3.12 on x86_64"]),
+        ([f"cp39-cp39-{LINUX}", f"cp312-cp312-{LINUX}"], None, ["has wheels for Python 3.9, 3.12 on linux-64"]),
         (["py3-none-any"], "<3.12", ["requires Python <3.12"]),
         (["cp312-cp312-win_amd64"], None, []),
     ],
