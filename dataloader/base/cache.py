@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 FACTS = "facts"
 """The folder of what ``verify`` remembers; the next two are in it."""
-LIBRARIES = "elf-7"
+LIBRARIES = "elf-8"
 """Facts of libraries. The number is of the format: another one is not read."""
-PREFIXES = "prefix-7"
+PREFIXES = "prefix-8"
 """What was said of prefixes."""
 EXPORTS = "exports-1"
 """What libraries of releases of frameworks define."""

@@ -2,10 +2,10 @@
 
 Layout below the cache directory::
 
-    elf-7/abcd....elf         facts of the file with that SHA-256 (or of that inode, where its hash is not known): JSON,
+    elf-8/abcd....elf         facts of the file with that SHA-256 (or of that inode, where its hash is not known): JSON,
                               then the names of its undefined symbols, separated by NUL; both sealed
-    prefix-7/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
-    prefix-7/....hashes, ....inodes  see :mod:`dataloader.verify.memory.hashes`
+    prefix-8/....json         what the last runs learnt of the libraries of one prefix: which symbol lookups succeeded
+    prefix-8/....hashes, ....inodes  see :mod:`dataloader.verify.memory.hashes`
 
 Entries are data, never code. One that cannot be read counts as absent. They are written under a temporary name and
 renamed.

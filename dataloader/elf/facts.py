@@ -30,6 +30,7 @@ from dataloader.elf.image import (
     FileBytes,
     read_dynamic,
     read_header,
+    read_isa_needed,
     read_section_headers,
     read_sections,
     read_segments,
@@ -78,6 +79,10 @@ class ElfFacts(NamedTuple):
     numpy_api: int | None = None
     """Major version of the NumPy headers it was compiled with, where it uses NumPy's C API; 0: pybind11's headers of
     NumPy 1's time instead."""
+    numpy_least: str | None = None
+    """The first NumPy whose C API has all that it was compiled for (``1.23``), where its headers wrote that."""
+    isa_needed: int = 0
+    """Levels of x86-64 that the processor must have, a bit each from x86-64-v1 on; 0 where it does not say."""
 
     @property
     def is_library(self) -> bool:
@@ -87,6 +92,10 @@ class ElfFacts(NamedTuple):
 
 _ABI_CHECK: Final = b"compiled against ABI version"
 """What ``import_array`` of NumPy 1 says when it refuses: NumPy's C API is in the file."""
+
+
+_LEAST_CHECK: Final = b"compiled against NumPy C-API version 0x%x (NumPy "
+_LEAST: Final = re.compile(re.escape(_LEAST_CHECK) + rb"(\d+\.\d+)")
 
 
 def _numpy_api(data: Bytes, rodata: tuple[int, int], undefined: frozenset[bytes]) -> int | None:
@@ -105,6 +114,14 @@ def _numpy_api(data: Bytes, rodata: tuple[int, int], undefined: frozenset[bytes]
     if not any(data.find(name, start, end) >= 0 for name in old):
         return None
     return 1 if data.find(_ABI_CHECK, start, end) >= 0 else 0
+
+
+def _numpy_least(data: Bytes, rodata: tuple[int, int]) -> str | None:
+    """What ``import_array`` of NumPy 1.25's headers and later says when the running NumPy is too old."""
+    start, end = rodata[0], rodata[0] + min(rodata[1], _MAX_SEARCH)
+    at = data.find(_LEAST_CHECK, start, end)
+    found = _LEAST.match(data[at : at + len(_LEAST_CHECK) + 16]) if at >= 0 else None
+    return found[1].decode() if found else None
 
 
 def _machine(name: str | int) -> str:
@@ -158,9 +175,16 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
         symbol_versions="DT_VERSYM" in dynamic,
         gpu=read_gpu_code(data, sections),
         python_init=_python_modules(reader.strings, symbols),
-        numpy_api=_numpy_api(data, rodata, undefined),
+        numpy_api=(numpy_api := _numpy_api(data, rodata, undefined)),
+        numpy_least=_numpy_least(data, rodata) if numpy_api == 2 else None,
+        isa_needed=_isa_needed(reader, segments.properties),
     )
     return facts, undefined
+
+
+def _isa_needed(reader: BoundedReader, note: tuple[int, int] | None) -> int:
+    of_x86 = reader.layout.bits == 64 and reader.layout.order == "<"
+    return read_isa_needed(reader, *note) if note is not None and of_x86 else 0
 
 
 def _python_modules(strings: bytes, symbols: SymbolTable) -> tuple[str, ...]:

@@ -46,6 +46,10 @@ _LEAST_PIECE: Final = 1 << 12
 _WINDOW: Final = 2048
 """Bytes read at once where less is asked for."""
 _MAX_DYNAMIC: Final = 1 << 20
+_MAX_NOTE: Final = 1 << 12
+_PROPERTIES: Final = 5
+"""NT_GNU_PROPERTY_TYPE_0."""
+_ISA_NEEDED: Final = 0xC0008002
 
 MACHINES: Final = {
     "EM_386": "i386",
@@ -219,7 +223,7 @@ def read_header(reader: BoundedReader) -> Any:
 
 
 class Segments:
-    __slots__ = ("dynamic", "exec_stack", "interpreter", "tls_size", "truncated")
+    __slots__ = ("dynamic", "exec_stack", "interpreter", "properties", "tls_size", "truncated")
 
     def __init__(self) -> None:
         self.interpreter: str | None = None
@@ -229,6 +233,8 @@ class Segments:
         self.exec_stack = False
         self.truncated = False
         self.tls_size = 0
+        self.properties: tuple[int, int] | None = None
+        """Offset and size of the note with GNU properties."""
 
 
 def read_segments(reader: BoundedReader, header: Any) -> Segments:
@@ -250,9 +256,30 @@ def read_segments(reader: BoundedReader, header: Any) -> Segments:
             found.interpreter = os.fsdecode(reader.view(offset, min(size, 4096)).split(b"\0", 1)[0])
         elif row.p_type == "PT_TLS":
             found.tls_size = row.p_memsz
+        elif row.p_type == "PT_GNU_PROPERTY":
+            found.properties = (offset, size)
         elif row.p_type == "PT_GNU_STACK":
             found.exec_stack = bool(row.p_flags & PF_X)
     return found
+
+
+def read_isa_needed(reader: BoundedReader, offset: int, size: int) -> int:
+    """GNU_PROPERTY_X86_ISA_1_NEEDED of the note with GNU properties of a 64-bit file.
+
+    Bits 0 to 3 are x86-64-v1 to v4 (x86-64 psABI); 0 where it has none.
+    """
+    data = reader.view(offset, min(size, _MAX_NOTE))
+    number = reader.layout.struct("I")
+    words = [value for (value,) in number.iter_unpack(data[: len(data) // 4 * 4])]
+    if len(words) < 4 or words[2] != _PROPERTIES or data[12:16] != b"GNU\0":
+        return 0
+    at = 4
+    while at + 2 < len(words):
+        kind, length = words[at], words[at + 1]
+        if kind == _ISA_NEEDED and length == 4:
+            return int(words[at + 2])
+        at += 2 + -(-length // 8) * 2
+    return 0
 
 
 def read_dynamic(reader: BoundedReader, offset: int, size: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -118,6 +119,9 @@ class Environment(NamedTuple):
     assumed: Callable[[str], bool] = lambda _: False
     """Sonames that come with the driver or the process and count as present."""
     exec_stack_allowed: bool = True
+    isa: int = -1
+    """Levels of x86-64 that the processor has, as ElfFacts.isa_needed has them; all where that is not known, or the
+    loader does not ask (glibc before 2.33, musl)."""
     musl: bool = False
     """The loader is musl's (ldso/dynlink.c): one search path for RPATH and RUNPATH, inherited; no symbol versions."""
 
@@ -149,6 +153,16 @@ def hwcaps_of(archspec: str | None, machine: str) -> tuple[str, ...]:
         return ()
     level = archspec.removeprefix("x86_64_v")
     return tuple(f"glibc-hwcaps/x86-64-v{n}" for n in range(int(level), 1, -1)) if level.isdigit() else ()
+
+
+def levels_of(archspec: str | None) -> int:
+    """The levels of x86-64, a bit each, of a CPU level in archspec's terms; all where they are not known.
+
+    >>> levels_of("x86_64_v3"), levels_of("zen4")
+    (7, -1)
+    """
+    found = re.fullmatch(r"x86_64(?:_v([1-9]))?", archspec or "")
+    return (1 << int(found[1] or 1)) - 1 if found else -1
 
 
 LIB_TOKEN: Final[Mapping[str, str]] = {"x86_64": "lib/x86_64-linux-gnu", "aarch64": "lib/aarch64-linux-gnu"}

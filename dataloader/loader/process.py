@@ -227,6 +227,8 @@ class Process:
             return Failure(kind="not-a-library", path=path, name="a position-independent executable")
         if direct and facts.flags_1 & DF_1_NOOPEN:
             return Failure(kind="not-a-library", path=path, name="marked as not to be opened by dlopen")
+        if facts.isa_needed & ~env.isa:
+            return Failure(kind="processor-too-old", path=path, name=f"x86-64-v{facts.isa_needed.bit_length()}")
         if facts.exec_stack and not env.exec_stack_allowed:
             return Failure(kind="executable-stack", path=path, name="asks for an executable stack")
         return None

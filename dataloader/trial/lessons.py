@@ -12,6 +12,7 @@ from dataclasses import replace
 from dataloader.compat.model import Bound
 from dataloader.elf.demangle import demangle
 from dataloader.loader.model import Failure
+from dataloader.loader.system import version_tuple
 from dataloader.lockfile.model import Lockfile
 from dataloader.prefix.records import InstalledPackage
 from dataloader.trial.model import Artefact, Contradiction, artefact_of, exclusion
@@ -73,7 +74,10 @@ class Contradictions:
         artefact = self._owner(failure.path)
         if artefact is None:
             return
-        if failure.kind in _SELF_MADE:
+        if failure.kind == "processor-too-old":
+            why = f"{artefact.label} was built for processors of {failure.name}"
+            yield self._alone(artefact, failure.kind, why, lasting=False)
+        elif failure.kind in _SELF_MADE:
             yield self._alone(artefact, failure.kind, f"{artefact.label} has a library that cannot be loaded here")
         elif failure.kind == "missing-library":
             yield from self._missing(artefact, failure)
@@ -185,11 +189,19 @@ class Contradictions:
 
     def _numpy(self, finding: Finding) -> Iterator[Contradiction]:
         artefact = self._owner(finding.path)
-        if artefact is not None:
-            why = f"{artefact.label} was compiled with NumPy 1 and cannot use NumPy 2"
-            yield Contradiction(
-                artefact=artefact, then=(Bound(package="numpy", specifier="<2"),), kind=finding.kind, why=why
-            )
+        found = [self._files[path].facts for path in finding.files if path in self._files]
+        least = sorted(
+            {facts.numpy_least for facts in found if facts and facts.numpy_least},
+            key=lambda each: version_tuple(each) or (),
+        )
+        if artefact is None:
+            return
+        why, bound = f"{artefact.label} was compiled with NumPy 1 and cannot use NumPy 2", "<2"
+        if least:
+            why, bound = f"{artefact.label} was compiled for the C API of numpy {least[-1]}", f">={least[-1]}"
+        yield Contradiction(
+            artefact=artefact, then=(Bound(package="numpy", specifier=bound),), kind=finding.kind, why=why
+        )
 
     def _packages(self) -> Sequence[InstalledPackage]:
         return self._situation.installed.packages

@@ -10,21 +10,17 @@ from typing import NamedTuple
 from dataloader.elf.scan import ScannedFile
 from dataloader.loader.disk import Disk
 from dataloader.prefix.records import Owners
+from dataloader.verify.checks.beside_python import check_beside_python
 from dataloader.verify.checks.cuda_stacks import check_cuda_stacks, check_duplicates, check_numpy
+from dataloader.verify.checks.drivers import check_driver_libraries
 from dataloader.verify.checks.gpu import check_driver, check_gpu_code
 from dataloader.verify.checks.importance import Importance
-from dataloader.verify.checks.loads import (
-    Situation,
-    check_doubts,
-    check_kind,
-    check_loads,
-    check_machine,
-    check_malformed,
-)
+from dataloader.verify.checks.loads import Situation, check_doubts, check_loads
+from dataloader.verify.checks.misfits import check_kind, check_machine, check_malformed
 from dataloader.verify.checks.one_process import check_one_process, check_openmp
 from dataloader.verify.checks.openings import check_openings
 from dataloader.verify.checks.programs import check_programs, start_programs
-from dataloader.verify.checks.python import check_python
+from dataloader.verify.checks.python import check_mounts, check_python
 from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.checks.variables import check_start, check_unread, check_variables, differences, explained
 from dataloader.verify.findings import Finding
@@ -74,6 +70,7 @@ def inspect(
         provided=provided_names(scanned),
         owners=owners,
         cuda_major=cuda_major(scanned),
+        cuda_of=lambda package: cuda_major(file for file in scanned if owners.get(file.path) == package),
         importance=Importance(installed, sources, bare, judge.asked_by_import),
         described=bare.described,
         has_symbols=lambda failures: disk.defines({os.fsencode(failure.name) for failure in failures}),
@@ -103,6 +100,7 @@ def _library_findings(
     files, installed, owners, target = judge.bare.files, situation.installed, situation.owners, situation.target
     scanned, tables, relative = tuple(files.values()), load_tables(), situation.relative
     yield from check_python(judge.bare.prefix, described=judge.bare.described)
+    yield from check_mounts(judge.bare.prefix, files, described=judge.bare.described)
     yield from check_malformed(scanned, owners)
     yield from check_machine(scanned, judge.bare, owners)
     yield from check_kind(scanned, judge.bare, owners)
@@ -116,7 +114,10 @@ def _library_findings(
     yield from check_programs(start_programs(judge.bare, situation), situation)
     yield from check_cuda_stacks(verdicts, files, tables, relative)
     yield from check_openmp(judge, verdicts, tables, situation)
-    yield from check_one_process(judge, [each for each in verdicts if each.path not in said], situation)
+    plain = [each for each in verdicts if each.path not in said]
+    yield from check_one_process(judge, plain, situation)
+    yield from check_beside_python(judge, plain, situation)
+    yield from check_driver_libraries(verdicts, judge.bare.process.environment.assumed, situation)
     yield from check_duplicates(scanned, tables)
     by_path = {verdict.path: verdict for verdict in verdicts}
     yield from check_numpy(installed, scanned, owners, by_path, situation.importance)

@@ -16,6 +16,7 @@ from dataloader.loader.system import LD_CACHE
 from dataloader.machine.target import Target
 from dataloader.prefix.python import PROGRAM
 from dataloader.prefix.walk import PrefixTree, walk
+from dataloader.verify.memory.answer import mounted
 from dataloader.verify.memory.memo import Verification, keep, question, recall
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import VerifyReport, inventory
@@ -66,7 +67,8 @@ def verify_targets(
             stands_for = options.asked or repr(read_lock())
             if options.matrix is not None:
                 stands_for += f" {sha256(options.matrix.read_bytes()).hexdigest()}"
-            about = question(targets, stands_for, options.hashes, options.process, options.described)
+            how = (*options.process, mounted(str(prefix)))
+            about = question(targets, stands_for, options.hashes, how, options.described)
             known = recall(options.cache, prefix, about, walked)
             if known is not None:
                 return known

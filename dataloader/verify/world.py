@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 
 from dataloader.loader.disk import Disk
-from dataloader.loader.model import LIB_TOKEN, Environment, Memory, hwcaps_of
+from dataloader.loader.model import LIB_TOKEN, Environment, Memory, hwcaps_of, levels_of
 from dataloader.loader.system import DescribedSystem, LoaderSystem, host_system, version_tuple
 from dataloader.machine.target import Target
 from dataloader.verify.tables import load_tables
 
 _EXEC_STACK_REFUSED = (2, 41)
 """glibc 2.41 release notes: dlopen no longer makes the stack executable."""
+_ISA_CHECKED = (2, 33)
+"""glibc 2.33 release notes: levels of x86-64 that a file needs are checked."""
 
 
 def is_this_machine(target: Target) -> bool:
@@ -73,5 +75,6 @@ def build_environment(
         assumed=driver.__contains__,
         musl=target.is_musl,
         exec_stack_allowed=glibc < _EXEC_STACK_REFUSED,
+        isa=levels_of(target.archspec) if glibc >= _ISA_CHECKED else -1,
         memory=memory or Memory({}, {}),
     )

@@ -373,3 +373,24 @@ def test_a_library_of_conda_contradicts_what_was_built_for_a_newer_one(two_world
 
     assert (two_worlds.versions()[name], two_worlds.versions()["libengine"]) == ("1.0", "1.0")
     assert f"{name} 2.0 needs ENGINE_2, which libengine.so.1 of libengine 1.0 does not offer: choosing again" in said
+
+
+def test_the_c_api_of_numpy_that_a_wheel_was_compiled_for_is_learnt(bench: Bench) -> None:
+    for version in ("1.26.4", "2.1.0"):
+        make_wheel(bench.shelf, "numpy", version, files={"numpy/__init__.py": ""})
+    for version, least in (("1.0", "1.23"), ("2.0", "2.0")):
+        said = f"compiled against NumPy C-API version 0x%x (NumPy {least})"
+        source = (
+            f'const char *a = "numpy._core", *b = "_ARRAY_API", *c = "{said}";\n'
+            "extern void *PyCapsule_GetPointer(void *, const char *);\n"
+            "void *PyInit__ext(void) { return PyCapsule_GetPointer((void *)a, b); }\n"
+        )
+        module = make_library(bench.parts / f"arrays-{version}/_ext{EXTENSION}", source)
+        files: dict[str, str | bytes] = {f"arrays/_ext{EXTENSION}": module.read_bytes()}
+        files["arrays/__init__.py"] = "from arrays import _ext"
+        make_wheel(bench.shelf, "arrays", version, files=files, tag=TAG, requires=["numpy"])
+
+    document, _ = bench.install("arrays", "numpy<2")
+
+    assert bench.versions() == {"arrays": "1.0", "numpy": "1.26.4"}
+    assert document["left_out"] == ["arrays 2.0 was compiled for the C API of numpy 2.0"]

@@ -572,3 +572,27 @@ def test_the_driver_is_assumed_by_its_own_symbols_alone(case: Case, symbol: str,
     failures = case.process().open(str(root)).failures
 
     assert [(each.kind, each.name) for each in failures] == ([] if loads else [("undefined-symbol", symbol)])
+
+
+# -- processors --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0x01, 0x10], ids=["any", "x86-64-v5"])
+def test_a_level_of_x86_64_that_the_processor_lacks_is_refused(case: Case, level: int) -> None:
+    root = case.library("libroot.so", flags=["-Wl,-z,x86-64-v4"])
+    data = root.read_bytes()
+    at = data.index((0xC0008002).to_bytes(4, "little") + (4).to_bytes(4, "little")) + 8
+    patched(root, at, level.to_bytes(4, "little"))
+
+    failures = case.check(root, loads=level == 1)
+
+    assert [(each.kind, each.name) for each in failures] == ([] if level == 1 else [("processor-too-old", "x86-64-v5")])
+
+
+def test_a_level_is_asked_of_what_is_brought_too(case: Case) -> None:
+    dependency = case.library("libdep.so", flags=["-Wl,-z,x86-64-v4"])
+    data = dependency.read_bytes()
+    patched(dependency, data.index((0xC0008002).to_bytes(4, "little")) + 8, b"\x10")
+    root = case.library("libroot.so", needs=[dependency])
+
+    assert [each.path for each in case.check(root, loads=False)] == [str(dependency)]

@@ -4,6 +4,7 @@ libraries whose parts come from two places. Each is opened by the real loader, o
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,12 @@ from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, module_source, register
 
 pytestmark = needs_gcc
+
+
+def _lzma_is_a_file() -> bool:
+    import _lzma
+
+    return bool(getattr(_lzma, "__file__", None))
 
 
 @pytest.fixture
@@ -150,3 +157,51 @@ def test_a_front_that_auditwheel_renamed_opens_its_parts_by_their_names(prefix: 
     found = [(each.severity, each.kind) for each in verify(prefix)]
 
     assert found == ([] if parts else [("error", "cannot-open")])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("_lzma") is None or not _lzma_is_a_file(), reason="no _lzma of its own")
+def test_python_and_a_package_bring_one_library(prefix: Path) -> None:
+    site = prefix / SITE
+    library = make_library(
+        site / "pkg.libs/liblzma.so.5",
+        "int it(void) { return 1; }",
+        soname="liblzma.so.5",
+        versions="XZ_5.99 { global: it; };",
+    )
+    body = "extern int it(void); " + module_source("_pkg", "it();")
+    make_library(site / f"pkg/_pkg{EXTENSION}", body, needs=[library], runpath="$ORIGIN/../pkg.libs")
+    paths = [f"pkg/_pkg{EXTENSION}", "pkg.libs/liblzma.so.5"]
+    register(prefix, "pkg", "1.0", paths=paths, files={"pkg/__init__.py": "from pkg import _pkg\n"})
+    assert imports(prefix, "import pkg")
+    assert not imports(prefix, "import lzma, pkg")
+    assert not imports(prefix, "import pkg, lzma")
+
+    found = sorted((each.message, each.severity, each.kind) for each in verify(prefix))
+
+    assert [each[1:] for each in found] == [("warning", "version-not-provided")] * 2
+    assert found[0][0] == "Python's own _lzma cannot be loaded after pkg 1.0"
+    assert found[1][0] == "needs XZ_5.99, which liblzma.so.5 does not offer, after Python's own modules"
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "severity"),
+    [
+        ("cuda/lib/stubs", "libcuda.so.1", "warning"),
+        ("cuda/lib", "libcuda.so.450.51.06", "warning"),
+        ("cuda/lib", "libcuda.so.580.95.05", "note"),
+    ],
+    ids=["a stub", "older than the driver", "newer than the driver"],
+)
+def test_a_library_in_the_place_of_the_drivers(prefix: Path, place: str, name: str, severity: str) -> None:
+    site = prefix / SITE
+    library = make_library(site / place / name, "int cuInit(int x) { return x; }", soname="libcuda.so.1")
+    if name != "libcuda.so.1":
+        (library.parent / "libcuda.so.1").symlink_to(name)
+    body = "extern int cuInit(int); " + module_source("_pkg", "cuInit(0);")
+    make_library(site / f"pkg/_pkg{EXTENSION}", body, needs=[library], runpath=f"$ORIGIN/../{place}")
+    register(prefix, "pkg", "1.0", paths=[f"pkg/_pkg{EXTENSION}"], files={"pkg/__init__.py": "from pkg import _pkg\n"})
+    assert imports(prefix, "import pkg")
+
+    report = verify_prefix(prefix, target=detect_target()._replace(driver="535.104.05"), options=VerifyOptions())
+
+    assert [(each.severity, each.kind) for each in report.findings] == [(severity, "driver-replaced")]

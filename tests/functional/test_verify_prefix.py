@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -410,6 +413,42 @@ def test_pybind11_of_numpy_1s_time_is_imported_by_numpy_2_and_misreads_it(prefix
 
     finding = one(verify(prefix), "numpy-abi")
     assert (finding.severity, "pybind11" in finding.message) == ("warning", True)
+
+
+@pytest.mark.parametrize(("least", "is_old"), [("1.23", False), ("2.0", True)])
+def test_a_c_api_newer_than_the_numpy_that_is_there(prefix: Path, site: Path, least: str, is_old: bool) -> None:
+    # As NumPy's headers have it since 1.25; h5py 3.16.0's _npystrings beside numpy 1.26.4 is a case.
+    said = f"module was compiled against NumPy C-API version 0x%x (NumPy {least}) but the running NumPy has"
+    source = (
+        f'const char *a = "numpy._core._multiarray_umath", *b = "_ARRAY_API", *c = "{said}";\n'
+        "extern void *PyCapsule_GetPointer(void *, const char *);\n"
+        "void *PyInit__ext(void) { return PyCapsule_GetPointer((void *)a, c); }\n"
+    )
+    name = f"pkg/_ext{EXTENSION}"
+    library(site, name, source)
+    register(prefix, "pkg", "1.0", paths=[name], files={"pkg/__init__.py": "from . import _ext"})
+    register(prefix, "numpy", "1.26.4")
+
+    found = [(each.severity, each.fix) for each in verify(prefix).findings if each.kind == "numpy-abi"]
+
+    assert found == ([("error", "dataloader install 'numpy>=2.0'")] if is_old else [])
+
+
+def test_libraries_on_a_file_system_mounted_noexec(prefix: Path, site: Path) -> None:
+    install(prefix)
+    command = f"mount -t tmpfs -o noexec none {site} && cp -r {site}.kept/. {site} && "
+    judge = f"import ctypes; ctypes.CDLL('{site}/pkg.libs/libanswer.so.1')"
+    verifies = f"{sys.executable} -m dataloader verify --json -p {prefix}"
+    script = f'cp -r {site} {site}.kept; {command} {sys.executable} -c "{judge}" 2>&1 | tail -1; {verifies}'
+
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("needs a mount namespace")
+
+    first, _, document = done.stdout.partition("\n")
+    assert "failed to map segment" in first
+    (found,) = [each for each in json.loads(document)["findings"] if each["kind"] == "mounted-noexec"]
+    assert (found["severity"], found["fix"]) == ("error", f"mount -o remount,exec {site}")
 
 
 def test_cudnn_without_its_parts_cannot_open_them(prefix: Path, site: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dataloader.elf.scan import ScannedFile
 from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.loads import Verdict
+from dataloader.verify.remedies import another_release
 from dataloader.verify.tables import Tables
 
 
@@ -69,10 +71,13 @@ def check_numpy(
     importance: Callable[[Verdict], Severity],
 ) -> Iterator[Finding]:
     """Extensions compiled with NumPy 1's headers beside NumPy 2, which refuses them; with pybind11's of that time, it
-    does not, and the layout of its dtypes is another one.
+    does not, and the layout of its dtypes is another one. And those compiled for a C API that this NumPy has not yet.
     """
     numpy = next((package for package in installed.packages if package.name == "numpy"), None)
-    if numpy is None or not numpy.version.split(".", 1)[0].isdigit() or int(numpy.version.split(".", 1)[0]) < 2:
+    if numpy is None or not numpy.version.split(".", 1)[0].isdigit():
+        return
+    yield from _too_old_numpy(numpy, scanned, owners, verdicts, importance)
+    if int(numpy.version.split(".", 1)[0]) < 2:
         return
     old: dict[tuple[str, int], list[str]] = {}
     for file in scanned:
@@ -94,3 +99,42 @@ def check_numpy(
             files=tuple(sorted(paths)),
             fix="dataloader install 'numpy<2'",
         )
+
+
+def _too_old_numpy(
+    numpy: InstalledPackage,
+    scanned: Sequence[ScannedFile],
+    owners: Mapping[str, InstalledPackage],
+    verdicts: Mapping[str, Verdict],
+    importance: Callable[[Verdict], Severity],
+) -> Iterator[Finding]:
+    has = _release(numpy.version)
+    wanting: dict[str, dict[str, str]] = {}  # package -> file -> the NumPy that it takes
+    for file in scanned:
+        owner, least = owners.get(file.path), file.facts.numpy_least if file.facts else None
+        if least and _release(least) > has and file.path in verdicts and owner and owner.name != "numpy":
+            wanting.setdefault(owner.path, {})[file.path] = least
+    for files in wanting.values():
+        owner, paths = owners[next(iter(files))], sorted(files)
+        levels = [importance(verdicts[path]) if verdicts[path].extension else "error" for path in paths]
+        least = max(files.values(), key=_release)
+        yield Finding(
+            severity="error" if "error" in levels else "warning",
+            kind="numpy-abi",
+            path=paths[0],
+            message=f"{owner.label} was compiled for the C API of numpy {least}, and {numpy.version} is older",
+            evidence=tuple(paths[:8]),
+            files=tuple(paths),
+            fix=f"dataloader install 'numpy>={least}'",
+            alternatives=another_release(owner),
+        )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Major and minor.
+
+    >>> _release("1.26.4"), _release("2.0rc1")
+    ((1, 26), (2, 0))
+    """
+    found = re.match(r"(\d+)(?:\.(\d+))?", version)
+    return (int(found[1]), int(found[2] or 0)) if found else ()

@@ -11,14 +11,11 @@ from typing import NamedTuple
 
 from dataloader.elf.demangle import demangle
 from dataloader.elf.frameworks import CUDA_PARTS, distributions_of, framework_of
-from dataloader.elf.scan import ScannedFile
 from dataloader.loader.model import Failure
 from dataloader.loader.system import version_tuple
 from dataloader.machine.target import Target
-from dataloader.prefix.python import extension_tag
 from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.findings import Finding, Severity
-from dataloader.verify.libraries import BareLoads
 from dataloader.verify.loads import Verdict
 from dataloader.verify.remedies import another_release, for_library, for_symbols, is_pythons, reinstall
 from dataloader.verify.tables import load_tables
@@ -42,6 +39,8 @@ class Situation(NamedTuple):
     owners: Mapping[str, InstalledPackage]
     cuda_major: str | None
     """The CUDA major that most of the environment is built for."""
+    cuda_of: Callable[[InstalledPackage], str | None]
+    """The one that most of a package is built for."""
     importance: Callable[[Verdict], Severity]
     """How much it matters that a library cannot load."""
     described: bool
@@ -73,59 +72,6 @@ class Situation(NamedTuple):
         """A path as findings show it."""
         clean = os.path.normpath(path)
         return clean.removeprefix(self.prefix + "/")
-
-
-def check_malformed(files: Sequence[ScannedFile], owners: Mapping[str, InstalledPackage]) -> Iterator[Finding]:
-    """Files that are named like libraries and cannot be read as ELF."""
-    for file in files:
-        problem = file.problem or ("a segment reaches past its end" if file.facts and file.facts.truncated else None)
-        if problem is None:
-            continue
-        owner = owners.get(file.path)
-        yield Finding(
-            severity="error" if owner else "warning",
-            kind="malformed-elf",
-            path=file.path,
-            message=f"not a library that could be loaded: {problem}",
-            evidence=(f"{file.size} bytes",),
-            fix=reinstall(owner) if owner else None,
-        )
-
-
-def check_kind(
-    files: Sequence[ScannedFile], bare: BareLoads, owners: Mapping[str, InstalledPackage]
-) -> Iterator[Finding]:
-    """ELF files named like extension modules of this Python that are something else: an object file, a program."""
-    for file in files:
-        name = file.path.rsplit("/", 1)[-1]
-        ours = extension_tag(name) is not None and bare.interpreter.takes_extension(name)
-        if ours and file.facts is not None and not file.facts.is_library and not file.facts.truncated:
-            yield Finding(
-                severity="error",
-                kind="not-a-library",
-                path=file.path,
-                message="is named like an extension module, and the loader opens shared objects only",
-                fix=reinstall(owners[file.path]) if file.path in owners else None,
-            )
-
-
-def check_machine(
-    files: Sequence[ScannedFile], bare: BareLoads, owners: Mapping[str, InstalledPackage]
-) -> Iterator[Finding]:
-    """Extension modules named for this Python that were built for another machine."""
-    environment = bare.process.environment
-    for file in files:
-        name = file.path.rsplit("/", 1)[-1]
-        if file.facts is None or extension_tag(name) is None or not bare.interpreter.takes_extension(name):
-            continue
-        if (file.facts.machine, file.facts.bits) != (environment.machine, environment.bits):
-            yield Finding(
-                severity="error",
-                kind="wrong-machine",
-                path=file.path,
-                message=f"is built for {file.facts.machine}, {file.facts.bits} bits; the target: {environment.machine}",
-                fix=reinstall(owners[file.path]) if file.path in owners else None,
-            )
 
 
 def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[Finding]:
@@ -298,10 +244,22 @@ def _missing_library(failures: list[Failure], situation: Situation) -> _Explaine
             for each in situation.installed.packages
             if each.name in distributions_of(CUDA_PARTS.get(soname, ""))
         ]
+        evidence += _of_other_cuda(soname, owner, situation)
     where = "not found"
     if situation.may_be_of_the_system(failure.name):
         where = f"neither in the environment nor in the description of {situation.target.name or 'the target'}"
     return f"needs {failure.name}, which is {where}", tuple(evidence), fixes
+
+
+def _of_other_cuda(soname: str, owner: InstalledPackage | None, situation: Situation) -> Iterator[str]:
+    """The frameworks there that are for another CUDA than the one a library is of."""
+    provider = load_tables().providers.get(soname)
+    majors = provider.cuda_majors if provider is not None else ()
+    names = {name for project in set(CUDA_PARTS.values()) for name in distributions_of(project)}
+    for package in situation.installed.packages if len(majors) == 1 else ():
+        other = situation.cuda_of(package) if package.name in names and package != owner else None
+        if other is not None and other not in majors:
+            yield f"it is built for CUDA {majors[0]}, and {package.label} here is for CUDA {other}"
 
 
 def _version(failures: list[Failure], situation: Situation) -> _Explained:
@@ -377,6 +335,12 @@ def _static_tls(failures: list[Failure], situation: Situation) -> _Explained:
     )
 
 
+def _processor(failures: list[Failure], situation: Situation) -> _Explained:
+    owner, here = situation.owners.get(situation.relative(failures[0].path)), situation.target.archspec or "less"
+    evidence = (f"the processor has {here.replace('_', '-')}, and the loader asks",)
+    return f"was built for processors of {failures[0].name} and later", evidence, another_release(owner)
+
+
 _EXPLAIN: dict[str, Callable[[list[Failure], Situation], _Explained]] = {
     "missing-library": _missing_library,
     "version-not-provided": _version,
@@ -386,4 +350,5 @@ _EXPLAIN: dict[str, Callable[[list[Failure], Situation], _Explained]] = {
     "wrong-machine": _malformed,
     "executable-stack": _exec_stack,
     "static-tls": _static_tls,
+    "processor-too-old": _processor,
 }

@@ -1,10 +1,13 @@
-"""Whether there is a Python to run an environment with: one that is gone breaks everything in it."""
+"""Whether anything runs in an environment: its Python is there, and libraries may be mapped from where it lies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from dataloader.elf.scan import ScannedFile
 from dataloader.prefix.python import PROGRAM, missing_python
 from dataloader.verify.findings import Finding
 
@@ -30,3 +33,35 @@ def check_python(prefix: Path, *, described: bool) -> Iterator[Finding]:
         else f"the environment's Python is gone: {why}",
         fix="dataloader sync",
     )
+
+
+def check_mounts(prefix: Path, files: Mapping[str, ScannedFile], *, described: bool) -> Iterator[Finding]:
+    """Say that libraries lie where nothing may be executed: the loader maps none from there (mmap(2), EPERM).
+
+    Args:
+        described: Judged is another machine, which mounts what it likes.
+    """
+    by_device: dict[int, list[str]] = {}
+    for path, file in files.items() if not described else ():
+        by_device.setdefault(file.file_id[0], []).append(path)
+    for paths in by_device.values():
+        try:
+            flags = os.statvfs(prefix / paths[0]).f_flag
+        except OSError:
+            continue  # it was readable a moment ago; the next run says what happened to it
+        if flags & os.ST_NOEXEC:
+            point = _mount_point(prefix / paths[0])
+            yield Finding(
+                severity="error",
+                kind="mounted-noexec",
+                path=paths[0],
+                message=f"{point} is mounted noexec: no library is loaded from it, and no program starts",
+                evidence=(f"{len(paths)} of its libraries and programs lie there",),
+                fix=f"mount -o remount,exec {shlex.quote(point)}",
+                files=tuple(paths),
+            )
+
+
+def _mount_point(path: Path) -> str:
+    real = Path(os.path.realpath(path))
+    return str(next(each for each in real.parents if each.is_mount()))

@@ -3,7 +3,7 @@
 It depends on every file of the prefix (inode, size, times), on the machine, the lock, this program and its tables, and
 on every path outside the prefix that the loader's model looked at, whether something was there or not.
 
-Kept below the cache of facts as ``prefix-7/DEVICE-INODE.answer``: bytes to be compared or shown, never code. Imports
+Kept below the cache of facts as ``prefix-8/DEVICE-INODE.answer``: bytes to be compared or shown, never code. Imports
 next to nothing, so that an answer takes as long as it takes to look at the files; whoever asks in another way is served
 by :mod:`dataloader.verify.memory.memo`.
 """
@@ -109,7 +109,16 @@ def plain_question(prefix: str, lock: str, environ: Mapping[str, str]) -> str:
     machine = machine_evidence(environ)
     if machine is None:
         return ""
-    return repr((__version__, prefix, lock, lock and state_at(lock), machine, counted(environ), program_state()))
+    how = mounted(prefix)
+    return repr((__version__, prefix, lock, lock and state_at(lock), machine, counted(environ), how, program_state()))
+
+
+def mounted(prefix: str) -> int:
+    """How the file system of a prefix is mounted: noexec, for one."""
+    try:
+        return os.statvfs(prefix).f_flag
+    except OSError:
+        return 0  # it is no prefix, which is said elsewhere
 
 
 def program_state() -> list[str]:

@@ -1,7 +1,7 @@
 """SHA-256 of the files of a prefix: what has not changed since it was hashed is not read again.
 
-Kept in the cache of facts as ``prefix-7/....hashes``: the digest of the tree, and the hash of each of its files in the
-order of the walk; and as ``prefix-7/....inodes`` for when the tree is another one.
+Kept in the cache of facts as ``prefix-8/....hashes``: the digest of the tree, and the hash of each of its files in the
+order of the walk; and as ``prefix-8/....inodes`` for when the tree is another one.
 """
 
 from __future__ import annotations

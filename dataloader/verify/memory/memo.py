@@ -3,7 +3,7 @@
 It depends on every file of the prefix (inode, size, times), on what was asked, on this program and its tables, and on
 every path outside the prefix that the loader's model looked at, whether something was there or not.
 
-Kept below the cache of facts as ``prefix-7/....memo.json`` and ``....stamps``.
+Kept below the cache of facts as ``prefix-8/....memo.json`` and ``....stamps``.
 """
 
 from __future__ import annotations
