@@ -34,11 +34,7 @@ from dataloader.prefix.unchanged import fingerprint, has_remains
 def installed(prefix: Path) -> Inventory:
     """The packages of both worlds in ``prefix``; PrefixError when there is no environment."""
     if not prefix.is_dir():
-        raise PrefixError(
-            f"There is no environment at {prefix}.",
-            code="prefix-missing",
-            suggestions=("Make it with `dataloader sync`.",),
-        )
+        raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing")
     return read_inventory(prefix)
 
 

@@ -89,9 +89,7 @@ def read_lock(path: Path) -> Lockfile:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise LockfileError(
-            f"there is no lockfile {path}", code="lockfile-missing", suggestions=("run `dataloader lock`",)
-        ) from None
+        raise LockfileError(f"there is no lockfile {path}", code="lockfile-missing") from None
     except OSError as error:
         raise LockfileError(f"{path} cannot be read: {error.strerror}") from error
     return parse_lock(data, path)

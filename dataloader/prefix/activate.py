@@ -118,11 +118,7 @@ def activation(prefix: Path) -> Activation:
     prefix = Path(os.path.abspath(prefix))  # noqa: PTH100  (links are the user's choice of a name)
     is_conda = (prefix / "conda-meta").is_dir()
     if not is_conda and not (prefix / "pyvenv.cfg").is_file():
-        raise PrefixError(
-            f"There is no environment at {prefix}.",
-            code="prefix-missing",
-            suggestions=("Make it with `dataloader sync`.",),
-        )
+        raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing")
     if os.pathsep in str(prefix):
         raise PrefixError(
             f"{prefix} has a colon in it, and stands for two directories in PATH.",

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -56,29 +58,86 @@ def advised(text: str) -> list[str]:
     return [re.sub(r"\bDIR\b", "else/where", re.sub(r"\b(NAME|SPEC|torch==2\.1\.0)\b", "lib", each)) for each in found]
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
-def test_each_command_that_is_advised_works(situation: str, desk: Desk, tmp_path: Path) -> None:
-    files, line = SITUATIONS[situation]
-    for name, text in files.items():
-        path = desk.here / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+PLACES: dict[str, dict[str, str]] = {
+    "nothing": {},
+    "a manifest": {"dataloader.toml": OURS},
+    "a project": {"pyproject.toml": PROJECT},
+    "a list": {"requirements.txt": "lib\n"},
+}
+"""What may lie where somebody asks for what is not made yet."""
+
+VERBS = (
+    "env list", "env remove default", "explain lib", "export pylock.toml", "bundle", "kernel install", "list",
+    "outdated", "push 127.0.0.1:1/x:1", "remove lib", "run -- true", "shell", "shell-hook", "sync", "sync --frozen",
+    "sync --locked", "tree", "upgrade", "verify",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Command lines, run as people type them."""
+
+    environ: dict[str, str]
+
+    def run(self, line: str, here: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", line], capture_output=True, text=True, cwd=here, env=self.environ, stdin=subprocess.DEVNULL,
+            check=False,
+        )  # fmt: skip
+
+    def works_in_a_copy(self, line: str, here: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = Path(scratch) / "copy"
+            shutil.copytree(here, copy)
+            done = self.run(line, copy)
+            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+@pytest.fixture
+def shell(desk: Desk, tmp_path: Path) -> Shell:
     program = tmp_path / "bin" / "dataloader"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dataloader "$@"\n')
     program.chmod(0o755)
     environ = {**os.environ, "DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": desk.index.index_url}
-    environ["PATH"] = f"{program.parent}{os.pathsep}{environ['PATH']}"
+    return Shell({**environ, "PATH": f"{program.parent}{os.pathsep}{environ['PATH']}"})
 
-    def run(line: str, here: Path) -> subprocess.CompletedProcess[str]:
-        command = ["sh", "-c", line]
-        return subprocess.run(command, capture_output=True, text=True, cwd=here, env=environ, check=False)
 
-    said = run(f"dataloader {line}", desk.here)
+def write(files: dict[str, str], here: Path) -> None:
+    for name, text in files.items():
+        path = here / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_each_command_that_is_advised_works(situation: str, desk: Desk, shell: Shell) -> None:
+    files, line = SITUATIONS[situation]
+    write(files, desk.here)
+
+    said = shell.run(f"dataloader {line}", desk.here)
+
     lines = advised(said.stdout + said.stderr)
     assert lines or situation == "installing nothing", said.stdout + said.stderr
-    for number, each in enumerate(lines):
-        here = tmp_path / f"copy-{number}"
-        shutil.copytree(desk.here, here)
-        done = run(each, here)
-        assert done.returncode == 0, f"{each}\n{done.stdout}{done.stderr}"
+    for each in lines:
+        shell.works_in_a_copy(each, desk.here)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_each_first_step_that_a_command_advises_works(place: str, desk: Desk, shell: Shell) -> None:
+    """Whatever is asked for before there is a lock or an environment: what is told to do first can be done."""
+    write(PLACES[place], desk.here)
+    steps: dict[str, str] = {}
+    for verb in VERBS:
+        copy = desk.here.with_name(verb.replace("/", "_"))
+        shutil.copytree(desk.here, copy)
+        said = shell.run(f"dataloader {verb}", copy)
+        lines = advised(said.stderr)
+        if said.returncode:
+            assert lines, f"dataloader {verb}\n{said.stdout}{said.stderr}"
+            steps.update(dict.fromkeys((re.sub(r"\bREF\b", "127.0.0.1:1/x:1", each) for each in lines), verb))
+    for step, verb in steps.items():
+        try:
+            shell.works_in_a_copy(step, desk.here)
+        except AssertionError as error:
+            raise AssertionError(f"advised by dataloader {verb}: {error}") from error

@@ -84,6 +84,6 @@ def _said(said: str, beside: Path) -> Lockfile:
         raise UsageError(
             f"{said} is no lockfile, and no revision of git that has {beside.name}",
             causes=(why,),
-            suggestions=("name two lockfiles: `dataloader diff old.lock new.lock`",),
+            suggestions=("name two lockfiles: `dataloader diff OLD NEW`",),
         )
     return parse_lock(done.stdout, Path(f"{said}:{beside.name}"))

@@ -104,11 +104,7 @@ def verify(
             return _report(_of_archive(session, path, targets[0]), form, fail_on or "error")
         prefix = path or prefix_of(session)
         if not prefix.is_dir():
-            raise PrefixError(
-                f"there is no environment at {prefix}",
-                code="prefix-missing",
-                suggestions=("name one with --prefix", "or make it with `dataloader sync`"),
-            )
+            raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing")
         lock = lock_held(prefix, lock_path(session.options, session.here))
         how = VerifyOptions(
             cache=session.cache / "facts",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.cli.line.command import command
+from dataloader.cli.line.first_steps import TAKEN_OVER
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 from dataloader.cli.telling.console import Style, make_reporter, write_result
 from dataloader.prefix.locate import OWN_FOLDER
@@ -94,7 +95,7 @@ def init(
     if ignore_environments(directory):
         reporter.info(f"{directory / '.gitignore'} has {OWN_FOLDER}/ now")
     for source in offered:
-        reporter.info(f"{source} was not taken over: `{_there(directory)}{_TAKEN_OVER[source.name]}` does it")
+        reporter.info(f"{source} was not taken over: `{_there(directory)}{TAKEN_OVER[source.name]}` does it")
     if sources:
         reporter.info(f"Next: `{_there(directory)}dataloader sync` makes the environment.")
     else:
@@ -102,15 +103,6 @@ def init(
         reporter.info(f"Next: `{line}` adds a package and installs it; --cuda and --torch, say, do too.")
     write_result(style, {"status": "ok", "manifest": str(path.resolve())}, f"{path}\n")
     return 0
-
-
-_TAKEN_OVER = {
-    "requirements.txt": "dataloader install -r requirements.txt",
-    "environment.yml": "dataloader install -f environment.yml",
-    "environment.yaml": "dataloader install -f environment.yaml",
-    "pyproject.toml": "dataloader install -r pyproject.toml",
-}
-"""File that may lie in a project's folder -> what takes it over into a manifest that is there."""
 
 
 def _there(directory: Path) -> str:
@@ -161,7 +153,7 @@ def _used_already(directory: Path, *, pixi: bool) -> Path | None:
 
 def _offered(directory: Path) -> list[Path]:
     """The files here that say what a project is made of."""
-    return [directory / name for name in _TAKEN_OVER if (directory / name).is_file() and _asks(directory / name)]
+    return [directory / name for name in TAKEN_OVER if (directory / name).is_file() and _asks(directory / name)]
 
 
 def _asks(path: Path) -> bool:

@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from dataloader.base.errors import DataloaderError, UsageError
@@ -141,14 +142,17 @@ def command(
 
         def run(values: Mapping[str, Any], typed: Collection[str]) -> int:
             collected = {name: _collect(kind, values, typed, takes) for name, kind in sets.items()}
-            handler = ErrorHandler(Style.of(next(o for o in collected.values() if isinstance(o, CommonOptions))))
+            common = next(o for o in collected.values() if isinstance(o, CommonOptions))
+            handler = ErrorHandler(Style.of(common))
             with handler:
                 try:
                     _check(collected.values())
                     handler.code = function(**{p.name: values[p.name] for p in own}, **collected)
                 except DataloaderError as error:
                     from dataloader.cli.line.advice import advise
+                    from dataloader.cli.line.first_steps import first_steps
 
+                    error.suggestions = error.suggestions or first_steps(error.code, common, Path.cwd())
                     advise(error, everything, values, typed)
                     raise
             return handler.code
