@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dataloader.base.errors import IntegrityError
 from dataloader.base.files import make_folders
+from dataloader.base.links import NO_SYMBOLIC_LINKS, copy_where_links_lead
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import together
 from dataloader.install.bounds import Refused, check_links, with_parents
@@ -197,10 +198,11 @@ def place(layers: Sequence[StoredLayer], tree: Path, reporter: Reporter) -> Stor
     linkers = {cache: Linker(reporter, os.fspath(cache)) for cache in {layer.cache for layer in layers}}
     total = sum(len(layer.entries) for layer in layers)
     reporter.start("link", "Linking the image", total, "files")
+    unmade: list[LayerFile] = []
     try:
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="link") as pool:
             work = [
-                (layer, len(entries), pool.submit(_place, layer, entries, tree, linkers[layer.cache]))
+                (layer, len(entries), pool.submit(_place, layer, entries, tree, linkers[layer.cache], unmade))
                 for layer in layers
                 for start in range(0, len(layer.entries), _CHUNK)
                 for entries in [layer.entries[start : start + _CHUNK]]
@@ -213,11 +215,21 @@ def place(layers: Sequence[StoredLayer], tree: Path, reporter: Reporter) -> Stor
                 reporter.advance("link", count)
     finally:
         reporter.finish("link")
+    if unmade:
+        lost = copy_where_links_lead(tree, {entry.path: entry.target for entry in unmade if entry.target})
+        left_out = f"; {', '.join(lost)} could not be" if lost else ""
+        reporter.warn(f"{tree.parent} has no symbolic links: what those of the image lead to was copied{left_out}.")
     return None
 
 
-def _place(layer: StoredLayer, entries: Sequence[LayerFile], tree: Path, linker: Linker) -> bool:
-    """Link some files; False when one of them is not what was unpacked."""
+def _place(
+    layer: StoredLayer, entries: Sequence[LayerFile], tree: Path, linker: Linker, unmade: list[LayerFile]
+) -> bool:
+    """Link some files; False when one of them is not what was unpacked.
+
+    Args:
+        unmade: Takes the symbolic links that the volume does not have.
+    """
     root, store = os.fspath(tree), os.fspath(layer.files)
     with Folders() as folders:
         for entry in entries:
@@ -228,7 +240,12 @@ def _place(layer: StoredLayer, entries: Sequence[LayerFile], tree: Path, linker:
             folder, _, name = entry.path.rpartition("/")
             if entry.target is not None:
                 make_folders(f"{root}/{folder}")
-                os.symlink(entry.target, f"{root}/{entry.path}")  # noqa: PTH211 -- texts, as all here
+                try:
+                    os.symlink(entry.target, f"{root}/{entry.path}")  # noqa: PTH211 -- texts, as all here
+                except OSError as error:
+                    if error.errno not in NO_SYMBOLIC_LINKS:
+                        raise
+                    unmade.append(entry)
                 continue
             there, here = folders.enter(f"{store}/{folder}", root, folder, lambda path: make_folders(f"{root}/{path}"))
             linker.place_in(there, name, here, name, f"{store}/{entry.path}", f"{root}/{entry.path}")

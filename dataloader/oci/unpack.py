@@ -12,6 +12,7 @@ from typing import Protocol
 
 from dataloader.base.errors import IntegrityError
 from dataloader.base.files import make_folders, remove_tree
+from dataloader.base.links import NO_SYMBOLIC_LINKS
 from dataloader.install.bounds import MOST, Refused, check_member
 from dataloader.install.store.layers import LayerFile
 from dataloader.oci.model import malformed
@@ -199,7 +200,11 @@ class _TarReader:
         place = f"{self._folder}/{path}"
         make_folders(place if info.isdir() else f"{self._folder}/{parent}")
         if info.issym():
-            os.symlink(info.linkname, place)  # noqa: PTH211 -- texts, as all here
+            try:
+                os.symlink(info.linkname, place)  # noqa: PTH211 -- texts, as all here
+            except OSError as error:
+                if error.errno not in NO_SYMBOLIC_LINKS:
+                    raise  # a volume without them: the entry tells where it leads
             self.found.append(LayerFile(path, 0, "", 0, info.linkname))
         elif info.isreg():
             self._begin_file(path, place, info)

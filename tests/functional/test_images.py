@@ -23,6 +23,7 @@ from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.fatbin import cubin, fatbin_source, ptx
 from tests.helpers.registry import Proxy, get_attached, get_json, needs_registry, running_registry
 from tests.helpers.schemas import check_document
+from tests.helpers.volumes import volume
 
 pytestmark = needs_registry
 
@@ -595,3 +596,18 @@ def test_what_cannot_be_done_is_said(words: str, code: int, said: str, site: Sit
         assert said in site.run(*words.format(host=registry).split(), code=code)
     finally:
         del site.environ["DATALOADER_RETRIES"]
+
+
+def test_a_pull_to_a_volume_without_symbolic_links_has_copies(
+    site: Site, registry: str, tmp_path: Path, channel: Path
+) -> None:
+    site.run("push", f"{registry}/t/unlinked:1", "-p", "env")
+    with volume(tmp_path / "v", "no-symbolic-links", "no-hard-links") as mounted:
+        there = Site(tmp_path / "there", channel)
+        there.environ["DATALOADER_CACHE_DIR"] = str(mounted / "cache")
+        for _ in range(2):  # and again from the cache
+            said = there.run("pull", f"{registry}/t/unlinked:1", "--root", str(mounted / "envs"), "--name", "train")
+            assert "has no symbolic links" in said
+            assert (mounted / "envs/train/lib/libtool.so").read_text() == "x"
+            shutil.rmtree(mounted / "envs")
+        assert "0 removed" in there.run("cache", "verify")

@@ -25,8 +25,8 @@ def generations(
     """List the generations of all environments below a root: which are current, when they were made, what differs."""
     from dataloader.cli.stages.session import open_session
     from dataloader.cli.telling.render import human_size, table
-    from dataloader.install.switch.generations import names
     from dataloader.install.switch.history import Made, made
+    from dataloader.install.switch.line import names
 
     with open_session(options) as session:
         found = [each for every in ([name] if name else names(root)) for each in made(root, every)]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from dataloader.base.errors import PrefixError, UsageError
 from dataloader.base.files import remove_tree, replace_file
+from dataloader.base.links import link_or_copy
 from dataloader.verify.output import SEVERITIES, commands
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _as_it_was(prefix: Path, command: str) -> Iterator[Callable[[], None]]:
 def _keep(source: str, copy: str) -> str:
     if os.stat(source).st_size < _LARGE:  # noqa: PTH116
         return shutil.copy2(source, copy)
-    os.link(source, copy)
+    link_or_copy(source, copy)
     return copy
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import IntegrityError, UsageError
+from dataloader.base.links import link_or_copy
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.stages.flow import Destination
 
@@ -138,15 +140,5 @@ class _FromBundle:
                 code="bundle-damaged",
                 suggestions=("make the bundle anew: `dataloader bundle`",),
             )
-        await asyncio.to_thread(_link, source, destination)
-
-
-def _link(source: Path, destination: Path) -> None:
-    import shutil
-
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    destination.unlink(missing_ok=True)
-    try:
-        destination.hardlink_to(source)
-    except OSError:  # another volume, or one without links
-        shutil.copyfile(source, destination)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(link_or_copy, os.fspath(source), os.fspath(destination))

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError, UsageError
 from dataloader.base.files import remove_tree
+from dataloader.base.links import takes_symbolic_links
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import to_its_end, together
@@ -198,6 +199,13 @@ def _translated(message: str, package: CondaPackage, folder: Path, *, is_here: b
         return DiskFull(f"The volume of {folder.parent} is full.", causes=(fact,))
     if re.search(r"os error (1|13|30)\)|[Pp]ermission denied|[Rr]ead-only", fact):
         return PrefixError(f"The cache {folder.parent} cannot be written.", code="prefix-read-only", causes=(fact,))
+    if takes_symbolic_links(folder) is False:
+        return PrefixError(
+            f"The cache {folder.parents[1]} is on a volume without symbolic links, which conda packages hold.",
+            code="volume-without-links",
+            causes=(fact,),
+            suggestions=("Choose a cache on another volume with DATALOADER_CACHE_DIR; the environment may stay.",),
+        )
     if not folder.is_dir():
         return IndexUnavailable(f"{folder} was removed while {package.file_name} was unpacked.", causes=(fact,))
     if re.search(r"hash mismatch", fact, re.IGNORECASE):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from dataloader.base.errors import DataloaderError, DiskFull, IndexUnavailable, IntegrityError, PrefixError
+from dataloader.base.links import links_are_links, takes_symbolic_links
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.install.bounds import Refused
@@ -82,10 +83,12 @@ async def link_conda(
     for warning in _judge(entries, site_packages):
         reporter.warn(warning)
     _tell_slips(entries, options, reporter)
+    _check_links(entries, tree, final)
     cache = package_cache(options.cache_dir, options.layers, found.damages)
     try:
         records = [to_record(completed(package, entries[package])) for package in packages]
-        await _install(records, tree, final, platform, options, _Progress(reporter), cache)
+        may_link = all(links_are_links(_index_of(package, entries[package]), tree) for package in packages[:1])
+        await _install(records, tree, final, platform, options, _Progress(reporter), cache, may_link=may_link)
     except DataloaderError as error:
         # Whatever rattler says of it: what was there when it began and is not now was removed by another process.
         vanished = missing_of(packages, options.cache_dir, options.layers)
@@ -104,6 +107,32 @@ def _tell_slips(entries: Mapping[CondaPackage, Unpacked], options: SyncOptions, 
     slips = {f"{package.name} {package.version}": sorted(e.contents.slips) for package, e in entries.items()}
     slips = {package: paths for package, paths in slips.items() if paths}
     tell_slips(slips, PATHS, reporter, code="conda-record-mismatch", strict=options.strict_records)
+
+
+def _check_links(entries: Mapping[CondaPackage, Unpacked], tree: Path, final: Path) -> None:
+    """Refuse what rattler cannot put on a volume without symbolic links: those to folders; it copies files."""
+    if not any(entry.contents.links for entry in entries.values()) or takes_symbolic_links(tree) is not False:
+        return
+    folders = [
+        f"{path} of {package.name}, which leads to {target}"
+        for package, entry in entries.items()
+        for path, target in entry.contents.links.items()
+        if (entry.layer / "pkgs" / entry_name(package) / path).is_dir()
+    ]
+    if folders:
+        raise PrefixError(
+            f"The volume of {final} has no symbolic links, and conda packages of the lock hold links to folders.",
+            code="volume-without-links",
+            causes=tuple(folders[:5]),
+            suggestions=(
+                "Choose a volume with symbolic links (NFS, JuiceFS, or SMB mounted with `mfsymlinks`).",
+                "Or push the environment as an image from where it can be made: `dataloader push --help`.",
+            ),
+        )
+
+
+def _index_of(package: CondaPackage, entry: Unpacked) -> Path:
+    return entry.layer / "pkgs" / entry_name(package) / INDEX
 
 
 def _found(packages: tuple[CondaPackage, ...], options: SyncOptions, reporter: Reporter) -> InLayers:
@@ -150,8 +179,11 @@ async def _install(
     options: SyncOptions,
     progress: _Progress,
     cache: PackageCache,
+    *,
+    may_link: bool,
 ) -> None:
     import rattler
+    from rattler.config import Config
     from rattler.exceptions import InstallerError, IoError, LinkError
     from rattler.networking import Client
 
@@ -165,6 +197,7 @@ async def _install(
             reporter=progress,
             alternative_target_prefix=final,
             package_cache=cache,
+            config=None if may_link else Config.from_toml("allow-hard-links = false"),
         )
     except (InstallerError, LinkError, IoError) as error:
         raise _translated(str(error), tree) from error
@@ -176,7 +209,7 @@ def completed(package: CondaPackage, entry: Unpacked) -> CondaPackage:
     """Return a package with what its own archive says of it, where the lock says next to nothing."""
     if package.described:
         return package
-    index = json.loads((entry.layer / "pkgs" / entry_name(package) / INDEX).read_bytes())
+    index = json.loads(_index_of(package, entry).read_bytes())
     noarch = index.get("noarch")
     return replace(
         package,

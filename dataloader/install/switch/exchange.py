@@ -176,10 +176,11 @@ def _carry(source: str, target: Path, root: str, linker: Linker) -> int:
 def _same_source(old: Path, new: Path, inside: str, name: str) -> bool:
     """Whether the module that bytecode belongs to (PEP 3147) is the same file in both.
 
-    Python itself compares seconds and size only, which an upgrade within a second can fool.
+    Python itself compares seconds and size only, which an upgrade within a second can fool, or a volume (exFAT, SMB)
+    or a packer that keeps no times of its own: so times have no say here.
     """
     module = f"{inside.removesuffix('__pycache__/')}{name.split('.', 1)[0]}.py"
     try:
-        return os.path.samefile(old / module, new / module) or filecmp.cmp(old / module, new / module)
+        return os.path.samefile(old / module, new / module) or filecmp.cmp(old / module, new / module, shallow=False)
     except OSError:
         return False

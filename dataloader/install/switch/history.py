@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dataloader.base.errors import PrefixError
-from dataloader.install.switch.generations import Generation, generations
+from dataloader.install.switch.generations import generations
+from dataloader.install.switch.line import Generation
 from dataloader.prefix.locate import STATE
 from dataloader.prefix.state import read_inventory
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from dataloader.base.links import hard_link
 from dataloader.base.reporter import Reporter
 
 _FICLONE = 0x40049409
@@ -41,7 +42,9 @@ class Linker:
         self._reporter = reporter
         self._source = source
         self._lock = threading.Lock()
-        self._ways: list[Callable[[str, str], None]] = [os.link, clone, copy]
+        self._ways: list[Callable[[str, str], None]] = [hard_link, clone, copy]
+        self._is_proven = False
+        """Whether a hard link between the two was looked at, and was one."""
 
     def place(self, source: str, target: str) -> None:
         """Make ``target`` (which must not exist) hold what ``source`` holds; may be called from several threads."""
@@ -49,17 +52,19 @@ class Linker:
         try:
             way(source, target)
         except OSError as error:
-            if error.errno == errno.EMLINK and way is os.link:
+            if error.errno == errno.EMLINK and way is hard_link:
                 copy(source, target)  # the file system's limit on names of one file; the next file may be fine
                 return
             if error.errno not in _CANNOT or way is copy:
                 raise
             self._give_up(way)
             self.place(source, target)
+            return
+        self._is_proven |= way is hard_link
 
     def place_in(self, there: int, source_name: str, here: int, name: str, source: str, target: str) -> None:
         """The same, by open folders: walking two long paths costs half of a link's time."""
-        if self._ways[0] is os.link:
+        if self._is_proven and self._ways[0] is hard_link:
             try:
                 os.link(source_name, name, src_dir_fd=there, dst_dir_fd=here)
             except FileNotFoundError:

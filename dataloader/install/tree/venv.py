@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from pathlib import Path
 
 from dataloader.base.errors import PrefixError
+from dataloader.base.links import NO_SYMBOLIC_LINKS
 from dataloader.install.tree.tree import ENVIRONMENT, PathClash, Tree
 from dataloader.machine.interpreters import Interpreter, ask_interpreter
-
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO})
-"""What volumes without symbolic links answer."""
 
 
 def resolve_interpreter(interpreter: Interpreter | Path) -> Interpreter:
@@ -67,7 +64,7 @@ def _link(tree: Tree, target: str, path: str) -> None:
     try:
         place.symlink_to(target)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_SYMBOLIC_LINKS:
             raise
         original = place.parent / target
         if original.is_file():

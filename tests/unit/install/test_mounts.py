@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from dataloader.base.reporter import Reporter
 from dataloader.install.switch import settle as settle_module
+from dataloader.install.switch.exchange import carry_over
 from dataloader.install.switch.mounts import file_system, mounts
 from dataloader.install.switch.settle import settle
+from dataloader.install.tree.linking import Linker
 
 
 def test_the_nearest_mount_tells(tmp_path: Path) -> None:
@@ -47,3 +50,20 @@ def test_only_a_volume_that_may_write_back_late_is_tried(
     assert asyncio.run(settle(tmp_path / "folder", Reporter())) == {}
     assert len(sent) == scouts
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_bytecode_goes_along_only_where_its_source_is_the_same(tmp_path: Path) -> None:
+    """Also where times and sizes say that it is: some volumes, and some packers, keep no times."""
+    linker = Linker(Reporter(), "here")
+    for tree, release in (("old", "1"), ("new", "2")):
+        for module in ("changed", "same"):
+            (tmp_path / tree / "__pycache__").mkdir(parents=True, exist_ok=True)
+            path = tmp_path / tree / f"{module}.py"
+            path.write_text(release if module == "changed" else "s")
+            os.utime(path, (1, 1))
+            if tree == "old":
+                (tmp_path / tree / f"__pycache__/{module}.cpython-311.pyc").write_bytes(b"code")
+
+    assert carry_over(tmp_path / "old", tmp_path / "new", {"changed.py", "same.py"}, linker) == 1
+
+    assert [path.name for path in (tmp_path / "new/__pycache__").iterdir()] == ["same.cpython-311.pyc"]
