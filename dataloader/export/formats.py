@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Final, Literal
 
 from dataloader.base.errors import UsageError
+from dataloader.index.filenames import without_variant
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
 
 World = Literal["conda", "pypi"]
@@ -35,10 +36,20 @@ class Format:
     """``module:function`` below this package; takes the lock and the options, gives the text."""
     worlds: frozenset[World] = frozenset({"conda", "pypi"})
     """What it can hold."""
+    variants: bool = False
+    """Whether it can hold variant wheels (PEP 825), which the tools that install from other formats do not know."""
 
     def left_out(self, lock: Lockfile) -> tuple[Package, ...]:
         """The packages of a lock that it has no place for."""
-        return tuple(p for p in lock.packages if ("pypi" if isinstance(p, PypiPackage) else "conda") not in self.worlds)
+        return tuple(package for package in lock.packages if self.lacks(package))
+
+    def lacks(self, package: Package) -> str | None:
+        """What a package is, if it has no place for that."""
+        if not isinstance(package, PypiPackage):
+            return None if "conda" in self.worlds else "conda packages"
+        if "pypi" not in self.worlds:
+            return "wheels"
+        return "variant wheels" if not self.variants and without_variant(package.file_name) else None
 
     def render(self, lock: Lockfile, options: ExportOptions) -> str:
         """The text."""
@@ -70,10 +81,14 @@ FORMATS: Final[Mapping[str, Format]] = {
         function="uv:pyproject",
         worlds=_PYPI,
     ),
-    "cyclonedx": Format(about="software bill of materials, CycloneDX 1.7 JSON", function="sbom:cyclonedx"),
-    "spdx": Format(about="software bill of materials, SPDX 2.3 JSON", function="sbom:spdx"),
-    "markdown": Format(about="a report to read: stack, packages, sizes, who needs what", function="report:markdown"),
-    "html": Format(about="the same as one page that needs no network", function="report:html"),
+    "cyclonedx": Format(
+        about="software bill of materials, CycloneDX 1.7 JSON", function="sbom:cyclonedx", variants=True
+    ),
+    "spdx": Format(about="software bill of materials, SPDX 2.3 JSON", function="sbom:spdx", variants=True),
+    "markdown": Format(
+        about="a report to read: stack, packages, sizes, who needs what", function="report:markdown", variants=True
+    ),
+    "html": Format(about="the same as one page that needs no network", function="report:html", variants=True),
 }
 """Name -> format, in the order of the help."""
 
@@ -102,14 +117,14 @@ def export_lock(lock: Lockfile, name: str, options: ExportOptions, *, partial: b
         )
     form = FORMATS[name]
     if not partial and (lost := form.left_out(lock)):
-        world = "conda packages" if "conda" not in form.worlds else "wheels"
+        kinds = " and ".join(dict.fromkeys(filter(None, map(form.lacks, lost))))
         raise UsageError(
-            f"{name} has no place for {world}, and the lock holds {len(lost)}",
+            f"{name} has no place for {kinds}, and the lock holds {len(lost)}",
             code="export-incomplete",
             causes=tuple(f"{p.name} {p.version}" for p in lost),
             suggestions=(
                 f"`dataloader export {name} --partial` leaves them out",
-                "`dataloader export environment.yml` holds both",
+                *(("`dataloader export environment.yml` holds both",) if "variant wheels" not in kinds else ()),
             ),
         )
     return form.render(lock, options)

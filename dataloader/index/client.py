@@ -27,6 +27,7 @@ from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.once import Once, now
 from dataloader.index.settings import IndexSettings
 from dataloader.index.store import IndexStore
+from dataloader.index.variants import VariantsFile, parse_variants
 from dataloader.index.web.addresses import local_path
 from dataloader.index.web.credentials import Credentials, check_url, public_channel, redact, without_credentials
 from dataloader.index.web.download import Throttle, Wanted, download
@@ -179,6 +180,17 @@ class IndexClient:
             return found
         return await self._once(("metadata", key), lambda: self._fetch_metadata(file, key))
 
+    async def variants(self, file: IndexFile) -> VariantsFile | None:
+        """What a variant wheel's release says of its variants; ``None`` where nothing is there (PEP 825).
+
+        Raises:
+            IndexUnavailable: As ``project``; ``index-bad-page`` where it cannot be read.
+            IntegrityError: It has another hash than the index promised (``hash-mismatch``).
+        """
+        if not file.variants:
+            return None
+        return await self._once(("variants", file.variants), lambda: self._fetch_variants(file))
+
     async def members(self, file: IndexFile) -> Members:
         """The files of a wheel, each to be had alone: by ranges, or where there are none from the whole wheel.
 
@@ -269,6 +281,27 @@ class IndexClient:
         if path is None:
             self._store.save_metadata(key, metadata)
         return metadata
+
+    async def _fetch_variants(self, file: IndexFile) -> VariantsFile | None:
+        url, _, fragment = file.variants.partition("#")
+        path = local_path(url)
+        text = None if path is not None else self._store.load_variants(file.variants)
+        if text is None:
+            try:
+                if path is not None:
+                    text = await now(path.read_bytes)
+                elif self.settings.offline:
+                    raise offline_missing(f"{url.rpartition('/')[2]} is not in the cache")
+                else:
+                    text = (await self._web.get(url, {}, sha256=fragment.removeprefix("sha256=") or None)).body
+            except NotFound:
+                return None
+            except OSError as error:
+                raise _unreadable(file, error) from error
+        found = parse_variants(text, redact(url))
+        if path is None:
+            self._store.save_variants(file.variants, text)
+        return found
 
     async def _fetch_digest(self, file: IndexFile) -> str:
         path = local_path(file.url)

@@ -40,12 +40,12 @@ def parse_filename(filename: str, project: str | None = None) -> tuple[str, str]
 
 
 def parse_listed(filename: str, project: str | None = None) -> tuple[str, str] | None:
-    """As :func:`parse_filename`, and of variant wheels: they say that there is a release, though none is chosen."""
+    """As :func:`parse_filename`, and of variant wheels."""
     return parse_filename(filename, project) or parse_filename(without_variant(filename), project)
 
 
 def without_variant(filename: str) -> str:
-    """The name of a variant wheel (PEP 817) without its variant; empty where it is none.
+    """The name of a variant wheel (PEP 825) without its label; empty where it is none.
 
     >>> without_variant("foo-1.0-py3-none-any-cu128.whl"), without_variant("foo-1.0-py3-none-any.whl")
     ('foo-1.0-py3-none-any.whl', '')
@@ -53,6 +53,26 @@ def without_variant(filename: str) -> str:
     found = _VARIANT(filename)
     plain = f"{found[1]}.whl" if found else ""
     return plain if plain and _parse_wheel(plain) and not _parse_wheel(filename) else ""
+
+
+def variant_label(filename: str) -> str:
+    """The label of a variant wheel (PEP 825); empty where it is none.
+
+    >>> variant_label("foo-1.0-py3-none-any-cu128.whl"), variant_label("foo-1.0-py3-none-any.whl")
+    ('cu128', '')
+    """
+    plain = without_variant(filename)
+    return filename[len(plain) - len(".whl") + 1 : -len(".whl")] if plain else ""
+
+
+def described_release(filename: str) -> tuple[str, str] | None:
+    """The project and version whose variants a file describes (PEP 825); ``None`` where it is no such file.
+
+    >>> described_release("foo_bar-1.0-variants.json")
+    ('foo-bar', '1.0')
+    """
+    name, _, version = filename.removesuffix("-variants.json").partition("-")
+    return _wheel_release(name, version) if filename.endswith("-variants.json") else None
 
 
 @lru_cache(maxsize=16384)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dataloader.base.errors import IndexUnavailable
-from dataloader.index.filenames import parse_listed
+from dataloader.index.filenames import described_release, parse_listed
 from dataloader.index.model import IndexFile
-from dataloader.index.pages.simple import Page, parse_page
+from dataloader.index.pages.simple import Page, parse_page, with_variants
 
 
 def read_project_page(root: Path, project: str, index: str) -> Page:
@@ -19,7 +19,9 @@ def read_project_page(root: Path, project: str, index: str) -> Page:
 def read_find_links(path: Path, location: str) -> Page:
     """A directory's distributions, an HTML file's links, or one distribution."""
     if path.is_dir():
-        return Page(files=tuple(_listed(sorted(path.iterdir()), location)))
+        paths = sorted(path.iterdir())
+        described = {release: p.as_uri() for p in paths if (release := described_release(p.name))}
+        return Page(files=with_variants(list(_listed(paths, location)), described))
     if path.suffix in {".html", ".htm"}:
         return _read_page(path, None, location)
     return Page(files=tuple(_listed([path] if path.is_file() else [], location)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from dataloader.index.filenames import without_variant
+
 
 class IndexFile(NamedTuple):
     """One released file of a project (PEP 503, 592, 658, 691, 700).
@@ -31,6 +33,9 @@ class IndexFile(NamedTuple):
     """sha256 of ``URL.metadata`` (PEP 658, 714); ``""`` when announced without a hash, ``None`` when not announced."""
     index: str = ""  # type: ignore[assignment]  # tuple.index: nobody looks for a value in a file
     """The index or find-links location that named the file, without credentials."""
+    variants: str = ""
+    """Of a variant wheel (PEP 825): URL of the file that describes its release's variants, with ``#sha256=`` where that
+    is known; empty where nothing does."""
 
     @property
     def kind(self) -> Literal["wheel", "sdist"]:
@@ -41,7 +46,9 @@ class IndexFile(NamedTuple):
         """Python, ABI and platform part of a wheel's tag, each maybe several joined with dots; empty for an sdist."""
         if self.kind == "sdist":
             return ("", "", "")
-        python, abi, platform = self.filename.removesuffix(".whl").rsplit("-", 3)[1:]
+        python, abi, platform = (
+            (without_variant(self.filename) or self.filename).removesuffix(".whl").rsplit("-", 3)[1:]
+        )
         return (python, abi, platform)
 
 

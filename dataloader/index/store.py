@@ -20,7 +20,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.base.sealed import unseal
 from dataloader.index.model import IndexFile, WheelMetadata
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +111,15 @@ class IndexStore:
     def save_provenance(self, sha256: str, document: bytes) -> None:
         self._write(self._root / "provenance" / sha256, {}, document)
 
+    # what describes the variants of a release, by its own address and hash
+
+    def load_variants(self, key: str) -> bytes | None:
+        entry = _read(self._root / "variants" / _hash(key))
+        return None if entry is None else entry[1]
+
+    def save_variants(self, key: str, document: bytes) -> None:
+        self._write(self._root / "variants" / _hash(key), {}, document)
+
     # digests of files whose index gave none
 
     def load_digest(self, key: str) -> str | None:
@@ -171,13 +180,15 @@ def _row(file: IndexFile) -> str:
             f"y{file.yanked_reason}" if file.yanked else "",
             file.upload_time or "",
             "-" if file.metadata_sha256 is None else file.metadata_sha256,
+            file.variants,
         )
     )
 
 
 def _parse_rows(body: bytes, index: str) -> Iterable[IndexFile]:
     for line in body.decode().split("\n") if body else ():
-        name, version, filename, url, sha256, size, requires_python, yanked, upload_time, metadata = line.split("\t")
+        row = line.split("\t")
+        name, version, filename, url, sha256, size, requires_python, yanked, upload_time, metadata, variants = row
         yield IndexFile(
             name,
             version,
@@ -191,6 +202,7 @@ def _parse_rows(body: bytes, index: str) -> Iterable[IndexFile]:
             upload_time or None,
             None if metadata == "-" else metadata,
             index,
+            variants,
         )
 
 

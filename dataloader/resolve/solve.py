@@ -24,6 +24,7 @@ from packaging.version import Version
 from dataloader.base.errors import IndexUnavailable, ResolutionFailure
 from dataloader.base.names import pypi_names
 from dataloader.base.reporter import Reporter
+from dataloader.index.model import IndexFile
 from dataloader.index.settings import IndexSettings
 from dataloader.resolve.answer import Answer, notes_of
 from dataloader.resolve.channels.rattler import Channels, Unsolvable
@@ -41,7 +42,7 @@ from dataloader.resolve.refused.unknown import some
 from dataloader.resolve.rounds import PythonSource, Rounds
 from dataloader.resolve.stability import is_of_pypi, locked_version
 from dataloader.resolve.unsaid import holds, moved
-from dataloader.resolve.words.projects import Project, make_project
+from dataloader.resolve.words.projects import Described, Project, make_project
 from dataloader.resolve.words.pythons import Pythons
 from dataloader.resolve.words.rules import RuleBook
 from dataloader.resolve.words.versions import parse_version
@@ -331,15 +332,16 @@ class _Solver(Rounds):
         versions = self._catalogue.pythons.space.versions
         return versions[-1] if versions else ""
 
-    def _sort(self, name: str, files: tuple[object, ...]) -> Project:
+    def _sort(self, name: str, files: tuple[IndexFile, ...], variants: Described) -> Project:
         return make_project(
             name,
-            files,  # type: ignore[arg-type]
+            files,
             self._problem.target,
             self._catalogue.pythons,
             exclude_newer=self._problem.exclude_newer,
             no_wheels=self._problem.without_wheels(name),
             built=name in self._problem.built,
+            variants=variants,
         )
 
     async def _locked_conda(self, offer: Offer) -> list[rattler.RepoDataRecord]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
+from dataloader.index.filenames import without_variant
 from dataloader.resolve.channels.rattler import Unsolvable, parse_match_spec
 from dataloader.resolve.words.projects import PYPI_BUILD_NUMBER
 from dataloader.resolve.words.records import match_spec
@@ -49,7 +50,7 @@ def locked_version(file_name: str) -> str:
         return parts[1] if len(parts) == 3 else ""  # name, version and build
     read = parse_wheel_filename if file_name.endswith(".whl") else parse_sdist_filename
     try:
-        return str(read(file_name)[1])
+        return str(read(without_variant(file_name) or file_name)[1])
     except (InvalidWheelFilename, InvalidSdistFilename):
         return ""
 

@@ -32,7 +32,7 @@ from typing import Literal, final
 from urllib.parse import quote, unquote
 
 _JSON = "application/vnd.pypi.simple.v1+json"
-_SUFFIXES = (".whl", ".tar.gz", ".zip")
+_SUFFIXES = (".whl", ".tar.gz", ".zip", "-variants.json")
 
 
 @dataclass
@@ -386,5 +386,5 @@ def _metadata_of(file: Path) -> bytes | None:
 
 
 def _project_of(path: Path) -> str:
-    stem = path.name.split("-")[0] if path.suffix == ".whl" else path.name.rsplit("-", 1)[0]
+    stem = path.name.split("-")[0] if path.suffix in {".whl", ".json"} else path.name.rsplit("-", 1)[0]
     return re.sub(r"[-_.]+", "-", stem).lower()

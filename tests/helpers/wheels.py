@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import io
+import json
 import re
 import tarfile
 import zipfile
@@ -31,6 +32,7 @@ def make_wheel(  # one keyword for each thing a test may want to vary
     executable: Iterable[str] = (),
     purelib: bool | None = None,
     compression: int = zipfile.ZIP_DEFLATED,
+    variant: str | None = None,
 ) -> Path:
     """Write a wheel into ``folder`` (made if missing) and return its path.
 
@@ -43,6 +45,7 @@ def make_wheel(  # one keyword for each thing a test may want to vary
         tag: ``python-abi-platform``; each part may hold several with dots.
         extras: Provides-Extra names.
         executable: Members of ``files`` that carry the executable bit.
+        variant: Label of a variant wheel (PEP 825); ``describe_variants`` writes what it stands for.
         purelib: Root-Is-Purelib; by default true when the tag's platform is ``any``.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +64,7 @@ def make_wheel(  # one keyword for each thing a test may want to vary
         content[f"{info}/entry_points.txt"] = _entry_points(entry_points).encode()
     content[f"{info}/RECORD"] = _record(content, f"{info}/RECORD").encode()
 
-    parts = [_escape(name), _escape(version), *([build] if build else []), tag]
+    parts = [_escape(name), _escape(version), *([build] if build else []), tag, *([variant] if variant else [])]
     target = folder / ("-".join(parts) + ".whl")
     marked = set(executable)
     with zipfile.ZipFile(target, "w", compression) as archive:
@@ -71,6 +74,21 @@ def make_wheel(  # one keyword for each thing a test may want to vary
             member.external_attr = (0o100755 if path in marked else 0o100644) << 16
             archive.writestr(member, data)
     return target
+
+
+def describe_variants(
+    folder: Path,
+    name: str,
+    version: str,
+    variants: Mapping[str, Mapping[str, Mapping[str, list[str]]]],
+    *,
+    namespaces: Iterable[str] = ("nvidia", "x86_64"),
+) -> Path:
+    """Write ``NAME-VERSION-variants.json``: label -> namespace -> feature -> values."""
+    path = folder / f"{_escape(name)}-{_escape(version)}-variants.json"
+    document = {"default-priorities": {"namespace": list(namespaces)}, "variants": variants}
+    path.write_text(json.dumps({"$schema": "https://variants-schema.wheelnext.dev/v0.0.3.json", **document}))
+    return path
 
 
 def make_sdist(

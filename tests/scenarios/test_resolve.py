@@ -61,6 +61,9 @@ class DictIndex:
     async def further(self, name: str, url: str) -> tuple[IndexFile, ...]:
         raise AssertionError(f"no scenario announces what {url} has of {name}")
 
+    async def variants(self, file: IndexFile) -> None:
+        """Nothing here has any."""
+
     async def metadata(self, file: IndexFile) -> WheelMetadata:
         self.read.append(file.filename)
         wheel = self._wheels[file.filename]

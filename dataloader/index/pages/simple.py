@@ -7,14 +7,14 @@ case and ``html.parser`` everything else; both give the same links.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urljoin
 
 from dataloader.base.errors import IndexUnavailable
-from dataloader.index.filenames import parse_listed
+from dataloader.index.filenames import described_release, parse_listed, without_variant
 from dataloader.index.model import IndexFile
 from dataloader.index.system import System
 from dataloader.index.web.credentials import redact, without_credentials
@@ -29,6 +29,9 @@ _ANCHOR = re.compile(r"<a[\s>/]", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"\s+([a-z][a-z-]*)=\Z").match
 _NOT_PLAIN = re.compile(r"<(?:!--|base\b|script\b|style\b|textarea\b|title\b[^<]*<[^/])", re.IGNORECASE)
 """What may hide an anchor, or hold something that only looks like one."""
+
+_VARIANT_DASHES = 5
+"""What the name of a variant wheel has at least, as has one with a build number."""
 
 Link: TypeAlias = tuple[str, str | None, str | None, str | None, str | None, str | None]
 """href without its fragment, sha256 from the fragment; Requires-Python, yank, upload time, announced METADATA."""
@@ -66,7 +69,17 @@ def parse_page(
         _read_html(_decode(body, parameters), url, draft)
     else:
         raise _bad_page(url, f"its content type is {kind}, neither HTML nor the Simple API's JSON")
-    return Page(files=tuple(draft.files), skipped=tuple(draft.skipped))
+    return Page(files=with_variants(draft.files, draft.described), skipped=tuple(draft.skipped))
+
+
+def with_variants(files: list[IndexFile], described: Mapping[tuple[str, str], str]) -> tuple[IndexFile, ...]:
+    """Return the files, the variant wheels among them with where their release's variants are described."""
+    if not described:
+        return tuple(files)
+    return tuple(
+        file._replace(variants=described.get((file.name, file.version), "")) if without_variant(file.filename) else file
+        for file in files
+    )
 
 
 class _Draft:
@@ -78,6 +91,8 @@ class _Draft:
         self.index = index
         self.files: list[IndexFile] = []
         self.skipped: list[str] = []
+        self.described: dict[tuple[str, str], str] = {}
+        """Project and version -> what describes its variants, with its hash."""
         self._elsewhere: set[str] = set()
         self._ends: dict[str, bool] = {}
         """How wheels' names end, in their platforms, and whether they are elsewhere: a page repeats each often."""
@@ -95,6 +110,8 @@ class _Draft:
             self._ends[end] = self._system.is_elsewhere(end)
         if not self._ends[end]:
             return False
+        if filename.count("-") >= _VARIANT_DASHES and without_variant(filename):
+            return False  # a label says nothing of the system
         release = filename[: filename.find("-", filename.find("-") + 1)]
         if release in self._elsewhere:
             return True
@@ -115,7 +132,9 @@ class _Draft:
     ) -> None:
         parsed = parse_listed(filename, self.project)
         if parsed is None:
-            if filename:
+            if release := described_release(filename):
+                self.described[release] = f"{url}#sha256={sha256}" if sha256 else url
+            elif filename:
                 self.skipped.append(filename)
             return
         self.files.append(
@@ -199,6 +218,7 @@ def _read_html(text: str, url: str, draft: _Draft) -> None:
     except NotPlainError:
         draft.files.clear()
         draft.skipped.clear()
+        draft.described.clear()
         from dataloader.index.pages.any_html import slow_links
 
         base, links = slow_links(text)

@@ -211,11 +211,11 @@ def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> Pypi
     except InvalidWheelFilename as error:
         plain = without_variant(filename)
         raise UsageError(
-            f"{origin}: {filename} is a variant wheel (PEP 817), and those are not installed"
+            f"{origin}: {filename} is a variant wheel (PEP 825), and those are chosen from an index"
             if plain
             else f"{origin}: {filename} is not a wheel's name: {error}",
             code="requirement-invalid",
-            suggestions=("Name the wheel without a variant, where its publisher has one.",) if plain else (),
+            suggestions=("Name its project, and its folder or index: --find-links, --index-url.",) if plain else (),
         ) from error
     return PypiRequirement(
         name=str(name), specifier=f"=={version}", url=url, hashes=hashes, world="pypi", origin=origin

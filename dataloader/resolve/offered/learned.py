@@ -25,13 +25,13 @@ class KnownMetadata:
         self.presuming: set[str] = set()
         """Projects."""
         self._own: dict[str, WheelMetadata] = {}
-        self._by_version: dict[tuple[str, str], WheelMetadata] = {}
+        self._by_version: dict[tuple[str, str, str], WheelMetadata] = {}
         self._by_project: defaultdict[str, list[tuple[Version, WheelMetadata]]] = defaultdict(list)
 
     def add(self, wheel: Wheel, metadata: WheelMetadata) -> None:
         """Take in what was read."""
         self._own[wheel.file.url] = metadata
-        key = (wheel.file.name, wheel.text)
+        key = _release(wheel)
         if key not in self._by_version:
             self._by_version[key] = metadata
             known = self._by_project[wheel.file.name]
@@ -43,7 +43,7 @@ class KnownMetadata:
 
     def presumed(self, wheel: Wheel) -> WheelMetadata | None:
         """Return a wheel's METADATA, else that of another wheel of its version, else what may be presumed."""
-        found = self._own.get(wheel.file.url) or self._by_version.get((wheel.file.name, wheel.text))
+        found = self._own.get(wheel.file.url) or self._by_version.get(_release(wheel))
         if found is None and wheel.file.name in self.presuming and (known := self._by_project[wheel.file.name]):
             place = bisect_left(known, wheel.version, key=itemgetter(0))
             found = known[min(place, len(known) - 1)][1]
@@ -52,3 +52,8 @@ class KnownMetadata:
     def stamp(self, name: str) -> tuple[int, bool]:
         """Return what changes whenever something else is known or presumed of a project."""
         return len(self._by_project[name]) if name in self._by_project else 0, name in self.presuming
+
+
+def _release(wheel: Wheel) -> tuple[str, str, str]:
+    """Return what wheels share that need the same: project, version and variant."""
+    return wheel.file.name, wheel.text, wheel.variant.label if wheel.variant else ""

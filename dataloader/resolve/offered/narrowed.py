@@ -16,6 +16,7 @@ from dataloader.index.model import IndexFile, WheelMetadata
 
 if TYPE_CHECKING:
     from dataloader.index.client import IndexClient
+    from dataloader.index.variants import VariantsFile
     from dataloader.request.specs.requirements import PypiRequirement
 
 _NAME = re.compile(r"\s*[A-Za-z0-9._-]*")
@@ -106,6 +107,10 @@ class NarrowedIndex:
             return metadata
         said = tuple(text for entry in metadata.requires_dist for text in self._overridden(entry))
         return metadata if said == metadata.requires_dist else replace(metadata, requires_dist=said)
+
+    async def variants(self, file: IndexFile) -> VariantsFile | None:
+        """Return what a variant wheel's release says of its variants."""
+        return await self._client.variants(file)
 
     def _overridden(self, text: str) -> list[str]:
         """Return what stands for an entry of Requires-Dist; as in uv it stays below the extra that it is below."""

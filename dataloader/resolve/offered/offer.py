@@ -198,7 +198,7 @@ class Catalogue(Names):
         rules = self._rules_by_version(project, {w.text for w in wheels})
         for wheel in wheels:
             fired = tuple(r for r in rules.get(wheel.text, ()) if fires(r, "pypi", wheel.build, wheel.file))
-            each = self.book.wheel(project, wheel.text, wheel.file.index)
+            each = self.book.wheel(project, wheel.text, wheel.file.index, otherwise=wheel.is_built_otherwise)
             for number, taken in enumerate(each):
                 build = wheel.build if len(each) == 1 else f"t{number}_{wheel.build}"
                 of_it = (*fired, *taken.rules, *self._mute(project, wheel, taken))

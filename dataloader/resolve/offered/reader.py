@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from dataloader.base.errors import DataloaderError, IntegrityError
+from dataloader.base.tasks import together
 from dataloader.index.model import IndexFile, WheelMetadata
-from dataloader.resolve.words.projects import Project, Wheel
+from dataloader.index.variants import VariantsFile
+from dataloader.resolve.words.projects import Described, Project, Wheel
+from dataloader.resolve.words.variants import settled
 
 
 class Index(Protocol):
@@ -31,11 +35,15 @@ class Index(Protocol):
         """Return the METADATA of a wheel."""
         ...
 
+    async def variants(self, file: IndexFile) -> VariantsFile | None:
+        """Return what a variant wheel's release says of its variants; ``None`` where nothing is there."""
+        ...
+
 
 class Sorter(Protocol):
     """Turns a project's files into candidates."""
 
-    def __call__(self, name: str, files: tuple[IndexFile, ...]) -> Project:
+    def __call__(self, name: str, files: tuple[IndexFile, ...], variants: Described) -> Project:
         """Return the project."""
         ...
 
@@ -62,6 +70,7 @@ class Reader:
         self._index, self._sort, self._guess = index, sort, guess
         self._projects: dict[str, asyncio.Task[Project]] = {}
         self._files: dict[str, tuple[IndexFile, ...]] = {}
+        self._variants: dict[str, Described] = {}
         self._metadata: dict[str, asyncio.Task[WheelMetadata | None]] = {}
         self._warmers: set[asyncio.Task[None]] = set()
         self._warmed: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -110,11 +119,19 @@ class Reader:
         more = [file for file in await self._index.further(name, url) if counts(file)]
         known = {file.filename: file for file in (*more, *self._files[name])}
         self._files[name] = tuple(known.values())
-        return self._sort(name, self._files[name])
+        return await self._sorted(name)
 
     async def _read_project(self, name: str) -> Project:
         self._files[name] = await self._index.project(name)
-        return self._sort(name, self._files[name])
+        return await self._sorted(name)
+
+    async def _sorted(self, name: str) -> Project:
+        known = self._variants.get(name, {})
+        asked = {f.variants: f for f in self._files[name] if f.variants and f.variants not in known}
+        found = await together(self._index.variants(file) for file in asked.values())
+        if asked or name not in self._variants:
+            self._variants[name] = {**known, **dict(zip(asked, found, strict=True))}
+        return self._sort(name, self._files[name], self._variants[name])
 
     async def _read_metadata(self, wheel: Wheel) -> WheelMetadata | None:
         try:
@@ -123,7 +140,8 @@ class Reader:
             self.broken[wheel.file.url] = (wheel.file, error.message)
             return None
         self.metadata_read += 1
-        return metadata
+        requires = tuple(settled(metadata.requires_dist, wheel.variant))
+        return metadata if requires == metadata.requires_dist else replace(metadata, requires_dist=requires)
 
     async def _warm(self, name: str, specifier: str) -> None:
         try:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 
 from dataloader.base.errors import ResolutionFailure
-from dataloader.index.filenames import without_variant
+from dataloader.index.filenames import variant_label
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.refused.conflict import Conflict, find_conflict, needed_requirements
 from dataloader.resolve.refused.prechecks import what_to_ask
 from dataloader.resolve.refused.unknown import some
-from dataloader.resolve.words.tags import Fit, fit
+from dataloader.resolve.words.tags import fit
 from dataloader.resolve.words.versions import parse_version
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _no_wheel(
             f"the target is {target.platform} with {libc} and Python {some(minors)}",
             *_pythons_of(requirement.name, newest, files, target.platform),
             f"{requirement.name} {newest} offers: {some(names)}",
-            *(("of variant wheels (PEP 817) none is chosen",) if any(map(without_variant, names)) else ()),
+            *_unfit_variants(project, names),
         ),
         untried=(
             *((f"ask for {newest_one}",) if (newest_one := _newest(requirement, catalogue)) else ()),
@@ -185,13 +186,23 @@ def _no_wheel(
     )
 
 
+def _unfit_variants(project: Project, names: Iterable[str]) -> Iterator[str]:
+    """Say why no variant wheel (PEP 825) of a release fits the target, each reason once."""
+    labels: dict[str, dict[str, None]] = {}
+    for name in names:
+        if name in project.variants:
+            labels.setdefault(project.variants[name], {})[variant_label(name)] = None
+    for why, of_it in labels.items():
+        yield f"variant {some(list(of_it))}: {why}"
+
+
 def _pythons_of(name: str, version: str, files: Iterable[IndexFile], platform: str) -> tuple[str, ...]:
     """Say for which Pythons a release has wheels for a platform, and which it requires."""
     fits = [
         found
         for file in files
-        if file.filename.endswith(".whl") and not without_variant(file.filename)
-        if (found := _fit(file.filename, platform))
+        if file.filename.endswith(".whl")
+        if (found := fit(*file.tags, platform, musl="musllinux" in file.filename))
     ]
     tags = {tag for found in fits for tag in found.pythons}
     first = min((tag.minor for tag in tags if not tag.exact), default=None)
@@ -200,10 +211,6 @@ def _pythons_of(name: str, version: str, files: Iterable[IndexFile], platform: s
     required = sorted({file.requires_python for file in files if file.requires_python})
     has = (f"{name} {version} has wheels for Python {some(minors)} on {platform}",) if minors and first != 0 else ()
     return (*has, *(f"{name} {version} requires Python {said}" for said in required))
-
-
-def _fit(filename: str, platform: str) -> Fit | None:
-    return fit(*filename.removesuffix(".whl").rsplit("-", 3)[1:], platform, musl="musllinux" in filename)
 
 
 def _where_built(name: str, problem: Problem) -> str:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Generic, TypeAlias, TypeVar
 
 from packaging.version import Version
 
-from dataloader.index.filenames import without_variant
+from dataloader.index.filenames import variant_label, without_variant
 from dataloader.index.model import IndexFile
+from dataloader.index.variants import VariantsFile
 from dataloader.machine.target import Target
 from dataloader.request.dates import is_late
 from dataloader.resolve.words.pythons import Pythons, PythonSet
 from dataloader.resolve.words.tags import Fit, fit
+from dataloader.resolve.words.variants import MOST, NULL, Chosen, variants_on
 from dataloader.resolve.words.versions import VersionSpace, parse_version
+
+T = TypeVar("T")
+Described: TypeAlias = Mapping[str, VariantsFile | None]
+"""``IndexFile.variants`` -> what is there."""
 
 WHEEL_BUILD = "_whl"
 """Build strings of wheels end so; no conda build does."""
@@ -24,6 +32,9 @@ _BUILT = Fit(pythons=(), floor=None, rank=0)
 
 PYPI_BUILD_NUMBER = 1_000_000
 """Build numbers of wheels start here, conda's stay below: a bound on one world is a bound on the build number."""
+
+PREFERRED = 100_000
+"""Added to the build number of the preferred build of a version: more than the ranks of wheels differ by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,11 +47,18 @@ class Wheel:
     pythons: PythonSet
     build: str
     """Build string that tells the wheels of a version apart."""
+    variant: Chosen | None = None
+    """Of a variant wheel (PEP 825): its variant."""
 
     @property
     def text(self) -> str:
         """The version, normalised."""
         return self.file.version
+
+    @property
+    def is_built_otherwise(self) -> bool:
+        """Whether it is another build than the one that its release has for everybody."""
+        return self.variant is not None and self.variant.label != NULL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,6 +78,8 @@ class Project:
     """Version that is left out for its date -> when its first file was published."""
     dated: bool = False
     """Whether any file has an upload time."""
+    variants: Mapping[str, str] = field(default_factory=dict)
+    """File name of a variant wheel that does not fit the target -> why."""
     undated: frozenset[str] = frozenset()
     """Indexes that named files without saying when they were published; a directory of one's own is none."""
 
@@ -82,6 +102,7 @@ def make_project(
     exclude_newer: str | None = None,
     no_wheels: bool = False,
     built: bool = False,
+    variants: Described = MappingProxyType({}),
 ) -> Project:
     """Sort a project's files into usable wheels and versions that have none.
 
@@ -89,35 +110,37 @@ def make_project(
 
     ``exclude_newer`` (a cutoff of ``dataloader.request.dates``) drops files published then or later; a file without an
     upload time is kept, as it cannot be judged. The very same files are sorted once, whoever asks: a refusal is solved
-    again with each change that may mend it.
+    again with each change that may mend it. Of variant wheels those count that fit by ``variants``.
     """
-    return _sorted(name, _TheSame(files), target, pythons, exclude_newer, no_wheels, built)
+    return _sorted(name, _TheSame(files), target, pythons, exclude_newer, no_wheels, built, _TheSame(variants))
 
 
-class _TheSame:
-    """Files by identity."""
+class _TheSame(Generic[T]):
+    """What was read of an index, by identity."""
 
-    def __init__(self, files: Collection[IndexFile]) -> None:
-        self.files = files
+    def __init__(self, read: T) -> None:
+        self.read = read
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _TheSame) and self.files is other.files
+        return isinstance(other, _TheSame) and self.read is other.read
 
     def __hash__(self) -> int:
-        return id(self.files)
+        return id(self.read)
 
 
 @lru_cache(maxsize=1024)
 def _sorted(
     name: str,
-    of: _TheSame,
+    of: _TheSame[Collection[IndexFile]],
     target: Target,
     pythons: Pythons,
     exclude_newer: str | None,
     no_wheels: bool,
     built: bool,
+    described: _TheSame[Described],
 ) -> Project:
-    files = of.files
+    files = of.read
+    variants = _Variants(target, described.read)
     files, late = _published_before(exclude_newer, files) if exclude_newer else (files, {})
     wheels: list[Wheel] = []
     others: dict[Version, list[IndexFile]] = {}
@@ -128,7 +151,7 @@ def _sorted(
         version = versions[file.version]
         if version is None:
             continue
-        wheel = None if no_wheels else _wheel(file, version, target, pythons)
+        wheel = None if no_wheels else _wheel(file, version, target, pythons, variants)
         if wheel is not None:
             wheels.append(wheel)
         else:
@@ -145,6 +168,7 @@ def _sorted(
         unusable=tuple(str(v) for v in unusable),
         sdist_only=frozenset(str(v) for v in unusable if not any(f.filename.endswith(".whl") for f in others[v])),
         unusable_files={str(v): tuple(others[v]) for v in unusable},
+        variants=variants.unfit,
         late={version: when for version, when in late.items() if parse_version(version) not in {*served, *others}},
         dated=bool(late) or any(f.upload_time for f in files),
         undated=frozenset(f.index for f in files if not f.upload_time and not f.url.startswith("file:"))
@@ -171,17 +195,51 @@ def _published_before(cutoff: str, files: Iterable[IndexFile]) -> tuple[list[Ind
     return kept, late
 
 
-def _wheel(file: IndexFile, version: Version, target: Target, pythons: Pythons) -> Wheel | None:
-    if not file.filename.endswith(".whl") or without_variant(file.filename):
+class _Variants:
+    """The variants of releases on one target."""
+
+    def __init__(self, target: Target, described: Described) -> None:
+        self.unfit: dict[str, str] = {}
+        self._target, self._described = target, described
+        self._on: dict[str, tuple[dict[str, Chosen], dict[str, str]]] = {}
+
+    def of(self, file: IndexFile) -> Chosen | None:
+        """Return what variant a wheel is; ``None`` where it does not fit, and that is noted."""
+        described = self._described.get(file.variants)
+        if described is None:
+            self.unfit[file.filename] = "nothing on its index describes its variant"
+            return None
+        if file.variants not in self._on:
+            self._on[file.variants] = variants_on(self._target, described)
+        label, (fit_, unfit) = variant_label(file.filename), self._on[file.variants]
+        if label not in fit_:
+            self.unfit[file.filename] = unfit.get(label, "its release does not describe that variant")
+        return fit_.get(label)
+
+
+_PLACE = 4000
+"""What a place among variants is worth: more than the ranks of tags differ by; all of them are less than PREFERRED."""
+assert MOST * _PLACE < PREFERRED
+
+
+def _wheel(file: IndexFile, version: Version, target: Target, pythons: Pythons, variants: _Variants) -> Wheel | None:
+    if not file.filename.endswith(".whl"):
         return None
-    interpreter, abi, platform = file.filename[: -len(".whl")].rsplit("-", 3)[1:]
+    interpreter, abi, platform = file.tags
     fits = fit(interpreter, abi, platform, target.platform, musl=target.musl is not None)
     if fits is None:
         return None
     usable = pythons.serving(fits.pythons) & pythons.required(file.requires_python)
     if not usable:
         return None
-    return Wheel(file=file, version=version, fit=fits, pythons=usable, build=_build(file, interpreter, abi, fits))
+    variant = None
+    if without_variant(file.filename):
+        variant = variants.of(file)
+        if variant is None:
+            return None
+        fits = replace(fits, rank=fits.rank + variant.place * _PLACE)
+    build = _build(file, interpreter, abi, fits)
+    return Wheel(file=file, version=version, fit=fits, pythons=usable, build=build, variant=variant)
 
 
 def _sources(
@@ -210,6 +268,7 @@ def _without_equals(wheels: list[Wheel]) -> list[Wheel]:
 def _build(file: IndexFile, interpreter: str, abi: str, fits: Fit) -> str:
     """Name a wheel among those of its version, in the 64 characters that a build string may have (CEP 26)."""
     floor = "{}{}_{}".format(*fits.floor) if fits.floor else "any"
-    number = file.filename.split("-")[2] if file.filename.count("-") > len(("name", "version", "py", "abi")) else ""
+    plain = without_variant(file.filename) or file.filename
+    number = plain.split("-")[2] if plain.count("-") > len(("name", "version", "py", "abi")) else ""
     parts = (interpreter.replace(".", "_")[:20], abi.replace(".", "_")[:16], floor, str(fits.rank), number[:8])
     return "_".join(part for part in parts if part) + WHEEL_BUILD

@@ -17,7 +17,7 @@ from packaging.specifiers import InvalidSpecifier
 from packaging.utils import canonicalize_name
 
 from dataloader.index.model import WheelMetadata
-from dataloader.resolve.words.projects import PYPI_BUILD_NUMBER, Wheel
+from dataloader.resolve.words.projects import PREFERRED, PYPI_BUILD_NUMBER, Wheel
 from dataloader.resolve.words.pythons import InvalidMarker, Pythons, PythonSet, extras_named
 from dataloader.resolve.words.versions import VersionSpace
 
@@ -158,9 +158,6 @@ class Naming:
             return "*"
         return space.spec(dependency.specifier) or IMPOSSIBLE
 
-
-PREFERRED = 100_000
-"""Added to the build number of the preferred build of a version: more than the ranks of wheels differ by."""
 
 IMPOSSIBLE = "==0a0.dev0.no.such.version"
 """A version spec that no version meets, for a specifier that no known version meets."""

@@ -68,10 +68,15 @@ class RuleBook:
 
     # -- what candidates are taken for
 
-    def wheel(self, project: str, version: str, index: str) -> tuple[TakenFor, ...]:
-        """Return what a wheel of an index can be taken for: one thing, or several, or nobody knows what."""
+    def wheel(self, project: str, version: str, index: str, *, otherwise: bool = False) -> tuple[TakenFor, ...]:
+        """Return what a wheel of an index can be taken for: one thing, or several, or nobody knows what.
+
+        One that was built ``otherwise`` than its release is for everybody is known to nobody.
+        """
         if project not in self.needs.variants:
             return (PLAIN,)
+        if otherwise:
+            return (self._unknown(project),)
         of_another = "+" not in version and index in self.needs.extra_indexes
         found = self._taken.get((project, version, of_another))
         if found is None:

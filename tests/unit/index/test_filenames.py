@@ -14,7 +14,7 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from dataloader.base.errors import UsageError
-from dataloader.index.filenames import normal_version, parse_filename, parse_listed, without_variant
+from dataloader.index.filenames import normal_version, parse_filename, parse_listed, variant_label, without_variant
 from dataloader.request.specs.spec import parse_spec
 
 NAMES = """
@@ -126,11 +126,12 @@ def test_the_project_settles_where_the_name_ends(filename: str, project: str, fo
     st.sampled_from(["foo-1.0-py3-none-any", "foo_bar-2.1+cu12-cp311-cp311-linux_x86_64", "f-1-2a-py2.py3-none-any"]),
     st.from_regex(r"[a-z0-9_.]{1,16}", fullmatch=True),
 )
-def test_a_variant_wheel_names_its_release_and_is_no_wheel_that_is_taken(stem: str, variant: str) -> None:
+def test_a_variant_wheel_names_its_release_and_is_none_to_name_by_itself(stem: str, variant: str) -> None:
     name = f"{stem}-{variant}.whl"
 
     assert parse_filename(name) is None
     assert parse_listed(name) == parse_filename(f"{stem}.whl") is not None
     assert (without_variant(name), without_variant(f"{stem}.whl")) == (f"{stem}.whl", "")
-    with pytest.raises(UsageError, match=r"is a variant wheel \(PEP 817\)"):
+    assert variant_label(name) == variant
+    with pytest.raises(UsageError, match=r"is a variant wheel \(PEP 825\)"):
         parse_spec(f"https://example.org/{quote(name)}")

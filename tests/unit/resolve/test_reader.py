@@ -41,6 +41,9 @@ class InTurn(DictIndex):
             await asyncio.sleep(0.01)
         return await super().project(name)
 
+    async def variants(self, file: IndexFile) -> None:
+        """Nothing here has any."""
+
     async def metadata(self, file: IndexFile) -> WheelMetadata:
         """Keep METADATA back: of ``bound`` until ``child``'s page was asked for, of ``slow`` until its METADATA was."""
         if file.name == "child":
