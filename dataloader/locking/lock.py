@@ -151,12 +151,14 @@ class _Attempt:
 
     async def run(self, channels: tuple[str, ...]) -> Locked:
         """Solve, over these channels."""
-        from dataloader.locking.stacks import planned, stack_request
+        from dataloader.locking.stacks import planned, refuse_contradiction, stack_request
 
         worlds = frozenset({"conda", "pypi"} if channels else {"pypi"})
         asked = stack_request(self._matrix, self._request, worlds, channels)
         is_planned = bool(asked.frameworks or asked.cuda or asked.cudnn or asked.nccl or asked.gcc)
         stack = planned(self._matrix, asked, self._targets) if is_planned else None
+        if is_planned and stack is None:
+            refuse_contradiction(self._matrix, asked, self._targets)
         cutoff = self._cutoff(stack.builds if stack else ())
         try:
             while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ResolutionFailure
@@ -55,6 +56,23 @@ def stacks(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> 
 def planned(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> Stack | None:
     """Return the stack that a request is expected to come to; None where the matrix knows none."""
     return first_stack(matrix, replace(asked, aside=False), *targets) or first_stack(matrix, asked, *targets)
+
+
+def refuse_contradiction(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> None:
+    """Refuse options that contradict each other, or the machines, whatever packages there are.
+
+    A cuDNN, NCCL or Python that the matrix does not know contradicts nothing that it knows: packages may have it.
+
+    Raises:
+        StackFailure: no stack has them all.
+    """
+    options = replace(asked, frameworks=MappingProxyType({}), python=None)
+    if first_stack(matrix, StackRequest(worlds=asked.worlds, cudnn=asked.cudnn), *targets) is None:
+        options = replace(options, cudnn=None)
+    if first_stack(matrix, StackRequest(worlds=asked.worlds, nccl=asked.nccl), *targets) is None:
+        options = replace(options, nccl=None)
+    if first_stack(matrix, options, *targets) is None:
+        next(stacks(matrix, asked, targets))
 
 
 def refusal(

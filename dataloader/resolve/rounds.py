@@ -131,12 +131,12 @@ class Rounds:
             if knowledge is not None and knowledge.unread():
                 continue
             unknown = [w for w in answer.wheels() if knowledge and knowledge.learned.of(w) is None]
-            chosen = answer.announced()
+            chosen = list(knowledge.further.due(answer.announced())) if knowledge is not None else []
             required = list(self._catalogue.unread(answer.rules())) if knowledge is not None else []
             for bound in required:
                 self._ask_bound(bound)
             if knowledge is not None and chosen:
-                self._reporter.debug(f"pages to read: {', '.join(f'{one.project} of {one.index}' for one in chosen)}")
+                self._reporter.debug(f"pages to read: {', '.join(f'{project} of {url}' for project, url in chosen)}")
                 await knowledge.open(chosen)
             elif not (unknown or required) or knowledge is None:
                 return answer

@@ -192,13 +192,13 @@ class _Solver(Rounds):
         return list(knowledge.further.silent.values()) if knowledge is not None else []
 
     async def _might_help(self) -> bool:
-        """Say whether there would be a solution, were what silent indexes announce at hand."""
+        """Say whether there would be a solution, were what silent indexes announce at hand, whatever that needs."""
         knowledge = self._catalogue.knowledge
         assert knowledge is not None
         offered, knowledge.further.as_if_heard = self._offered, True
         knowledge.forget_versions()
         try:
-            await self._solve()
+            await self._rounds_until_known()
         except Unsolvable:
             return False
         finally:

@@ -1,8 +1,8 @@
 """What the rows say of GPUs and compilers: yes, no, or that nobody knows.
 
-What one row lacks its neighbours may tell: no later toolkit knows an older GPU, accepts fewer compilers, and no later
-cuDNN has kernels for GPUs that an earlier one had given up. What they leave open is doubted: neither taken for granted
-nor refused.
+What one row lacks its neighbours may tell: no later toolkit knows an older GPU or accepts fewer compilers, no later
+cuDNN has kernels for GPUs that an earlier one had given up, and none is for a CUDA that a later one is the first for.
+What they leave open is doubted: neither taken for granted nor refused.
 """
 
 from __future__ import annotations
@@ -107,6 +107,28 @@ def _compiles_ptx(matrix: Matrix, cuda: str, pool: Target) -> StackAnswer:
     return YES
 
 
+def library_major(matrix: Matrix, row: MatrixBuild, axis: str) -> str:
+    """Return the major of the cuDNN or NCCL of a build: builds of one release for one CUDA major have the same.
+
+    Args:
+        matrix: The facts.
+        row: The build.
+        axis: ``cudnn`` or ``nccl``.
+
+    Returns:
+        The major that its row says, else its siblings' where they agree; empty where that is not known.
+    """
+    if said := getattr(row, axis):
+        return major(said)
+    siblings = [
+        major(said)
+        for other in matrix.builds.get(row.framework, ())
+        if row.cuda and other.cuda and (other.version, major(other.cuda)) == (row.version, major(row.cuda))
+        if (said := getattr(other, axis))
+    ]
+    return siblings[0] if len(set(siblings)) == 1 else ""
+
+
 def compiles_for(matrix: Matrix, cuda: str, gpu: Gpu) -> StackAnswer:
     """Say whether a toolkit knows a GPU. The oldest that toolkits know never gets older again."""
     mine = matrix.toolkits[cuda].sm
@@ -158,6 +180,13 @@ def has_kernels(matrix: Matrix, cudnn: str, gpu: Gpu) -> StackAnswer:
     if surely_from and key(gpu.capability) >= key(surely_from):
         return YES
     return StackAnswer(doubted=True, why="its row does not say for which GPUs it has kernels")
+
+
+def first_cudnn(matrix: Matrix, cuda_major: str) -> str:
+    """Return the first cuDNN for a CUDA major, where earlier ones are known to be for other CUDAs; empty: not known."""
+    released = sorted(matrix.cudnns, key=lambda row: key(row.cudnn))
+    first = next((row.cudnn for row in released if cuda_major in row.cuda_majors), "")
+    return first if first and first != released[0].cudnn else ""
 
 
 def kernels_from(matrix: Matrix, cudnn: str) -> tuple[str, str]:

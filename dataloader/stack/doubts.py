@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.rows import MatrixBuild
 from dataloader.machine.target import Target
-from dataloader.stack.answers import accepts_gcc, compilers, compiles_for, has_code, has_kernels
+from dataloader.stack.answers import accepts_gcc, compilers, compiles_for, has_code, has_kernels, library_major
 from dataloader.stack.model import CPU, Reason, StackRequest
 from dataloader.stack.titles import build_title, gpu_title, pool_title
 
@@ -30,7 +30,7 @@ def doubts_of(
     found = (
         *_of_gpus(matrix, rows, cuda, cudnn, targets),
         *_of_compilers(matrix, request, cuda),
-        *_of_libraries(request, rows),
+        *_of_libraries(matrix, request, rows),
         *_of_python(request, rows),
     )
     return tuple(dict.fromkeys(found))
@@ -67,13 +67,11 @@ def _of_compilers(matrix: Matrix, request: StackRequest, cuda: str) -> Iterator[
         yield Reason(axis="gcc", text=text, row=toolkit.id if toolkit else "", source=toolkit.source if toolkit else "")
 
 
-def _of_libraries(request: StackRequest, rows: Sequence[MatrixBuild]) -> Iterator[Reason]:
+def _of_libraries(matrix: Matrix, request: StackRequest, rows: Sequence[MatrixBuild]) -> Iterator[Reason]:
     for row in rows:
-        for axis, title, wish, value in (
-            ("cudnn", "cuDNN", request.cudnn, row.cudnn),
-            ("nccl", "NCCL", request.nccl, row.nccl),
-        ):
-            if wish and row.cuda and not value and not any(f"nvidia-{axis}-" in need for need in row.needs):
+        for axis, title, wish in (("cudnn", "cuDNN", request.cudnn), ("nccl", "NCCL", request.nccl)):
+            known = library_major(matrix, row, axis) or any(f"nvidia-{axis}-" in need for need in row.needs)
+            if wish and row.cuda and not known:
                 text = f"not known whether {build_title(row)} was built with {title} {wish}: its row does not say"
                 yield Reason(axis=axis, text=text, row=row.id, source=row.source)
 

@@ -60,6 +60,9 @@ def wishes_title(request: StackRequest) -> str:
 
 
 def _causes(space: Space, error: ResolutionImpossible[Need, AxisValue]) -> Iterator[str]:
+    if space.request.cuda == CPU and len(about := [one.text for one in space.wishes if one.axis == "cuda"]) > 1:
+        yield from about  # whatever was built
+        return
     alone = [list(_project_causes(space, project)) for project in space.request.frameworks]
     for causes in alone:
         yield from causes
@@ -69,7 +72,27 @@ def _causes(space: Space, error: ResolutionImpossible[Need, AxisValue]) -> Itera
 
 
 def _axis_causes(space: Space) -> Iterator[str]:
-    """Why the CUDA axis has no value by itself."""
+    """Why an axis that was asked for has no value by itself."""
+    yield from _cuda_causes(space)
+    for axis, title, wish in (("cudnn", "cuDNN", space.request.cudnn), ("nccl", "NCCL", space.request.nccl)):
+        known = space.known[axis]
+        wanted = [candidate for candidate in known if not space.objects(candidate)]
+        if wish and known and not wanted:
+            yield f"the matrix knows {title} {known[-1].value} to {known[0].value}, not {wish}"
+        elif wish and known and not space.candidates[axis]:
+            yield from _library_causes(space, wanted[0])
+
+
+def _library_causes(space: Space, newest: AxisValue) -> Iterator[str]:
+    """Why a library does not go with the machines or the CUDA: the newest stands for all that were asked for."""
+    needs, cudas = space.needs(newest), space.choices("cuda")
+    yield from (_sentence(*problem) for problem in _objections(space, needs))
+    against = [need for need in needs if need.axis == "cuda" and all(map(need.objection, cudas))]
+    for need in against[:1] if cudas else ():
+        yield _sentence(need, f"CUDA {space.request.cuda} was asked for" if space.request.cuda else "")
+
+
+def _cuda_causes(space: Space) -> Iterator[str]:
     if space.request.cuda in (None, CPU):
         return
     wanted = [candidate for candidate in all_cudas(space.matrix) if not space.objects(candidate)]
@@ -176,7 +199,8 @@ def _objections(space: Space, needs: Iterator[Need] | Sequence[Need]) -> Iterato
     for need in needs:
         if need.axis == "cuda":
             continue
-        choices = [candidate for candidate in space.candidates[need.axis] if not space.objects(candidate)]
+        every = space.known.get(need.axis, space.candidates[need.axis])
+        choices = [candidate for candidate in every if not space.objects(candidate)]
         objections = [need.objection(candidate) for candidate in choices]
         if objections and all(objection is not None for objection in objections):
             machine = need.axis in MACHINE_AXES

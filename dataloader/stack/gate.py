@@ -55,6 +55,7 @@ class Gate:
 
     def violations(self) -> Iterator[Violation]:
         """Yield everything that is wrong."""
+        yield from self._options()
         yield from self._table_rules()
         yield from self._pairs()
         yield from self._rows()
@@ -62,6 +63,19 @@ class Gate:
         yield from self._companions()
         yield from self._labels()
         yield from self._libraries()
+
+    # -- options by themselves
+
+    def _options(self) -> Iterator[Violation]:
+        """A library of CUDA does not go with builds for the CPU, nor with a CUDA that it came before."""
+        asked, matrix = self._asked, self._matrix
+        if asked.cuda == CPU and (asked.cudnn or asked.nccl):
+            yield Violation("option-cuda", "CPU builds were asked for, and a library of CUDA")
+        elif asked.cuda and asked.cudnn and asked.cuda != CPU:
+            rows = [row for row in matrix.cudnns if _admits(prefix_of(asked.cudnn), row.cudnn)]
+            majors = {major(cuda) for cuda in matrix.toolkits if admits(cuda_wish(asked.cuda), cuda)}
+            if rows and not any(majors.intersection(row.cuda_majors) for row in rows) and "conda" not in asked.worlds:
+                yield Violation("option-cudnn", f"no cuDNN {asked.cudnn} is for CUDA {asked.cuda}")
 
     # -- table rule
 

@@ -13,9 +13,11 @@ from dataloader.stack.answers import (
     accepts_gcc,
     compiled_by,
     compiles_for,
+    first_cudnn,
     has_code,
     has_kernels,
     kernels_from,
+    library_major,
     newer_gcc,
 )
 from dataloader.stack.model import CPU, StackRequest
@@ -63,7 +65,7 @@ def needs_of_build(matrix: Matrix, row: MatrixBuild, *, beside_cuda: bool = Fals
         yield _python(row)
     if row.cuda is None:
         return
-    for axis, specifier in (("cudnn", cudnn_range(row)), ("nccl", nccl_range(row))):
+    for axis, specifier in (("cudnn", cudnn_range(matrix, row)), ("nccl", nccl_range(matrix, row))):
         if specifier:
             yield _library(axis, specifier, row)
     yield _gpu_of_build(matrix, row)
@@ -91,6 +93,7 @@ def needs_of_cuda(matrix: Matrix, cuda: str) -> Iterator[Need]:
 
 def needs_of_cudnn(matrix: Matrix, version: str, *, wheels_only: bool) -> Iterator[Need]:
     """Yield what a cuDNN version demands: a GPU that it has kernels for, a CUDA that it is published for."""
+    yield from _cuda_of_cudnn(matrix, version)
     row = next((row for row in matrix.cudnns if row.cudnn == version), None)
     if row is None:
         return
@@ -117,16 +120,30 @@ def needs_of_cudnn(matrix: Matrix, version: str, *, wheels_only: bool) -> Iterat
         yield Need(axis="cuda", text=text, objection=unpublished, row=row.id, source=row.source)
 
 
+def _cuda_of_cudnn(matrix: Matrix, version: str) -> Iterator[Need]:
+    firsts = {cuda: first_cudnn(matrix, cuda) for cuda in dict.fromkeys(map(major, matrix.toolkits))}
+    late = {cuda: first for cuda, first in firsts.items() if first and key(version) < key(first)}
+    if late:
+        told = " and ".join(f"{first} (CUDA {cuda})" for cuda, first in late.items())
+
+        def too_new(candidate: AxisValue) -> str | None:
+            first = late.get(major(candidate.value))
+            return f"the first for CUDA {candidate.value} is {first}" if first else None
+
+        yield Need(axis="cuda", text=f"cuDNN {version} came before {told}", objection=too_new)
+
+
 def needs_of_request(request: StackRequest) -> Iterator[Need]:
     """Yield what the person asked for."""
     if request.cuda:
         wanted = request.cuda
         text = "CPU builds were asked for" if wanted == CPU else f"CUDA {wanted} was asked for"
         yield Need(axis="cuda", text=text, objection=_outside(CPU if wanted == CPU else cuda_wish(wanted)))
-    elif request.cuda == "" or request.cudnn or request.nccl:
+    libraries = [f"{title} {wish}" for title, wish in (("cuDNN", request.cudnn), ("NCCL", request.nccl)) if wish]
+    if libraries or request.cuda == "":
         yield Need(
             axis="cuda",
-            text="",
+            text=f"{' and '.join(libraries)} was asked for, which goes with CUDA alone" if libraries else "",
             objection=lambda candidate: "it is a CPU build" if candidate.value == CPU else None,
         )
     for axis, wish, title in (
@@ -214,17 +231,17 @@ def cuda_range(row: MatrixBuild) -> str:
     return row.cuda_runs or (f"=={row.cuda}" if "." in row.cuda else f"=={row.cuda}.*")
 
 
-def cudnn_range(row: MatrixBuild) -> str:
-    """Specifier of the cuDNN versions that a build runs with; empty when the row does not say."""
-    return _library_range(row, "nvidia-cudnn-", row.cudnn)
+def cudnn_range(matrix: Matrix, row: MatrixBuild) -> str:
+    """Specifier of the cuDNN versions that a build runs with; empty when that is not known."""
+    return _library_range(row, "nvidia-cudnn-", row.cudnn or library_major(matrix, row, "cudnn"))
 
 
-def nccl_range(row: MatrixBuild) -> str:
-    """Specifier of the NCCL versions that a build runs with; empty when the row does not say."""
-    return _library_range(row, "nvidia-nccl-", row.nccl)
+def nccl_range(matrix: Matrix, row: MatrixBuild) -> str:
+    """Specifier of the NCCL versions that a build runs with; empty when that is not known."""
+    return _library_range(row, "nvidia-nccl-", row.nccl or library_major(matrix, row, "nccl"))
 
 
-def _library_range(row: MatrixBuild, prefix: str, built_with: str | None) -> str:
+def _library_range(row: MatrixBuild, prefix: str, built_with: str) -> str:
     """What the row says, loosened where nothing but custom pins it.
 
     A build whose metadata does not require the library (the pins of an extra, say) opens it by its soname: any later

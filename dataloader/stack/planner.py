@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from types import MappingProxyType
 
-from resolvelib import BaseReporter, ResolutionImpossible, Resolver
+from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 
 from dataloader.base.errors import ResolutionFailure, UsageError
 from dataloader.compat.matrix import Matrix
@@ -161,15 +162,16 @@ def _doubts(space: Space, stack: Stack) -> tuple[Reason, ...]:
 
 
 def first_stack(matrix: Matrix, request: StackRequest, *targets: Target) -> Stack | None:
-    """Return the best stack, or None when there is none; no explanation is built."""
+    """Return the best stack, or None when none is found; no explanation is built."""
     request = read_request(request)
     if any(target.platform != PLATFORM for target in targets):
         return None
     for attempt in _attempts(request, targets):
         space = space_of(matrix, attempt, targets)
-        choice = _solve(space, {})
-        if not isinstance(choice, ResolutionImpossible):
-            return next(_stacks(space, choice))
+        with suppress(ResolutionFailure):  # it was not found
+            choice = _solve(space, {})
+            if not isinstance(choice, ResolutionImpossible):
+                return next(_stacks(space, choice))
     return None
 
 
@@ -180,6 +182,12 @@ def _solve(space: Space, forbidden: _Forbidden) -> _Choice | ResolutionImpossibl
         return resolver.resolve([*space.wishes, *always], max_rounds=_MAX_ROUNDS).mapping
     except ResolutionImpossible as error:
         return error
+    except ResolutionTooDeep as error:
+        raise ResolutionFailure(
+            f"no stack was found in {_MAX_ROUNDS} tries, and none was shown to be impossible",
+            code="too-many-rounds",
+            suggestions=("pin a framework or CUDA to narrow the search",),
+        ) from error
 
 
 def _iter_choices(space: Space, first: _Choice) -> Iterator[_Choice]:
@@ -271,7 +279,7 @@ def _fits(space: Space, candidate: AxisValue, choice: _Choice) -> bool:
             continue
         if need.axis in MACHINE_AXES or need.axis in asked or need.axis == "cuda":
             return False
-    specifier = cudnn_range(candidate.row)
+    specifier = cudnn_range(space.matrix, candidate.row)
     if specifier and "cudnn" in choice:
         return (
             key(specifier.lstrip("=<>~").split(",")[0].removesuffix(".*"))[0][:1] == key(choice["cudnn"].value)[0][:1]

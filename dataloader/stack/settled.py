@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix
     from dataloader.machine.target import Target
 
+_CONDA = "conda:"
+
 
 def settled_stack(
     matrix: Matrix,
@@ -49,7 +51,7 @@ def settled_stack(
         axes=settled,
         builds=found,
         reasons=tuple(_reasons(matrix, asked, targets, found, cuda)),
-        warnings=tuple(_warnings(asked, found, builds, rows)),
+        warnings=(*_warnings(asked, found, builds, rows), *_unread(matrix, asked, settled, builds, versions)),
         doubts=doubts_of(matrix, of_packages, [row for _, row in chosen], cuda, settled.get("cudnn", ""), targets),
     )
 
@@ -117,3 +119,23 @@ def _warnings(
                 f"the matrix does not know this build of {package}: its own metadata decided, and whether it runs with "
                 "the driver and the GPUs shows when it is verified"
             )
+
+
+def _unread(
+    matrix: Matrix,
+    asked: StackRequest,
+    settled: Mapping[str, str],
+    taken: Mapping[str, str],
+    versions: Mapping[str, str],
+) -> Iterator[str]:
+    """Say which options nothing in the solution reads."""
+    has_cuda = bool(taken) or any(part.package.removeprefix(_CONDA) in versions for part in matrix.parts)
+    for title, wish, is_read in (
+        ("CUDA", None if asked.cuda == CPU else asked.cuda, has_cuda),
+        ("cuDNN", asked.cudnn, "cudnn" in settled),
+        ("NCCL", asked.nccl, "nccl" in settled),
+        ("GCC", asked.gcc, has_cuda),
+    ):
+        if wish is not None and not is_read:
+            what = "is compiled with it" if title == "GCC" else f"uses {title}"
+            yield f"{f'{title} {wish}'.strip()} was asked for, and nothing here {what}"

@@ -46,6 +46,8 @@ class Space:
     """Axis to its candidates, best first."""
     wishes: tuple[Need, ...]
     """What the request demands."""
+    known: Mapping[str, tuple[AxisValue, ...]] = field(default_factory=dict)
+    """Library to every version that the matrix knows, newest first."""
     _choices: dict[str, tuple[AxisValue, ...]] = field(default_factory=dict, init=False)
 
     def is_viable(self, candidate: AxisValue) -> bool:
@@ -64,6 +66,10 @@ class Space:
         if axis not in self._choices:
             self._choices[axis] = tuple(candidate for candidate in self.candidates[axis] if not self.objects(candidate))
         return self._choices[axis]
+
+    def forget(self, axis: str) -> None:
+        """Look at the candidates of an axis anew: they are fewer now."""
+        self._choices.pop(axis, None)
 
     def objects(self, candidate: AxisValue) -> bool:
         """Whether the request rules a candidate out."""
@@ -123,9 +129,16 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
     candidates["gcc"] = tuple(AxisValue(axis="gcc", value=gcc) for gcc in compilers(matrix, request.gcc or ""))
     candidates["cuda"] = tuple(all_cudas(matrix))
     space = Space(
-        matrix=matrix, request=request, pools=pools, candidates=candidates, wishes=tuple(needs_of_request(request))
+        matrix=matrix,
+        request=request,
+        pools=pools,
+        candidates=candidates,
+        wishes=tuple(needs_of_request(request)),
+        known={axis: candidates[axis] for axis in ("cudnn", "nccl")},
     )
-    candidates["cuda"] = tuple(candidate for candidate in candidates["cuda"] if space.is_viable(candidate))
+    for axis in ("cuda", "cudnn", "nccl"):
+        candidates[axis] = tuple(candidate for candidate in candidates[axis] if space.is_viable(candidate))
+        space.forget(axis)
     for project, wish in request.frameworks.items():
         asked = _asked(matrix, request, project, wish)
         viable = tuple(candidate for candidate in asked if space.is_viable(candidate))
@@ -248,7 +261,8 @@ def objection_of(matrix: Matrix, request: StackRequest, row: MatrixBuild, target
         found = need.objection(machine[need.axis]) if need.axis in machine else None
         if found is not None:
             return f"{need.text}; {found}"
-    for axis, wish, built_with in (("cudnn", request.cudnn, cudnn_range(row)), ("nccl", request.nccl, nccl_range(row))):
+    for axis, wish, range_of in (("cudnn", request.cudnn, cudnn_range), ("nccl", request.nccl, nccl_range)):
+        built_with = range_of(matrix, row)
         if row.cuda and wish and built_with and not _shares(matrix, axis, built_with, prefix_of(wish)):
             title = {"cudnn": "cuDNN", "nccl": "NCCL"}[axis]
             return f"{build_title(row)} needs {title} {words(built_with)}; {title} {wish} was asked for"

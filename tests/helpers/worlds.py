@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +19,12 @@ from packaging.version import Version
 
 from dataloader.compat.companions import torch_rows
 from dataloader.compat.matrix import Matrix, load_matrix
+from dataloader.compat.rows import MatrixBuild
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.settings import IndexSettings
+from dataloader.locking.targets import make_targets
 from dataloader.machine.target import Target
+from dataloader.request.dates import cutoff_of, is_late
 from dataloader.request.request import Request
 from dataloader.request.specs.spec import parse_pypi
 from dataloader.stack.gate import Gate, Held
@@ -27,6 +34,7 @@ WORLDS = os.environ.get("WORLDS")
 """How many worlds of each property, other ones each time; else a few, always the same (``nox -s worlds``)."""
 
 PYPI = "https://pypi.invalid/simple"
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 TORCH = ("1.13.1", "2.0.1", "2.1.0", "2.3.1", "2.5.1", "2.7.1", "2.10.0", "2.14.1", "2.15.0")
 RUNTIMES = {
     "11.7": "nvidia-cuda-runtime-cu11==11.7.99",
@@ -76,6 +84,8 @@ class File(NamedTuple):
     version: str
     requires: tuple[str, ...] = ()
     place: str = PYPI
+    uploaded: str = ""
+    """The day."""
 
     @property
     def filename(self) -> str:
@@ -91,6 +101,14 @@ class World:
     cuda: str | None
     driver: str | None
     gpu: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    """cuDNN, NCCL and GCC."""
+    exclude_newer: str | None = None
+
+    @property
+    def stack(self) -> dict[str, str]:
+        """All stack options."""
+        return {**({} if self.cuda is None else {"cuda": self.cuda}), **dict(self.options)}
 
     def request(self, folder: Path) -> Request:
         """The request as a command would make it."""
@@ -104,8 +122,9 @@ class World:
             read_settings=IndexSettings,
             conda_mode="never",
             pypi=tuple(parse_pypi(text) for text in self.asked),
-            stack={} if self.cuda is None else {"cuda": self.cuda},
+            stack=self.stack,
             target_file=folder / "target.toml",
+            exclude_newer=self.exclude_newer,
         )
 
     def client(self) -> WorldClient:
@@ -143,6 +162,59 @@ def worlds(draw: st.DrawFn) -> World:
     )
 
 
+CUDNN = (None, None, "8", "8.9", "9", "9.1", "9.10", "9.26.0.51", ">=9.5", "7", "55")
+NCCL = (None, None, None, "2", "2.21", "2.27.5", "2.30", "99")
+GCC = (None, None, None, "9", "12", "14", "99")
+GPUS = (None, None, "P100", "V100", "H100", "B200")
+DATES = (None, None, "2023-06-30", "2024-11-30", "2026-02-15", "2026-10-01")
+_LIBRARY = {"11": "nvidia-{}-cu11", "12": "nvidia-{}-cu12", "13": "nvidia-{}-cu13"}
+
+
+@st.composite
+def worlds_with_options(draw: st.DrawFn) -> World:
+    """Worlds whose torch pins the libraries that it was built with, asked with options of every kind at once."""
+    matrix, world = load_matrix(), draw(worlds())
+    files = {file: None for one in world.files for file in _with_libraries(draw, matrix, one)}
+    options = {"cudnn": draw(st.sampled_from(CUDNN)), "nccl": draw(st.sampled_from(NCCL))}
+    options["gcc"] = draw(st.sampled_from(GCC))
+    return replace(
+        world,
+        files=tuple(files),
+        gpu=draw(st.sampled_from(GPUS)),
+        options=tuple((axis, value) for axis, value in options.items() if value is not None),
+        exclude_newer=draw(st.sampled_from(DATES)),
+    )
+
+
+def _with_libraries(draw: st.DrawFn, matrix: Matrix, file: File) -> Iterator[File]:
+    """Yield a file with the day of its release; where it is a torch, it may pin libraries, which come with it."""
+    public = file.version.partition("+")[0]
+    released = {
+        **{(row.framework, row.version): row.released for row in matrix.releases},
+        **{(row.project, row.version): row.released for row in matrix.companions},
+    }
+    known = (file.name, public) in released
+    file = file._replace(uploaded=released[file.name, public] or "2099-01-01" if known else "2022-01-01")
+    row = _row_of(matrix, file) if file.name == "torch" else None
+    for axis, version in (("cudnn", row.cudnn), ("nccl", row.nccl)) if row and row.cuda else ():
+        name = _LIBRARY.get(row.cuda.split(".")[0]) if row and row.cuda else None
+        if name and version and version.count(".") > 1 and draw(st.booleans()):
+            file = file._replace(requires=(*file.requires, f"{name.format(axis)}=={version}"))
+            yield File(name.format(axis), version, uploaded="2022-01-01")
+    yield file
+
+
+def _row_of(matrix: Matrix, file: File) -> MatrixBuild | None:
+    """Return the row of a torch for CUDA."""
+    public, _, local = file.version.partition("+")
+    for row in torch_rows(matrix):
+        index = matrix.indexes.get(row.channel)
+        told = index.local_of(row.cuda) if index else ""
+        if row.version == public and row.cuda and local == told and not row.channel.startswith("conda:"):
+            return row
+    return None
+
+
 def _name(text: str) -> str:
     return Requirement(text).name
 
@@ -151,6 +223,8 @@ def _torch(draw: st.DrawFn, matrix: Matrix, version: str) -> Iterator[File]:
     for row in torch_rows(matrix):
         if row.version != version or row.channel.startswith("conda:") or draw(st.integers(0, 9)) == 0:
             continue
+        if row.channel != "pypi" and PYTHON not in row.python:
+            continue  # a page that has nothing for this Python is not asked for
         pins = (RUNTIMES[row.cuda],) if row.cuda in RUNTIMES and draw(st.booleans()) else ()
         if row.channel == "pypi":
             yield File("torch", version, pins)
@@ -197,6 +271,7 @@ class WorldClient:
                 url=f"{index}/{file.filename}",
                 sha256="0" * 64,
                 index=index,
+                upload_time=f"{file.uploaded}T00:00:00Z" if file.uploaded else None,
             )
             for file in self._files.values()
             if file.name == name and file.place == index
@@ -209,25 +284,36 @@ class WorldClient:
 
 def exists(world: World) -> Mapping[str, File] | None:
     """Return any set of wheels that meets everything, or None: every set is looked at."""
-    return next(_search(world, {}, tuple(map(Requirement, world.asked))), None)
+    cutoff = cutoff_of(world.exclude_newer, now=_NOW) if world.exclude_newer else None
+    in_time = [file for file in world.files if not cutoff or not is_late(f"{file.uploaded}T00:00:00Z", cutoff)]
+    with tempfile.TemporaryDirectory() as folder:
+        targets = make_targets(world.request(Path(folder)), load_matrix(), {})
+    judge = partial(is_sound, world, targets)
+    return next(_search(in_time, judge, {}, tuple(map(Requirement, world.asked))), None)
 
 
-def _search(world: World, chosen: Mapping[str, File], agenda: tuple[Requirement, ...]) -> Iterator[Mapping[str, File]]:
+_Judge = Callable[[Sequence[File]], bool]
+_NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
+
+
+def _search(
+    files: Sequence[File], judge: _Judge, chosen: Mapping[str, File], agenda: tuple[Requirement, ...]
+) -> Iterator[Mapping[str, File]]:
     if not agenda:
-        if is_sound(world, tuple(chosen.values())):
+        if judge(tuple(chosen.values())):
             yield chosen
         return
     wanted, rest = agenda[0], agenda[1:]
     if (file := chosen.get(wanted.name)) is not None:
         if is_met(wanted, file):
-            yield from _search(world, chosen, rest)
+            yield from _search(files, judge, chosen, rest)
         return
-    for file in world.files:
+    for file in files:
         if file.name == wanted.name and is_met(wanted, file):
             needs = tuple(map(Requirement, file.requires))
             for more in ((), tuple(map(Requirement, (*LIBRARIES, "nvidia-cuda-runtime-cu12")))):
                 if not more or file.name == "tensorflow":
-                    yield from _search(world, {**chosen, file.name: file}, (*rest, *needs, *more))
+                    yield from _search(files, judge, {**chosen, file.name: file}, (*rest, *needs, *more))
 
 
 def is_met(wanted: Requirement, file: File) -> bool:
@@ -235,9 +321,15 @@ def is_met(wanted: Requirement, file: File) -> bool:
     return wanted.specifier.contains(Version(file.version), prereleases=True)
 
 
-def is_sound(world: World, files: Sequence[File]) -> bool:
+def is_sound(world: World, targets: Sequence[Target], files: Sequence[File]) -> bool:
     """Say whether a closed set of wheels breaks no rule."""
-    target = Target(glibc="2.36", driver=world.driver, driver_cuda=None)
-    asked = StackRequest(cuda=world.cuda, worlds=frozenset({"pypi"}))
+    stack = world.stack
+    asked = StackRequest(
+        cuda=stack.get("cuda"),
+        cudnn=stack.get("cudnn"),
+        nccl=stack.get("nccl"),
+        gcc=stack.get("gcc"),
+        worlds=frozenset({"pypi"}),
+    )
     held = [Held(file.name, file.version, "pypi") for file in files]
-    return not list(Gate(load_matrix(), asked, (target,), held).violations())
+    return not list(Gate(load_matrix(), asked, targets, held).violations())

@@ -45,7 +45,7 @@ class FurtherIndexes:
 
     def note_silent(self, url: str, error: IndexUnavailable) -> None:
         """Note that the host of an index did not answer."""
-        self.silent[urlsplit(url).netloc] = error
+        self.silent.setdefault(urlsplit(url).netloc, error)
 
     def is_in_time(self, file: IndexFile) -> bool:
         """Say whether a file of an index that gives no times is of a release that the matrix knows to be old enough."""

@@ -218,9 +218,9 @@ class Knowledge:
         for wheel in wheels:
             self._follow(wheel)
 
-    async def open(self, chosen: Iterable[Announced]) -> None:
-        """Read what further indexes have of chosen projects; a host that does not answer is asked no more."""
-        for project, url in self.further.due(chosen):
+    async def open(self, due: Iterable[tuple[str, str]]) -> None:
+        """Read what further indexes have of projects; a host that does not answer is asked no more."""
+        for project, url in due:
             try:
                 self.projects[project] = await self.reader.further(project, url, self.further.is_in_time)
             except IndexUnavailable as error:

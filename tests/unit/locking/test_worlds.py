@@ -19,7 +19,7 @@ from dataloader.locking.lock import Locked
 from dataloader.locking.stacks import stack_request, stacks
 from dataloader.locking.targets import make_targets
 from tests.helpers.solving import solve
-from tests.helpers.worlds import File, World, examples, exists, worlds
+from tests.helpers.worlds import File, World, examples, exists, worlds, worlds_with_options
 
 EXAMPLES = examples(25)
 
@@ -34,6 +34,14 @@ def test_a_solution_is_found_if_and_only_if_there_is_one(world: World) -> None:
     found, there = solve(world), exists(world)
 
     assert (found is None) == (there is None), (world.asked, there)
+
+
+@EXAMPLES
+@given(worlds_with_options())
+def test_options_of_every_kind_together_admit_what_there_is_and_nothing_else(world: World) -> None:
+    found, there = solve(world), exists(world)
+
+    assert (found is None) == (there is None), (world.asked, world.stack, there)
 
 
 def test_what_a_further_index_alone_has_is_found() -> None:
