@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from tests.helpers.worlds import World
 
 
-def solve(world: World | MixedWorld) -> Locked | None:
-    """Solve; whatever the gate finds is an error of its own, and a refusal shows nothing of how it was found."""
+def solve(world: World | MixedWorld, *, refuse: bool = False) -> Locked | None:
+    """Solve; whatever the gate finds is an error of its own, and a refusal shows nothing of how it was found.
+
+    Args:
+        world: What there is, and what is asked.
+        refuse: Raise the refusal, instead of returning None.
+    """
     client = cast("IndexClient", world.client())
     with tempfile.TemporaryDirectory() as folder:
         request = world.request(Path(folder))
@@ -27,4 +32,6 @@ def solve(world: World | MixedWorld) -> Locked | None:
         except ResolutionFailure as failure:
             told = "\n".join((failure.message, *failure.causes, *failure.suggestions, *failure.untried))
             assert not [word for word in ("axis.", "no.such.version", "unread") if word in told], told
+            if refuse:
+                raise
             return None

@@ -6,6 +6,7 @@ import contextlib
 import random
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from dataloader.locking.lock import Locked
 from dataloader.locking.stacks import stack_request, stacks
 from dataloader.locking.targets import make_targets
 from tests.helpers.solving import solve
-from tests.helpers.worlds import File, World, examples, exists, worlds, worlds_with_options
+from tests.helpers.worlds import RUNTIMES, File, World, examples, exists, worlds, worlds_with_options
 
 EXAMPLES = examples(25)
 
@@ -42,6 +43,54 @@ def test_options_of_every_kind_together_admit_what_there_is_and_nothing_else(wor
     found, there = solve(world), exists(world)
 
     assert (found is None) == (there is None), (world.asked, world.stack, there)
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "told"),
+    [
+        ("cuda", "12", "CUDA 12 was asked for, and nothing here uses CUDA"),
+        ("cuda", "", "CUDA was asked for, and nothing here uses CUDA"),
+        ("cudnn", "9", "cuDNN 9 was asked for, and nothing here uses cuDNN"),
+        ("cudnn", "55", "cuDNN 55 was asked for, and nothing here uses cuDNN"),
+        ("nccl", ">=2.20", "NCCL >=2.20 was asked for, and nothing here uses NCCL"),
+        ("gcc", "12", "GCC 12 was asked for, and nothing here is compiled with it"),
+        ("cuda", "none", None),
+    ],
+)
+def test_an_option_that_nothing_reads_is_said(axis: str, value: str, told: str | None) -> None:
+    plain, torch = File("numpy", "2.2.0"), File("torch", "2.5.1", (RUNTIMES["12.4"], "nvidia-cudnn-cu12==9.1.0.70"))
+    runtime, cudnn = File("nvidia-cuda-runtime-cu12", "12.4.127"), File("nvidia-cudnn-cu12", "9.1.0.70")
+    world = World(files=(plain, torch, runtime, cudnn), asked=("numpy",), cuda=None, driver=None)
+    world = replace(world, options=((axis, value),))
+
+    alone = solve(world)
+    beside = solve(world.asking("numpy", "torch")) if value not in ("none", "55") else None
+
+    assert alone is not None
+    assert [w for w in alone.stack.warnings if "nothing here" in w] == ([told] if told else [])
+    assert beside is None or not [w for w in beside.stack.warnings if "nothing here" in w]
+    assert beside is not None or value in ("none", "55")
+
+
+@pytest.mark.parametrize(
+    ("stack", "told"),
+    [
+        ({"cuda": "none", "cudnn": "8"}, "cuDNN 8 was asked for, which goes with CUDA alone"),
+        ({"cuda": "13", "cudnn": "8"}, "CUDA 13 was asked for"),
+        ({"cuda": "99"}, "the matrix knows CUDA"),
+        ({"cuda": "12.1", "gcc": "14"}, "GCC 14 was asked for"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused_whatever_is_asked_for(stack: dict[str, str], told: str) -> None:
+    world = World(
+        files=(File("numpy", "2.2.0"),), asked=("numpy",), cuda=None, driver=None, options=tuple(stack.items())
+    )
+
+    with pytest.raises(ResolutionFailure) as caught:
+        solve(world, refuse=True)
+
+    assert caught.value.code == "no-stack"
+    assert told in "\n".join(caught.value.causes)
 
 
 def test_what_a_further_index_alone_has_is_found() -> None:
