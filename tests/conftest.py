@@ -6,6 +6,7 @@ import os
 import socket
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -49,6 +50,25 @@ def clean_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what mostly waits: at the end it would be waited for alone."""
     items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give tests that share what their module built to one process, else it is built in each; all others one by one."""
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return path if _shares(path) else nodeid
+
+    return Scheduling(config, log)
+
+
+@cache
+def _shares(path: str) -> bool:
+    """Whether a file of tests has fixtures that are built once."""
+    return 'scope="module"' in (Path(__file__).parents[1] / path).read_text(encoding="utf-8")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

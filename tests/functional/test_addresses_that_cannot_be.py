@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +12,13 @@ from dataloader.base.errors import DataloaderError, LockfileError
 from dataloader.lockfile.yaml import read_lock
 from dataloader.oci.reference import parse_reference
 from dataloader.request.specs.spec import parse_editable, parse_spec
+from tests.helpers.command import run_command
 
 
 def _run(here: Path, line: str) -> tuple[int, str]:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "DATALOADER_"))}
     environ |= {"PIP_CONFIG_FILE": "/dev/null", "DATALOADER_CACHE_DIR": f"{here}/cache"}
-    command = [sys.executable, "-m", "dataloader", *line.split()]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=here, env=environ, check=False, timeout=60)
+    done = run_command(*line.split(), cwd=here, env=environ)
     return done.returncode, done.stderr
 
 

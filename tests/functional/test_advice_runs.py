@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.test_flow import Desk
+from tests.helpers.command import program
 
 PROJECT = '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.8"\ndependencies = ["lib"]\n'
 POETRY = '[tool.poetry]\nname = "x"\nversion = "1"\n[tool.poetry.dependencies]\npython = "^3.8"\nlib = "*"\n'
@@ -95,12 +95,9 @@ class Shell:
 
 @pytest.fixture
 def shell(desk: Desk, tmp_path: Path) -> Shell:
-    program = tmp_path / "bin" / "dataloader"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dataloader "$@"\n')
-    program.chmod(0o755)
+    folder = program(tmp_path / "bin").parent
     environ = {**os.environ, "DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": desk.index.index_url}
-    return Shell({**environ, "PATH": f"{program.parent}{os.pathsep}{environ['PATH']}"})
+    return Shell({**environ, "PATH": f"{folder}{os.pathsep}{environ['PATH']}"})
 
 
 def write(files: dict[str, str], here: Path) -> None:

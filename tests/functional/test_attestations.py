@@ -21,6 +21,7 @@ import pytest
 
 from dataloader.base.distribution import extra_command
 from dataloader.index.publishers import Publisher, parse_publisher, publisher_of, read_policy
+from tests.helpers.command import run_command
 from tests.helpers.server import IndexServer
 from tests.helpers.sources import fetch_source
 from tests.helpers.wheels import make_wheel
@@ -59,6 +60,8 @@ class Desk:
     ) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": self.index.index_url, **environ}
         env["DATALOADER_CACHE_DIR"] = str(self.here / "cache")
+        if program == ("-m", "dataloader"):
+            return run_command(*arguments, cwd=self.here, env=env)
         command = [sys.executable, *program, *arguments]
         return subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=env, check=False)
 

@@ -10,7 +10,6 @@ import datetime as dt
 import json
 import os
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from dataloader.install.attest.wheels import require_attestations
 from dataloader.lockfile.model import CondaPackage
 from dataloader.lockfile.yaml import dump_lock, read_lock
 from tests.helpers.channel_server import Channel, serve
+from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package, read_record
 from tests.helpers.locks import Heard, lock_of
 from tests.helpers.server import Fault, IndexServer
@@ -100,8 +100,7 @@ class Desk:
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "DATALOADER_INDEX_URL": self.server.index_url, "DATALOADER_RETRIES": "0", **environ}
         env |= {"DATALOADER_CACHE_DIR": str(self.here / "cache"), "HOME": "/proc/nowhere"}
-        command = [sys.executable, "-m", "dataloader", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=env, check=False)
+        return run_command(*arguments, cwd=self.here, env=env)
 
     def lock(self, channel: str | None = None, **environ: str) -> None:
         done = self.run("lock", "conda:part", "-c", channel or self.url, "--conda=always", **environ)

@@ -47,9 +47,11 @@ class Bench(Desk):
     def log(self) -> Path:
         return self.here.parent / "builds"
 
-    def run(self, *arguments: str, index: bool = True, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, index: bool = True, fresh: bool = False, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
         own = {"TEST_BUILDS": str(self.log), "DATALOADER_CACHE_DIR": str(self.cache)}
-        return super().run(*arguments, index=index, **{**own, **environ})
+        return super().run(*arguments, index=index, fresh=fresh, **{**own, **environ})
 
     @property
     def cache(self) -> Path:

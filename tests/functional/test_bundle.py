@@ -16,6 +16,7 @@ import pytest
 
 from dataloader.base.errors import IntegrityError
 from dataloader.bundle.tar import opened
+from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -50,8 +51,11 @@ class Place:
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
         environ = {**self.environ(), **more}
-        command = [*(before or []), sys.executable, "-m", "dataloader", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=environ, check=False)
+        if before:
+            command = [*before, sys.executable, "-m", "dataloader", *map(str, words)]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=environ, check=False)
+        else:
+            done = run_command(*map(str, words), cwd=self.here, env=environ)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if not code else done.stderr
 

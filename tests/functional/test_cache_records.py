@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from dataloader.install.store.holdings import holding_of, survey
 from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import LockedPython
 from dataloader.machine.interpreters import find_interpreters
+from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package, read_record
 from tests.helpers.elf import make_library
 from tests.helpers.locks import FolderDownloads, lock_of, options_for
@@ -44,7 +43,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def run(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dataloader", *arguments], capture_output=True, text=True, check=False)
+    done = run_command(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

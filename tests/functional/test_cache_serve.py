@@ -18,6 +18,7 @@ import pytest
 
 from dataloader.cli.clusters.serve import _advice
 from dataloader.install.store.serving import Served, Server, _range, path_of
+from tests.helpers.command import run_command
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -56,9 +57,8 @@ def test_each_byte_leaves_the_origin_once_and_nobody_fails_when_the_server_is_ki
     with IndexServer(tmp_path / "wheels") as index:
 
         def run(cache: str, *words: str) -> None:
-            command = [sys.executable, "-m", "dataloader", *words]
             environ = environ_of(tmp_path / cache, index)
-            done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+            done = run_command(*words, cwd=tmp_path, env=environ)
             assert done.returncode == 0, done.stdout + done.stderr
 
         run("first-cache", "lock", *(f"part{number}" for number in range(4)))

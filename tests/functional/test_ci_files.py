@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.helpers.command import run_command
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 from tests.unit.cli.test_commands_named import read
@@ -41,8 +40,7 @@ def test_the_hook_fails_where_the_lock_was_not_made_again(tmp_path: Path, monkey
     monkeypatch.setenv("DATALOADER_CONDA", "never")
 
     def run(*words: str) -> int:
-        command = [sys.executable, "-m", "dataloader", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode
+        return run_command(*words, cwd=tmp_path).returncode
 
     words = shlex.split(hook["entry"])[1:]
     manifest = tmp_path / "dataloader.toml"

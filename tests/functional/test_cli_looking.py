@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from dataloader.cli.answers.help import error_pages
 from dataloader.cli.commands import COMMANDS
+from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -36,8 +36,7 @@ class Desk:
             "DATALOADER_CHANNEL": self.channel.as_uri(),
             "GIT_CONFIG_GLOBAL": "/dev/null",
         }
-        command = [sys.executable, "-m", "dataloader", *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=environ, check=False)
+        done = run_command(*words, cwd=self.here, env=environ)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if not code else done.stderr
 

@@ -16,6 +16,7 @@ import pytest
 
 from dataloader.dataset.environment import completed
 from dataloader.dataset.request import DatasetSource, parse_options
+from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -242,8 +243,7 @@ def resource(cluster: Cluster, *, group: str = "dataset.baizeai.io", **spec: obj
 
 
 def carry_out(cluster: Cluster, path: Path, *more: str, code: int = 0) -> tuple[dict[str, Any], str]:
-    command = [*(sys.executable, "-m", "dataloader", "sync", "--dataset"), str(path), "--json", *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cluster.volume)
+    done = run_command("sync", "--dataset", str(path), "--json", *more, cwd=cluster.volume)
     assert done.returncode == code, done.stdout + done.stderr
     document = json.loads(done.stdout) if done.stdout else {}
     return document, done.stderr

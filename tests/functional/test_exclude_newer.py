@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.helpers.command import run_command
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -35,8 +34,7 @@ def index(tmp_path: Path) -> Iterator[IndexServer]:
 def run(index: IndexServer, here: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     here.mkdir(exist_ok=True)
     env = {**os.environ, "DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": index.index_url}
-    command = [sys.executable, "-m", "dataloader", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=here, env=env, check=False)
+    done = run_command(*arguments, "--json", cwd=here, env=env)
     return done.returncode, json.loads(done.stdout)
 
 

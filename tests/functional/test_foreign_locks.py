@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.lockfile.yaml import read_lock
+from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_sdist, make_wheel
@@ -32,8 +33,7 @@ class Desk:
         environ = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
         environ |= {"DATALOADER_INDEX_URL": self.index.index_url, "PIP_CONFIG_FILE": "/dev/null"}
         environ |= {"DATALOADER_CACHE_DIR": f"{self.here}/cache"}
-        command = [sys.executable, "-m", "dataloader", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=environ, check=False)
+        done = run_command(*map(str, words), cwd=self.here, env=environ)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if not code else done.stderr
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from dataloader.cli.app import main
+from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.fatbin import cubin, fatbin_source, ptx
@@ -78,8 +79,7 @@ class Site:
 
     def run_apart(self, *words: str, code: int = 0) -> str:
         """In a process of its own: where one of several downloads fails, the others end when it does."""
-        command = [sys.executable, "-m", "dataloader", *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=self.environ, check=False)
+        done = run_command(*words, cwd=self.here, env=self.environ)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 

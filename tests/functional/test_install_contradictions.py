@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.fatbin import cubin, fatbin_source, ptx
@@ -71,8 +71,7 @@ class Bench:
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         worlds = {"DATALOADER_CHANNEL": self.channel} if self.channel else {"DATALOADER_CONDA": "never"}
         env = {**os.environ, **worlds, "DATALOADER_INDEX_URL": self.index.index_url, **environ}
-        command = [sys.executable, "-m", "dataloader", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=env, check=False)
+        done = run_command(*arguments, cwd=self.here, env=env)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

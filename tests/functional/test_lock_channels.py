@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from dataloader.machine.target import Target
 from dataloader.resolve.channels.rattler import Channels
 from tests.bench.cases import unpack_sample
 from tests.helpers.channel_server import Channel, serve
+from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package
 from tests.helpers.locks import Heard
 from tests.helpers.server import IndexServer
@@ -42,12 +41,12 @@ def index(tmp_path: Path) -> Iterator[IndexServer]:
         yield server
 
 
-def lock(channels: Path, here: Path, index: IndexServer, names: tuple[str, ...], *arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "dataloader", "lock", "--json", *arguments]
-    for name in names:
-        command += ["-c", (channels / name).as_uri()]
+def lock(
+    channels: Path, here: Path, index: IndexServer, names: tuple[str, ...], *arguments: str, fresh: bool = False
+) -> dict[str, Any]:
+    named = [word for name in names for word in ("-c", (channels / name).as_uri())]
     env = {**os.environ, "DATALOADER_INDEX_URL": index.index_url, "CONDA_OVERRIDE_GLIBC": "2.36"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=here, env=env, check=False)
+    done = run_command("lock", "--json", *arguments, *named, cwd=here, env=env, fresh=fresh)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
@@ -112,18 +111,17 @@ def test_rattler_reads_the_lock_with_every_hash(channels: Path, tmp_path: Path, 
 
 def test_locking_again_changes_not_a_byte(channels: Path, tmp_path: Path, index: IndexServer) -> None:
     arguments = (channels, tmp_path, index, ("conda-forge",), "--cuda=11.8", "--torch=2.1", "peft")
-    lock(*arguments)
+    lock(*arguments, fresh=True)  # in an interpreter of its own, whose sets have an order of their own
     first = (tmp_path / "dataloader.lock").read_bytes()
 
-    lock(*arguments)
+    lock(*arguments, fresh=True)
 
     assert (tmp_path / "dataloader.lock").read_bytes() == first
 
 
 def test_a_channel_that_does_not_answer_is_said_when_conda_is_required(tmp_path: Path, index: IndexServer) -> None:
-    command = [sys.executable, "-m", "dataloader", "lock", "--json", "conda:zlib", "-c", "http://127.0.0.1:9/channel"]
     env = {**os.environ, "DATALOADER_INDEX_URL": index.index_url}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, check=False)
+    done = run_command("lock", "--json", "conda:zlib", "-c", "http://127.0.0.1:9/channel", cwd=tmp_path, env=env)
 
     assert done.returncode == 3, done.stdout
     assert json.loads(done.stdout)["error"]["code"] == "channel-unreachable"

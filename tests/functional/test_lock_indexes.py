@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.command import run_command
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -37,8 +36,7 @@ class Desk:
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_FIND_LINKS": "",
         }
-        command = [sys.executable, "-m", "dataloader", "lock", "--json", "--matrix", str(self.matrix), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=env, check=False)
+        done = run_command("lock", "--json", "--matrix", str(self.matrix), *arguments, cwd=self.here, env=env)
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout)  # type: ignore[no-any-return]
 
@@ -120,8 +118,7 @@ def test_a_label_that_the_file_name_alone_has_binds(tmp_path: Path) -> None:
         }
         env = {**os.environ, "DATALOADER_CACHE_DIR": str(here / "cache"), "DATALOADER_CONDA": "never"}
         for changed in (True, False):
-            command = [sys.executable, "-m", "dataloader", "sync", "--json", "--frozen", "--no-verify"]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=here, env=env, check=False)
+            done = run_command("sync", "--json", "--frozen", "--no-verify", cwd=here, env=env)
             assert done.returncode == 0, done.stdout + done.stderr
             document = json.loads(done.stdout)
             assert bool(document["installed"]) == changed, document

@@ -6,7 +6,6 @@ import os
 import re
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from dataloader.base.files import replace_file, replace_named
 from tests.functional.test_flow import Desk
+from tests.helpers.command import run_command
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -86,8 +86,7 @@ def test_folders_of_any_name(name: bytes, desk: Desk) -> None:
     env = {**os.environ, "DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": desk.index.index_url}
     lines = (["init"], ["install", "lib<2"], ["list"], ["verify"], ["lock", "--json"], ["sync"])
     for words in lines:
-        command = [sys.executable, "-m", "dataloader", *words]
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False)
+        done = run_command(*words, cwd=folder, env=env)
         assert done.returncode == 0, (words, done.stderr)
     assert (folder / "dataloader.lock").is_file()
 

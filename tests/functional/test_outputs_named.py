@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tests.helpers.command import run_command
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -46,8 +46,7 @@ class Project:
             assert done.returncode == 0, done.stderr
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "dataloader", *words]
-        return subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=self.environ, check=False)
+        return run_command(*words, cwd=self.here, env=self.environ)
 
 
 @pytest.fixture(scope="module")

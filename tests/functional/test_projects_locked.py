@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.command import run_command
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -47,8 +48,7 @@ def locked(here: Path, index: IndexServer, *words: str) -> dict[str, str]:
     """Lock, and return the versions."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "DATALOADER_"))}
     environ |= {"PIP_CONFIG_FILE": "/dev/null", "DATALOADER_INDEX_URL": index.index_url, "DATALOADER_CONDA": "never"}
-    command = [sys.executable, "-m", "dataloader", "lock", "--json", *words]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=here, env=environ, check=False)
+    done = run_command("lock", "--json", *words, cwd=here, env=environ)
     assert done.returncode == 0, done.stderr
     return {each["name"]: each["version"] for each in json.loads(done.stdout)["packages"]}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.command import run_command
 from tests.helpers.wheels import make_wheel
 
 FILES = {
@@ -60,11 +61,9 @@ def of_pip(file: Path, shelf: Path) -> set[tuple[str, str]] | None:
 
 
 def of_ours(file: Path, shelf: Path, folder: Path) -> set[tuple[str, str]] | None:
-    command = [sys.executable, "-m", "dataloader", "lock", "-r", str(file), "--find-links", str(shelf), "--json"]
+    words = ["lock", "-r", str(file), "--find-links", str(shelf), "--json", "--lockfile", str(folder / "lock")]
     environ = {**os.environ, "DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": (folder / "none").as_uri()}
-    done = subprocess.run(
-        [*command, "--lockfile", str(folder / "lock")], capture_output=True, text=True, check=False, env=environ
-    )
+    done = run_command(*words, env=environ)
     document = json.loads(done.stdout)
     assert done.returncode in {0, 1, 2, 4}, done.stderr
     if done.returncode:

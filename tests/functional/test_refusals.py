@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.command import run_command
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_sdist, make_wheel
 
@@ -30,18 +28,8 @@ class Desk:
     def refused(self, *arguments: str, **environ: str) -> tuple[list[str], dict[str, object]]:
         """Return the lines that a person reads, and the error of the document."""
         env = {**os.environ, "DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": self.index.index_url, **environ}
-        command = [sys.executable, "-m", "dataloader", "lock", *arguments]
         said, as_json = (
-            subprocess.run(
-                [*command, *more],
-                capture_output=True,
-                text=True,
-                cwd=self.here,
-                env=env,
-                check=False,
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (_ROOM, _ROOM)),
-            )
-            for more in ((), ("--json",))
+            run_command("lock", *arguments, *more, cwd=self.here, env=env, room=_ROOM) for more in ((), ("--json",))
         )
         assert (said.returncode, said.stdout) == (1, ""), said.stdout + said.stderr
         lines = [line for line in said.stderr.splitlines() if not line.startswith(("[INFO] target", "[INFO] solving"))]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import ClassVar
 import pytest
 
 from tests.helpers.channel_server import Channel, serve
+from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_wheel
@@ -72,9 +72,8 @@ class Desk:
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         outlets = ("--events=events", "--status-file=status", "--metrics-file=metrics.prom")
-        command = [sys.executable, "-m", "dataloader", *arguments, "-vv", *outlets]
         env = {**self.environ, **environ, "TMPDIR": str(self.here)}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.here, env=env, check=False)
+        done = run_command(*arguments, "-vv", *outlets, cwd=self.here, env=env)
         self.check(done.stdout + done.stderr)
         return done
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.helpers.command import run_command
 from tests.helpers.server import Fault, IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -30,10 +31,7 @@ class Desk:
     index: IndexServer
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "dataloader", *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, cwd=self.here, env=self.environ(**environ), check=False
-        )
+        return run_command(*arguments, cwd=self.here, env=self.environ(**environ))
 
     def environ(self, **more: str) -> dict[str, str]:
         ours = {"DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": self.index.index_url}

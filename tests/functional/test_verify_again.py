@@ -18,6 +18,7 @@ from dataloader.prefix.records import read_installed
 from dataloader.prefix.walk import walk
 from dataloader.verify import VerifyOptions, verify_prefix
 from dataloader.verify.memory.hashes import FileHashes, hash_recorded
+from tests.helpers.command import run_command
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import SITE, make_prefix, register
 
@@ -45,8 +46,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def run(arguments: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dataloader", *arguments]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    return run_command(*arguments, env=environ)
 
 
 def same_report(arguments: list[str], environ: dict[str, str]) -> int | None:

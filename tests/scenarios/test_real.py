@@ -14,6 +14,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from dataloader.index.settings import DEFAULT_INDEX
+from tests.helpers.command import run_command
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -70,12 +71,12 @@ def test_request(request_: dict[str, Any], cache: Path, tmp_path: Path) -> None:
 def _lock(request: dict[str, Any], cache: Path, here: Path) -> subprocess.CompletedProcess[str]:
     lines = ['glibc = "2.36"', *([f'driver = "{request["driver"]}"'] if "driver" in request else [])]
     (here / "target.toml").write_text("\n".join(lines))
-    command = [sys.executable, "-m", "dataloader", "lock", "--json", "--conda=never", "--target=target.toml"]
-    command += [f"--python={request.get('python', '3.11')}", *request.get("options", ()), *request["ask"]]
+    words = ["lock", "--json", "--conda=never", "--target=target.toml"]
+    words += [f"--python={request.get('python', '3.11')}", *request.get("options", ()), *request["ask"]]
     if not any(option.startswith("--exclude-newer") for option in request.get("options", ())):
-        command.append("--exclude-newer=2026-11-20")
+        words.append("--exclude-newer=2026-11-20")
     env = {**os.environ, "DATALOADER_CACHE_DIR": str(cache)}
-    return subprocess.run(command, capture_output=True, text=True, cwd=here, env=env, check=False)
+    return run_command(*words, cwd=here, env=env)
 
 
 def _uv(request: dict[str, Any], here: Path) -> bool:
