@@ -12,28 +12,20 @@ from dataloader.base.core_metadata import parse_headers
 from dataloader.base.damage import damage_told
 from dataloader.base.errors import IntegrityError
 from dataloader.base.names import normalized
+from dataloader.build.static import vouched
 from dataloader.index.model import WheelMetadata
-from dataloader.index.wheels.metadata import parse_metadata
 
-_TOLD = {"requires-dist", "requires-python", "provides-extra"}
-"""Fields on which solving depends."""
 _MOST = 32 << 20
 """Bytes of a PKG-INFO beyond which it is taken for an attack."""
 
 
 def said_of(path: Path, title: str, *, project: str, version: str) -> WheelMetadata | None:
-    """Return the METADATA that a wheel of an archive will have, where the archive vouches for it (PEP 643).
+    """Return the METADATA that a wheel of an archive will have, where its PKG-INFO vouches for it.
 
     Raises:
         IntegrityError: ``source-malformed``; the archive cannot be read, or is of another project or version.
     """
-    text = _read(path, title)
-    fields = parse_headers(text.decode("utf-8", "replace")) if text else {}
-    said = fields.get("metadata-version", [""])[0]
-    dynamic = {name.strip().lower() for name in fields.get("dynamic", ())}
-    if not _at_least(said, (2, 2)) or dynamic & _TOLD:
-        return None
-    return parse_metadata(text, project=project, version=version)
+    return vouched(_read(path, title), project=project, version=version)
 
 
 def named_in(path: Path, title: str) -> tuple[str, str]:
@@ -89,11 +81,6 @@ def _pkg_info(path: Path) -> bytes:
 
 def _is_pkg_info(parts: Sequence[str]) -> bool:
     return len(parts) == 2 and parts[1] == "PKG-INFO"
-
-
-def _at_least(version: str, wanted: tuple[int, int]) -> bool:
-    major, _, minor = version.strip().partition(".")
-    return major.isdigit() and minor.isdigit() and (int(major), int(minor)) >= wanted
 
 
 def _malformed(name: str, error: Exception) -> IntegrityError:

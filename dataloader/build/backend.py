@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
 from dataloader.base.errors import BuildFailure
 from dataloader.build.log import decisive, meaning
@@ -35,11 +35,20 @@ class Backend:
         name: The project.
         log: The file that takes in what the build prints.
         environ: The process's environment.
+        kind: What it makes: a wheel, or one that leads to the tree (PEP 660).
     """
 
-    def __init__(self, source: Path, title: str, name: str, log: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        source: Path,
+        title: str,
+        name: str,
+        log: Path,
+        environ: Mapping[str, str],
+        kind: Literal["wheel", "editable"] = "wheel",
+    ) -> None:
         self._source, self._title, self._name, self._log = source, title, name, log
-        self._environ = environ
+        self._environ, self._kind = environ, kind
         self._running: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
@@ -49,7 +58,7 @@ class Backend:
 
     async def requires_more(self, python: Path) -> tuple[str, ...]:
         """Return what the backend says that it needs besides."""
-        return await self._run(lambda: tuple(sorted(self._builder(python).get_requires_for_build("wheel"))))
+        return await self._run(lambda: tuple(sorted(self._builder(python).get_requires_for_build(self._kind))))
 
     async def metadata(self, python: Path, folder: Path) -> bytes:
         """Return the METADATA that the wheel will have."""
@@ -58,7 +67,7 @@ class Backend:
 
     async def wheel(self, python: Path, folder: Path) -> Path:
         """Build the wheel into a folder."""
-        return Path(await self._run(lambda: self._builder(python).build("wheel", folder)))
+        return Path(await self._run(lambda: self._builder(python).build(self._kind, folder)))
 
     def _builder(self, python: Path) -> ProjectBuilder:
         import warnings

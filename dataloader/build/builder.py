@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
 from dataloader.base.core_metadata import parse_headers
-from dataloader.base.digests import hex_digest
 from dataloader.base.errors import BuildFailure, IntegrityError, UsageError
+from dataloader.base.names import normalized
+from dataloader.base.origin import Origin
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
-from dataloader.build.archive import named_in, said_of, unpack
+from dataloader.build.archive import named_in, said_of
 from dataloader.build.backend import Backend
 from dataloader.build.environment import Ground, build_environment, check_inside
 from dataloader.build.judge import judge
+from dataloader.build.material import Material
+from dataloader.build.static import declared, pyproject
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.store import IndexStore
 from dataloader.index.wheels.metadata import parse_metadata
@@ -35,6 +39,21 @@ if TYPE_CHECKING:
 
 LOGS = "builds"
 """The folder of logs, below the cache."""
+Kind: TypeAlias = Literal["wheel", "editable"]
+What: TypeAlias = Literal["wheel", "editable", "metadata", "look"]
+_VERSIONS = ("SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "POETRY_DYNAMIC_VERSIONING_BYPASS")
+"""Variables that say the version to backends which else take it from version control."""
+
+
+class _Seen(NamedTuple):
+    """What was seen of a source without running anything of it."""
+
+    metadata: WheelMetadata | None
+    """What its wheel will say, where the source itself says that for sure."""
+    name: str
+    """Its project; empty where that is not said."""
+    requires: tuple[str, ...]
+    """What it says that its build needs."""
 
 
 class SourceBuilder:
@@ -51,6 +70,8 @@ class SourceBuilder:
         self._kept = IndexStore(ground.cache / "index", reporter)
         self._turn = asyncio.Semaphore(1)
         """One backend at a time: each uses every processor."""
+        self._material = Material(ground, reporter)
+        self._seen: dict[str, asyncio.Task[_Seen]] = {}
         self._asked: dict[str, asyncio.Task[WheelMetadata]] = {}
 
     # -- for the solver
@@ -67,65 +88,96 @@ class SourceBuilder:
         return await asyncio.shield(self._asked[file.url])
 
     async def located(self, name: str, url: str, sha256: str | None) -> IndexFile:
-        """Return the source archive at a URL, with the version that it itself, its name or its build says.
+        """Return the source at a URL, with the version that it itself, its name or its build says.
 
         Raises:
             BuildFailure, IntegrityError: as ``metadata``.
+            UsageError: ``requirement-invalid``; it is not there, or of another project.
+            DataloaderError: of ``Repository.commit``.
         """
-        filename = unquote(urlsplit(url).path.rsplit("/", 1)[-1])
-        file = IndexFile(name=name, version="", filename=filename, url=url, sha256=sha256)
-        archive = await self._ground.client.whole(file)
-        if not archive.is_file():
-            raise UsageError(
-                f"there is no file {archive}, which {name} is to be built from", code="requirement-invalid"
-            )
-        await self._check(archive, url, sha256)
-        project, said = await asyncio.to_thread(named_in, archive, filename)
-        if project and project != name:
-            raise UsageError(f"{filename} is a source of {project}, not of {name}", code="requirement-invalid")
-        version = said or _version_of(filename, name) or (await self.metadata(file)).version
+        origin = await self._material.fixed(name, Origin.of(url))
+        filename = unquote(urlsplit(origin.location).path.rstrip("/").rsplit("/", 1)[-1])
+        file = IndexFile(name=name, version="", filename=filename, url=str(origin), sha256=sha256)
+        version = await self._version_in_archive(file, origin) if origin.kind == "archive" else None
+        if version is None:
+            seen = await self._look(file)
+            _check_project(seen.name, name, url)
+            version = seen.metadata.version if seen.metadata else (await self.metadata(file)).version
         try:
             return file._replace(version=str(Version(version)))
         except InvalidVersion as error:
             raise IntegrityError(f"{filename} has no version: {error}", code="source-malformed") from error
 
+    async def _version_in_archive(self, file: IndexFile, origin: Origin) -> str | None:
+        """Return the version that an archive itself or its name says; of a project below its root it says nothing."""
+        archive = await self._material.archive(file._replace(url=origin.location))
+        if not archive.is_file():
+            raise UsageError(
+                f"there is no file {archive}, which {file.name} is to be built from", code="requirement-invalid"
+            )
+        if origin.subdirectory:
+            return None
+        project, said = await asyncio.to_thread(named_in, archive, file.filename)
+        _check_project(project, file.name, file.url)
+        return said or _version_of(file.filename, file.name)
+
     async def requires(self, package: PypiPackage) -> tuple[str, ...]:
         """Return what a locked source says that its build needs; nothing of it is run."""
-        archive = await self._archive(package)
+        return (await self._look(_file_of(package))).requires
+
+    async def _look(self, file: IndexFile) -> _Seen:
+        if file.url not in self._seen:
+            self._seen[file.url] = asyncio.ensure_future(self._look_once(file))
+        return await asyncio.shield(self._seen[file.url])
+
+    async def _look_once(self, file: IndexFile) -> _Seen:
+        title = file.filename
         async with self._folder() as folder:
-            backend = self._backend(
-                await asyncio.to_thread(unpack, archive, package.file_name, folder / "source"), package
-            )
-            return backend.requires()
+            tree = await self._material.tree(file, folder / "source")
+            said = await asyncio.to_thread(declared, tree, title)
+            project = (await asyncio.to_thread(pyproject, tree, title)).get("project")
+            name = project.get("name") if isinstance(project, dict) else None
+            package = PypiPackage(name=file.name, version=file.version, url=file.url, sha256=file.sha256 or "")
+            requires = self._backend(tree, package, "look").requires()
+        return _Seen(said, normalized(name) if isinstance(name, str) else "", requires)
 
     async def close(self) -> None:
         """Give up what is still being asked."""
-        for task in self._asked.values():
+        tasks = (*self._asked.values(), *self._seen.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _metadata(self, file: IndexFile) -> WheelMetadata:
-        client = self._ground.client
-        archive = await client.whole(file)
-        if file.version:
-            said = await asyncio.to_thread(said_of, archive, file.filename, project=file.name, version=file.version)
-            if said is not None:
-                return said
+        if (said := await self._said(file)) is not None:
+            return said
         check_inside(self._inside, file.name)
         python = await asyncio.to_thread(self._python, file)
-        digest = await client.digest(file)
+        digest = await self._material.digest(file)
         extra = self._ground.request.build_requires.get(file.name, ())
         key = "\n".join((digest, python.minor, *extra))
         if (kept := self._kept.load_metadata(key)) is not None:
             return kept
-        package = PypiPackage(name=file.name, version=file.version, url=file.url, sha256=digest)
-        self._reporter.info(f"{file.name} {file.version} does not say what it needs: its build is asked")
-        async with self._prepared(archive, package, python.minor, {}, "metadata") as (backend, program, folder):
+        package = PypiPackage(name=file.name, version=file.version, url=file.url, sha256=file.sha256 or "")
+        self._reporter.info(f"{_title(package)} does not say what it needs: its build is asked")
+        async with self._prepared(package, python.minor, {}, "metadata") as (backend, program, folder):
             text = await backend.metadata(program, folder / "metadata")
         version = file.version or parse_headers(text.decode("utf-8", "replace")).get("version", [""])[0]
         metadata = parse_metadata(text, project=file.name, version=version)
         self._kept.save_metadata(key, metadata)
         return metadata
+
+    async def _said(self, file: IndexFile) -> WheelMetadata | None:
+        """Return what a source says of itself for sure: in its PKG-INFO, or its [project]."""
+        origin = Origin.of(file.url)
+        if origin.kind == "archive" and not origin.subdirectory and file.version:
+            archive = await self._material.archive(file)
+            said = await asyncio.to_thread(said_of, archive, file.filename, project=file.name, version=file.version)
+            if said is not None:
+                return said
+        found = (await self._look(file)).metadata
+        is_it = found is not None and found.name == file.name and file.version in {"", found.version}
+        return found if is_it else None
 
     def _python(self, file: IndexFile) -> Interpreter:
         """Return the Python of this machine that a source is asked with: one that the request admits, if there is."""
@@ -162,8 +214,8 @@ class SourceBuilder:
                 code="build-key",
                 suggestions=("make the lock again: `dataloader lock`",),
             )
-        archive = await self._archive(package)
-        async with self._prepared(archive, package, build.python, build.against, "wheel", build.requires) as prepared:
+        what: Kind = "editable" if package.origin.editable else "wheel"
+        async with self._prepared(package, build.python, build.against, what, build.requires) as prepared:
             backend, python, inside = prepared
             wheel = await backend.wheel(python, inside / "wheel")
             made = Path(shutil.move(wheel, folder / wheel.name))
@@ -177,41 +229,24 @@ class SourceBuilder:
 
     # -- a tree and an environment
 
-    async def _archive(self, package: PypiPackage) -> Path:
-        """Return the file of a locked source; it stays in the cache, for another build of it may be asked for."""
-        archive = await self._ground.client.whole(_file_of(package))
-        await self._check(archive, package.url, package.sha256)
-        return archive
-
-    async def _check(self, archive: Path, url: str, sha256: str | None) -> None:
-        if sha256 and await asyncio.to_thread(hex_digest, archive) != sha256:
-            raise IntegrityError(
-                f"{redact(url)} does not have the hash that is asked for",
-                code="hash-mismatch",
-                causes=(f"that is sha256:{sha256}",),
-                suggestions=("if its publisher replaced it and you trust that, lock again: `dataloader lock`",),
-            )
-
     @asynccontextmanager
     async def _prepared(
         self,
-        archive: Path,
         package: PypiPackage,
         python: str,
         against: Mapping[str, str],
-        what: str,
+        what: What,
         extra: Iterable[str] | None = None,
     ) -> AsyncIterator[tuple[Backend, Path, Path]]:
-        """Unpack a source beside an environment for its build: the backend, its Python, and a folder for the result."""
-        title = f"{package.name} {package.version}"
+        """Have a source beside an environment for its build: the backend, its Python, and a folder for the result."""
+        title = _title(package)
         if extra is None:
             extra = self._ground.request.build_requires.get(package.name, ())
         task = f"build {title} {what}"
         async with self._folder() as folder:
-            source = await asyncio.to_thread(unpack, archive, package.file_name, folder / "source")
-            backend = self._backend(source, package, what)
-            self._reporter.start(task, f"building {title}" if what == "wheel" else f"asking {title}", None, "steps")
+            self._reporter.start(task, f"asking {title}" if what == "metadata" else f"building {title}", None, "steps")
             try:
+                backend = self._backend(await self._tree(package, what, folder / "source"), package, what)
                 requires = (*backend.requires(), *extra)
                 program = await self._environment(title, package.name, requires, python, folder / "first", against)
                 async with self._turn:
@@ -223,6 +258,12 @@ class SourceBuilder:
                     yield backend, program, folder
             finally:
                 self._reporter.finish(task)
+
+    async def _tree(self, package: PypiPackage, what: What, into: Path) -> Path:
+        """Return where a build runs: what leads to a tree is made in it, all else beside its environment."""
+        if what == "editable":
+            return Path(package.origin.folder())
+        return await self._material.tree(_file_of(package), into, content=package.content)
 
     async def _environment(
         self, title: str, name: str, requires: Iterable[str], python: str, folder: Path, against: Mapping[str, str]
@@ -244,12 +285,17 @@ class SourceBuilder:
         finally:
             await nested.close()
 
-    def _backend(self, source: Path, package: PypiPackage, what: str = "wheel") -> Backend:
-        name = re.sub(r"[^\w.+-]", "_", f"{package.name}-{package.version}-{package.stored_as[:12]}-{what}.log")
+    def _backend(self, source: Path, package: PypiPackage, what: What) -> Backend:
+        mark = hashlib.sha256(package.url.encode()).hexdigest()[:12]
+        name = re.sub(r"[^\w.+-]", "_", f"{_title(package)}-{mark}-{what}.log".replace(" ", "-"))
         log = self._ground.cache / LOGS / name
-        log.unlink(missing_ok=True)
-        title = f"{package.name} {package.version}"
-        return Backend(source, title, package.name, log, self._ground.environ)
+        if what != "look":
+            log.unlink(missing_ok=True)
+        environ = {**self._ground.environ, "GIT_OPTIONAL_LOCKS": "0"}
+        if package.origin.kind == "tree" and package.version:  # a commit since it was locked makes it no other one
+            environ = {**dict.fromkeys(_VERSIONS, package.version), **environ}
+        kind: Kind = "editable" if what == "editable" else "wheel"
+        return Backend(source, _title(package), package.name, log, environ, kind)
 
     @asynccontextmanager
     async def _folder(self) -> AsyncIterator[Path]:
@@ -260,6 +306,15 @@ class SourceBuilder:
             yield folder
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _title(package: PypiPackage) -> str:
+    return f"{package.name} {package.version}".rstrip()
+
+
+def _check_project(found: str, wanted: str, url: str) -> None:
+    if found and found != wanted:
+        raise UsageError(f"{redact(url)} is a source of {found}, not of {wanted}", code="requirement-invalid")
 
 
 def _version_of(filename: str, name: str) -> str | None:

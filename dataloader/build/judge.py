@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Pep508
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -84,8 +86,19 @@ def _plain(requires: Iterable[str], but: Collection[str]) -> set[str]:
         name = canonicalize_name(parsed.name)
         extras = ",".join(sorted(map(canonicalize_name, parsed.extras)))
         if name not in but:
-            found.add(f"{name}[{extras}]{parsed.specifier}{parsed.url or ''};{parsed.marker or ''}")
+            found.add(f"{name}[{extras}]{parsed.specifier}{parsed.url or ''};{_condition(parsed.marker)}")
     return found
+
+
+def _condition(marker: Marker | None) -> str:
+    """Return a marker as it compares: parts that all have to hold in one order, extras as they are normalised."""
+    text = re.sub(r'extra == "([^"]*)"', lambda found: f'extra == "{canonicalize_name(found[1])}"', str(marker or ""))
+    parts = text.split(" and ")
+    if any(part.count("(") != part.count(")") for part in parts):
+        return text  # one of them is in parentheses that hold several
+    return " and ".join(
+        sorted(part.removeprefix("(").removesuffix(")") if " or " not in part else part for part in parts)
+    )
 
 
 def _unfit(wheel: Path, why: str, *suggestions: str) -> BuildFailure:

@@ -12,6 +12,7 @@ from pathlib import Path
 from dataloader.base.errors import ChangesNeeded, DataloaderError, DiskFull, PrefixBusy, PrefixError
 from dataloader.base.files import NO_ROOM, remove_tree, replace_file
 from dataloader.base.reporter import Reporter
+from dataloader.install.local import with_trees
 from dataloader.install.model import Downloader, InstallPlan, SyncOptions, SyncResult
 from dataloader.install.plan import make_plan
 from dataloader.install.switch.exchange import carry_over, recover, switch
@@ -40,6 +41,7 @@ def installed(prefix: Path) -> Inventory:
 
 def plan_prefix(lock: Lockfile, prefix: Path, options: SyncOptions | None = None) -> InstallPlan:
     """What a sync would do to ``prefix``. Reads only."""
+    lock = with_trees(lock)
     if not prefix.exists():
         return make_plan(lock, Inventory(), wheel_digests={}, rebuild=("there is no environment yet",))
     check_usable(prefix, adopt=options.adopt if options else False)
@@ -92,6 +94,7 @@ async def sync_prefix(
     if options.interpreter is not None and lock.python.source == "host":
         options = replace(options, interpreter=resolve_interpreter(options.interpreter))
     prefix = absolute(prefix)
+    lock = with_trees(lock)
     try:
         result = await _sync(lock, prefix, options, reporter, download)
     except OSError as error:

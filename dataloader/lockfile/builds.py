@@ -43,12 +43,18 @@ def has_its_key(package: PypiPackage) -> bool:
     return package.build is not None and package.build.key == _key(package, package.build)
 
 
+def _source(package: PypiPackage) -> str:
+    """Return what stands for a source without a hash: a commit, or for a tree nothing, wherever it lies."""
+    origin = package.origin
+    return f"{origin.commit} {origin.subdirectory or ''}" if origin.commit else f"tree {origin.editable}"
+
+
 def _key(package: PypiPackage, build: Build) -> str:
     facts = {
         "format": _FORMAT,
         "name": package.name,
         "version": package.version,
-        "source": package.sha256,
+        "source": package.sha256 or _source(package),
         "python": build.python,
         "platform": build.platform,
         "glibc": build.glibc,

@@ -33,6 +33,7 @@ _WORDS = {
     "options": "option",
     "groups": "extra or group",
     "overrides": "override",
+    "trees": "what is said in the tree of",
 }
 _TOLD = {"project"}
 """Parts that say where the others come from, and bind nothing."""

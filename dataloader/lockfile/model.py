@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from dataloader.base.origin import Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,7 @@ class PypiPackage:
     version: str
     url: str
     sha256: str
+    """Hex digest of the archive; empty for a repository, whose commit is in ``url``, and for a tree."""
     size: int | None = None
     """Bytes."""
     requires_dist: tuple[str, ...] = ()
@@ -85,11 +89,28 @@ class PypiPackage:
     """URL of the index or of the find-links page it came from, without credentials."""
     build: Build | None = None
     """How its wheel is made, where ``url`` is that of a source."""
+    content: str = ""
+    """Digest of a local tree as it is now. In no lock: people work there."""
+    seen: str = ""
+    """Names, sizes and times of its files when that was read."""
 
     @property
     def stored_as(self) -> str:
         """What the stores keep the wheel under: the hash of its archive, or the key of its build."""
-        return self.build.key if self.build else self.sha256
+        if self.build is None:
+            return self.sha256
+        if not self.content:
+            return self.build.key
+        import hashlib
+
+        return hashlib.sha256(f"{self.build.key} {self.content}".encode()).hexdigest()
+
+    @property
+    def origin(self) -> Origin:
+        """Where its source is, where ``url`` is that of one."""
+        from dataloader.base.origin import Origin
+
+        return Origin.of(self.url)
 
     @property
     def file_name(self) -> str:

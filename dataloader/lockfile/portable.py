@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from dataloader.base.origin import ARCHIVES, WHEEL
 from dataloader.lockfile.model import Lockfile, PypiPackage
 
 
@@ -16,12 +17,29 @@ def relative_url(url: str, folder: Path) -> str:
 
     >>> relative_url("file:///p/wheels/a%20b.whl", Path("/p")), relative_url("file:///q/a.whl", Path("/p"))
     ('./wheels/a%20b.whl', 'file:///q/a.whl')
+    >>> relative_url("file:///p/lib#editable=true", Path("/p/app"))
+    '../lib#editable=true'
     """
     if not url.startswith("file://"):
         return url
-    path = os.path.normpath(unquote(urlsplit(url).path))
-    below = os.path.relpath(path, folder) if folder.is_absolute() else ".."
-    return url if below.startswith("..") else f"./{quote(below)}"
+    plain, mark, fragment = url.partition("#")
+    path = os.path.normpath(unquote(urlsplit(plain).path))
+    below = relative_path(path, folder, beside=not path.endswith((WHEEL, *ARCHIVES)))
+    return url if below is None else f"{quote(below)}{mark}{fragment}"
+
+
+def relative_path(path: str, folder: Path, *, beside: bool) -> str | None:
+    """A path relative to ``folder``, if it is below it; or (``beside``) if both are of one folder that is not the root.
+
+    >>> [relative_path(p, Path("/a/p"), beside=True) for p in ("/a/p", "/a/lib", "/b/lib")]
+    ['.', '../lib', None]
+    """
+    if not folder.is_absolute():
+        return None
+    below = os.path.relpath(path, folder)
+    if not below.startswith(".."):
+        return "." if below == "." else f"./{below}"
+    return below if beside and os.path.commonpath((path, folder)) != "/" else None
 
 
 def absolute_url(url: str, folder: Path) -> str:
@@ -30,7 +48,10 @@ def absolute_url(url: str, folder: Path) -> str:
     >>> absolute_url("./wheels/a%20b.whl", Path("/p"))
     'file:///p/wheels/a%20b.whl'
     """
-    return (folder / unquote(url)).absolute().as_uri() if url.startswith("./") else url
+    plain, mark, fragment = url.partition("#")
+    if plain != "." and not plain.startswith(("./", "../")):
+        return url
+    return f"{Path(os.path.normpath(folder.absolute() / unquote(plain))).as_uri()}{mark}{fragment}"
 
 
 def _each(lock: Lockfile, folder: Path, change: Callable[[str, Path], str]) -> Lockfile:

@@ -32,6 +32,8 @@ _PYPI_FIELDS = "name version sha256 requires_dist requires_python size extras in
 _BUILD_FIELDS = "key python platform glibc requires against"
 """In the order they are written."""
 
+_EDITABLE = "#editable=true"
+"""What a URL of ours ends with, and stands in the lock beside it, as pixi has it."""
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./+\-]*(?::[A-Za-z0-9_./+\-]+)*")
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "none", "y", "n"}
@@ -163,7 +165,9 @@ def _fault(error: Exception) -> str:
 
 
 def _reference(package: Package) -> dict[str, str]:
-    return {"conda" if isinstance(package, CondaPackage) else "pypi": package.url}
+    return (
+        {"conda": package.url} if isinstance(package, CondaPackage) else {"pypi": package.url.removesuffix(_EDITABLE)}
+    )
 
 
 def _package(package: Package) -> dict[str, Any]:
@@ -173,7 +177,8 @@ def _package(package: Package) -> dict[str, Any]:
         build = package.build
         said = {name: getattr(build, name) for name in _BUILD_FIELDS.split()}
         values["build"] = _without_empty({**said, "against": dict(sorted(build.against.items())) or None})
-    return {**_reference(package), **_without_empty(values)}
+    editable = {"editable": True} if isinstance(package, PypiPackage) and package.url.endswith(_EDITABLE) else {}
+    return {**_reference(package), **_without_empty(values), **editable}
 
 
 def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,8 +273,8 @@ def _to_package(entry: Mapping[str, Any]) -> Package:
     return PypiPackage(
         name=entry["name"],
         version=str(entry["version"]),
-        url=entry["pypi"],
-        sha256=entry["sha256"],
+        url=f"{entry['pypi']}{_EDITABLE}" if entry.get("editable") else entry["pypi"],
+        sha256=entry.get("sha256", "") if "build" in entry else entry["sha256"],
         size=entry.get("size"),
         requires_dist=tuple(entry.get("requires_dist", ())),
         requires_python=entry.get("requires_python"),

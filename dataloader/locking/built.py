@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Protocol
 
+from dataloader.base.origin import Origin
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.lockfile.builds import build_of
-from dataloader.lockfile.model import LockedPython, PypiPackage
+from dataloader.lockfile.model import LockedPython, Lockfile, PypiPackage
 from dataloader.machine.target import Target
 from dataloader.request.request import Request
+from dataloader.request.specs.requirements import PypiRequirement
 
 
 class Sources(Protocol):
@@ -63,6 +65,30 @@ async def with_builds(
         )
         found.append(replace(package, build=build))
     return found
+
+
+def with_locked_commits(requirements: Iterable[PypiRequirement], old: Lockfile | None) -> tuple[PypiRequirement, ...]:
+    """Return requirements, those of repositories at the commits that an earlier lock of the same requirements has."""
+    if old is None:
+        return tuple(requirements)
+    held = {package.name: package.origin for package in old.pypi() if package.origin.commit}
+    before: object = old.inputs.get("requirements", ())
+    asked = {_unmarked(text) for text in before} if isinstance(before, list | tuple) else set()
+    found = []
+    for one in requirements:
+        origin = Origin.of(one.url) if one.url else None
+        locked = held.get(one.name)
+        if origin and locked and origin.kind == "git" and not origin.commit and _unmarked(str(one)) in asked:
+            same = (origin.location, origin.subdirectory) == (locked.location, locked.subdirectory)
+            one = replace(one, url=str(origin.at(locked.commit or ""))) if same else one  # noqa: PLW2901
+        found.append(one)
+    return tuple(found)
+
+
+def _unmarked(text: object) -> str:
+    """Return what a requirement says of where its project comes from."""
+    name, _, url = str(text).removeprefix("pypi:").partition(" @ ")
+    return f"{name.partition('[')[0]} @ {url.partition(' ;')[0]}"
 
 
 def _project(requirement: str) -> str:

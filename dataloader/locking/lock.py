@@ -28,7 +28,7 @@ from dataloader.locking.asking import (
     python_specifier,
     requirements_of,
 )
-from dataloader.locking.built import Sources, with_builds
+from dataloader.locking.built import Sources, with_builds, with_locked_commits
 from dataloader.locking.meanwhile import refuse_unknown, solver_imported
 from dataloader.locking.targets import common_target, make_targets, say_target, with_sufficient_driver
 from dataloader.locking.telling import explain, say_chosen, say_request, say_silent, without_channels
@@ -187,7 +187,8 @@ class _Attempt:
         if cutoff:
             self._reporter.info(f"what was published from {cutoff} on does not count")
         cache = self._cache / "repodata"
-        index = NarrowedIndex(self._client, together(self._request.pypi), self._request.overrides, self._sources)
+        asked_for = with_locked_commits(together(self._request.pypi), self._old)
+        index = NarrowedIndex(self._client, asked_for, self._request.overrides, self._sources)
         try:
             resolution = await resolve(problem, index, self._reporter, cache=cache, settings=self._request.settings)
         except ResolutionFailure as error:
@@ -349,7 +350,7 @@ class _Attempt:
         )
 
     async def _hashed(self, package: PypiPackage) -> PypiPackage:
-        if package.sha256:
+        if package.sha256 or not package.origin.is_fixed:
             return package
         from dataloader.index.model import IndexFile
 

@@ -43,6 +43,8 @@ class State:
     """Path of the manifest that the lock was made from, where there was one."""
     inputs: dict[str, Any] = field(default_factory=dict)
     """What the lock was made from: what was asked for, as ``Request.inputs`` has it."""
+    trees: tuple[tuple[str, bool, str], ...] = ()
+    """Local trees: folder, whether the environment leads there, and what they looked like."""
 
     def to_bytes(self) -> bytes:
         """The state file's content."""
@@ -57,6 +59,7 @@ def read_state(prefix: Path) -> State | None:
         if content.pop("version") != STATE_VERSION:
             return None
         content |= {name: tuple(content[name]) for name in ("requested", "generated")}
+        content["trees"] = tuple(map(tuple, content.get("trees", ())))
         return State(**content)
     except (OSError, ValueError, KeyError, TypeError):
         return None

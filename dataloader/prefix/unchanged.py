@@ -36,9 +36,18 @@ def fast_status(
             and state["lock_digest"] == lock_digest(lock_bytes)
             and state["target_prefix"] == os.path.abspath(target_prefix or where)
             and state["fingerprint"] == fingerprint(where, state["site_packages"])
+            and _same_trees(state.get("trees"))
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False  # the full comparison finds out what is wrong, and says it
+
+
+def _same_trees(trees: list[tuple[str, bool, str]] | None) -> bool:
+    if not trees:
+        return True
+    from dataloader.base.trees import stamp
+
+    return all(stamp(path, editable=editable) == seen for path, editable, seen in trees)
 
 
 def has_remains(prefix: str | os.PathLike[str]) -> bool:

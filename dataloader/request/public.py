@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
-_USER = re.compile(r"(?<=://)[^/?#@\s]*@")
-"""What stands before the host of an address."""
+_USER = re.compile(r"(?<!ssh://)(?<=://)[^/?#@\s]*@")
+"""What stands before the host of an address; in one of ssh, the user says which service is meant."""
+_PASSWORD = re.compile(r"(?<=ssh://)([^/?#@:\s]*):[^/?#@\s]*@")
 
 _OPAQUE = frozenset({"variables"})
 """Fields of texts that are a program's, whatever they look like."""
@@ -22,10 +23,12 @@ def public(value: T) -> T:
 
     >>> public(("https://me:secret@example.org/simple", "numpy"))
     ('https://example.org/simple', 'numpy')
+    >>> public("git+ssh://git:secret@example.org/a.git")
+    'git+ssh://git@example.org/a.git'
     """
     found: Any = value
     if isinstance(value, str):
-        found = _USER.sub("", value)
+        found = _PASSWORD.sub(r"\1@", _USER.sub("", value))
     elif isinstance(value, tuple):
         found = tuple(map(public, value))
     elif isinstance(value, Mapping):
@@ -39,7 +42,7 @@ def public(value: T) -> T:
 
 def secret_addresses(value: object) -> Iterator[str]:
     """Yield the addresses in a value that have a user, or a password."""
-    if isinstance(value, str) and _USER.search(value):
+    if isinstance(value, str) and (_USER.search(value) or _PASSWORD.search(value)):
         yield value.removeprefix("git+")
     elif isinstance(value, tuple | list):
         for each in value:

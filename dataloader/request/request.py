@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
+from dataloader.base.origin import Origin
 from dataloader.base.platforms import detect_platform
 from dataloader.compat.versions import specifier_of
 from dataloader.lockfile.portable import relative_url
@@ -169,9 +170,17 @@ class Request:
             "options": {key: value for key, value in options.items() if value is not None},
             "groups": sorted(self.groups),
             "overrides": sorted(str(r) for r in self.overrides),
+            "trees": self._trees(),
             "project": self.manifest.path.name if self.manifest and self.manifest.is_plain else None,
         }
         return {key: value for key, value in inputs.items() if value}
+
+    def _trees(self) -> dict[str, str]:
+        """Return what says what local trees need, by their project: whoever changes that has it locked again."""
+        from dataloader.request.trees import said_in
+
+        origins = {one.name: Origin.of(one.url) for one in self.pypi if one.url}
+        return {name: said_in(each.folder()) for name, each in sorted(origins.items()) if each.kind == "tree"}
 
     def _portable(self, requirement: PypiRequirement) -> str:
         """Return a requirement as it stands in the lock: files of the project relative to it."""

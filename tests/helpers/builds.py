@@ -35,10 +35,26 @@ def prepare_metadata_for_build_wheel(folder, config_settings=None):
     return info
 
 
+def get_requires_for_build_editable(config_settings=None):
+    return FACTS["more"]
+
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    _note("led to")
+    return _wheel(folder, {f"__editable__.{FACTS['name']}.pth": os.getcwd().encode()})
+
+
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     _note("built")
     exec(FACTS["run"])
     files = {path: text.encode() for path, text in FACTS["files"].items()}
+    for path in FACTS["taken"]:
+        with open(path, "rb") as file:
+            files[path] = file.read()
+    return _wheel(folder, files)
+
+
+def _wheel(folder, files):
     if FACTS["c"]:
         include = sysconfig.get_path("include")
         name = FACTS["name"] + ".abi3.so"
@@ -78,6 +94,9 @@ def make_source(  # one keyword for each thing a test may want to vary
     c: str = "",
     tag: str = "py3-none-any",
     wheel_requires: Iterable[str] | None = None,
+    project: str | None = None,
+    taken: Iterable[str] = (),
+    as_tree: bool = False,
 ) -> Path:
     """Write a source archive that builds without anything else, and return its path.
 
@@ -90,6 +109,9 @@ def make_source(  # one keyword for each thing a test may want to vary
         files: Modules of the wheel; by default one that is named like the project.
         c: Source of a C extension, compiled with ``cc``.
         wheel_requires: What the wheel needs, where that differs.
+        taken: Files of the source that the wheel takes in as they are.
+        project: Lines of a [project] table.
+        as_tree: Whether ``folder`` is to be the source itself, not to hold an archive of it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     metadata = _metadata(name, version, requires, "2.2" if static else "2.1")
@@ -102,6 +124,7 @@ def make_source(  # one keyword for each thing a test may want to vary
         "run": run,
         "files": dict(files) if files is not None else {} if c else {f"{name}.py": f"VERSION = {version!r}\n"},
         "c": c,
+        "taken": list(taken),
         "tag": tag,
     }
     needs = json.dumps(list(build_requires))
@@ -111,6 +134,12 @@ def make_source(  # one keyword for each thing a test may want to vary
         "backend.py": _BACKEND,
         "facts.json": json.dumps(facts),
     }
+    if project is not None:
+        content["pyproject.toml"] += f"[project]\n{project}\n"
+    if as_tree:
+        for path, text in content.items():
+            (folder / path).write_text(text)
+        return folder
     target = folder / f"{name}-{version}.tar.gz"
     with tarfile.open(target, "w:gz") as archive:
         for path, text in content.items():

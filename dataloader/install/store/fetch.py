@@ -285,7 +285,8 @@ def source_of(package: Package) -> str:
 
 
 def _check_offline(missing: list[PypiPackage], options: SyncOptions) -> None:
-    remote = [each for each in missing if source_of(each) == "network" and not options.at_hand(each.url)]
+    fetched = [each for each in missing if each.build is None]  # who builds says what is lacking
+    remote = [each for each in fetched if source_of(each) == "network" and not options.at_hand(each.url)]
     if options.offline and remote:
         raise IndexUnavailable(
             f"{len(remote)} wheel(s) are not in the cache, and --offline keeps the network away.",

@@ -20,6 +20,7 @@ from pathlib import Path
 from dataloader.base.errors import PrefixError
 from dataloader.base.links import takes_symbolic_links
 from dataloader.base.reporter import Reporter
+from dataloader.install.local import with_trees
 from dataloader.install.model import Downloader, InstallPlan, SyncOptions, SyncResult
 from dataloader.install.switch.jobs import remove_ended
 from dataloader.install.switch.line import Generation, Line, nothing
@@ -48,6 +49,7 @@ async def sync_generation(
                 "what runs in it, and there are no generations to go back to."
             )
         return result
+    lock = with_trees(lock)
     try:
         result = await _sync(lock, line, options, reporter, download)
     except OSError as error:

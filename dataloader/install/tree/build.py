@@ -11,6 +11,7 @@ from typing import Any
 
 from dataloader.base.errors import LockfileError, PrefixError
 from dataloader.base.reporter import Reporter
+from dataloader.install.local import direct_url, stamps
 from dataloader.install.model import SyncOptions
 from dataloader.install.store.slips import Slip
 from dataloader.install.store.store import StoredWheel
@@ -95,7 +96,8 @@ def build_tree(
     if python is not None:
         write_venv(tree, python)
     for package in lock.pypi():
-        claim_wheel(tree, wheels[package.name], requested=package.name in lock.requested)
+        said = direct_url(package, lock)
+        claim_wheel(tree, wheels[package.name], requested=package.name in lock.requested, direct_url=said)
     linkers: dict[Path, Linker] = {}
 
     def linker(stored: StoredWheel) -> Linker:
@@ -171,6 +173,7 @@ def made_from(lock: Lockfile, options: SyncOptions) -> dict[str, Any]:
     return {
         **{name: os.path.abspath(path) if path else None for name, path in paths.items()},  # noqa: PTH100 (links stay)
         "inputs": dict(lock.inputs),
+        "trees": stamps(lock),
     }
 
 

@@ -51,8 +51,11 @@ def lost(stored: StoredWheel, source: str) -> Exception:
     return DamagedEntry(stored, source) if (entry / "recipe").exists() else VanishedEntry(entry)
 
 
-def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool) -> None:
+def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool, direct_url: bytes | None = None) -> None:
     """Claim all that a wheel installs, generated scripts and metadata included, but for its RECORD.
+
+    Args:
+        direct_url: Where it came from, where that was asked for (PEP 610).
 
     Raises:
         DamagedEntry: a script of the stored wheel is gone.
@@ -85,6 +88,8 @@ def claim_wheel(tree: Tree, stored: StoredWheel, *, requested: bool) -> None:
     placed[f"{info}/INSTALLER"] = _generated(f"{info}/INSTALLER", f"{INSTALLER}\n".encode())
     if requested:
         placed[f"{info}/REQUESTED"] = _generated(f"{info}/REQUESTED", b"")
+    if direct_url is not None:
+        placed[f"{info}/direct_url.json"] = _generated(f"{info}/direct_url.json", direct_url)
     tree.claim(recipe.name, list(placed.values()))
     if record in tree.owners:
         raise PathClash(record, tree.owners[record], recipe.name)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement, Source
-from dataloader.request.specs.sources import from_source, is_wheel, source_at, unbuildable
+from dataloader.request.specs.sources import from_source, git_source, inside, is_wheel, of_conda, source_at
 from dataloader.request.specs.spec import axis_mistake, by_wheel, conda_version, parse_conda, parse_pypi
 from dataloader.request.tasks import read_tasks
 from dataloader.request.toml import Table
@@ -110,7 +110,7 @@ def _conda(table: Table, name: str, value: str | Table) -> CondaRequirement:
         raise UsageError('expected a version such as ">=2.1,<3", or a table')
     if {"git", "path", "url"} & set(value):
         source = _source(value)
-        return CondaRequirement(name=name, origin=origin, source=source, refusal=unbuildable(name, source, origin))
+        return CondaRequirement(name=name, origin=origin, source=source, refusal=of_conda(name, source, origin))
     fields = {key.replace("-", "_"): str(value.raw(key)) for key in _MATCH_SPEC_KEYS if key in value}
     version = conda_version(fields.pop("version", "*"))
     inside = "".join(f", {key}='{text}'" for key, text in fields.items())
@@ -140,19 +140,12 @@ def _pypi(table: Table, name: str, value: str | Table) -> PypiRequirement:
 
 def _source(value: Table) -> Source:
     """Read pixi's keys of a source."""
-    revs: tuple[Literal["rev", "tag", "branch"], ...] = ("rev", "tag", "branch")
-    rev = next((kind for kind in revs if kind in value), None)
-    location = value.string("git") or value.string("url") or value.string("path") or ""
-    kind: Literal["git", "url", "path"] = "git" if "git" in value else "url" if "url" in value else "path"
-    found = source_at(f"git+{location}" if kind == "git" else location, base=value.document.path.parent)
-    return replace(
-        found,
-        location=location if kind == "git" else found.location,
-        rev=value.string(rev) if rev else None,
-        rev_kind=rev or "rev",
-        subdirectory=value.string("subdirectory") or found.subdirectory,
-        editable=bool(value.boolean("editable")),
-    )
+    editable = bool(value.boolean("editable"))
+    if "git" in value:
+        return git_source(value, editable=editable)
+    found = source_at(value.string("url") or value.string("path") or "", base=value.document.path.parent)
+    below = inside(value.string("subdirectory")) or found.subdirectory
+    return replace(found, subdirectory=below, editable=found.editable or editable)
 
 
 def _specifier(text: str) -> str:

@@ -13,7 +13,7 @@ from dataloader.index.settings import DEFAULT_INDEX
 from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.readers.pep621 import ProjectTable, extra_key, group_key
 from dataloader.request.specs.requirements import PypiRequirement, Requirement
-from dataloader.request.specs.sources import from_source, git_source, is_wheel, source_at
+from dataloader.request.specs.sources import from_source, git_source, inside, is_wheel, source_at
 from dataloader.request.specs.spec import by_wheel, parse_pypi
 from dataloader.request.toml import Table
 
@@ -241,4 +241,4 @@ class _Reader:
         if is_wheel(location):
             return by_wheel(one, location, base=base)
         source = source_at(location, base=base, editable=bool(value.boolean("develop")))
-        return from_source(one, replace(source, subdirectory=value.string("subdirectory")))
+        return from_source(one, replace(source, subdirectory=inside(value.string("subdirectory"))))

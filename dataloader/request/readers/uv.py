@@ -12,7 +12,7 @@ from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.readers.pep621 import ProjectTable, extra_key, group_key, pep508, requirements
 from dataloader.request.specs.markers import Condition
 from dataloader.request.specs.requirements import PypiRequirement, Requirement, Source
-from dataloader.request.specs.sources import from_source, git_source, is_wheel, source_at
+from dataloader.request.specs.sources import from_source, git_source, inside, is_wheel, source_at
 from dataloader.request.specs.spec import by_wheel
 from dataloader.request.toml import Table
 
@@ -257,9 +257,8 @@ class _Sources:
             return by_wheel(requirement, location, base=base)
         entry.raw("package")
         source = source_at(location, base=base, editable=bool(entry.boolean("editable")))
-        return from_source(
-            requirement, replace(source, subdirectory=entry.string("subdirectory") or source.subdirectory)
-        )
+        below = inside(entry.string("subdirectory")) or source.subdirectory
+        return from_source(requirement, replace(source, subdirectory=below))
 
 
 def _is_for(entry: Table, key: str) -> bool:

@@ -1,4 +1,4 @@
-"""Sources of projects: repositories, archives and trees. All are read and kept; archives may be allowed to be built."""
+"""Sources of projects: repositories, archives and trees. All are read and kept; what may be built is said by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import unquote, urldefrag, urlsplit
 
+from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
+from dataloader.base.origin import ARCHIVES, Origin
 from dataloader.index.web.credentials import check_asked
 from dataloader.request.specs.requirements import PypiRequirement, Refusal, Requirement, Source
 
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Requirement)
 
-ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip", ".tbz", ".txz")
 _VCS = re.compile(r"(?P<vcs>git|hg|svn|bzr)\+")
+_SCP = re.compile(r"(?P<user>[\w.+-]+)@(?P<host>[\w.-]+):(?P<path>[^:].*)")
+"""``git@host:path``, which git reads as ssh."""
+_REF = re.compile(r"(?![-/.])(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])")
+"""What can be the name of a branch, tag or commit (git-check-ref-format)."""
+_GIT_SCHEMES = frozenset({"http", "https", "ssh", "git", "file"})
 
 
 def is_wheel(location: str) -> bool:
@@ -41,15 +47,12 @@ def source_at(location: str, *, base: Path | None = None, editable: bool = False
     Raises:
         UsageError: it could never be asked (``index-bad-url``).
     """
-    check_asked(location.removeprefix("git+"))
+    if location.startswith("git+"):
+        return _repository(location, base=base, editable=editable)
+    check_asked(location)
     plain, fragment = urldefrag(location)
     fields = dict(part.partition("=")[::2] for part in fragment.split("&") if "=" in part)
-    subdirectory = fields.get("subdirectory") or None
-    if plain.startswith("git+"):
-        url = plain.removeprefix("git+")
-        rev = urlsplit(url).path.partition("@")[2]
-        where = url.removesuffix(f"@{rev}") if rev else url
-        return Source(kind="git", location=where, rev=rev or None, subdirectory=subdirectory, editable=editable)
+    subdirectory = inside(unquote(fields.get("subdirectory") or ""))
     parts = urlsplit(plain)
     if _VCS.match(plain):
         return Source(kind="url", location=plain, subdirectory=subdirectory, editable=editable)
@@ -59,21 +62,75 @@ def source_at(location: str, *, base: Path | None = None, editable: bool = False
     if path.parts[:1] == ("~",):
         path = path.expanduser()
     path = Path(((base or Path.cwd()) / path).absolute().as_posix())
+    editable = editable or fields.get("editable") == "true"
     return Source(kind="path", location=_plain(path), subdirectory=subdirectory, editable=editable)
 
 
+def _repository(location: str, *, base: Path | None, editable: bool) -> Source:
+    """Read ``git+URL@REF#subdirectory=DIR``."""
+    url, _, fragment = location.removeprefix("git+").partition("#")
+    found = Origin.of(f"git+{_git_url(url, base)}{'#' if fragment else ''}{fragment}")
+    return Source(
+        kind="git",
+        location=found.location,
+        rev=_checked_ref(found.ref),
+        subdirectory=inside(found.subdirectory),
+        editable=editable,
+    )
+
+
 def git_source(table: Table, *, editable: bool = False) -> Source:
-    """Read a repository, what is checked out of it and where the project lies in it, in the keys of uv and Poetry."""
+    """Read a repository, what is checked out of it and where the project lies in it, in the keys of uv and Poetry.
+
+    Raises:
+        UsageError: as ``source_at``.
+    """
     kinds: tuple[Literal["rev", "tag", "branch"], ...] = ("rev", "tag", "branch")
     kind = next((each for each in kinds if each in table), kinds[0])
     return Source(
         kind="git",
-        location=table.string("git") or "",
-        rev=table.string(kind),
+        location=_git_url(table.string("git") or "", table.document.path.parent),
+        rev=_checked_ref(table.string(kind)),
         rev_kind=kind,
-        subdirectory=table.string("subdirectory"),
+        subdirectory=inside(table.string("subdirectory")),
         editable=editable,
     )
+
+
+def _git_url(location: str, base: Path | None) -> str:
+    """Return a repository's URL; it may be said as ssh has it, or as a path."""
+    if "://" not in location:
+        if found := _SCP.fullmatch(location):
+            location = f"ssh://{found['user']}@{found['host']}/{found['path'].lstrip('/')}"
+        elif re.match(r"[\w+]+::", location) or location.startswith("-"):
+            raise _never(f"{location!r} is no repository: git is asked by {', '.join(sorted(_GIT_SCHEMES))}")
+        else:
+            location = ((base or Path.cwd()) / Path(location).expanduser()).absolute().as_uri()
+    check_asked(location)
+    parts = urlsplit(location)
+    if parts.scheme not in _GIT_SCHEMES:
+        raise _never(f"{parts.scheme}:// leads to no repository: git is asked by {', '.join(sorted(_GIT_SCHEMES))}")
+    if (parts.hostname or "").startswith("-") or (parts.username or "").startswith("-"):
+        raise _never(f"{location!r} names no host")
+    return location
+
+
+def _checked_ref(ref: str | None) -> str | None:
+    if ref and not _REF.fullmatch(ref):
+        raise _never(f"{ref!r} cannot be the name of a branch, tag or commit")
+    return ref or None
+
+
+def inside(subdirectory: str | None) -> str | None:
+    """Return a folder below a source."""
+    parts = [part for part in (subdirectory or "").split("/") if part not in {"", "."}]
+    if ".." in parts or (subdirectory or "").startswith("/"):
+        raise _never(f"the subdirectory {subdirectory!r} leads out of its source")
+    return "/".join(parts) or None
+
+
+def _never(why: str) -> UsageError:
+    return UsageError(why, code="requirement-invalid")
 
 
 def _plain(path: Path) -> str:
@@ -120,36 +177,50 @@ def from_source(requirement: PypiRequirement, source: Source) -> PypiRequirement
 
 
 def allowed(requirement: R, built: Collection[str]) -> R:
-    """Return a requirement as one that the archive it names is to meet, where its project may be built.
-
-    What of it cannot be built yet (repositories, trees, parts of an archive, editable installs) stays refused.
-    """
+    """Return a requirement as one that its source is to meet, where its project may be built."""
     if not isinstance(requirement, PypiRequirement) or requirement.source is None or requirement.name not in built:
         return requirement
-    source = requirement.source
-    if not is_archive(source):
+    if not _is_buildable(requirement.source):
         return requirement
-    url = source.location if source.kind == "url" else Path(source.location).as_uri()
-    return replace(requirement, url=url, world="pypi", source=None, refusal=None)
+    return replace(requirement, url=url_of(requirement.source), world="pypi", refusal=None)
 
 
-def is_archive(source: Source) -> bool:
-    """Say whether a source is one whole archive."""
+def url_of(source: Source) -> str:
+    """Return what stands for a source in a lock, and behind ``@``.
+
+    >>> url_of(Source(kind="git", location="https://h/a.git", rev="v1", rev_kind="tag"))
+    'git+https://h/a.git@refs/tags/v1'
+    """
+    kind: Literal["git", "archive", "tree"] = "git" if source.kind == "git" else "archive"
+    location, ref = source.location, source.rev
+    subdirectory = source.subdirectory
+    if source.kind == "path":
+        kind = "archive" if source.location.endswith(ARCHIVES) else "tree"
+        path = Path(source.location, subdirectory or "") if kind == "tree" else Path(source.location)
+        location, subdirectory = path.as_uri(), subdirectory if kind == "archive" else None
+    if ref and source.rev_kind != "rev" and not ref.startswith("refs/"):
+        ref = f"refs/{'tags' if source.rev_kind == 'tag' else 'heads'}/{ref}"
+    editable = source.editable and kind == "tree"
+    return str(Origin(kind=kind, location=location, ref=ref, subdirectory=subdirectory, editable=editable))
+
+
+def _is_buildable(source: Source) -> bool:
+    """Say whether a source is of a kind that is built here."""
+    if source.kind != "url":
+        return True
     plain = source.location.partition("?")[0]
-    is_one = source.kind != "git" and not _VCS.match(source.location) and plain.endswith(ARCHIVES)
-    return is_one and not source.subdirectory and not source.editable
+    return not _VCS.match(source.location) and urlsplit(plain).scheme != "ftp" and plain.endswith(ARCHIVES)
 
 
 UNBUILDABLE = "requirement-unsupported"
+_WORDS = {"git": "a repository", "url": "a source archive", "path": "a source tree or archive"}
 
 
 def unbuildable(name: str, source: Source, origin: str) -> Refusal:
     """Return why a source is refused."""
-    kinds = {"git": "version control", "url": "a source archive", "path": "a source tree or archive"}
-    what = "an editable install" if source.editable else kinds[source.kind]
-    if is_archive(source):
+    if _is_buildable(source):
         return Refusal(
-            message=f"{origin}: {name} comes from {source}, a source archive, and is not allowed to be built",
+            message=f"{origin}: {name} comes from {source}, {_WORDS[source.kind]}, and is not allowed to be built",
             code=UNBUILDABLE,
             suggestions=(
                 f"--build {name} builds it, which runs code of the project on this machine",
@@ -157,10 +228,22 @@ def unbuildable(name: str, source: Source, origin: str) -> Refusal:
             ),
         )
     return Refusal(
-        message=f"{origin}: {name} comes from {source}, {what}: nothing is built from source here",
+        message=f"{origin}: {name} comes from {source}: that is neither a repository of git, nor an archive or a tree",
         code=UNBUILDABLE,
         suggestions=(
             "Build a wheel first (`python -m build`), then give its path.",
+            "or leave all such out: --skip-unbuildable",
+        ),
+    )
+
+
+def of_conda(name: str, source: Source, origin: str) -> Refusal:
+    """Return why a source of a conda package is refused: conda packages are not built here."""
+    return Refusal(
+        message=f"{origin}: {name} comes from {source}: conda packages are not built here",
+        code=UNBUILDABLE,
+        suggestions=(
+            "Build the package first (rattler-build), and name its channel.",
             "or leave all such out: --skip-unbuildable",
         ),
     )

@@ -9,9 +9,10 @@ from typing import Literal
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
+from dataloader.base.origin import ARCHIVES
 from dataloader.index.web.credentials import check_asked
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Refusal, Requirement
-from dataloader.request.specs.sources import ARCHIVES, from_source, is_wheel, name_of, source_at
+from dataloader.request.specs.sources import from_source, is_wheel, name_of, source_at
 
 # Text, compiled when a conda spec is read: many runs have none.
 _CONDA_NAME = r"[a-z0-9_][a-z0-9_.\-]*"

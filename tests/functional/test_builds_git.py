@@ -1,0 +1,146 @@
+"""Repositories: the commit is in the lock, moves when asked to, and is checked out whole, or refused with the reason."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import tomli
+
+from tests.functional.test_builds import Bench, desk, shelf
+from tests.helpers.builds import make_source
+from tests.helpers.repositories import GitServer, committed, git, needs_git
+
+__all__ = ["desk", "shelf"]
+pytestmark = needs_git
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repositories" / "demo"
+    make_source(folder, "demo", requires=["lib"], as_tree=True)
+    committed(folder)
+    git(folder, "tag", "v1")
+    return folder
+
+
+def _version(repository: Path, version: str) -> str:
+    make_source(repository, "demo", version, as_tree=True)
+    return committed(repository, version)
+
+
+def test_over_http_by_a_tag(desk: Bench, repository: Path) -> None:
+    commit = git(repository, "rev-parse", "HEAD")
+    with GitServer(repository.parent) as server:
+        said = f"demo @ git+{server.url}/demo@v1"
+        error = desk.fails(2, "requirement-unsupported", "install", said, "-p", "env")
+        assert any(text.startswith("--build demo ") for text in error["suggestions"]), error
+        assert server.seen == []
+
+        desk.ok("install", said, "--build", "demo", "-p", "env")
+
+        assert desk.locked("demo")["pypi"] == f"git+{server.url}/demo@{commit}"
+        assert desk.python("import demo, lib; print(demo.VERSION)") == "1.0\n"
+        assert desk.ran() == ["asked demo 1.0", "built demo 1.0"]
+        (info,) = (desk.here / "env" / "lib").glob("python*/site-packages/demo-1.0.dist-info")
+        assert json.loads((info / "direct_url.json").read_text()) == {
+            "url": f"{server.url}/demo",
+            "vcs_info": {"vcs": "git", "commit_id": commit},
+        }
+        before = len(server.seen)
+        desk.ok("sync", "-p", "other", "--lockfile", "dataloader.lock")
+        assert desk.ran() == []
+        assert len(server.seen) == before  # what is built needs no repository
+    desk.ok("lock", said, "--build", "demo")
+    build = desk.locked("demo")["build"]
+    assert isinstance(build, dict)
+    (stored,) = (path for path in (desk.cache / "wheels").rglob(build["key"]) if path.is_dir())
+    shutil.rmtree(stored)
+    desk.ok("sync", "-p", "third", "--lockfile", "dataloader.lock", "--offline")
+    assert desk.ran() == ["built demo 1.0"]
+
+
+def test_a_branch_stays_where_it_was_locked_until_it_is_upgraded(desk: Bench, repository: Path) -> None:
+    first = git(repository, "rev-parse", "HEAD")
+    manifest = desk.here / "dataloader.toml"
+    manifest.write_text("[workspace]\nchannels = []\n")
+    url = repository.as_uri()
+
+    desk.ok("add", f"demo @ git+{url}@main", "--build", "demo")
+    assert tomli.loads(manifest.read_text())["pypi-dependencies"]["demo"] == {"git": url, "rev": "main"}
+    second = _version(repository, "2.0")
+    desk.ok("add", "lib")
+    assert desk.locked("demo")["pypi"] == f"git+{url}@{first}"
+    desk.ok("lock", "--upgrade")
+    assert (desk.locked("demo")["pypi"], desk.locked("demo")["version"]) == (f"git+{url}@{second}", "2.0")
+    manifest.write_text(manifest.read_text().replace('rev = "main"', 'tag = "v1"'))
+    desk.fails(1, "lock-outdated", "sync", "--locked")
+    desk.ok("sync")
+    assert desk.locked("demo")["pypi"] == f"git+{url}@{first}"
+    desk.ok("remove", "demo")
+    assert "- pypi: git+" not in desk.lock.read_text()
+
+
+def test_a_folder_of_it_with_its_submodules(desk: Bench, tmp_path: Path) -> None:
+    part, whole = tmp_path / "repositories" / "part", tmp_path / "repositories" / "whole"
+    part.mkdir(parents=True)
+    (part / "data.txt").write_text("of the submodule\n")
+    committed(part)
+    make_source(whole / "py", "demo", taken=["data/data.txt"], as_tree=True)
+    committed(whole)
+    git(whole, "submodule", "--quiet", "add", "../part", "py/data")
+    committed(whole)
+
+    with GitServer(tmp_path / "repositories") as server:
+        desk.ok("install", f"demo @ git+{server.url}/whole#subdirectory=py", "--build", "demo", "-p", "env")
+
+    (site,) = (desk.here / "env" / "lib").glob("python*/site-packages")
+    assert (site / "data" / "data.txt").read_text() == "of the submodule\n"
+    assert desk.locked("demo")["pypi"].endswith("#subdirectory=py")  # type: ignore[attr-defined]
+
+
+def test_a_password_is_heeded_and_written_nowhere(desk: Bench, repository: Path, tmp_path: Path) -> None:
+    with GitServer(repository.parent, login="me:secret-word") as server:
+        plain = f"git+{server.url}/demo"
+        error = desk.fails(2, "source-auth", "lock", f"demo @ {plain}", "--build", "demo")
+        assert "git ls-remote" in error["suggestions"][0]
+
+        said = plain.replace("://", "://me:secret-word@")
+        out = desk.run("install", f"demo @ {said}", "--build", "demo", "-p", "env", "-v")
+
+    assert out.returncode == 0, out.stderr
+    assert "secret-word" not in out.stdout + out.stderr + desk.lock.read_text()
+    for path in (*desk.cache.rglob("*"), *(desk.here / "env").rglob("*")):
+        assert not (path.is_file() and b"secret-word" in path.read_bytes()), path
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "code", "said"),
+    [
+        (1, "source-missing", "{url}@no-such-branch"),
+        (1, "source-missing", "{url}@" + "0" * 40),
+        (1, "source-missing", "{url}/nowhere"),
+        (2, "requirement-invalid", "{url}@--upload-pack=touch"),
+        (2, "requirement-invalid", "{url}#subdirectory=../../etc"),
+        (2, "requirement-invalid", "{url}#subdirectory=nowhere"),
+        (2, "requirement-invalid", "ext::sh -c true"),
+        (3, "source-unreachable", "http://127.0.0.1:9/demo.git"),
+    ],
+)
+def test_what_cannot_be_had_is_told(desk: Bench, repository: Path, exit_code: int, code: str, said: str) -> None:
+    source = said.format(url=repository.as_uri())
+    manifest = desk.here / "dataloader.toml"
+    git_part, _, sub = source.partition("#subdirectory=")
+    url, at, ref = git_part.rpartition("@")
+    lines = {"git": url if at else git_part, **({"rev": ref} if at else {}), **({"subdirectory": sub} if sub else {})}
+    table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in lines.items())
+    manifest.write_text(
+        f'[workspace]\nchannels = []\n[pypi-dependencies]\ndemo = {{ {table} }}\n[build]\nallow = ["demo"]\n'
+    )
+
+    if code == "requirement-invalid" and sub != "nowhere":
+        desk.fails(2, "manifest-invalid", "lock")
+        return
+    desk.fails(exit_code, code, "lock")
