@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 METADATA_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 """What says what a project needs, and how it is built."""
-_NOT_SOURCES = frozenset(
-    [".git", ".hg", ".svn", ".venv", ".tox", ".nox", ".dataloader", ".pixi", ".eggs", "__pycache__", "node_modules"]
-    + [".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".cache", ".idea", ".vscode"]  # noqa: RUF005
-)
+_VERSIONED = frozenset([".git", ".hg", ".svn"])
+_OF_TOOLS = frozenset([".venv", ".tox", ".nox", ".dataloader", ".pixi", ".eggs", "__pycache__", "node_modules"])
+_CACHES = frozenset([".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".cache", ".idea", ".vscode"])
+_NOT_SOURCES = _VERSIONED | _OF_TOOLS | _CACHES
 _ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
 """What an environment has at its top."""
 

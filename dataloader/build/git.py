@@ -48,7 +48,8 @@ _LFS_MOST = 1024
 _WAIT = 1800.0
 """Seconds to wait for another process that fetches the same repository."""
 _NETWORK = re.compile(
-    r"[Cc]ould not resolve host|Connection (?:refused|timed out|reset|closed)|[Ff]ailed to connect|Network is unreachable"
+    r"[Cc]ould not resolve host|Connection (?:refused|timed out|reset|closed)|[Ff]ailed to connect"
+    r"|Network is unreachable"
     r"|early EOF|hung up unexpectedly|timed out|RPC failed|TLS|SSL"
 )
 _WHO = re.compile(r"Authentication failed|could not read (?:Username|Password)|Permission denied|HTTP 401|HTTP 403")

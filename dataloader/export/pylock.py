@@ -15,7 +15,15 @@ def pylock(lock: Lockfile, options: ExportOptions) -> str:
     """The wheels and sources of a lock, for its platform and Python alone."""
     import tomlkit
     from packaging.markers import Marker
-    from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel, Pylock
+    from packaging.pylock import (
+        Package,
+        PackageArchive,
+        PackageDirectory,
+        PackageSdist,
+        PackageVcs,
+        PackageWheel,
+        Pylock,
+    )
     from packaging.specifiers import SpecifierSet
     from packaging.utils import NormalizedName
     from packaging.version import Version
@@ -30,9 +38,18 @@ def pylock(lock: Lockfile, options: ExportOptions) -> str:
             needs[edge.source].append({"name": edge.target})
     packages = []
     for package in lock.pypi():
-        hashes = {"sha256": package.sha256}
-        where: dict[str, Any] = {"archive": PackageArchive(url=package.url, size=package.size, hashes=hashes)}
-        if package.index is not None:
+        hashes, origin = {"sha256": package.sha256}, package.origin
+        archive = PackageArchive(
+            url=origin.location, size=package.size, hashes=hashes, subdirectory=origin.subdirectory
+        )
+        where: dict[str, Any] = {"archive": archive}
+        if package.build is not None and origin.kind == "tree":
+            where = {"directory": PackageDirectory(path=origin.folder(), editable=origin.editable or None)}
+        elif package.build is not None and origin.commit:
+            below = origin.subdirectory
+            vcs = PackageVcs(type="git", url=origin.location, commit_id=origin.commit, subdirectory=below)
+            where = {"vcs": vcs}
+        elif package.index is not None:
             kind = PackageWheel if package.build is None else PackageSdist
             file = kind(name=package.file_name, url=package.url, size=package.size, hashes=hashes)
             where = {"index": package.index, **({"wheels": [file]} if package.build is None else {"sdist": file})}

@@ -127,7 +127,9 @@ def _spdx_package(package: Package, identifier: str) -> dict[str, Any]:
         "name": package.name,
         "versionInfo": package.version,
         "packageFileName": package.file_name,
-        "downloadLocation": package.url if package.url.startswith(("https://", "http://")) else "NOASSERTION",
+        "downloadLocation": package.url
+        if package.url.startswith(("https://", "http://", "git+http"))
+        else "NOASSERTION",
         "filesAnalyzed": False,
         "checksums": [{"algorithm": name, "checksumValue": digest} for name, digest in checksums if digest],
         "licenseConcluded": "NOASSERTION",

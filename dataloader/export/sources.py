@@ -25,9 +25,16 @@ def index_lines(lock: Lockfile) -> list[str]:
     return lines + [f"--find-links {url}" for url in pages]
 
 
+def led_to(package: PypiPackage) -> str | None:
+    """The folder that the environment leads to, where it is no copy (pip's ``-e``)."""
+    return package.origin.folder() if package.build is not None and package.origin.editable else None
+
+
 def pinned(package: PypiPackage) -> str:
     """The requirement that this one wheel meets, with the extras that are switched on."""
     extras = f"[{','.join(package.extras)}]" if package.extras else ""
+    if folder := led_to(package):
+        return f"-e {folder}{extras}"
     if is_direct(package):
         return f"{package.name}{extras} @ {package.url}"
     return f"{package.name}{extras}=={package.version}"

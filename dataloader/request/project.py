@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.prefix.locate import PYPROJECT, lock_in
 from dataloader.request.specs.applies import may_apply
-from dataloader.request.specs.requirements import PypiRequirement, Requirement
+from dataloader.request.specs.requirements import PypiRequirement, Requirement, Source
+from dataloader.request.specs.sources import from_source
 
 if TYPE_CHECKING:
     from dataloader.request.asked import Asked
@@ -31,6 +32,24 @@ def overridden(requirements: Iterable[Requirement], overrides: Sequence[PypiRequ
         replace(one, extras=tuple(sorted({*one.extras, *extras[one.name]}))) for one in overrides if one.name in asked
     )
     return [*kept, *more]
+
+
+def itself(
+    manifest: Manifest | None, built: Collection[str], asked: Iterable[Requirement]
+) -> Iterator[PypiRequirement]:
+    """Yield the project whose file the manifest is, to be led to, where it may be built and none asks for it."""
+    name = manifest.project if manifest else None
+    if manifest is None or name is None or name not in built:
+        return
+    if all(one.name != name for one in asked if isinstance(one, PypiRequirement)):
+        source = Source(kind="path", location=str(manifest.path.parent), editable=True)
+        yield from_source(PypiRequirement(name=name, origin=str(manifest.path)), source)
+
+
+def left_alone(manifest: Manifest | None, built: Collection[str]) -> Iterator[str]:
+    """Yield what is told of a project that is not installed itself."""
+    if manifest is not None and manifest.project and manifest.has_backend and manifest.project not in built:
+        yield f"{manifest.project} itself is not installed, only what it needs: --build {manifest.project} builds it"
 
 
 def solved_with(manifest: Manifest | None, name: str, root: Path) -> tuple[Path, ...]:

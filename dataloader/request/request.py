@@ -24,6 +24,8 @@ from dataloader.request.project import (
     check_platform,
     found_project,
     groups_of,
+    itself,
+    left_alone,
     marker_of,
     overridden,
     solved_with,
@@ -250,6 +252,7 @@ def make_request(
         *(allowed(r, built) for r in (environment.fixed if environment else ())),
         *said,
     ]
+    binding += [allowed(r, built) for r in itself(manifest, built, binding)]
     insisted = set(manifest.resolution.pypi_only) if manifest else set()
     root = manifest.path.parent if manifest else here
     channels = named_channels(options, files, environment, remembered, here, root)
@@ -279,7 +282,7 @@ def make_request(
         pythons=pythons(binding, kept, typed_stack),
         conda=tuple(r for r in asked if isinstance(r, CondaRequirement)),
         said=public(tuple(r for r in said if r.refusal is None)),
-        told=told,
+        told=(*told, *left_alone(manifest, built)),
         constraints=tuple(r for r in matters(limits) if isinstance(r, PypiRequirement)),
         limits=environment.limits if environment else (),
         variables={

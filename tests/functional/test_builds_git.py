@@ -1,4 +1,4 @@
-"""Repositories: the commit is in the lock, moves when asked to, and is checked out whole, or refused with the reason."""
+"""Repositories: their commit is in the lock, moves when asked to, and is checked out whole, or the reason is told."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataloader.base.errors import ManifestError, UsageError
+from dataloader.base.names import normalized
 from dataloader.index.publishers import read_policy
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.input_file import (
@@ -92,6 +93,10 @@ class Manifest:
     """What is not heeded and may change the packages."""
     unused: tuple[str, ...] = ()
     """What else is not used here."""
+    project: str | None = None
+    """Normalised name of the project whose pyproject.toml it is."""
+    has_backend: bool = False
+    """Whether that says how it is built."""
     is_plain: bool = False
     """A pyproject.toml that says nothing to us or to pixi."""
     conflicts: tuple[frozenset[str], ...] = ()
@@ -256,6 +261,8 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
         ),
         attestations=_attestations(ours.table("attestations")),
         trusted_root=_beside(document.path, ours.table("attestations").string("trusted-root")),
+        project=normalized(project.name) if project.name else None,
+        has_backend="build-system" in document.data,
         is_plain=kind == "pyproject.toml" and not {"pixi", "dataloader"} & set(root.table("tool")),
         conflicts=project.conflicts,
         conditions=project.conditions,

@@ -322,7 +322,7 @@ dev = ["dev"]
     assert [r.refusal for r in manifest.environment().requirements] == [None]
     (refused,) = (r for r in manifest.environment("dev").requirements if r.refusal)
     assert refused.refusal is not None
-    assert "ours comes from git+https://example.org/ours, version control" in refused.refusal.message
+    assert "ours comes from git+https://example.org/ours, a repository" in refused.refusal.message
 
 
 @pytest.mark.parametrize(

@@ -118,15 +118,21 @@ def test_a_slip_is_answered_with_what_was_meant(text: str, suggestion: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["git+https://example.org/a.git", "./project", "a @ git+ssh://example.org/a", "x-1.0.tar.gz"]
+    ("text", "way"),
+    [
+        ("git+https://example.org/a.git", "--build a "),
+        ("./project", "--build project "),
+        ("a @ git+ssh://example.org/a", "--build a "),
+        ("x-1.0.tar.gz", "--build x "),
+        ("a @ hg+https://example.org/a", "Build a wheel first"),
+    ],
 )
-def test_sources_are_read_and_refused_with_the_way_to_a_wheel(text: str) -> None:
+def test_sources_are_read_and_refused_with_the_way_to_go(text: str, way: str) -> None:
     read = parse_spec(text)
 
     assert read.source is not None
     assert read.refusal is not None
     assert read.refusal.code == "requirement-unsupported"
-    way = "--build x " if text.endswith(".tar.gz") else "python -m build"
     assert way in read.refusal.suggestions[0]
 
 
