@@ -86,7 +86,7 @@ def init(
     made = parse_manifest(text, path)
     for asked in _sources(made):
         reporter.info(
-            f"{asked.origin}: {asked.name} comes from {asked.source}, which is built where --build {asked.name} allows it"
+            f"{asked.origin}: {asked.name} comes from {asked.source}: --build {asked.name} allows to build it"
         )
     directory.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
