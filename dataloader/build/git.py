@@ -240,7 +240,7 @@ def _variables(url: str, environ: Mapping[str, str], secrets: Iterable[str]) -> 
     kept.setdefault("GIT_SSH_COMMAND", kept.get("GIT_SSH") or "ssh -oBatchMode=yes")
     said = [*_SAFE, *(_LFS if shutil.which("git-lfs", path=kept.get("PATH")) else ())]
     for number, (where, user, password) in enumerate(_logins(secrets)):
-        names = f"DATALOADER_GIT_USER_{number}", f"DATALOADER_GIT_PASSWORD_{number}"
+        names = f"THIS_GIT_USER_{number}", f"THIS_GIT_PASSWORD_{number}"
         kept |= dict(zip(names, (user, password), strict=True))
         told = " ".join(f'"{part}=${name}"' for part, name in zip(("username", "password"), names, strict=True))
         said.append((f"credential.{where}.helper", f'!f() {{ test "$1" != get || printf "%s\\n" {told}; }}; f'))

@@ -97,6 +97,8 @@ def test_every_command_of_a_page_can_be_typed(page: Path) -> None:
 
 
 FOREIGN = {
+    "build/compilers.py": "nvcc's",
+    "build/git.py": "git's",
     "request/readers/requirements_txt.py": "of requirement files, which are pip's",
     "cli/clusters/data_loader.py": "the Dataset loader's own",
     "cli/shells/shell.py": "bash's",
@@ -131,7 +133,7 @@ def test_every_variable_that_is_named_is_one() -> None:
     of_settings = {
         f"DATALOADER_{name}"
         for name in ("CACHE_DIR", "INDEX_USERNAME", "INDEX_PASSWORD", "CERT", "NO_INDEX", "TRUSTED_HOST")
-    }
+    } | {f"DATALOADER_BUILD_{name}" for name in ("TIMEOUT", "MEMORY", "JOBS")}
     texts = [path.read_text() for path in [*PAGES, *MODULES] if path.exists()]
 
     named = {name for text in texts for name in re.findall(r"(?<!_)DATALOADER_[A-Z][A-Z_]*[A-Z]", text)}
