@@ -210,11 +210,20 @@ def normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+_SITES: Final = (
+    "lib/python3*/site-packages",
+    "lib64/python3*/site-packages",
+    "lib/python3*/dist-packages",
+    "local/lib/python3*/dist-packages",
+)
+"""Where distributions lie; ``dist-packages`` in Debian's own prefix, ``/usr``."""
+
+
 def find_site_packages(prefix: Path) -> tuple[str, ...]:
     """Directories of ``prefix`` that hold distributions, relative to it."""
     found = [
         path.relative_to(prefix).as_posix()
-        for pattern in ("lib/python3*/site-packages", "lib64/python3*/site-packages")
+        for pattern in _SITES
         for path in sorted(prefix.glob(pattern))
         if path.is_dir() and not path.parent.parent.is_symlink()
     ]
@@ -234,6 +243,10 @@ def read_installed(prefix: Path) -> InstalledPackages:
         for info in sorted((prefix / site).glob("*.dist-info")):
             if info.is_dir():
                 _collect(packages, unreadable, prefix, info, _read_dist_info)
+        known = {package.name for package in packages if package.path.rpartition("/")[0] == site}
+        for info in sorted((prefix / site).glob("*.egg-info")):
+            if normalise(info.name.removesuffix(".egg-info").partition("-")[0]) not in known:
+                _collect(packages, unreadable, prefix, info, _read_egg_info)
     return InstalledPackages(packages=tuple(packages), site_packages=sites, unreadable=unreadable)
 
 
@@ -288,9 +301,11 @@ def _quoted(lines: Sequence[str]) -> list[list[str]]:
 
 
 def _record_hash(text: str) -> str | None:
-    """A RECORD hash field, where it is SHA-256: 43 characters of urlsafe base64 without padding."""
+    """A RECORD hash field, where it is SHA-256: 43 characters of urlsafe base64 without padding; of old tools hex."""
     if not text.startswith("sha256="):
         return None
+    if len(text) == 71 and re.fullmatch(r"[0-9a-f]{64}", text[7:]):
+        return text[7:]
     if len(text) != 50 or not text.isascii():
         raise BadRecord(f"a hash that is none: {text[:80]!r}")
     return text
@@ -307,6 +322,9 @@ def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
     if record.exists():
         base = where.rpartition("/")[0]
         files = parse_record(read_regular(record).decode("utf-8", "surrogateescape"), base)
+        if base.endswith("/dist-packages") and not (info / "INSTALLER").exists():
+            # dpkg's: files are stripped and patched after RECORD was written, and nothing writes it anew.
+            files = RecordedFiles(RecordedFile(path) for path in files.columns[0] if (prefix / path).exists())
     return InstalledPackage(
         kind="pypi",
         name=normalise(names[0]),
@@ -315,6 +333,21 @@ def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
         files=files,
         requires=tuple(metadata.get("requires-dist", ())),
         requires_python=metadata.get("requires-python", [None])[0],
+    )
+
+
+def _read_egg_info(prefix: Path, info: Path) -> InstalledPackage:
+    """What setuptools and distutils wrote before there was a RECORD: a name and a version, and files perhaps."""
+    where, is_folder = info.relative_to(prefix).as_posix(), info.is_dir()
+    metadata = parse_headers(read_regular(info / "PKG-INFO" if is_folder else info).decode("utf-8", "replace"))
+    names, versions = metadata.get("name"), metadata.get("version")
+    if not names or not versions:
+        raise BadRecord("PKG-INFO has no Name or no Version")
+    listed = info / "installed-files.txt"
+    lines = read_regular(listed).decode("utf-8", "surrogateescape").splitlines() if listed.is_file() else []
+    files = (RecordedFile(inside(where, name)) for name in lines if name)
+    return InstalledPackage(
+        kind="pypi", name=normalise(names[0]), version=versions[0], path=where, files=RecordedFiles(files)
     )
 
 

@@ -12,7 +12,10 @@ from dataloader.prefix.locate import MANIFEST_NAMES, STATE
 from dataloader.verify.findings import Finding
 from dataloader.verify.report import VerifyReport
 
-Tool = Literal["dataloader", "uv", "pip", "conda", "pixi", "pip --target"]
+Tool = Literal["dataloader", "uv", "pip", "pip --python", "conda", "pixi", "pip --target", "the system"]
+"""``pip --python``: a virtual environment without a pip of its own. ``the system``: its package manager, whose names of
+packages are not known here.
+"""
 
 
 class Maker(NamedTuple):
@@ -35,8 +38,12 @@ def maker_of(prefix: Path, lock: str) -> Maker:
     try:
         config = (prefix / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return Maker("pip --target", prefix)
-    return Maker("uv" if re.search(r"^uv\s*=", config, re.MULTILINE) else "pip", prefix)
+        managed = any(prefix.glob("lib/python3*/EXTERNALLY-MANAGED"))  # PEP 668
+        return Maker("the system" if managed else "pip --target", prefix)
+    if re.search(r"^uv\s*=", config, re.MULTILINE):
+        return Maker("uv", prefix)
+    has_pip = any(prefix.glob("lib/python3*/site-packages/pip/__init__.py"))
+    return Maker("pip" if has_pip else "pip --python", prefix)
 
 
 def with_commands(report: VerifyReport, maker: Maker) -> VerifyReport:
@@ -84,7 +91,7 @@ def command_for(fix: str, maker: Maker) -> str | None:
     )
     if maker.tool == "dataloader":
         return _ours(maker, ["sync", "--reinstall"] if asked.reinstall else ["install", *rest])
-    if asked.flags or not specs:
+    if asked.flags or not specs or maker.tool == "the system":
         return None
     return _theirs(asked, maker)
 
@@ -100,9 +107,14 @@ def _removed(spec: str, maker: Maker) -> str | None:
         return shlex.join(["conda", "remove", "--prefix", prefix, name]) if maker.tool == "conda" else None
     if maker.tool == "uv":
         return shlex.join(["uv", "pip", "uninstall", "--python", f"{prefix}/bin/python", name])
-    if maker.tool == "pip --target":
+    if maker.tool in ("pip --target", "the system"):
         return None  # it has no command for that
-    return shlex.join([f"{prefix}/bin/python", "-m", "pip", "uninstall", "--yes", name])
+    return shlex.join([*_pip(maker), "uninstall", "--yes", name])
+
+
+def _pip(maker: Maker) -> list[str]:
+    python = str(maker.prefix / "bin/python")
+    return ["pip", "--python", python] if maker.tool == "pip --python" else [python, "-m", "pip"]
 
 
 def _ours(maker: Maker, words: Sequence[str]) -> str | None:
@@ -139,7 +151,7 @@ def _of_pypi(asked: _Asked, maker: Maker) -> list[str]:
     again = ["--force-reinstall", "--no-deps"] if asked.reinstall else []
     if maker.tool == "pip --target":
         return ["pip", "install", "--target", str(maker.prefix), "--upgrade", *again, *asked.pypi]
-    return [python, "-m", "pip", "install", *again, *asked.pypi]
+    return [*_pip(maker), "install", *again, *asked.pypi]
 
 
 def _of_conda(asked: _Asked, maker: Maker) -> list[str] | None:

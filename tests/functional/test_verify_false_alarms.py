@@ -12,6 +12,7 @@ from dataloader.lockfile.model import LockedPython, Lockfile, PypiPackage
 from dataloader.machine.detect import detect_target
 from dataloader.machine.target import Target
 from dataloader.verify import verify_prefix
+from dataloader.verify.fixes import maker_of
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, module_source, register
 
@@ -110,3 +111,37 @@ def test_local_version_in_another_case_is_the_same(prefix: Path) -> None:
 
     assert kinds("2.1.0+cu118") == []
     assert kinds("2.1.0+cu121") == ["locked-version-differs"]
+
+
+def test_debians_packages_and_what_is_older_than_dist_info(tmp_path: Path) -> None:
+    """dpkg strips and patches files after RECORD was written; flit wrote hashes in hex once."""
+    prefix = tmp_path / "usr"
+    site = prefix / "lib/python3/dist-packages"
+    (prefix / "lib/python3.11").mkdir(parents=True)
+    (prefix / "lib/python3.11/EXTERNALLY-MANAGED").write_text("")
+    for name, row in {"app": "app.py,sha256=" + "0" * 43 + ",7", "hex": "hex.py,sha256=" + "0" * 64 + ",7"}.items():
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / f"{name}.py").write_text("")
+        requires = "Requires-Dist: old>=1\nRequires-Dist: single\n"
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{requires}")
+        (info / "RECORD").write_text(f"{row}\n../../../bin/{name},,\n")
+    (site / "old-1.2.egg-info").mkdir()
+    (site / "old-1.2.egg-info/PKG-INFO").write_text("Metadata-Version: 1.0\nName: old\nVersion: 1.2\n")
+    (site / "single.egg-info").write_text("Metadata-Version: 1.0\nName: single\nVersion: 3\n")
+    (site / "app.egg-info").write_text("Metadata-Version: 1.0\nName: app\nVersion: 1.0\n")
+
+    report = verify_prefix(prefix, target=detect_target())
+
+    assert (report.findings, report.counts["packages"]) == ((), 4)
+    assert maker_of(prefix, "").tool == "the system"
+
+
+def test_a_document_that_is_not_as_recorded_breaks_no_import(prefix: Path) -> None:
+    """decord 0.6.0 records another top_level.txt than it has."""
+    info = register(prefix, "pkg", "1.0", files={"pkg/__init__.py": ""})
+    (info / "top_level.txt").write_text("pkg\n")
+    with (info / "RECORD").open("a") as record:
+        record.write(f"{info.name}/top_level.txt,sha256={'0' * 43},17\n")
+
+    assert [each.severity for each in verify_prefix(prefix, target=detect_target()).findings] == ["warning"]

@@ -65,6 +65,9 @@ WORKS = {
     + "    if p.suffix == '.1':\n        ctypes.CDLL(p)".replace("(p)", "(os.fspath(p))"),
     "f-string": _HERE + "v = 1\nctypes.CDLL(f'{here}/../pkg.libs/libhelper-{0x1a}2b.so.{v}'.replace('26', '1a'))",
     "path with a slash": _HERE + "ctypes.CDLL(os.path.join(here, '../pkg.libs/libhelper-1a2b.so.1'))",
+    "expanduser": _HERE
+    + "there = os.path.dirname(os.path.abspath(os.path.expanduser(__file__)))\n"
+    + "ctypes.CDLL(os.path.join(there, '..', 'pkg.libs', 'libhelper-1a2b.so.1'))",
     "percent": _LIBS + "ctypes.CDLL('%s/%s' % (libs, 'libhelper-1a2b.so.1'))",
     "format": _LIBS + "ctypes.CDLL('{}/libhelper-1a2b.so.{n}'.format(libs, n=1))",
     "metadata.files": _HERE
@@ -214,6 +217,22 @@ def test_what_cannot_be_followed_is_said_and_is_no_error(tmp_path: Path, code: s
 
     assert (finding.severity, finding.kind) == ("note", "import-not-followed")
     assert "pkg/__init__.py" in " ".join(finding.evidence) or "libhelper" in " ".join(finding.evidence)
+
+
+def test_a_chain_of_libraries_that_code_nobody_can_follow_opens_by_its_first(tmp_path: Path) -> None:
+    """As decord's: one has a search path, and what it brings needs each other."""
+    prefix = make_prefix(tmp_path / "env")
+    site = prefix / SITE
+    chain: list[Path] = []
+    for name in ("liblast.so", "libmiddle.so", "libnext.so"):
+        chain.append(make_library(site / f"pkg.libs/{name}", soname=name, needs=chain[-1:]))
+    root = make_library(site / "pkg/libroot.so", soname="libroot.so", needs=chain[-1:], rpath="$ORIGIN/../pkg.libs")
+    code = _HERE + f"import re\nctypes.CDLL(re.sub('X', 'root', {str(root).replace('root', 'X')!r}))"
+    paths = [str(path.relative_to(site)) for path in (*chain, root)]
+    register(prefix, "pkg", "1.0", paths=paths, files={"pkg/__init__.py": code})
+    assert really_import(prefix, "pkg") == "ok"
+
+    assert {(each.severity, each.kind) for each in verify(prefix).findings} == {("note", "import-not-followed")}
 
 
 def test_module_that_others_import_works_after_what_they_open(tmp_path: Path) -> None:

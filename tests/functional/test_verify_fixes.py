@@ -16,7 +16,7 @@ import pytest
 from dataloader.cli.app import main
 from dataloader.machine.detect import detect_target
 from dataloader.verify import verify_prefix
-from dataloader.verify.fixes import Maker, command_for
+from dataloader.verify.fixes import Maker, command_for, maker_of
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.prefixes import EXTENSION, SITE, make_prefix, module_source, register, register_conda
 from tests.helpers.server import IndexServer
@@ -137,6 +137,10 @@ def test_variable_that_a_fix_sets_lets_the_module_load(tmp_path: Path, capsys: p
         ("conda", "dataloader install 'numpy<2'", "/e/bin/python -m pip install 'numpy<2'"),
         ("pip", "dataloader install conda:conda-forge::libpng", None),
         ("pip", "dataloader install --cuda=12", None),
+        ("pip --python", "dataloader install 'x<2'", "pip --python /e/bin/python install 'x<2'"),
+        ("pip --python", "dataloader remove x", "pip --python /e/bin/python uninstall --yes x"),
+        ("the system", "dataloader install 'x<2'", None),
+        ("the system", "dataloader remove x", None),
         ("uv", "dataloader sync", None),
         ("uv", "unset LD_PRELOAD", "unset LD_PRELOAD"),
         ("dataloader", "dataloader install 'numpy<2'", None),
@@ -144,6 +148,16 @@ def test_variable_that_a_fix_sets_lets_the_module_load(tmp_path: Path, capsys: p
 )
 def test_command_for_a_tool(tool: Any, fix: str, command: str | None) -> None:
     assert command_for(fix, Maker(tool, Path("/e"))) == command
+
+
+def test_a_venv_without_pip_is_mended_from_outside(shelf: Path, tmp_path: Path) -> None:
+    prefix = tmp_path / "env"
+    run(f"{sys.executable} -m venv --without-pip {prefix}", shelf)
+    maker = maker_of(prefix, "")
+
+    run(command_for("dataloader install 'helper<2'", maker) or "", shelf)
+
+    assert (prefix / SITE / "helper.py").read_text() == "V = '1.0'"
 
 
 def test_pixi_is_told_its_project() -> None:

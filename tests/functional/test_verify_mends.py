@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,6 +68,62 @@ def test_a_fix_that_mends_nothing_is_undone(
     assert "fix-failed" in capsys.readouterr().err
     assert files(world) == before
     assert sorted(path.name for path in world.folder.iterdir() if "before" in path.name) == []
+
+
+def listing(world: Broken) -> dict[str, tuple[int, ...]]:
+    found = {path: path.lstat() for path in world.prefix.rglob("*") if path.suffix != ".pyc"}
+    return {str(path): (each.st_mode, each.st_uid, each.st_size) for path, each in found.items() if path.is_file()}
+
+
+def test_what_is_undone_is_whole_and_has_its_owners(
+    world: Broken, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(world.prefix / "pipe")
+    if os.geteuid() == 0:
+        os.chown(world.site / "dep.py", 12345, 12345)
+        os.chown(world.prefix / "bin/activate", 0, 12345)
+        (world.prefix / "bin/activate").chmod(0o4755)
+    before = listing(world)
+    tool = world.folder / "tools/uv"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\nexit 5\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+
+    assert main(["verify", "-p", str(world.prefix), "--fix", "1"]) == 2
+
+    assert "fix-failed" in capsys.readouterr().err
+    assert listing(world) == before
+    assert (world.prefix / "pipe").is_fifo()
+
+
+def test_an_environment_that_cannot_be_kept_is_left_alone(world: Broken, capsys: pytest.CaptureFixture[str]) -> None:
+    deep, part = world.prefix, "d" * 200
+    while len(str(deep)) < 4070 - 200:
+        deep /= part
+    deep.mkdir(parents=True)
+    (deep / ("f" * (4085 - len(str(deep))))).write_text("")  # the copy's path is longer than a path may be
+    before = listing(world)
+
+    assert main(["verify", "-p", str(world.prefix), "--fix", "1"]) == 2
+
+    err = capsys.readouterr().err
+    assert ("nothing was done" in err, "File name too long" in err) == (True, True)
+    assert listing(world) == before
+    assert sorted(path.name for path in world.folder.iterdir() if "before" in path.name) == []
+
+
+def test_a_mount_point_is_refused(world: Broken) -> None:
+    script = (
+        f"cp -a {world.prefix} {world.prefix}.kept && mount -t tmpfs none {world.prefix} && "
+        f"cp -a {world.prefix}.kept/. {world.prefix}/ && "
+        f"{sys.executable} -m dataloader verify -p {world.prefix} --fix 1"
+    )
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("needs a mount namespace")
+
+    assert (done.returncode, "is a mount point" in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.parametrize(("number", "words"), [("2", "there is no fix 2: there are 1"), ("0", "there is no fix 0")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,12 @@ def mend(
     """
     before = look()
     command = _command(before, number)
+    if prefix.resolve().is_mount():
+        raise PrefixError(
+            f"{prefix} is a mount point, and could not be put back as a whole: nothing was done",
+            code="fix-failed",
+            suggestions=(f"type it: {command}",),
+        )
     with _as_it_was(prefix, command) as undo:
         reporter.info(f"fix {number}: {command}")
         _run(command, environ, reporter)
@@ -128,21 +135,56 @@ def _as_it_was(prefix: Path, command: str) -> Iterator[Callable[[], None]]:
                 path.unlink(missing_ok=True)
 
     try:
-        shutil.copytree(real, kept, symlinks=True, copy_function=_keep)
-        yield undo
-    except BaseException:
-        if not is_undone and kept.is_dir():
-            undo()
-        raise
+        _keep_all(real, kept)  # who interrupts this has changed nothing
+        try:
+            yield undo
+        except BaseException:
+            if not is_undone:
+                undo()
+            raise
     finally:
         remove_tree(folder)
 
 
+def _keep_all(real: Path, kept: Path) -> None:
+    try:
+        shutil.copytree(real, kept, symlinks=True, copy_function=_keep)
+        if os.geteuid() == 0:
+            _give_owners(real, kept)
+    except OSError as error:  # shutil.Error is one
+        raise PrefixError(
+            f"what is in {real} cannot be kept meanwhile: nothing was done", code="fix-failed", causes=_reasons(error)
+        ) from error
+
+
 def _keep(source: str, copy: str) -> str:
-    if os.stat(source).st_size < _LARGE:  # noqa: PTH116
+    status = os.stat(source)  # noqa: PTH116
+    if stat.S_ISREG(status.st_mode) and status.st_size < _LARGE:
         return shutil.copy2(source, copy)
-    link_or_copy(source, copy)
+    if stat.S_ISREG(status.st_mode):
+        link_or_copy(source, copy)
+    else:
+        os.link(source, copy)  # pipes and sockets have no content to copy
     return copy
+
+
+def _give_owners(real: Path, kept: Path) -> None:
+    """Whose each file is: as root one mends the environments of others."""
+    for folder, folders, files in os.walk(real):
+        for name in (".", *folders, *files):
+            path = kept / os.path.relpath(folder, real) / name
+            whose, now = os.lstat(f"{folder}/{name}"), os.lstat(path)
+            if (whose.st_uid, whose.st_gid) != (now.st_uid, now.st_gid):
+                os.chown(path, whose.st_uid, whose.st_gid, follow_symlinks=False)
+                if stat.S_ISREG(whose.st_mode):
+                    path.chmod(stat.S_IMODE(whose.st_mode))  # chown takes setuid away
+
+
+def _reasons(error: OSError) -> tuple[str, ...]:
+    """One line for each file, of shutil.Error too."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return tuple(str(each[-1]) for each in error.args[0][:_TAIL])
+    return (str(error),)
 
 
 def _beside(words: Sequence[str]) -> Iterator[Path]:

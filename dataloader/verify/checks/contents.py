@@ -124,10 +124,16 @@ def _is_code(path: str) -> bool:
     return path.endswith(".py") or is_library_name(path)
 
 
+def _is_document(path: str) -> bool:
+    """Whether it says something of its distribution that no import asks for: top_level.txt, a licence."""
+    name = path.partition(".dist-info/")[2]
+    return bool(name) and name not in ("METADATA", "entry_points.txt")
+
+
 def _changed(package: InstalledPackage, path: str, evidence: str, done: str | None) -> Finding:
     unknown = ("whether it is the same but for symbols or search path cannot be told: no cache has the original",)
     return Finding(
-        severity="warning" if done else "error",
+        severity="warning" if done or _is_document(path) else "error",
         kind="file-changed",
         path=path,
         message=f"not the file that {package.label} installed"

@@ -162,6 +162,7 @@ def file_modules() -> dict[str, dict[str, Any]]:
         "relpath": pure("relpath", lambda path, start: posixpath.relpath(str(path), str(start))),
         "isabs": pure("isabs", lambda each: posixpath.isabs(text_of(each) or "")),
         "abspath": pure("abspath", _absolute),
+        "expanduser": on_path("expanduser", lambda _, path: UNKNOWN if path[:1] == "~" else path),
         "realpath": pure("realpath", lambda each: _realpath(text_of(each) or "")),
         "exists": on_path("exists", _is("file", "folder")),
         "lexists": on_path("lexists", _is("file", "folder")),

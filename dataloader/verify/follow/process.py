@@ -246,21 +246,28 @@ class ImportedInProcess:
         """Whether the file would load if what is not known opened all that it lacks and the prefix has."""
         if not self.unknown:
             return False
-        process, names = self.perhaps.copy(), self._names()
+        process = self.perhaps.copy()
         for _ in range(_TRIES):
             result = process.open(path, keep=False)
             if result.loads:
                 return True
-            wanted = [one for each in result.failures for one in names.get(each.name, ())]
+            wanted = self._lacking(result)
             if any(each.kind == "undefined-symbol" for each in result.failures):
                 own = self._package.files.columns[0]
                 wanted += [one for one in own if one in self._bare.results and not self._bare.is_extension(one)]
             before = len(process.objects), len(process.global_scope)
-            for each in wanted:
-                process.open(f"{self.prefix}/{each}", make_global=True)
+            tried: set[str] = set()
+            for each in wanted:  # grows by what those lack themselves
+                if each not in tried:
+                    tried.add(each)
+                    wanted += self._lacking(process.open(f"{self.prefix}/{each}", make_global=True))
             if before == (len(process.objects), len(process.global_scope)):
                 return False
         return False
+
+    def _lacking(self, result: Result) -> list[str]:
+        """Libraries of the prefix that are called as what is missing."""
+        return [one for each in result.failures for one in self._names().get(each.name, ())]
 
 
 class Story:
