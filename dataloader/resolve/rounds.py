@@ -91,6 +91,9 @@ class Rounds:
             assert self._catalogue.knowledge is not None
             self._catalogue.knowledge.ask(bound.package, bound.specifier)
 
+    def _behind(self, answer: Answer) -> list[str]:
+        return answer.far_behind(self._problem, self._catalogue.knowledge)
+
     def _served_by_conda(self) -> set[str]:
         """Return the projects that the conda part contains, less those that were asked of PyPI by name."""
         insisted = {r.name for r in self._problem.requirements if r.only_pypi}
@@ -112,8 +115,12 @@ class Rounds:
         return await least_change(held, AnswerTries(self._problem, self._catalogue, asked, self._base, attempt))
 
     async def _rounds_until_known(self) -> Answer:
+        """Return the answer once all of it is known.
+
+        What was presumed has no say in a refusal, and keeps nothing that was asked for far behind.
+        """
         knowledge = self._catalogue.knowledge
-        may_presume = True
+        may_presume, before = True, list[Answer]()
         for _ in range(MAX_ROUNDS):
             self._rounds += 1
             if knowledge is not None:
@@ -123,29 +130,17 @@ class Rounds:
             except Unsolvable:
                 if knowledge is None or not knowledge.learned.presuming:
                     raise
-                # what was presumed may be at fault, so it has no say in a refusal
                 knowledge.learned.presuming.clear()
                 may_presume = False
                 continue
             self._reporter.debug(f"round {self._rounds}: {len(answer.records)} packages")
-            if knowledge is not None and knowledge.unread():
-                continue
-            unknown = [w for w in answer.wheels() if knowledge and knowledge.learned.of(w) is None]
-            chosen = list(knowledge.further.due(answer.announced())) if knowledge is not None else []
-            required = list(self._catalogue.unread(answer.rules())) if knowledge is not None else []
-            for bound in required:
-                self._ask_bound(bound)
-            if knowledge is not None and chosen:
-                self._reporter.debug(f"pages to read: {', '.join(f'{project} of {url}' for project, url in chosen)}")
-                await knowledge.open(chosen)
-            elif not (unknown or required) or knowledge is None:
+            if knowledge is None:
                 return answer
-            self._reporter.debug(f"METADATA to read: {', '.join(w.file.filename for w in unknown)}")
-            assert knowledge is not None
-            if unknown:
-                more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-                self._trying = f", now trying {unknown[0].file.name} {unknown[0].text}{more}"
-            await knowledge.learn([ahead for wheel in unknown for ahead in self._with_next(knowledge, wheel)])
+            if knowledge.unread():
+                continue
+            unknown, is_known = await self._read_of(answer, knowledge)
+            if is_known and not await self._looks_again(answer, before, knowledge):
+                return answer
             if may_presume:
                 refuted = {w.file.name for w in unknown if self._refuted[w.file.name] > PRESUMING}
                 knowledge.learned.presuming |= refuted
@@ -154,6 +149,41 @@ class Rounds:
             code="too-many-rounds",
             suggestions=("pin a package or two to narrow the search",),
         )
+
+    async def _read_of(self, answer: Answer, knowledge: Knowledge) -> tuple[list[Wheel], bool]:
+        """Read what is not known of an answer; return its unread wheels, and whether nothing was missing."""
+        unknown = [w for w in answer.wheels() if knowledge.learned.of(w) is None]
+        chosen = list(knowledge.further.due(answer.announced()))
+        required = list(self._catalogue.unread(answer.rules()))
+        for bound in required:
+            self._ask_bound(bound)
+        if chosen:
+            self._reporter.debug(f"pages to read: {', '.join(f'{project} of {url}' for project, url in chosen)}")
+            await knowledge.open(chosen)
+        elif not (unknown or required):
+            return [], True
+        self._reporter.debug(f"METADATA to read: {', '.join(w.file.filename for w in unknown)}")
+        if unknown:
+            more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            self._trying = f", now trying {unknown[0].file.name} {unknown[0].text}{more}"
+        await knowledge.learn([ahead for wheel in unknown for ahead in self._with_next(knowledge, wheel)])
+        return unknown, False
+
+    async def _looks_again(self, answer: Answer, before: list[Answer], knowledge: Knowledge) -> bool:
+        """Read some of what is presumed where an answer is far behind; say whether it may come to a better one.
+
+        First a few releases of each project that is presumed alike, from all of its history. Where that brought what
+        was asked for further, then the releases about the one that was chosen.
+        """
+        presumed = sorted(knowledge.learned.presuming)
+        behind = self._behind(answer)
+        if not presumed or len(before) > 1 or not (behind if not before else behind < self._behind(before[0])):
+            return False
+        chosen = {wheel.file.name: wheel for wheel in answer.wheels()} if before else {}
+        wheels = [wheel for name in presumed for wheel in knowledge.samples(name, chosen.get(name))]
+        before.append(answer)
+        await knowledge.learn(wheels)
+        return bool(wheels)
 
     async def _settled(self) -> Answer:
         return await self._without_bare_names(await self._rounds_until_known())

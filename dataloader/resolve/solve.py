@@ -356,9 +356,6 @@ class _Solver(Rounds):
 
     # -- judging an answer
 
-    def _behind(self, answer: Answer) -> list[str]:
-        return answer.far_behind(self._problem, self._catalogue.knowledge)
-
     def _better(self, preferred: Answer, mixed: Answer) -> Answer:
         """Return the mixed answer only if it is of a better rung, or brings a requested project much further."""
         return min(preferred, mixed, key=lambda answer: (answer.rung, len(self._behind(answer))))

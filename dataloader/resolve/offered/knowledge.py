@@ -27,6 +27,8 @@ from dataloader.resolve.words.pythons import Pythons
 from dataloader.resolve.words.records import applying, companion_bounds, extras_closure
 from dataloader.resolve.words.versions import VersionSpace, has_lower_bound, series
 
+SAMPLES = 12
+"""Releases that are looked at where all are presumed alike."""
 MAX_AHEAD = 64
 """Candidates of one project that are read at once when one after the other is refuted."""
 
@@ -311,6 +313,17 @@ class Knowledge:
         """Return the ``count`` candidates after ``below`` that will be tried if it is refuted."""
         wheels = [w for w in self.offered(name, floors=self.floors) if w.pythons & below.pythons]
         return wheels[wheels.index(below) + 1 :][:count] if below in wheels else []
+
+    def samples(self, name: str, chosen: Wheel | None) -> list[Wheel]:
+        """Return unread candidates from all over a project; of those about a chosen one, as many as are read ahead."""
+        wheels = list(self.offered(name, floors=self.floors))
+        unread = [wheel for wheel in wheels if self.learned.of(wheel) is None]
+        if chosen is not None and chosen in wheels:
+            newer = wheels[: wheels.index(chosen)]
+            read = max((place for place, wheel in enumerate(newer) if self.learned.of(wheel)), default=-1)
+            unread = newer[read + 1 :]
+        step = -(-len(unread) // (SAMPLES if chosen is None else MAX_AHEAD)) or 1
+        return unread[::-step][::-1]
 
     def newest(self, name: str, specifier: str) -> Wheel | None:
         """Return the newest usable candidate that a specifier admits."""

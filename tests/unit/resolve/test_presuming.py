@@ -11,6 +11,7 @@ import pytest
 from dataloader.base.errors import ResolutionFailure
 from dataloader.base.reporter import Reporter
 from dataloader.resolve.model import Resolution
+from dataloader.resolve.offered.knowledge import SAMPLES
 from dataloader.resolve.solve import resolve
 from tests.scenarios.test_resolve import DictIndex, make_problem
 
@@ -39,7 +40,7 @@ def test_a_conflict_with_each_release_of_a_project_is_not_met_one_by_one(tmp_pat
     index = DictIndex(wheels(("4.0", "2.9"), free=None))
 
     assert solve(index, tmp_path) == {"base": "2.9", "lib": f"{MANY}.0"}
-    assert len([name for name in index.read if name.startswith("lib")]) < 40
+    assert len([name for name in index.read if name.startswith("lib")]) < 40 + SAMPLES
 
 
 def test_the_one_release_that_differs_is_found_all_the_same(tmp_path: Path) -> None:
@@ -51,3 +52,29 @@ def test_what_no_release_admits_is_refused(tmp_path: Path) -> None:
         solve(DictIndex(wheels(("4.0",), free=None)), tmp_path)
 
     assert any("base" in cause for cause in caught.value.causes)
+
+
+@pytest.mark.parametrize(("libs", "mids", "free"), [(5, 300, 150), (3, 1000, 20), (10, 2000, 1000)])
+def test_a_presumption_keeps_nothing_that_was_asked_for_far_behind(
+    libs: int, mids: int, free: int, tmp_path: Path
+) -> None:
+    """What a library needs differs far down its history; very old releases of the library did not need it."""
+    index = DictIndex(
+        [
+            {"file": "base-4.0-py3-none-any.whl"},
+            *(
+                {"file": f"lib-{number}.0-py3-none-any.whl", "requires": ["mid>=1"] if number > 2 else []}
+                for number in range(1, libs + 1)
+            ),
+            *(
+                {"file": f"mid-{number}.0-py3-none-any.whl", "requires": ["base>=5"] if number > free else []}
+                for number in range(1, mids + 1)
+            ),
+        ]
+    )
+
+    found = solve(index, tmp_path)
+
+    assert (found["base"], found["lib"]) == ("4.0", f"{libs}.0")
+    assert free - 3 < int(found["mid"].partition(".")[0]) <= free
+    assert len(index.read) < 120
