@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
-from dataloader.resolve.channels.rattler import OURS
+from dataloader.resolve.channels.rattler import OURS, parse_match_spec
 from dataloader.resolve.outcome import much_older
 from dataloader.resolve.stability import is_of_pypi, locked_version
 
@@ -55,6 +55,31 @@ class Answer:
                 found.add(name)
         return found
 
+    def needless_early(self, root: Sequence[str], knowledge: Knowledge) -> set[str]:
+        """Return the projects of which a pre-release is chosen, though a final release meets all that is asked of it.
+
+        What nothing that was chosen needs was needed by something that was passed over.
+
+        Args:
+            root: What is asked for directly, as match specs.
+            knowledge: What is known of the indexes.
+        """
+        found = set()
+        for record in self.records:
+            wheel = self.offer.wheels.get(record.url)
+            if wheel is None or not wheel.version.is_prerelease or wheel.text in knowledge.pinned[wheel.file.name]:
+                continue
+            if knowledge.names_early(wheel.file.name, self.wheels()):
+                continue
+            name = record.name.normalized
+            said = [text for each in self.records for text in each.depends if _name_of(text) == name]
+            asked = [parse_match_spec(text) for text in (*said, *root) if _name_of(text) == name]
+            ours = ((self.offer.wheels.get(one.url), one) for one in self.offer.records[name])
+            final = [one for other, one in ours if other is not None and not other.version.is_prerelease]
+            if any(all(spec.matches(one) for spec in asked) for one in final):
+                found.add(wheel.file.name)
+        return found
+
     def far_behind(self, problem: Problem, knowledge: Knowledge | None) -> list[str]:
         """Return the projects asked for directly that are much older than the newest that their specifier admits."""
         if knowledge is None:
@@ -68,6 +93,11 @@ class Answer:
             if wheel and newest and much_older(wheel.version, newest.version):
                 behind.append(requirement.name)
         return behind
+
+
+def _name_of(spec: str) -> str:
+    """Return the package that a match spec of ours is about."""
+    return spec.partition(" ")[0].partition("[")[0]
 
 
 def notes_of(answer: Answer, problem: Problem, knowledge: Knowledge | None) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ class Rounds:
         What was presumed has no say in a refusal, and keeps nothing that was asked for far behind.
         """
         knowledge = self._catalogue.knowledge
-        may_presume, before = True, list[Answer]()
+        may_presume, before, early = True, list[Answer](), list[Answer]()
         for _ in range(MAX_ROUNDS):
             self._rounds += 1
             if knowledge is not None:
@@ -128,6 +128,8 @@ class Rounds:
             try:
                 answer = await self._solve()
             except Unsolvable:
+                if early:
+                    return early[0]
                 if knowledge is None or not knowledge.learned.presuming:
                     raise
                 knowledge.learned.presuming.clear()
@@ -139,7 +141,8 @@ class Rounds:
             if knowledge.unread():
                 continue
             unknown, is_known = await self._read_of(answer, knowledge)
-            if is_known and not await self._looks_again(answer, before, knowledge):
+            is_best = is_known and not self._closes_early(answer, early, knowledge)
+            if is_best and not await self._looks_again(answer, before, knowledge):
                 return answer
             if may_presume:
                 refuted = {w.file.name for w in unknown if self._refuted[w.file.name] > PRESUMING}
@@ -168,6 +171,14 @@ class Rounds:
             self._trying = f", now trying {unknown[0].file.name} {unknown[0].text}{more}"
         await knowledge.learn([ahead for wheel in unknown for ahead in self._with_next(knowledge, wheel)])
         return unknown, False
+
+    def _closes_early(self, answer: Answer, before: list[Answer], knowledge: Knowledge) -> bool:
+        """Offer no pre-releases of projects of which the answer needs none; say whether there are such."""
+        needless = answer.needless_early(self._root.specs(owned=answer.offer.records), knowledge)
+        if needless:
+            before.append(answer)
+            knowledge.early.closed |= needless
+        return bool(needless)
 
     async def _looks_again(self, answer: Answer, before: list[Answer], knowledge: Knowledge) -> bool:
         """Read some of what is presumed where an answer is far behind; say whether it may come to a better one.

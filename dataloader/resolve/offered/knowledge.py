@@ -18,6 +18,7 @@ from dataloader.base.errors import IndexUnavailable
 from dataloader.base.tasks import together
 from dataloader.compat.model import Announced
 from dataloader.index.model import WheelMetadata
+from dataloader.resolve.offered.early import EarlyReleases
 from dataloader.resolve.offered.further import FurtherIndexes
 from dataloader.resolve.offered.learned import KnownMetadata
 from dataloader.resolve.offered.memos import NOTHING, Memos, Offered
@@ -72,10 +73,10 @@ class Knowledge:
         self.learned = KnownMetadata()
         self.further = FurtherIndexes(announced or {}, exclude_newer)
         self._ruled_out, self._paired = cache(ruled_out), paired
-        self._pythons, self._likely_python, self._all_prereleases = pythons, likely_python, prereleases
+        self._pythons, self._likely_python = pythons, likely_python
         self._specifiers: defaultdict[str, set[str]] = defaultdict(set)
         self._hints: defaultdict[str, set[str]] = defaultdict(set)
-        self._prereleases: set[str] = set()
+        self.early = EarlyReleases(everywhere=prereleases)
         self._memos = Memos()
         self._broken: set[str] = set()
         self._skip: frozenset[str] = frozenset()
@@ -91,7 +92,7 @@ class Knowledge:
         project = self.projects.get(name)
         if project is None:
             return ()
-        early = self._all_prereleases or name in self._prereleases or self._needs_prereleases(project)
+        early = self.early.are_open(project, self.required[name], self._specifiers[name])
         key = (early, self.pinned[name], len(self._broken))
         cached = self._memos.usable.get(name)
         if cached is None or cached[:3] != key:
@@ -99,19 +100,6 @@ class Knowledge:
             cached = (*key, tuple(w for w in wheels if w.file.url not in self._broken))
             self._memos.usable[name] = cached
         return cached[3]
-
-    def _needs_prereleases(self, project: Project) -> bool:
-        """Whether what is asked for directly admits pre-releases of a project, and no final release (PEP 440)."""
-        said = frozenset(filter(None, self.required[project.name]))
-        if not said:
-            return False
-        known = self._memos.early.get(project.name)
-        if known is None or known[:2] != (project, said):
-            wanted = SpecifierSet(",".join(said))
-            fitting = [w for w in project.wheels if not w.file.yanked and wanted.contains(w.version, prereleases=True)]
-            known = (project, said, bool(fitting) and all(w.version.is_prerelease for w in fitting))
-            self._memos.early[project.name] = known
-        return known[2]
 
     def offered(self, name: str, *, floors: bool = True) -> tuple[Wheel, ...]:
         """Return the usable wheels that can be chosen: those that at least one specifier met so far admits.
@@ -193,8 +181,7 @@ class Knowledge:
             return
         self._specifiers[name].add(specifier)
         self.extras[name] = wanted
-        if specifier and SpecifierSet(specifier).prereleases:
-            self._prereleases.add(name)
+        self.early.meet(name, specifier)
         if name not in self._skip:
             self._fresh.add(name)
             self.reader.warm(name, specifier)
@@ -313,6 +300,12 @@ class Knowledge:
         """Return the ``count`` candidates after ``below`` that will be tried if it is refuted."""
         wheels = [w for w in self.offered(name, floors=self.floors) if w.pythons & below.pythons]
         return wheels[wheels.index(below) + 1 :][:count] if below in wheels else []
+
+    def names_early(self, name: str, chosen: Iterable[Wheel]) -> bool:
+        """Say whether what is asked for, or one of the chosen wheels, names pre-releases of a project."""
+        known = (self.learned.of(wheel) for wheel in chosen)
+        needs = (text for metadata in known if metadata is not None for text in metadata.requires_dist)
+        return self.early.are_named(name, self.required[name], needs)
 
     def samples(self, name: str, chosen: Wheel | None) -> list[Wheel]:
         """Return unread candidates from all over a project; of those about a chosen one, as many as are read ahead."""

@@ -30,7 +30,6 @@ class Offered:
 class Memos:
     """What was made of what is known, with what it was made of, by project."""
 
-    early: dict[str, tuple[Project, frozenset[str], bool]] = field(default_factory=dict)
     spaces: dict[str, VersionSpace] = field(default_factory=dict)
     agreements: dict[str, tuple[VersionSpace, int, int, frozenset[str]]] = field(default_factory=dict)
     offered: dict[tuple[str, bool], Offered] = field(default_factory=dict)
