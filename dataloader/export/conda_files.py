@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from dataloader.export.formats import ExportOptions
 from dataloader.export.sources import index_lines, pinned
 from dataloader.lockfile.graph import edges_of
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
+from dataloader.lockfile.parts import beside
 
 
 def environment_yml(lock: Lockfile, options: ExportOptions) -> str:
@@ -56,22 +58,28 @@ def in_order(lock: Lockfile) -> list[CondaPackage]:
 
 
 def conda_lock(lock: Lockfile, options: ExportOptions) -> str:
-    """Version 1 of conda-lock's lock, of this platform."""
-    needs: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for edge in edges_of(lock):
-        needs[edge.source].setdefault(edge.target, edge.bound or "*")
+    """Version 1 of conda-lock's lock, of all platforms."""
+    parts = beside(options.others, [lock])
+    channels = dict.fromkeys(url for part in parts for url in _channels(part))
     document = {
         "version": 1,
         "metadata": {
-            "content_hash": {lock.platform: _digest(lock)},
-            "channels": [{"url": url, "used_env_vars": []} for url in _channels(lock)],
-            "platforms": [lock.platform],
+            "content_hash": {part.platform: _digest(part) for part in parts},
+            "channels": [{"url": url, "used_env_vars": []} for url in channels],
+            "platforms": [part.platform for part in parts],
             "sources": ["dataloader.lock"],
         },
-        "package": [_conda_lock_package(package, lock.platform, needs[package.name]) for package in lock.packages],
+        "package": [package for part in parts for package in _conda_lock_packages(part)],
     }
-    del options
     return _yaml(document)
+
+
+def _conda_lock_packages(lock: Lockfile) -> Iterator[dict[str, Any]]:
+    needs: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for edge in edges_of(lock):
+        needs[edge.source].setdefault(edge.target, edge.bound or "*")
+    for package in lock.packages:
+        yield _conda_lock_package(package, lock.platform, needs[package.name])
 
 
 def _conda_lock_package(package: CondaPackage | PypiPackage, platform: str, needs: dict[str, str]) -> dict[str, Any]:

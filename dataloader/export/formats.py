@@ -23,6 +23,8 @@ class ExportOptions:
     """What the environment is called, where the format has a place for it."""
     builds: bool = True
     """Whether conda build strings are written, where the format can do without."""
+    others: tuple[Lockfile, ...] = ()
+    """The locks for other platforms, for formats that hold several."""
     created: datetime = datetime(1970, 1, 1, tzinfo=timezone.utc)
     """When the lock was made, where the format has a place for it."""
 
@@ -38,6 +40,8 @@ class Format:
     """What it can hold."""
     variants: bool = False
     """Whether it can hold variant wheels (PEP 825), which the tools that install from other formats do not know."""
+    of_several: bool = False
+    """Whether it holds what is locked for several platforms."""
 
     def left_out(self, lock: Lockfile) -> tuple[Package, ...]:
         """The packages of a lock that it has no place for."""
@@ -72,9 +76,13 @@ FORMATS: Final[Mapping[str, Format]] = {
     "explicit": Format(
         about="URLs with hashes, for conda create --file", function="conda_files:explicit", worlds=_CONDA
     ),
-    "conda-lock.yml": Format(about="conda-lock's own lock, version 1", function="conda_files:conda_lock"),
-    "pixi.lock": Format(about="pixi's lock, format 7", function="pixi:pixi_lock"),
-    "pixi.lock-6": Format(about="pixi's lock, format 6, for pixi before 0.60", function="pixi:pixi_lock_6"),
+    "conda-lock.yml": Format(
+        about="conda-lock's own lock, version 1", function="conda_files:conda_lock", of_several=True
+    ),
+    "pixi.lock": Format(about="pixi's lock, format 7", function="pixi:pixi_lock", of_several=True),
+    "pixi.lock-6": Format(
+        about="pixi's lock, format 6, for pixi before 0.60", function="pixi:pixi_lock_6", of_several=True
+    ),
     "pixi.toml": Format(about="a pixi workspace that asks for what was asked for here", function="pixi:pixi_toml"),
     "pyproject.toml": Format(
         about="a uv project that asks for what was asked for here, bound to the locked versions",

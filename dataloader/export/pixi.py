@@ -8,6 +8,7 @@ from pathlib import Path
 from dataloader.export.formats import ExportOptions
 from dataloader.export.sources import PYPI
 from dataloader.lockfile.model import Lockfile
+from dataloader.lockfile.parts import beside
 from dataloader.request.specs.requirements import CondaRequirement, Requirement
 
 
@@ -24,10 +25,9 @@ def pixi_lock(lock: Lockfile, options: ExportOptions) -> str:
 
 def pixi_lock_6(lock: Lockfile, options: ExportOptions) -> str:
     """Our lock, which is in format 6, without what is ours alone."""
-    from dataloader.lockfile.yaml import dump_lock
+    from dataloader.lockfile.yaml import dump_locks
 
-    del options
-    text = dump_lock(lock)
+    text = dump_locks(beside(options.others, [lock]))
     return text[: text.index("\ndataloader:\n") + 1]
 
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
-from itertools import takewhile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import LockfileError
 from dataloader.base.files import replace_named
 from dataloader.lockfile.model import Build, CondaPackage, LockedPython, Lockfile, Package, PypiPackage
+from dataloader.lockfile.parts import beside, meant
 from dataloader.lockfile.portable import as_read, to_write
 
 FORMAT = 6
 OURS = 1
-"""Version of our own table in the lock."""
+"""Version of our own table in a lock for one platform."""
+OF_SEVERAL = 2
+"""Version of it where it has a table for each platform."""
 
 _CONDA_FIELDS = (
     "name version build build_number subdir noarch channel sha256 md5 attestations_sha256 depends constrains "
@@ -39,37 +41,59 @@ _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "none", "y", "n"}
 
 
-def lock_bytes(lock: Lockfile, path: Path) -> bytes:
-    """Return what a lock at ``path`` holds."""
-    return dump_lock(to_write(lock, path.absolute().parent)).encode()
+def lock_bytes(lock: Lockfile, path: Path, others: Iterable[Lockfile] = ()) -> bytes:
+    """Return what a file at ``path`` holds: a lock, and those for ``others`` of its platforms."""
+    return dump_locks([to_write(each, path.absolute().parent) for each in beside(others, [lock])]).encode()
 
 
 def dump_lock(lock: Lockfile) -> str:
-    """Return the text of a lock; the same lock always gives the same bytes."""
-    entries = [_reference(p) for p in lock.packages]
+    """Return the text of a lock for one platform."""
+    return dump_locks([lock])
+
+
+def dump_locks(parts: Sequence[Lockfile]) -> str:
+    """Return the text of a file that holds locks for several platforms; the same locks always give the same bytes.
+
+    What they share stands once: a package that two of them have, and what is said of all of the environment.
+    """
+    first = parts[0]
+    packages: dict[str, dict[str, Any]] = {}
+    for package in (p for part in parts for p in part.packages):
+        packages.setdefault(package.url, _package(package))
+    tables = {part.platform: _table_of(part, packages, first) for part in parts}
     document: dict[str, Any] = {
         "version": FORMAT,
         "environments": {
             "default": {
-                "channels": [{"url": url} for url in lock.channels],
-                "indexes": list(lock.indexes),
-                "packages": {lock.platform: entries},
+                "channels": [{"url": url} for url in first.channels],
+                "indexes": list(first.indexes),
+                "packages": {part.platform: [_reference(p) for p in part.packages] for part in parts},
             }
         },
-        "packages": [_package(p) for p in lock.packages],
-        "dataloader": {
-            "version": OURS,
-            "python": _without_empty({"source": lock.python.source, "version": lock.python.version}),
-            "requested": sorted(lock.requested),
-            "stack": dict(sorted(lock.stack.items())),
-            "rules": {name: list(ids) for name, ids in sorted(lock.rules.items())},
-            **_without_empty({"published-before": lock.published_before}),
-            "inputs": lock.inputs,
-        },
+        "packages": list(packages.values()),
+        "dataloader": {"version": OURS, **tables[first.platform]}
+        if len(parts) == 1
+        else {"version": OF_SEVERAL, "platforms": tables},
     }
-    if not lock.indexes:
+    if not first.indexes:
         del document["environments"]["default"]["indexes"]
     return "\n".join(_emit(document, 0)) + "\n"
+
+
+def _table_of(part: Lockfile, packages: Mapping[str, Mapping[str, Any]], first: Lockfile) -> dict[str, Any]:
+    """Return what our table says of one platform: also what differs from what stands above it."""
+    own = [each for each in map(_package, part.packages) if packages[each.get("conda") or each["pypi"]] != each]
+    return {
+        **({"channels": list(part.channels)} if part.channels != first.channels else {}),
+        **({"indexes": list(part.indexes)} if part.indexes != first.indexes else {}),
+        "python": _without_empty({"source": part.python.source, "version": part.python.version}),
+        "requested": sorted(part.requested),
+        "stack": dict(sorted(part.stack.items())),
+        "rules": {name: list(ids) for name, ids in sorted(part.rules.items())},
+        **_without_empty({"published-before": part.published_before}),
+        "inputs": part.inputs,
+        **({"packages": own} if own else {}),
+    }
 
 
 def write_lock(lock: Lockfile, path: Path) -> bool:
@@ -82,11 +106,20 @@ def write_lock(lock: Lockfile, path: Path) -> bool:
     return True
 
 
-def read_lock(path: Path) -> Lockfile:
-    """Read a lock.
+def read_lock(path: Path, platform: str | None = None) -> Lockfile:
+    """Read a lock: that of ``platform`` where it is said, else the only one of the file, else this machine's.
 
     Raises:
-        LockfileError: it is missing, or not a lock; the message names the key at fault.
+        LockfileError: it is missing, or cannot be read; ``lock-unfit``, it is for other platforms.
+    """
+    return meant(read_locks(path), platform, path)
+
+
+def read_locks(path: Path) -> tuple[Lockfile, ...]:
+    """Read the locks of a file, for all its platforms, sorted by them.
+
+    Raises:
+        LockfileError: it is missing, or cannot be read.
     """
     try:
         data = path.read_bytes()
@@ -94,15 +127,16 @@ def read_lock(path: Path) -> Lockfile:
         raise LockfileError(f"there is no lockfile {path}", code="lockfile-missing") from None
     except OSError as error:
         raise LockfileError(f"{path} cannot be read: {error.strerror}") from error
-    return parse_lock(data, path)
+    return parse_locks(data, path)
 
 
-def parse_lock(data: bytes, path: Path) -> Lockfile:
-    """Turn the bytes of a lock into values; ``path`` says where it lies.
+def parse_lock(data: bytes, path: Path, platform: str | None = None) -> Lockfile:
+    """As :func:`read_lock`, of the bytes of a file; ``path`` says where it lies."""
+    return meant(parse_locks(data, path), platform, path)
 
-    Raises:
-        LockfileError: as :func:`read_lock`.
-    """
+
+def parse_locks(data: bytes, path: Path) -> tuple[Lockfile, ...]:
+    """As :func:`read_locks`, of the bytes of a file; ``path`` says where it lies."""
     import yaml
 
     refused = _invalid if re.search(rb"^dataloader:", data, re.MULTILINE) else _not_ours
@@ -112,7 +146,7 @@ def parse_lock(data: bytes, path: Path) -> Lockfile:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise refused(path, f"it is not YAML: {' '.join(str(error).split())}") from error
     try:
-        return as_read(_from_document(document), path.absolute().parent)
+        return tuple(as_read(part, path.absolute().parent) for part in _from_document(document))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise refused(path, _fault(error)) from error
 
@@ -123,13 +157,9 @@ def groups_in(data: bytes) -> tuple[str, ...]:
     >>> groups_in(b"  inputs:\\n    groups:\\n    - extra:cpu\\n    - group:test\\n    stack: {}\\n")
     ('extra:cpu', 'group:test')
     """
-    _, found, rest = data.partition(b"\n    groups:\n")
-    lines = rest.decode(errors="replace").splitlines() if found else []
-    return tuple(line.removeprefix("    - ").strip('"') for line in takewhile(_is_item, lines))
-
-
-def _is_item(line: str) -> bool:
-    return line.startswith("    - ")
+    found = re.search(rb"\n((?:    ){1,2})groups:\n((?:\1- .*\n)+)", data)
+    lines = found[2].decode(errors="replace").splitlines() if found else []
+    return tuple(line.strip().removeprefix("- ").strip('"') for line in lines)
 
 
 _OUR_NAME = re.compile(r"dataloader(\..+)?\.lock")
@@ -220,32 +250,41 @@ def _scalar(value: Any) -> str:
 # -- values
 
 
-def _from_document(document: Any) -> Lockfile:
+def _from_document(document: Any) -> Iterator[Lockfile]:
     if not isinstance(document, Mapping) or document.get("version") != FORMAT:
         found = document.get("version") if isinstance(document, Mapping) else None
         raise ValueError(f"its version is {found!r}, not {FORMAT}")
-    environment = document["environments"]["default"]
-    platforms = list(environment["packages"])
-    if len(platforms) != 1:
+    environment, ours = document["environments"]["default"], document["dataloader"]
+    platforms = sorted(environment["packages"])
+    if ours["version"] not in (OURS, OF_SEVERAL):
+        raise ValueError(f"its dataloader table has version {ours['version']!r}, not {OURS} or {OF_SEVERAL}")
+    if ours["version"] == OURS and len(platforms) != 1:
         raise ValueError(f"it holds {len(platforms)} platforms, not one")
-    packages = {entry.get("conda") or entry["pypi"]: entry for entry in document["packages"]}
-    ours = document["dataloader"]
-    if ours["version"] != OURS:
-        raise ValueError(f"its dataloader table has version {ours['version']!r}, not {OURS}")
-    return Lockfile(
-        platform=platforms[0],
-        channels=tuple(channel["url"] for channel in environment["channels"]),
-        indexes=tuple(environment.get("indexes", ())),
-        python=LockedPython(source=ours["python"]["source"], version=ours["python"].get("version")),
-        packages=tuple(
-            _to_package(packages[next(iter(ref.values()))]) for ref in environment["packages"][platforms[0]]
-        ),
-        requested=tuple(ours.get("requested") or ()),
-        stack=dict(ours.get("stack") or {}),
-        rules={name: tuple(ids) for name, ids in (ours.get("rules") or {}).items()},
-        published_before=ours.get("published-before"),
-        inputs=dict(ours.get("inputs") or {}),
-    )
+    if not platforms:
+        raise ValueError("it holds no platform")
+    shared = {entry.get("conda") or entry["pypi"]: entry for entry in document["packages"]}
+    for platform in platforms:
+        table = ours if ours["version"] == OURS else ours["platforms"][platform]
+        packages = {**shared, **{entry.get("conda") or entry["pypi"]: entry for entry in table.get("packages", ())}}
+        references = [next(iter(each.values())) for each in environment["packages"][platform]]
+        yield Lockfile(
+            platform=platform,
+            channels=tuple(table.get("channels", [channel["url"] for channel in environment["channels"]])),
+            indexes=tuple(table.get("indexes", environment.get("indexes", ()))),
+            python=LockedPython(source=table["python"]["source"], version=table["python"].get("version")),
+            packages=tuple(_to_package(packages[url]) for url in references),
+            requested=tuple(table.get("requested") or ()),
+            stack=dict(table.get("stack") or {}),
+            rules={name: tuple(ids) for name, ids in (table.get("rules") or {}).items()},
+            published_before=table.get("published-before"),
+            inputs=_inputs(table.get("inputs") or {}),
+        )
+
+
+def _inputs(said: Mapping[str, Any]) -> dict[str, object]:
+    """Return what a lock was made from; earlier versions wrote the platform there too, which its place says."""
+    options = {key: value for key, value in said.get("options", {}).items() if key != "platform"}
+    return {**said, "options": options} if "platform" in said.get("options", {}) else dict(said)
 
 
 def _to_package(entry: Mapping[str, Any]) -> Package:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.lockfile.model import LockedPython, Lockfile
-from dataloader.lockfile.yaml import read_lock
+from dataloader.lockfile.parts import part_for
+from dataloader.lockfile.yaml import read_locks
 from dataloader.request.request import Request
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def told_of_group(request: Request, lock: Lockfile) -> Iterator[str]:
     """Yield what differs from the locks of a solve-group, whose environments share their versions."""
     own = {p.name: p.version for p in lock.packages}
     for path in request.solved_with:
-        for package in read_lock(path).packages:
+        part = part_for(read_locks(path), request.platform)
+        for package in part.packages if part else ():
             if own.get(package.name, package.version) != package.version:
                 yield (
                     f"solve-group: {package.name} is {own[package.name]} here and {package.version} in {path.name}; "

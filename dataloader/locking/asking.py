@@ -8,7 +8,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ResolutionFailure
-from dataloader.lockfile.yaml import read_lock
+from dataloader.lockfile.model import Package
+from dataloader.lockfile.parts import part_for
+from dataloader.lockfile.yaml import read_locks
 from dataloader.request.request import Request
 from dataloader.request.specs.joined import origins, together
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement
@@ -68,9 +70,15 @@ def first_admitted(specifier: str) -> list[str]:
     return list(islice((each for each in every if wanted.contains(each)), 1 if specifier else 0))
 
 
+def shared_packages(request: Request) -> list[Package]:
+    """Return what the environments of a solve-group have on the request's platform."""
+    parts = (part_for(read_locks(path), request.platform) for path in request.solved_with)
+    return [package for part in parts if part for package in part.packages]
+
+
 def preferred_by(request: Request, reporter: Reporter) -> dict[str, str]:
     """Return name -> file name of what the locks hold that a first lock is to prefer."""
-    found = {p.name: p.file_name for path in request.solved_with for p in read_lock(path).packages}
+    found = {p.name: p.file_name for p in shared_packages(request)}
     if not request.prefer:
         return found
     from dataloader.request.readers.locks import preferences

@@ -82,6 +82,8 @@ def with_sufficient_driver(target: Target, cuda: str) -> Target:
 
 def say_target(target: Target, request: Request, reporter: Reporter) -> None:
     libc = f"glibc {target.glibc}" if target.glibc else f"musl {target.musl}" if target.musl else "no known libc"
+    if not target.platform.startswith("linux-"):
+        libc = f"macOS {target.macos}" if target.macos else "no known version"
     driver = (
         f"NVIDIA driver {target.driver or '?'} (CUDA {target.driver_cuda})"
         if target.driver_cuda

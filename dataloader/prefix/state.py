@@ -39,6 +39,8 @@ class State:
     """Path of each file of which its package's own RECORD said otherwise -> ``published`` and ``installed`` hash."""
     lockfile: str | None = None
     """Path of the lock that it was made from."""
+    platform: str | None = None
+    """The platform whose lock it was made from."""
     manifest: str | None = None
     """Path of the manifest that the lock was made from, where there was one."""
     inputs: dict[str, Any] = field(default_factory=dict)

@@ -92,6 +92,8 @@ class Request:
     target_file: Path | None = None
     platform: str = field(default_factory=detect_platform)
     """conda subdir that is solved for."""
+    platforms: tuple[str, ...] = ()
+    """Those that the manifest names for the environment; ``platform`` is one of them."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Addresses of requirements with a user and a password, which stand nowhere else."""
     read_settings: Callable[[], IndexSettings] = field(repr=False, compare=False)
@@ -219,7 +221,7 @@ def make_request(
 
     specs = tuple(specs)
     manifest = manifest or find(options, here)
-    lock, platforms = lock_path(options, here), platforms_of(options)
+    lock, platform = lock_path(options, here), platform_of(options)
     if (
         remembered is None
         and manifest is None
@@ -228,11 +230,10 @@ def make_request(
         manifest = found_project(here, lock)
     groups = groups_of(options, manifest, lock)
     name = options.environment or DEFAULT_ENVIRONMENT
-    platform = platforms[0]
     environment = manifest.environment(name, platform, groups) if manifest else None
     if manifest and environment:
         check_platform(manifest, environment, platform)
-        check_conditions(manifest, platforms)
+        check_conditions(manifest, (platform,))
     files = _read_files(options, environ, platform)
     resolution = manifest.resolution if manifest else None
     built = built_projects(options, resolution, remembered)
@@ -266,12 +267,12 @@ def make_request(
     limits += resolution.constraints if resolution else ()
     skip = options.skip_unbuildable or (resolution is not None and resolution.skip_unbuildable)
     python = specifier_of(stack.get("python", ""))
-    matters = partial(applying, platforms=platforms, python=python, skip=skip)
+    matters = partial(applying, platforms=(platform,), python=python, skip=skip)
     # An override whose marker never holds leaves its project out: all of them count.
     overrides = (*(o for f in files for o in f.overrides), *(resolution.overrides if resolution else ()))
     binding = overridden(binding, overrides)
     asked = matters(binding)
-    left_out = tuple(r for r in binding if skip and is_unbuildable(r) and may_apply(marker_of(r), platforms, python))
+    left_out = tuple(r for r in binding if skip and is_unbuildable(r) and may_apply(marker_of(r), (platform,), python))
     pypi = [r for r in asked if isinstance(r, PypiRequirement) and not is_python(r)]
     return Request(
         manifest=manifest,
@@ -299,6 +300,7 @@ def make_request(
         gpus=environment.gpus if environment else (),
         target_file=options.target,
         platform=platform,
+        platforms=environment.platforms if environment else (),
         read_settings=cache(lambda: settings_of(options, index_manifest(environment, files, manifest), environ, here)),
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None, environment),
         exclude_newer=_exclude_newer(options, manifest),
@@ -321,13 +323,25 @@ def make_request(
     )
 
 
-def platforms_of(options: Asked) -> tuple[str, ...]:
-    """Return the platforms that markers are read for: the one that is named, those of a target file, or this one's."""
-    if options.target is not None:
-        from dataloader.request.target_file import platforms_in
+def platform_of(options: Asked) -> str:
+    """Return the platform that is solved for: the one that is named, the first of a target file, or this machine's.
 
-        return platforms_in(options.target)
-    return (options.platform or detect_platform(),)
+    Raises:
+        UsageError: ``platform-unlisted``; the target file describes no machine of it.
+    """
+    if options.target is None:
+        return options.platform or detect_platform()
+    from dataloader.request.target_file import platforms_in
+
+    described = platforms_in(options.target)
+    if options.platform not in (None, *described):
+        raise UsageError(
+            f"{options.target} describes no machine of {options.platform}",
+            code="platform-unlisted",
+            causes=(f"It describes: {', '.join(described)}.",),
+            suggestions=("leave --platform out, or describe one there",),
+        )
+    return options.platform or described[0]
 
 
 def _read_files(options: Asked, environ: Mapping[str, str], platform: str) -> list[InputFile]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.line.command import LOCK, command
 from dataloader.cli.line.options import CommonOptions, Operand
+from dataloader.lockfile.parts import meant, part_for
 
 if TYPE_CHECKING:
     from dataloader.lockfile.diff import Change
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 _SIGNS = {"added": "+", "removed": "-", "upgraded": "^", "downgraded": "v", "rebuilt": "~"}
 
 
-@command(example="dataloader diff HEAD~1", takes=LOCK)
+@command(example="dataloader diff HEAD~1", takes=(*LOCK, "platform"))
 def diff(
     options: CommonOptions,
     old: Annotated[
@@ -29,31 +32,64 @@ def diff(
     from dataloader.cli.stages.session import open_session
     from dataloader.cli.stages.use import lock_of
     from dataloader.cli.telling.render import table
-    from dataloader.lockfile.diff import build_of, changes_between
-    from dataloader.lockfile.yaml import read_lock
-    from dataloader.resolve.words.versions import is_newer
+    from dataloader.lockfile.yaml import read_locks
 
     with open_session(options) as session:
         path = lock_of(session)
         if new is not None and Path(new).exists():
             path, new = Path(new), None
-        before, after = _said(old, path), read_lock(path) if new is None else _said(new, path)
-        changes = changes_between(before, after, is_newer)
-        axes = {axis: (before.stack.get(axis), after.stack.get(axis)) for axis in {**before.stack, **after.stack}}
-        stack = {axis: pair for axis, pair in sorted(axes.items()) if pair[0] != pair[1]}
-        document = {
-            "status": "ok",
-            "changes": [_change_document(change) for change in changes],
-            "stack": {axis: {"old": pair[0], "new": pair[1]} for axis, pair in stack.items()},
-        }
-        rows = [("~", axis, pair[0] or "", pair[1] or "", "stack") for axis, pair in stack.items()]
-        for each in changes:
-            builds = " -> ".join(dict.fromkeys(filter(None, (build_of(each.old), build_of(each.new)))))
-            was, now = (package.version if package else "" for package in (each.old, each.new))
-            rows.append((_SIGNS[each.kind], each.name, was, now, builds))
-        text = table(rows, ("", "package", "old", "new", "build")) if rows else "nothing differs\n"
-        session.write(document, text)
+        before, after = _said(old, path), read_locks(path) if new is None else _said(new, path)
+        pairs = list(_pairs(before, after, options.platform, path))
+        several = len(pairs) > 1
+        documents: dict[str, dict[str, object]] = {}
+        rows: list[tuple[str, ...]] = []
+        for platform, one, other in pairs:
+            documents[platform], found = _differences(one, other)
+            rows += [(*row, platform) if several else row for row in found]
+        document: dict[str, object] = {"status": "ok", **documents[pairs[0][0]]}
+        if several:
+            document["platforms"] = documents
+        head = ("", "package", "old", "new", "build", *(["platform"] if several else []))
+        session.write(document, table(rows, head) if rows else "nothing differs\n")
     return 0
+
+
+def _pairs(
+    before: Sequence[Lockfile], after: Sequence[Lockfile], platform: str | None, path: Path
+) -> Iterator[tuple[str, Lockfile, Lockfile]]:
+    """Yield the locks to compare, platform by platform; one that a file lacks is compared as an empty one."""
+    if platform is not None:
+        yield platform, meant(before, platform, path), meant(after, platform, path)
+        return
+    if len(before) == len(after) == 1:  # of two platforms, say
+        yield after[0].platform, before[0], after[0]
+        return
+    for each in sorted({part.platform for part in (*before, *after)}):
+        old, new = part_for(before, each), part_for(after, each)
+        some = old or new
+        assert some is not None
+        nothing = replace(some, packages=(), stack={})
+        yield each, old or nothing, new or nothing
+
+
+def _differences(before: Lockfile, after: Lockfile) -> tuple[dict[str, object], list[tuple[str, ...]]]:
+    """Return what ``--json`` says of what differs for one platform, and its lines."""
+    from dataloader.lockfile.diff import build_of, changes_between
+    from dataloader.resolve.words.versions import is_newer
+
+    changes = changes_between(before, after, is_newer)
+    axes = {axis: (before.stack.get(axis), after.stack.get(axis)) for axis in {**before.stack, **after.stack}}
+    stack = {axis: pair for axis, pair in sorted(axes.items()) if pair[0] != pair[1]}
+    document: dict[str, object] = {
+        "changes": [_change_document(change) for change in changes],
+        "stack": {axis: {"old": pair[0], "new": pair[1]} for axis, pair in stack.items()},
+    }
+    rows: list[tuple[str, ...]] = [("~", axis, pair[0] or "", pair[1] or "", "stack") for axis, pair in stack.items()]
+    for each in changes:
+        builds = " -> ".join(dict.fromkeys(filter(None, (build_of(each.old), build_of(each.new)))))
+        was, now = (package.version if package else "" for package in (each.old, each.new))
+        rows.append((_SIGNS[each.kind], each.name, was, now, builds))
+    return document, rows
 
 
 def _change_document(change: Change) -> dict[str, object]:
@@ -67,12 +103,12 @@ def _change_document(change: Change) -> dict[str, object]:
     }
 
 
-def _said(said: str, beside: Path) -> Lockfile:
-    """The lock of a file, or of a revision of the repository that ``beside`` lies in."""
-    from dataloader.lockfile.yaml import parse_lock, read_lock
+def _said(said: str, beside: Path) -> tuple[Lockfile, ...]:
+    """The locks of a file, or of a revision of the repository that ``beside`` lies in."""
+    from dataloader.lockfile.yaml import parse_locks, read_locks
 
     if Path(said).exists():
-        return read_lock(Path(said))
+        return read_locks(Path(said))
     folder = beside.absolute().parent
     command_line = ["git", "-C", str(folder), "show", f"{said}:./{beside.name}"]
     try:
@@ -86,4 +122,4 @@ def _said(said: str, beside: Path) -> Lockfile:
             causes=(why,),
             suggestions=("name two lockfiles: `dataloader diff OLD NEW`",),
         )
-    return parse_lock(done.stdout, Path(f"{said}:{beside.name}"))
+    return parse_locks(done.stdout, Path(f"{said}:{beside.name}"))

@@ -8,7 +8,7 @@ from dataloader.cli.line.command import LOCK, command
 from dataloader.cli.line.options import CommonOptions, Operand
 
 
-@command(example="dataloader explain numpy", takes=(*LOCK, "prefix", "matrix"))
+@command(example="dataloader explain numpy", takes=(*LOCK, "prefix", "platform", "matrix"))
 def explain(
     options: CommonOptions,
     name: Annotated[str, Operand("NAME", "A package of the lock.")],

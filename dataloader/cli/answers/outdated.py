@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @command(
     example="dataloader outdated",
-    takes=(*LOCK, *LOOK, "target", "prerelease", "exclude_newer", "matrix"),
+    takes=(*LOCK, *LOOK, "platform", "target", "prerelease", "exclude_newer", "matrix"),
 )
 def outdated(options: CommonOptions) -> int:
     """Show which locked packages have newer releases, and which of those would go together.
@@ -34,7 +34,7 @@ def outdated(options: CommonOptions) -> int:
     from dataloader.request.request import make_request
 
     with open_session(options) as session:
-        lock = read_lock(lock_of(session))
+        lock = read_lock(lock_of(session), options.platform)
         # Where a manifest says what is asked for, the lock has no say in it: the manifest may have changed since.
         manifest = find(options, session.here)
         remembered = lock.inputs if manifest is None else None

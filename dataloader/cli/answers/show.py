@@ -168,7 +168,7 @@ def _lock(session: Session) -> Lockfile:
     from dataloader.cli.stages.use import lock_of
     from dataloader.lockfile.yaml import read_lock
 
-    return read_lock(lock_of(session))
+    return read_lock(lock_of(session), session.options.platform)
 
 
 def _known(name: str, packages: dict[str, Package]) -> Package:

@@ -8,7 +8,7 @@ from dataloader.cli.line.command import LOCK, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 
 
-@command(example="dataloader tree torch", takes=(*LOCK, "prefix"))
+@command(example="dataloader tree torch", takes=(*LOCK, "prefix", "platform"))
 def tree(
     options: CommonOptions,
     names: Annotated[list[str] | None, Operand("NAME", "Begin at these packages.")] = None,

@@ -139,7 +139,7 @@ def verify(
             _check_one(targets, "--tree")
             return _tree(session, prefix, tree, targets[0], how)
         if len(targets) > 1:
-            return _fleet(session, prefix, targets, _read_held(lock), how)
+            return _fleet(session, prefix, targets, _read_held(lock, prefix, options.platform), how)
 
         def look() -> VerifyReport:
             held = how._replace(asked=_digest_of(lock))  # a fix may change the lock
@@ -204,7 +204,11 @@ def _of_prefix(
     with Beside(lambda: walk(where), niceness=BEHIND) as walked:
         question = plain_question(where, lock, session.environ) if is_plain else ""
         said = verify_targets(
-            prefix, targets=[target], read_lock=lambda: _read_held(lock), options=how, walked=walked.result
+            prefix,
+            targets=[target],
+            read_lock=lambda: _read_held(lock, prefix, options.platform),
+            options=how,
+            walked=walked.result,
         )
     variables = dict(how.variables if target.variables is None else target.variables)
     report = said.reports[0]._replace(process=_told(variables, how.variables_of))
@@ -275,8 +279,8 @@ def _contract(session: Session, prefix: Path, target: Target, how: VerifyOptions
     return ExitCode.OK
 
 
-def _read_held(lock: str) -> Lockfile | None:
-    """What the prefix is held against.
+def _read_held(lock: str, prefix: Path, platform: str | None) -> Lockfile | None:
+    """What the prefix is held against: the lock for the platform that is named, else that which it was made from.
 
     Raises:
         LockfileError: it is not a lock.
@@ -284,8 +288,11 @@ def _read_held(lock: str) -> Lockfile | None:
     if not lock:
         return None
     from dataloader.lockfile.yaml import read_lock
+    from dataloader.prefix.state import read_state
 
-    return read_lock(Path(lock))
+    if platform is None and (state := read_state(prefix)) is not None:
+        platform = state.platform
+    return read_lock(Path(lock), platform)
 
 
 def _digest_of(lock: str) -> str:

@@ -40,10 +40,11 @@ def bundle(
     ] = True,
 ) -> int:
     """Write one file that holds the lock, its packages and an installer, for machines without a network."""
-    from dataloader.cli.stages.flow import client_of, to_the_end
+    from dataloader.cli.stages.flow import to_the_end
     from dataloader.cli.stages.foreign import foreign_content, lock_from, without_choices
     from dataloader.cli.stages.outputs import check_output
     from dataloader.cli.stages.session import open_session
+    from dataloader.cli.stages.solving import client_of
     from dataloader.lockfile.yaml import read_lock
     from dataloader.request.request import make_request
 
@@ -57,7 +58,10 @@ def bundle(
 
         async def work() -> tuple[Lockfile, int]:
             async with client_of(session, request) as client:
-                lock = await lock_from(session, content, client, request) if content else read_lock(request.lockfile)
+                if content:
+                    lock = await lock_from(session, content, client, request)
+                else:
+                    lock = read_lock(request.lockfile, options.platform)
                 _refuse_unbuilt(lock)
                 return lock, await _write(client, lock, path, program=program)
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.line.command import LOCK, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
+
+if TYPE_CHECKING:
+    from dataloader.cli.stages.session import Session
+    from dataloader.lockfile.model import Lockfile
 
 _FORMS = (
     "pylock.toml, requirements.txt, environment.yml, explicit, conda-lock.yml, pixi.lock, pixi.lock-6, "
@@ -17,7 +21,7 @@ _FORMS = (
 )
 
 
-@command(example="dataloader export pylock.toml -o pylock.toml", takes=LOCK)
+@command(example="dataloader export pylock.toml -o pylock.toml", takes=(*LOCK, "platform"))
 def export(
     options: CommonOptions,
     form: Annotated[
@@ -40,13 +44,13 @@ def export(
     from dataloader.cli.stages.session import open_session
     from dataloader.cli.stages.use import lock_of
     from dataloader.export.formats import FORMATS, ExportOptions, export_lock
-    from dataloader.lockfile.yaml import read_lock
 
     content = foreign_content(options.lockfile)
     with open_session(options) as session:
         path = lock_of(session)
-        lock = read_foreign(session, content) if content else read_lock(path)
-        made = ExportOptions(name=path.resolve().parent.name, builds=builds, created=_made(path, session.environ))
+        lock, others = (read_foreign(session, content), ()) if content else _locked(session, path, form)
+        name, created = path.resolve().parent.name, _made(path, session.environ)
+        made = ExportOptions(name=name, builds=builds, others=others, created=created)
         text = export_lock(lock, form, made, partial=partial)
         left_out = FORMATS[form].left_out(lock)
         if left_out:
@@ -65,6 +69,22 @@ def export(
         }
         session.write(document, f"{output}\n" if output else text)
     return 0
+
+
+def _locked(session: Session, path: Path, form: str) -> tuple[Lockfile, tuple[Lockfile, ...]]:
+    """Return the lock that is meant, and those for other platforms, if none is named and the format holds several."""
+    from dataloader.export.formats import FORMATS
+    from dataloader.lockfile.parts import meant
+    from dataloader.lockfile.yaml import read_locks
+
+    parts = read_locks(path)
+    if session.options.platform is None and form in FORMATS and FORMATS[form].of_several:
+        return parts[0], parts[1:]
+    lock = meant(parts, session.options.platform, path)
+    if session.options.platform is None and len(parts) > 1:
+        others = ", ".join(part.platform for part in parts if part is not lock)
+        session.reporter.warn(f"{form} holds one platform, {lock.platform}; left out: {others} (--platform names one)")
+    return lock, ()
 
 
 def _write(path: Path, text: str) -> None:

@@ -89,11 +89,13 @@ async def _push(
     from dataloader.oci.push import push as push_image
     from dataloader.oci.registry import Registry
     from dataloader.prefix.activate import activation
+    from dataloader.prefix.state import read_state
 
     place = asked.place.prefix(request.prefix)
     request = replace(request, lockfile=_lock_of(session, request, place))
     data = request.lockfile.read_bytes() if request.lockfile.is_file() else b""
-    lock = parse_lock(data, request.lockfile) if data else read_lock(request.lockfile)
+    made_for = state.platform if (state := read_state(place)) is not None else None
+    lock = parse_lock(data, request.lockfile, made_for) if data else read_lock(request.lockfile, made_for)
     base = parse_reference(asked.base, plain_http=False) if asked.base else None
     wanted = [(reference, "pull,push"), *([(base, "pull")] if base and base.base != reference.base else [])]
     async with Registry(request.settings, session.reporter, wanted) as registry:

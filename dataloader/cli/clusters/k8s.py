@@ -204,11 +204,11 @@ def _nodes(session: Session) -> tuple[Mapping[str, str], ...]:
 def _write(session: Session, kind: Kind, shape: Shape, lock: Path, output: Path | None) -> None:
     from dataloader.cli.clusters.kustomize import as_yaml, planned
     from dataloader.export.kubernetes import MOST_LOCK, lock_map, manifests, needs_lock
-    from dataloader.lockfile.yaml import read_lock
+    from dataloader.lockfile.yaml import read_locks
 
     documents, data = manifests(kind, shape), ""
     if needs_lock(kind, shape):
-        read_lock(lock)
+        read_locks(lock)  # each pod takes the part for its platform
         data = lock.read_text(encoding="utf-8")
         if len(data) > MOST_LOCK:
             raise UsageError(

@@ -29,7 +29,7 @@ def serve(session: Session, listen: str) -> None:
 
     host, port = _address(listen)
     request = make_request(session.options, (), None, environ=session.environ, here=session.here)
-    lock = read_lock(request.lockfile)
+    lock = read_lock(request.lockfile, session.options.platform)
     files = served_paths(lock, session.cache)
     with InUse(session.cache, {each.sha256 for each in files.values()}):
         fetched = to_the_end(_fetch(session, request, lock))
@@ -69,7 +69,7 @@ def _address(listen: str) -> tuple[str, int]:
 
 async def _fetch(session: Session, request: Request, lock: Lockfile) -> int:
     """Bring every archive that is not there; bytes that were fetched."""
-    from dataloader.cli.stages.flow import client_of
+    from dataloader.cli.stages.solving import client_of
     from dataloader.install.store.serving import FOLDER, Served, missing
 
     folder = session.cache / FOLDER

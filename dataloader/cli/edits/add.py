@@ -14,7 +14,8 @@ from dataloader.cli.line.command import INSTALL, command
 from dataloader.cli.line.options import CommonOptions, Specs, StackFlags, own_option
 
 if TYPE_CHECKING:
-    from dataloader.cli.edits.edit import Edited, Solve
+    from dataloader.cli.edits.edit import Edited
+    from dataloader.cli.stages.platforms import Solve
     from dataloader.cli.stages.proof import Proof
     from dataloader.cli.stages.session import Session
     from dataloader.index.client import IndexClient

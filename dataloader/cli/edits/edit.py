@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.edits.said import say_shared
 from dataloader.cli.line.options import CommonOptions, StackFlags
-from dataloader.cli.stages.flow import Destination, client_of, existing_lock, files_of, sync_lock, to_the_end
+from dataloader.cli.stages.flow import Destination, locks_in, sync_lock, to_the_end
+from dataloader.cli.stages.platforms import Asking, Solve, elsewhere, solved_elsewhere
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.remember import remembered_lock
 from dataloader.cli.stages.saving import as_they_are, manifest_with, not_saved, put
 from dataloader.cli.stages.session import Session, open_session
-from dataloader.cli.stages.solving import solve
-from dataloader.cli.telling.documents import count_text, lock_document, lock_text, sync_document, sync_text
+from dataloader.cli.stages.solving import client_of, solve
+from dataloader.cli.telling.documents import (
+    count_text,
+    lock_document,
+    lock_text,
+    part_document,
+    sync_document,
+    sync_text,
+)
 from dataloader.lockfile.model import Lockfile
+from dataloader.lockfile.parts import beside, part_for
+from dataloader.lockfile.yaml import lock_bytes
 from dataloader.request.request import Request, make_request
 
 if TYPE_CHECKING:
     from dataloader.index.client import IndexClient
     from dataloader.install.model import SyncResult
     from dataloader.locking.lock import Locked
-
-Solve: TypeAlias = Callable[
-    [Session, Request, "IndexClient", "Lockfile | None", Proof], Awaitable[tuple[Request, "Locked"]]
-]
-"""What a request, and the lock that was there, come to: the request that was met in the end, and its lock."""
 
 
 async def plainly(
@@ -51,6 +57,12 @@ class Edit:
     """What is taken out, as :class:`~dataloader.request.manifests.additions.Additions` has it."""
     flags: StackFlags = field(default_factory=StackFlags)
     solve: Solve = plainly
+    asking: Asking | None = None
+    """What is wanted on another platform, where there is no manifest."""
+    more: tuple[str, ...] = ()
+    """Platforms that are named beside the one that the command is about."""
+    whole: bool = False
+    """Whether the lock is to hold nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +79,8 @@ class Edited:
     synced: SyncResult | None
     """What became of the prefix; None: it was not looked at."""
     left_out: tuple[str, ...]
+    beside: tuple[Lockfile, ...] = ()
+    """The locks for other platforms that stand in the file too."""
 
     @property
     def lock(self) -> Lockfile:
@@ -76,7 +90,12 @@ class Edited:
     def document(self) -> dict[str, object]:
         """What ``--json`` says of it."""
         synced = sync_document(self.synced, self.asked.prefix) if self.synced else {"prefix": None, "changed": None}
-        return {**lock_document(self.lock, self.locked.stack), **synced, "left_out": list(self.left_out)}
+        return {**self.document_of_lock(), **synced, "left_out": list(self.left_out)}
+
+    def document_of_lock(self) -> dict[str, object]:
+        """What ``--json`` says of the lock, for all its platforms."""
+        others = [part_document(part) for part in self.beside]
+        return {**lock_document(self.lock, self.locked.stack), **({"others": others} if others else {})}
 
     def text(self, *, dry_run: bool) -> str:
         """What people read of it."""
@@ -85,16 +104,19 @@ class Edited:
         return lock_text(self.lock, self.before)
 
 
-async def carry_out(session: Session, edit: Edit, place: Destination | None, *, old: Lockfile | None = None) -> Edited:
+async def carry_out(session: Session, edit: Edit, place: Destination | None) -> Edited:
     """Solve; write manifest and lock, together with the change of the prefix where there is a ``place`` for it.
 
     Args:
         session: Of the command.
         edit: What to do.
         place: How the prefix is built; None: it stays as it is.
-        old: The lock that was there; else it is read.
     """
-    old, proof = old or existing_lock(edit.asked.lockfile), Proof(session, place.layers if place else ())
+    others = elsewhere(
+        session, edit.asked, locks_in(edit.asked.lockfile), more=edit.more, asking=edit.asking, whole=edit.whole
+    )
+    old, proof = others.own(edit.asked), Proof(session, place.layers if place else ())
+    stand_by: tuple[Lockfile, ...] = ()
     seen = as_they_are(edit.asked)
     # What a manifest cannot say is refused before it is solved for.
     manifest_with(session, edit.asked, edit.wanted, edit.flags, edit.gone)
@@ -102,10 +124,13 @@ async def carry_out(session: Session, edit: Edit, place: Destination | None, *, 
     files: dict[Path, bytes] = {}
 
     async def attempt() -> SyncResult | None:
+        nonlocal stand_by
         chosen.append(await edit.solve(session, edit.wanted, client, old, proof))
         request, locked = chosen[-1]
         files.clear()
-        files.update(files_of(session, edit.asked, request, locked.lock, edit.flags, edit.gone))
+        files.update(manifest_with(session, edit.asked, request, edit.flags, edit.gone))
+        stand_by = await solved_elsewhere(session, request, others, files, proof, edit.solve)
+        files[request.lockfile] = lock_bytes(locked.lock, request.lockfile, stand_by)
         if place is not None:
             return await sync_lock(
                 session, request, locked.lock, files, client, proof, check=False, place=place, seen=seen
@@ -124,6 +149,7 @@ async def carry_out(session: Session, edit: Edit, place: Destination | None, *, 
         locked=chosen[-1][1],
         files=files,
         synced=synced,
+        beside=stand_by,
         left_out=tuple(proof.left_out),
     )
 
@@ -154,44 +180,87 @@ def say_next(session: Session, edited: Edited) -> None:
 def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, place: Destination) -> int:
     """Add what is asked for, lock, and make the prefix match."""
     with open_session(options, "install") as session:
-        remembered = remembered_lock(session)
-        request = make_request(
-            options,
-            specs,
-            flags,
-            environ=session.environ,
-            here=session.here,
-            remembered=remembered.inputs if remembered else None,
-        )
+        request = _added(session, specs, flags)
         _something(request, "install")
-        edited = to_the_end(carry_out(session, Edit(asked=request, wanted=request, flags=flags), place))
+        asking = partial(_added, specs=specs, flags=flags)
+        edited = to_the_end(carry_out(session, Edit(asked=request, wanted=request, flags=flags, asking=asking), place))
         say_saved(session, edited)
         session.write(edited.document(), edited.text(dry_run=options.dry_run))
         say_next(session, edited)
         return 0
 
 
+def _added(session: Session, specs: tuple[str, ...], flags: StackFlags) -> Request:
+    """Return what is asked for beside what was remembered."""
+    remembered = remembered_lock(session)
+    return _asked(session, specs, flags, remembered.inputs if remembered else None)
+
+
+def _asked(
+    session: Session, specs: tuple[str, ...], flags: StackFlags, remembered: Mapping[str, object] | None = None
+) -> Request:
+    return make_request(
+        session.options, specs, flags, environ=session.environ, here=session.here, remembered=remembered
+    )
+
+
 def lock(
-    options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, *, upgrade: Sequence[str] | None = None
+    options: CommonOptions,
+    specs: tuple[str, ...],
+    flags: StackFlags,
+    *,
+    upgrade: Sequence[str] | None = None,
+    more: tuple[str, ...] = (),
 ) -> int:
-    """Solve and write the lock only; with newer versions of the packages in ``upgrade``, of all where it is empty."""
+    """Solve and write the lock only.
+
+    Args:
+        options: What is said.
+        specs: What is asked for.
+        flags: What is asked of the stack.
+        upgrade: Packages that are to be newer; all of them where it is empty, none where it is None.
+        more: Platforms beside that of ``options``.
+    """
     from dataloader.cli.edits.upgrade import locked_names, upgrading
 
     with open_session(options, "lock") as session:
-        request = make_request(options, specs, flags, environ=session.environ, here=session.here)
+        request = _asked(session, specs, flags)
         if request.manifest is None:
             _something(request, "lock", upgrade=upgrade if request.lockfile.is_file() else None)
         before = request.lockfile.read_bytes() if request.lockfile.is_file() else None
-        how = plainly if upgrade is None else upgrading(locked_names(upgrade, existing_lock(request.lockfile)))
-        edited = to_the_end(carry_out(session, Edit(asked=request, wanted=request, flags=flags, solve=how), None))
+        held = locks_in(request.lockfile)
+        how = plainly if upgrade is None else upgrading(locked_names(upgrade, part_for(held, request.platform)))
+        edit = Edit(
+            asked=request,
+            wanted=request,
+            flags=flags,
+            solve=how,
+            asking=partial(_asked, specs=specs, flags=flags),
+            more=more,
+            whole=request.manifest is None,
+        )
+        edited = to_the_end(carry_out(session, edit, None))
         say_saved(session, edited)
-        session.write(lock_document(edited.lock, edited.locked.stack), lock_text(edited.lock, edited.before))
+        session.write(edited.document_of_lock(), lock_text(edited.lock, edited.before))
         changed = edited.files[request.lockfile] != before
+        if request.manifest is None and (left := sorted(_platforms(held) - _platforms((edited.lock, *edited.beside)))):
+            session.reporter.info(f"{request.lockfile} was for {', '.join(left)} too, and no longer is")
         if edited.before and request.manifest is None and (gone := _dropped(edited.before, edited.lock)):
             session.reporter.info(f"{request.lockfile} asked for {', '.join(gone)} too, and no longer does")
         done = "unchanged" if not changed else "would be written" if options.dry_run else "written"
-        session.reporter.info(f"{request.lockfile} {done}: {count_text(edited.lock)}")
+        session.reporter.info(f"{request.lockfile} {done}: {_count_of(edited)}")
         return 0
+
+
+def _platforms(parts: Iterable[Lockfile]) -> set[str]:
+    return {part.platform for part in parts}
+
+
+def _count_of(edited: Edited) -> str:
+    if not edited.beside:
+        return count_text(edited.lock)
+    parts = beside(edited.beside, [edited.lock])
+    return "; ".join(f"{part.platform} {count_text(part)}" for part in parts)
 
 
 def _dropped(before: Lockfile, now: Lockfile) -> list[str]:

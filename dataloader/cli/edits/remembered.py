@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
+from dataloader.lockfile.parts import part_for
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
     Raises:
         UsageError: ``nothing-asked``; nobody knows.
     """
-    from dataloader.cli.stages.flow import existing_lock
+    from dataloader.cli.stages.flow import locks_in
     from dataloader.cli.stages.remember import remembered_lock
     from dataloader.request.places import find, prefix_path
     from dataloader.request.project import project_here
@@ -29,7 +30,7 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
     manifest = find(session.options, session.here)
     if manifest is not None:
         request = make_request(session.options, (), None, environ=session.environ, here=session.here, manifest=manifest)
-        return request, existing_lock(request.lockfile)
+        return request, part_for(locks_in(request.lockfile), request.platform)
     remembered = remembered_lock(session)
     if remembered is None:
         here = project_here(session.here)
@@ -47,7 +48,7 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
     request = make_request(
         session.options, (), None, environ=session.environ, here=session.here, remembered=remembered.inputs
     )
-    return request, existing_lock(request.lockfile)
+    return request, part_for(locks_in(request.lockfile), request.platform)
 
 
 def environment_of(session: Session, request: Request) -> ManifestEnvironment | None:

@@ -43,7 +43,12 @@ def remove(
         asked, lock = remembered_request(session, "remove from")
         environment = environment_of(session, asked)
         gone = tuple(dict.fromkeys(title for name in names for title in titles_of(name, asked, environment, lock)))
-        edit = Edit(asked=asked, wanted=without(asked, gone), gone=gone)
+        edit = Edit(
+            asked=asked,
+            wanted=without(asked, gone),
+            gone=gone,
+            asking=lambda there: without(remembered_request(there, "remove from")[0], gone),
+        )
         edited = to_the_end(carry_out(session, edit, None if no_sync else Destination()))
         needed = _still_needed(gone, edited.lock)
         document = {

@@ -12,7 +12,8 @@ from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions, Operand
 
 if TYPE_CHECKING:
-    from dataloader.cli.edits.edit import Edited, Solve
+    from dataloader.cli.edits.edit import Edited
+    from dataloader.cli.stages.platforms import Solve
     from dataloader.cli.stages.proof import Proof
     from dataloader.cli.stages.session import Session
     from dataloader.index.client import IndexClient
@@ -43,7 +44,12 @@ def upgrade(
     with open_session(options, "upgrade") as session:
         asked, lock = remembered_request(session, "upgrade")
         named = locked_names(names or (), lock)
-        edit = Edit(asked=asked, wanted=asked, solve=upgrading(named))
+        edit = Edit(
+            asked=asked,
+            wanted=asked,
+            solve=upgrading(named),
+            asking=lambda there: remembered_request(there, "upgrade")[0],
+        )
         place = None if no_sync or options.dry_run else Destination()
         edited = to_the_end(carry_out(session, edit, place))
         held = to_the_end(_held(session, edited, named)) if named or options.dry_run else ()
@@ -127,9 +133,8 @@ def locked_names(names: Sequence[str], lock: Lockfile | None) -> tuple[str, ...]
 async def _held(session: Session, edited: Edited, names: Collection[str]) -> tuple[HeldBack, ...]:
     """What stays behind its newest release; of the packages that were named, where some were."""
     from dataloader.base.reporter import Reporter
-    from dataloader.cli.stages.flow import client_of
     from dataloader.cli.stages.proof import Proof
-    from dataloader.cli.stages.solving import lock_of
+    from dataloader.cli.stages.solving import client_of, lock_of
     from dataloader.locking.newer import newest_releases
     from dataloader.locking.upgrade import find_held
 

@@ -22,6 +22,12 @@ LOCK: tuple[str, ...] = ("manifest", "lockfile", "environment", "Output")
 """Options of a command that reads a lock."""
 SOLVE: tuple[str, ...] = (*LOCK, "Inputs", "Sources", "Solving", "dry_run", "Report")
 """Options of a command that solves; here and above, a capital letter begins the name of a group."""
+SOLVE_FOR_SEVERAL: tuple[str, ...] = tuple(
+    each.name
+    for each in declared(CommonOptions)
+    if {each.name, each.metadata["flag"].group} & {*SOLVE} and each.name != "platform"
+)
+"""Options of a command that solves for several platforms at once, which it takes itself."""
 INSTALL: tuple[str, ...] = (*SOLVE, "prefix", "yes")
 """Options of a command that may solve, and writes an environment."""
 TO_FETCH: tuple[str, ...] = (

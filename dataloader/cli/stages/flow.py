@@ -15,13 +15,15 @@ from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.as_it_is import check_nothing_to_solve, check_platform
 from dataloader.cli.stages.ask import confirmation
 from dataloader.cli.stages.builds import builder_for
+from dataloader.cli.stages.platforms import Elsewhere, elsewhere, solved_elsewhere, unfit_elsewhere
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.remember import remember_agreement, say_another_lock
 from dataloader.cli.stages.saving import manifest_with, put, refuse_unsaved
 from dataloader.cli.stages.session import Session, open_session
-from dataloader.cli.stages.solving import solve
+from dataloader.cli.stages.solving import client_of, solve
 from dataloader.cli.telling.documents import sync_document, sync_text
-from dataloader.lockfile.yaml import lock_bytes, read_lock
+from dataloader.lockfile.parts import part_for
+from dataloader.lockfile.yaml import lock_bytes, read_lock, read_locks
 from dataloader.request.request import Request, make_request
 
 if TYPE_CHECKING:
@@ -118,7 +120,8 @@ async def synced(
         if chosen:  # what the lock holds does not go together
             solved, fresh = await solve(session, request, client, chosen[0], proof)
             chosen.append(fresh.lock)
-            files.update(files_of(session, request, solved, fresh.lock, StackFlags()))
+            others = elsewhere(session, request, locks_in(request.lockfile))
+            files.update(await _files_of(session, request, solved, fresh.lock, others, proof))
         else:
             lock, fresh_files = await _current_lock(
                 session, request, client, proof, frozen=frozen, locked=locked or check
@@ -145,38 +148,38 @@ async def _current_lock(
     from dataloader.lockfile.check import check_lock
 
     if request.manifest is None or frozen:
-        return read_lock(request.lockfile), {}
-    old = existing_lock(request.lockfile)
-    reasons = check_lock(old, request.inputs()) if old else ()
+        return read_lock(request.lockfile, session.options.platform), {}
+    held = locks_in(request.lockfile)
+    old, others = part_for(held, request.platform), elsewhere(session, request, held)
+    reasons = [str(reason) for reason in check_lock(old, request.inputs())] if old else []
+    if held and old is None:
+        reasons.append(f"there is no lock for {request.platform}")
+    reasons += unfit_elsewhere(session, request, others) if held else ()
     if old and not reasons:
         return old, {}
     if locked:
         raise LockOutdated(
-            f"{request.lockfile} no longer fits {request.manifest.path}" if old else f"there is no {request.lockfile}",
-            causes=tuple(str(reason) for reason in reasons),
+            f"{request.lockfile} no longer fits {request.manifest.path}" if held else f"there is no {request.lockfile}",
+            causes=tuple(reasons),
             suggestions=("run `dataloader lock`",),
         )
     refuse_unsaved(session, request)
     for reason in reasons:
         session.reporter.info(f"locking again: {reason}")
     solved, fresh = await solve(session, request, client, old, proof)
-    return fresh.lock, files_of(session, request, solved, fresh.lock, StackFlags())
+    return fresh.lock, await _files_of(session, request, solved, fresh.lock, others, proof)
+
+
+async def _files_of(
+    session: Session, request: Request, solved: Request, lock: Lockfile, others: Elsewhere, proof: Proof
+) -> dict[Path, bytes]:
+    """Return what is written beside an environment, with what other platforms' locks are made anew for it."""
+    files = manifest_with(session, request, solved, StackFlags())
+    beside = await solved_elsewhere(session, solved, others, files, proof, solve, stale_only=True)
+    return {**files, solved.lockfile: lock_bytes(lock, solved.lockfile, beside)}
 
 
 # -- stages
-
-
-def files_of(
-    session: Session, asked: Request, solved: Request, lock: Lockfile, flags: StackFlags, gone: tuple[str, ...] = ()
-) -> dict[Path, bytes]:
-    """Return what is written beside an environment: its lock, and what the manifest has to say now."""
-    return {**manifest_with(session, asked, solved, flags, gone), solved.lockfile: lock_bytes(lock, solved.lockfile)}
-
-
-def client_of(session: Session, request: Request) -> IndexClient:
-    from dataloader.index.client import IndexClient
-
-    return IndexClient(request.settings, session.reporter, cache_dir=session.cache, known=request.known)
 
 
 async def sync_lock(
@@ -225,7 +228,8 @@ def _lock_bytes(request: Request, files: Mapping[Path, bytes]) -> bytes | None:
 
 async def warm(session: Session, request: Request) -> int:
     """Bring all that the lock names into the cache, by a sync to a prefix that is thrown away; return bytes fetched."""
-    async with built_aside(session, request, read_lock(request.lockfile), Destination()) as (_, result):
+    lock = read_lock(request.lockfile, session.options.platform)
+    async with built_aside(session, request, lock, Destination()) as (_, result):
         return result.downloaded_bytes
 
 
@@ -294,8 +298,9 @@ def _interpreter(session: Session, lock: Lockfile) -> Interpreter | None:
     )
 
 
-def existing_lock(path: Path) -> Lockfile | None:
-    return read_lock(path) if path.is_file() else None
+def locks_in(path: Path) -> tuple[Lockfile, ...]:
+    """Return the locks of a file, for all its platforms; none where it is not there."""
+    return read_locks(path) if path.is_file() else ()
 
 
 def to_the_end(work: Coroutine[Any, Any, T]) -> T:

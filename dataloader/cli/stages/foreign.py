@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import UsageError
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.stages.as_it_is import check_nothing_to_solve
-from dataloader.cli.stages.flow import Destination, client_of, sync_lock, to_the_end
+from dataloader.cli.stages.flow import Destination, sync_lock, to_the_end
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.session import Session, open_session
+from dataloader.cli.stages.solving import client_of
 from dataloader.cli.telling.documents import sync_document, sync_text
 from dataloader.formats.content import WITH_SETS
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage

@@ -41,8 +41,9 @@ def sync_bundle(
     """Make the prefix match the lock of a bundle, of its archives alone."""
     from dataloader.bundle.tar import opened
     from dataloader.cli.stages.as_it_is import check_nothing_to_solve
-    from dataloader.cli.stages.flow import client_of, to_the_end
+    from dataloader.cli.stages.flow import to_the_end
     from dataloader.cli.stages.session import open_session
+    from dataloader.cli.stages.solving import client_of
     from dataloader.cli.telling.documents import sync_document, sync_text
     from dataloader.lockfile.yaml import parse_lock
     from dataloader.request.request import make_request

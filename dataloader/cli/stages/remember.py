@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
+from dataloader.base.platforms import detect_platform
 from dataloader.cli.line.options import CommonOptions, declared
-from dataloader.lockfile.yaml import read_lock
+from dataloader.lockfile.parts import part_for
+from dataloader.lockfile.yaml import read_locks
 from dataloader.request.request import make_request
 
 if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
+    from dataloader.lockfile.model import Lockfile
     from dataloader.prefix.state import State
     from dataloader.request.request import Request
 
@@ -53,8 +56,14 @@ def remembered_lock(session: Session) -> Remembered | None:
             ),
         )
     if path.is_file() and _is_its_own(session, path, state):
-        return Remembered(inputs=read_lock(path).inputs)
+        return Remembered(inputs=_nearest(session, path).inputs)
     return Remembered(inputs=state.inputs or _by_name(state)) if state is not None else None
+
+
+def _nearest(session: Session, path: Path) -> Lockfile:
+    """Return a file's lock for the platform that a command is about; where it has none, another says what it is of."""
+    parts = read_locks(path)
+    return part_for(parts, session.options.platform or detect_platform()) or parts[0]
 
 
 def _by_name(state: State) -> dict[str, object]:
@@ -74,7 +83,7 @@ def refuse_to_replace(session: Session, request: Request) -> None:
     path = request.lockfile
     if session.options.prefix is None or not path.is_file() or _is_its_own(session, path, read_state(request.prefix)):
         return
-    lost = sorted(set(read_lock(path).requested) - set(request.requested))
+    lost = sorted({name for part in read_locks(path) for name in part.requested} - set(request.requested))
     if lost:
         raise UsageError(
             f"{path} is not the lock of {request.prefix}: it asks for {', '.join(lost)}",

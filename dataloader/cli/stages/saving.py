@@ -219,7 +219,7 @@ def _check(session: Session, solved: Request, manifest: Manifest) -> None:
     from dataloader.request.manifests.manifest import load_manifest
     from dataloader.request.request import make_request
 
-    again = make_request(_unsaid(session), (), None, environ=session.environ, here=session.here, manifest=manifest)
+    again = make_request(unsaid(session), (), None, environ=session.environ, here=session.here, manifest=manifest)
     if found := differences(solved.inputs(), again.inputs()):
         if load_manifest(manifest.path) != solved.manifest:
             raise _changed(manifest.path)
@@ -239,7 +239,7 @@ def _changed(path: Path) -> TryAgain:
     )
 
 
-def _unsaid(session: Session) -> CommonOptions:
+def unsaid(session: Session) -> CommonOptions:
     """Return the options without those of the command line that are saved."""
     said = typed(session.options)
     nothing = {tuple: (), bool: False}

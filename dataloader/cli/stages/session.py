@@ -30,6 +30,8 @@ class Session:
     environ: Mapping[str, str]
     here: Path
     cache: Path
+    is_elsewhere: bool = False
+    """Whether it is about another platform than the command's own: what would mend it there is not looked for."""
 
     def write(self, document: Mapping[str, object], text: str) -> None:
         """Write the result; where events go to stdout, they alone do."""

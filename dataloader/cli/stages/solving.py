@@ -35,6 +35,8 @@ async def solve(
     try:
         locked = await lock_of(session, request, client, old, session.reporter, proof)
     except ResolutionFailure as failure:
+        if session.is_elsewhere:
+            raise
         fix = await _fixed(session, request, client, old, failure, proof)
         return fix.request, fix.locked
     else:
@@ -51,6 +53,13 @@ async def solve(
 def _plain_names(request: Request) -> set[str]:
     """Return the projects that any index may serve."""
     return {r.name for r in request.pypi} - {r.name for r in request.pypi if r.url or r.index}
+
+
+def client_of(session: Session, request: Request) -> IndexClient:
+    """Return the indexes of a request."""
+    from dataloader.index.client import IndexClient
+
+    return IndexClient(request.settings, session.reporter, cache_dir=session.cache, known=request.known)
 
 
 async def lock_of(

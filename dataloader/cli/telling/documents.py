@@ -38,14 +38,17 @@ def lock_document(lock: Lockfile, stack: Stack) -> dict[str, object]:
     """Return the document of ``lock --json``: the lock, and what is not known of the stack that it came to."""
     from dataloader.stack.document import doubts_document
 
+    return {"status": "ok", **part_document(lock), "doubts": doubts_document(stack)}
+
+
+def part_document(lock: Lockfile) -> dict[str, object]:
+    """Return what ``--json`` says of what is locked for one platform."""
     packages = sorted((package_document(p) for p in lock.packages), key=lambda d: (str(d["name"]), str(d["kind"])))
     return {
-        "status": "ok",
         "packages": packages,
         "stack": dict(lock.stack),
         "python": {"source": lock.python.source, "version": lock.python.version},
         "platform": lock.platform,
-        "doubts": doubts_document(stack),
     }
 
 

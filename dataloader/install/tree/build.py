@@ -172,6 +172,7 @@ def made_from(lock: Lockfile, options: SyncOptions) -> dict[str, Any]:
     paths = {"lockfile": options.lockfile, "manifest": options.manifest}
     return {
         **{name: os.path.abspath(path) if path else None for name, path in paths.items()},  # noqa: PTH100 (links stay)
+        "platform": lock.platform,
         "inputs": dict(lock.inputs),
         "trees": stamps(lock),
     }

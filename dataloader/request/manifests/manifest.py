@@ -5,7 +5,7 @@ The tables are pixi's, plus [stack] and [resolution]. Unknown keys of ours are m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -161,7 +161,7 @@ class Manifest:
         return ManifestEnvironment(
             name=name,
             channels=tuple(dict.fromkeys(channel for channel, _ in channels)) if named else None,
-            platforms=tuple(dict.fromkeys(platform for f in features for platform in f.platforms)),
+            platforms=self._platforms(name, features),
             replaceable=own,
             fixed=(*others, *special, *(f.python for f in features if f.python)),
             system=join_system([f.system for f in features]),
@@ -173,6 +173,19 @@ class Manifest:
             feature=self.environments[name][0],
             tasks={key: task for f in reversed(features) for key, task in _tasks_on(f, wanted)},
         )
+
+    def _platforms(self, name: str, features: Sequence[Feature]) -> tuple[str, ...]:
+        """Return the platforms of an environment: those that all of its features are for; else the workspace's."""
+        named = [f.platforms for f in features if f.platforms] or [self.features[DEFAULT].platforms]
+        common = tuple(dict.fromkeys(each for each in named[-1] if all(each in one for one in named)))
+        if any(named) and not common:
+            raise UsageError(
+                f"the environment {name} is for no platform: no feature of it is for a platform of every other",
+                code="platform-unlisted",
+                causes=tuple(", ".join(one) for one in named),
+                suggestions=(f"name one platform in each of them in {self.path}",),
+            )
+        return common
 
     def _check_conflicts(self, joined: tuple[str, ...]) -> None:
         for several in self.conflicts:

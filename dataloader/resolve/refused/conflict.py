@@ -201,7 +201,7 @@ class _Words:
             minors = sorted({v.rpartition(".")[0] for v in wheel.pythons}, key=lambda v: int(v.split(".")[1]))
             return [f"has a wheel for Python {', '.join(minors)}"]
         if cause.other.startswith("__"):
-            return [f"needs {text.lstrip('_')}" for text in self._of_record(record, cause)]
+            return [f"needs {_in_words(text)}" for text in self._of_record(record, cause)]
         knowledge = self._catalogue.knowledge
         metadata = knowledge.learned.presumed(wheel) if knowledge else None
         found = []
@@ -231,7 +231,7 @@ class _Words:
                 continue
             versions = list(dict.fromkeys(str(r.version) for r in every))
             if wanted.startswith("__"):
-                name = wanted.lstrip("_")
+                name = _in_words(wanted)
                 found.append(f"the target has {name} {some(versions)}" if versions else f"the target has no {name}")
                 continue
             alike = [one for one in core if _wanted(one) == wanted]
@@ -311,6 +311,11 @@ class _Words:
 
     def _name(self, identity: str) -> str:
         return identity.removeprefix("pypi.")
+
+
+def _in_words(virtual: str) -> str:
+    """Return what a virtual package stands for: ``__osx >=11.0`` is of macOS."""
+    return virtual.lstrip("_").replace("osx", "macOS")
 
 
 def _on_a_screen(lines: Sequence[str]) -> Iterator[str]:
