@@ -125,12 +125,11 @@ def test_a_broken_lock_is_an_error_that_says_where(data: bytes, says: str, tmp_p
     assert says in caught.value.message
 
 
-def test_a_missing_lock_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_missing_lock_is_told(tmp_path: Path) -> None:
     with pytest.raises(LockfileError) as caught:
         read_lock(tmp_path / "dataloader.lock")
 
     assert caught.value.code == "lockfile-missing"
-    assert "dataloader lock" in caught.value.suggestions[0]
 
 
 def test_the_text_is_plain_yaml() -> None:
