@@ -1,4 +1,7 @@
-"""``python tools/counts.py``: what the code is like in the large, as a table for docs/development/architecture.md."""
+"""``python tools/counts.py``: what the code is like in the large; ``--write`` says it in the page on the architecture.
+
+Before: the code of 2026-11-27, counted by hand and by other means when the packages were drawn; empty where it was not.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import ast
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from functools import cache
 from pathlib import Path
 
 try:
@@ -16,11 +20,37 @@ except ModuleNotFoundError:  # Python 3.10
 
 ROOT = Path(__file__).parents[1]
 CODE = ROOT / "dataloader"
+PAGE = ROOT / "docs" / "development" / "architecture.md"
 FOR_TIME = ("process/", "cli/quick.py", "cli/line/words.py", "verify/memory/", "prefix/unchanged.py", "elf/worker.py")
 """Where lines stand that would not be written if time were of no interest."""
 LONG_MODULE, LONG_FUNCTION, FULL_FOLDER = 400, 50, 20
+BEFORE = {
+    "modules": "235",
+    "lines": "31,800",
+    "packages": "41",
+    "modules loose at the top": "31",
+    "arrows between packages": "172",
+    "arrows that run upwards": "7",
+    "class names that mean two things": "14",
+    "file names that stand twice": "18",
+    "imports in functions": "317",
+    f"modules over {LONG_MODULE} lines": "0",
+    "lines for time alone, at most": "1,850",
+}
+FAULTS = (
+    "modules loose at the top",
+    "arrows that run upwards",
+    "pairs of packages that know each other",
+    "class names that mean two things",
+    "imports in functions that delay nothing",
+    f"modules over {LONG_MODULE} lines",
+    f"functions whose body is over {LONG_FUNCTION} lines",
+    f"folders over {FULL_FOLDER} files",
+)
+"""Counts that a test holds; the others are sizes."""
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """Dotted name -> syntax tree."""
     return {
@@ -37,15 +67,65 @@ def package_of(module: str) -> str:
 
 def imports_of(tree: ast.Module) -> Iterator[tuple[str, bool]]:
     """What a module imports of ours, and whether for types alone."""
-    for_types = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        for inner in ast.walk(node)
-    }
+    for_types = {id(inner) for node in ast.walk(tree) if _is_for_types(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dataloader"):
             yield node.module or "", id(node) in for_types
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+@cache
+def needless() -> list[tuple[str, int]]:
+    """Imports in functions that delay nothing, as module and line: what they bring is there once the module is."""
+    known = {name.removesuffix(".__init__"): tree for name, tree in modules().items()}
+    at_once, later = {}, {}
+    for name, tree in known.items():
+        found = list(_statements(tree.body, in_function=False))
+        at_once[name] = {target for node, inside in found if not inside for target in _targets(node, known)}
+        later[name] = [node for node, inside in found if inside]
+    return [
+        (name, node.lineno)
+        for name, nodes in later.items()
+        if nodes
+        for brought in [_brought(name, at_once)]
+        for node in nodes
+        if set(_targets(node, known)) <= brought
+    ]
+
+
+def _statements(body: list[ast.stmt], *, in_function: bool) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, in_function
+        elif not _is_for_types(node):
+            inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            for part in ("body", "orelse", "finalbody"):
+                yield from _statements(getattr(node, part, []), in_function=inside)
+            for part in ("handlers", "cases"):
+                for arm in getattr(node, part, []):
+                    yield from _statements(arm.body, in_function=inside)
+
+
+def _targets(node: ast.Import | ast.ImportFrom, known: Container[str]) -> Iterator[str]:
+    for alias in node.names:
+        inner = f"{getattr(node, 'module', '')}.{alias.name}"
+        yield alias.name if isinstance(node, ast.Import) else inner if inner in known else node.module or ""
+
+
+def _brought(name: str, at_once: dict[str, set[str]]) -> set[str]:
+    """All that is imported when a module is."""
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        for target in at_once.get(todo.pop(), ()):
+            parts = target.split(".")
+            new = {".".join(parts[: end + 1]) for end in range(len(parts))} - found
+            found |= new
+            todo += new
+    return found - {name}
 
 
 def floors() -> dict[str, int]:
@@ -87,6 +167,12 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionD
     return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
+def size_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of the body; parameters, which for a command are its options, and docstring are no part of it."""
+    body = function.body[1:] if ast.get_docstring(function) and len(function.body) > 1 else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1
+
+
 def counts() -> dict[str, int]:
     """What is counted -> how much there is of it."""
     trees = modules()
@@ -112,9 +198,7 @@ def counts() -> dict[str, int]:
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
     lengths = {path: lines_of(path) for path in CODE.rglob("*.py")}
-    sizes = [
-        (function.end_lineno or 0) - function.lineno + 1 for tree in trees.values() for function in functions(tree)
-    ]
+    sizes = [size_of(function) for tree in trees.values() for function in functions(tree)]
     folders = Counter(path.parent for path in lengths)
     return {
         "modules": len(trees),
@@ -127,8 +211,9 @@ def counts() -> dict[str, int]:
         "class names that mean two things": sum(count > 1 for count in classes.values()),
         "file names that stand twice": sum(count > 1 for name, count in files.items() if not name.startswith("__")),
         "imports in functions": len(in_functions),
+        "imports in functions that delay nothing": len(needless()),
         f"modules over {LONG_MODULE} lines": sum(count > LONG_MODULE for count in lengths.values()),
-        f"functions over {LONG_FUNCTION} lines": sum(size > LONG_FUNCTION for size in sizes),
+        f"functions whose body is over {LONG_FUNCTION} lines": sum(size > LONG_FUNCTION for size in sizes),
         f"folders over {FULL_FOLDER} files": sum(count > FULL_FOLDER for count in folders.values()),
         "lines for time alone, at most": sum(
             count for path, count in lengths.items() if str(path.relative_to(CODE)).startswith(FOR_TIME)
@@ -136,12 +221,23 @@ def counts() -> dict[str, int]:
     }
 
 
-def main() -> int:
-    """Print the counts."""
-    for what, count in counts().items():
-        print(f"| {what} | {count:,} |")
+def table() -> str:
+    """The counts before and now, as rows of a page."""
+    rows = [f"| {what} | {BEFORE.get(what, '')} | {count:,} |" for what, count in counts().items()]
+    return "\n".join(["| what is counted | before | now |", "| --- | --- | --- |", *rows])
+
+
+def main(arguments: list[str]) -> int:
+    """Print the counts, or write them where they stand."""
+    if arguments != ["--write"]:
+        print(table())
+        return 0
+    text = PAGE.read_text(encoding="utf-8")
+    old = re.search(r"^\| what is counted \|.*?(?=\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert old, f"{PAGE} has no table of counts"
+    PAGE.write_text(text.replace(old[0].rstrip(), table()), encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

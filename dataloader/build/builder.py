@@ -33,6 +33,7 @@ from dataloader.index.wheels.metadata import parse_metadata
 from dataloader.install.switch.owner import signed
 from dataloader.lockfile.builds import has_its_key
 from dataloader.lockfile.model import PypiPackage
+from dataloader.locking.asking import python_specifier
 
 if TYPE_CHECKING:
     from dataloader.machine.interpreters import Interpreter
@@ -183,7 +184,6 @@ class SourceBuilder:
         """Return the Python of this machine that a source is asked with: one that the request admits, if there is."""
         from packaging.specifiers import SpecifierSet
 
-        from dataloader.locking.asking import python_specifier
         from dataloader.machine.interpreters import each_interpreter
 
         ground = self._ground

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IntegrityError, TryAgain, UsageError
 from dataloader.base.origin import Origin
@@ -140,9 +143,6 @@ def _git_folder(found: Path) -> str:
 
 def without(requires: Iterable[str], projects: Iterable[str]) -> tuple[str, ...]:
     """Return requirements but for those of some projects."""
-    from packaging.requirements import InvalidRequirement, Requirement
-    from packaging.utils import canonicalize_name
-
     found, left_out = [], set(projects)
     for text in requires:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+import dataloader
 from dataloader.base.distribution import own_distribution
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
@@ -13,8 +14,6 @@ from dataloader.base.names import normalized
 
 def program_files() -> Iterator[tuple[str, Path]]:
     """Yield path below the program's folder, and file, of dataloader and what it needs on this machine's Python."""
-    import dataloader
-
     root = Path(dataloader.__file__).parent
     for file in _plain(root):
         yield f"dataloader/{file.relative_to(root)}", file

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from dataloader import __version__
 from dataloader.base.platforms import PLATFORMS
 from dataloader.export.formats import ExportOptions
 from dataloader.lockfile.graph import edges_of
@@ -27,8 +28,6 @@ def pylock(lock: Lockfile, options: ExportOptions) -> str:
     from packaging.specifiers import SpecifierSet
     from packaging.utils import NormalizedName
     from packaging.version import Version
-
-    from dataloader import __version__
 
     del options
     names = {package.name for package in lock.pypi()}

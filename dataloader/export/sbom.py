@@ -16,6 +16,7 @@ from datetime import timezone
 from typing import Any
 from urllib.parse import quote
 
+from dataloader import __version__
 from dataloader.export.formats import ExportOptions
 from dataloader.lockfile.graph import edges_of
 from dataloader.lockfile.model import CondaPackage, Lockfile, Package, PypiPackage
@@ -42,8 +43,6 @@ def _qualifiers(values: Mapping[str, str]) -> str:
 
 def cyclonedx(lock: Lockfile, options: ExportOptions) -> str:
     """CycloneDX 1.7: components with hashes, licences and where they are, and who needs whom."""
-    from dataloader import __version__
-
     references = _references(lock)
     needs = _needs(lock)
     root = f"environment:{options.name}"
@@ -96,8 +95,6 @@ def _component(package: Package, references: Mapping[str, str]) -> dict[str, Any
 
 def spdx(lock: Lockfile, options: ExportOptions) -> str:
     """SPDX 2.3: packages with checksums, licences and where they are, and who needs whom."""
-    from dataloader import __version__
-
     identifiers = {package.name: f"SPDXRef-{at}" for at, package in enumerate(lock.packages, 1)}
     relations = [_relation("SPDXRef-DOCUMENT", "DESCRIBES", identifiers[name]) for name in _asked(lock)]
     needs = _needs(lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from dataloader.export.asked import asked_for
@@ -34,7 +35,5 @@ def pyproject(lock: Lockfile, options: ExportOptions) -> str:
 
 def _project_name(name: str) -> str:
     """A name that PEP 508 allows."""
-    import re
-
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")
     return plain or "environment"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from dataloader.base.errors import ResolutionFailure
+from dataloader.base.names import conda_name, pypi_names
 from dataloader.lockfile.model import LockedPython, Lockfile
 from dataloader.lockfile.parts import part_for
 from dataloader.lockfile.yaml import read_locks
@@ -44,7 +45,6 @@ def broken_requests(request: Request, resolution: Resolution) -> Iterator[str]:
     """Yield what a solution does not hold of what was asked for."""
     from packaging.specifiers import SpecifierSet
 
-    from dataloader.base.names import pypi_names
     from dataloader.resolve.channels.rattler import meets
 
     records = {p.name: p for p in resolution.conda}
@@ -75,8 +75,6 @@ def python_of(resolution: Resolution) -> LockedPython:
 
 def rules_by_package(resolution: Resolution) -> dict[str, tuple[str, ...]]:
     """Return which rules bound each chosen package."""
-    from dataloader.base.names import conda_name
-
     names = {p.name for p in resolution.conda} | {p.name for p in resolution.pypi}
     found: dict[str, list[str]] = {name: [row] for name, row in resolution.builds.items()}
     for applied in resolution.applied:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ResolutionFailure
+from dataloader.compat.versions import specifier_of
 from dataloader.lockfile.model import Package
 from dataloader.lockfile.parts import part_for
 from dataloader.lockfile.yaml import read_locks
@@ -51,8 +52,6 @@ def _meets(requirement: PypiRequirement, other: PypiRequirement) -> bool:
 
 def python_specifier(request: Request) -> str:
     """Return a PEP 440 specifier on Python from the request."""
-    from dataloader.compat.versions import specifier_of
-
     asked = [request.stack.get("python"), *(r.version for r in request.conda if r.name == "python")]
     return ",".join(specifier_of(one) for one in asked if one)
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import IndexUnavailable, InternalError, ResolutionFailure, UsageError
 from dataloader.base.platforms import detect_platform
 from dataloader.compat.model import StackNeeds
+from dataloader.index.model import IndexFile
+from dataloader.index.web.credentials import public_channel, without_credentials
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
 from dataloader.locking.answer import (
     broken_requests,
@@ -221,7 +223,6 @@ class _Attempt:
 
     def _needs(self, asked: StackRequest, stack: Stack | None) -> StackNeeds:
         """Return what the matrix, the machines and what was learned of package files say to the packages."""
-        from dataloader.index.web.credentials import without_credentials
         from dataloader.stack.problem import needs_of
         from dataloader.trial.model import rules_of
 
@@ -324,8 +325,6 @@ class _Attempt:
     async def _lock(
         self, asked: StackRequest, stack: Stack, resolution: Resolution, channels: tuple[str, ...]
     ) -> Lockfile:
-        from dataloader.index.web.credentials import public_channel, without_credentials
-
         settings = self._client.settings
         packages: tuple[CondaPackage | PypiPackage, ...] = (*resolution.conda, *resolution.pypi)
         wheels = await with_builds(
@@ -352,7 +351,5 @@ class _Attempt:
     async def _hashed(self, package: PypiPackage) -> PypiPackage:
         if package.sha256 or not package.origin.is_fixed:
             return package
-        from dataloader.index.model import IndexFile
-
         file = IndexFile(name=package.name, version=package.version, filename=package.file_name, url=package.url)
         return replace(package, sha256=await self._client.digest(file))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ResolutionFailure, UsageError
 from dataloader.compat.model import StackNeeds
+from dataloader.index.web.credentials import redact
 from dataloader.locking.asking import said_in_several_places
 from dataloader.request.request import Request
 from dataloader.request.specs.requirements import CondaRequirement
@@ -47,7 +48,6 @@ def say_request(request: Request, settings: IndexSettings, reporter: Reporter) -
 def _missing_places(settings: IndexSettings) -> Iterator[str]:
     """Yield what is to be said of places that are not there, whoever named them."""
     from dataloader.index.web.addresses import local_path
-    from dataloader.index.web.credentials import redact
 
     for place in (settings.index_url, *settings.extra_index_urls, *settings.find_links):
         path = local_path(place) if place else None

@@ -8,7 +8,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -219,6 +219,4 @@ def _read(path: Path) -> str:
 
 
 def _with_digest(wheel: Installed, digests: dict[str, str]) -> Installed:
-    from dataclasses import replace
-
     return replace(wheel, sha256=digests.get(wheel.name))

@@ -15,6 +15,7 @@ from dataloader.base.errors import UsageError
 from dataloader.base.origin import Origin
 from dataloader.base.platforms import detect_platform
 from dataloader.compat.versions import specifier_of
+from dataloader.index.web.credentials import public_channel, without_credentials
 from dataloader.lockfile.portable import relative_url
 from dataloader.machine.target import SystemRequirements
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, LOCK_NAME
@@ -147,8 +148,6 @@ class Request:
 
     def inputs(self) -> dict[str, object]:
         """What a lock of this request is made from, in plain values: compared later to tell staleness."""
-        from dataloader.index.web.credentials import public_channel, without_credentials
-
         indexes = [url for url in (self.settings.index_url, *self.settings.extra_index_urls) if url]
         options = {
             "conda": self.conda_mode,

@@ -13,7 +13,9 @@ from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import admits, key, specifier_of
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import AxisValue, Need, cuda_range, cuda_wish, has_version, needs_of_build, needs_of_cuda
+from dataloader.stack.planner import first_stack
 from dataloader.stack.repair import Repair, driver_advice, repairs_of
+from dataloader.stack.report import span
 from dataloader.stack.space import MACHINE_AXES, Space, all_cudas, is_offered, usable_rows
 from dataloader.stack.titles import channel_title, pool_title
 
@@ -125,8 +127,6 @@ def _can_agree(space: Space, mine: Need, other: Need) -> bool:
 
 
 def _pool_causes(space: Space) -> Iterator[str]:
-    from dataloader.stack.planner import first_stack
-
     fits = [(pool, first_stack(space.matrix, space.request, pool) is not None) for pool in space.pools]
     good = [pool_title(pool) for pool, fit in fits if fit]
     bad = [pool_title(pool) for pool, fit in fits if not fit]
@@ -278,8 +278,6 @@ def _other_version_hint(space: Space, project: str, specifier: str, versions: Se
 
 
 def _python_sentence(space: Space, project: str, trials: Sequence[_Trial]) -> str:
-    from dataloader.stack.report import span
-
     pythons = {python for trial in trials for python in trial.row.python}
     versions = sorted({trial.row.version for trial in trials}, key=key)
     title = f"{project} {versions[0]}" if len(versions) == 1 else f"{project} {versions[0]} to {versions[-1]}"

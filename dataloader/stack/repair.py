@@ -11,6 +11,7 @@ from typing import NamedTuple
 from dataloader.compat.versions import admits, key, major, minor, near, specifier_of
 from dataloader.stack.model import CPU, Stack, StackRequest
 from dataloader.stack.needs import has_version, needs_of_cuda
+from dataloader.stack.planner import first_stack
 from dataloader.stack.space import Space, all_cudas, usable_rows
 
 _MOST = 4
@@ -72,8 +73,6 @@ def _working(
     space: Space, trials: Iterable[Sequence[_Edit]], *, one_per_axis: bool, most: int = _MOST
 ) -> Iterator[Repair]:
     """Plan each trial; of the edits of one set of axes, the first that works is enough."""
-    from dataloader.stack.planner import first_stack
-
     done: set[tuple[str, ...]] = set()
     for trial in trials:
         axes = tuple(edit.axis for edit in trial)

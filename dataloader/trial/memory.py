@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from dataloader import __version__
 from dataloader.base.cache import LEARNED
 from dataloader.base.files import keep_file, read_kept
 from dataloader.base.reporter import Reporter
@@ -24,8 +25,6 @@ class Learned:
     """The facts of one writable cache over any number of read-only ones; ``None`` as cache knows and keeps nothing."""
 
     def __init__(self, cache: Path | None, layers: Sequence[Path] = (), reporter: Reporter | None = None) -> None:
-        from dataloader import __version__
-
         below = Path(LEARNED) / __version__
         self._places = [each / below for each in (cache, *layers) if each is not None] if cache else []
         self._reporter = reporter or Reporter()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataloader import __version__
 from dataloader.base.cache import LEARNED
 from dataloader.base.files import keep_file, read_kept
 from dataloader.base.reporter import Reporter
@@ -26,8 +27,6 @@ class Proofs:
     """The notes of one writable cache over any number of read-only ones."""
 
     def __init__(self, cache: Path, layers: Sequence[Path] = ()) -> None:
-        from dataloader import __version__
-
         self._places = [each / LEARNED / __version__ / "proofs" for each in (cache, *layers)]
 
     def has(self, key: str) -> bool:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from dataloader import __version__
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.report import VerifyReport, printable
 
@@ -200,6 +201,4 @@ def _cell(text: str) -> str:
 
 
 def _version() -> str:
-    from dataloader import __version__
-
     return __version__

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from dataloader.base.errors import DataloaderError, ExitCode, IndexUnavailable, ResolutionFailure, UsageError
 from dataloader.cli.line.command import LOOK, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.telling.render import table
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -141,8 +142,6 @@ def _wanted(filename: str) -> str:
 
 
 def _text(filename: str, answer: str, verdicts: Sequence[ReleaseVerdict]) -> str:
-    from dataloader.cli.telling.render import table
-
     words = {True: "loads", False: "no", None: "unknown"}
     rows = [(verdict.version, words[verdict.loads], "; ".join(verdict.why)) for verdict in verdicts]
     return f"{filename} {answer}\n" + table(rows) + "".join(_examples(verdicts))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from dataloader.base.errors import UsageError
 from dataloader.cli.line.command import LOCK, command
 from dataloader.cli.line.options import CommonOptions, Operand
+from dataloader.cli.telling.render import table
 from dataloader.lockfile.parts import meant, part_for
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def diff(
     """Show what differs between two locks."""
     from dataloader.cli.stages.session import open_session
     from dataloader.cli.stages.use import lock_of
-    from dataloader.cli.telling.render import table
     from dataloader.lockfile.yaml import read_locks
 
     with open_session(options) as session:

@@ -12,7 +12,7 @@ from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.telling.console import Style, write_result
 from dataloader.cli.telling.render import table
-from dataloader.machine.interpreters import Interpreter
+from dataloader.machine.interpreters import Interpreter, find_interpreters
 from dataloader.machine.target import Target
 
 
@@ -22,7 +22,6 @@ def info(options: CommonOptions) -> int:
     from dataloader.base.cache import cache_root
     from dataloader.locking.targets import named_targets
     from dataloader.machine.detect import EVERYTHING
-    from dataloader.machine.interpreters import find_interpreters
     from dataloader.request.places import manifest_path
 
     targets = named_targets(options, os.environ, EVERYTHING)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 from dataloader.base.errors import PrefixError, UsageError
 from dataloader.cli.line.command import PREFIX, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.telling.render import human_size, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from dataloader.prefix.model import Installed
+    from dataloader.prefix.python import PrefixPython
 
 
 @command(example="dataloader list 'nvidia-*'", takes=PREFIX)
@@ -27,7 +29,6 @@ def list_packages(
     """List the packages of the environment, conda's and Python's, with their sizes on disk."""
     from dataloader.cli.stages.session import open_session
     from dataloader.cli.stages.use import prefix_of
-    from dataloader.cli.telling.render import human_size, table
     from dataloader.install.sync import installed
     from dataloader.prefix.details import requested, size_of
     from dataloader.prefix.python import host_python
@@ -50,41 +51,42 @@ def list_packages(
             for p in every
             if _is_meant(p, names or ()) and (p in asked or not explicit)
         ]
-        document = {
-            "status": "ok",
-            "prefix": str(prefix),
-            "python": {"version": python.version, "program": str(python.program or prefix / "bin" / "python")}
-            if python
-            else None,
-            "packages": [
-                {
-                    "name": p.name,
-                    "version": p.version,
-                    "kind": p.kind,
-                    "build": p.build,
-                    "sha256": p.sha256,
-                    "size": size,
-                    "explicit": is_asked,
-                }
-                for p, size, is_asked in shown
-            ],
-        }
-        rows = [
-            (p.name, p.version, p.kind, p.build or "", human_size(size) if size is not None else "unknown")
-            for p, size, _ in shown
-        ]
         none = "nothing is installed\n" if not every else "nothing that is installed is meant by that\n"
         lines: list[tuple[str, ...]] = []
         if every and python and not explicit and _is_named("python", names or ()):
             lines.append(("python", python.version or "", "this machine", "", ""))
-        lines += rows
-        session.write(document, table(lines, ("package", "version", "kind", "build", "size")) if lines else none)
-        if rows:
+        lines += [
+            (p.name, p.version, p.kind, p.build or "", human_size(size) if size is not None else "unknown")
+            for p, size, _ in shown
+        ]
+        text = table(lines, ("package", "version", "kind", "build", "size")) if lines else none
+        session.write(_document(prefix, python, shown), text)
+        if shown:
             known = sum(size or 0 for _, size, _ in shown)
             session.reporter.info(
                 f"{len(shown)} package{'s' if len(shown) > 1 else ''}, {human_size(known)}, in {prefix}"
             )
     return 0
+
+
+def _document(
+    prefix: Path, python: PrefixPython | None, shown: Sequence[tuple[Installed, int | None, bool]]
+) -> dict[str, object]:
+    """Return what programs read: ``shown`` holds each package with its size and whether it was asked for."""
+    program = python and {"version": python.version, "program": str(python.program or prefix / "bin" / "python")}
+    packages = [
+        {
+            "name": p.name,
+            "version": p.version,
+            "kind": p.kind,
+            "build": p.build,
+            "sha256": p.sha256,
+            "size": size,
+            "explicit": is_asked,
+        }
+        for p, size, is_asked in shown
+    ]
+    return {"status": "ok", "prefix": str(prefix), "python": program, "packages": packages}
 
 
 def _check_names(names: Sequence[str], there: Sequence[str], prefix: Path) -> None:

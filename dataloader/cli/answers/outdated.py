@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from dataloader.cli.line.command import LOCK, LOOK, command
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.stages.builds import sources_of
+from dataloader.cli.stages.session import open_session
+from dataloader.cli.telling.render import table
 from dataloader.process.running import to_the_end
+from dataloader.request.places import find
+from dataloader.request.request import make_request
 
 if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
@@ -26,12 +30,8 @@ def outdated(options: CommonOptions) -> int:
     UPGRADE is what solving afresh gives for all that is asked for; NEWEST is what the channel or index has, which the
     other requirements, the matrix or this machine may not admit.
     """
-    from dataloader.cli.stages.session import open_session
     from dataloader.cli.stages.use import lock_of
-    from dataloader.cli.telling.render import table
     from dataloader.lockfile.yaml import read_lock
-    from dataloader.request.places import find
-    from dataloader.request.request import make_request
 
     with open_session(options) as session:
         lock = read_lock(lock_of(session), options.platform)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from dataloader.base.errors import DataloaderError, IndexUnavailable, ResolutionFailure, UsageError
 from dataloader.cli.line.command import LOOK, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.telling.render import table
 from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def search(
 ) -> int:
     """Show the versions of a package, on the indexes and in the channels, newest first."""
     from dataloader.cli.stages.session import open_session
-    from dataloader.cli.telling.render import table
     from dataloader.request.request import make_request
 
     with open_session(options) as session:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ChangesNeeded, PrefixError, UsageError
+from dataloader.base.platforms import detect_platform
 from dataloader.cli.clusters.attachments import attachments_of
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.stages.flow import Destination, built_aside, sync_options
@@ -20,8 +21,11 @@ from dataloader.cli.stages.saving import put
 from dataloader.cli.stages.session import Session, open_session
 from dataloader.cli.telling.documents import sync_document, sync_text
 from dataloader.cli.telling.render import human_size
+from dataloader.lockfile.yaml import parse_lock, read_lock
 from dataloader.oci.reference import Reference, parse_reference
+from dataloader.oci.registry import Registry
 from dataloader.process.running import to_the_end
+from dataloader.request.request import make_request
 
 if TYPE_CHECKING:
     from dataloader.install.model import SyncResult
@@ -58,8 +62,6 @@ class PullAsked:
 
 def push(options: CommonOptions, asked: PushAsked) -> int:
     """Push an environment; the exit code."""
-    from dataloader.request.request import make_request
-
     with open_session(options, "push", asked.place.name) as session:
         reference = parse_reference(asked.reference, plain_http=asked.plain_http)
         if reference.digest:
@@ -82,12 +84,10 @@ def push(options: CommonOptions, asked: PushAsked) -> int:
 async def _push(
     session: Session, request: Request, reference: Reference, asked: PushAsked
 ) -> tuple[Pushed, dict[str, object]]:
-    from dataloader.lockfile.yaml import parse_lock, read_lock
     from dataloader.oci.base_image import find_base
     from dataloader.oci.content import read_content
     from dataloader.oci.push import Pushing
     from dataloader.oci.push import push as push_image
-    from dataloader.oci.registry import Registry
     from dataloader.prefix.activate import activation
     from dataloader.prefix.state import read_state
 
@@ -213,8 +213,6 @@ def _say_host_python(session: Session, interpreter: str | None) -> None:
 
 def pull(options: CommonOptions, asked: PullAsked) -> int:
     """Pull an image; the exit code."""
-    from dataloader.request.request import make_request
-
     with open_session(options, "pull", asked.place.name) as session:
         reference = parse_reference(asked.reference, plain_http=asked.plain_http)
         request = make_request(options, (), None, environ=session.environ, here=session.here)
@@ -229,11 +227,9 @@ def pull(options: CommonOptions, asked: PullAsked) -> int:
 
 
 async def _pull(session: Session, request: Request, reference: Reference, asked: PullAsked) -> tuple[SyncResult, Image]:
-    from dataloader.base.platforms import detect_platform
     from dataloader.install.store.layers import LayerStore
     from dataloader.oci.image import fetch_image
     from dataloader.oci.pull import ImageFilling, fetch_lock
-    from dataloader.oci.registry import Registry
     from dataloader.prefix.unchanged import lock_digest
 
     store, prefix = LayerStore(session.cache, asked.place.layers), request.prefix

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from dataloader import __version__
 from dataloader.base.errors import UsageError
 from dataloader.cli.line.advice import typed_of
 from dataloader.cli.line.command import command
@@ -78,7 +79,6 @@ def k8s(
     output: Output = None,
 ) -> int:
     """Print Kubernetes manifests: pods that may nearly nothing, on nodes where the environment runs."""
-    from dataloader import __version__
     from dataloader.cli.stages.session import open_session
     from dataloader.export.kubernetes import Shape
     from dataloader.request.places import lock_path

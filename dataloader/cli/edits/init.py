@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +14,11 @@ from dataloader.cli.line.command import command
 from dataloader.cli.line.first_steps import TAKEN_OVER
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 from dataloader.cli.telling.console import Style, make_reporter, write_result
-from dataloader.prefix.locate import OWN_FOLDER
+from dataloader.prefix.locate import OWN_FOLDER, locate_manifest
 
 if TYPE_CHECKING:
+    from dataloader.base.reporter import Reporter
+    from dataloader.request.input_file import InputFile
     from dataloader.request.manifests.manifest import Manifest
     from dataloader.request.specs.requirements import Requirement
 
@@ -41,8 +43,7 @@ def init(
     from dataloader.base.platforms import detect_platform
     from dataloader.formats.content import LOCKS, read_content
     from dataloader.request.manifests.manifest import Manifest, parse_manifest
-    from dataloader.request.manifests.new import new_manifest, not_written
-    from dataloader.request.public import for_this_run, kept_back
+    from dataloader.request.manifests.new import new_manifest
     from dataloader.request.readers import read_file
 
     style = Style.of(options)
@@ -62,17 +63,7 @@ def init(
     read = [read_file(source, platform=options.platform, exact=False) for source in wanted]
     manifests = [one for one in read if isinstance(one, Manifest)]
     inputs = [one for one in read if not isinstance(one, Manifest)]
-    for note in (
-        *(n for one in inputs for n in one.notes),
-        *(n for manifest in manifests for n in not_written(manifest)),
-    ):
-        reporter.warn(note)
-    hosts = tuple(host for one in inputs for host in one.trusted_hosts)
-    for note in (*kept_back((*inputs, *manifests)), *for_this_run(hosts)):
-        reporter.warn(note)
-    for one in manifests:
-        if one.unused:
-            reporter.info(f"not used here: {', '.join(one.unused)}")
+    _say_read(read, reporter)
     text = new_manifest(
         name=directory.resolve().name.encode("utf-8", "replace").decode() or "environment",
         channels=options.channels or DEFAULT_CHANNELS,
@@ -94,6 +85,13 @@ def init(
     reporter.info(f"Wrote {path}")
     if ignore_environments(directory):
         reporter.info(f"{directory / '.gitignore'} has {OWN_FOLDER}/ now")
+    _say_next(directory, sources or (), offered, reporter)
+    write_result(style, {"status": "ok", "manifest": str(path.resolve())}, f"{path}\n")
+    return 0
+
+
+def _say_next(directory: Path, sources: Collection[Path], offered: Iterable[Path], reporter: Reporter) -> None:
+    """Say what was left where it is, and what to do now."""
     for source in offered:
         reporter.info(f"{source} was not taken over: `{_there(directory)}{TAKEN_OVER[source.name]}` does it")
     if sources:
@@ -101,8 +99,24 @@ def init(
     else:
         line = f"{_there(directory)}dataloader add NAME"
         reporter.info(f"Next: `{line}` adds a package and installs it; --cuda and --torch, say, do too.")
-    write_result(style, {"status": "ok", "manifest": str(path.resolve())}, f"{path}\n")
-    return 0
+
+
+def _say_read(read: Sequence[Manifest | InputFile], reporter: Reporter) -> None:
+    """Say what of the files taken over is not written, or not used here."""
+    from dataloader.request.manifests.manifest import Manifest
+    from dataloader.request.manifests.new import not_written
+    from dataloader.request.public import for_this_run, kept_back
+
+    manifests = [manifest for manifest in read if isinstance(manifest, Manifest)]
+    inputs = [file for file in read if not isinstance(file, Manifest)]
+    for note in (*(n for file in inputs for n in file.notes), *(n for m in manifests for n in not_written(m))):
+        reporter.warn(note)
+    hosts = tuple(host for file in inputs for host in file.trusted_hosts)
+    for note in (*kept_back((*inputs, *manifests)), *for_this_run(hosts)):
+        reporter.warn(note)
+    for manifest in manifests:
+        if manifest.unused:
+            reporter.info(f"not used here: {', '.join(manifest.unused)}")
 
 
 def _there(directory: Path) -> str:
@@ -142,8 +156,6 @@ def _is_used(used: Path, path: Path) -> UsageError:
 
 def _used_already(directory: Path, *, pixi: bool) -> Path | None:
     """The manifest of another kind that commands here would be about."""
-    from dataloader.prefix.locate import locate_manifest
-
     other = directory / ("dataloader.toml" if pixi else "pixi.toml")
     if other.is_file():
         return other

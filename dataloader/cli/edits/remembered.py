@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
+from dataloader.base.platforms import detect_platform
 from dataloader.lockfile.parts import part_for
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 
@@ -55,8 +56,6 @@ def environment_of(session: Session, request: Request) -> ManifestEnvironment | 
     """Return what the tables say of the environment that a command is about; ``None`` without a manifest."""
     if request.manifest is None:
         return None
-    from dataloader.base.platforms import detect_platform
-
     return request.manifest.environment(
         session.options.environment or DEFAULT_ENVIRONMENT, session.options.platform or detect_platform()
     )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
+from dataloader.base.names import normalized
+from dataloader.base.reporter import Reporter
 from dataloader.cli.edits.remove import CHANGING
 from dataloader.cli.edits.said import NoSync, check_no_sync
 from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions, Operand
+from dataloader.cli.telling.render import table
 
 if TYPE_CHECKING:
     from dataloader.cli.edits.edit import Edited
@@ -81,7 +86,6 @@ def upgrading(names: Collection[str]) -> Solve:
     async def solving(
         session: Session, request: Request, client: IndexClient, old: Lockfile | None, proof: Proof
     ) -> tuple[Request, Locked]:
-        from dataloader.base.reporter import Reporter
         from dataloader.cli.stages.solving import lock_of, solve
         from dataloader.locking.upgrade import upgraded
 
@@ -107,10 +111,6 @@ def locked_names(names: Sequence[str], lock: Lockfile | None) -> tuple[str, ...]
     Raises:
         UsageError: ``package-not-locked``.
     """
-    import difflib
-
-    from dataloader.base.names import normalized
-
     known = {package.name for package in lock.packages} if lock else set()
     found = []
     for name in names:
@@ -132,7 +132,6 @@ def locked_names(names: Sequence[str], lock: Lockfile | None) -> tuple[str, ...]
 
 async def _held(session: Session, edited: Edited, names: Collection[str]) -> tuple[HeldBack, ...]:
     """What stays behind its newest release; of the packages that were named, where some were."""
-    from dataloader.base.reporter import Reporter
     from dataloader.cli.stages.proof import Proof
     from dataloader.cli.stages.solving import client_of, lock_of
     from dataloader.locking.newer import newest_releases
@@ -152,8 +151,6 @@ async def _held(session: Session, edited: Edited, names: Collection[str]) -> tup
 
 
 def _changes(edited: Edited) -> tuple[Change, ...]:
-    from dataclasses import replace
-
     from dataloader.lockfile.diff import changes_between
     from dataloader.resolve.words.versions import is_newer
 
@@ -161,8 +158,6 @@ def _changes(edited: Edited) -> tuple[Change, ...]:
 
 
 def _text(edited: Edited, changes: Sequence[Change], held: Sequence[HeldBack], *, dry_run: bool) -> str:
-    from dataloader.cli.telling.render import table
-
     rows = [
         (change.name, change.old.version if change.old else "", change.new.version if change.new else "", change.kind)
         for change in changes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from dataloader.cli.line.command import LOCK, command
 from dataloader.cli.line.options import CommonOptions, StackFlags, declared, own_option
+from dataloader.cli.telling.render import table
 
 if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
@@ -33,7 +34,6 @@ def config(
 ) -> int:
     """Show what is set, and where it comes from: options, variables, manifest, pip's files, defaults."""
     from dataloader.cli.stages.session import open_session
-    from dataloader.cli.telling.render import table
     from dataloader.request.request import make_request
 
     with open_session(options) as session:

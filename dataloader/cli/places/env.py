@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from dataloader.base.errors import Declined, PrefixError, UsageError
 from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.telling.render import human_size, table
 from dataloader.process.running import to_the_end
 
 if TYPE_CHECKING:
@@ -115,7 +116,6 @@ def _places(session: Session) -> Iterator[NamedEnvironment]:
 
 def _list(session: Session, places: Sequence[NamedEnvironment]) -> None:
     from dataloader.cli.stages.use import ACTIVE
-    from dataloader.cli.telling.render import human_size, table
     from dataloader.prefix.state import read_state
 
     active = {Path(path) for name in ACTIVE if (path := session.environ.get(name))}
@@ -194,8 +194,6 @@ def _named(session: Session, places: Sequence[NamedEnvironment], names: Sequence
 
 def _remove(session: Session, places: Sequence[NamedEnvironment], *, are_ours: bool = False) -> None:
     """Remove environments, each by one rename before it is taken apart; somebody at a terminal is asked first."""
-    from dataloader.cli.telling.render import human_size, table
-
     for place in places if not are_ours else ():
         _check(place.prefix)
     sized = [(place, _size(place.prefix)) for place in places]

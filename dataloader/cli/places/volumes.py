@@ -8,6 +8,7 @@ from typing import Annotated
 from dataloader.cli.line.advice import exclusive
 from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions, own_option
+from dataloader.cli.telling.render import human_size, table
 from dataloader.process.running import to_the_end
 
 Root = Annotated[Path, own_option("--root", metavar="DIR", about="Shared volume that holds the generations.")]
@@ -24,7 +25,6 @@ def generations(
 ) -> int:
     """List the generations of all environments below a root: which are current, when they were made, what differs."""
     from dataloader.cli.stages.session import open_session
-    from dataloader.cli.telling.render import human_size, table
     from dataloader.install.switch.history import Made, made
     from dataloader.install.switch.line import names
 

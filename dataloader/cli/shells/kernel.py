@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from dataloader.base.errors import UsageError
 from dataloader.cli.line.command import PREFIX, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.telling.render import table
 
 if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
@@ -134,8 +135,6 @@ def _ours(session: Session) -> dict[str, Path]:
 
 
 def _list(session: Session) -> None:
-    from dataloader.cli.telling.render import table
-
     found = []
     for name, path in _ours(session).items():
         prefix = (_content(path) or {})["metadata"][_OURS]["prefix"]  # type: ignore[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from dataloader.cli.stages.saving import manifest_with, put, refuse_unsaved
 from dataloader.cli.stages.session import Session, open_session
 from dataloader.cli.stages.solving import client_of, solve
 from dataloader.cli.telling.documents import sync_document, sync_text
+from dataloader.lockfile.check import check_lock
 from dataloader.lockfile.parts import part_for
 from dataloader.lockfile.yaml import lock_bytes, read_lock, read_locks
 from dataloader.request.request import Request, make_request
@@ -145,8 +147,6 @@ async def _current_lock(
 
     A stale one is made anew unless ``locked`` forbids or ``frozen`` does not care.
     """
-    from dataloader.lockfile.check import check_lock
-
     if request.manifest is None or frozen:
         return read_lock(request.lockfile, session.options.platform), {}
     held = locks_in(request.lockfile)
@@ -238,8 +238,6 @@ async def built_aside(
     session: Session, request: Request, lock: Lockfile, place: Destination
 ) -> AsyncIterator[tuple[Path, SyncResult]]:
     """Install a lock into a prefix below the cache that is thrown away: where it is, and what that took."""
-    import shutil
-
     from dataloader.install.switch.owner import signed
 
     folder = session.cache / signed("warming-")  # a name that tells whether this process still lives

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.session import Session, open_session
 from dataloader.cli.stages.solving import client_of
 from dataloader.cli.telling.documents import sync_document, sync_text
-from dataloader.formats.content import WITH_SETS
+from dataloader.formats.content import LOCKS, WITH_SETS, read_content
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
 from dataloader.request.request import Request, make_request
 
@@ -39,8 +40,6 @@ def foreign_content(path: Path | None) -> Content | None:
     """
     if path is None or not path.is_file() or _OURS in path.read_bytes():
         return None
-    from dataloader.formats.content import LOCKS, read_content
-
     content = read_content(path)
     if content.form == "dataloader.lock":
         return None
@@ -105,8 +104,6 @@ def read_foreign(session: Session, content: Content) -> Lockfile:
 
 def wanted_of(session: Session) -> LockSelection:
     """Return what is wanted of a lock: this machine, and the environment, extras and groups that are named."""
-    import sys
-
     from dataloader.formats.model import LockSelection
     from dataloader.machine.detect import detect_target
     from dataloader.machine.interpreters import find_interpreters

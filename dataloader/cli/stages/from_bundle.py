@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import IntegrityError, UsageError
+from dataloader.base.files import remove_tree
 from dataloader.base.links import link_or_copy
 from dataloader.cli.line.options import CommonOptions
-from dataloader.cli.stages.flow import Destination
+from dataloader.cli.stages.as_it_is import check_nothing_to_solve
+from dataloader.cli.stages.flow import Destination, sync_lock, to_the_end
+from dataloader.cli.stages.proof import Proof
+from dataloader.cli.stages.session import open_session
+from dataloader.cli.stages.solving import client_of
+from dataloader.cli.telling.documents import sync_document, sync_text
+from dataloader.lockfile.yaml import parse_lock
+from dataloader.request.request import make_request
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -40,13 +49,6 @@ def sync_bundle(
 ) -> int:
     """Make the prefix match the lock of a bundle, of its archives alone."""
     from dataloader.bundle.tar import opened
-    from dataloader.cli.stages.as_it_is import check_nothing_to_solve
-    from dataloader.cli.stages.flow import to_the_end
-    from dataloader.cli.stages.session import open_session
-    from dataloader.cli.stages.solving import client_of
-    from dataloader.cli.telling.documents import sync_document, sync_text
-    from dataloader.lockfile.yaml import parse_lock
-    from dataloader.request.request import make_request
 
     place = place or Destination()
     with open_session(options, command, place.name) as session:
@@ -75,9 +77,6 @@ def sync_bundle(
 
 def _aside(session: Session) -> AbstractContextManager[Path]:
     """Return a folder in the cache, so that archives need not be copied; it goes when it is left."""
-    from contextlib import contextmanager
-
-    from dataloader.base.files import remove_tree
     from dataloader.install.switch.owner import signed
 
     @contextmanager
@@ -102,9 +101,6 @@ async def _install(
     check: bool,
     place: Destination,
 ) -> SyncResult:
-    from dataloader.cli.stages.flow import sync_lock
-    from dataloader.cli.stages.proof import Proof
-
     proof = Proof(session, place.layers)
 
     async def attempt() -> SyncResult:

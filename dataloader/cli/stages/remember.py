@@ -13,6 +13,8 @@ from dataloader.base.platforms import detect_platform
 from dataloader.cli.line.options import CommonOptions, declared
 from dataloader.lockfile.parts import part_for
 from dataloader.lockfile.yaml import read_locks
+from dataloader.prefix.locate import SYNCED, prefix_in
+from dataloader.request.places import lock_path, manifest_path, prefix_path
 from dataloader.request.request import make_request
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ def remembered_lock(session: Session) -> Remembered | None:
         UsageError: ``environment-of-project``; a manifest elsewhere says what the environment is made of.
     """
     from dataloader.prefix.state import read_state
-    from dataloader.request.places import lock_path, manifest_path, prefix_path
 
     if manifest_path(session.options, session.here) is not None:
         return None
@@ -108,7 +109,6 @@ def say_another_lock(session: Session, request: Request) -> None:
 
 def _is_its_own(session: Session, path: Path, state: State | None) -> bool:
     """Whether a lock is the environment's: it was named, lies where it would, or the environment was made from it."""
-    from dataloader.prefix.locate import prefix_in
     from dataloader.prefix.unchanged import lock_digest
 
     named, prefix = session.options.lockfile is not None, session.options.prefix
@@ -126,7 +126,6 @@ def remember_agreement(session: Session, request: Request, lock: bytes, *, fits:
         fits: Whether the lock was seen to fit the request.
     """
     from dataloader.cli.stages.agreement import agreement, stands
-    from dataloader.prefix.locate import SYNCED
 
     if fits and request.manifest:
         # The next command may say less, and then it asks for less; variables are compared by themselves.

@@ -18,8 +18,11 @@ from dataloader.base.errors import TryAgain, UsageError
 from dataloader.base.files import replace_named
 from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.remember import refuse_to_replace
+from dataloader.index.web.credentials import public_channel, without_credentials
 from dataloader.request.manifests.additions import Additions, beside, joined, of_files
+from dataloader.request.public import for_this_run, kept_back
 from dataloader.request.python import PYTHON, is_python, stated
+from dataloader.request.request import make_request
 from dataloader.request.specs.joined import title
 from dataloader.request.specs.requirements import Requirement
 
@@ -62,7 +65,6 @@ def typed(options: CommonOptions) -> dict[str, object]:
 def additions_of(session: Session, asked: Request, solved: Request, flags: StackFlags) -> Additions:
     """Return what a command, and the change that ``--fix`` made, add to the manifest."""
     from dataloader.index.publishers import read_policy
-    from dataloader.index.web.credentials import without_credentials
 
     options = typed(session.options)
 
@@ -119,8 +121,6 @@ def _names(said: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _channel(here: Path, channel: str) -> str:
-    from dataloader.index.web.credentials import public_channel
-
     if channel.startswith((".", "~", "/")):
         return str((here / Path(channel).expanduser()).absolute())
     return public_channel(channel) if "://" in channel else channel
@@ -183,8 +183,6 @@ def manifest_with(
 
 def not_saved(options: CommonOptions, asked: Request) -> tuple[str, ...]:
     """Return what to say of what the manifest does not hold though it was said: it is a person's, or a machine's."""
-    from dataloader.request.public import for_this_run, kept_back
-
     hosts = tuple(host for file in asked.files for host in file.trusted_hosts)
     said = (*typed(options).values(), *asked.secrets, *asked.files)
     return (*kept_back(said), *for_this_run(hosts))
@@ -217,7 +215,6 @@ def _check(session: Session, solved: Request, manifest: Manifest) -> None:
     """
     from dataloader.lockfile.check import differences
     from dataloader.request.manifests.manifest import load_manifest
-    from dataloader.request.request import make_request
 
     again = make_request(unsaid(session), (), None, environ=session.environ, here=session.here, manifest=manifest)
     if found := differences(solved.inputs(), again.inputs()):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ResolutionFailure
+from dataloader.base.reporter import Reporter
 from dataloader.cli.stages.builds import sources_of
 
 if TYPE_CHECKING:
-    from dataloader.base.reporter import Reporter
     from dataloader.cli.stages.proof import Proof
     from dataloader.cli.stages.session import Session
     from dataloader.index.client import IndexClient
@@ -89,7 +89,6 @@ async def _fixed(
     proof: Proof,
 ) -> Fix:
     """Return the change that ``--fix`` names; without it raise the failure, with the changes that work."""
-    from dataloader.base.reporter import Reporter
     from dataloader.locking.fixes import MOST, MOST_SECONDS, find_fixes, may_be_mended
 
     async def quietly(changed: Request) -> Locked:

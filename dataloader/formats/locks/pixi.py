@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -99,8 +100,6 @@ def _url(location: str, content: Content) -> str:
 
 
 def _roots(conda: list[CondaPackage], wheels: list[PypiPackage]) -> Iterator[str]:
-    import re
-
     needed = {re.split(r"[ =<>\[]", spec.strip(), maxsplit=1)[0] for p in conda for spec in p.depends}
     asked = {normalized(re.split(r"[ =<>!~;\[(]", s.strip(), maxsplit=1)[0]) for p in wheels for s in p.requires_dist}
     yield from (f"conda:{p.name}" for p in conda if p.name not in needed and normalized(p.name) not in asked)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
@@ -323,6 +324,4 @@ def _written_as(table: Any, name: str) -> str:
 
 
 def _path(url: str) -> str:
-    from urllib.parse import unquote, urlsplit
-
     return str(Path(unquote(urlsplit(url).path)))

@@ -22,7 +22,7 @@ from dataloader.request.input_file import (
     with_feature,
 )
 from dataloader.request.manifests.resolution import ResolutionTable, read_resolution
-from dataloader.request.manifests.tables import read_feature, read_pypi_options
+from dataloader.request.manifests.tables import pypi_requirements, read_feature, read_pypi_options
 from dataloader.request.readers.pep621 import ProjectTable, extra_key, group_key, read_project
 from dataloader.request.readers.unread import unread
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
@@ -313,8 +313,6 @@ def _project(root: Table, *, reads_tools: bool) -> ProjectTable:
 
 def _overrides(pixi: Table) -> tuple[PypiRequirement, ...]:
     """Return pixi's ``dependency-overrides``."""
-    from dataloader.request.manifests.tables import pypi_requirements
-
     options = (pixi.table("pypi-options"), pixi.table("workspace").table("pypi-options"))
     return tuple(r for table in options for r in pypi_requirements(table.table("dependency-overrides")))
 

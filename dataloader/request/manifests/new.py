@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dataloader.machine.target import SystemRequirements
@@ -100,8 +101,6 @@ def not_written(manifest: Manifest) -> Iterator[str]:
 
 
 def _editor(document: Any, path: str, feature: str = DEFAULT) -> Editor:
-    from pathlib import Path
-
     return Editor(document, Path(path), feature)
 
 

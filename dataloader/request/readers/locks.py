@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import LockfileError, ManifestError
 from dataloader.base.names import normalized
+from dataloader.base.platforms import detect_platform
 from dataloader.formats.content import LOCKS, Content, read_content
 from dataloader.formats.locks import take
 from dataloader.formats.locks.conda_lists import exported, is_of_pip
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 def here(platform: str | None = None, parts: Asked | None = None) -> LockSelection:
     """Return what is wanted of a lock on this machine, on the Python that runs this; ``parts``: extras and groups."""
-    from dataloader.base.platforms import detect_platform
-
     running = ".".join(str(part) for part in sys.version_info[:3])
     wanted = LockSelection(platform=platform or detect_platform(), pythons=(running,))
     if parts is None:

@@ -12,8 +12,8 @@ from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.readers.pep621 import ProjectTable, extra_key, group_key, pep508, requirements
 from dataloader.request.specs.markers import Condition
 from dataloader.request.specs.requirements import PypiRequirement, Requirement, Source
-from dataloader.request.specs.sources import from_source, git_source, inside, is_wheel, source_at
-from dataloader.request.specs.spec import by_wheel
+from dataloader.request.specs.sources import from_source, git_source, inside, is_wheel, name_of, source_at
+from dataloader.request.specs.spec import by_wheel, parse_pypi
 from dataloader.request.toml import Table
 
 OF_UV = frozenset(
@@ -270,8 +270,6 @@ def _is_for(entry: Table, key: str) -> bool:
 
 def _members(table: Table) -> dict[str, Path]:
     """Return the projects of the workspace, by name."""
-    from dataloader.request.specs.sources import name_of
-
     workspace, base = table.table("workspace"), table.document.path.parent
     workspace.only({"members", "exclude"})
     excluded = {path for pattern in workspace.strings("exclude") for path in base.glob(pattern)}
@@ -295,8 +293,6 @@ def _with_dev(project: ProjectTable, table: Table) -> ProjectTable:
 
 
 def _with_pythons(features: Mapping[str, Feature], table: Table) -> dict[str, Feature]:
-    from dataloader.request.specs.spec import parse_pypi
-
     found = dict(features)
     for name in table:
         one, key = table.table(name), group_key(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import unquote, urldefrag, urlsplit
 
-from dataloader.base.errors import UsageError
+from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
 from dataloader.base.origin import ARCHIVES, Origin
 from dataloader.index.web.credentials import check_asked
@@ -134,8 +135,6 @@ def _never(why: str) -> UsageError:
 
 
 def _plain(path: Path) -> str:
-    import os
-
     return os.path.normpath(path)
 
 
@@ -156,7 +155,6 @@ def name_of(location: str, source: Source) -> str:
 
 def _declared_name(tree: Path) -> str | None:
     """Return the name in a tree's pyproject.toml; a file that is broken is for whoever builds it."""
-    from dataloader.base.errors import ManifestError
     from dataloader.request.toml import Document
 
     try:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urldefrag, urlsplit
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
@@ -189,8 +190,6 @@ def _is_location(text: str) -> bool:
 
 
 def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> PypiRequirement:
-    from urllib.parse import unquote, urldefrag, urlsplit
-
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     from dataloader.index.filenames import without_variant

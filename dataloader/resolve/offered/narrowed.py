@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from dataloader.base.errors import IntegrityError
 from dataloader.index.model import IndexFile, WheelMetadata
@@ -167,8 +167,6 @@ def _no_such_hash(requirement: PypiRequirement, told: list[str]) -> IntegrityErr
 
 def _direct_file(requirement: PypiRequirement) -> IndexFile:
     assert requirement.url is not None
-    from packaging.utils import parse_wheel_filename
-
     filename = unquote(urlsplit(requirement.url).path.rsplit("/", 1)[-1])
     return IndexFile(
         name=requirement.name,

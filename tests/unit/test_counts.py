@@ -1,0 +1,62 @@
+"""The counts of the house are what docs/development/architecture.md says, and its walks pass functions that exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tools.counts import FAULTS, counts, needless
+
+CODE = Path(__file__).parents[2] / "dataloader"
+PAGE = (CODE.parent / "docs" / "development" / "architecture.md").read_text(encoding="utf-8")
+COUNTED = dict(re.findall(r"^\| (.+?) \| [\d,]* ?\| ([\d,]+) \|$", PAGE, re.MULTILINE))
+WALKS = re.findall(r"^\*\*(.+?)\*\*\n\n((?:\d+\. .+\n)+)", PAGE, re.MULTILINE)
+
+
+@cache
+def counted() -> dict[str, int]:
+    return counts()
+
+
+def test_the_page_has_every_count() -> None:
+    """`python tools/counts.py --write` where it has not."""
+    assert list(COUNTED) == list(counted())
+
+
+@pytest.mark.parametrize("what", COUNTED)
+def test_a_count_is_what_the_page_says(what: str) -> None:
+    """`python tools/counts.py --write` where a size has grown; a fault is mended."""
+    said, now = int(COUNTED[what].replace(",", "")), counted()[what]
+
+    assert now <= said if what in FAULTS else abs(now - said) <= max(3, said // 10), (what, said, now)
+
+
+def test_an_import_in_a_function_delays_something() -> None:
+    assert needless() == []
+
+
+@pytest.mark.parametrize(("title", "steps"), WALKS, ids=[title for title, _ in WALKS])
+def test_a_walk_passes_functions_that_exist(title: str, steps: str) -> None:
+    lines = steps.splitlines()
+    assert 3 <= len(lines) <= 15
+    for line in lines:
+        paths = [CODE / path for path in re.findall(r"`([\w/]+\.py)`", line)]
+        assert paths, line
+        defined = {
+            node.name
+            for path in paths
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        }
+        named = {
+            part for name in re.findall(r"`([A-Za-z_][\w.]*)`", line) if ".py" not in name for part in name.split(".")
+        }
+        assert named <= defined, (line, named - defined)
+
+
+def test_there_are_three_walks() -> None:
+    assert len(WALKS) == 3
