@@ -77,6 +77,17 @@ def test_near_names_are_those_that_the_index_has(desk: Desk) -> None:
     assert "numba" not in "\n".join(lines)
 
 
+def test_condas_names_lead_to_the_projects(desk: Desk) -> None:
+    make_wheel(desk.index.folder, "tables", "3.9")
+    make_sdist(desk.index.folder, "pytorch", "1.0")
+
+    unknown, _ = desk.refused("pytables")
+    source, _ = desk.refused("pytorch")
+
+    assert "  try: did you mean tables?" in unknown
+    assert "  - what conda calls pytorch is torch on PyPI" in source
+
+
 def test_nothing_else_is_read_for_a_name_that_nobody_has(desk: Desk) -> None:
     lines, _ = desk.refused("numpy", "no-such-thing")
 

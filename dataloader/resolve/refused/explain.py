@@ -12,7 +12,7 @@ from dataloader.index.filenames import variant_label
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.refused.conflict import Conflict, find_conflict, needed_requirements
 from dataloader.resolve.refused.prechecks import what_to_ask
-from dataloader.resolve.refused.unknown import some
+from dataloader.resolve.refused.unknown import condas_name, some
 from dataloader.resolve.words.tags import fit
 from dataloader.resolve.words.versions import parse_version
 
@@ -139,12 +139,13 @@ def _unknown(requirement: Requirement, problem: Problem) -> ResolutionFailure:
 
 def _too_late(requirement: Requirement, late: Mapping[str, str], problem: Problem) -> ResolutionFailure:
     first = min(late, key=lambda version: late[version])
+    fits = f"fits '{requirement.specifier}' and " if requirement.specifier else ""
     return ResolutionFailure(
-        f"{requirement.name} has no version that fits '{requirement.specifier}' and is old enough "
-        f"(asked for by {requirement.origin})",
+        f"{requirement.name} has no version that {fits}is old enough (asked for by {requirement.origin})",
         code="no-matching-version",
         causes=(f"{requirement.name} {first} was published at {late[first]}; the date is {problem.exclude_newer}",),
-        suggestions=(f"--exclude-newer={late[first][:10]} has it", "or leave --exclude-newer out"),
+        suggestions=(f"--exclude-newer={late[first][:10]} has it",),
+        untried=("or leave --exclude-newer out",),
         python_matters=False,
     )
 
@@ -174,6 +175,7 @@ def _no_wheel(
             f"the target is {target.platform} with {libc} and Python {some(minors)}",
             *_pythons_of(requirement.name, newest, files, target.platform),
             f"{requirement.name} {newest} offers: {some(names)}",
+            *(f"what conda calls {requirement.name} is {one} on PyPI" for one in condas_name(requirement.name)),
             *_unfit_variants(project, names),
         ),
         untried=(

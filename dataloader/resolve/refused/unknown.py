@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from dataloader.base.errors import ResolutionFailure
-from dataloader.base.names import known_projects
+from dataloader.base.names import known_projects, pypi_names
 from dataloader.base.tasks import together
 from dataloader.index.model import IndexFile
 
@@ -14,7 +14,7 @@ INDEXES = "the package indexes"
 """What they are called among the places that were looked in."""
 SHOWN = 6
 """Versions, builds and file names shown in a message."""
-_NEAR = 3
+NEAR = 3
 """Names shown that may have been meant."""
 
 
@@ -28,7 +28,7 @@ class Pages(Protocol):
 
 async def unknown_project(name: str, origin: str, places: Sequence[str], index: Pages) -> ResolutionFailure:
     """Return the refusal of a project that none of ``places`` has, with the names like it that an index has."""
-    near = near_names(name, known_projects())
+    near = list(dict.fromkeys((*condas_name(name), *near_names(name, known_projects()))))[:NEAR]
     pages = await together([index.project(one) for one in near])
     near = [one for one, files in zip(near, pages, strict=True) if files]
     return ResolutionFailure(
@@ -43,6 +43,15 @@ async def unknown_project(name: str, origin: str, places: Sequence[str], index: 
     )
 
 
+def condas_name(name: str) -> list[str]:
+    """Return the project that conda calls by a name, where PyPI has another name for it.
+
+    >>> condas_name("pytables"), condas_name("numpy")
+    (['tables'], [])
+    """
+    return [project for project in (pypi_names(name) or ())[:1] if project != name]
+
+
 def near_names(name: str, known: Collection[str]) -> list[str]:
     """Return the known names that are most like one, the most likely first.
 
@@ -52,7 +61,7 @@ def near_names(name: str, known: Collection[str]) -> list[str]:
     import difflib
 
     alike = [one for one in known if abs(len(one) - len(name)) <= 2 and (one[:1] == name[:1] or one[-2:] == name[-2:])]
-    return [one for one in difflib.get_close_matches(name, alike, n=_NEAR + 1, cutoff=0.65) if one != name][:_NEAR]
+    return [one for one in difflib.get_close_matches(name, alike, n=NEAR + 1, cutoff=0.65) if one != name][:NEAR]
 
 
 def some(items: Sequence[str], shown: int = SHOWN) -> str:
