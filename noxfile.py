@@ -75,7 +75,24 @@ def docs(session: nox.Session) -> None:
     install(session)
     session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "docs"))
     session.run("python", "-m", "tools.site", "build/site")
-    session.run("pytest", "tests/unit/test_docs.py", "tests/unit/cli/test_commands_named.py", *session.posargs)
+    tests = ("tests/unit/test_docs.py", "tests/unit/cli/test_commands_named.py", "tests/functional/test_pages_run.py")
+    session.run("pytest", *tests, *session.posargs)
+
+
+@nox.session
+def powershell(session: nox.Session) -> None:
+    """What is written for PowerShell, by a grammar of it: 190 MB."""
+    install(session)
+    session.install("tree-sitter-language-pack>=0.13,<1")  # later ones fetch their grammars from elsewhere
+    session.run("pytest", "tests/functional/test_powershell.py", *session.posargs)
+
+
+@nox.session
+def sessions(session: nox.Session) -> None:
+    """Every verb at a terminal of 80 and of 100 columns, typed again: docs/sessions."""
+    install(session)
+    session.install("pyte>=0.8.2")
+    session.run("python", "-m", "tests.sessions", *session.posargs)
 
 
 @nox.session

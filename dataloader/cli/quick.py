@@ -16,10 +16,12 @@ import sys
 
 from dataloader.cli.line.words import Unusual, part
 from dataloader.prefix.locate import (
+    as_seen,
     locate_manifest,
     lock_held,
     lock_in,
     lock_noted,
+    manifest_noted,
     own_files,
     plain_path,
     prefix_in,
@@ -75,8 +77,11 @@ VARIABLES = {
 }
 ARCHIVES = (".whl", ".conda", ".tar.bz2")
 """How the names of package files end."""
-_HARMLESS = {"DATALOADER_CACHE_DIR"}
-"""Variables of ours that stand for no option."""
+_HARMLESS = {"DATALOADER_CACHE_DIR"} | {
+    f"DATALOADER_{name}" for name in ("CHANNEL", "CONDA", "EXTRA_INDEX_URL", "FIND_LINKS", "INDEX_URL", "MIRROR")
+}
+"""Variables of ours that have no say here: they stand for no option, or for one that only solving reads. Whether a sync
+would solve is asked of the agreement, which has their values; verify takes none of them."""
 FORMS = {"text", "json", "sarif", "junit", "github", "markdown"}
 SEVERITIES = {"error", "warning", "note"}
 
@@ -152,7 +157,7 @@ def _nothing_to_do(said: Said, environ: Mapping[str, str]) -> tuple[str, int]:
         and stands(prefix, agreement(manifest, data, environ, fits=not (manifest and "frozen" in said)))
     ):
         raise Unusual
-    text = f"{prefix} matches the lock already\n"
+    text = f"{as_seen(prefix)} matches the lock already\n"
     text.encode(sys.stdout.encoding, sys.stdout.errors or "strict")
     if any(said.get(name) for name in ("events", "status_file", "metrics_file")):
         _report(said, prefix, data, [lock, *own_files(manifest, os.getcwd())])
@@ -179,6 +184,14 @@ def _report(said: Said, prefix: str, lock: bytes, own: list[str]) -> None:
     telemetry.close(0)
 
 
+def _names_rows(manifest: str | None) -> bool:
+    """Whether a manifest may name rows of the matrix: what they say is asked each time."""
+    if manifest is None:
+        return False
+    with open(manifest, "rb") as stream:
+        return b"matrix" in stream.read()
+
+
 def _same_report(said: Said, environ: Mapping[str, str]) -> tuple[str, int]:
     """Answer ``verify`` with the last report.
 
@@ -196,6 +209,8 @@ def _same_report(said: Said, environ: Mapping[str, str]) -> tuple[str, int]:
     if prefix.endswith(ARCHIVES) or not os.path.isdir(prefix):
         raise Unusual
     prefix = os.path.join(os.getcwd(), prefix)
+    if _names_rows(manifest_noted(prefix)):
+        raise Unusual
     last = read_answer(os.path.join(cache_folder(environ), "facts"), prefix)
     if last is None:
         raise Unusual
@@ -206,4 +221,9 @@ def _same_report(said: Said, environ: Mapping[str, str]) -> tuple[str, int]:
             raise Unusual
     finally:
         check.close()
-    return last.forms[form], int(fail_on in last.failing.split())
+    text = last.forms[form]
+    if form == "text" and sys.stdout.isatty():
+        from dataloader.cli.telling.folding import columns_of, folded
+
+        text = folded(text, columns_of(sys.stdout))
+    return text, int(fail_on in last.failing.split())

@@ -188,7 +188,7 @@ class InstallPlan:
             (len(self.remove), words[2]),
             (len(self.keep), "kept"),
         )
-        return ", ".join(f"{count} {word}" for count, word in counts if count) or "nothing locked, nothing installed"
+        return ", ".join(f"{count} {word}" for count, word in counts if count) or "no packages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,14 @@ def shared_packages(request: Request) -> list[Package]:
     """Return what the environments of a solve-group have on the request's platform."""
     parts = (part_for(read_locks(path), request.platform) for path in request.solved_with)
     return [package for part in parts if part for package in part.packages]
+
+
+def any_python(request: Request, channels: Collection[str]) -> str:
+    """Return a specifier that asks for Python where nothing is asked for yet, and no channel could serve anything.
+
+    Then an environment is one of this machine's Python, as a virtual environment is; from channels it may have none.
+    """
+    return "" if channels or request.pypi or request.conda or request.stack else ">=3"
 
 
 def preferred_by(request: Request, reporter: Reporter) -> dict[str, str]:

@@ -24,6 +24,7 @@ from dataloader.locking.answer import (
     told_of_group,
 )
 from dataloader.locking.asking import (
+    any_python,
     conda_packages,
     first_admitted,
     preferred_by,
@@ -33,7 +34,7 @@ from dataloader.locking.asking import (
 from dataloader.locking.built import Sources, with_builds, with_locked_commits
 from dataloader.locking.meanwhile import refuse_unknown, solver_imported
 from dataloader.locking.targets import common_target, make_targets, say_target, with_sufficient_driver
-from dataloader.locking.telling import explain, say_chosen, say_request, say_silent, without_channels
+from dataloader.locking.telling import OF_THE_MACHINE, explain, say_chosen, say_request, say_silent, without_channels
 from dataloader.machine.target import Target
 from dataloader.request.request import Request
 from dataloader.request.specs.joined import together, together_conda
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
     from dataloader.resolve.model import Problem, Resolution
     from dataloader.stack.model import FrameworkBuild, Stack, StackRequest
     from dataloader.trial.model import Contradiction
-
-_OF_THE_MACHINE = ("platform", "glibc", "driver", "gpu")
-"""Axes that a lock does not hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +273,7 @@ class _Attempt:
             conda_limits=tuple(r.match_spec for r in together_conda(request.limits)) if channels else (),
             requirements=tuple(requirements_of(request)),
             needs=needs,
-            python=python_specifier(request),
+            python=python_specifier(request) or any_python(request, channels),
             host_pythons=self._first_hosts(),
             prerelease=request.prerelease,
             exclude_newer=cutoff,
@@ -343,7 +341,7 @@ class _Attempt:
             python=python_of(resolution),
             packages=(*resolution.conda, *wheels),
             requested=tuple(sorted({*self._request.requested, *asked.frameworks})),
-            stack={axis: value for axis, value in sorted(stack.axes.items()) if axis not in _OF_THE_MACHINE},
+            stack={axis: value for axis, value in sorted(stack.axes.items()) if axis not in OF_THE_MACHINE},
             rules=rules_by_package(resolution),
             inputs=self._request.inputs(),
         )

@@ -69,10 +69,17 @@ def without_channels(request: Request, needed: Sequence[CondaRequirement]) -> Us
     )
 
 
+OF_THE_MACHINE = ("platform", "glibc", "driver", "gpu")
+"""Axes that a lock does not hold."""
+
+
 def say_chosen(stack: Stack, needs: StackNeeds, reporter: Reporter) -> None:
-    """Say what was chosen and why."""
+    """Say what was chosen in a line, and why where somebody asks."""
+    if stack.reasons:
+        chosen = (f"{axis} {value}" for axis, value in stack.axes.items() if axis not in OF_THE_MACHINE)
+        reporter.info(f"stack: {', '.join(chosen)} (-v says why)")
     for reason in stack.reasons:
-        reporter.info(f"{reason.axis}: {reason.text}")
+        reporter.debug(f"{reason.axis}: {reason.text}")
     doubts = (doubt.text for doubt in stack.doubts)
     for warning in dict.fromkeys((*stack.warnings, *needs.warnings, *doubts)):
         reporter.warn(warning)

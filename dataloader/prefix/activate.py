@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping
@@ -86,8 +87,12 @@ def quote_csh(value: str) -> str:
 
 
 def quote_powershell(value: str) -> str:
-    """A value as PowerShell reads it."""
-    escaped = value.replace("'", "''")
+    """A value as PowerShell reads it; typographic quotes end a text too (about_Quoting_Rules), and are doubled.
+
+    >>> print(quote_powershell("it's ’so’"))
+    'it''s ’’so’’'
+    """
+    escaped = re.sub("['\u2018\u2019\u201a\u201b]", lambda quote: quote[0] * 2, value)
     return f"'{escaped}'"
 
 

@@ -3,7 +3,7 @@
 A sync with nothing to do asks these questions and no others, in a few milliseconds.
 """
 
-# ruff: noqa: PTH113, PTH121, PTH118, PTH120, PTH208
+# ruff: noqa: PTH109, PTH113, PTH121, PTH118, PTH120, PTH208
 # Importing pathlib would cost more than the answers.
 
 from __future__ import annotations
@@ -86,11 +86,20 @@ def lock_held(prefix: str | os.PathLike[str], path: str | os.PathLike[str]) -> s
 
 def lock_noted(prefix: str | os.PathLike[str]) -> str | None:
     """Return the lock that an environment of ours was made from, where it still is."""
+    return _noted(prefix, "lockfile")
+
+
+def manifest_noted(prefix: str | os.PathLike[str]) -> str | None:
+    """Return the manifest that an environment of ours was made from, where it still is."""
+    return _noted(prefix, "manifest")
+
+
+def _noted(prefix: str | os.PathLike[str], what: str) -> str | None:
     import json
 
     try:
         with open(os.path.join(prefix, STATE), encoding="utf-8") as stream:
-            path = json.load(stream).get("lockfile")
+            path = json.load(stream).get(what)
     except (OSError, ValueError, AttributeError):
         return None
     return path if isinstance(path, str) and os.path.isfile(path) else None
@@ -105,6 +114,16 @@ def plain_path(text: str) -> str:
     slashes = len(text) - len(text.lstrip("/"))
     start = "//" if slashes == 2 else "/" if slashes else ""  # POSIX leaves the meaning of two to the system
     return start + "/".join(part for part in text.split("/") if part not in ("", ".")) or "."
+
+
+def as_seen(path: str | os.PathLike[str]) -> str:
+    """Return a path as whoever works in this directory calls it: relative to it, if it lies below."""
+    text = os.fspath(path)
+    try:
+        here = os.getcwd().rstrip("/") + "/"
+    except OSError:  # it is gone
+        return text
+    return text[len(here) :] if text.startswith(here) and len(text) > len(here) else text
 
 
 def locate_manifest(start: str) -> str | None:

@@ -100,3 +100,7 @@ class StackAsked(Protocol):
 
     def asked(self) -> Mapping[str, str]:
         """Axis -> a version, a specifier, or the empty text for any; the axes that were asked for alone."""
+
+    @property
+    def frameworks(self) -> Mapping[str, str]:
+        """Those of them that are packages."""

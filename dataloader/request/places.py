@@ -72,3 +72,18 @@ def find(options: Asked, here: Path) -> Manifest | None:
     from dataloader.request.manifests.manifest import load_manifest
 
     return load_manifest(path)
+
+
+def matrix_path(options: Asked, here: Path) -> Path | None:
+    """Return the file with rows on top of the compatibility matrix: what is said, else what the manifest names."""
+    return options.matrix or matrix_in(manifest_path(options, here))
+
+
+def matrix_in(manifest: Path | None) -> Path | None:
+    """Return the file with rows that a manifest names: most name none, and are not read for that."""
+    if manifest is None or b"matrix" not in manifest.read_bytes():
+        return None
+    from dataloader.request.manifests.manifest import load_manifest
+
+    named = load_manifest(manifest).resolution.matrix
+    return manifest.parent / named if named else None

@@ -64,7 +64,7 @@ def marker_of(one: Requirement) -> str | None:
 
 
 def found_project(here: Path, lock: Path) -> Manifest | None:
-    """Return the pyproject.toml that lies here, for a command that names nothing and adds to no lock."""
+    """Return the pyproject.toml that lies here, for a command that names no package and adds to no lock."""
     path = here / PYPROJECT
     if not path.is_file() or lock.exists():
         return None

@@ -2,7 +2,7 @@
 
 ``--python``, a distribution's requirement of that name (a project's ``requires-python``, Poetry's ``python``, a line
 ``python>=3.10``) and [stack] python mean the same, and are kept in [stack]. A conda requirement on ``python`` is one
-on a package, and binds beside it.
+on a package, and binds beside it; in a project that says its Python so, what a command says takes the place of that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dataloader.compat.versions import specifier_of
 from dataloader.request.specs.joined import both
-from dataloader.request.specs.requirements import PypiRequirement, Requirement
+from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
 
 PYTHON = "python"
 """The axis, and the name in requirements."""
@@ -22,6 +22,35 @@ _OF_STACK = "[stack] python"
 def is_python(one: Requirement) -> bool:
     """Say whether a requirement is one on the axis."""
     return isinstance(one, PypiRequirement) and one.name == PYTHON
+
+
+def is_conda_python(one: Requirement) -> bool:
+    """Say whether a requirement is one on conda's package."""
+    return isinstance(one, CondaRequirement) and one.name == PYTHON
+
+
+def as_held(
+    held: Iterable[Requirement], typed: Sequence[Requirement], flags: Mapping[str, str]
+) -> tuple[list[Requirement], dict[str, str]]:
+    """Return what is typed of packages and of the stack, with Python where the project has it.
+
+    >>> held = [CondaRequirement(name="python", version="3.11.*")]
+    >>> [[r.match_spec for r in as_held(held, [], {"python": said})[0]] for said in ("3.12", ">=3.12")]
+    [['python 3.12.*'], ['python >=3.12']]
+    """
+    if not any(map(is_conda_python, held)):
+        return list(typed), dict(flags)
+    said = [(specifier_of(flags[PYTHON]), "--python")] if flags.get(PYTHON) else []
+    said += [(r.specifier, r.origin) for r in typed if isinstance(r, PypiRequirement) and is_python(r)]
+    packages = [CondaRequirement(name=PYTHON, version=_conda_version(text), origin=origin) for text, origin in said]
+    rest = {axis: value for axis, value in flags.items() if axis != PYTHON}
+    return [*(r for r in typed if not is_python(r)), *packages], rest
+
+
+def _conda_version(specifier: str) -> str | None:
+    """Return a specifier as conda writes it: 3.12.* for ==3.12.*."""
+    alone = specifier.endswith(".*") and specifier.startswith("==") and "," not in specifier
+    return (specifier.removeprefix("==") if alone else specifier) or None
 
 
 def remembered(stack: Mapping[str, str], said: Iterable[Requirement]) -> tuple[PypiRequirement, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
 from dataloader.base.origin import Origin
@@ -32,7 +32,7 @@ from dataloader.request.project import (
     solved_with,
 )
 from dataloader.request.public import public, secret_addresses
-from dataloader.request.python import PYTHON, is_python, pythons, with_python
+from dataloader.request.python import PYTHON, as_held, is_python, pythons, with_python
 from dataloader.request.python import remembered as remembered_python
 from dataloader.request.specs.applies import applying, is_unbuildable, may_apply
 from dataloader.request.specs.joined import renewed, title, together, together_conda
@@ -47,6 +47,7 @@ from dataloader.request.supply import (
     check_addresses,
     index_manifest,
     named_channels,
+    said_sources,
     settings_of,
 )
 
@@ -109,6 +110,8 @@ class Request:
     """Projects that may be built from source, where there is no wheel (normalised, sorted)."""
     build_requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Project -> what its build is given beyond what it asks for itself."""
+    sources: Mapping[str, str | list[str]] = field(default_factory=dict)
+    """Where distributions come from, as was said for an environment without a manifest (``supply.said_sources``)."""
     require_hashes: bool = False
     """Whether every wheel has to be one whose hash was written down."""
     groups: tuple[str, ...] = ()
@@ -169,6 +172,7 @@ class Request:
             "variables": dict(sorted(self.variables.items())),
             "channels": [public_channel(url) for url in self.channels],
             "indexes": [without_credentials(url) for url in indexes],
+            "sources": dict(self.sources),
             "stack": dict(sorted(self.stack.items())),
             "options": {key: value for key, value in options.items() if value is not None},
             "groups": sorted(self.groups),
@@ -224,7 +228,7 @@ def make_request(
     if (
         remembered is None
         and manifest is None
-        and not (specs or options.requirements or options.files or (flags and flags.asked()))
+        and not (specs or options.requirements or options.files or (flags and flags.frameworks))
     ):
         manifest = found_project(here, lock)
     groups = groups_of(options, manifest, lock)
@@ -240,7 +244,7 @@ def make_request(
     typed = [allowed(parse_spec(spec, base=here), built) for spec in specs]
     held = [allowed(parse_spec(text, origin=LOCK_NAME), built) for text in _remembered(remembered)]
     held += [allowed(r, built) for r in environment.replaceable] if environment else ()
-    typed_stack = flags.asked() if flags else {}
+    typed, typed_stack = as_held(held, typed, flags.asked() if flags else {})
     held = [r for r in held if not (PYTHON in typed_stack and is_python(r))]
     before = {**_remembered_stack(remembered), **(environment.stack if environment else {})}
     own_python = remembered_python(before, typed)
@@ -262,11 +266,14 @@ def make_request(
     if any(map(is_python, typed)) and PYTHON in renamed:  # what a file says binds beside it: it is of that project
         kept.pop(PYTHON, None)
     stack = with_python({**earlier, **kept, **typed_stack}, binding)
+    earlier_mode = (remembered or {}).get("options", {}).get("conda")  # type: ignore[attr-defined]
+    earlier_sources: Mapping[str, Any] = (remembered or {}).get("sources", {})  # type: ignore[assignment]
     limits = [*_remembered_constraints(remembered), *(c for f in files for c in f.constraints)]
     limits += resolution.constraints if resolution else ()
     skip = options.skip_unbuildable or (resolution is not None and resolution.skip_unbuildable)
     python = specifier_of(stack.get("python", ""))
     matters = partial(applying, platforms=(platform,), python=python, skip=skip)
+    held_sources = index_manifest(environment, files, manifest, earlier_sources)
     # An override whose marker never holds leaves its project out: all of them count.
     overrides = (*(o for f in files for o in f.overrides), *(resolution.overrides if resolution else ()))
     binding = overridden(binding, overrides)
@@ -293,14 +300,15 @@ def make_request(
         channels=channel_urls(DEFAULT_CHANNELS, here) if channels is None else channels,
         channels_said=channels is not None,
         channel_priority=(manifest.channel_priority if manifest else None) or "strict",
-        conda_mode=options.conda or (resolution.conda if resolution else None) or "auto",  # type: ignore[arg-type]
+        conda_mode=options.conda or (resolution.conda if resolution else earlier_mode) or "auto",  # type: ignore[arg-type]
         stack=stack,
         system=environment.system if environment else SystemRequirements(),
         gpus=environment.gpus if environment else (),
         target_file=options.target,
         platform=platform,
         platforms=environment.platforms if environment else (),
-        read_settings=cache(lambda: settings_of(options, index_manifest(environment, files, manifest), environ, here)),
+        read_settings=cache(lambda: settings_of(options, held_sources, environ, here)),
+        sources={} if manifest else said_sources(options, files, earlier_sources, here),
         prerelease=_prerelease(options, files, resolution.prerelease if resolution else None, environment),
         exclude_newer=_exclude_newer(options, manifest),
         **binaries(options, files, environment),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
@@ -152,15 +152,63 @@ def _index_flags(options: Asked, held: Mapping[str, object]) -> dict[str, object
     }
 
 
+def said_sources(
+    options: Asked, files: Iterable[InputFile], earlier: Mapping[str, Any], here: Path
+) -> dict[str, str | list[str]]:
+    """Return where an environment without a manifest has its distributions from, as its lock keeps it.
+
+    Args:
+        options: What is typed counts; what a variable says belongs to the machine.
+        files: Those that the command names.
+        earlier: The same of its last command.
+        here: What typed places are relative to.
+    """
+    from dataloader.index.web.credentials import without_credentials
+
+    def place(text: str) -> str:
+        return without_credentials(text) if "://" in text else str((here / Path(text).expanduser()).absolute())
+
+    def typed(name: str) -> Sequence[str]:
+        return getattr(options, name) if name in options.typed else ()
+
+    index = options.index_url if "index_url" in options.typed else None
+    index = index or next((f.index_url for f in files if f.index_url), None)
+    further = [*typed("extra_index_url"), *(u for f in files for u in f.extra_index_urls)]
+    links = [*typed("find_links"), *(u for f in files for u in f.find_links)]
+    found: dict[str, str | list[str] | None] = {
+        "index-url": place(index) if index else earlier.get("index-url"),
+        "extra-index-urls": list(dict.fromkeys([*map(place, further), *earlier.get("extra-index-urls", ())])),
+        "find-links": list(dict.fromkeys([*map(place, links), *earlier.get("find-links", ())])),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
 def index_manifest(
-    environment: ManifestEnvironment | None, files: list[InputFile], manifest: Manifest | None
+    environment: ManifestEnvironment | None,
+    files: list[InputFile],
+    manifest: Manifest | None,
+    earlier: Mapping[str, Any],
 ) -> dict[str, object]:
-    """Return what files and manifest say of indexes; where there is one value, that of the files."""
+    """Return what files and manifest say of indexes; where there is one value, that of the files.
+
+    Args:
+        environment: Of the manifest.
+        files: Those that the command names.
+        manifest: The project's.
+        earlier: What :func:`said_sources` kept, where there is no manifest.
+    """
     pypi = environment.pypi if environment else None
     return {
-        "index_url": next((f.index_url for f in files if f.index_url), None) or (pypi.index_url if pypi else None),
-        "extra_index_urls": (*(u for f in files for u in f.extra_index_urls), *(pypi.extra_index_urls if pypi else ())),
-        "find_links": (*(u for f in files for u in f.find_links), *(pypi.find_links if pypi else ())),
+        "index_url": next((f.index_url for f in files if f.index_url), None)
+        or (pypi.index_url if pypi else earlier.get("index-url")),
+        "extra_index_urls": (
+            *(u for f in files for u in f.extra_index_urls),
+            *(pypi.extra_index_urls if pypi else earlier.get("extra-index-urls", ())),
+        ),
+        "find_links": (
+            *(u for f in files for u in f.find_links),
+            *(pypi.find_links if pypi else earlier.get("find-links", ())),
+        ),
         "trusted_hosts": tuple(h for f in files for h in f.trusted_hosts),
         "no_index": any(f.no_index for f in files) or (manifest is not None and manifest.resolution.no_index),
         "attestations": manifest.attestations if manifest else None,

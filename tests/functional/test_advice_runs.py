@@ -48,7 +48,15 @@ SITUATIONS: dict[str, tuple[dict[str, str], str]] = {
         {"dataloader.toml": f"{EMPTY}[feature.f]\n[environments]\nf = ['f']\n"},
         "add lib -e f",
     ),
-    "running in an empty project": ({"dataloader.toml": EMPTY}, "run -- python -V"),
+    **{
+        f"{verb} where there is {what}": (files, verb)
+        for what, files in {"a file": {"requirements.txt": "lib\n"}, "nothing": {}}.items()
+        for verb in ("lock", "sync", "list", "add lib")
+    },
+    "listing where several files lie": (
+        {"requirements.txt": "lib\n", "environment.yml": "channels: []\ndependencies: [{pip: [lib]}]\n"},
+        "list",
+    ),
     "installing nothing": ({"dataloader.toml": EMPTY}, "install"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -108,3 +109,21 @@ def test_an_environment_of_a_project_is_not_added_to_behind_its_back(desk: Desk,
     assert held(desk) == {"one": "1.0", "two": "2.0"}
     assert desk.lock.read_bytes() != before
     assert "two" in (desk.here / "dataloader.toml").read_text()
+
+
+@pytest.mark.parametrize("way", ["--find-links", "--index-url", "--extra-index-url", "a file"])
+def test_an_environment_knows_where_its_packages_come_from(way: str, desk: Desk, tmp_path: Path) -> None:
+    make_wheel(tmp_path / "own", "only-here", "1.0", files={"only_here.py": "\n"})
+    with IndexServer(tmp_path / "own") as own:
+        place = str(tmp_path / "own") if way == "--find-links" else own.index_url
+        (desk.here / "asked.txt").write_text(f"--extra-index-url {place}\nonly-here\n")
+        words = ["-r", "asked.txt"] if way == "a file" else ["only-here", way, place]
+        more = ["only-here"] if way == "--index-url" else ["one"]
+        for each in (["install", *words], ["install", *more], ["upgrade"]):
+            done = desk.run(*each, "-p", "env", index=way != "--index-url")
+            assert done.returncode == 0, done.stderr
+
+
+def test_what_a_variable_says_is_not_kept(desk: Desk) -> None:
+    desk.ok("install", "one", "-p", "env")  # its index is the machine's
+    assert "sources" not in json.loads((desk.here / "env/.dataloader/state.json").read_text())["inputs"]

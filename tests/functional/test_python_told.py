@@ -48,7 +48,7 @@ def test_a_dry_run_of_lock_says_what_would_be(desk: Desk) -> None:
     def last(*words: str) -> str:
         done = desk.run("lock", *words)
         assert done.returncode == 0, done.stderr
-        return done.stderr.splitlines()[-1].partition(str(desk.lock))[2]
+        return done.stderr.splitlines()[-1].partition(desk.lock.name)[2]
 
     assert last("lib", "--dry-run") == " would be written: 1 wheel"
     assert not desk.lock.exists()

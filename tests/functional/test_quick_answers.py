@@ -175,9 +175,12 @@ VARIABLES: st.SearchStrategy[dict[str, str]] = st.one_of(
     st.just({}),
     st.dictionaries(
         st.sampled_from(
-            ["PREFIX", "LOCKFILE", "OFFLINE", "JSON", "FORMAT", "QUIET", "STATUS_FILE", "CACHE_DIR2", "CHANNEL"]
+            [
+                *("PREFIX", "LOCKFILE", "OFFLINE", "JSON", "FORMAT", "QUIET", "STATUS_FILE", "CACHE_DIR2"),
+                *("CHANNEL", "CONDA", "INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS", "MIRROR"),
+            ]
         ).map(lambda name: f"DATALOADER_{name}"),
-        st.sampled_from(["", "0", "1", "true", "garbage", ".dataloader/envs/default", "json"]),
+        st.sampled_from(["", "0", "1", "true", "garbage", ".dataloader/envs/default", "json", "never"]),
         max_size=2,
     ),
     st.sampled_from([{"PIP_TIMEOUT": "soon"}, {"PIP_INDEX_URL": "https://nowhere.invalid/simple"}, {"NO_COLOR": "1"}]),
@@ -186,7 +189,7 @@ VARIABLES: st.SearchStrategy[dict[str, str]] = st.one_of(
 
 _MANIFESTS = [*["as it was"] * 6, "broken", "another requirement", "a comment", "no manifest", "below"]
 STATES = {
-    "sync": [*_MANIFESTS, "another requirement, and a frozen sync", "a sync that said more"],
+    "sync": [*_MANIFESTS, "another requirement, and a frozen sync", "a sync that said more", "a machine of its own"],
     "verify": _MANIFESTS,
 }
 
@@ -209,6 +212,8 @@ def bring_about(place: Place, state: str, monkeypatch: pytest.MonkeyPatch) -> No
             assert full(["sync", "--frozen"], {})[0] == 0
         case "a sync that said more":
             assert full(["sync"], {"DATALOADER_PRERELEASE": "allow"})[0] == 0
+        case "a machine of its own":
+            assert full(["sync"], {"DATALOADER_CONDA": "never"})[0] == 0
 
 
 def timeless(text: str) -> str:
@@ -275,6 +280,14 @@ def test_a_working_directory_that_is_gone_is_no_traceback(place: Place, monkeypa
 
     assert at_once(["sync"], {}) is None
     assert full(["sync"], {})[0] == 2
+
+
+def test_what_a_machine_says_of_its_indexes_is_no_reason_to_be_slow(place: Place) -> None:
+    said = {"DATALOADER_CONDA": "never", "DATALOADER_INDEX_URL": place.index}
+    assert at_once(["sync"], said) is None  # nobody has looked at it with these
+    assert full(["sync"], said)[0] == 0
+    assert at_once(["sync"], said) is not None
+    assert at_once(["sync"], {**said, "DATALOADER_INDEX_URL": f"{place.index}other/"}) is None
 
 
 def test_what_a_sync_left_behind_the_switch_is_removed_before_nothing_is_to_do(place: Place) -> None:

@@ -278,3 +278,12 @@ def _empty(tmp_path: Path) -> Path:
     path.parent.mkdir()
     path.write_text("[workspace]\nchannels = []\n")
     return path
+
+
+def test_a_project_without_packages_has_an_environment_on_this_machines_python(desk: Desk) -> None:
+    (desk.here / "dataloader.toml").write_text("[workspace]\nchannels = []\n")
+    assert desk.ok("run", "--", "python", "-c", "import sys; print(sys.prefix)").strip() == str(
+        desk.here / ".dataloader/envs/default"
+    )
+    assert desk.json("list")["packages"] == []
+    assert desk.json("sync", "--locked")["changed"] is False

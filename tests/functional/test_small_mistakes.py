@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
+from dataloader.cli import quick
 from tests.functional.test_flow import Desk
+from tests.functional.test_python_told import minors
 from tests.helpers.wheels import make_wheel
 
 MANIFEST = """
@@ -64,6 +69,8 @@ def test_mistakes_of_a_script_are_told_of_the_script(desk: Desk) -> None:
     done = desk.run("run", "high.py")
     assert done.returncode == 1
     assert "in its header: leave the version of lib open" in done.stderr
+    assert "asked for by high.py" in done.stderr
+    assert "script.toml" not in done.stderr
 
 
 def test_a_shell_has_no_document(desk: Desk) -> None:
@@ -78,3 +85,50 @@ def test_outdated_asks_what_the_manifest_says_now(desk: Desk, tmp_path: Path) ->
     manifest.write_text(MANIFEST)
     (found,) = desk.json("outdated")["packages"]
     assert (found["version"], found["upgrade"]) == ("1.0", "2.0")
+
+
+def test_an_edit_leaves_the_next_sync_nothing_to_look_at(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    (desk.here / "dataloader.toml").write_text('[workspace]\nchannels = []\n[resolution]\nconda = "never"\n')
+    monkeypatch.chdir(desk.here)
+    for edit in (["add", "lib"], ["upgrade"], ["remove", "lib"]):
+        done = desk.run(*edit, index=False, DATALOADER_CONDA="", PIP_INDEX_URL=desk.index.index_url)
+        assert done.returncode == 0, done.stderr
+        environ = {**os.environ, "DATALOADER_CONDA": "", "PIP_INDEX_URL": desk.index.index_url}
+        assert quick.answer(["sync"], environ) == 0, edit
+
+
+def test_axes_alone_are_asked_of_the_project_that_lies_here(desk: Desk, tmp_path: Path) -> None:
+    pythons = minors(tmp_path)
+    (desk.here / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\ndependencies = ["lib"]\n')
+    assert "lib" in desk.ok("lock", f"--python={pythons[0]}")
+    assert "lib" in (desk.here / "dataloader.lock").read_text()
+
+
+def test_a_project_that_has_no_part_in_a_command_is_named(desk: Desk) -> None:
+    (desk.here / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\ndependencies = ["lib"]\n')
+    said = "pyproject.toml has no part in this"
+    assert said in desk.run("lock", "lib").stderr
+    assert said in desk.run("install", "lib").stderr
+    assert said not in desk.run("install", "lib", "-p", "elsewhere").stderr
+    assert said not in desk.run("lock", "--lockfile", "other.lock", "-r", "pyproject.toml").stderr
+
+
+@pytest.mark.parametrize("words", [["--python={}"], ["python=={}.*"], ["python>={0}", "python<={0}.99"]])
+def test_a_python_that_is_typed_goes_where_the_project_has_its_own(
+    words: list[str], desk: Desk, tmp_path: Path
+) -> None:
+    pythons = minors(tmp_path)
+    if len(pythons) < 2:
+        pytest.skip("this machine has one Python")
+    first, second = pythons[0], pythons[-1]
+    manifest = desk.here / "dataloader.toml"
+    manifest.write_text(f'[workspace]\nchannels = []\n[dependencies]\npython = "{first}.*"\n')
+    desk.ok("add", "lib")
+    assert desk.json("list")["python"]["version"].startswith(f"{first}.")
+    done = desk.run("add", *(word.format(second) for word in words))
+    assert done.returncode == 0, done.stderr
+    assert "takes the place of" in done.stderr
+    assert desk.json("list")["python"]["version"].startswith(f"{second}.")
+    assert first not in manifest.read_text()
+    assert "[stack]" not in manifest.read_text()
+    assert desk.json("sync", "--locked")["changed"] is False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 import pytest
 
 from tests.functional.test_flow import Desk
+from tests.helpers.wheels import make_wheel
 
 RULE = """
 [[rule]]
@@ -51,3 +53,21 @@ def test_rows_that_cannot_be_read_or_can_have_no_effect_are_refused(desk: Desk, 
     for more in (["--tree", "lib/x.so"], ["--contract", "nfd"]):
         desk.fails(2, "usage", "verify", "-p", str(prefix), "--matrix", "rows.toml", *more)
     desk.fails(2, "usage", "verify", str(desk.index.folder / "lib-1.0-py3-none-any.whl"), "--matrix", "rows.toml")
+
+
+def test_rules_of_the_manifest_are_asked_too_whatever_was_said_before(desk: Desk, tmp_path: Path) -> None:
+    for name in ("lib", "more"):
+        make_wheel(desk.index.folder, name, "3", files={f"{name}.py": "\n"})
+    manifest, plain = desk.here / "dataloader.toml", "[workspace]\nchannels = []\n"
+    manifest.write_text(plain)
+    desk.ok("add", "lib", "more")
+    for _ in range(2):  # the second is the last report, said again
+        assert desk.json("verify")["findings"] == []
+    (desk.here / "rows.toml").write_text(RULE.format(least=1, below=2))
+    manifest.write_text(f"{manifest.read_text()}[resolution]\nmatrix = 'rows.toml'\n")
+    for words in ([], [".dataloader/envs/default"]):
+        document = json.loads(desk.run("verify", *words, "--json").stdout)
+        assert [f["kind"] for f in document["findings"]] == ["matrix-rule"]
+    (tmp_path / "elsewhere").mkdir()
+    done = Desk(tmp_path / "elsewhere", desk.index).run("verify", str(desk.here / ".dataloader/envs/default"))
+    assert "matrix-rule" in done.stdout  # the manifest is the environment's own

@@ -17,7 +17,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -33,8 +33,17 @@ class Terminal:
     """One session."""
 
     def __init__(
-        self, command: Sequence[str], cwd: Path, environ: Mapping[str, str], *, columns: int = 100, lines: int = 24
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        environ: Mapping[str, str],
+        *,
+        columns: int = 100,
+        lines: int = 24,
+        hear: Callable[[bytes], None] | None = None,
     ) -> None:
+        """Start a session; ``hear`` is told all that comes, as it comes."""
+        self._hear = hear
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.shown = ""
@@ -92,6 +101,8 @@ class Terminal:
         except OSError:  # who had the other side is gone
             data = b""
         self._answer(data)
+        if self._hear is not None:
+            self._hear(data)
         self.shown += _COLOURS.sub("", data.decode("utf-8", "replace")).replace("\r", "")
         return bool(data)
 

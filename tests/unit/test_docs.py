@@ -146,3 +146,11 @@ def test_the_architecture_names_every_part_of_the_program_and_nothing_else() -> 
     named = {name for row in table.splitlines()[2:] for name in re.findall(r"`([^`]+)`", row.split("|")[2])}
 
     assert named == parts - {"py.typed"}
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_every_command_is_shown_at_a_terminal_and_fits(columns: int) -> None:
+    lines = (ROOT / "docs" / "sessions" / f"{columns}-columns.txt").read_text(encoding="utf-8").splitlines()
+    typed = {word for line in lines if line.startswith("$ ") for word in re.findall(r"dataloader ([a-z0-9-]+)", line)}
+    assert COMMANDS.keys() - typed == set()
+    assert [line for line in lines if len(line) > columns] == []

@@ -62,7 +62,7 @@ def abi(
             "answer": answer,
             "releases": rows,
         }
-        session.write(document, _text(filename, answer, verdicts))
+        session.write(document, _text(filename, answer, verdicts), fold=True)
     return ExitCode.OK if any(verdict.loads for verdict in verdicts) else ExitCode.NO
 
 

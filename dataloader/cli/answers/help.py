@@ -38,7 +38,8 @@ def help_about(
             if word not in pages:
                 raise _unknown(word, [*COMMANDS, *pages])
             text = pages[word]
-        session.write({"status": "ok", "about": word or None, "text": text}, text)
+        document = {"status": "ok", "about": word or None, "text": text}
+        session.write(document, text if word in COMMANDS else unwrapped(text), fold=True)
     return 0
 
 
@@ -82,6 +83,22 @@ def error_pages() -> dict[str, str]:
     parts = re.split(r"^### (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     bodies = (re.split(r"^#{1,2} ", body, maxsplit=1, flags=re.MULTILINE)[0].strip() for body in parts[2::2])
     return {code: f"{code}\n\n{body}\n" for code, body in zip(parts[1::2], bodies, strict=True)}
+
+
+def unwrapped(page: str) -> str:
+    """Return Markdown with each paragraph, and each item of a list, in one line: a terminal has its own width.
+
+    >>> unwrapped("code\\n\\nA sentence\\nof two lines.\\n- item\\n  of two\\n\\n    code stays\\n    as it is\\n")
+    'code\\n\\nA sentence of two lines.\\n- item of two\\n\\n    code stays\\n    as it is\\n'
+    """
+    lines: list[str] = []
+    for line in page.split("\n"):
+        goes_on = line.strip() and not re.match(r"    |\s*[-*#|] ?|\s*\d+\. ", line)
+        if goes_on and lines and lines[-1].strip() and not re.match(r"    |[#|]", lines[-1]):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def _unknown(word: str, known: list[str]) -> UsageError:

@@ -9,6 +9,7 @@ from dataloader.base.errors import PrefixError, UsageError
 from dataloader.cli.line.command import PREFIX, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 from dataloader.cli.telling.render import human_size, table
+from dataloader.prefix.locate import as_seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ def list_packages(
         if shown:
             known = sum(size or 0 for _, size, _ in shown)
             session.reporter.info(
-                f"{len(shown)} package{'s' if len(shown) > 1 else ''}, {human_size(known)}, in {prefix}"
+                f"{len(shown)} package{'s' if len(shown) > 1 else ''}, {human_size(known)}, in {as_seen(prefix)}"
             )
     return 0
 

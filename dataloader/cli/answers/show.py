@@ -43,7 +43,7 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
         ]
         warnings = "".join(f"warning: {text}\n" for text in stack.warnings)
         doubts = "".join(f"note: {doubt.text}\n" for doubt in stack.doubts)
-        session.write(plan_document(stack), table(rows, ("axis", "value", "why")) + warnings + doubts)
+        session.write(plan_document(stack), table(rows, ("axis", "value", "why")) + warnings + doubts, fold=True)
     return 0
 
 
@@ -77,7 +77,7 @@ def tree(options: CommonOptions, names: tuple[str, ...], *, invert: bool = False
         seen: set[str] = set()
         for root in roots:
             _draw(root, "", packages, below, seen, lines)
-        session.write(document, "\n".join(lines) + "\n")
+        session.write(document, "\n".join(lines or ["nothing is locked"]) + "\n")
     return 0
 
 
@@ -111,6 +111,7 @@ def explain(options: CommonOptions, name: str) -> int:
     from dataloader.cli.telling.documents import package_document
     from dataloader.compat.matrix import matrix_with
     from dataloader.lockfile.graph import edges_of
+    from dataloader.request.places import matrix_path
     from dataloader.trial.memory import Learned
 
     with open_session(options) as session:
@@ -118,7 +119,7 @@ def explain(options: CommonOptions, name: str) -> int:
         packages = {p.name: p for p in lock.packages}
         name = _as_locked(name, packages)
         package = _known(name, packages)
-        matrix = matrix_with(options.matrix)
+        matrix = matrix_with(matrix_path(session.options, session.here))
         found = Learned(session.cache).contradictions()
         facts = {rule.id: rule for rule in (each.rule() for each in found)}
         rows = [
@@ -151,7 +152,7 @@ def explain(options: CommonOptions, name: str) -> int:
         text += [f"  {e.source} {packages[e.source].version} needs {name} {e.bound or '(any)'}" for e in requirers]
         text += [f"  rule {rule['id']}: {rule['why']} [{rule['source']}]" for rule in rules]
         text += [f"  left out: {why}" for why in others]
-        session.write(document, "\n".join(text) + "\n")
+        session.write(document, "\n".join(text) + "\n", fold=True)
     return 0
 
 

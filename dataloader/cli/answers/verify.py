@@ -85,9 +85,8 @@ def verify(
         options = replace(options, json=True)
     if path is not None:
         options = replace(options, prefix=path)
-    with open_session(options) as session:
+    with open_session(options) as opened:
         form = form or ("json" if options.json else "text")
-        targets = named_targets(session.options, session.environ, FOR_VERDICTS)
         if path is not None and path.name.endswith(ARCHIVES) and not path.is_dir():
             _check_unsaid(
                 {
@@ -100,11 +99,14 @@ def verify(
                 },
                 "a package file",
             )
+            targets = named_targets(opened.options, opened.environ, FOR_VERDICTS)
             _check_one(targets, "a package file")
-            return _report(_of_archive(session, path, targets[0]), form, fail_on or "error")
-        prefix = path or prefix_of(session)
+            return _report(_of_archive(opened, path, targets[0]), form, fail_on or "error")
+        prefix = path or prefix_of(opened)
         if not prefix.is_dir():
             raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing")
+        session = replace(opened, options=replace(options, matrix=_rows(options, prefix)))
+        targets = named_targets(session.options, session.environ, FOR_VERDICTS)
         lock = lock_held(prefix, lock_path(session.options, session.here))
         how = VerifyOptions(
             cache=session.cache / "facts",
@@ -113,7 +115,7 @@ def verify(
             asked=_digest_of(lock),
             rehash=rehash,
             original_of=originals_of(prefix, session.cache),
-            matrix=_rows(options),
+            matrix=session.options.matrix,
         )
         if contract is not None or tree is not None:
             what = "--contract" if contract is not None else "--tree"
@@ -156,17 +158,22 @@ def _mended(session: Session, prefix: Path, fix: int, look: Callable[[], VerifyR
     return mend(prefix, fix, look, session.environ, session.reporter)
 
 
-def _rows(options: CommonOptions) -> Path | None:
-    """The user's rows of the matrix, checked.
+def _rows(options: CommonOptions, prefix: Path) -> Path | None:
+    """The user's rows of the matrix, checked: those that are said, else of the manifest that it was made from.
 
     Raises:
         ManifestError: ``matrix-invalid``.
     """
-    if options.matrix is not None:
+    from dataloader.prefix.locate import manifest_noted
+    from dataloader.request.places import matrix_in
+
+    noted = manifest_noted(prefix)
+    rows = options.matrix or matrix_in(Path(noted) if noted else None)
+    if rows is not None:
         from dataloader.compat.matrix import matrix_with
 
-        matrix_with(options.matrix)
-    return options.matrix
+        matrix_with(rows)
+    return rows
 
 
 def _of_rules(options: CommonOptions) -> list[str]:
@@ -219,9 +226,11 @@ def _of_prefix(
 
 
 def _report(report: VerifyReport, form: str, fail_on: Severity) -> int:
+    from dataloader.cli.telling.folding import columns_of, folded
     from dataloader.verify.output import FORMATS, fails
 
-    sys.stdout.write(FORMATS[form](report))
+    text = FORMATS[form](report)
+    sys.stdout.write(folded(text, columns_of(sys.stdout)) if form == "text" else text)
     return ExitCode.NO if fails(report, fail_on) else ExitCode.OK
 
 

@@ -13,6 +13,7 @@ from dataloader.base.errors import IntegrityError, UsageError
 from dataloader.base.tasks import together
 from dataloader.cli.line.command import TO_FETCH, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.telling.render import human_size
 
 if TYPE_CHECKING:
     from dataloader.bundle.tar import Archive
@@ -75,7 +76,7 @@ def bundle(
             "packages": len(lock.packages),
             "seconds": seconds,
         }
-        session.reporter.info(f"{len(lock.packages)} packages, {size / 1e6:.1f} MB, in {seconds} s")
+        session.reporter.info(f"{len(lock.packages)} packages, {human_size(size)}, in {seconds} s")
         session.reporter.info(
             f"there: `dataloader unbundle {path.name} -p PREFIX`, or unpack it and `sh install.sh PREFIX`"
         )

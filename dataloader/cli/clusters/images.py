@@ -77,7 +77,7 @@ def push(options: CommonOptions, asked: PushAsked) -> int:
         text += f", of which {human_size(pushed.sent)} travelled\n"
         text += f"it is one of the images of {pushed.index}\n" if pushed.index else ""
         text += f"pull it with `dataloader pull {reference}`\n"
-        session.write({"status": "ok", **document}, text)
+        session.write({"status": "ok", **document}, text, fold=True)
     return 0
 
 

@@ -69,6 +69,7 @@ def add(
 
 
 def _no_manifest(session: Session, specs: Sequence[str]) -> UsageError:
+    from dataloader.cli.line.first_steps import taking_over
     from dataloader.request.project import project_here
 
     words = shlex.join(specs) or "NAME"
@@ -79,7 +80,7 @@ def _no_manifest(session: Session, specs: Sequence[str]) -> UsageError:
         code="manifest-missing",
         suggestions=(
             *adding,
-            "`dataloader init` writes one.",
+            *(() if adding else taking_over(session.here) or ("`dataloader init` writes one.",)),
             f"`dataloader install {words} -p DIR` makes an environment without one.",
         ),
     )
@@ -130,6 +131,7 @@ def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[
 
 def _say(session: Session, edited: Edited) -> None:
     from dataloader.cli.edits.edit import say_next
+    from dataloader.prefix.locate import as_seen
 
     written = [str(each) for each in edited.request.said]
     manifest = edited.asked.manifest
@@ -138,10 +140,10 @@ def _say(session: Session, edited: Edited) -> None:
     document = {**edited.document(), "manifest": str(manifest.path), "added": written if changed else []}
     session.write(document, edited.text(dry_run=session.options.dry_run))
     if not changed:
-        session.reporter.info(f"{manifest.path} says so already")
+        session.reporter.info(f"{as_seen(manifest.path)} says so already")
     else:
         verb = "would have" if session.options.dry_run else "has"
         more = ", ".join(written) or "the stack"
-        session.reporter.info(f"{manifest.path} {verb} {more} now")
+        session.reporter.info(f"{as_seen(manifest.path)} {verb} {more} now")
     say_shared(session, edited)
     say_next(session, edited)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
-from dataloader.cli.edits.said import say_shared
+from dataloader.cli.edits.said import say_shared, say_unread
+from dataloader.cli.line.first_steps import taking_over
 from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.flow import Destination, locks_in, sync_lock, to_the_end
 from dataloader.cli.stages.platforms import Asking, Solve, elsewhere, solved_elsewhere
 from dataloader.cli.stages.proof import Proof
-from dataloader.cli.stages.remember import remembered_lock
+from dataloader.cli.stages.remember import remember_agreement, remembered_lock
 from dataloader.cli.stages.saving import as_they_are, manifest_with, not_saved, put
 from dataloader.cli.stages.session import Session, open_session
 from dataloader.cli.stages.solving import client_of, solve
@@ -30,6 +31,7 @@ from dataloader.cli.telling.documents import (
 from dataloader.lockfile.model import Lockfile
 from dataloader.lockfile.parts import beside, part_for
 from dataloader.lockfile.yaml import lock_bytes
+from dataloader.prefix.locate import as_seen
 from dataloader.request.request import Request, make_request
 
 if TYPE_CHECKING:
@@ -142,6 +144,9 @@ async def carry_out(session: Session, edit: Edit, place: Destination | None) -> 
 
     async with client_of(session, edit.asked) as client:
         synced = await proof.until_it_loads(attempt, lambda: chosen[-1][1].lock, again=True)
+    if synced is not None and synced.held is None and not session.options.dry_run:
+        request = chosen[-1][0]
+        remember_agreement(session, request, files[request.lockfile], fits=True)
     return Edited(
         asked=edit.asked,
         request=chosen[-1][0],
@@ -158,7 +163,7 @@ def say_saved(session: Session, edited: Edited) -> None:
     """Say that the manifest has changed, if it has."""
     manifest = edited.asked.manifest
     if manifest is not None and manifest.path in edited.files and not session.options.dry_run:
-        session.reporter.info(f"{manifest.path} says so now")
+        session.reporter.info(f"{as_seen(manifest.path)} says so now")
         for note in not_saved(session.options, edited.asked):
             session.reporter.warn(note)
         say_shared(session, edited)
@@ -182,6 +187,7 @@ def install(options: CommonOptions, specs: tuple[str, ...], flags: StackFlags, p
     with open_session(options, "install") as session:
         request = _added(session, specs, flags)
         _something(request, "install")
+        say_unread(session, request)
         asking = partial(_added, specs=specs, flags=flags)
         edited = to_the_end(carry_out(session, Edit(asked=request, wanted=request, flags=flags, asking=asking), place))
         say_saved(session, edited)
@@ -227,6 +233,7 @@ def lock(
         request = _asked(session, specs, flags)
         if request.manifest is None:
             _something(request, "lock", upgrade=upgrade if request.lockfile.is_file() else None)
+        say_unread(session, request)
         before = request.lockfile.read_bytes() if request.lockfile.is_file() else None
         held = locks_in(request.lockfile)
         how = plainly if upgrade is None else upgrading(locked_names(upgrade, part_for(held, request.platform)))
@@ -246,9 +253,9 @@ def lock(
         if request.manifest is None and (left := sorted(_platforms(held) - _platforms((edited.lock, *edited.beside)))):
             session.reporter.info(f"{request.lockfile} was for {', '.join(left)} too, and no longer is")
         if edited.before and request.manifest is None and (gone := _dropped(edited.before, edited.lock)):
-            session.reporter.info(f"{request.lockfile} asked for {', '.join(gone)} too, and no longer does")
+            session.reporter.info(f"{as_seen(request.lockfile)} asked for {', '.join(gone)} too, and no longer does")
         done = "unchanged" if not changed else "would be written" if options.dry_run else "written"
-        session.reporter.info(f"{request.lockfile} {done}: {_count_of(edited)}")
+        session.reporter.info(f"{as_seen(request.lockfile)} {done}: {_count_of(edited)}")
         return 0
 
 
@@ -276,5 +283,5 @@ def _something(request: Request, verb: str, *, upgrade: Sequence[str] | None = N
     if upgrade is not None:
         ways = [f"without a manifest: `{shlex.join(['dataloader', 'upgrade', '--no-sync', *upgrade])}`"]
     elif request.manifest is None:
-        ways.append("or write a manifest: `dataloader init`")
+        ways += taking_over(Path.cwd()) or ["or write a manifest: `dataloader init`"]
     raise UsageError(f"there is nothing to {verb}", code="nothing-asked", suggestions=tuple(ways))

@@ -12,6 +12,7 @@ from dataloader.base.names import normalized
 from dataloader.cli.edits.said import NoSync, check_no_sync, say_shared
 from dataloader.cli.line.command import LOCK, command
 from dataloader.cli.line.options import CommonOptions, Operand
+from dataloader.prefix.locate import as_seen
 
 if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
@@ -59,7 +60,7 @@ def remove(
         session.write(document, edited.text(dry_run=options.dry_run))
         if asked.manifest is not None:
             verb = "would be" if options.dry_run else "are" if len(gone) > 1 else "is"
-            session.reporter.info(f"{', '.join(gone)} {verb} out of {asked.manifest.path}")
+            session.reporter.info(f"{', '.join(gone)} {verb} out of {as_seen(asked.manifest.path)}")
         say_shared(session, edited)
         for name, by in needed:
             session.reporter.info(f"{name} stays: {', '.join(by)}")

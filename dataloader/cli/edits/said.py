@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
@@ -10,6 +11,7 @@ from dataloader.cli.line.options import CommonOptions, own_option
 if TYPE_CHECKING:
     from dataloader.cli.edits.edit import Edited
     from dataloader.cli.stages.session import Session
+    from dataloader.request.request import Request
 
 NoSync = Annotated[bool, own_option("--no-sync", about="Write manifest and lock only; leave the prefix as it is.")]
 
@@ -41,3 +43,14 @@ def check_no_sync(options: CommonOptions, no_sync: bool) -> None:
             f"with --no-sync the prefix stays as it is: {', '.join(said)} can have no effect",
             suggestions=("Leave it out.",),
         )
+
+
+def say_unread(session: Session, request: Request) -> None:
+    """Name the project that lies here, where a command that names packages has nothing to do with it."""
+    from dataloader.request.project import project_here
+
+    if request.manifest is not None or session.options.prefix is not None:
+        return
+    here = project_here(session.here)
+    if here is not None and not any(here.samefile(file.path) for file in request.files if Path(file.path).is_file()):
+        session.reporter.info(f"{here.name} has no part in this; with --manifest {here.name} it does")

@@ -76,7 +76,7 @@ def upgrade(
             ],
             "dry_run": options.dry_run,
         }
-        session.write(document, _text(edited, changes, held, dry_run=options.dry_run))
+        session.write(document, _text(edited, changes, held, dry_run=options.dry_run), fold=True)
     return 0
 
 
@@ -158,6 +158,8 @@ def _changes(edited: Edited) -> tuple[Change, ...]:
 
 
 def _text(edited: Edited, changes: Sequence[Change], held: Sequence[HeldBack], *, dry_run: bool) -> str:
+    from dataloader.prefix.locate import as_seen
+
     rows = [
         (change.name, change.old.version if change.old else "", change.new.version if change.new else "", change.kind)
         for change in changes
@@ -167,7 +169,7 @@ def _text(edited: Edited, changes: Sequence[Change], held: Sequence[HeldBack], *
         text += "\nheld back\n"
         text += "".join(f"  {each.name} {each.newest}: {'; '.join(each.why)}\n" for each in held)
     if edited.synced is not None:
-        prefix, plan = edited.asked.prefix, edited.synced.plan
+        prefix, plan = as_seen(edited.asked.prefix), edited.synced.plan
         text += (
             f"{prefix} is ready: {plan.summary(done=True)}\n" if edited.synced.changed else f"{prefix} stays as it is\n"
         )

@@ -21,6 +21,13 @@ _VERBS = {"prefix-missing": "sync", "lockfile-missing": "lock"}
 """Error of something that is missing -> the command that makes it, of a manifest."""
 
 
+def taking_over(here: Path) -> tuple[str, ...]:
+    """Return advice for who has files of another tool, and no manifest; empty where none lie here."""
+    found = [name for name in TAKEN_OVER if (here / name).is_file()]
+    files = shlex.join(word for name in found for word in ("--from", name))
+    return (f"`dataloader init {files}` takes over what is here.",) if found else ()
+
+
 def first_steps(code: str, options: CommonOptions, here: Path) -> tuple[str, ...]:
     """Return advice for an error whose maker knew only what is missing, and not what it could be made of.
 
@@ -39,10 +46,8 @@ def first_steps(code: str, options: CommonOptions, here: Path) -> tuple[str, ...
         return (f"`dataloader {verb}` makes it.",)
     if project := project_here(here):
         return (f"`dataloader {verb} --manifest {project.name}` makes it of the project that is here.",)
-    found = [name for name in TAKEN_OVER if (here / name).is_file()]
-    if found:
-        files = shlex.join(word for name in found for word in ("--from", name))
-        return (f"`dataloader init {files}` takes over what is here.",)
+    if found := taking_over(here):
+        return found
     if verb == "lock":
         return ("`dataloader lock NAME` makes one.", "`dataloader init` writes a manifest.")
     where = "" if options.prefix else " -p DIR"

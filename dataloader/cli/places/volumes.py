@@ -80,6 +80,7 @@ def rollback(
         session.write(
             {"status": "ok", "number": now.number, "path": str(now.path), "held": now.is_held},
             f"{root / name} is generation {now.number} now{held}\n",
+            fold=True,
         )
     return 0
 

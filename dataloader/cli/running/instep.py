@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import PrefixError, ResolutionFailure, UsageError
+from dataloader.prefix.locate import as_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,4 +130,5 @@ def _sync(session: Session, way: Way) -> None:
         failure.suggestions = tuple(_FIX.sub(r"`dataloader sync --fix \1`:", each) for each in failure.suggestions)
         raise
     if result.changed:
-        session.reporter.info(f"{request.prefix} is ready: {result.plan.summary(done=True)} ({result.seconds:.1f} s)")
+        where = as_seen(request.prefix)
+        session.reporter.info(f"{where} is ready: {result.plan.summary(done=True)} ({result.seconds:.1f} s)")

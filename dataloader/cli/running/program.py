@@ -56,7 +56,7 @@ def run(options: CommonOptions, words: tuple[str, ...], way: Way) -> int:
 
 def _own_environment(session: Session, script: Path) -> Session | None:
     """Return the session of a script that says what it needs; ``None`` for one that does not."""
-    from dataloader.cli.running.scripts import header_of, project_of
+    from dataloader.cli.running.scripts import ScriptReporter, Wording, header_of, project_of
 
     header = header_of(script)
     if header is None:
@@ -67,7 +67,11 @@ def _own_environment(session: Session, script: Path) -> Session | None:
             suggestions=(f"run it in another environment: `dataloader run {said[0]} ... -- python {script}`",),
         )
     manifest = project_of(header, session.cache)
-    return replace(session, options=replace(session.options, manifest=manifest, prefix=None, environment=None))
+    return replace(
+        session,
+        options=replace(session.options, manifest=manifest, prefix=None, environment=None),
+        reporter=ScriptReporter(session.reporter, Wording(script, manifest)),
+    )
 
 
 def _become(words: Sequence[str], environ: Mapping[str, str], tasks: Collection[str] = ()) -> int:

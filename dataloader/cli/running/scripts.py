@@ -6,11 +6,13 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.base.files import replace_file
+from dataloader.base.reporter import Reporter, Reporters
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 """The expression that PEP 723 gives."""
@@ -29,19 +31,56 @@ def is_ours(folder: Path) -> bool:
     return (folder / _MANIFEST).is_file() and not folder.is_symlink()
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Speaks of a script in the place of the manifest that its header stands for."""
+
+    script: Path
+    manifest: Path
+
+    def __call__(self, text: str) -> str:
+        """Put a sentence in words of the script."""
+        text = text.replace(str(self.manifest), str(self.script))
+        return _PLACE.sub(lambda found: f"{self.script.name}{':' if found[2] else ''}", text)
+
+    def reword(self, error: DataloaderError) -> None:
+        """Put an error in words of the script."""
+        error.message, error.causes = self(error.message), tuple(map(self, error.causes))
+        error.suggestions = tuple(_FIX.sub("in its header: ", self(each)) for each in error.suggestions)
+
+
+class ScriptReporter(Reporters):
+    """Passes on what it hears, in words of the script."""
+
+    def __init__(self, reporter: Reporter, wording: Wording) -> None:
+        super().__init__((reporter,))
+        self._wording = wording
+
+    def info(self, message: str) -> None:
+        """As Reporter."""
+        super().info(self._wording(message))
+
+    def warn(self, message: str) -> None:
+        """As Reporter."""
+        super().warn(self._wording(message))
+
+    def debug(self, message: str) -> None:
+        """As Reporter."""
+        super().debug(self._wording(message))
+
+    def refused(self, error: DataloaderError) -> None:
+        """As Reporter."""
+        self._wording.reword(error)
+        super().refused(error)
+
+
 @contextmanager
 def told_of(script: Path, manifest: Path) -> Iterator[None]:
     """Let errors speak of the script, and not of the manifest that its header stands for."""
-
-    def told(text: str) -> str:
-        text = text.replace(str(manifest), str(script))
-        return _PLACE.sub(lambda found: f"{script.name}{':' if found[2] else ''}", text)
-
     try:
         yield
     except DataloaderError as error:
-        error.message, error.causes = told(error.message), tuple(map(told, error.causes))
-        error.suggestions = tuple(_FIX.sub("in its header: ", told(each)) for each in error.suggestions)
+        Wording(script, manifest).reword(error)
         if error.code == "manifest-invalid":
             raise _invalid(script, "it asks for what cannot be read", *error.causes) from error
         raise

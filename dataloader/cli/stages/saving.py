@@ -21,7 +21,7 @@ from dataloader.cli.stages.remember import refuse_to_replace
 from dataloader.index.web.credentials import public_channel, without_credentials
 from dataloader.request.manifests.additions import Additions, beside, joined, of_files
 from dataloader.request.public import for_this_run, kept_back
-from dataloader.request.python import PYTHON, is_python, stated
+from dataloader.request.python import PYTHON, is_conda_python, is_python, stated
 from dataloader.request.request import make_request
 from dataloader.request.specs.joined import title
 from dataloader.request.specs.requirements import Requirement
@@ -101,9 +101,8 @@ def additions_of(session: Session, asked: Request, solved: Request, flags: Stack
     listed = of_files([replace(f, requirements=()) for f in asked.files])
     requirements, gone = _changes(asked, solved)
     stack = {axis: v for axis, v in solved.stack.items() if axis in flags.asked() or v != asked.stack.get(axis)}
-    python = stated(
-        asked.said, [r for f in asked.files for r in f.requirements], flags.asked(), _held_python(session, asked)
-    )
+    spoken = {} if any(map(is_conda_python, asked.said)) else flags.asked()  # then it is a package of the project
+    python = stated(asked.said, [r for f in asked.files for r in f.requirements], spoken, _held_python(session, asked))
     if python is not None and solved.stack.get(PYTHON) == asked.stack.get(PYTHON):  # else --fix has changed it
         stack[PYTHON] = python
         gone = (*gone, PYTHON)  # where it stood among distributions

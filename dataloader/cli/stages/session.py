@@ -33,10 +33,10 @@ class Session:
     is_elsewhere: bool = False
     """Whether it is about another platform than the command's own: what would mend it there is not looked for."""
 
-    def write(self, document: Mapping[str, object], text: str) -> None:
-        """Write the result; where events go to stdout, they alone do."""
+    def write(self, document: Mapping[str, object], text: str, *, fold: bool = False) -> None:
+        """Write the result, ``fold``: as :func:`write_result` has it; where events go to stdout, they alone do."""
         if self.options.events != "-":
-            write_result(self.style, document, text)
+            write_result(self.style, document, text, fold=fold)
 
 
 @contextmanager

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from dataloader.cli.telling.console import LineReporter, Style
+from dataloader.cli.telling.fetching import amount_of, short
 from dataloader.cli.telling.render import human_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_NAME = 24
-"""Columns that the name of an archive may take."""
-_FETCHING = {"download": "wheels fetched", "download-conda": "conda packages fetched"}
-"""Stage -> what its bar says."""
+_ALL = "all that is fetched"
+"""The bar of all downloads together."""
+_WIDE = 110
+"""Columns from which on bars do not grow."""
 
 
 class BarReporter(LineReporter):
@@ -25,16 +26,21 @@ class BarReporter(LineReporter):
         self._bars: dict[str, TaskID] = {}
 
     def start(self, task: str, label: str, total: int | None, unit: str = "bytes") -> None:
-        """Draw a bar."""
+        """Draw a bar, where there is a way to go: not for what only goes along with the downloads."""
+        if total is None and unit == "bytes":
+            return
         with self._lock:
             progress = self._progress = self._progress or self._draw()
-            label = _short(label) if unit == "bytes" else label
-            self._bars[task] = progress.add_task(label, total=total, counted=unit != "bytes")
+            label = short(label) if unit == "bytes" else label
+            self._bars[task] = progress.add_task(label, total=total, unit=unit)
 
     def advance(self, task: str, amount: int) -> None:
-        """Move the bar."""
-        if self._progress and task in self._bars:
-            self._progress.advance(self._bars[task], amount)
+        """Move the bar, and that of all downloads with it."""
+        if not self._progress or task not in self._bars:
+            return
+        self._progress.advance(self._bars[task], amount)
+        if self.fetched.moved(task, amount):
+            self._move_all()
 
     def finish(self, task: str) -> None:
         """Take the bar away; with the last one, the display."""
@@ -45,14 +51,25 @@ class BarReporter(LineReporter):
                     self._close()
 
     def event(self, event: str, **facts: object) -> None:
-        """Draw one bar for all packages that are fetched, and move it with each that is there."""
-        of = {"pypi": "download", "conda": "download-conda"}.get(str(facts.get("kind")), str(facts.get("stage")))
-        if event == "stage-started" and of in _FETCHING and isinstance(facts.get("total"), int):
-            self.start(of, _FETCHING[of], int(str(facts["total"])), "packages")
-        elif event == "package":
-            self.advance(of, 1)
-        elif event == "stage-finished" and of in _FETCHING:
-            self.finish(of)
+        """Draw one bar for all packages that are fetched, of their bytes where sizes are known."""
+        if not self.fetched.heard(event, facts):
+            return
+        if not self.fetched.is_under_way:
+            self.finish(_ALL)
+            return
+        if _ALL not in self._bars:
+            self.start(_ALL, self.fetched.count, self.fetched.of_packages, "packages")
+        self._move_all()
+
+    def _move_all(self) -> None:
+        if (bar := self._bars.get(_ALL)) is None or self._progress is None:
+            return
+        all_of_it = self.fetched
+        if all_of_it.is_sized:
+            done, total, unit = all_of_it.bytes, all_of_it.of_bytes, "bytes"
+        else:
+            done, total, unit = all_of_it.packages, all_of_it.of_packages, "packages"
+        self._progress.update(bar, description=all_of_it.count, completed=done, total=total, unit=unit)
 
     def __exit__(self, *_: object) -> None:
         """Take all bars away, after an error too."""
@@ -83,29 +100,16 @@ class BarReporter(LineReporter):
             def render(self, task: Task) -> object:  # type: ignore[override]
                 from rich.text import Text
 
-                if task.fields["counted"]:
-                    return Text(f"{task.completed:.0f}/{task.total or 0:.0f}")
+                if task.fields["unit"] != "bytes":
+                    return Text(f"{task.completed:.0f} of {task.total:.0f}" if task.total else "")
                 rate = f"  {human_size(int(task.speed))}/s" if task.speed else ""
-                total = f"/{human_size(int(task.total))}" if task.total else ""
-                return Text(f"{human_size(int(task.completed))}{total}{rate}")
+                return Text(f"{amount_of(int(task.completed), int(task.total) if task.total else None)}{rate}")
 
         console = Console(file=self._stream, no_color=not self.style.colour)
-        # Of 80 columns, names take 24, amounts 31 and times 7; what more there is the bar has.
-        bar = BarColumn(bar_width=max(8, min(40, console.width - 70)))
+        console.width -= 3  # what a terminal shows of Ctrl-C has room in the last line, or not all could be taken away
+        # Names take 24 columns, amounts 30 and times 7; the bar has what is left, but no one looks along 100 columns.
+        bar = BarColumn(bar_width=None if console.width <= _WIDE else 40)
         columns = (TextColumn("{task.description}", markup=False), bar, Amount(""), TimeRemainingColumn())
-        progress = Progress(*columns, console=console, transient=True)
+        progress = Progress(*columns, console=console, transient=True, expand=console.width <= _WIDE)
         progress.start()
         return progress
-
-
-def _short(label: str) -> str:
-    """Name an archive by its package and version, as far as there is room.
-
-    >>> _short("numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64.whl"), _short("ca-certificates-2025.1-hb_0.conda")
-    ('numpy 1.26.4', 'ca-certificates 2025.1')
-    """
-    if label.endswith(".whl"):
-        label = " ".join(label.split("-")[:2])
-    elif label.endswith((".conda", ".tar.bz2")) and label.count("-") > 1:
-        label = " ".join(label.rsplit("-", 2)[:2])
-    return label if len(label) <= _NAME else f"{label[: _NAME - 1]}…"

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, TextIO
 from dataloader.base.errors import DataloaderError, DiskFull, ExitCode, InternalError, TryAgain, UsageError
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
+from dataloader.cli.telling.fetching import Fetching, amount_of, short
+from dataloader.cli.telling.folding import columns_of, folded
 from dataloader.cli.telling.render import (
     advice_text,
     error_document,
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
 
 _COLOURS = {"INFO": "32", "WARN": "33", "DEBUG": "2", "error": "1;31"}
 _LARGE = 20 * 1024 * 1024
+"""Bytes from which a download is announced where no bar can be drawn."""
+_TELL_EVERY = 5.0
+"""Seconds between two lines about downloads, where no bar can be drawn."""
 _NO_SUCH_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 """What the system says of a path that cannot be what was meant."""
-"""Bytes from which a download is announced where no bar can be drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,8 @@ class Style:
     colour: bool = False
     progress: bool = False
     """Draw bars."""
+    columns: int | None = None
+    """Of the terminal that hears the talk; ``None``: it is none, and lines stay whole."""
 
     @classmethod
     def of(cls, options: CommonOptions, environ: Mapping[str, str] | None = None) -> Style:
@@ -62,6 +68,7 @@ class Style:
             verbosity=options.verbosity,
             colour=wants_colour(options.color, environ, terminal=terminal),
             progress=terminal and not environ.get("CI") and options.verbosity >= 0,
+            columns=columns_of(sys.stderr),
         )
 
     @classmethod
@@ -70,7 +77,8 @@ class Style:
         environ = os.environ if environ is None else environ
         ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
         as_json = "--json" in ours or environ.get("DATALOADER_JSON", "") not in {"", "0", "false"}
-        return cls(json=as_json, colour=wants_colour(None, environ, terminal=sys.stderr.isatty()))
+        colour = wants_colour(None, environ, terminal=sys.stderr.isatty())
+        return cls(json=as_json, colour=colour, columns=columns_of(sys.stderr))
 
 
 def wants_colour(flag: bool | None, environ: Mapping[str, str], *, terminal: bool) -> bool:
@@ -91,8 +99,17 @@ def make_reporter(style: Style) -> LineReporter:
     return BarReporter(style)
 
 
-def write_result(style: Style, document: Mapping[str, object], text: str) -> None:
-    """Write the result of a command to stdout: the document under ``--json``, else the text."""
+def write_result(style: Style, document: Mapping[str, object], text: str, *, fold: bool = False) -> None:
+    """Write the result of a command to stdout: the document under ``--json``, else the text.
+
+    Args:
+        style: How to speak.
+        document: For programs.
+        text: For people.
+        fold: Fold its long lines on a terminal: it is to be read, and not to be used as it is.
+    """
+    if fold and not style.json:
+        text = folded(text, columns_of(sys.stdout))
     sys.stdout.write(to_json(document) if style.json else text)
 
 
@@ -104,6 +121,8 @@ class LineReporter(Reporter):
         self._stream = stream or sys.stderr
         self._lock = threading.Lock()
         self._tasks: dict[str, _Task] = {}
+        self.fetched = Fetching()
+        self._told = time.monotonic()
 
     def info(self, message: str) -> None:
         """Shown unless -q."""
@@ -122,14 +141,13 @@ class LineReporter(Reporter):
 
     def refused(self, error: DataloaderError) -> None:
         """Shown always, as the error handler would."""
-        first, _, rest = redact(refusal_text(error)).partition(": ")
         with self._lock:
-            self._put(f"{paint(first, 'error', self.style)}: {rest}")
+            self._put(_painted_error(redact(refusal_text(error)), self.style))
         error.told = True
 
     def start(self, task: str, label: str, total: int | None, unit: str = "bytes") -> None:
         """Announce stages (counted in items) and large downloads."""
-        self._tasks[task] = _Task(label, unit)
+        self._tasks[task] = _Task(label, unit, total)
         if unit != "bytes":
             self.info(label)
         elif total is not None and total >= _LARGE:
@@ -138,9 +156,13 @@ class LineReporter(Reporter):
             self.debug(label)
 
     def advance(self, task: str, amount: int) -> None:
-        """Count."""
-        if task in self._tasks:
-            self._tasks[task].done += amount
+        """Count; of downloads say every few seconds how far they are."""
+        if (moved := self._tasks.get(task)) is None:
+            return
+        moved.done += amount
+        if self.fetched.moved(moved.label, amount) and time.monotonic() - self._told >= _TELL_EVERY:
+            self._told = time.monotonic()
+            self.info(f"fetched {self.fetched.line()}{self._largest()}")
 
     def finish(self, task: str) -> None:
         """Say what took over a second."""
@@ -153,6 +175,21 @@ class LineReporter(Reporter):
         else:
             self.debug(message)
 
+    def event(self, event: str, **facts: object) -> None:
+        """Follow what is fetched."""
+        began = self.fetched.is_under_way
+        self.fetched.heard(event, facts)
+        if not began:
+            self._told = time.monotonic()
+
+    def _largest(self) -> str:
+        """How far the largest file is of those that come now."""
+        large = [each for each in self._tasks.values() if each.unit == "bytes" and (each.total or 0) >= _LARGE]
+        if not large:
+            return ""
+        largest = max(large, key=lambda each: each.total or 0)
+        return f" ({short(largest.label)}: {amount_of(largest.done, largest.total)})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -161,7 +198,8 @@ class LineReporter(Reporter):
 
     def _write(self, level: str, message: str) -> None:
         with self._lock:
-            self._put(f"{paint(f'[{level}]', level, self.style)} {redact(message)}")
+            said = folded(f"[{level}] {redact(message)}", self.style.columns)
+            self._put(f"{paint(f'[{level}]', level, self.style)}{said.removeprefix(f'[{level}]')}")
 
     def _put(self, line: str) -> None:
         self._stream.write(f"{line}\n")
@@ -169,9 +207,10 @@ class LineReporter(Reporter):
 
 
 class _Task:
-    def __init__(self, label: str, unit: str) -> None:
+    def __init__(self, label: str, unit: str, total: int | None) -> None:
         self.label = label
         self.unit = unit
+        self.total = total
         self.began = time.monotonic()
         self.done = 0
 
@@ -185,6 +224,11 @@ class _Task:
 def paint(text: str, kind: str, style: Style) -> str:
     """``text`` in the colour of its kind, if there is colour."""
     return f"\x1b[{_COLOURS[kind]}m{text}\x1b[0m" if style.colour and kind in _COLOURS else text
+
+
+def _painted_error(text: str, style: Style) -> str:
+    first, _, rest = folded(text, style.columns).partition(": ")
+    return f"{paint(first, 'error', style)}: {rest}"
 
 
 class ErrorHandler:
@@ -230,12 +274,10 @@ class ErrorHandler:
             with suppress(OSError):  # nobody hears it there; standard error has it too
                 sys.stdout.write(redact(to_json(error_document(error))))
         if error.told:
-            sys.stderr.write(f"{redact(advice_text(error))}\n")
+            sys.stderr.write(f"{folded(redact(advice_text(error)), self.style.columns)}\n")
             return
-        first, _, rest = redact(error_text(error)).partition(": ")
-        if error.code == "interrupted":
-            rest = rest.splitlines()[0]
-        sys.stderr.write(f"{paint(first, 'error', self.style)}: {rest}\n")
+        said = refusal_text(error) if error.code == "interrupted" else error_text(error)
+        sys.stderr.write(f"{_painted_error(redact(said), self.style)}\n")
 
     def _translate(self, error: BaseException) -> DataloaderError:
         """Our own error, or the one that says what a foreign error means."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dataloader.cli.telling.render import table
 from dataloader.lockfile.model import CondaPackage, Lockfile, Package, PypiPackage
+from dataloader.prefix.locate import as_seen
 
 if TYPE_CHECKING:
     from dataloader.install.model import SyncResult
@@ -73,15 +74,17 @@ def sync_document(result: SyncResult, prefix: Path) -> dict[str, object]:
 
 
 def lock_text(lock: Lockfile, old: Lockfile | None) -> str:
-    """Return the packages of a lock as people read them, changes marked."""
+    """Return the packages of a lock as people read them; beside an older one only what differs."""
     before = {(type(p), p.name): p for p in old.packages} if old else {}
     rows = []
-    if lock.python.source == "host" and lock.packages:
-        rows.append(("python", lock.python.version or "", "this machine", _python_mark(lock, old)))
+    if lock.python.source == "host" and (lock.packages or old) and (mark := _python_mark(lock, old)) is not None:
+        rows.append(("python", lock.python.version or "", "this machine", mark))
     for package in lock.packages:
-        earlier = before.get((type(package), package.name))
-        mark = "" if old is None or earlier == package else _was(package, earlier) if earlier else "new"
-        rows.append((package.name, package.version, _origin(package), mark))
+        earlier = before.pop((type(package), package.name), None)
+        if old is None or earlier != package:
+            mark = "" if old is None else _was(package, earlier) if earlier else "new"
+            rows.append((package.name, package.version, _origin(package), mark))
+    rows += [(package.name, package.version, _origin(package), "gone") for package in before.values()]
     return table(rows, ("package", "version", "from", "")) if rows else ""
 
 
@@ -92,9 +95,12 @@ def _was(package: Package, earlier: Package) -> str:
     return f"was build {builds[0]}" if len(set(builds)) == 2 else "another file"
 
 
-def _python_mark(lock: Lockfile, old: Lockfile | None) -> str:
-    if old is None or old.python == lock.python:
+def _python_mark(lock: Lockfile, old: Lockfile | None) -> str | None:
+    """What is said of a Python of this machine; ``None``: nothing, it is as it was."""
+    if old is None:
         return ""
+    if old.python == lock.python:
+        return None
     before = next((p.version for p in old.conda() if p.name == "python"), old.python.version)
     return f"was {before}" if before else "new"
 
@@ -112,13 +118,16 @@ def sync_text(result: SyncResult, prefix: Path, *, dry_run: bool) -> str:
     rows += [("~", s.name, s.new or "", f"was {s.old}" if s.old != s.new else s.reason) for s in plan.replace]
     rows += [("-", s.name, s.old or "", s.reason) for s in plan.remove]
     rows += [("~", "python", plan.python[1], f"was {plan.python[0]} (this machine's)")] if plan.python else []
-    text = table(rows) if rows else ""
+    text, where = table(rows) if rows else "", as_seen(prefix)
     if result.held:
-        return f"{prefix} stays as it is: {result.held}\n"
+        return f"{where} stays as it is: {result.held}\n"
     if not result.changed and not dry_run:
-        return f"{text}{prefix} matches the lock already\n"
-    verb = "would be changed" if dry_run else "is ready"
-    return f"{text}{prefix} {verb}: {plan.summary(done=not dry_run)} ({result.seconds:.1f} s)\n"
+        return f"{text}{where} matches the lock already\n"
+    if plan.rebuild and plan.keep and not rows:
+        verb = "would be made anew" if dry_run else "was made anew"
+    else:
+        verb = "would be changed" if dry_run else "is ready"
+    return f"{text}{where} {verb}: {plan.summary(done=not dry_run)} ({result.seconds:.1f} s)\n"
 
 
 def count_text(lock: Lockfile) -> str:

@@ -49,7 +49,7 @@ async def fetch_conda(
     if not missing:
         return {}, 0
     _check_offline(missing, options)
-    fetching = _Fetching(options, reporter, Archives(options, reporter, download, "download-conda", len(missing)))
+    fetching = _Fetching(options, reporter, Archives(options, reporter, download, "download-conda", missing))
     try:
         entries = await together([fetching.one(package) for package in missing])
     finally:

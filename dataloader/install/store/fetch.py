@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +53,9 @@ class Fetched:
 class Archives:
     """Brings archives into the cache's download folder, each once for all syncs that share the cache."""
 
-    def __init__(self, options: SyncOptions, reporter: Reporter, download: Downloader, stage: str, count: int) -> None:
+    def __init__(
+        self, options: SyncOptions, reporter: Reporter, download: Downloader, stage: str, packages: Sequence[Package]
+    ) -> None:
         self.folder = options.cache_dir / "downloads"
         self.downloaded_bytes = 0
         self._options = options
@@ -61,14 +63,16 @@ class Archives:
         self._download = download
         self._stage = stage
         self._began = time.monotonic()
-        self._waiting = count
+        self._waiting = len(packages)
         processors = available_processors()
         self.workers = Workers(processors)
         """Of those who unpack."""
         self._slots = asyncio.Semaphore(min(options.downloads, processors))
         self._widening = asyncio.ensure_future(self._widen(max(0, options.downloads - processors), processors))
         self.folder.mkdir(parents=True, exist_ok=True)
-        reporter.event("stage-started", stage=stage, total=count, unit="packages")
+        sizes = [package.size for package in packages]
+        known = None if None in sizes else sum(size or 0 for size in sizes)
+        reporter.event("stage-started", stage=stage, total=len(packages), unit="packages", bytes=known)
 
     def lease(self, package: Package) -> Lease:
         """Held while an archive is fetched and used."""
@@ -200,7 +204,7 @@ async def fetch_wheels(
         tell_package(reporter, package, "cache", package.size or sum(file.size for file in stored.recipe.files))
     if not missing:
         return Fetched(wheels=await _with_true_records(wheels, store, options, reporter), downloaded_bytes=0)
-    archives = Archives(options, reporter, download, "download", len(missing))
+    archives = Archives(options, reporter, download, "download", missing)
     keep_freed()
     reporter.start("unpack", "Unpacking wheels", None)
     with short_turns(), ThreadPoolExecutor(options.downloads, thread_name_prefix="unpack") as pool:

@@ -108,11 +108,12 @@ def build_tree(
             write_record(tree, stored.recipe)
 
     ordered = {package.name: wheels[package.name] for package in lock.pypi()}
-    reporter.start("link", "Linking wheels", sum(len(tree.files_of(name)) for name in ordered), "files")
-    try:
-        link_wheels(tree, ordered, linker, lambda count: reporter.advance("link", count), records)
-    finally:
-        reporter.finish("link")
+    if ordered:
+        reporter.start("link", "linking wheels", sum(len(tree.files_of(name)) for name in ordered), "files")
+        try:
+            link_wheels(tree, ordered, linker, lambda count: reporter.advance("link", count), records)
+        finally:
+            reporter.finish("link")
     _write_activation(tree, lock)
 
 

@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dataloader.base.errors import ExitCode, IntegrityError
+from dataloader.base.errors import ExitCode, IntegrityError, UsageError
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.telling.bars import BarReporter
 from dataloader.cli.telling.console import (
@@ -25,6 +27,8 @@ from dataloader.cli.telling.console import (
     make_reporter,
     wants_colour,
 )
+from dataloader.cli.telling.fetching import Fetching
+from dataloader.cli.telling.folding import folded
 
 SECRET = "https://me:hush-hush@example.org/simple"
 
@@ -124,30 +128,69 @@ def test_bars_are_drawn_on_a_terminal_only(
     assert isinstance(make_reporter(style), BarReporter) is bars
 
 
+WHEEL = "pandas-2.1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+CONDA = "ca-certificates-2025.10.5-hbd8a1cb_0.conda"
+MIB = 1024 * 1024
+
+
+def shown_until(stream: io.StringIO, text: str) -> None:
+    """Wait until something is drawn."""
+    until = time.monotonic() + 20
+    while text not in stream.getvalue() and time.monotonic() < until:
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("columns", [80, 100, 200])
-def test_bars_fit_and_say_how_far_all_is(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sized", [True, False])
+def test_bars_fit_and_say_how_far_all_is(columns: int, sized: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
     stream = _Terminal()
     with BarReporter(Style(progress=True), stream) as reporter:
-        reporter.event("package", kind="pypi", package="kept")
-        reporter.event("stage-started", stage="download", total=39, unit="packages")
+        reporter.event("package", kind="pypi", package="kept", source="cache", bytes=5 * MIB)
+        reporter.event("stage-started", stage="download", total=30, bytes=1900 * MIB if sized else None)
+        reporter.event("stage-started", stage="download-conda", total=9, bytes=500 * MIB)
+        reporter.start("unpack", "Unpacking wheels", None)
+        reporter.advance("unpack", 3000 * MIB)  # that is not fetched
         for number in range(12):
-            reporter.event("package", kind="pypi", package=f"part{number}")
-        name = "pandas-2.1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
-        reporter.start(name, name, 12 * 1024 * 1024)
-        reporter.advance(name, 5 * 1024 * 1024)
-        until = time.monotonic() + 20
-        while "5.0 MiB/12.0 MiB" not in stream.getvalue() and time.monotonic() < until:
-            time.sleep(0.02)
-        reporter.finish(name)
+            kind = "conda" if number < 3 else "pypi"
+            reporter.event("package", kind=kind, package=f"part{number}", source="cache", bytes=70 * MIB)
+        reporter.start(WHEEL, WHEEL, 1200 * MIB)
+        reporter.advance(WHEEL, 600 * MIB)
+        shown_until(stream, "of 2.3 GiB" if sized else "12 of 39  ")
+        shown_until(stream, "0.6 of 1.2 GiB")
+        reporter.finish(WHEEL)
         reporter.event("stage-finished", stage="download", ok=True)
+        reporter.event("stage-finished", stage="download-conda", ok=True)
 
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).replace("\r", "\n").splitlines()
     assert max(map(len, shown)) <= columns
-    bars = [line for line in shown if line.startswith("pandas 2.1.0") and "5.0 MiB/12.0 MiB" in line]
-    assert any(line.count("━") >= 3 for line in bars), shown  # what is not filled has no sign without colour
-    assert [line for line in shown if line.startswith("wheels fetched") and " 12/39 " in line], shown
+    assert not any("Unpacking" in line for line in shown)
+    bars = [line for line in shown if line.startswith("pandas 2.1.0") and "0.6 of 1.2 GiB" in line]
+    assert any("━" in line for line in bars), shown  # what is not filled has no sign without colour
+    total = [line for line in shown if line.startswith("12 of 39 packages")]
+    # 12 packages of 70 MiB that were there already, and 600 MiB of the wheel
+    assert any(f" {'1.4 of 2.3 GiB' if sized else '12 of 39'}" in line for line in total), total
+
+
+def test_without_a_terminal_a_line_every_few_seconds_says_how_far_all_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    reporter, stream = lines()
+    reporter.fetched = Fetching(lambda: now)
+    reporter.event("stage-started", stage="download", total=3, bytes=1000 * MIB)
+    reporter.start(WHEEL, WHEEL, 800 * MIB)
+    reporter.start("small-1-py3-none-any.whl", "small-1-py3-none-any.whl", MIB)
+    for _ in range(200):
+        now += 0.1
+        reporter.advance(WHEEL, 3 * MIB)
+    reporter.event("package", kind="pypi", package="pandas", source="network", bytes=800 * MIB)
+    reporter.event("stage-finished", stage="download", ok=True)
+
+    told = [line for line in stream.getvalue().splitlines() if line.startswith("[INFO] fetched")]
+    assert len(told) == 4
+    assert told[0].startswith("[INFO] fetched 0 of 3 packages, 15")
+    assert told[1].endswith("of 1000.0 MiB, 30.0 MiB/s, 23.3 s left (pandas 2.1.0: 300.0 of 800.0 MiB)"), told
 
 
 def test_bars_show_bytes_and_rate_and_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,17 +198,15 @@ def test_bars_show_bytes_and_rate_and_leave_nothing(monkeypatch: pytest.MonkeyPa
     stream = _Terminal()
 
     with BarReporter(Style(progress=True), stream) as reporter:
-        reporter.start("a", "a.whl", 4 * 1024 * 1024)
-        reporter.advance("a", 1024 * 1024)
-        until = time.monotonic() + 5
-        while "1.0 MiB/4.0 MiB" not in stream.getvalue() and time.monotonic() < until:
-            time.sleep(0.02)
+        reporter.start("a", "a.whl", 4 * MIB)
+        reporter.advance("a", MIB)
+        shown_until(stream, "1.0 of 4.0 MiB")
         reporter.info("said in between")
         reporter.finish("a")
         reporter.info("said after")
 
     text = stream.getvalue()
-    assert "1.0 MiB/4.0 MiB" in text
+    assert "1.0 of 4.0 MiB" in text
     assert "[INFO] said in between" in text
     assert text.endswith("[INFO] said after\n")
 
@@ -279,3 +320,29 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     )
 
     assert (done.stdout.strip(), done.stderr) == ("0", "")
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.text(st.sampled_from("ab `-:.[]"), max_size=60), max_size=4).map("\n".join),
+    st.integers(24, 80),
+)
+def test_folded_text_has_the_same_words_and_fits_where_they_do(text: str, columns: int) -> None:
+    told = folded(text, columns)
+    assert told.split() == text.split()
+    for line in told.split("\n"):
+        if len(line) > columns:  # one word, or one command, behind what it hangs below
+            assert " " not in re.sub(r"`[^`]*`", "", line.strip().removeprefix("- ")).strip(), line
+    assert folded(text, None) == text
+
+
+def test_a_terminal_hears_lines_that_fit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = f"{'word ' * 30}`dataloader run -- python`"
+    stream = io.StringIO()
+    with LineReporter(Style(columns=60, colour=True), stream) as reporter:
+        reporter.info(said)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()
+    assert [line[:7] for line in shown] == ["[INFO] ", *[" " * 7] * (len(shown) - 1)]
+    assert max(map(len, shown)) <= 60
+    handled(UsageError(said, causes=(said,), suggestions=(said,)), Style(columns=60))
+    assert max(map(len, capsys.readouterr().err.splitlines())) <= 60

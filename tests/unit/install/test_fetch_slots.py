@@ -36,11 +36,11 @@ def most_at_once(cache: Path) -> int:
 
     async def run() -> None:
         options = SyncOptions(cache_dir=cache, downloads=MOST)
-        archives = Archives(options, Reporter(), download, "download", COUNT)
         packages = [
             PypiPackage(name=f"p{n}", version="1", url=f"https://example.org/p{n}-1-py3-none-any.whl", sha256="0" * 64)
             for n in range(COUNT)
         ]
+        archives = Archives(options, Reporter(), download, "download", packages)
         try:
             await asyncio.gather(*(archives.bring(p, archives.folder / p.name) for p in packages))
         finally:
