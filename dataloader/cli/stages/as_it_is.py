@@ -41,6 +41,21 @@ def check_nothing_to_solve(options: CommonOptions, when: str, *, manifest: Manif
         )
 
 
+def own_part(session: Session, request: Request) -> Lockfile:
+    """Return the lock as it is, for the platform that is named or this machine's.
+
+    Raises:
+        LockfileError: it is missing, or cannot be read; ``lock-unfit``.
+    """
+    from dataloader.lockfile.parts import meant, part_for
+    from dataloader.lockfile.yaml import read_locks
+
+    parts, named = read_locks(request.lockfile), session.options.platform
+    if named is not None and part_for(parts, named) is None:
+        raise _unfit(request, ", ".join(part.platform for part in parts), named)
+    return meant(parts, named, request.lockfile)
+
+
 def check_platform(session: Session, request: Request, lock: Lockfile) -> None:
     """Refuse a lock that is not for the platform that is named, or for one that nothing is installed on.
 
@@ -53,11 +68,13 @@ def check_platform(session: Session, request: Request, lock: Lockfile) -> None:
             code="lock-unfit",
             suggestions=("`dataloader export pixi.lock` writes it for pixi, which installs on macOS and Windows",),
         )
-    if session.options.platform not in (None, lock.platform):
-        raise LockfileError(
-            f"{request.lockfile} is for {lock.platform}, and not for {session.options.platform}",
-            code="lock-unfit",
-            suggestions=(f"`dataloader lock --platform {session.options.platform}` makes one that is",)
-            if request.manifest
-            else (),
-        )
+    if session.options.platform is not None and session.options.platform != lock.platform:
+        raise _unfit(request, lock.platform, session.options.platform)
+
+
+def _unfit(request: Request, held: str, named: str) -> LockfileError:
+    return LockfileError(
+        f"{request.lockfile} is for {held}, and not for {named}",
+        code="lock-unfit",
+        suggestions=(f"`dataloader lock --platform {named}` makes one that is",) if request.manifest else (),
+    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataloader.base.errors import LockOutdated, PrefixError
 from dataloader.cli.line.options import CommonOptions, StackFlags
-from dataloader.cli.stages.as_it_is import check_nothing_to_solve, check_platform
+from dataloader.cli.stages.as_it_is import check_nothing_to_solve, check_platform, own_part
 from dataloader.cli.stages.ask import confirmation
 from dataloader.cli.stages.builds import builder_for
 from dataloader.cli.stages.platforms import Elsewhere, elsewhere, solved_elsewhere, unfit_elsewhere
@@ -25,7 +25,7 @@ from dataloader.cli.stages.solving import client_of, solve
 from dataloader.cli.telling.documents import sync_document, sync_text
 from dataloader.lockfile.check import check_lock
 from dataloader.lockfile.parts import part_for
-from dataloader.lockfile.yaml import lock_bytes, read_lock, read_locks
+from dataloader.lockfile.yaml import lock_bytes, read_locks
 from dataloader.request.request import Request, make_request
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ async def _current_lock(
     A stale one is made anew unless ``locked`` forbids or ``frozen`` does not care.
     """
     if request.manifest is None or frozen:
-        return read_lock(request.lockfile, session.options.platform), {}
+        return own_part(session, request), {}
     held = locks_in(request.lockfile)
     old, others = part_for(held, request.platform), elsewhere(session, request, held)
     reasons = [str(reason) for reason in check_lock(old, request.inputs())] if old else []
@@ -228,8 +228,7 @@ def _lock_bytes(request: Request, files: Mapping[Path, bytes]) -> bytes | None:
 
 async def warm(session: Session, request: Request) -> int:
     """Bring all that the lock names into the cache, by a sync to a prefix that is thrown away; return bytes fetched."""
-    lock = read_lock(request.lockfile, session.options.platform)
-    async with built_aside(session, request, lock, Destination()) as (_, result):
+    async with built_aside(session, request, own_part(session, request), Destination()) as (_, result):
         return result.downloaded_bytes
 
 
