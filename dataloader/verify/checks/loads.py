@@ -174,11 +174,11 @@ def _highest(names: set[str]) -> list[str]:
 
 
 def _joined(fixes: Sequence[str]) -> str | None:
-    """One command for several ``dataloader install X``."""
+    """One line for all of them: one command for several ``dataloader install X``, then the others."""
     verb = "dataloader install "
-    if not fixes or any(not fix.startswith(verb) or "#" in fix for fix in fixes):
-        return fixes[0] if fixes else None
-    return verb + " ".join(fix.removeprefix(verb) for fix in fixes)
+    plain = [fix for fix in fixes if fix.startswith(verb) and not re.search(r" --| && |#", fix)]
+    together = [verb + " ".join(fix.removeprefix(verb) for fix in plain)] if plain else []
+    return " && ".join([*together, *(fix for fix in fixes if fix not in plain)]) or None
 
 
 def _finding(failures: list[Failure], victims: list[Verdict], situation: Situation) -> Finding:
