@@ -59,7 +59,7 @@ def read_records(
     digests: Mapping[str, str] = {}
     if options.hashes:
         known = FileHashes.load(cache, prefix) if remember and not options.rehash else FileHashes()
-        digests, now = hash_recorded(prefix, installed, tree, known)
+        digests, now = hash_recorded(prefix, installed, tree, known, options.progress)
         if remember and now is not known:
             now.store(cache, prefix)
     keys = cache_keys(cache, installed, tree, digests, known_keys)

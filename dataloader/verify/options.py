@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from dataloader.prefix.records import InstalledPackage, RecordedFile
@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
 def no_original(_: InstalledPackage, __: RecordedFile) -> None:
     """Nothing is left of it."""
+
+
+class Progress(Protocol):
+    """Who is told how far the hashing is, which takes as long as reading all files."""
+
+    def start(self, task: str, label: str, total: int | None, unit: str = "bytes") -> None: ...
+    def advance(self, task: str, amount: int) -> None: ...
+    def finish(self, task: str) -> None: ...
 
 
 class VerifyOptions(NamedTuple):
@@ -45,6 +53,9 @@ class VerifyOptions(NamedTuple):
 
     original_of: Callable[[InstalledPackage, RecordedFile], Path | None] = no_original
     """Gives a file as a package installed it, of one that was changed since; ``None`` where there is none any more."""
+
+    progress: Progress | None = None
+    """Told of the hashing where nothing is known of a prefix yet; ``None``: nobody is."""
 
     @property
     def process(self) -> tuple[object, ...]:

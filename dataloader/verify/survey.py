@@ -67,12 +67,16 @@ def survey(
         libraries: Key of the facts of those whose content is known; most likely they were read already.
     """
     remember, learnt = learnt is not None, learnt or Learnt()
+    read_here: Callable[[], Records] = partial(
+        read_records, prefix, walked, options, cache, libraries, remember=remember
+    )
+    options = options._replace(progress=None)  # another process has nobody to tell
     records: Callable[[], Records] = partial(read_records, prefix, walked, options, cache, libraries, remember=remember)
     keys, states = _known_keys(prefix, libraries, learnt, options)
     # To read libraries and to open them takes longer, and the groundwork is asked for after that.
     niceness = 0 if libraries else BEHIND
     if not keys:
-        read = records()
+        read = read_here()
         records, keys, states = (lambda: read), read.keys, read.tree.elf_states()
     groundwork_of = partial(lay_groundwork, prefix, records, targets, read_lock, learnt.opened, options)
     with Beside(groundwork_of, niceness=niceness) as beside, Reading(prefix, cache, options.jobs) as reading:

@@ -284,3 +284,33 @@ def test_a_report_that_was_not_asked_to_be_kept_is_not(prefix: Path, tmp_path: P
     verify_prefix(prefix, target=detect_target(), options=VerifyOptions(cache=tmp_path / "cache"))
 
     assert not list((tmp_path / "cache").rglob("*.memo.json"))
+
+
+class Watch:
+    """Notes how far the hashing is."""
+
+    def __init__(self) -> None:
+        self.total, self.done, self.ended = 0, 0, False
+
+    def start(self, task: str, label: str, total: int | None, unit: str = "bytes") -> None:
+        self.total = total or 0
+
+    def advance(self, task: str, amount: int) -> None:
+        self.done += amount
+
+    def finish(self, task: str) -> None:
+        self.ended = True
+
+
+@pytest.mark.parametrize(("size", "is_told"), [(300 << 20, True), (1 << 20, False)])
+def test_who_waits_for_the_hashing_of_much_is_told_how_far_it_is(tmp_path: Path, size: int, is_told: bool) -> None:
+    prefix, watch = make_prefix(tmp_path / "env"), Watch()
+    register(prefix, "pkg", "1.0", files={"pkg/__init__.py": "", "pkg/large.bin": ""}, hashes={"pkg/large.bin": ""})
+    record = prefix / SITE / "pkg-1.0.dist-info/RECORD"
+    with (prefix / SITE / "pkg/large.bin").open("wb") as file:
+        file.truncate(size)
+    record.write_text(record.read_text().replace("large.bin,,0", f"large.bin,sha256={'0' * 43},{size}"))
+
+    verify_prefix(prefix, target=detect_target(), options=VerifyOptions(progress=watch))
+
+    assert (watch.total >= size, watch.done == watch.total, watch.ended) == (is_told, True, is_told)

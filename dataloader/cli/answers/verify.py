@@ -116,6 +116,7 @@ def verify(
             rehash=rehash,
             original_of=originals_of(prefix, session.cache),
             matrix=session.options.matrix,
+            progress=session.reporter,
         )
         if contract is not None or tree is not None:
             what = "--contract" if contract is not None else "--tree"

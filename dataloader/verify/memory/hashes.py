@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from dataloader.elf.cache import FactsCache
     from dataloader.prefix.records import InstalledPackages
     from dataloader.prefix.walk import PrefixTree
+    from dataloader.verify.options import Progress
 
 _MAX_HASHED: Final = 64 << 30
 """Bytes; a larger file is no library, and a sparse one would be read for hours."""
 _BLOCK: Final = 1 << 20
+_WORTH_TELLING: Final = 256 << 20
+"""Bytes that take long enough to be told of: some tenths of a second."""
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
@@ -79,7 +82,11 @@ def _keep(path: Path | None, text: str) -> None:
 
 
 def hash_recorded(
-    prefix: Path, installed: InstalledPackages, tree: PrefixTree, known: FileHashes
+    prefix: Path,
+    installed: InstalledPackages,
+    tree: PrefixTree,
+    known: FileHashes,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, str], FileHashes]:
     """SHA-256 of each recorded file and of each that may be a library, as RECORD has it; and what is known now."""
     if known.tree == tree.digest and len(known.digests) == len(tree.sizes):
@@ -99,8 +106,18 @@ def hash_recorded(
             digests[path] = digest
         elif now[2] <= _MAX_HASHED:
             unknown.append(path)
-    for path, found in _hash_all(prefix, sorted(unknown, key=lambda path: (-tree.sizes[path], path))):
-        digests[path] = record_digest(found)
+    sizes = tree.sizes
+    total = sum(sizes[path] for path in unknown)
+    progress = progress if total >= _WORTH_TELLING else None
+    if progress is not None:
+        progress.start("hash", "hashing", total)
+    for path, found in _hash_all(prefix, sorted(unknown, key=lambda path: (-sizes[path], path))):
+        if progress is not None:
+            progress.advance("hash", sizes[path])
+        if found is not None:
+            digests[path] = record_digest(found)
+    if progress is not None:
+        progress.finish("hash")
     inodes = {
         _identity(now): f"{now[4]} {now[5]} {digest}" for path, digest in digests.items() for now in (states[path],)
     }
@@ -132,14 +149,14 @@ def _identity(state: State) -> str:
     return f"{state[0]}-{state[1]}-{state[2]}-{state[3]}"
 
 
-def _hash_all(prefix: Path, paths: list[str]) -> Iterator[tuple[str, str]]:
+def _hash_all(prefix: Path, paths: list[str]) -> Iterator[tuple[str, str | None]]:
     if not paths:
         return
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=available_processors()) as pool:  # hashing releases the interpreter lock
         found = pool.map(lambda path: _try_hash(f"{prefix}/{path}"), paths)
-        yield from ((path, digest) for path, digest in zip(paths, found, strict=True) if digest is not None)
+        yield from zip(paths, found, strict=True)
 
 
 def _try_hash(path: str) -> str | None:
