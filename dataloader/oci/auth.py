@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.index.settings import IndexSettings
-from dataloader.index.web.clients import Clients
+from dataloader.index.web.clients import Clients, short_answer
 from dataloader.index.web.credentials import Credentials
 from dataloader.oci.docker_config import Login, find_login, places
 from dataloader.oci.reference import Reference
@@ -66,6 +67,10 @@ class RegistryCredentials(Credentials):
         login = find_login(reference.host, reference.repository, self._settings.environ, self._reporter)
         kind, facts = self._challenge(reference)
         if kind == "bearer" and facts.get("realm"):
+            if login and reference.origin.startswith("https:") and not facts["realm"].lower().startswith("https:"):
+                where = redact(facts["realm"])
+                self._reporter.warn(f"{reference.host} wants its login sent to {where}, unencrypted; it is not.")
+                login = None
             return self._token(facts, f"repository:{reference.repository}:{actions}", login)
         return login.basic if login and not login.is_token else super().header(f"{reference.base}/")
 
@@ -89,7 +94,7 @@ class RegistryCredentials(Credentials):
     def _challenge(self, reference: Reference) -> tuple[str, Mapping[str, str]]:
         """What the registry wants: the scheme in small letters, and its parameters."""
         for address in (f"{reference.origin}/v2/", f"{reference.base}/tags/list?n=1"):
-            said = self._client().get(address).headers.get("WWW-Authenticate", "")
+            said = short_answer(self._client(), "GET", address).headers.get("WWW-Authenticate", "")
             if said:
                 return said.partition(" ")[0].lower(), dict(re.findall(r'(\w+)="([^"]*)"', said))
         return "", {}
@@ -101,10 +106,11 @@ class RegistryCredentials(Credentials):
         asked: dict[str, Any] = {"service": service, "scope": scope}
         if login is not None and login.is_token:
             form = {**asked, "grant_type": "refresh_token", "refresh_token": login.secret, "client_id": "dataloader"}
-            answer = self._client().post(realm, data=form)
+            # To follow a redirect would take the token along, wherever that leads.
+            answer = short_answer(self._client(), "POST", realm, data=form, follow_redirects=False)
         else:
             signed = {"Authorization": login.basic} if login else {}
-            answer = self._client().get(realm, params=asked, headers=signed)
+            answer = short_answer(self._client(), "GET", realm, params=asked, headers=signed)
         try:
             content = answer.json() if answer.status_code == 200 else {}
         except ValueError:

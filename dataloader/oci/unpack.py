@@ -120,7 +120,7 @@ class _TarReader:
         self._entry: tuple[str, tarfile.TarInfo] | None = None
         self._hash = hashlib.sha256()
         self._extended: dict[str, str] = {}
-        self._zeros = 0
+        self._zeros = self._behind = 0
         self._seen: dict[str, bool] = {}
         """Path -> whether it is a folder."""
         self.found: list[LayerFile] = []
@@ -132,6 +132,10 @@ class _TarReader:
 
     def feed(self, data: bytes) -> None:
         view = memoryview(data)
+        if self._zeros >= 2:
+            self._behind += len(view)
+            if self._behind > _MOST:
+                raise Refused("has more behind its end than fills a record", escapes=False)
         while view and self._zeros < 2:
             if self._file is not None and self._left:
                 piece, view = view[: self._left], view[self._left :]
@@ -176,6 +180,8 @@ class _TarReader:
         self._member(info)
 
     def _begin_extended(self, info: tarfile.TarInfo) -> None:
+        if self._extended:
+            raise Refused("has two headers for one file", escapes=False)
         if info.size > _LONGEST_HEADER:
             raise Refused("has a header of more than a mebibyte", escapes=False)
         if info.size <= 0:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _CONNECT = 10.0
 """Seconds for a server to take up a connection, which even a slow one does."""
+_SHORT = 1 << 20
+"""Bytes of an answer that says yes, no or who one is."""
 _OF_OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables of other tools that name trusted certificates, where OpenSSL's does not."""
 _OF_SYSTEMS = (
@@ -59,6 +61,27 @@ async def _check_address_soon(request: httpx.Request) -> None:
 
 _WATCHED: Final = {"request": [_check_address_soon]}
 """httpx's hooks are called for each step of a redirect."""
+
+
+def short_answer(client: httpx.Client, method: str, address: str, **more: Any) -> httpx.Response:
+    """The response to a request whose answer is short: of a longer body the first mebibyte, and no more is read.
+
+    Raises what ``httpx.Client.request`` raises.
+    """
+    import httpx
+
+    with client.stream(method, address, **more) as response:
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > _SHORT:
+                break
+        headers = response.headers.copy()
+        for name in ("Content-Encoding", "Content-Length", "Transfer-Encoding"):
+            headers.pop(name, None)  # true of what came, not of what is handed on
+        return httpx.Response(
+            response.status_code, headers=headers, content=bytes(body[:_SHORT]), request=response.request
+        )
 
 
 class Clients:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 
 from dataloader.base.reporter import Reporter
 from dataloader.index.settings import IndexSettings
-from dataloader.index.web.clients import Clients
+from dataloader.index.web.clients import Clients, short_answer
 from dataloader.index.web.credentials import Credentials, redact
 from dataloader.index.web.failures import Failed, check_sha256, check_status, combined, host_of, translated
 from dataloader.index.web.mirrors import Mirrors
@@ -78,8 +78,8 @@ class Web:
         """Fetch a small thing whole, from wherever it can be had.
 
         Args:
-            limit: Bytes of a body that a status of 200 may have; more is cut off. Ranges that a server ignores
-                would otherwise bring a whole wheel.
+            limit: Bytes of a body that is not a range that was asked for; more is cut off. Ranges that a server
+                ignores would otherwise bring a whole wheel.
             sha256: Of the body; an address that serves another is passed over.
             retries: Rounds after the first; those of the settings where it is not said.
 
@@ -95,7 +95,8 @@ class Web:
             # connection of its own.
             http2 = turn == 0 and host_of(address) not in self._cut_off
             async with self._slots, self.stream(address, headers, http2=http2) as response:
-                body = await _read(response, limit)
+                is_range = response.status_code == 206 and "Range" in headers
+                body = await _read(response, None if is_range else limit)
                 if limit is not None and len(body) == limit:
                     # httpcore leaves a stream that is not read to its end open, and streams are few.
                     self._cut_off.add(host_of(address))
@@ -201,7 +202,7 @@ class Web:
         *,
         patience: float | None = None,
     ) -> httpx.Response:
-        """The whole response to a request of any kind, whatever its status; blocking.
+        """The response to a request of any kind, whatever its status, as ``short_answer`` has it; blocking.
 
         Args:
             content: The body, or the file that holds it.
@@ -219,8 +220,8 @@ class Web:
             def once(signed: Mapping[str, str]) -> httpx.Response:
                 if isinstance(content, Path):
                     with content.open("rb") as file:
-                        return client.request(method, address, headers=signed, content=file, timeout=waiting)
-                return client.request(method, address, headers=signed, content=content, timeout=waiting)
+                        return short_answer(client, method, address, headers=signed, content=file, timeout=waiting)
+                return short_answer(client, method, address, headers=signed, content=content, timeout=waiting)
 
             response = once(self._signed(address, headers))
             if response.status_code == 401 and (known := self._credentials.ask_keyring(address)) is not None:
@@ -242,7 +243,7 @@ class Web:
 
 
 async def _read(response: httpx.Response, limit: int | None) -> bytes:
-    if limit is None or response.status_code != 200:
+    if limit is None:
         return await response.aread()
     body = bytearray()
     async for chunk in response.aiter_bytes():

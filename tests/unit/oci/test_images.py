@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from dataloader.base.errors import IntegrityError, UsageError
 from dataloader.base.reporter import Reporter
+from dataloader.index.settings import IndexSettings
 from dataloader.oci.archive import packed
+from dataloader.oci.auth import RegistryCredentials
 from dataloader.oci.content import ContentEntry, Group
 from dataloader.oci.docker_config import Login, find_login
 from dataloader.oci.model import LAYER, Compression
@@ -181,3 +183,25 @@ def test_what_is_no_layer_is_refused(data: bytes, tmp_path: Path) -> None:
     arriving.feed(data)
     with pytest.raises(IntegrityError, match="the image"):
         arriving.finished()
+
+
+@pytest.mark.parametrize(("host", "realm", "goes"), [
+    ("registry.test", "http://token.test/t", False), ("registry.test", "https://token.test/t", True),
+    ("localhost:5000", "http://localhost:5001/t", True), ("registry.test", "HTTP://token.test/t", False),
+])  # fmt: skip
+def test_a_login_travels_as_its_registry_does(
+    host: str, realm: str, goes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"username": "u", "password": "p"}}}))
+    reference = parse_reference(f"{host}/r/n:1")
+    told: list[object] = []
+    heard = Reporter()
+    credentials = RegistryCredentials(
+        IndexSettings(environ={"DOCKER_CONFIG": str(tmp_path)}), heard, [(reference, "pull")]
+    )
+    monkeypatch.setattr(credentials, "_challenge", lambda _: ("bearer", {"realm": realm}))
+    monkeypatch.setattr(credentials, "_token", lambda _facts, _scope, login: told.append(login))
+
+    credentials.ask_keyring(f"{reference.base}/manifests/1")
+
+    assert told == [Login("u", "p") if goes else None]
