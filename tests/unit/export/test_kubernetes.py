@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from dataloader.cli.app import main
 from dataloader.export.kubernetes import KINDS, Kind, Shape, kustomization, lock_map, manifests, needs_lock
 from dataloader.lockfile.model import LockedPython, Lockfile
 from dataloader.lockfile.yaml import write_lock
+from tests.unit.cli.test_commands_named import read
 
 VERSIONS = [f"1.{minor}" for minor in range(34, int(kubernetes_validate.latest_version().split(".")[1]) + 1)]
 NODES = ({"kubernetes.io/arch": "amd64", "nvidia.com/gpu.product": "NVIDIA-H200"}, {"kubernetes.io/arch": "arm64"})
@@ -182,3 +185,29 @@ def test_each_option_changes_something_or_is_refused(
         ended = main(["k8s", kind, "--name", "train", *words])
         said = capsys.readouterr()
         assert (ended == 2 and f"{option} can have no effect" in said.err) or (ended == 0 and said.out != before)
+
+
+PAGES = sorted((Path(__file__).parents[3] / "docs/kubernetes").glob("*.md"))
+OF_OTHERS = ("dataset.baizeai.io/",)
+"""Kinds that Kubernetes itself does not have."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_resources_of_a_page_are_what_kubernetes_takes(page: Path) -> None:
+    """Also that commands in them can be typed, mounted volumes are there, metrics that alerts name exist."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    documents = [each for block in blocks for each in yaml.safe_load_all(block)]
+    resources = [each for each in documents if isinstance(each, dict) and "apiVersion" in each]
+    for document, version in itertools.product(resources, VERSIONS):
+        if not document["apiVersion"].startswith(OF_OTHERS):
+            kubernetes_validate.validate(document, version, strict=True)
+    for pod in (pod for document in resources for pod in pods_of(document)):
+        there = {volume["name"] for volume in pod["volumes"]}
+        assert pod["securityContext"]["runAsNonRoot"]
+        for each in [*pod.get("initContainers", ()), *pod["containers"]]:
+            assert each["securityContext"]["readOnlyRootFilesystem"]
+            assert {mount["name"] for mount in each["volumeMounts"]} <= there
+            if each["command"][0] == "dataloader":
+                assert read(shlex.join(each["command"])) is None
+    named = set(re.findall(r"dataloader_[a-z_]+", " ".join(blocks)))
+    assert named <= {f"dataloader_sync_{name}" for name in ("success", "timestamp_seconds", "info", "exit_code")}
