@@ -33,11 +33,14 @@ class Disk:
         self._generation = 0  # of _asked
         self._paths: dict[FileId, str] = {}
         self._scanned: list[FileId] = []
+        self._unasked: list[FileId] = []
+        """Those of the scanned that nobody knows the needs of."""
         self.add(prefix, scanned)
 
     def add(self, prefix: Path, scanned: Sequence[ScannedFile]) -> None:
         """Take these for files of the prefix, too."""
         self._scanned += [file.file_id for file in scanned if file.facts]
+        self._unasked += [file.file_id for file in scanned if file.facts]
         for file in scanned:
             path = str(prefix / file.path)
             image = FileImage(file_id=file.file_id, facts=file.facts, problem=file.problem, key=file.key)
@@ -79,9 +82,8 @@ class Disk:
 
     def undefined(self, image: FileImage) -> frozenset[bytes]:
         """See :class:`dataloader.loader.model.Files`."""
-        if not self._undefined:
-            for each in self._scanned:  # all at once: whenever more is asked for, definitions are looked up again
-                self._ask_for(self._images[each])
+        while self._unasked:  # all at once: whenever more is asked for, definitions are looked up again
+            self._ask_for(self._images[self._unasked.pop()])
         return self._ask_for(image)
 
     def _ask_for(self, image: FileImage) -> frozenset[bytes]:

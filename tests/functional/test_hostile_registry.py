@@ -269,7 +269,7 @@ def test_a_login_does_not_follow_redirects_to_other_hosts(
 
         if what.endswith("token"):
             proxy.token = ("me", "secret-word")
-            proxy._give_token = lead_away  # type: ignore[method-assign]
+            proxy._give_token = lead_away  # type: ignore[method-assign, assignment]
         else:
             proxy.basic = ("me", "secret-word")
             proxy.fault = lead_away
