@@ -38,6 +38,13 @@ def reliability(session: nox.Session) -> None:
 
 
 @nox.session
+def clients(session: nox.Session) -> None:
+    """`cache serve` is killed while 50 peers fetch from it: nobody fails."""
+    install(session)
+    session.run("pytest", "tests/functional/test_cache_serve.py", "-k", "killed_while", env={"CLIENTS": "50"})
+
+
+@nox.session
 def worlds(session: nox.Session) -> None:
     """What holds over generated worlds, held against other ones each time: ``-- 1000`` of each property."""
     install(session)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -83,6 +84,50 @@ def test_each_byte_leaves_the_origin_once_and_nobody_fails_when_the_server_is_ki
             process.wait(10)
             peer(PEERS)  # from the origin
             assert len(fetched()) == 8
+
+
+CLIENTS = int(os.environ.get("CLIENTS", "4"))
+"""Peers that fetch when the server is killed; `nox -s clients` has 50."""
+
+
+@pytest.mark.slow
+def test_nobody_fails_when_the_server_is_killed_while_all_fetch(tmp_path: Path) -> None:
+    size = 24 << 20  # more than sockets hold
+    make_wheel(tmp_path / "wheels", "large", "1.0", files={"large/data.bin": os.urandom(size)})
+    with IndexServer(tmp_path / "wheels") as index:
+
+        def start(cache: str, *words: str) -> subprocess.Popen[str]:
+            command = [sys.executable, "-m", "dataloader", *words]
+            environ = environ_of(tmp_path / cache, index)
+            return subprocess.Popen(
+                command, cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
+
+        def run(cache: str, *words: str) -> None:
+            process = start(cache, *words)
+            said = process.communicate()[1]
+            assert process.returncode == 0, said
+
+        run("first-cache", "lock", "large")
+        with serving(tmp_path, index) as (document, server):
+            mirrors = [word for each in document["mirrors"] for word in ("--mirror", each)]
+            run("warm", "sync", "--frozen", "-p", "env-warm", *mirrors)  # the server has it now
+            index.requests.clear()
+            more = ["--no-verify", "--limit-rate", "6000k"]
+            clients = [
+                start(f"cache-{number}", "sync", "--frozen", "-p", f"env-{number}", *mirrors, *more)
+                for number in range(CLIENTS)
+            ]
+            while len(list(tmp_path.glob("cache-*/downloads/*.part"))) < CLIENTS // 2:
+                assert all(client.poll() in (None, 0) for client in clients)
+                time.sleep(0.05)
+            assert not [seen for seen in index.requests if seen.path.endswith(".whl")]
+            server.send_signal(signal.SIGKILL)
+            said = [client.communicate()[1] for client in clients]
+    assert [text for text, client in zip(said, clients, strict=True) if client.returncode] == []
+    assert all((tmp_path / f"env-{number}/pyvenv.cfg").is_file() for number in range(CLIENTS))
+    at_origin = [seen for seen in index.requests if seen.path.endswith(".whl") and seen.method == "GET"]
+    assert at_origin
 
 
 def test_without_an_address_of_a_network_no_mirror_is_advised() -> None:
