@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -28,6 +30,17 @@ def e2e(session: nox.Session) -> None:
     """Large end-to-end runs: gigabytes of downloads, minutes."""
     install(session)
     session.run("pytest", "-m", "e2e", *session.posargs)
+
+
+@nox.session
+def judges(session: nox.Session) -> None:
+    """What export writes, read by conda-lock and Poetry too: 150 MB, in an environment of their own."""
+    install(session)
+    beside = session.create_tmp()
+    session.run("uv", "venv", "-q", "--clear", f"{beside}/judges", external=True)
+    session.run("uv", "pip", "install", "-q", "--python", f"{beside}/judges", "conda-lock", "poetry", external=True)
+    path = f"{session.bin}:{beside}/judges/bin:{os.environ['PATH']}"
+    session.run("pytest", "tests/functional/test_export.py", *session.posargs, env={"PATH": path})
 
 
 @nox.session

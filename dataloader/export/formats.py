@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import import_module
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from dataloader.base.errors import UsageError
+from dataloader.export.vex import Statement
 from dataloader.index.filenames import without_variant
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
+from dataloader.prefix.contents import Declared, InnerLibrary
 
 World = Literal["conda", "pypi"]
+
+
+class Verified(NamedTuple):
+    """What verify says of an environment."""
+
+    counts: Mapping[str, int]
+    """``libraries``, ``files``..., of what was looked at."""
+    findings: tuple[tuple[str, str, str, str], ...]
+    """Severity, kind, path and message of each, worst first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +38,18 @@ class ExportOptions:
     """The locks for other platforms, for formats that hold several."""
     created: datetime = datetime(1970, 1, 1, tzinfo=timezone.utc)
     """When the lock was made, where the format has a place for it."""
+    lock_sha256: str | None = None
+    """Of the lock's file, which is the evidence."""
+    libraries: tuple[InnerLibrary, ...] = ()
+    """What the packages hold inside, where they are installed."""
+    declared: tuple[Declared, ...] = ()
+    """What the packages say they hold."""
+    licences: Mapping[str, str] = field(default_factory=dict)
+    """What wheels say of their licences where they are installed, by name."""
+    verdict: Verified | None = None
+    """What verify says of them there."""
+    statements: tuple[Statement, ...] = ()
+    """What somebody says of vulnerabilities in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +116,11 @@ FORMATS: Final[Mapping[str, Format]] = {
         about="software bill of materials, CycloneDX 1.7 JSON", function="sbom:cyclonedx", variants=True
     ),
     "spdx": Format(about="software bill of materials, SPDX 2.3 JSON", function="sbom:spdx", variants=True),
+    "spdx-3": Format(about="software bill of materials, SPDX 3.0.1 JSON-LD", function="spdx3:spdx3", variants=True),
     "markdown": Format(
         about="a report to read: stack, packages, sizes, who needs what", function="report:markdown", variants=True
     ),
-    "html": Format(about="the same as one page that needs no network", function="report:html", variants=True),
+    "html": Format(about="the same as one page that needs no network", function="page:html", variants=True),
 }
 """Name -> format, in the order of the help."""
 

@@ -83,6 +83,24 @@ def verify_targets(
         return said
 
 
+def survey_prefix(prefix: Path, *, target: Target, options: VerifyOptions) -> Survey:
+    """Look at all of a prefix, for those who want to know what is in it.
+
+    Raises:
+        PrefixError: there is no such directory.
+    """
+    prefix = _checked(prefix)
+    with _cache(options) as cache:
+        learnt = cache.load_learnt(prefix)
+        walked = lru_cache(maxsize=1)(lambda: walk(prefix))
+        return survey(prefix, targets=[target], options=options, cache=cache, walked=walked, learnt=learnt)
+
+
+def report_of(prefix: Path, seen: Survey) -> VerifyReport:
+    """Return what is wrong with a prefix that was looked at."""
+    return _verification(prefix, seen).reports[0]
+
+
 def _verification(prefix: Path, seen: Survey) -> Verification:
     reports = [
         VerifyReport(

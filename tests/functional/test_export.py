@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,11 +17,13 @@ import rattler
 import tomli
 import yaml
 
+from dataloader.cli.app import main
 from dataloader.export import FORMATS
 from dataloader.lockfile.model import Lockfile
 from dataloader.lockfile.yaml import read_lock
 from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
+from tests.helpers.elf import make_library
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
@@ -221,6 +224,42 @@ def test_cyclonedx_is_valid(mixed: Desk) -> None:
     assert all(set(each["dependsOn"]) <= known for each in document["dependencies"])
 
 
+@pytest.mark.skipif(not shutil.which("gcc"), reason="there is no C compiler")
+def test_a_bill_of_an_environment_has_what_is_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    library = make_library(tmp_path / "libz.so", soname="libz-0a1b2c3d.so.1.2").read_bytes()
+    bill = {
+        "bomFormat": "CycloneDX",
+        "components": [{"name": "zlib", "version": "1.2-3", "purl": "pkg:deb/debian/zlib@1.2-3"}],
+    }
+    inside: dict[str, str | bytes] = {
+        "app.libs/libz-0a1b2c3d.so.1.2": library,
+        "app-1.0.dist-info/sboms/auditwheel.cdx.json": json.dumps(bill),
+    }
+    make_wheel(tmp_path / "shelf", "app", "1.0", tag="py3-none-manylinux_2_17_x86_64", files=inside)
+    (tmp_path / "v.json").write_text(
+        json.dumps(
+            {"statements": [{"vulnerability": "C", "status": "fixed", "products": ["pkg:pypi/app", "pkg:pypi/b"]}]}
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATALOADER_CONDA", "never")
+    with IndexServer(tmp_path / "shelf") as index:
+        monkeypatch.setenv("DATALOADER_INDEX_URL", index.index_url)
+        assert main(["install", "app", "-p", "env", "-q"]) == 0
+    assert main(["export", "cyclonedx", "-p", "env", "--vex", "v.json", "-o", "bom.json"]) == 0
+    assert "v.json: C is of b, which the lock lacks" in capsys.readouterr().err
+    assert main(["export", "html", "--vex", "v.json"]) == 2
+
+    document = json.loads(Path("bom.json").read_text())
+    (app,) = document["components"]
+    found = [(c["name"], c["version"], c.get("purl")) for c in app["components"]]
+    assert found == [("libz", "1.2", None), ("zlib", "1.2-3", "pkg:deb/debian/zlib@1.2-3")]
+    assert app["components"][0]["hashes"][0]["content"] == hashlib.sha256(library).hexdigest()
+    assert document["vulnerabilities"][0]["affects"] == [{"ref": app["bom-ref"]}]
+
+
 def test_package_urls_are_canonical(mixed: Desk) -> None:
     from packageurl import PackageURL
 
@@ -241,6 +280,24 @@ def test_spdx_is_valid(mixed: Desk) -> None:
     document = parse_file(str(mixed.here / "bom.spdx.json"))
     assert [message.validation_message for message in validate_full_spdx_document(document)] == []
     assert {package.name: package.version for package in document.packages} == versions(mixed.lock)
+
+
+@pytest.mark.skipif(not shutil.which("conda-lock"), reason="conda-lock is not installed: nox -s judges")
+def test_conda_lock_renders_what_it_reads(mixed: Desk) -> None:
+    mixed.run("export", "conda-lock.yml", "-o", "conda-lock.yml")
+
+    mixed.tool("conda-lock", "render", "--kind", "explicit", "-p", "linux-64", "conda-lock.yml")
+
+    lines = (mixed.here / "conda-linux-64.lock").read_text().splitlines()
+    urls = {line.partition("#")[0] for line in lines[lines.index("@EXPLICIT") + 1 :] if not line.startswith("#")}
+    assert urls >= {package.url for package in mixed.lock.conda()}
+
+
+@pytest.mark.skipif(not shutil.which("poetry"), reason="poetry is not installed: nox -s judges")
+def test_poetry_checks_the_exported_project(desk: Desk) -> None:
+    desk.run("export", "pyproject.toml", "-o", "project/pyproject.toml")
+
+    assert "All set!" in desk.tool("poetry", "check", "-C", "project")
 
 
 def test_conda_lock_reads_back_every_package(mixed: Desk) -> None:

@@ -58,7 +58,7 @@ LINES: dict[str, list[str]] = {
     "list": ["-p env", ""],
     "tree": ["", "-p env"],
     "explain": ["lib", "lib -p env"],
-    "export": ["requirements.txt"],
+    "export": ["requirements.txt", "cyclonedx -p env"],
     "bundle": ["--no-program -o made.tar.zst"],
     "unbundle": ["made.tar.zst -p unbundled"],
     "diff": ["dataloader.lock"],

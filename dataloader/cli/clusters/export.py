@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,15 +14,17 @@ from dataloader.cli.line.options import CommonOptions, Operand, own_option
 
 if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
+    from dataloader.export.formats import ExportOptions
+    from dataloader.export.vex import Statement
     from dataloader.lockfile.model import Lockfile
 
 _FORMS = (
     "pylock.toml, requirements.txt, environment.yml, explicit, conda-lock.yml, pixi.lock, pixi.lock-6, "
-    "pixi.toml, pyproject.toml (for uv), cyclonedx, spdx, markdown, html."
+    "pixi.toml, pyproject.toml (for uv), cyclonedx, spdx, spdx-3, markdown, html."
 )
 
 
-@command(example="dataloader export pylock.toml -o pylock.toml", takes=(*LOCK, "platform"))
+@command(example="dataloader export pylock.toml -o pylock.toml", takes=(*LOCK, "prefix", "platform"))
 def export(
     options: CommonOptions,
     form: Annotated[
@@ -37,8 +40,13 @@ def export(
     partial: Annotated[
         bool, own_option("--partial", about="Leave out what the format has no place for, and name it.")
     ] = False,
+    vex: Annotated[
+        Path | None,
+        own_option("--vex", metavar="FILE", about="A VEX document: what it says goes into the bill of materials."),
+    ] = None,
 ) -> int:
-    """Write the lock as a file that another tool reads."""
+    """Write the lock as a file that another tool reads; with --prefix that of an environment, and what is in it."""
+    from dataloader.base.digests import hex_digest
     from dataloader.cli.stages.foreign import foreign_content, read_foreign
     from dataloader.cli.stages.outputs import check_output
     from dataloader.cli.stages.session import open_session
@@ -49,8 +57,17 @@ def export(
     with open_session(options) as session:
         path = lock_of(session)
         lock, others = (read_foreign(session, content), ()) if content else _locked(session, path, form)
-        name, created = path.resolve().parent.name, _made(path, session.environ)
-        made = ExportOptions(name=name, builds=builds, others=others, created=created)
+        made = ExportOptions(
+            name=path.resolve().parent.name,
+            builds=builds,
+            others=others,
+            created=_made(path, session.environ),
+            lock_sha256=hex_digest(path),
+        )
+        if vex is not None:
+            made = replace(made, statements=_statements(session, lock, form, vex))
+        if session.options.prefix is not None and form in _WITH_CONTENTS:
+            made = _with_contents(session, session.options.prefix, made)
         text = export_lock(lock, form, made, partial=partial)
         left_out = FORMATS[form].left_out(lock)
         if left_out:
@@ -85,6 +102,53 @@ def _locked(session: Session, path: Path, form: str) -> tuple[Lockfile, tuple[Lo
         others = ", ".join(part.platform for part in parts if part is not lock)
         session.reporter.warn(f"{form} holds one platform, {lock.platform}; left out: {others} (--platform names one)")
     return lock, ()
+
+
+_WITH_CONTENTS = ("cyclonedx", "spdx", "spdx-3", "markdown", "html")
+"""Formats with a place for what is inside packages."""
+_WITH_STATEMENTS = ("cyclonedx", "spdx-3")
+
+
+def _statements(session: Session, lock: Lockfile, form: str, path: Path) -> tuple[Statement, ...]:
+    """Return what a VEX document says; what it says of packages that are not there is told."""
+    from dataloader.export.sbom import stated
+    from dataloader.export.vex import read_statements
+
+    if form not in _WITH_STATEMENTS:
+        raise UsageError(
+            f"{form} has no place for what is said of vulnerabilities: --vex can have no effect",
+            suggestions=tuple(f"`dataloader export {each} --vex {path}`" for each in _WITH_STATEMENTS),
+        )
+    from dataloader.export.formats import ExportOptions
+
+    statements = read_statements(path)
+    of_the_lock = {said for said, _ in stated(lock, ExportOptions(statements=statements))}
+    for each in statements:
+        if each not in of_the_lock:
+            version = f" {each.version}" if each.version else ""
+            session.reporter.warn(f"{path}: {each.vulnerability} is of {each.package}{version}, which the lock lacks")
+    return statements
+
+
+def _with_contents(session: Session, prefix: Path, made: ExportOptions) -> ExportOptions:
+    """Return the options with what the files of an environment hold."""
+    from dataloader.cli.stages.use import home_of
+    from dataloader.export.formats import Verified
+    from dataloader.machine.detect import detect_target
+    from dataloader.verify.contents import read_contents
+    from dataloader.verify.options import VerifyOptions
+
+    session.reporter.info(f"looking into {prefix}")
+    options = VerifyOptions(cache=session.cache / "facts")
+    seen = read_contents(home_of(prefix), target=detect_target(environ=session.environ), options=options)
+    findings = tuple((each.severity, each.kind, each.path, each.message) for each in seen.report.findings)
+    return replace(
+        made,
+        libraries=seen.libraries,
+        declared=seen.declared,
+        licences=seen.licences,
+        verdict=Verified(seen.report.counts, findings),
+    )
 
 
 def _write(path: Path, text: str) -> None:
