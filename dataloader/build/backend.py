@@ -6,14 +6,15 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
 from dataloader.base.errors import BuildFailure
+from dataloader.build.limits import Limits, memory_of
 from dataloader.build.log import decisive, meaning
-from dataloader.machine.host import available_processors
 
 if TYPE_CHECKING:
     from build import ProjectBuilder
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 _TIME = "315619200"
 """SOURCE_DATE_EPOCH where nobody set it, so that the same source gives the same bytes: the first day that zip knows."""
+_LOOK = 0.5
+"""Seconds after which it is seen again what a build takes."""
 _NOT_FOR_BUILDS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__")
 """Variables that would lead a build to other packages than those that it is given."""
 
@@ -36,6 +39,7 @@ class Backend:
         log: The file that takes in what the build prints.
         environ: The process's environment.
         kind: What it makes: a wheel, or one that leads to the tree (PEP 660).
+        limits: What it may take of the machine.
     """
 
     def __init__(
@@ -46,9 +50,11 @@ class Backend:
         log: Path,
         environ: Mapping[str, str],
         kind: Literal["wheel", "editable"] = "wheel",
+        limits: Limits | None = None,
     ) -> None:
         self._source, self._title, self._name, self._log = source, title, name, log
-        self._environ, self._kind = environ, kind
+        self._environ, self._kind, self._limits = environ, kind, limits or Limits()
+        self._over: BuildFailure | None = None
         self._running: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
@@ -97,6 +103,8 @@ class Backend:
             raise self._failure(str(error)) from error
 
     def _failure(self, why: str) -> BuildFailure:
+        if self._over is not None:
+            return self._over
         text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""
         known = meaning(text, self._name)
         lines = decisive(text) or (why,)
@@ -128,7 +136,34 @@ class Backend:
             self._running = process
             if self._stopped:  # meanwhile
                 self._stop()
-            return process.wait()
+            return self._watched(process)
+
+    def _watched(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for a process, which is ended where it takes more than it may."""
+        began, limits = time.monotonic(), self._limits
+        while True:
+            try:
+                return process.wait(_LOOK)
+            except subprocess.TimeoutExpired:
+                if self._over is not None:
+                    continue
+            if time.monotonic() - began > limits.seconds:
+                self._over = self._beyond(f"took longer than {limits.seconds:g} s", "timeout", "TIMEOUT")
+            elif limits.memory and memory_of([process.pid, *_of_session(process.pid)]) > limits.memory:
+                self._over = self._beyond(f"took more than {limits.memory >> 20} MiB of memory", "memory", "MEMORY")
+            if self._over is not None:
+                self._stop()
+
+    def _beyond(self, what: str, key: str, variable: str) -> BuildFailure:
+        return BuildFailure(
+            f"the build of {self._title} {what}, which is as much as it may",
+            code="build-limit",
+            causes=(f"the whole log: {self._log}",),
+            suggestions=(
+                f"allow it more: DATALOADER_BUILD_{variable}, or [build] {key} in the manifest",
+                *(("or let fewer compilers run at once: DATALOADER_BUILD_JOBS=1",) if key == "memory" else ()),
+            ),
+        )
 
     def _stop(self) -> None:
         """End what runs, and all that it started.
@@ -144,7 +179,7 @@ class Backend:
 
     def _variables(self, programs: Path) -> dict[str, str]:
         kept = {name: value for name, value in self._environ.items() if name not in _NOT_FOR_BUILDS}
-        jobs = str(available_processors())
+        jobs = str(self._limits.jobs)
         defaults = {"SOURCE_DATE_EPOCH": _TIME, "MAX_JOBS": jobs, "CMAKE_BUILD_PARALLEL_LEVEL": jobs}
         path = os.pathsep.join(filter(None, (str(programs), kept.get("PATH", os.defpath))))
         return {**defaults, **kept, "PATH": path, "PYTHONNOUSERSITE": "1"}

@@ -23,16 +23,18 @@ from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.build.archive import named_in, said_of
 from dataloader.build.backend import Backend
+from dataloader.build.compilers import check_compilers, compilers_of
 from dataloader.build.environment import Ground, build_environment, check_inside
 from dataloader.build.judge import judge
-from dataloader.build.material import Material
+from dataloader.build.material import Material, without
 from dataloader.build.static import declared, pyproject
+from dataloader.compat.matrix import matrix_with
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.store import IndexStore
 from dataloader.index.wheels.metadata import parse_metadata
 from dataloader.install.switch.owner import signed
 from dataloader.lockfile.builds import has_its_key
-from dataloader.lockfile.model import PypiPackage
+from dataloader.lockfile.model import Build, PypiPackage
 from dataloader.locking.asking import python_specifier
 
 if TYPE_CHECKING:
@@ -215,7 +217,7 @@ class SourceBuilder:
                 suggestions=("make the lock again: `dataloader lock`",),
             )
         what: Kind = "editable" if package.origin.editable else "wheel"
-        async with self._prepared(package, build.python, build.against, what, build.requires) as prepared:
+        async with self._prepared(package, build.python, build.against, what, build) as prepared:
             backend, python, inside = prepared
             wheel = await backend.wheel(python, inside / "wheel")
             made = Path(shutil.move(wheel, folder / wheel.name))
@@ -236,21 +238,24 @@ class SourceBuilder:
         python: str,
         against: Mapping[str, str],
         what: What,
-        extra: Iterable[str] | None = None,
+        build: Build | None = None,
     ) -> AsyncIterator[tuple[Backend, Path, Path]]:
         """Have a source beside an environment for its build: the backend, its Python, and a folder for the result."""
         title = _title(package)
-        if extra is None:
-            extra = self._ground.request.build_requires.get(package.name, ())
+        extra = build.requires if build else self._ground.request.build_requires.get(package.name, ())
+        seen = against if build and not build.isolated else ()
         task = f"build {title} {what}"
         async with self._folder() as folder:
             self._reporter.start(task, f"asking {title}" if what == "metadata" else f"building {title}", None, "steps")
             try:
-                backend = self._backend(await self._tree(package, what, folder / "source"), package, what)
-                requires = (*backend.requires(), *extra)
+                tree = await self._tree(package, what, folder / "source")
+                await self._check_compilers(tree, title, against)
+                backend = self._backend(tree, package, what, build)
+                requires = without((*backend.requires(), *extra), seen)
                 program = await self._environment(title, package.name, requires, python, folder / "first", against)
                 async with self._turn:
-                    more = [text for text in await backend.requires_more(program) if text not in requires]
+                    asked = without(await backend.requires_more(program), seen)
+                more = [text for text in asked if text not in requires]
                 if more:
                     requires = (*requires, *more)
                     program = await self._environment(title, package.name, requires, python, folder / "all", against)
@@ -285,7 +290,12 @@ class SourceBuilder:
         finally:
             await nested.close()
 
-    def _backend(self, source: Path, package: PypiPackage, what: What) -> Backend:
+    async def _check_compilers(self, tree: Path, title: str, against: Mapping[str, str]) -> None:
+        """See that compilers go together before something is built that needs them."""
+        if found := await asyncio.to_thread(compilers_of, tree, self._ground.environ):
+            check_compilers(title, found, matrix_with(self._ground.request.matrix), against)
+
+    def _backend(self, source: Path, package: PypiPackage, what: What, build: Build | None = None) -> Backend:
         mark = hashlib.sha256(package.url.encode()).hexdigest()[:12]
         name = re.sub(r"[^\w.+-]", "_", f"{_title(package)}-{mark}-{what}.log".replace(" ", "-"))
         log = self._ground.cache / LOGS / name
@@ -295,7 +305,10 @@ class SourceBuilder:
         if package.origin.kind == "tree" and package.version:  # a commit since it was locked makes it no other one
             environ = {**dict.fromkeys(_VERSIONS, package.version), **environ}
         kind: Kind = "editable" if what == "editable" else "wheel"
-        return Backend(source, _title(package), package.name, log, environ, kind)
+        if build is not None and (archs := build.abi.get("sm", "").split()):
+            said = {"TORCH_CUDA_ARCH_LIST": ";".join(archs), "CUDAARCHS": ";".join(a.replace(".", "") for a in archs)}
+            environ = {**said, **environ}
+        return Backend(source, _title(package), package.name, log, environ, kind, self._ground.limits)
 
     @asynccontextmanager
     async def _folder(self) -> AsyncIterator[Path]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import BuildFailure, ResolutionFailure
 from dataloader.base.platforms import detect_platform
 from dataloader.base.reporter import Reporter
+from dataloader.build.limits import Limits
 from dataloader.locking.lock import make_lock
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.request import Request
@@ -32,6 +33,7 @@ class Ground:
     environ: Mapping[str, str]
     offline: bool = False
     layers: tuple[Path, ...] = ()
+    limits: Limits = field(default_factory=Limits)
 
 
 async def build_environment(

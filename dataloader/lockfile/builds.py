@@ -21,6 +21,8 @@ def build_of(
     glibc: str | None = None,
     requires: Iterable[str] = (),
     against: Mapping[str, str] | None = None,
+    abi: Mapping[str, str] | None = None,
+    isolated: bool = True,
 ) -> Build:
     """Return how a source is built, with its key.
 
@@ -34,6 +36,8 @@ def build_of(
         glibc=glibc,
         requires=tuple(sorted(requires)),
         against=dict(sorted((against or {}).items())),
+        abi=dict(sorted((abi or {}).items())),
+        isolated=isolated,
     )
     return replace(said, key=_key(package, said))
 
@@ -60,5 +64,7 @@ def _key(package: PypiPackage, build: Build) -> str:
         "glibc": build.glibc,
         "requires": list(build.requires),
         "against": dict(build.against),
+        **({"abi": dict(build.abi)} if build.abi else {}),
+        **({} if build.isolated else {"isolated": False}),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -66,7 +66,11 @@ class Build:
     requires: tuple[str, ...] = ()
     """What the build is given beyond what the project itself asks for."""
     against: Mapping[str, str] = field(default_factory=dict)
-    """Frameworks that it is compiled against, to the version that the environment has."""
+    """Frameworks, and NumPy, that it is compiled against, to the version that the environment has."""
+    abi: Mapping[str, str] = field(default_factory=dict)
+    """What is known besides of what it is compiled for: ``cuda``, ``cxx11-abi``, ``sm`` (compute capabilities)."""
+    isolated: bool = True
+    """Whether its build sees what it asks for alone; else what the environment has (``against`` is all of it)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

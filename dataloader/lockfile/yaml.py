@@ -31,7 +31,7 @@ _CONDA_FIELDS = (
     "track_features license size timestamp python_site_packages_path"
 )
 _PYPI_FIELDS = "name version sha256 requires_dist requires_python size extras index build"
-_BUILD_FIELDS = "key python platform glibc requires against"
+_BUILD_FIELDS = "key python platform glibc requires against abi isolated"
 """In the order they are written."""
 
 _EDITABLE = "#editable=true"
@@ -206,7 +206,14 @@ def _package(package: Package) -> dict[str, Any]:
     if isinstance(package, PypiPackage) and package.build is not None:
         build = package.build
         said = {name: getattr(build, name) for name in _BUILD_FIELDS.split()}
-        values["build"] = _without_empty({**said, "against": dict(sorted(build.against.items())) or None})
+        values["build"] = _without_empty(
+            {
+                **said,
+                "against": dict(sorted(build.against.items())) or None,
+                "abi": dict(sorted(build.abi.items())) or None,
+                "isolated": None if build.isolated else False,
+            }
+        )
     editable = {"editable": True} if isinstance(package, PypiPackage) and package.url.endswith(_EDITABLE) else {}
     return {**_reference(package), **_without_empty(values), **editable}
 
@@ -331,4 +338,6 @@ def _to_build(entry: Mapping[str, Any]) -> Build:
         glibc=entry.get("glibc"),
         requires=tuple(entry.get("requires", ())),
         against={name: str(version) for name, version in entry.get("against", {}).items()},
+        abi={name: str(value) for name, value in entry.get("abi", {}).items()},
+        isolated=entry.get("isolated", True),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -40,13 +40,18 @@ async def with_builds(
     python: LockedPython,
     frameworks: Collection[str],
     versions: dict[str, str],
+    abis: Mapping[str, Mapping[str, str]],
 ) -> list[PypiPackage]:
     """Return packages, sources with how they are built.
 
     A framework that a build names is of the version that the environment has: what is compiled against another one's
-    headers does not load. It may be any of the others that a build needs.
+    headers does not load. So is NumPy, where the build admits that. It may be any of the others that a build needs.
+
+    Args:
+        abis: Framework -> what else is known of what is compiled against it.
     """
     found = []
+    packages = tuple(packages)
     for package in packages:
         if package.file_name.endswith(".whl"):
             found.append(package)
@@ -54,17 +59,49 @@ async def with_builds(
         assert sources is not None
         assert python.version is not None
         extra = request.build_requires.get(package.name, ())
-        named = {_project(text) for text in (*await sources.requires(package), *extra)}
+        asked = (*await sources.requires(package), *extra)
+        named = {_project(text) for text in asked} & set(frameworks)
+        isolated = package.name not in request.unisolated
+        against = {name: versions[name] for name in sorted(named & versions.keys())}
+        if "numpy" in versions and any(_admits(text, "numpy", versions["numpy"]) for text in asked):
+            against["numpy"] = versions["numpy"]
+        if not isolated:
+            against = _seen_by(package, packages)
         build = build_of(
             package,
             python=".".join(python.version.split(".")[:2]),
             platform=target.platform,
             glibc=target.glibc,
             requires=extra,
-            against={name: versions[name] for name in sorted(named & set(frameworks) & versions.keys())},
+            against=against,
+            abi={key: value for name in sorted(abis.keys() & against.keys()) for key, value in abis[name].items()},
+            isolated=isolated,
         )
         found.append(replace(package, build=build))
     return found
+
+
+def _seen_by(package: PypiPackage, packages: Iterable[PypiPackage]) -> dict[str, str]:
+    """Return the versions of an environment's wheels that a build may see: of all but those that need it."""
+    needs = {each.name: {_project(text) for text in each.requires_dist} for each in packages}
+    left_out = {package.name}
+    while more := {name for name, asked in needs.items() if asked & left_out} - left_out:
+        left_out |= more
+    wheels = (each for each in packages if each.file_name.endswith(".whl"))
+    return {each.name: each.version for each in wheels if each.name not in left_out}
+
+
+def _admits(requirement: str, name: str, version: str) -> bool:
+    """Say whether a requirement is one of a project, and admits a version of it."""
+    from packaging.requirements import InvalidRequirement
+    from packaging.requirements import Requirement as Pep508
+    from packaging.utils import canonicalize_name
+
+    try:
+        parsed = Pep508(requirement)
+    except InvalidRequirement:
+        return False
+    return canonicalize_name(parsed.name) == name and parsed.specifier.contains(version, prereleases=True)
 
 
 def with_locked_commits(requirements: Iterable[PypiRequirement], old: Lockfile | None) -> tuple[PypiRequirement, ...]:

@@ -333,6 +333,7 @@ class _Attempt:
             python=python_of(resolution),
             frameworks=self._matrix.frameworks,
             versions={p.name: p.version for p in packages},
+            abis=_abis(stack, self._targets),
         )
         return Lockfile(
             platform=self._targets[0].platform,
@@ -351,3 +352,15 @@ class _Attempt:
             return package
         file = IndexFile(name=package.name, version=package.version, filename=package.file_name, url=package.url)
         return replace(package, sha256=await self._client.digest(file))
+
+
+def _abis(stack: Stack, targets: Sequence[Target]) -> dict[str, dict[str, str]]:
+    """Return, for each framework of a stack, what is known of what is compiled against it, for machines' GPUs."""
+    found = {}
+    for build in stack.builds:
+        abi = next((row.cxx11_abi for row in build.rows if row.cxx11_abi is not None), None)
+        gpus = sorted({gpu.capability for target in targets for gpu in target.gpus if gpu.capability})
+        said = {"cuda": build.cuda, "cxx11-abi": None if abi is None else str(int(abi))}
+        said["sm"] = " ".join(gpus) if build.cuda else None
+        found[build.project] = {key: value for key, value in said.items() if value}
+    return found

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
-from dataloader.base.origin import Origin
 from dataloader.base.platforms import detect_platform
 from dataloader.compat.versions import specifier_of
 from dataloader.index.web.credentials import public_channel, without_credentials
@@ -50,6 +49,7 @@ from dataloader.request.supply import (
     said_sources,
     settings_of,
 )
+from dataloader.request.trees import trees_of
 
 if TYPE_CHECKING:
     from dataloader.index.settings import IndexSettings
@@ -112,6 +112,10 @@ class Request:
     """Project -> what its build is given beyond what it asks for itself."""
     sources: Mapping[str, str | list[str]] = field(default_factory=dict)
     """Where distributions come from, as was said for an environment without a manifest (``supply.said_sources``)."""
+    build_limits: Mapping[str, str] = field(default_factory=dict)
+    """What a build may take of the machine, as said; nothing of it is in a lock."""
+    unisolated: tuple[str, ...] = ()
+    """Projects whose builds see what the environment has."""
     require_hashes: bool = False
     """Whether every wheel has to be one whose hash was written down."""
     groups: tuple[str, ...] = ()
@@ -161,6 +165,7 @@ class Request:
             "only-binary": ",".join(self.only_binary) or None if ALL_PROJECTS in self.no_binary else None,
             "build": ",".join(self.built) or None,
             "build-requires": {name: list(texts) for name, texts in sorted(self.build_requires.items())} or None,
+            "no-build-isolation": ",".join(self.unisolated) or None,
             "require-hashes": self.require_hashes or None,
             "left-out": ",".join(sorted(r.name for r in self.left_out)) or None,
         }
@@ -177,17 +182,10 @@ class Request:
             "options": {key: value for key, value in options.items() if value is not None},
             "groups": sorted(self.groups),
             "overrides": sorted(str(r) for r in self.overrides),
-            "trees": self._trees(),
+            "trees": trees_of(self.pypi),
             "project": self.manifest.path.name if self.manifest and self.manifest.is_plain else None,
         }
         return {key: value for key, value in inputs.items() if value}
-
-    def _trees(self) -> dict[str, str]:
-        """Return what says what local trees need, by their project: whoever changes that has it locked again."""
-        from dataloader.request.trees import said_in
-
-        origins = {one.name: Origin.of(one.url) for one in self.pypi if one.url}
-        return {name: said_in(each.folder()) for name, each in sorted(origins.items()) if each.kind == "tree"}
 
     def _portable(self, requirement: PypiRequirement) -> str:
         """Return a requirement as it stands in the lock: files of the project relative to it."""
@@ -314,6 +312,8 @@ def make_request(
         **binaries(options, files, environment),
         built=built,
         build_requires=resolution.build_requires if resolution else {},
+        build_limits=resolution.build_limits if resolution else {},
+        unisolated=resolution.unisolated if resolution else (),
         require_hashes=any(f.require_hashes for f in files) or (resolution is not None and resolution.require_hashes),
         matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
         groups=groups,

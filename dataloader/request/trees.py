@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from dataloader.base.errors import ManifestError
+from dataloader.base.origin import Origin
 from dataloader.base.trees import METADATA_FILES
+from dataloader.request.specs.requirements import PypiRequirement
 from dataloader.request.toml import Document
 
 _OF_OTHERS = ("dataloader", "pixi", "uv")
 """Tables of [tool] that say what environments are made of, and nothing of the project's wheel."""
+
+
+def trees_of(requirements: Iterable[PypiRequirement]) -> dict[str, str]:
+    """Return what says what local trees need, by their project: whoever changes that has it locked again."""
+    origins = {one.name: Origin.of(one.url) for one in requirements if one.url}
+    return {name: said_in(each.folder()) for name, each in sorted(origins.items()) if each.kind == "tree"}
 
 
 def said_in(folder: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -153,7 +154,7 @@ def command(
             with handler:
                 try:
                     _check(collected.values())
-                    handler.code = function(**{p.name: values[p.name] for p in own}, **collected)
+                    handler.code = _until_allowed(function, {p.name: values[p.name] for p in own}, collected, takes)
                 except DataloaderError as error:
                     from dataloader.cli.line.advice import advise
                     from dataloader.cli.line.first_steps import first_steps
@@ -173,6 +174,27 @@ def command(
         )
 
     return make
+
+
+def _until_allowed(
+    function: Callable[..., int],
+    own: Mapping[str, Any],
+    collected: Mapping[str, CommonOptions | StackFlags],
+    takes: Collection[str],
+) -> int:
+    """Run a command; once more where it was refused for want of a build, and somebody allows that now."""
+    try:
+        return function(**own, **collected)
+    except DataloaderError as error:
+        if not {"build", "Solving"} & set(takes):
+            raise
+        from dataloader.cli.line.allow import allowed_now
+
+        name, common = next((n, each) for n, each in collected.items() if isinstance(each, CommonOptions))
+        allowed = allowed_now(error, common, os.environ)
+        if allowed is None:
+            raise
+    return _until_allowed(function, own, {**collected, name: allowed}, takes)
 
 
 def _own(parameter: inspect.Parameter) -> Parameter:

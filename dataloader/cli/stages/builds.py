@@ -40,6 +40,7 @@ def builder_for(session: Session, request: Request, lock: Lockfile, client: Inde
 def _builder(session: Session, request: Request, client: IndexClient) -> SourceBuilder:
     from dataloader.build.builder import SourceBuilder
     from dataloader.build.environment import Ground
+    from dataloader.build.limits import limits_of
 
     ground = Ground(
         request=request,
@@ -47,5 +48,6 @@ def _builder(session: Session, request: Request, client: IndexClient) -> SourceB
         cache=session.cache,
         environ=session.environ,
         offline=session.options.offline,
+        limits=limits_of(request.build_limits, session.environ),
     )
     return SourceBuilder(ground, session.reporter)

@@ -270,6 +270,8 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
             constraints=(*resolution.constraints, *project.constraints),
             overrides=(*resolution.overrides, *project.overrides, *_overrides(pixi)),
             no_index=resolution.no_index or project.no_index,
+            build_requires={**project.build_requires, **resolution.build_requires},
+            unisolated=tuple(sorted({*resolution.unisolated, *project.unisolated, *_unisolated(pixi)})),
             exclude_newer=resolution.exclude_newer or project.exclude_newer,
         ),
         attestations=_attestations(ours.table("attestations")),
@@ -309,6 +311,13 @@ def _project(root: Table, *, reads_tools: bool) -> ProjectTable:
 
         project = with_uv(project, tool.table("uv"))
     return project
+
+
+def _unisolated(pixi: Table) -> tuple[str, ...]:
+    """Return the projects of pixi's ``no-build-isolation``; said of all, it is left unread, and so named."""
+    tables = (pixi.table("pypi-options"), pixi.table("workspace").table("pypi-options"))
+    lists = (t.strings("no-build-isolation") for t in tables if isinstance(t.peek("no-build-isolation"), list))
+    return tuple(normalized(name) for names in lists for name in names)
 
 
 def _overrides(pixi: Table) -> tuple[PypiRequirement, ...]:

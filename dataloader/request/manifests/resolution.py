@@ -23,6 +23,7 @@ _KEYS = {
     "require-hashes",
     "skip-unbuildable",
 }
+_LIMITS = ("timeout", "memory", "jobs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,10 @@ class ResolutionTable:
     """Normalised projects that may be built from source ([build] allow)."""
     build_requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Normalised project -> what its build is given besides ([build.requires])."""
+    build_limits: Mapping[str, str] = field(default_factory=dict)
+    """What a build may take ([build] timeout, memory, jobs), as said."""
+    unisolated: tuple[str, ...] = ()
+    """Normalised projects whose builds see the environment ([build] no-isolation)."""
     skip_unbuildable: bool = False
     """Leave out what would have to be built from source."""
 
@@ -56,7 +61,7 @@ class ResolutionTable:
 def read_resolution(table: Table, workspace: Table, build: Table) -> ResolutionTable:
     """Read the table, and [build]; pixi has its ``exclude-newer`` in ``workspace``."""
     table.only(_KEYS)
-    build.only({"allow", "requires"})
+    build.only({"allow", "requires", "no-isolation", *_LIMITS})
     requires = build.table("requires")
     return ResolutionTable(
         conda=table.choice("conda", {"auto", "always", "never"}),
@@ -71,6 +76,8 @@ def read_resolution(table: Table, workspace: Table, build: Table) -> ResolutionT
         prefer=table.strings("prefer"),
         built=tuple(sorted({normalized(name) for name in build.strings("allow")})),
         build_requires={normalized(name): _texts(requires, name) for name in requires},
+        build_limits={key: str(build.raw(key)) for key in _LIMITS if key in build},
+        unisolated=tuple(sorted({normalized(name) for name in build.strings("no-isolation")})),
         skip_unbuildable=table.boolean("skip-unbuildable") or False,
     )
 

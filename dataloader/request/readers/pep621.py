@@ -31,6 +31,10 @@ class ProjectTable:
     """Markers of the machines that it is for; none: every machine."""
     constraints: tuple[PypiRequirement, ...] = ()
     overrides: tuple[PypiRequirement, ...] = ()
+    build_requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Project -> what its build is given besides."""
+    unisolated: tuple[str, ...] = ()
+    """Projects whose builds see the environment."""
     no_index: bool = False
     exclude_newer: str | None = None
     notes: tuple[str, ...] = ()

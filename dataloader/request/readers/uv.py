@@ -38,9 +38,7 @@ OF_UV = frozenset(
         "config-settings",
         "config-settings-package",
         "no-build-isolation",
-        "no-build-isolation-package",
         "require-build-hashes",
-        "extra-build-dependencies",
         "extra-build-variables",
         "build-constraint-dependencies",
         "link-mode",
@@ -119,6 +117,8 @@ def with_uv(project: ProjectTable, table: Table) -> ProjectTable:
             *pep508(table, "override-dependencies"),
             *requirements(table, "exclude-dependencies", excluded),
         ),
+        build_requires=_build_requires(table.table("extra-build-dependencies")),
+        unisolated=tuple(map(normalized, table.strings("no-build-isolation-package"))),
         no_index=bool(table.boolean("no-index")),
         exclude_newer=table.date("exclude-newer"),
         notes=(*project.notes, *_notes(table)),
@@ -134,6 +134,21 @@ def _notes(table: Table) -> Iterator[str]:
     mode = table.peek("prerelease")
     if mode in ("disallow", "explicit"):
         yield f'[tool.uv.prerelease] ({table.where("prerelease")}): "{mode}" is not heeded'
+
+
+def _build_requires(table: Table) -> dict[str, tuple[str, ...]]:
+    """Return what builds are given besides; what is to match the environment's version does so here anyway."""
+    found = {}
+    for name in table:
+        said = table.items(name)
+        told = (one.get("requirement") if isinstance(one, dict) else one for one in said)
+        texts = [text for text in told if isinstance(text, str)]
+        if len(texts) < len(said):
+            table.mistake(name, "expected requirements, or {requirement = ..., match-runtime = true}")
+            continue
+        requirements(table, name, texts)
+        found[normalized(name)] = tuple(sorted(texts))
+    return found
 
 
 # -- indexes
