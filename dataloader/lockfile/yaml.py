@@ -58,8 +58,8 @@ def dump_locks(parts: Sequence[Lockfile]) -> str:
     """
     first = parts[0]
     packages: dict[str, dict[str, Any]] = {}
-    for package in (p for part in parts for p in part.packages):
-        packages.setdefault(package.url, _package(package))
+    for said in (_package(package) for part in parts for package in part.packages):
+        packages.setdefault(_url_in(said), said)
     tables = {part.platform: _table_of(part, packages, first) for part in parts}
     document: dict[str, Any] = {
         "version": FORMAT,
@@ -82,7 +82,7 @@ def dump_locks(parts: Sequence[Lockfile]) -> str:
 
 def _table_of(part: Lockfile, packages: Mapping[str, Mapping[str, Any]], first: Lockfile) -> dict[str, Any]:
     """Return what our table says of one platform: also what differs from what stands above it."""
-    own = [each for each in map(_package, part.packages) if packages[each.get("conda") or each["pypi"]] != each]
+    own = [each for each in map(_package, part.packages) if packages[_url_in(each)] != each]
     return {
         **({"channels": list(part.channels)} if part.channels != first.channels else {}),
         **({"indexes": list(part.indexes)} if part.indexes != first.indexes else {}),
@@ -94,6 +94,11 @@ def _table_of(part: Lockfile, packages: Mapping[str, Mapping[str, Any]], first: 
         "inputs": part.inputs,
         **({"packages": own} if own else {}),
     }
+
+
+def _url_in(entry: Mapping[str, Any]) -> str:
+    """Return what an entry stands under."""
+    return str(entry.get("conda") or entry["pypi"])
 
 
 def write_lock(lock: Lockfile, path: Path) -> bool:
