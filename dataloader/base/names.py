@@ -1,12 +1,15 @@
-"""Which conda name and which PyPI project are one identity. PyPI names are normalised as PEP 503 says."""
+"""Names: of projects, normalised as PEP 503 says; of files, by URL; many in one line; conda's of a project."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.matrix_folder import matrix_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SEPARATORS = re.compile(r"[-_.]+")
 
@@ -18,6 +21,27 @@ def normalized(project: str) -> str:
     'typing-extensions'
     """
     return _SEPARATORS.sub("-", project).lower()
+
+
+def file_name_of(url: str) -> str:
+    """Return the name of the file that a URL leads to: the last part of its path, unquoted.
+
+    >>> file_name_of("https://host/a/lib-1.0%2Bcpu-py3-none-any.whl?token=x#sha256=0")
+    'lib-1.0+cpu-py3-none-any.whl'
+    """
+    from urllib.parse import unquote, urlsplit
+
+    return unquote(urlsplit(url).path.rstrip("/").rsplit("/", 1)[-1])
+
+
+def some(names: Sequence[str], shown: int = 6) -> str:
+    """Return the first few of ``names``, and how many more there are.
+
+    >>> some(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
 def conda_name(project: str) -> str | None:

@@ -8,16 +8,16 @@ import re
 import shutil
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
-from urllib.parse import unquote, urlsplit
 
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
 from dataloader.base.core_metadata import parse_headers
 from dataloader.base.errors import BuildFailure, IntegrityError, UsageError
-from dataloader.base.names import normalized
+from dataloader.base.names import file_name_of, normalized
 from dataloader.base.origin import Origin
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
@@ -30,6 +30,7 @@ from dataloader.build.material import Material, without
 from dataloader.build.static import declared, pyproject
 from dataloader.compat.matrix import matrix_with
 from dataloader.index.model import IndexFile, WheelMetadata
+from dataloader.index.once import Once
 from dataloader.index.store import IndexStore
 from dataloader.index.wheels.metadata import parse_metadata
 from dataloader.install.switch.owner import signed
@@ -74,8 +75,7 @@ class SourceBuilder:
         self._turn = asyncio.Semaphore(1)
         """One backend at a time: each uses every processor."""
         self._material = Material(ground, reporter)
-        self._seen: dict[str, asyncio.Task[_Seen]] = {}
-        self._asked: dict[str, asyncio.Task[WheelMetadata]] = {}
+        self._once = Once(failures=True)
 
     # -- for the solver
 
@@ -86,9 +86,7 @@ class SourceBuilder:
             BuildFailure: it cannot be found out.
             IntegrityError: the archive is broken, or of another project.
         """
-        if file.url not in self._asked:
-            self._asked[file.url] = asyncio.ensure_future(self._metadata(file))
-        return await asyncio.shield(self._asked[file.url])
+        return await self._once(("metadata", file.url), partial(self._metadata, file))
 
     async def located(self, name: str, url: str, sha256: str | None) -> IndexFile:
         """Return the source at a URL, with the version that it itself, its name or its build says.
@@ -99,7 +97,7 @@ class SourceBuilder:
             DataloaderError: of ``Repository.commit``.
         """
         origin = await self._material.fixed(name, Origin.of(url))
-        filename = unquote(urlsplit(origin.location).path.rstrip("/").rsplit("/", 1)[-1])
+        filename = file_name_of(origin.location)
         file = IndexFile(name=name, version="", filename=filename, url=str(origin), sha256=sha256)
         version = await self._version_in_archive(file, origin) if origin.kind == "archive" else None
         if version is None:
@@ -129,9 +127,7 @@ class SourceBuilder:
         return (await self._look(_file_of(package))).requires
 
     async def _look(self, file: IndexFile) -> _Seen:
-        if file.url not in self._seen:
-            self._seen[file.url] = asyncio.ensure_future(self._look_once(file))
-        return await asyncio.shield(self._seen[file.url])
+        return await self._once(("look", file.url), partial(self._look_once, file))
 
     async def _look_once(self, file: IndexFile) -> _Seen:
         title = file.filename
@@ -146,10 +142,7 @@ class SourceBuilder:
 
     async def close(self) -> None:
         """Give up what is still being asked."""
-        tasks = (*self._asked.values(), *self._seen.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._once.close()
 
     async def _metadata(self, file: IndexFile) -> WheelMetadata:
         if (said := await self._said(file)) is not None:

@@ -12,12 +12,13 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from dataloader.base.errors import IndexUnavailable, IntegrityError, ResolutionFailure, UsageError
+from dataloader.base.names import some
 from dataloader.base.origin import Origin
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
@@ -319,11 +320,11 @@ def _refuse_pointers(folder: Path, url: str) -> None:
     """Refuse files of LFS where nothing fetches them: what stands for them would be built in."""
     found = [path for path in _small_files(folder) if _starts(path, _LFS_POINTER)] if _uses_lfs(folder) else []
     if found:
-        shown: Sequence[str] = [str(path.relative_to(folder)) for path in sorted(found)]
+        shown = [str(path.relative_to(folder)) for path in sorted(found)]
         raise UsageError(
             f"{redact(url)} keeps files in LFS, and there is no program git-lfs on this machine",
             code="git-lfs-missing",
-            causes=(", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else ""),),
+            causes=(some(shown, 4),),
             suggestions=("install git-lfs",),
         )
 

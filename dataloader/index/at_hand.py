@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from dataloader.base.digests import hex_digest
+from dataloader.base.names import file_name_of
 from dataloader.index.web.addresses import local_path
 from dataloader.index.web.mirrors import Mirrors
 
@@ -33,7 +33,7 @@ class AtHand:
         return None
 
     def _files(self, url: str) -> Iterator[Path]:
-        name = unquote(urlsplit(url).path.rsplit("/", 1)[-1])
+        name = file_name_of(url)
         linked = [folder if folder.name == name else folder / name for folder in self._folders]
         mirrored = map(local_path, self._mirrors.addresses(url))
         yield from (path for path in (*linked, *mirrored) if path is not None and path.is_file())

@@ -10,9 +10,14 @@ T = TypeVar("T")
 
 
 class Once:
-    """Results by key, in one event loop."""
+    """Results by key, in one event loop.
 
-    def __init__(self) -> None:
+    Args:
+        failures: Remember those too, and raise them again.
+    """
+
+    def __init__(self, *, failures: bool = False) -> None:
+        self._failures = failures
         self._tasks: dict[tuple[str, ...], asyncio.Task[Any]] = {}
 
     async def close(self) -> None:
@@ -23,11 +28,11 @@ class Once:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def __call__(self, key: tuple[str, ...], work: Callable[[], Coroutine[None, None, T]]) -> T:
-        """The result of ``work``, done once for all who ask; a failure is not remembered."""
+        """The result of ``work``, done once for all who ask."""
 
         def forget_failure(task: asyncio.Task[Any]) -> None:
             # Asking for the exception also keeps asyncio from printing it when nobody waits any more.
-            if task.cancelled() or task.exception() is not None:
+            if task.cancelled() or (task.exception() is not None and not self._failures):
                 self._tasks.pop(key, None)
 
         task = self._tasks.get(key)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dataloader.base.markers import marker_environment
+from dataloader.base.names import pypi_names
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
 
 
@@ -32,8 +33,6 @@ def edges_of(lock: Lockfile) -> tuple[Edge, ...]:
 
 def _projects_in_conda(lock: Lockfile) -> dict[str, str]:
     """Return which conda package of the lock stands for each PyPI project."""
-    from dataloader.base.names import pypi_names
-
     return {project: p.name for p in lock.conda() for project in (pypi_names(p.name) or (p.name,))}
 
 

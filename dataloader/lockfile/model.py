@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from dataloader.base.names import file_name_of
+
 if TYPE_CHECKING:
     from dataloader.base.origin import Origin
 
@@ -119,9 +121,7 @@ class PypiPackage:
     @property
     def file_name(self) -> str:
         """The archive's name: the last part of its URL, unquoted."""
-        from urllib.parse import unquote
-
-        return unquote(self.url.split("#", 1)[0].rsplit("/", 1)[-1])
+        return file_name_of(self.url)
 
 
 Package: TypeAlias = CondaPackage | PypiPackage

@@ -15,6 +15,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, overload
 
 from dataloader.base.core_metadata import parse_headers
 from dataloader.base.digests import encode, hexadecimal
+from dataloader.base.names import normalized
 from dataloader.prefix.walk import read_regular
 
 Kind: TypeAlias = Literal["pypi", "conda"]
@@ -207,7 +208,7 @@ class BadRecord(Exception):
 
 def normalise(name: str) -> str:
     """PEP 503."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return normalized(name)
 
 
 _SITES: Final = (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from dataloader.base.errors import PrefixError
+from dataloader.base.names import normalized
 from dataloader.prefix.locate import JOURNAL, OWN_FOLDER, STATE
 from dataloader.prefix.model import Installed, Inventory
 from dataloader.prefix.unchanged import STATE_VERSION
@@ -198,7 +199,7 @@ def _distributions(prefix: Path, site_packages: str | None) -> Iterator[Installe
         if name and version:
             yield Installed(
                 kind="pypi",
-                name=re.sub(r"[-_.]+", "-", name).lower(),
+                name=normalized(name),
                 version=version,
                 installer=_read(path / "INSTALLER").strip() or None,
                 location=f"{site_packages}/{path.name}",

@@ -22,7 +22,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from dataloader.base.errors import IndexUnavailable, ResolutionFailure
-from dataloader.base.names import pypi_names
+from dataloader.base.names import pypi_names, some
 from dataloader.base.reporter import Reporter
 from dataloader.index.model import IndexFile
 from dataloader.index.settings import IndexSettings
@@ -38,7 +38,6 @@ from dataloader.resolve.outcome import make_resolution
 from dataloader.resolve.refused.certain import without_old_releases, without_wheels
 from dataloader.resolve.refused.explain import explain, plain_fault
 from dataloader.resolve.refused.prechecks import check_names
-from dataloader.resolve.refused.unknown import some
 from dataloader.resolve.rounds import PythonSource, Rounds
 from dataloader.resolve.stability import is_of_pypi, locked_version
 from dataloader.resolve.unsaid import holds, moved

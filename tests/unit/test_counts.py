@@ -60,3 +60,22 @@ def test_a_walk_passes_functions_that_exist(title: str, steps: str) -> None:
 
 def test_there_are_three_walks() -> None:
     assert len(WALKS) == 3
+
+
+ONE_HOME = {
+    "base/names.py": [r"\[-_\.\]\+", r"unquote\([^\n]*rsplit\(\"/\"", r"join\([^\n]* and \{[^}]*\} more"],
+    "base/tasks.py": [r"asyncio\.wait\(.*FIRST_EXCEPTION"],
+    "compat/matrix.py": [r"rglob\(\"\*\.jsonl\"\)"],
+}
+"""Module -> how what it is the one home of is written."""
+
+
+@pytest.mark.parametrize("home", ONE_HOME)
+def test_an_idea_has_one_home(home: str) -> None:
+    found = {
+        str(path.relative_to(CODE))
+        for path in CODE.rglob("*.py")
+        if any(re.search(pattern, path.read_text(encoding="utf-8")) for pattern in ONE_HOME[home])
+    }
+
+    assert found <= {home}

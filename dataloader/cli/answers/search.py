@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from dataloader.base.errors import DataloaderError, IndexUnavailable, ResolutionFailure, UsageError
+from dataloader.base.names import conda_name, normalized
 from dataloader.cli.line.command import LOOK, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 from dataloader.cli.telling.render import table
@@ -72,13 +72,12 @@ def _names(text: str) -> tuple[str | None, str | None]:
     Raises:
         UsageError: ``requirement-invalid``; it is no name.
     """
-    from dataloader.base.names import conda_name
     from dataloader.request.specs.requirements import CondaRequirement
     from dataloader.request.specs.spec import parse_spec
 
     one = parse_spec(text)
     prefix = text.partition(":")[0] + ":" if text.startswith(("conda:", "pypi:")) else ""
-    if re.sub(r"[-_.]+", "-", text.removeprefix(prefix).strip()).lower() != re.sub(r"[-_.]+", "-", one.name).lower():
+    if normalized(text.removeprefix(prefix).strip()) != normalized(one.name):
         raise UsageError(
             f"{text} says more than a name",
             code="requirement-invalid",

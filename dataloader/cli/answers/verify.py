@@ -12,6 +12,7 @@ from dataloader.base.errors import ExitCode, PrefixError, UsageError
 from dataloader.cli.line.advice import exclusive
 from dataloader.cli.line.command import VERIFY, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
+from dataloader.cli.telling.folding import columns_of, folded
 
 if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
@@ -227,7 +228,6 @@ def _of_prefix(
 
 
 def _report(report: VerifyReport, form: str, fail_on: Severity) -> int:
-    from dataloader.cli.telling.folding import columns_of, folded
     from dataloader.verify.output import FORMATS, fails
 
     text = FORMATS[form](report)

@@ -15,6 +15,7 @@ from dataloader.cli.edits.said import NoSync, check_no_sync
 from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions, Operand
 from dataloader.cli.telling.render import table
+from dataloader.prefix.locate import as_seen
 
 if TYPE_CHECKING:
     from dataloader.cli.edits.edit import Edited
@@ -158,8 +159,6 @@ def _changes(edited: Edited) -> tuple[Change, ...]:
 
 
 def _text(edited: Edited, changes: Sequence[Change], held: Sequence[HeldBack], *, dry_run: bool) -> str:
-    from dataloader.prefix.locate import as_seen
-
     rows = [
         (change.name, change.old.version if change.old else "", change.new.version if change.new else "", change.kind)
         for change in changes

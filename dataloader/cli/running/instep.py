@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import PrefixError, ResolutionFailure, UsageError
-from dataloader.prefix.locate import as_seen
+from dataloader.prefix.locate import as_seen, same_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,6 @@ def is_made_from(prefix: Path | None, manifest: Path) -> bool:
     """Whether an environment that was named, if one was, is this manifest's."""
     if prefix is None:
         return True
-    from dataloader.prefix.locate import same_file
     from dataloader.prefix.state import read_state
 
     state = read_state(prefix)

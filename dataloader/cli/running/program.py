@@ -17,6 +17,7 @@ from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.running.instep import Way, in_step, is_made_from
 from dataloader.cli.stages.session import Session, open_session
 from dataloader.cli.telling.render import table
+from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dataloader.request.manifests.manifest import Manifest
@@ -113,7 +114,6 @@ def _tasks(session: Session, manifest: Manifest | None) -> Mapping[str, Task]:
     if manifest is None:
         return {}
     from dataloader.base.platforms import detect_platform
-    from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 
     return manifest.environment(session.options.environment or DEFAULT_ENVIRONMENT, detect_platform()).tasks
 

@@ -15,6 +15,7 @@ from packaging.pylock import (
 )
 
 from dataloader.base.markers import marker_environment
+from dataloader.base.names import file_name_of
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
 from dataloader.formats.model import LeftOut, LockSelection, Taken, Unlocated
@@ -99,9 +100,8 @@ def _taken(content: Content, package: Package, source: object) -> PypiPackage | 
 
 
 def _last(location: str) -> str:
-    from urllib.parse import unquote
 
-    return unquote(location.split("#", 1)[0].rsplit("/", 1)[-1])
+    return file_name_of(location)
 
 
 def _roots(lock: Pylock, chosen: set[Any]) -> tuple[str, ...]:

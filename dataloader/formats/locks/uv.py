@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote
 
-from dataloader.base.names import normalized
+from dataloader.base.names import file_name_of, normalized
 from dataloader.formats.content import Content
 from dataloader.formats.locks import unfit
 from dataloader.formats.model import LeftOut, LockSelection, Taken
@@ -164,7 +163,7 @@ def _why(package: Entry, source: Mapping[str, str]) -> str:
 
 def _file_name(wheel: Entry) -> str:
     where = wheel.get("url") or wheel.get("path") or wheel["filename"]
-    return unquote(str(where).split("#", 1)[0].rsplit("/", 1)[-1])
+    return file_name_of(str(where))
 
 
 def _package(content: Content, package: Entry, wheel: Entry, name: str, extras: set[str]) -> PypiPackage:

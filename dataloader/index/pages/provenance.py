@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin
+
+from dataloader.base.names import file_name_of
 
 
 def provenance_link(body: bytes, content_type: str, url: str, filename: str) -> str | None:
@@ -35,5 +37,5 @@ class _Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         facts = dict(attrs)
-        if tag == "a" and unquote(urlsplit(facts.get("href") or "").path).rsplit("/", 1)[-1] == self._filename:
+        if tag == "a" and file_name_of(facts.get("href") or "") == self._filename:
             self.found = facts.get("data-provenance")

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import configparser
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -18,6 +17,7 @@ from installer.scripts import Script
 from installer.sources import WheelContentElement, WheelSource
 from installer.utils import Scheme, parse_metadata_file
 
+from dataloader.base.names import normalized
 from dataloader.install.bounds import Refused, check_command, check_place, with_parents
 from dataloader.install.store.member import UnpackedFile
 from dataloader.install.store.recipe import EntryPoint, Recipe, StoredFile, malformed
@@ -58,7 +58,7 @@ def make_recipe(wheel_name: str, root: Path, members: Mapping[str, UnpackedFile]
     if not name or not version:
         raise malformed(wheel_name, "METADATA has no Name or no Version")
     return Recipe(
-        name=re.sub(r"[-_.]+", "-", name).lower(),
+        name=normalized(name),
         version=version,
         dist_info=source.dist_info_dir,
         root_scheme=destination.root_scheme,
@@ -96,7 +96,7 @@ class _UnpackedWheel(WheelSource):
         self._data = datas[0] if len(datas) == 1 else f"{self._stem}.data"
         distribution, _, version = self._stem.partition("-")
         expected = wheel_name.split("-", 1)[0]
-        if re.sub(r"[-_.]+", "-", distribution).lower() != re.sub(r"[-_.]+", "-", expected).lower():
+        if normalized(distribution) != normalized(expected):
             raise malformed(wheel_name, f"its {infos[0]} belongs to another project")
         super().__init__(distribution, version)
 

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dataloader.base.errors import PrefixError
+from dataloader.base.names import some
 from dataloader.install.switch.generations import generations
 from dataloader.install.switch.line import Generation
 from dataloader.prefix.locate import STATE
@@ -32,8 +33,7 @@ class Differs:
         """In a line, the first few."""
         parts = [f"~{name} {old} -> {new}" for name, old, new in self.replaced]
         parts += [f"+{each}" for each in self.added] + [f"-{each}" for each in self.removed]
-        more = f", and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
-        return ", ".join(parts[:_SHOWN]) + more
+        return some(parts, _SHOWN)
 
     def document(self) -> dict[str, object]:
         """Plain JSON values."""

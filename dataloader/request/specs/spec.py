@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from dataloader.base.errors import UsageError
-from dataloader.base.names import normalized
+from dataloader.base.names import file_name_of, normalized
 from dataloader.base.origin import ARCHIVES
 from dataloader.index.web.credentials import check_asked
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Refusal, Requirement
@@ -199,7 +199,7 @@ def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> Pypi
     location = urldefrag(location)[0]
     scheme = urlsplit(location).scheme
     if scheme in {"http", "https"}:
-        url, filename = location, unquote(urlsplit(location).path.rsplit("/", 1)[-1])
+        url, filename = location, file_name_of(location)
     else:
         path = Path(unquote(urlsplit(location).path) if scheme == "file" else location).expanduser()
         path = ((base or Path.cwd()) / path).resolve()

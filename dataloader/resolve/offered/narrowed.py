@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from dataloader.base.errors import IntegrityError
+from dataloader.base.names import file_name_of
 from dataloader.index.model import IndexFile, WheelMetadata
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _no_such_hash(requirement: PypiRequirement, told: list[str]) -> IntegrityErr
 
 def _direct_file(requirement: PypiRequirement) -> IndexFile:
     assert requirement.url is not None
-    filename = unquote(urlsplit(requirement.url).path.rsplit("/", 1)[-1])
+    filename = file_name_of(requirement.url)
     return IndexFile(
         name=requirement.name,
         version=str(parse_wheel_filename(filename)[1]),

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import rattler
 from packaging.specifiers import SpecifierSet
 
+from dataloader.base.names import some
 from dataloader.compat.axes import said_of
 from dataloader.resolve.channels.rattler import Unsolvable
 from dataloader.resolve.offered.root import Root, RootSpec
 from dataloader.resolve.refused.likewise import Likewise, likewise, newest_build_of_each
 from dataloader.resolve.refused.nogoods import ABSENT, GaveUp, Nogood, Refuter, smallest
 from dataloader.resolve.refused.universe import ByRule, Needs, OwnSpec, Universe
-from dataloader.resolve.refused.unknown import some
 from dataloader.resolve.words.records import parse_dependency
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from dataloader.base.errors import ResolutionFailure
+from dataloader.base.names import some
 from dataloader.index.filenames import variant_label
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.refused.conflict import Conflict, find_conflict, needed_requirements
 from dataloader.resolve.refused.prechecks import what_to_ask
-from dataloader.resolve.refused.unknown import condas_name, some
+from dataloader.resolve.refused.unknown import condas_name
 from dataloader.resolve.words.tags import fit
 from dataloader.resolve.words.versions import parse_version
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dataloader.base.names import some
+
 if TYPE_CHECKING:
     import rattler
 
@@ -68,9 +70,8 @@ def newest_build_of_each(records: Iterable[rattler.RepoDataRecord]) -> list[str]
 
 
 def _listed(items: Sequence[str], last: str) -> str:
-    more = len(items) - _SHOWN
-    if more > 0:
-        return f"{', '.join(items[:_SHOWN])} and {more} more"
+    if len(items) > _SHOWN:
+        return some(items, _SHOWN)
     return f" {last} ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if last else ", ".join(items)
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import rattler
 
 from dataloader.base.errors import ResolutionFailure
+from dataloader.base.names import some
 from dataloader.base.tasks import together
 from dataloader.resolve.channels.rattler import parse_match_spec
-from dataloader.resolve.refused.unknown import INDEXES, near_names, some, unknown_project
+from dataloader.resolve.refused.unknown import INDEXES, near_names, unknown_project
 
 if TYPE_CHECKING:
     from dataloader.resolve.channels.rattler import Channels

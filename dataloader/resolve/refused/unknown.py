@@ -12,8 +12,6 @@ from dataloader.index.model import IndexFile
 
 INDEXES = "the package indexes"
 """What they are called among the places that were looked in."""
-SHOWN = 6
-"""Versions, builds and file names shown in a message."""
 NEAR = 3
 """Names shown that may have been meant."""
 
@@ -62,9 +60,3 @@ def near_names(name: str, known: Collection[str]) -> list[str]:
 
     alike = [one for one in known if abs(len(one) - len(name)) <= 2 and (one[:1] == name[:1] or one[-2:] == name[-2:])]
     return [one for one in difflib.get_close_matches(name, alike, n=NEAR + 1, cutoff=0.65) if one != name][:NEAR]
-
-
-def some(items: Sequence[str], shown: int = SHOWN) -> str:
-    """Return the first few of ``items``, and how many more there are."""
-    more = len(items) - shown
-    return ", ".join(items[:shown]) + (f" and {more} more" if more > 0 else "")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from dataloader.base.names import some
 from dataloader.elf.demangle import demangle
 from dataloader.elf.frameworks import CUDA_PARTS, distributions_of, framework_of
 from dataloader.loader.model import Failure
@@ -115,7 +116,7 @@ def check_doubts(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
             path=paths[0],
             message=f"{len(paths)} {'library' if len(paths) == 1 else 'libraries'} of {label} load only after others, "
             "and whether its code opens those first cannot be told",
-            evidence=(*list(doubts)[:_SHOWN], f"it is so for {_some(paths)}"),
+            evidence=(*list(doubts)[:_SHOWN], f"it is so for {some(paths, _SHOWN)}"),
             files=tuple(paths),
         )
 
@@ -193,10 +194,10 @@ def _finding(failures: list[Failure], victims: list[Verdict], situation: Situati
     message, evidence, fixes = _EXPLAIN[failures[0].kind](failures, situation)
     files = {situation.relative(failure.path) for failure in failures}
     if len(files) > 1:
-        evidence = (*evidence, f"so do {_some(sorted(files - {path}))}")
+        evidence = (*evidence, f"so do {some(sorted(files - {path}), _SHOWN)}")
     others = sorted({victim.path for victim in victims} - files)
     if others:
-        evidence = (*evidence, f"needed to load {_some(others)}")
+        evidence = (*evidence, f"needed to load {some(others, _SHOWN)}")
     owner = situation.owners.get(path)
     if owner:
         evidence = (*evidence, f"belongs to {owner.label}")
@@ -210,10 +211,6 @@ def _finding(failures: list[Failure], victims: list[Verdict], situation: Situati
         alternatives=tuple(fixes[1:]),
         files=tuple(sorted({*files, *others})),
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 _Explained = tuple[str, tuple[str, ...], Sequence[str]]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dataloader.base.names import conda_name, normalized, pypi_names
+from dataloader.base.names import conda_name, file_name_of, normalized, pypi_names, some
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,22 @@ def test_every_identity_holds_the_project() -> None:
 
 def test_names_are_normalised_as_pep_503_says() -> None:
     assert normalized("Ruamel.._YAML") == "ruamel-yaml"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://h.test/a/lib-1.0-py3-none-any.whl#sha256=0", "lib-1.0-py3-none-any.whl"),
+        ("https://h.test/lib-1.0%2Bcu118-py3-none-any.whl?signature=a/b", "lib-1.0+cu118-py3-none-any.whl"),
+        ("file:///a%20b/lib-1.0.tar.gz", "lib-1.0.tar.gz"),
+        ("lib-1.0.tar.gz", "lib-1.0.tar.gz"),
+        ("https://h.test", ""),
+    ],
+)
+def test_a_url_leads_to_a_file_of_one_name(url: str, name: str) -> None:
+    assert file_name_of(url) == name
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, ""), (2, "a, b"), (3, "a, b and 1 more"), (5, "a, b and 3 more")])
+def test_of_many_names_the_first_are_said(count: int, said: str) -> None:
+    assert some("abcde"[:count], 2) == said
