@@ -30,6 +30,8 @@ _UNREAD: Final = {
     "pdm.lock": "`pdm export` writes it as a requirements.txt, and pdm 2.24 and later as a pylock.toml",
     "meta.yaml (a conda recipe)": "name what it needs in an environment.yml",
     "anaconda-project.yml": "name what it needs in an environment.yml",
+    "list of pip's": "`pip freeze` writes a requirements.txt",
+    "list of pixi's or mamba's": "`conda list --export`, `micromamba env export --explicit`, or the pixi.lock",
     "conda-lock.yml in its unified format before version 1": "lock anew with conda-lock 1.0 or later",
 }
 """Formats that are known and not read -> the way from there."""
@@ -60,6 +62,7 @@ def read_content(path: Path) -> Content:
     text = _text(raw)
     if text is None:
         raise unknown(path, "it is not text")
+    _refuse_unfinished(path, text)
     for load, tell in ((_toml, _told_of_toml), (_json, _told_of_json)):
         data = load(text)
         if data is not None and (form := tell(path, data)):
@@ -191,8 +194,7 @@ def _manifest(path: Path, data: Mapping[str, Any]) -> str | None:
 
 
 def _told_of_json(path: Path, data: Mapping[str, Any]) -> str | None:
-    del path
-    return "Pipfile.lock" if "_meta" in data and "default" in data else None
+    return "Pipfile.lock" if "_meta" in data and "default" in data else _told_of_yaml(path, data)
 
 
 def _told_of_yaml(path: Path, data: Mapping[str, Any]) -> str | None:
@@ -220,12 +222,40 @@ def _told_of_lines(text: str) -> str | None:
         return "explicit"
     if said and all(_EXPORTED.fullmatch(line) for line in said):
         return "export"
-    return None
+    if said and _HEAD_OF_CONDA.search(text) and all(_LISTED.fullmatch(line) for line in said):
+        return "export"
+    if said and _HEAD_OF_PIP.match(said[0]):
+        return "list of pip's"
+    return "list of pixi's or mamba's" if any(map(_HEAD_OF_MAMBA.match, said[:4])) else None
 
+
+_HEAD_OF_CONDA = re.compile(r"^#\s*Name\s+Version\s+Build\b", re.MULTILINE)
+_LISTED = re.compile(r"\S+\s+\S+\s+\S+(?:\s+\S+)?")
+"""A line of ``conda list``: name, version, build, and for the most part a channel."""
+_HEAD_OF_PIP = re.compile(r"Package\s+Version\b")
+_HEAD_OF_MAMBA = re.compile(r"(?:Name|Package)\s+Version\s+(?:Build|Size)\b")
+_UNFINISHED = re.compile(r"^(?:<{7}|>{7}|\|{7}) .*$", re.MULTILINE)
+_PAGE = re.compile(r"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 _LOCK_OF_TOML = re.compile(r"^\[\[packages?\]\]", re.MULTILINE)
 _PYTHON = re.compile(r"^(?:import |from \w[\w.]* import |def |class )", re.MULTILINE)
 _SETUP_CFG = re.compile(r"^\[(?:metadata|options)\]", re.MULTILINE)
+
+
+def _refuse_unfinished(path: Path, text: str) -> None:
+    """Refuse what is not anybody's file: one with the marks of a merge, or a page that a browser was meant for."""
+    if marks := _UNFINISHED.search(text):
+        line = text.count("\n", 0, marks.start()) + 1
+        raise unknown(path, f"line {line} is the mark of a merge that was not finished", "settle it, and try again")
+    if _PAGE.match(text):
+        raise unknown(path, "it is a web page", "fetch the file itself, not the page that shows it")
+    if text.lstrip().startswith("["):
+        try:
+            said = json.loads(text)
+        except json.JSONDecodeError:
+            return
+        if isinstance(said, list):
+            raise unknown(path, "it is a list in JSON")
 
 
 def _unread(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""conda's lists of packages: ``conda list --explicit`` (URLs) and ``conda list --export`` (versions and builds)."""
+"""conda's lists of packages: ``--explicit`` (URLs), and what ``conda list`` prints (versions and builds)."""
 
 from __future__ import annotations
 
@@ -34,9 +34,12 @@ def read(content: Content, wanted: LockSelection) -> Taken:
 
 
 def exported(content: Content) -> Iterator[tuple[int, Listed]]:
-    """Yield the lines of ``conda list --export``, with their numbers; what pip installed has the build ``pypi_0``."""
+    """Yield the lines of ``conda list``, as it prints them or with ``--export``, with their numbers.
+
+    What pip installed has the build ``pypi_0``.
+    """
     for number, line in lines_of(content):
-        name, version, build = line.split("=", 2)
+        name, version, build = line.split("=", 2) if "=" in line else line.split()[:3]
         yield number, Listed(name=name, version=version, build=build)
 
 

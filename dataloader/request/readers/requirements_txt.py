@@ -262,8 +262,10 @@ def _read_line(draft: _Draft, line: str, where: str, place: _Place) -> None:
     except _OptionError as error:
         draft.mistakes.append(f"{where}: {error}")
     except DataloaderError as error:
-        draft.mistakes.append(error.message if error.message.startswith(where) else f"{where}: {error.message}")
-        draft.suggestions.extend(error.suggestions)
+        told = error.message if error.message.startswith(where) else f"{where}: {error.message}"
+        unset = [f"the variable {name} is not set" for name in dict.fromkeys(_VARIABLE.findall(line))]
+        draft.mistakes.append("; ".join([told, *unset]))
+        draft.suggestions.extend(() if unset else error.suggestions)
 
 
 def _split(text: str) -> list[str]:

@@ -86,6 +86,13 @@ ENVIRONMENT = [
 ]  # fmt: skip
 
 LISTS = [
+    Case("list.txt", "# packages in environment at /x:\n#\n# Name                    Version                   Build  Channel\n"
+         "_libgcc_mutex             0.1                 conda_forge    conda-forge\nb  2.0  h1_0\n"
+         "six  1.16.0  pypi_0  pypi\n", "export",
+         {"conda:_libgcc_mutex[version='==0.1', build='conda_forge']", "conda:b[version='==2.0', build='h1_0']",
+          "pypi:six==1.16.0"}),
+    Case("env.json", '{"name": "x", "channels": ["c"], "dependencies": ["numpy", {"pip": ["six"]}]}', "environment.yml",
+         {"conda:numpy", "six"}),
     Case("spec-file.txt", "# This file may be used to create an environment using:\n# platform: linux-64\n@EXPLICIT\n"
          f"https://c.example/main/linux-64/a-1.0-h0_0.conda#{M1}\nhttps://c.example/main/noarch/b-c-2-py_1.tar.bz2#{H1}\n",
          "explicit", {f"conda:a[version='==1.0', build='h0_0', md5='{M1}']", f"conda:b-c[version='==2', build='py_1', sha256='{H1}']"}),
@@ -281,8 +288,15 @@ UNKNOWN = {
     "setup.cfg": ("[metadata]\nname = x\n[options]\ninstall_requires =\n    a\n", "setup.cfg"),
     "data.yml": ("foo: 1\nbar: 2\n", "keys bar, foo"),
     "binary": (b"\x7fELF\0\0\0", "not text"),
-    "page.html": ("<!DOCTYPE html>\n" + "<p>\n" * 500, "of its 501 lines"),
-    "uv.lock": ("version = 1\n<<<<<<< ours\n[[package]]\nname = 'a'\n", "not TOML any more (Invalid"),
+    "page.html": ("<!DOCTYPE html>\n" + "<p>\n" * 500, "web page"),
+    "poem.txt": ("the woods are lovely\n" * 500, "of its 500 lines"),
+    "uv.lock": ("version = 1\n[[package]]\nname = a\n", "not TOML any more (Invalid"),
+    "pixi.lock": ("version: 6\n<<<<<<< ours\na: 1\n=======\na: 2\n>>>>>>> theirs\n", "line 2 is the mark of a merge"),
+    "requirements.txt": ("a\n||||||| base\nb\n", "line 2 is the mark of a merge"),
+    "pip.txt": ("Package    Version\n---------- -------\nnumpy      1.26.4\n", "list of pip's"),
+    "mamba.txt": ("List of packages\n\n  Name  Version  Build  Channel\n----\n  a  1  h0  c\n", "mamba's"),
+    "facts.json": ('{"numbers": [1], "other": 2}', "keys numbers, other"),
+    "list.json": ('[{"name": "numpy", "version": "1"}]', "list in JSON"),
     "unified.yml": ("a:\n" * 2 + "- {: broken\n" + "x\n" * 13_950, "YAML"),
 }
 
@@ -298,3 +312,14 @@ def test_what_is_not_read_is_named_in_one_line(name: str, tmp_path: Path) -> Non
     assert word in caught.value.message
     assert len(caught.value.causes) <= 1
     assert "\n" not in caught.value.message
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.txt").write_text("numpy==${VERSION}\nscipy\n")
+
+    with pytest.raises(DataloaderError) as caught:
+        read_file(tmp_path / "r.txt", environ={})
+
+    (cause,) = caught.value.causes
+    assert cause.endswith("r.txt:1: 'numpy==${VERSION}' is not a requirement; the variable VERSION is not set")
+    assert read_file(tmp_path / "r.txt", environ={"VERSION": "1.0"})
