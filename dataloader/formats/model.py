@@ -46,11 +46,13 @@ class Unlocated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A conda package of which the lock has no URL: a channel has it."""
+    """A conda package of which the lock has no URL, or no hash: a channel has it."""
 
     name: str
     version: str
     build: str
+    file: str | None = None
+    """Its file's name, where the lock tells that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,8 +40,9 @@ async def locate(
     from dataloader.machine.detect import detect_target
     from dataloader.resolve.channels.rattler import Channels
 
+    urls = taken.channels or request.channels
     channels = Channels(
-        request.channels,
+        urls,
         detect_target(wanted.platform, environ, ask=()),
         priority="disabled",
         cache=cache / "repodata",
@@ -49,14 +50,16 @@ async def locate(
         reporter=reporter,
     )
     await channels.look_up(each.name for each in taken.listed)
-    return [await _conda(each, channels, request.channels) for each in taken.listed], list(wheels)
+    return [await _conda(each, channels, urls) for each in taken.listed], list(wheels)
 
 
 async def _conda(one: Listed, channels: Channels, urls: Sequence[str]) -> CondaPackage:
     from dataloader.resolve.channels.rattler import to_package
 
     for record in await channels.records(one.name):
-        if str(record.version) == one.version and str(record.build) == one.build:
+        if (str(record.version), str(record.build)) == (one.version, one.build) and (
+            one.file in (None, record.url.rpartition("/")[2])
+        ):
             return to_package(record)
     raise IndexUnavailable(
         f"no channel has {one.name} {one.version} {one.build}",

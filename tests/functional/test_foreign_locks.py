@@ -262,6 +262,15 @@ content-hash = "0"
     assert not (desk.here / "env").exists()
 
 
+GONE = """version = 1
+[[package]]
+name = "x"
+version = "0"
+source = { virtual = "." }
+dependencies = [{ name = "gone" }]
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
@@ -270,7 +279,8 @@ content-hash = "0"
         ("uv.lock", "version = 7\npackage = []\n", "its version is 7"),
         ("conda-lock.yml", "version: 1\nmetadata: {}\npackage:\n- {platform: win-64}\n", "it is for win-64"),
         ("explicit.txt", "# platform: win-64\n@EXPLICIT\nhttps://c/win-64/a-1-0.conda#0\n", "it is for win-64"),
-        ("explicit.txt", "@EXPLICIT\nhttps://c/noarch/a-1-0.conda\n", "has no hash"),
+        ("explicit.txt", "@EXPLICIT\nhttps://c/noarch/a\n", "cannot be read as an explicit list of conda's: line 2"),
+        ("uv.lock", GONE, "it needs gone, and has no such package"),
         ("pip.txt", "numpy\n", "is no lock but a requirements.txt"),
         ("Pipfile.lock", '{"_meta": {}, "default": {}}\n', "it is a Pipfile.lock"),
     ],
@@ -323,6 +333,12 @@ def test_a_list_that_conda_exported_is_asked_for_exactly(desk: Desk, channel: Pa
     assert found == {p.name: ("conda", p.version) for p in lock.conda()} | {"tool": ("pypi", "1.0")}
     desk.run("sync", "--lockfile", "list.txt", "-c", channel.as_uri(), "-p", "env")
     assert desk.installed() == found
+    urls = "".join(f"{p.url}\n" for p in lock.conda())  # `conda list --explicit` writes no hash unless told to
+    (desk.here / "explicit.txt").write_text(f"# platform: linux-64\n@EXPLICIT\n{urls}")
+    desk.run("sync", "--lockfile", "explicit.txt", "-p", "env")
+    assert desk.installed() == {p.name: ("conda", p.version) for p in lock.conda()}
+    desk.run("lock", "--conda", "always", "-f", "explicit.txt", "--lockfile", "again.lock")
+    assert {p.url for p in read_lock(desk.here / "again.lock").packages} == {p.url for p in lock.conda()}
     (desk.here / "list.txt").write_text("# platform: linux-64\nalpha=1.0=no_1\n")
     said = desk.run("sync", "--lockfile", "list.txt", "-c", channel.as_uri(), "-p", "env", code=3)
     assert "no channel has alpha 1.0 no_1" in said

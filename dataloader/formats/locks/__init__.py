@@ -20,6 +20,9 @@ READERS: Final = {
 }
 """Format -> module of this package, whose ``read`` takes the content and what is wanted."""
 
+_TITLES: Final = {"explicit": "an explicit list of conda's", "export": "a list of conda's"}
+"""What formats without a name are called."""
+
 
 def take(content: Content, wanted: LockSelection) -> Taken:
     """Return what a lock holds for one machine.
@@ -33,7 +36,7 @@ def take(content: Content, wanted: LockSelection) -> Taken:
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         what = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise LockfileError(
-            f"{content.path} cannot be read as a {content.form}: {what}",
+            f"{content.path} cannot be read as {_TITLES.get(content.form, f'a {content.form}')}: {what}",
             suggestions=("restore it from version control, or lock again with the tool that wrote it",),
         ) from error
     return taken

@@ -25,8 +25,11 @@ def read(content: Content, wanted: LockSelection) -> Taken:
     if content.form == "export":
         return _exported(content)
     packages = tuple(_packages(content))
+    # `conda list --explicit` writes hashes only where it is told to; the channel of the URL knows them.
+    listed = (p for p in packages if not (p.sha256 or p.md5))
     return Taken(
-        packages=tuple(sorted(packages, key=lambda p: p.name)),
+        packages=tuple(sorted((p for p in packages if p.sha256 or p.md5), key=lambda p: p.name)),
+        listed=tuple(Listed(name=p.name, version=p.version, build=p.build, file=p.file_name) for p in listed),
         python=locked_python(packages, (), wanted),
         channels=tuple(dict.fromkeys(p.channel for p in packages)),
         roots=tuple(f"conda:{p.name}" for p in packages),
@@ -82,6 +85,4 @@ def _packages(content: Content) -> Iterator[CondaPackage]:
             )
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from error
-        if not (package.sha256 or package.md5):
-            raise ValueError(f"line {number}: {url} has no hash, so nothing tells whether it is the same file")
         yield package

@@ -110,7 +110,7 @@ def _taken(data: Entry, chosen: Iterable[Entry], python: str, wanted: LockSelect
         listed = package.get("files") or old_files.get(package["name"]) or ()
         files = [(each["file"], each["hash"]) for each in listed if str(each["hash"]).startswith("sha256:")]
         fit = fitting(files, tags)
-        if source.get("type") in {"git", "directory"} or not fit:
+        if source.get("type") in {"git", "directory"} or (listed and not fit):
             where = f"it comes from {source['url']}, and" if source.get("type") in {"git", "directory"} else "it"
             left_out.append(LeftOut(name=name, why=f"{where} would have to be built"))
             continue

@@ -103,11 +103,12 @@ def _needed(needs: Iterable[Entry], by_name: Mapping[str, list[Entry]], holds: H
     for need in needs:
         if not holds(need.get("marker")):
             continue
-        fit = [p for p in by_name[need["name"]] if _is_meant(need, p)]
+        fit = [p for p in by_name.get(need["name"], ()) if _is_meant(need, p)]
         if len(fit) > 1:
             fit = [p for p in fit if any(map(holds, p.get("resolution-markers", ("",))))]
         if not fit:
-            raise ValueError(f"it needs {need['name']} {need.get('version', '')}, and has no such package")
+            wanted = " ".join(filter(None, (need["name"], need.get("version"))))
+            raise ValueError(f"it needs {wanted}, and has no such package")
         for extra in ("", *need.get("extra", ())):
             yield fit[0], extra
 

@@ -87,8 +87,11 @@ def _files(content: Content, wanted: LockSelection) -> Iterator[tuple[str, str]]
     taken = take(content, wanted)
     for package in taken.packages:
         yield package.name, package.file_name
+    for listed in taken.listed:
+        yield listed.name, listed.file or f"{listed.name}-{listed.version}-{listed.build}.conda"
     for wheel in taken.unlocated:
-        yield wheel.name, next(iter(wheel.files))
+        if wheel.files:
+            yield wheel.name, next(iter(wheel.files))
 
 
 def _input(content: Content, taken: Taken, requirements: tuple[Requirement, ...]) -> InputFile:
@@ -123,6 +126,8 @@ def _pins(content: Content, taken: Taken) -> Iterator[Requirement]:
                 md5=None if package.sha256 else package.md5,
                 origin=origin,
             )
+    for each in taken.listed:
+        yield CondaRequirement(name=each.name, version=f"=={each.version}", build=each.build, origin=origin)
     for one in taken.unlocated:
         hashes = tuple(f"sha256:{digest}" for digest in dict.fromkeys(one.files.values()))
         yield PypiRequirement(
