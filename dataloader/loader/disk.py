@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat as stat_module
 from collections.abc import Container, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from dataloader.base.state import state_of, text_of
@@ -14,7 +15,7 @@ from dataloader.elf.facts import read_definitions, read_elf, read_relocated_name
 from dataloader.elf.image import MalformedElf
 from dataloader.elf.readers import read_into_cache
 from dataloader.elf.scan import ScannedFile
-from dataloader.loader.model import Environment, FileId, FileImage
+from dataloader.loader.model import Environment, FileId, FileImage, Memory
 from dataloader.loader.process import Process
 from dataloader.prefix.python import PrefixPython
 
@@ -129,16 +130,25 @@ class Disk:
             if not where.startswith(inside) or (found[path] and where.removeprefix(inside) not in known)
         ]
 
-    def defines(self, names: set[bytes]) -> bool:
-        """Whether the libraries of the prefix together define all these symbols."""
-        missing = set(map(bare, names))
+    def defines(self, names: set[bytes], memory: Memory) -> bool:
+        """Whether the libraries of the prefix together define all these symbols.
+
+        Each library is opened for it, so the answer is remembered with the lookups, by content as they are.
+        """
+        contents = sorted({self._images[each].key for each in self._scanned})
+        about = sha256(b"\n".join([*map(os.fsencode, contents), b"", *sorted(names)])).hexdigest()
+        if about not in memory.missing:
+            memory.missing[about] = self._undefined_of(set(map(bare, names)))
+        return not memory.missing[about]
+
+    def _undefined_of(self, missing: set[bytes]) -> frozenset[bytes]:
         # What a memo answers was never looked up in this run.
         self._generation += self._asked.add(missing)
         for key in self._scanned:
             if not missing:
                 break
             missing = missing - self.definitions(self._images[key]).plain
-        return not missing
+        return frozenset(missing)
 
     def relocated(self, path: str, *, at_once: bool = False) -> frozenset[bytes]:
         """See :class:`dataloader.loader.model.Files`."""

@@ -73,7 +73,9 @@ def inspect(
         cuda_of=lambda package: cuda_major(file for file in scanned if owners.get(file.path) == package),
         importance=Importance(installed, sources, bare, judge.asked_by_import),
         described=bare.described,
-        has_symbols=lambda failures: disk.defines({os.fsencode(failure.name) for failure in failures}),
+        has_symbols=lambda failures: disk.defines(
+            {os.fsencode(failure.name) for failure in failures}, bare.process.environment.memory
+        ),
     )
     verdicts = judge.judge()
     found = (

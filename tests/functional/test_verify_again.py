@@ -314,3 +314,25 @@ def test_who_waits_for_the_hashing_of_much_is_told_how_far_it_is(tmp_path: Path,
     verify_prefix(prefix, target=detect_target(), options=VerifyOptions(progress=watch))
 
     assert (watch.total >= size, watch.done == watch.total, watch.ended) == (is_told, True, is_told)
+
+
+@needs_gcc
+def test_that_another_library_has_the_symbols_is_remembered_by_content(tmp_path: Path) -> None:
+    """A plugin that nobody's DT_NEEDED serves is a note while a library of the prefix has what it lacks."""
+    prefix, cache = make_prefix(tmp_path / "env"), tmp_path / "facts"
+    site = prefix / SITE
+    make_library(site / "pkg/libplugin.so", "extern int helps(void); int run(void) { return helps(); }")
+
+    def severity() -> list[str]:
+        options = VerifyOptions(cache=cache)
+        return [each.severity for each in verify_prefix(prefix, target=detect_target(), options=options).findings]
+
+    make_library(site / "pkg/libhost.so", "int helps(void) { return 1; }")
+    register(prefix, "pkg", "1.0", paths=["pkg/libplugin.so"], files={"pkg/__init__.py": ""})
+    assert [severity(), severity()] == [["note"], ["note"]]
+
+    make_library(site / "pkg/libhost.so", "int other(void) { return 1; }")
+    assert [severity(), severity()] == [["warning"], ["warning"]]
+
+    make_library(site / "pkg/libhost.so", "int helps(void) { return 1; }")
+    assert severity() == ["note"]

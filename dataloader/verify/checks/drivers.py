@@ -23,8 +23,9 @@ def check_driver_libraries(
     """
     users: dict[str, list[str]] = {}
     for verdict in verdicts:
-        for path in map(os.path.normpath, verdict.scope[1:]):
-            if is_drivers(path.rpartition("/")[2]) and (_is_stub(path) or _is_aside(path, situation)):
+        for each in verdict.scope[1:]:
+            path = os.path.normpath(each) if is_drivers(each.rpartition("/")[2]) else ""
+            if path and (_is_stub(path) or _is_aside(path, situation)):
                 users.setdefault(path, []).append(verdict.path)
     for path, files in sorted(users.items()):
         severity, message, evidence = _judged(path, situation.target)
