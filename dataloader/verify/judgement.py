@@ -11,7 +11,7 @@ from dataloader.elf.scan import ScannedFile
 from dataloader.loader.disk import Disk
 from dataloader.prefix.records import Owners
 from dataloader.verify.checks.beside_python import check_beside_python
-from dataloader.verify.checks.cuda_stacks import check_cuda_stacks, check_duplicates, check_numpy
+from dataloader.verify.checks.cuda_stacks import check_cuda_stacks, check_duplicates, check_numpy, check_singles
 from dataloader.verify.checks.drivers import check_driver_libraries
 from dataloader.verify.checks.gpu import check_driver, check_gpu_code
 from dataloader.verify.checks.importance import Importance
@@ -121,6 +121,7 @@ def _library_findings(
     yield from check_beside_python(judge, plain, situation)
     yield from check_driver_libraries(verdicts, judge.bare.process.environment.assumed, situation)
     yield from check_duplicates(scanned, tables)
+    yield from check_singles(verdicts, files, tables, relative)
     by_path = {verdict.path: verdict for verdict in verdicts}
     yield from check_numpy(installed, scanned, owners, by_path, situation.importance)
     yield from check_driver(installed, target)

@@ -40,6 +40,8 @@ class Tables(NamedTuple):
     """Those of which a process may begin one only."""
     families: frozenset[str] = frozenset()
     """What the names of libraries begin with that are parts of one: ``libcudnn``."""
+    singles: frozenset[str] = frozenset()
+    """Libraries of which one search list may have one version only."""
     system_packages: Mapping[str, str] = MappingProxyType({})
     """soname -> the command that installs it on Debian, whose packages were looked into."""
     without: Mapping[str, tuple[frozenset[str], str]] = MappingProxyType({})
@@ -75,6 +77,7 @@ def load_tables() -> Tables:
         openmp=frozenset(name for row in openmp for name in row["libraries"]),
         openmp_alone=frozenset(name for row in openmp for name in row["alone"]),
         families=frozenset(name for row in rows if row["kind"] == "family" for name in row["libraries"]),
+        singles=frozenset(name for row in rows if row["kind"] == "single" for name in row["libraries"]),
         system_packages={
             row["soname"]: f"apt-get install {row['apt']}" for row in rows if row["kind"] == "system-package"
         },

@@ -205,3 +205,31 @@ def test_a_library_in_the_place_of_the_drivers(prefix: Path, place: str, name: s
     report = verify_prefix(prefix, target=detect_target()._replace(driver="535.104.05"), options=VerifyOptions())
 
     assert [(each.severity, each.kind) for each in report.findings] == [(severity, "driver-replaced")]
+
+
+PROTOBUF = """
+#include <stdlib.h>
+void verify_version(int version) { if (version != %d) abort(); }
+__attribute__((constructor)) static void begin(void) { verify_version(%d); }
+"""
+
+
+@pytest.mark.parametrize("versions", [(25, 32), (25, 25)], ids=["two", "one"])
+def test_two_protobufs_in_one_search_list(prefix: Path, versions: tuple[int, int]) -> None:
+    site, needs, paths = prefix / SITE, [], []
+    for user, version in zip(("reader", "writer"), versions, strict=True):
+        soname = f"libprotobuf.so.{version}"
+        source = PROTOBUF.replace("%d", str(version))
+        library = make_library(site / f"pkg.libs/{soname}", source, soname=soname)
+        needs.append(make_library(site / f"pkg.libs/lib{user}.so", soname=f"lib{user}.so", needs=[library]))
+        paths += [f"pkg.libs/{soname}", f"pkg.libs/lib{user}.so"]
+    module = f"pkg/_pkg{EXTENSION}"
+    make_library(site / module, module_source("_pkg"), needs=needs, rpath="$ORIGIN/../pkg.libs")
+    register(
+        prefix, "pkg", "1.0", paths=[*dict.fromkeys(paths), module], files={"pkg/__init__.py": "from pkg import _pkg\n"}
+    )
+    assert imports(prefix, "import pkg") is (versions == (25, 25))
+
+    found = [(each.severity, each.kind) for each in verify(prefix) if each.kind == "two-copies"]
+
+    assert found == ([("warning", "two-copies")] if versions == (25, 32) else [])

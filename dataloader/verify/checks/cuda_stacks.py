@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dataloader.elf.scan import ScannedFile
 from dataloader.prefix.records import InstalledPackage, InstalledPackages
+from dataloader.verify.checks.opened import plain_name
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.loads import Verdict
 from dataloader.verify.remedies import another_release
@@ -61,6 +62,36 @@ def check_duplicates(scanned: Iterable[ScannedFile], tables: Tables) -> Iterator
                 message=f"{len(paths)} different libraries call themselves {soname}; the one loaded first serves all",
                 evidence=tuple(sorted(paths.values())),
             )
+
+
+def check_singles(
+    verdicts: Sequence[Verdict], files: Mapping[str, ScannedFile], tables: Tables, relative: Callable[[str], str]
+) -> Iterator[Finding]:
+    """Two versions of a library in one search list, of those that have one state and no symbol versions (protobuf).
+
+    The first one's functions then serve the other one's callers, and end the process where they notice.
+    """
+    found: dict[tuple[str, ...], list[Verdict]] = {}
+    for verdict in verdicts:
+        versions: dict[str, dict[str, str]] = {}  # library -> soname -> path
+        for path in map(relative, verdict.scope) if verdict.loads and verdict.extension else ():
+            facts = files[path].facts if path in files else None
+            stem = plain_name(path.rpartition("/")[2]).partition(".so")[0]
+            if facts is not None and stem in tables.singles:
+                versions.setdefault(stem, {})[facts.soname or path] = path
+        for paths in versions.values():
+            if len(paths) > 1:
+                found.setdefault(tuple(paths.values()), []).append(verdict)
+    for several, users in sorted(found.items()):
+        whose = users[0].package
+        yield Finding(
+            severity="warning",
+            kind="two-copies",
+            path=users[0].path,
+            message=f"brings {' and '.join(several)}, and what the first one defines serves the callers of the other",
+            evidence=(*([f"belongs to {whose.label}"] if whose else ()), "neither has versions of its symbols"),
+            files=tuple(user.path for user in users),
+        )
 
 
 def check_numpy(
