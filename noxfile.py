@@ -66,6 +66,14 @@ def worlds(session: nox.Session) -> None:
 
 
 @nox.session
+def platforms(session: nox.Session) -> None:
+    """Real projects of PyPI locked for three platforms, each part beside a lock for it alone and beside uv."""
+    install(session)
+    session.install("uv")
+    session.run("pytest", "tests/scenarios/test_platforms_beside_uv.py", *session.posargs, env={"PROJECTS": "all"})
+
+
+@nox.session
 def edits(session: nox.Session) -> None:
     """200 random edits of real projects, each move of a locked package judged: ``-- --edits 50 --seed 2``."""
     install(session)
