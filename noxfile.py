@@ -59,10 +59,11 @@ def clients(session: nox.Session) -> None:
 
 @nox.session
 def worlds(session: nox.Session) -> None:
-    """What holds over generated worlds, held against other ones each time: ``-- 1000`` of each property."""
+    """What holds over generated worlds, other ones each time: ``-- 1000 --hypothesis-seed=2`` of each property."""
     install(session)
     tests = ("tests/unit/locking/test_worlds.py", "tests/unit/locking/test_mixed_worlds.py")
-    session.run("pytest", "-n", "3", *tests, env={"WORLDS": session.posargs[0] if session.posargs else "300"})
+    count, *more = session.posargs or ["300"]
+    session.run("pytest", "-n", "3", *tests, *more, env={"WORLDS": count})
 
 
 @nox.session

@@ -215,13 +215,14 @@ class Channels:
             specs=tuple(specs), constraints=tuple(constraints), owned=owned, exclude_newer=_in_utc(cutoff)
         )
         wishes = [parse_match_spec(spec) for spec in question.specs]
-        answers = _answers([str(wish) for wish in wishes if wish.condition])
+        apart = [bool(wish.condition) or _is_met_by_none(wish, owned) for wish in wishes]
+        answers = _answers([str(wish) for wish, is_apart in zip(wishes, apart, strict=True) if is_apart])
         try:
             chosen = await self._gateways.ask(
                 lambda gateway: rattler.solve(
                     # asked for each name of the closure in each subdir: with nothing to answer it is better not asked
                     sources=[source, *self._sources] if owned or self.watching else self._sources,
-                    specs=[rattler.MatchSpec(ASKED), *map(_if_met, wishes)],
+                    specs=[rattler.MatchSpec(ASKED), *map(_if_met, wishes, apart)],
                     constraints=[parse_match_spec(spec) for spec in question.constraints],
                     gateway=gateway,
                     platforms=self.platforms,
@@ -253,12 +254,22 @@ def _answers(conditional: Sequence[str]) -> list[rattler.RepoDataRecord]:
     ]
 
 
-def _if_met(spec: rattler.MatchSpec) -> rattler.MatchSpec:
+def _is_met_by_none(spec: rattler.MatchSpec, owned: Mapping[str, Sequence[rattler.RepoDataRecord]]) -> bool:
+    """Whether no record of ours meets a requirement of a package that we answer for.
+
+    A requirement of the root narrows what is read of its package: of ours nothing would be left then, and rattler would
+    take the channel's own records, without what rules wrote into ours (py-rattler 0.28).
+    """
+    records = owned.get(spec.name.normalized)
+    return records is not None and spec.channel is None and not any(map(spec.matches, records))
+
+
+def _if_met(spec: rattler.MatchSpec, is_apart: bool) -> rattler.MatchSpec:
     """Return a requirement that binds only where what is asked can be met.
 
-    Of one with a condition of its own (see :func:`_answers`) only what makes rattler read its package: it never binds.
+    Of one that :data:`CAN` depends on (see :func:`_answers`) only what makes rattler read its package: it never binds.
     """
-    if spec.condition:
+    if is_apart:
         return rattler.MatchSpec(
             match_spec(spec.name.normalized, extras=tuple(spec.extras or ()), when=f"{ASKED} =={NEVER}")
         )

@@ -92,3 +92,20 @@ def test_a_name_is_served_by_its_channel_and_what_wheels_bring_by_the_index() ->
     assert brought is not None
     assert [p.name for p in named_alone.lock.packages] == ["python", "pytorch"]
     assert [p.name for p in brought.lock.packages] == ["python", "app-a", "torch"]
+
+
+def test_where_no_wheel_is_of_the_version_a_channels_record_is_still_bound_by_what_is_asked() -> None:
+    """Found by 2000 worlds of `--hypothesis-seed=2`: the channel's own record came, without the rules of ours."""
+    world = MixedWorld(
+        files=(File("torch", "2.3.1"), File("app-a", "2.0", ("torch>=2.3", "numpy<2"))),
+        records=(
+            Record("numpy", "1.26.4", "0", ("python >=3",)),
+            Record("pytorch", "2.5.1", "cpu_0", ("python >=3",)),
+        ),
+        channels=("conda-forge",),
+        asked=("app-a>=2", "torch==2.5.1"),
+        cuda="12",
+    )
+
+    assert world.exists() is None
+    assert solve(world) is None
