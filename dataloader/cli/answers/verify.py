@@ -105,7 +105,8 @@ def verify(
             return _report(_of_archive(opened, path, targets[0]), form, fail_on or "error")
         prefix = path or prefix_of(opened)
         if not prefix.is_dir():
-            raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing")
+            ways = () if path is None else ("name the directory of an environment, or a wheel or conda package",)
+            raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing", suggestions=ways)
         session = replace(opened, options=replace(options, matrix=_rows(options, prefix)))
         targets = named_targets(session.options, session.environ, FOR_VERDICTS)
         lock = lock_held(prefix, lock_path(session.options, session.here))

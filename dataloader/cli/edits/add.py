@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -129,11 +129,24 @@ def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[
     )
 
 
+def _written(edited: Edited) -> Iterator[Requirement]:
+    """Yield what was said as the manifest has it now: a change that ``--fix`` made is not what was said."""
+    from dataloader.request.specs.joined import title
+
+    before: list[Requirement] = [*edited.asked.pypi, *edited.asked.conda]
+    after: list[Requirement] = [*edited.request.pypi, *edited.request.conda]
+    for one in edited.request.said:
+        if one in after or title(one) not in map(title, before):  # else it does not matter on this machine
+            yield one
+        else:
+            yield from (other for other in after if title(other) == title(one) and other not in before)
+
+
 def _say(session: Session, edited: Edited) -> None:
     from dataloader.cli.edits.edit import say_next
     from dataloader.prefix.locate import as_seen
 
-    written = [str(each) for each in edited.request.said]
+    written = [str(each) for each in _written(edited)]
     manifest = edited.asked.manifest
     assert manifest is not None
     changed = manifest.path in edited.files
@@ -143,7 +156,7 @@ def _say(session: Session, edited: Edited) -> None:
         session.reporter.info(f"{as_seen(manifest.path)} says so already")
     else:
         verb = "would have" if session.options.dry_run else "has"
-        more = ", ".join(written) or "the stack"
+        more = ", ".join(written) or ("the stack" if not edited.request.said else "nothing of it")
         session.reporter.info(f"{as_seen(manifest.path)} {verb} {more} now")
     say_shared(session, edited)
     say_next(session, edited)

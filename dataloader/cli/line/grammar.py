@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -197,7 +198,8 @@ def _show_version(wanted: bool) -> None:
 def _root(
     context: typer.Context,
     version: Annotated[  # noqa: ARG001 -- its callback acts
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, metavar="", help="Show the version.")
+        bool,
+        typer.Option("--version", "-V", callback=_show_version, is_eager=True, metavar="", help="Show the version."),
     ] = False,
 ) -> None:
     """Resolve pip and conda packages jointly against CUDA, install them, and prove that they load.
@@ -263,4 +265,4 @@ def _usage(error: Any) -> UsageError:
         told = advice(word)
         near = [] if told else difflib.get_close_matches(word, COMMANDS, n=1)
         suggestions = (*([told] if told else []), *(f"`dataloader {name}`" for name in near), *suggestions)
-    return UsageError(message, suggestions=suggestions)
+    return UsageError(re.sub(r"\s*\n\s*", " ", message), suggestions=suggestions)

@@ -77,6 +77,12 @@ def _own_environment(session: Session, script: Path) -> Session | None:
 
 def _become(words: Sequence[str], environ: Mapping[str, str], tasks: Collection[str] = ()) -> int:
     program = shutil.which(words[0], path=environ.get("PATH"))
+    if program is None and words[0].endswith(".py"):
+        raise UsageError(
+            f"there is no file {words[0]}, nor a command of that name in the environment",
+            code="command-missing",
+            suggestions=("look at its path: it is taken from this directory",),
+        )
     if program is None:
         raise UsageError(
             f"there is no command {words[0]} in the environment or on PATH",

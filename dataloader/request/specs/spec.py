@@ -25,6 +25,9 @@ _CONDA_BRACKETS = r"\[(?P<inside>[^\[\]]*)\]\s*$"
 _CONDA_FIELD = r"""\s*(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,'"]*)\s*(?:,|$)"""
 _CONDA_FIELDS = ("version", "build", "build_number", "channel", "subdir", "md5", "sha256")
 
+_NAMED_WITH = {"txt": "-r", "in": "-r", "toml": "-r", "lock": "-r", "yml": "-f", "yaml": "-f"}
+"""End of a file's name -> the option that reads such files."""
+
 
 def parse_spec(text: str, *, origin: str = "the command line", base: Path | None = None) -> Requirement:
     """Read one spec as typed on the command line; relative paths are taken from ``base``.
@@ -37,6 +40,12 @@ def parse_spec(text: str, *, origin: str = "the command line", base: Path | None
     "conda:cudnn[version='8.7.*']"
     """
     text = text.strip()
+    if base is not None and (option := _NAMED_WITH.get(text.rpartition(".")[2])) and (base / text).is_file():
+        raise UsageError(
+            f"{origin}: {text} is a file, and no package",
+            code="requirement-invalid",
+            suggestions=(f"name it with {option}: `{option} {text}`",),
+        )
     if text.startswith("conda:"):
         return parse_conda(text.removeprefix("conda:"), origin=origin)
     if text.startswith("pypi:"):
@@ -235,11 +244,15 @@ def hashes_of(location: str) -> tuple[str, ...]:
 def _not_pep508(text: str, origin: str, reason: str) -> UsageError:
     """The error for text that is no requirement, with what was probably meant."""
     suggestions: tuple[str, ...]
-    if "::" in text or re.fullmatch(r"[\w.\-]+\s*=\s*[^=\s]\S*", text):
+    if "::" in text or re.fullmatch(r"[\w.\-]+\s*=\s*[^=<>\s]\S*", text):
         suggestions = (f"`conda:{text}` for the conda package.",)
         name, equals, version = text.rpartition("::")[2].partition("=")
         if equals:
             suggestions += (f"`{name.strip()}=={version.strip()}` for the Python distribution.",)
+    elif found := re.fullmatch(r"([\w.\-]+(?:\[[^]]*\])?)\s*=([<>])\s*(\S+)", text):
+        suggestions = (f"Write the operator the other way round: `{found[1]}{found[2]}={found[3]}`.",)
+    elif text.endswith(",") and not _is_location(text):
+        suggestions = (f"Specs are parted by blanks: `{text.rstrip(',')}`.",)
     elif re.match(r"[\w.\-]+\s+\d", text):
         suggestions = ("Give the version with an operator: `" + re.sub(r"\s+", "==", text, count=1) + "`.",)
     else:

@@ -206,3 +206,29 @@ def test_match_specs_mean_what_rattler_reads(parts: list[tuple[str, str, str, st
     ours = rattler.MatchSpec(parse_conda(text).match_spec)
 
     assert (str(ours.version), str(ours.build)) == (str(judge.version), str(judge.build)), parse_conda(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("six=>1", "six>=1"),
+        ("six =< 1.2", "six<=1.2"),
+        ("six[x]=>1", "six[x]>=1"),
+        ("six,", "six"),
+        ("six 1.2", "six==1.2"),
+    ],
+)
+def test_what_was_meant_is_a_requirement(text: str, meant: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_spec(text)
+    assert f"`{meant}`" in caught.value.suggestions[0]
+    parse_spec(meant)
+
+
+@pytest.mark.parametrize(("name", "option"), [("requirements.txt", "-r"), ("environment.yml", "-f"), ("uv.lock", "-r")])
+def test_a_file_is_no_package(name: str, option: str, tmp_path: Path) -> None:
+    assert parse_spec("ruamel.yaml", base=tmp_path).name == "ruamel-yaml"
+    (tmp_path / name).write_text("")
+    with pytest.raises(UsageError, match="is a file") as caught:
+        parse_spec(name, base=tmp_path)
+    assert f"`{option} {name}`" in caught.value.suggestions[0]
