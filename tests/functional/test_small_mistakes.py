@@ -135,15 +135,10 @@ def test_a_python_that_is_typed_goes_where_the_project_has_its_own(
 
 
 def test_what_a_fix_wrote_is_told_as_it_was_written(desk: Desk) -> None:
-    manifest = desk.here / "dataloader.toml"
-    manifest.write_text("[workspace]\nchannels = []\n")
-    for fix, told in (("1", "dataloader.toml has lib now"), ("2", "dataloader.toml has nothing more now")):
-        done = (
-            desk.run("add", "lib>=9", "more", "--fix", fix) if fix == "1" else desk.run("add", "lib>=8", "--fix", fix)
-        )
-        assert done.returncode == 0, done.stderr
-        assert "has lib>=" not in done.stderr, done.stderr
-        assert told.split(" has ")[1] in done.stderr or "more" in done.stderr, (told, done.stderr)
+    (desk.here / "dataloader.toml").write_text("[workspace]\nchannels = []\n")
+    for fix, told in (("1", "dataloader.toml has lib now"), ("2", "dataloader.toml has nothing of it now")):
+        done = desk.run("add", "lib>=9", "--fix", fix)
+        assert (done.returncode, told in done.stderr) == (0, True), done.stderr
 
 
 @pytest.mark.parametrize("words", [["cache"], ["env"], ["kernel"], ["k8s"], ["list", "--jsn"]])

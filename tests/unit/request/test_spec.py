@@ -210,13 +210,7 @@ def test_match_specs_mean_what_rattler_reads(parts: list[tuple[str, str, str, st
 
 @pytest.mark.parametrize(
     ("text", "meant"),
-    [
-        ("six=>1", "six>=1"),
-        ("six =< 1.2", "six<=1.2"),
-        ("six[x]=>1", "six[x]>=1"),
-        ("six,", "six"),
-        ("six 1.2", "six==1.2"),
-    ],
+    [("a=>1", "a>=1"), ("a =< 1.2", "a<=1.2"), ("a[x]=>1", "a[x]>=1"), ("a,", "a"), ("a 1.2", "a==1.2")],
 )
 def test_what_was_meant_is_a_requirement(text: str, meant: str) -> None:
     with pytest.raises(UsageError) as caught:
