@@ -100,7 +100,10 @@ def test_a_colleague_gets_the_same(arguments: list[str], desk: Desk, tmp_path: P
     done = other.run("sync", "--locked", index=of_machine)
     assert done.returncode == 0, done.stderr
 
-    assert other.json("list")["packages"] == desk.json("list")["packages"]
+    there, here = (
+        [{**package, "size": None} for package in each.json("list")["packages"]] for each in (other, desk)
+    )  # the size of direct_url.json depends on where the wheel lies
+    assert there == here
     if "environment.yml" in arguments:
         said = other.ok("run", "--", "python", "-c", "import os; print(os.environ['SAID'])")
         assert said == "by us\n"

@@ -135,8 +135,12 @@ def test_a_python_that_is_typed_goes_where_the_project_has_its_own(
 
 
 def test_what_a_fix_wrote_is_told_as_it_was_written(desk: Desk) -> None:
-    (desk.here / "dataloader.toml").write_text("[workspace]\nchannels = []\n")
-    for fix, told in (("1", "dataloader.toml has lib now"), ("2", "dataloader.toml has nothing of it now")):
+    begun = '[workspace]\nchannels = []\n[pypi-dependencies]\nlib = "==1.0"\n'
+    for held, fix, told in (
+        (begun, "1", "dataloader.toml has lib now"),
+        ("[workspace]\nchannels = []\n", "1", "dataloader.toml has lib now"),
+    ):
+        (desk.here / "dataloader.toml").write_text(held)
         done = desk.run("add", "lib>=9", "--fix", fix)
         assert (done.returncode, told in done.stderr) == (0, True), done.stderr
 

@@ -59,13 +59,13 @@ def files(draw: st.DrawFn) -> dict[str, str]:
 
 
 def canonical(request: Request) -> dict[str, object]:
-    """All that a lock of it is made from, clauses in order."""
+    """All that a lock of it is made from, clauses in order; less what only an environment without a manifest keeps."""
     asked = sorted(
         (r.name, *sorted(filter(None, r.specifier.split(","))), *r.extras, r.marker, r.constraint, r.only_pypi)
         for r in requirements_of(request)
     )
     hashes = sorted((r.name, r.hashes) for r in together(request.pypi) if r.hashes)
-    rest = {key: value for key, value in request.inputs().items() if key not in ("channels", "requirements")}
+    rest = {key: value for key, value in request.inputs().items() if key not in ("channels", "requirements", "sources")}
     return {"asked": asked, "hashes": hashes, "links": request.settings.find_links, **rest}
 
 
