@@ -75,6 +75,19 @@ def platforms(session: nox.Session) -> None:
 
 
 @nox.session
+def properties(session: nox.Session) -> None:
+    """What holds whatever bytes, names and requests are thrown at it, with 1,000 examples of each: ``-- 5000``."""
+    install(session)
+    tests = (
+        "tests/functional/test_verify_hostile.py",
+        "tests/unit/install/test_holdings.py",
+        "tests/unit/install/test_bounds.py",
+        "tests/unit/request/test_joined.py",
+    )
+    session.run("pytest", "-n", "3", *tests, env={"EXAMPLES": session.posargs[0] if session.posargs else "1000"})
+
+
+@nox.session
 def edits(session: nox.Session) -> None:
     """200 random edits of real projects, each move of a locked package judged: ``-- --edits 50 --seed 2``."""
     install(session)

@@ -26,6 +26,7 @@ from dataloader.machine.detect import detect_target
 from dataloader.prefix.records import BadRecord, conda_files, parse_record
 from dataloader.verify import VerifyOptions, verify_prefix
 from tests.helpers.elf import make_library, needs_gcc
+from tests.helpers.examples import examples
 from tests.helpers.prefixes import SITE, make_prefix, register
 
 _SECONDS = 2.0
@@ -94,13 +95,13 @@ def test_relocations_of_mutated_libraries_are_read_or_refused(sample: bytes, tmp
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_bytes_behind_the_magic(tail: bytes) -> None:
     answers(b"\x7fELF\x02\x01\x01" + tail)
 
 
 @given(st.binary(max_size=600))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_bytes_as_gpu_code(tail: bytes) -> None:
     data = struct.pack("<IHHQ", MAGIC, 1, 16, len(tail)) + tail
 
@@ -109,7 +110,7 @@ def test_any_bytes_as_gpu_code(tail: bytes) -> None:
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_text_as_record(text: str) -> None:
     import csv
 
@@ -131,7 +132,7 @@ def test_any_text_as_record(text: str) -> None:
         max_leaves=20,
     )
 )
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_json_as_conda_record(document: object) -> None:
     if not isinstance(document, dict):
         return
@@ -141,7 +142,7 @@ def test_any_json_as_conda_record(document: object) -> None:
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_text_as_metadata(text: str) -> None:
     for name, values in parse_headers(text).items():
         assert name == name.lower()
@@ -149,7 +150,7 @@ def test_any_text_as_metadata(text: str) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_bytes_as_cached_facts(blob: bytes) -> None:
     import tempfile
 
@@ -164,7 +165,7 @@ def test_any_bytes_as_cached_facts(blob: bytes) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_bytes_as_loader_cache(tail: bytes) -> None:
     import tempfile
 

@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -133,6 +134,7 @@ def _packed_python(index: str) -> bytes:
             files[f"lib/{shared.name}"] = shared
     config = f"lib/python{minor}/{sysconfig._get_sysconfigdata_name()}.py"  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
+        files = {path: _stripped(source, path, Path(folder)) for path, source in files.items()}
         return make_conda_package(
             Path(folder),
             "python",
@@ -144,6 +146,17 @@ def _packed_python(index: str) -> bytes:
             placeholders={config: str(base)},
             index=json.loads(index),
         ).read_bytes()
+
+
+def _stripped(source: str | bytes | Path, path: str, folder: Path) -> str | bytes | Path:
+    """A file of the interpreter without what a debugger wants of it: two thirds, which each test would unpack."""
+    strip = shutil.which("strip")
+    if strip is None or not isinstance(source, Path) or ".so" not in path:
+        return source
+    copy = folder / path
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([strip, "--strip-debug", "-o", str(copy), str(source)], capture_output=True, check=False)
+    return copy if done.returncode == 0 else source
 
 
 def make_library(

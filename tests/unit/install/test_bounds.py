@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataloader.install.bounds import Refused, check_command, check_links, check_member, check_place, follow
+from tests.helpers.examples import examples
 
 PARTS = st.sampled_from(["a", "b", "B", "..", ".", "", "up", " ", "...", "a\\b", "..\\", "\u2025"])
 PATHS = st.lists(PARTS, min_size=1, max_size=5).map("/".join)
@@ -32,7 +33,7 @@ def test_a_member_that_passes_is_inside_on_every_volume(path: str) -> None:
         assert os.path.normpath(f"/root/{separated}").startswith("/root/")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=examples(40))
 @given(
     st.dictionaries(st.tuples(FOLDERS, NAMES).map(lambda pair: "/".join([*pair[0], pair[1]])), TARGETS, max_size=6),
     st.randoms(use_true_random=False),

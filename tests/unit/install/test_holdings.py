@@ -18,6 +18,7 @@ from dataloader.install.store.leftovers import sweep
 from dataloader.install.store.pruning import prune_cache
 from dataloader.install.store.users import InUse
 from dataloader.install.switch.owner import signed
+from tests.helpers.examples import examples
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -41,7 +42,7 @@ PATHS = [(holding, path) for holding in HOLDINGS for path in holding.paths]
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_each_name_leads_to_its_row(data: st.DataObject) -> None:
     """Also where a name would fit several: the first row that fits is the one that is meant."""
     holding, pattern = data.draw(st.sampled_from(PATHS))

@@ -27,6 +27,7 @@ from dataloader.request.specs.requirements import CondaRequirement, PypiRequirem
 from dataloader.request.specs.spec import parse_conda, parse_spec
 from dataloader.resolve.model import Problem
 from dataloader.resolve.solve import resolve
+from tests.helpers.examples import examples
 from tests.scenarios.test_resolve import DictIndex
 
 VERSIONS = ("1.0", "1.1", "1.2", "2.0", "2.1", "3.0")
@@ -94,7 +95,7 @@ def conjunction(said: list[Saying]) -> list[str]:
     return [version for version in VERSIONS if version in wanted]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(sayings, st.randoms(use_true_random=False))
 def test_everything_said_binds_in_any_order(said: list[Saying], order: random.Random) -> None:
     with tempfile.TemporaryDirectory() as name:
