@@ -88,6 +88,14 @@ def properties(session: nox.Session) -> None:
 
 
 @nox.session
+def packse(session: nox.Session) -> None:
+    """packse's scenarios answered beside uv, and those that do not apply with the reason: ``-- DIR``, its scenarios."""
+    install(session)
+    session.install("uv")
+    session.run("python", "-m", "tests.packse", *session.posargs)
+
+
+@nox.session
 def edits(session: nox.Session) -> None:
     """200 random edits of real projects, each move of a locked package judged: ``-- --edits 50 --seed 2``."""
     install(session)
