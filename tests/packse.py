@@ -1,7 +1,7 @@
 """packse's scenarios, from a checkout of its repository, answered by the command and by uv: ``nox -s packse -- DIR``.
 
-Each file's packages are built as wheels and archives and served by an index of our own; its requirements are locked, and
-compiled by uv. Those that need what is not done here are listed with the reason.
+Each file's packages are built as wheels and archives and served by an index of our own; its requirements are locked,
+and compiled by uv. Those that need what is not done here are listed with the reason.
 """
 
 from __future__ import annotations
