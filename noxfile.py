@@ -44,6 +44,13 @@ def judges(session: nox.Session) -> None:
 
 
 @nox.session
+def builds(session: nox.Session) -> None:
+    """Ten real sources of PyPI, one of each kind of backend, beside uv; an extension against torch's headers."""
+    install(session)
+    session.run("pytest", "-m", "e2e", "tests/e2e_builds", *session.posargs)
+
+
+@nox.session
 def reliability(session: nox.Session) -> None:
     """Kills, prunes, containers, full volumes, damage, by chance: ``-- --minutes 15``. Figures at the end."""
     install(session)

@@ -1,0 +1,60 @@
+"""Real sources of PyPI, one of each kind of backend, built and imported; their files are those that uv builds.
+
+``nox -s builds`` runs them: each compiles, or fetches a backend.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.pypi]
+
+PROJECTS = {
+    "setuptools": ("iniconfig", "2.0.0", "iniconfig"),
+    "hatchling": ("pluggy", "1.6.0", "pluggy"),
+    "poetry-core": ("tomlkit", "0.13.3", "tomlkit"),
+    "flit": ("tomli-w", "1.2.0", "tomli_w"),
+    "meson-python": ("contourpy", "1.3.2", "contourpy"),
+    "scikit-build-core": ("pyclipper", "1.4.0", "pyclipper"),
+    "maturin": ("rpds-py", "0.25.1", "rpds"),
+    "pybind11": ("kiwisolver", "1.4.8", "kiwisolver"),
+    "Cython": ("frozenlist", "1.6.0", "frozenlist"),
+    "a setup.py": ("docopt", "0.6.2", "docopt"),
+}
+"""Backend, or what compiles it -> project, version and what to import."""
+_COMPILED = (".so", ".pyc")
+
+
+@pytest.mark.parametrize("backend", PROJECTS)
+def test_it_is_built_as_uv_builds_it(backend: str, tmp_path: Path) -> None:
+    project, version, module = PROJECTS[backend]
+    wanted, environ = f"{project}=={version}", {**os.environ, "DATALOADER_CONDA": "never"}
+    ours = [sys.executable, "-m", "dataloader", "install", wanted, "--build", project, "--no-binary", project]
+    done = subprocess.run([*ours, "-p", "env"], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    if backend == "maturin" and "cargo metadata" in done.stderr:
+        pytest.skip("crates.io cannot be reached")
+    assert done.returncode == 0, done.stderr
+    python = tmp_path / "env" / "bin" / "python"
+    subprocess.run([python, "-c", f"import {module}"], check=True)
+
+    uv = [shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv", "pip", "install", "--quiet", "--no-deps"]
+    options = ["--no-binary", project, "--target", str(tmp_path / "uv"), "--python", str(python)]
+    subprocess.run([*uv, *options, wanted], check=True, capture_output=True)
+    (site,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
+    theirs = {path.relative_to(tmp_path / "uv") for path in (tmp_path / "uv").rglob("*") if path.is_file()}
+    theirs = {path for path in theirs if path.parts[0] not in {".lock", "bin"} and path.suffix != ".pyc"}
+    differing = [
+        str(path)
+        for path in sorted(theirs)
+        if ".dist-info" not in str(path)
+        if not (site / path).is_file()
+        or (path.suffix not in _COMPILED and (site / path).read_bytes() != (tmp_path / "uv" / path).read_bytes())
+    ]
+    assert differing == []
+    assert any(".dist-info" not in str(path) for path in theirs)
