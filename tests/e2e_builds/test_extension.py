@@ -1,4 +1,4 @@
-"""An extension against torch's headers: built once, used by a second machine as it is, and built anew when it changes."""
+"""An extension against torch's headers: built once, used by a second machine as it is, built anew when it changes."""
 
 from __future__ import annotations
 
