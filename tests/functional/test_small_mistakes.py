@@ -148,3 +148,19 @@ def test_what_a_fix_wrote_is_told_as_it_was_written(desk: Desk) -> None:
 @pytest.mark.parametrize("words", [["cache"], ["env"], ["kernel"], ["k8s"], ["list", "--jsn"]])
 def test_a_mistake_of_the_line_is_told_in_one(words: list[str], desk: Desk) -> None:
     assert "\n" not in desk.fails(2, "usage", *words)["message"]
+
+
+def test_a_file_that_is_not_there_is_told_before_a_manifest_that_is(desk: Desk) -> None:
+    (desk.here / "dataloader.toml").write_text(MANIFEST)
+    assert desk.fails(2, "path-unusable", "init", "--from", "gone.txt")["message"] == "there is no file gone.txt"
+
+
+def test_advice_about_a_line_is_about_its_command(desk: Desk) -> None:
+    assert "`dataloader list --help`" in desk.fails(2, "usage", "list", "--prefix")["suggestions"][0]
+
+
+def test_who_asks_nobody_does_not_know_that_nothing_is_newer(desk: Desk) -> None:
+    (desk.here / "dataloader.toml").write_text(MANIFEST)
+    desk.ok("lock")
+    assert "--offline asks nobody" in desk.ok("outdated", "--offline")
+    assert "as new as it can be" in desk.ok("outdated")

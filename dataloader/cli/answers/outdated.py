@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from dataloader.request.request import Request
 
 
+_NOTHING = "everything is as new as it can be"
+
+
 @command(
     example="dataloader outdated",
     takes=(*LOCK, *LOOK, "platform", "target", "prerelease", "exclude_newer", "matrix"),
@@ -56,9 +59,8 @@ def outdated(options: CommonOptions) -> int:
             "checked": len(lock.packages),
         }
         rows = [(name, version, goal or "not needed", last or "unknown") for name, version, goal, last in found]
-        text = (
-            table(rows, ("package", "locked", "upgrade", "newest")) if rows else "everything is as new as it can be\n"
-        )
+        nothing = "in the cache is nothing newer; --offline asks nobody" if options.offline else _NOTHING
+        text = table(rows, ("package", "locked", "upgrade", "newest")) if rows else f"{nothing}\n"
         session.write(document, text)
     return 0
 

@@ -49,6 +49,12 @@ def init(
     style = Style.of(options)
     reporter = make_reporter(style)
     path = directory / ("pixi.toml" if pixi else "dataloader.toml")
+    if missing := [source for source in sources or () if not source.exists()]:
+        raise UsageError(
+            f"there is no file {', '.join(map(str, missing))}",
+            code="path-unusable",
+            suggestions=("look at the path that was named",),
+        )
     if path.exists():
         raise _is_there(path, sources or ())
     if used := _used_already(directory, pixi=pixi) if not sources else None:

@@ -221,7 +221,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="dataloader", standalone_mode=False)
     except _PARSING_ERROR as error:
-        raise _usage(error) from error
+        raise _usage(error, arguments) from error
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # typer ends with 1 where a reader has seen enough
             raise error.__context__ from None
@@ -251,9 +251,10 @@ def _by_variable(error: Any, context: Any) -> str:
     return message.replace(f"'{parameter.opts[0]}'", parameter.envvar, 1)
 
 
-def _usage(error: Any) -> UsageError:
+def _usage(error: Any, arguments: Sequence[str]) -> UsageError:
     context = getattr(error, "ctx", None)
-    path = context.command_path if context else "dataloader"
+    named = arguments[:1] if arguments and arguments[0] in COMMANDS else ()
+    path = context.command_path if context else " ".join(("dataloader", *named))
     suggestions: tuple[str, ...] = (f"`{path} --help` shows what is possible.",)
     message = _by_variable(error, context)
     if "No such command" in message and context:

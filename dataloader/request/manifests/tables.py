@@ -111,7 +111,8 @@ def _conda(table: Table, name: str, value: str | Table) -> CondaRequirement:
     if {"git", "path", "url"} & set(value):
         source = _source(value)
         return CondaRequirement(name=name, origin=origin, source=source, refusal=of_conda(name, source, origin))
-    fields = {key.replace("-", "_"): str(value.raw(key)) for key in _MATCH_SPEC_KEYS if key in value}
+    said = {key: value.raw(key, None) for key in _MATCH_SPEC_KEYS}  # looked at, there or not: what else stands is told
+    fields = {key.replace("-", "_"): str(text) for key, text in said.items() if text is not None}
     version = conda_version(fields.pop("version", "*"))
     inside = "".join(f", {key}='{text}'" for key, text in fields.items())
     return parse_conda(f"{name}[version='{version or '*'}'{inside}]", origin=origin)

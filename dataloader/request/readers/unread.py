@@ -12,6 +12,8 @@ _MATTER = {"host-dependencies", "build-dependencies", "prerelease-mode", "index-
 _MATTER |= {"solve-strategy", "conda-pypi-map", "channel-priority", "exclude-newer", "uv", "poetry"}
 """Keys that say which packages there should be: to leave them out is worth a warning."""
 
+_REQUIREMENTS = {"dependencies", "pypi-dependencies"}
+"""Tables of requirements: a key inside one of theirs may say which version is wanted (``versio``)."""
 
 _OTHERS = {
     "pdm": {"dev-dependencies", "source", "resolution"},
@@ -38,7 +40,7 @@ def unread(document: Document, pixi: Table, kind: str) -> tuple[tuple[str, ...],
             continue
         inside = path[len(pixi.path) :] if path[: len(pixi.path)] == pixi.path else path
         where = f"[{'.'.join(inside)}] ({document.where(path)})"
-        if _MATTER & set(inside):
+        if _MATTER & set(inside) or _REQUIREMENTS & set(inside[:-1]):
             notes.append(f"{where} is not heeded")
         else:
             rest.append(where)

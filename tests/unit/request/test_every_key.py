@@ -96,11 +96,10 @@ ABOUT = {
 MATTER = {
     "workspace.conda-pypi-map", "workspace.solve-strategy", "host-dependencies", "build-dependencies",
     "pypi-options.index-strategy", "pypi-options.prerelease-mode",
-    "feature.f.channel-priority",
+    "feature.f.channel-priority", "dependencies.a.file-name", "dependencies.a.license", "pypi-dependencies.p.when",
 }  # fmt: skip
 NAMED = {
-    "workspace.s3-options", "workspace.build-variants", "dependencies.a.file-name", "dependencies.a.license",
-    "pypi-dependencies.p.when", "pypi-options.no-build-isolation",
+    "workspace.s3-options", "workspace.build-variants", "pypi-options.no-build-isolation",
     "system-requirements.unix", "activation.scripts", "target.linux-64.activation",
     "package", "dev",
 }  # fmt: skip
@@ -243,3 +242,10 @@ def test_what_is_no_environment_file_is_refused(text: str, tmp_path: Path) -> No
     with pytest.raises(ManifestError) as caught:
         read_environment(file)
     assert caught.value.code == "environment-invalid"
+
+
+def test_what_a_requirement_says_beside_known_keys_is_a_warning(tmp_path: Path) -> None:
+    text = '[pypi-dependencies]\na = {versio = "<2"}\n[feature.f.dependencies]\nb = {buil = "x*"}\n'
+    notes = " ".join(parse_manifest(text, tmp_path / "dataloader.toml").notes)
+    assert "[pypi-dependencies.a.versio] (dataloader.toml:2) is not heeded" in notes
+    assert "[feature.f.dependencies.b.buil] (dataloader.toml:4) is not heeded" in notes
