@@ -99,7 +99,7 @@ MATTER = {
     "feature.f.channel-priority", "dependencies.a.file-name", "dependencies.a.license", "pypi-dependencies.p.when",
 }  # fmt: skip
 NAMED = {
-    "workspace.s3-options", "workspace.build-variants", "pypi-options.no-build-isolation",
+    "workspace.s3-options", "workspace.build-variants",
     "system-requirements.unix", "activation.scripts", "target.linux-64.activation",
     "package", "dev",
 }  # fmt: skip
