@@ -65,7 +65,8 @@ def _compared(scenario: Mapping[str, Any]) -> tuple[str, str]:
         (here / "requirements.in").write_text("\n".join(scenario["root"]["requires"]))
         with IndexServer(shelf) as index:
             index.yanked.update(dict.fromkeys(_yanked(scenario.get("packages", {}), shelf), "yanked"))
-            ours, theirs = (ask(scenario, index.index_url, here) for ask in (_ours, _by_uv))
+            ours, python = _ours(scenario, index.index_url, here)
+            theirs = _by_uv(scenario, index.index_url, here, python)
     return ("equal", "") if ours == theirs else ("differs", f"{ours} here, {theirs} by uv")
 
 
@@ -94,7 +95,8 @@ def _python(scenario: Mapping[str, Any]) -> str:
     return str(said)
 
 
-def _ours(scenario: Mapping[str, Any], index: str, here: Path) -> Answer:
+def _ours(scenario: Mapping[str, Any], index: str, here: Path) -> tuple[Answer, str]:
+    """Return the answer, and the Python that it is for: 3.8 is the release of it that this machine has."""
     words = ["lock", "--json", "-r", "requirements.in", f"--python={_python(scenario)}", "--platform", "linux-64"]
     words += ["--prerelease=allow"] if scenario.get("resolver_options", {}).get("prereleases") else []
     env = {**os.environ, "DATALOADER_INDEX_URL": index, "DATALOADER_CONDA": "never"}
@@ -102,12 +104,14 @@ def _ours(scenario: Mapping[str, Any], index: str, here: Path) -> Answer:
     done = subprocess.run(command, capture_output=True, text=True, cwd=here, env=env, check=False)
     assert done.returncode in (0, 1, 2), done.stderr
     document = json.loads(done.stdout)
-    return {p["name"]: p["version"] for p in document["packages"]} if done.returncode == 0 else None
+    if done.returncode:
+        return None, _python(scenario)
+    return {p["name"]: p["version"] for p in document["packages"]}, document["stack"].get("python", _python(scenario))
 
 
-def _by_uv(scenario: Mapping[str, Any], index: str, here: Path) -> Answer:
+def _by_uv(scenario: Mapping[str, Any], index: str, here: Path, python: str) -> Answer:
     words = ["pip", "compile", "-q", "--no-build", "--no-header", "--no-annotate", "--no-cache", "--index-url", index]
-    words += ["--python-version", _python(scenario), "requirements.in"]
+    words += ["--python-version", python, "requirements.in"]
     words += ["--prerelease=allow"] if scenario.get("resolver_options", {}).get("prereleases") else []
     done = subprocess.run(["uv", *words], capture_output=True, text=True, cwd=here, check=False)
     if done.returncode:
