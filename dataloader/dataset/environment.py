@@ -29,7 +29,7 @@ def read_environment(source: DatasetSource) -> dict[str, Any]:
         data = yaml.safe_load(source.environment_yml.read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ManifestError(f"{source.environment_yml} cannot be read: {error}", code="environment-invalid") from error
     if data is not None and not isinstance(data, dict):
         raise ManifestError(f"{source.environment_yml} holds no mapping", code="environment-invalid")

@@ -71,7 +71,7 @@ def read_resource(path: Path) -> Resource:
 
     try:
         documents = list(yaml.safe_load_all(path.read_bytes()))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # a day that there is not; depths
         raise _invalid(path, str(error)) from error
     found = [document for document in documents if isinstance(document, dict) and document.get("kind") == "Dataset"]
     if len(found) != 1:

@@ -148,7 +148,7 @@ def parse_locks(data: bytes, path: Path) -> tuple[Lockfile, ...]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         document = yaml.load(data, Loader=loader)  # noqa: S506 -- both are safe loaders
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise refused(path, f"it is not YAML: {' '.join(str(error).split())}") from error
     try:
         return tuple(as_read(part, path.absolute().parent) for part in _from_document(document))

@@ -16,6 +16,7 @@ import pytest
 
 from dataloader.base.errors import IntegrityError
 from dataloader.bundle.tar import opened
+from dataloader.cli.clusters.bundle import _aside
 from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
 from tests.helpers.server import IndexServer
@@ -226,3 +227,14 @@ def test_a_file_that_was_changed_is_found(made: tuple[Place, Path], tmp_path: Pa
     wheel.unlink()
     assert "missing" in there.run("unbundle", "b", "-p", "env", code=4)
     assert not (there.here / "env").exists()
+
+
+def test_what_a_killed_bundle_left_goes_with_the_next(tmp_path: Path) -> None:
+    program = "from dataloader.install.switch.owner import signed; print(signed('.bundle-'))"
+    name = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    (tmp_path / name / "0").mkdir(parents=True)
+    (tmp_path / ".bundle-of-somebody").mkdir()
+    with _aside(tmp_path) as folder, _aside(tmp_path):  # one that lives stays
+        assert {path.name for path in tmp_path.iterdir()} >= {folder.name, ".bundle-of-somebody"}
+        assert not (tmp_path / name).exists()
+    assert [path.name for path in tmp_path.iterdir()] == [".bundle-of-somebody"]

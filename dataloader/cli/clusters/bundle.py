@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -109,31 +111,55 @@ def _refuse_unbuilt(lock: Lockfile) -> None:
 
 async def _write(client: IndexClient, lock: Lockfile, path: Path, *, program: bool) -> int:
     """Return its size in bytes."""
-    import tempfile
-
-    from dataloader.base.files import is_special, named_place
+    from dataloader.base.files import is_special
     from dataloader.bundle.program import program_files
     from dataloader.bundle.squashfs import SUFFIXES
     from dataloader.bundle.tar import installer, write_bundle
     from dataloader.lockfile.yaml import dump_lock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = None if is_special(path) else path.resolve().parent  # a file's volume has the room, a device's may not
-    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=beside) as name:
-        found = await _fetched(client, lock, Path(name))
+    # A file's volume has the room, a device's may not.
+    with _aside(None if is_special(path) else path.resolve().parent) as folder:
+        found = await _fetched(client, lock, folder)
         packages = tuple(package for package, _, _ in found)
         about = {"platform": lock.platform, "python": lock.python.version, "python_source": lock.python.source}
-        with named_place(path) as place:
-            return await asyncio.to_thread(
-                write_bundle,
-                place,
-                dump_lock(replace(lock, packages=packages)).encode(),
-                [(archive, file) for _, archive, file in found],
-                about=about,
-                script=installer(sys.version_info[:2]),
-                program=list(program_files()) if program else [],
-                image=path.suffix in SUFFIXES,
-            )
+        place = path if is_special(path) else folder / f"made{''.join(path.suffixes)}"
+        size = await asyncio.to_thread(
+            write_bundle,
+            place,
+            dump_lock(replace(lock, packages=packages)).encode(),
+            [(archive, file) for _, archive, file in found],
+            about=about,
+            script=installer(sys.version_info[:2]),
+            program=list(program_files()) if program else [],
+            image=path.suffix in SUFFIXES,
+        )
+        if place != path:
+            place.replace(path.resolve())
+        return size
+
+
+@contextmanager
+def _aside(beside: Path | None) -> Iterator[Path]:
+    """Give a folder that goes when it is left; what killed processes left of the kind ``beside`` it goes now."""
+    from tempfile import TemporaryDirectory
+
+    from dataloader.base.files import remove_tree
+    from dataloader.install.switch.owner import is_dead, signed
+
+    if beside is None:
+        with TemporaryDirectory(prefix="bundle-") as name:
+            yield Path(name)
+        return
+    for left in beside.glob(".bundle-*"):
+        if is_dead(left.name):
+            remove_tree(left)
+    folder = beside / signed(".bundle-")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
 
 
 async def _fetched(client: IndexClient, lock: Lockfile, folder: Path) -> list[tuple[Package, Archive, Path]]:

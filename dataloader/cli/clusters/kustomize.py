@@ -64,7 +64,7 @@ def _read(path: Path) -> Document | None:
         found = yaml.safe_load(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, yaml.YAMLError):
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -78,6 +78,8 @@ def _load(path: Path, platform: str | None) -> tuple[dict[str, Any], list[int]]:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or "it cannot be decoded"
         raise ManifestError(f"{where} is not YAML: {problem}", code="environment-invalid") from error
+    except (ValueError, RecursionError) as error:  # a day that there is not; deeper than anybody reads
+        raise ManifestError(f"{path} is not YAML that can be read: {error}", code="environment-invalid") from error
     if not isinstance(data, dict):
         raise ManifestError(
             f"{path} is not an environment file: it holds no mapping",
