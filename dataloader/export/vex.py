@@ -64,7 +64,7 @@ def read_statements(path: Path) -> tuple[Statement, ...]:
             return tuple(_of_cyclonedx(data))
     except OSError as error:
         raise _invalid(path, error.strerror or str(error)) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _invalid(path, f"{error!r}") from error
     raise _invalid(path, "it is neither OpenVEX nor CycloneDX")
 

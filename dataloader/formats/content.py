@@ -134,7 +134,7 @@ def _json(text: str) -> dict[str, Any] | None:
         return None
     try:
         data = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
 
@@ -252,7 +252,7 @@ def _refuse_unfinished(path: Path, text: str) -> None:
     if text.lstrip().startswith("["):
         try:
             said = json.loads(text)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             return
         if isinstance(said, list):
             raise unknown(path, "it is a list in JSON")

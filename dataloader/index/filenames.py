@@ -20,6 +20,8 @@ _PLAIN_VERSION = re.compile(
 ).match
 """Versions that are their own normal form (PEP 440, appendix B, without epoch and local part)."""
 _VARIANT = re.compile(r"(.+)-[a-z0-9_.]{1,16}\.whl\Z").match
+_DASHES = 5
+"""What the name of a variant wheel has at least; that of a plain one has fewer, unless it has a build number."""
 _SDIST_SUFFIXES = (".tar.gz", ".zip")
 
 
@@ -50,6 +52,8 @@ def without_variant(filename: str) -> str:
     >>> without_variant("foo-1.0-py3-none-any-cu128.whl"), without_variant("foo-1.0-py3-none-any.whl")
     ('foo-1.0-py3-none-any.whl', '')
     """
+    if filename.count("-") < _DASHES:
+        return ""
     found = _VARIANT(filename)
     plain = f"{found[1]}.whl" if found else ""
     return plain if plain and _parse_wheel(plain) and not _parse_wheel(filename) else ""

@@ -50,7 +50,7 @@ def parse_variants(text: bytes, where: str) -> VariantsFile:
         if version is not None and version[1] not in _READ:
             raise _bad(where, f"its format is {said}, and versions {' and '.join(_READ)} are read")
         return _values(data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad(where, f"it does not describe variants ({error!r})") from error
 
 

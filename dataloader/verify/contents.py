@@ -51,7 +51,9 @@ def read_contents(prefix: Path, *, target: Target, options: VerifyOptions) -> In
                 declared += _declared(prefix, package, path)
     wheels = [package for package in seen.groundwork.installed.packages if package.kind == "pypi"]
     licences = {package.name: said for package in wheels if (said := _licence(prefix / package.path))}
-    return Inside(tuple(sorted(libraries)), tuple(dict.fromkeys(declared)), licences, report_of(prefix, seen))
+    by_path = {each[:3]: each for each in libraries}  # a record may name a file twice
+    found = tuple(by_path[place] for place in sorted(by_path))
+    return Inside(found, tuple(dict.fromkeys(declared)), licences, report_of(prefix, seen))
 
 
 def _licence(record: Path) -> str | None:
@@ -99,7 +101,7 @@ def _declared(prefix: Path, package: InstalledPackage, path: str) -> Iterator[De
     try:
         document = json.loads((prefix / path).read_bytes())
         components: list[Mapping[str, Any]] = [c for c in document.get("components", ()) if isinstance(c, dict)]
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return
     for each in components:
         name, version, purl = each.get("name"), each.get("version"), each.get("purl")

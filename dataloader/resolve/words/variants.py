@@ -21,7 +21,7 @@ MOST = 24
 """Of the variants of one release that fit, as many are offered; the best."""
 
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
-_ARCHITECTURE = re.compile(r"(\d+)(\d)[af]?_(real|virtual)")
+_ARCHITECTURE = re.compile(r"(\d+)(\d)([af]?)_(real|virtual)")
 _LEVEL = re.compile(r"x86_64_v([1-4])")
 
 
@@ -135,9 +135,10 @@ def _architectures(target: Target, values: Iterable[str]) -> list[str]:
     found = []
     for value in values:
         if match := _ARCHITECTURE.fullmatch(value):
-            built, real = (int(match[1]), int(match[2])), match[3] == "real"
-            runs = (own >= built and (own[0] == built[0] or not real) for own in capabilities)
-            if all(runs):
+            built, real = (int(match[1]), int(match[2])), match[4] == "real"
+            of_series = real or match[3] == "f"
+            runs = (own >= built and (own[0] == built[0] or not of_series) for own in capabilities)
+            if all(runs) and (match[3] != "a" or all(own == built for own in capabilities)):  # for that one alone
                 found.append(((real, built), value))
     return [value for _, value in sorted(found, reverse=True)]
 

@@ -113,6 +113,10 @@ def test_variants_are_ordered_as_the_pep_does(described: VariantsFile, target: T
         (["9.0"], "80_real", False),
         (["9.0"], "80_virtual", True),
         (["12.0"], "120_real", True),
+        (["10.0"], "100a_real", True),
+        (["10.3"], "100a_real", False),
+        (["10.3"], "100f_virtual", True),
+        (["12.0"], "100f_virtual", False),
         (["8.0", "9.0"], "80_real", False),
         (["8.0", "9.0"], "80_virtual", True),
         ([], "90_real", True),
@@ -146,6 +150,7 @@ def test_where_gpus_are_not_known_what_surely_runs_comes_first() -> None:
     [
         (b"{", "does not describe variants"),
         (b"[]", "does not describe variants"),
+        (b"[" * 100_000, "does not describe variants"),
         (b'{"default-priorities": {"namespace": "nvidia"}, "variants": {}}', "is no list of strings"),
         (b'{"default-priorities": {}, "variants": {}}', "namespace"),
         (b'{"$schema": "https://a/v2.0.0.json", "default-priorities": {"namespace": []}, "variants": {}}', "v2.0.0"),
