@@ -157,8 +157,11 @@ def test_what_is_stale_for_another_platform_is_stale(desk: Desk) -> None:
     assert {p for p in PLATFORMS if now[p] != made[p]} == {"osx-arm64"}
 
     manifest.write_text(manifest.read_text().replace('"linux-aarch64", ', ""))
-    desk.ok("lock", "--platform", "linux-64")
+    manifest.write_text(manifest.read_text().replace('extra = ">=2"', 'extra = "*"'))
+    told = desk.run("lock", "--platform", "linux-64").stderr
     assert set(parts(desk.lock)) == {"linux-64", "osx-arm64", "win-64"}
+    assert "what is locked for osx-arm64 no longer fits" in told
+    assert "what is locked for win-64" not in told
 
 
 def test_without_a_manifest_an_install_adds_to_all_that_the_lock_is_for(desk: Desk) -> None:
@@ -217,6 +220,8 @@ def test_machines_of_several_platforms_in_one_target_file(desk: Desk) -> None:
     assert "the target has macOS 10.15" in old["causes"]
     text = (desk.here / "pools.toml").read_text().replace("10.15", "12.0").replace("2.12", "2.17")
     (desk.here / "pools.toml").write_text(text)
+    desk.ok("lock", "app", "--target", "pools.toml", "--platform", "osx-arm64")
+    assert set(parts(desk.lock)) == {"osx-arm64"}
     desk.ok("lock", "app", "--target", "pools.toml")
     assert {p: names(files) for p, files in parts(desk.lock).items()} == {p: HELD[p] for p in ("linux-64", "osx-arm64")}
 

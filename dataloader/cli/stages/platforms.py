@@ -92,7 +92,7 @@ def elsewhere(
 
 
 def _of_targets(session: Session) -> tuple[str, ...]:
-    if session.options.target is None:
+    if session.options.target is None or session.options.platform is not None:
         return ()
     from dataloader.request.target_file import platforms_in
 
@@ -130,6 +130,9 @@ async def solved_elsewhere(
     """
     manifest = _as_it_will_be(request, files)
     found = list(others.kept(request))
+    for part in found if manifest else ():
+        if check_lock(part, _asked(on(session, part.platform), manifest, others).inputs()):
+            session.reporter.warn(f"what is locked for {part.platform} no longer fits: `dataloader lock` makes it anew")
     for platform in others.platforms:
         old = part_for(others.held, platform)
         there = on(session, platform)
