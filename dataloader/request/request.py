@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -401,8 +402,6 @@ def _exclude_newer(options: Asked, manifest: Manifest | None) -> str | None:
     held = manifest.resolution.exclude_newer if manifest else None
     said = options.exclude_newer or held
     if said is not None:
-        from datetime import datetime, timezone
-
         from dataloader.request.dates import cutoff_of
 
         origin = "--exclude-newer" if said == options.exclude_newer or manifest is None else str(manifest.path)
