@@ -330,13 +330,7 @@ def _(world: Broken) -> None:
     damaged(lambda path: path.write_bytes(b"".join([path.read_bytes()[:16], b"\1\0", path.read_bytes()[18:]])))(world)
 
 
-@case(
-    "too much static thread-local storage",
-    "static-tls",
-    "libbig.so.1",
-    "static thread-local storage",
-    "LD_PRELOAD",
-)
+@case("too much static thread-local storage", "static-tls", "libbig.so.1", "static thread-local storage")
 def _(world: Broken) -> None:
     source = '__thread char a[9000] __attribute__((tls_model("initial-exec"))); int it(void) { a[1] = 1; return a[0]; }'
     library = world.library("libbig.so.1", source)
