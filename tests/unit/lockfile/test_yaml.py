@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import rattler
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataloader.base.errors import LockfileError
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
-from dataloader.lockfile.yaml import dump_lock, parse_lock, read_lock, write_lock
+from dataloader.lockfile.yaml import dump_lock, lock_bytes, parse_lock, read_lock, read_locks, write_lock
 
 CONDA = CondaPackage(
     name="python",
@@ -137,3 +138,24 @@ def test_the_text_is_plain_yaml() -> None:
 
     assert document["version"] == 6
     assert document["packages"][1]["pypi"] == WHEEL.url
+
+
+def test_locks_for_several_platforms_are_read_back_as_they_were_and_by_rattler(tmp_path: Path) -> None:
+    shared = replace(WHEEL, url="https://example.org/demo-1.0-py3-none-any.whl", name="demo", version="1.0")
+    parts = (
+        replace(LOCK, platform="linux-64", packages=(CONDA, replace(shared, extras=("gpu",)))),
+        replace(LOCK, platform="osx-arm64", packages=(shared,), channels=(), stack={}),
+        replace(LOCK, platform="win-64", packages=(shared,), indexes=("https://example.org/simple",), rules={}),
+    )
+    path = tmp_path / "dataloader.lock"
+    path.write_bytes(lock_bytes(parts[1], path, (parts[2], parts[0])))
+
+    assert read_locks(path) == parts
+    assert lock_bytes(parts[0], path, parts[1:]) == path.read_bytes()
+    environment = rattler.LockFile.from_path(path).environment("default")
+    assert environment is not None
+    names = {str(p): [each.name for each in environment.packages(p) or ()] for p in environment.platforms()}
+    assert names == {"linux-64": ["python", "demo"], "osx-arm64": ["demo"], "win-64": ["demo"]}
+    with pytest.raises(LockfileError) as caught:
+        read_lock(path, "linux-aarch64")
+    assert caught.value.code == "lock-unfit"
