@@ -87,6 +87,7 @@ def test_an_editable_tree_is_led_to(desk: Bench) -> None:
     assert desk.ran() == ["led to demo 1.0"]
     assert desk.json("verify", "-p", "env")["findings"] == []
     assert "-e " in desk.ok("export", "requirements.txt")
+    desk.fails(2, "not-bundled", "push", "localhost:9/a", "-p", "env")
 
 
 def test_a_project_that_moves_takes_its_lock_along(desk: Bench, tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ async def _push(
     data = request.lockfile.read_bytes() if request.lockfile.is_file() else b""
     made_for = state.platform if (state := read_state(place)) is not None else None
     lock = parse_lock(data, request.lockfile, made_for) if data else read_lock(request.lockfile, made_for)
+    _refuse_trees(lock)
     base = parse_reference(asked.base, plain_http=False) if asked.base else None
     wanted = [(reference, "pull,push"), *([(base, "pull")] if base and base.base != reference.base else [])]
     async with Registry(request.settings, session.reporter, wanted) as registry:
@@ -132,6 +133,16 @@ async def _push(
         "left_out": list(content.left_out),
     }
     return pushed, document
+
+
+def _refuse_trees(lock: Lockfile) -> None:
+    """Refuse a lock with local trees: who pulls an image has them not, and could not tell whether it is as locked."""
+    if names := [package.name for package in lock.pypi() if package.build and package.origin.kind == "tree"]:
+        raise UsageError(
+            f"{', '.join(names)}: built from a folder of this machine, which no other has",
+            code="not-bundled",
+            suggestions=("build a wheel of it (`pip wheel`), or name its repository, and lock again",),
+        )
 
 
 def _lock_of(session: Session, request: Request, place: Path) -> Path:

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
+from dataloader.lockfile.portable import relative_path
 from dataloader.request.manifests.additions import Additions
 from dataloader.request.manifests.manifest import DEFAULT, kind_of
 from dataloader.request.public import public
@@ -103,6 +104,10 @@ class Editor:
         relative = os.path.relpath(path, self._folder)
         return path if relative.startswith("..") else f"./{relative}"
 
+    def _beside(self, path: str) -> str:
+        """The same for a source, which may lie beside the manifest's folder too."""
+        return relative_path(path, self._folder, beside=True) or path
+
     # -- requirements
 
     def _put(self, group: Sequence[Requirement]) -> None:
@@ -193,13 +198,13 @@ class Editor:
             "sha256": requirement.sha256,
         }
         if requirement.source:
-            return _inline(_source(requirement.source, self._relative))
+            return _inline(_source(requirement.source, self._beside))
         return _value({key: value for key, value in fields.items() if value is not None})
 
     def _pypi(self, requirement: PypiRequirement) -> Any:
         said: dict[str, Any] = {}
         if requirement.source:
-            said |= _source(requirement.source, self._relative)
+            said |= _source(requirement.source, self._beside)
         elif requirement.url and requirement.url.startswith("file://"):
             said["path"] = self._relative(_path(requirement.url))
         elif requirement.url:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.readers.pep621 import ProjectTable, extra_key, group_key, pep508, requirements
@@ -243,10 +244,19 @@ class _Sources:
                 marker = entry.string("marker")
                 here = rest.and_(marker)
                 if not here.never:
-                    yield self._met(replace(requirement, marker=here.text), entry)
+                    yield self._found(replace(requirement, marker=here.text), entry)
                 rest = Condition(never=True) if marker is None else rest.and_(marker, negated=True)
             if not rest.never:
                 yield replace(requirement, marker=rest.text)
+
+    def _found(self, requirement: PypiRequirement, entry: Table) -> PypiRequirement:
+        """Return a requirement met by a source; what could never be one is a mistake of the file."""
+        try:
+            return self._met(requirement, entry)
+        except UsageError as error:
+            key = next((key for key in ("git", "url", "path") if key in entry), "")
+            entry.mistake(key, error.message)
+            return requirement
 
     def _met(self, requirement: PypiRequirement, entry: Table) -> PypiRequirement:
         base = entry.document.path.parent
