@@ -28,7 +28,8 @@ PROJECTS = {
     "a setup.py": ("docopt", "0.6.2", "docopt"),
 }
 """Backend, or what compiles it -> project, version and what to import."""
-_COMPILED = (".so", ".pyc")
+_COMPILED = (".so", ".pyc", ".cpp")
+"""What says where it was compiled: Cython writes the name of frozenlist's temporary folder."""
 
 
 @pytest.mark.parametrize("backend", PROJECTS)
