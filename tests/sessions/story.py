@@ -74,7 +74,7 @@ def story(registry: str) -> dict[str, tuple[Step, ...]]:
         "outdated": (Step(line="dataloader outdated --refresh", arrives=True),),
         "lock": lines("dataloader lock", "dataloader lock --upgrade-package gribs"),
         "diff": lines("dataloader diff before.lock"),
-        "upgrade": lines("dataloader upgrade --dry-run", "dataloader upgrade charts", "dataloader upgrade chart"),
+        "upgrade": lines("dataloader upgrade --dry-run", "dataloader upgrade charts --yes", "dataloader upgrade chart"),
         "remove": lines("dataloader remove charts --yes", "dataloader remove columns"),
         "shell": (Step(line="dataloader shell --shell sh", until=r"\) \S ", keys="exit\r"),),
         "shell-hook": lines('eval "$(dataloader shell-hook)"; echo $VIRTUAL_ENV', "dataloader shell-hook"),
