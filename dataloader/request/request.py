@@ -5,7 +5,7 @@ Precedence: what is typed, then ``DATALOADER_*`` (both arrive in the options), t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cache, partial
@@ -34,6 +34,7 @@ from dataloader.request.project import (
 from dataloader.request.public import public, secret_addresses
 from dataloader.request.python import PYTHON, as_held, is_python, pythons, with_python
 from dataloader.request.python import remembered as remembered_python
+from dataloader.request.remembered import constraints_in, requirements_in, stack_in
 from dataloader.request.specs.applies import applying, is_unbuildable, may_apply
 from dataloader.request.specs.joined import renewed, title, together, together_conda
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
@@ -47,6 +48,7 @@ from dataloader.request.supply import (
     check_addresses,
     index_manifest,
     named_channels,
+    prerelease_of,
     said_sources,
     settings_of,
 )
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from dataloader.index.settings import IndexSettings
     from dataloader.request.asked import Asked, CondaMode, PrereleaseMode, StackAsked
     from dataloader.request.input_file import InputFile
-    from dataloader.request.manifests.manifest import Manifest, ManifestEnvironment
+    from dataloader.request.manifests.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,11 +244,11 @@ def make_request(
     built = built_projects(options, resolution, remembered)
     listed = [allowed(r, built) for f in files for r in f.requirements]
     typed = [allowed(parse_spec(spec, base=here), built) for spec in specs]
-    held = [allowed(parse_spec(text, origin=LOCK_NAME), built) for text in _remembered(remembered)]
+    held = [allowed(parse_spec(text, origin=LOCK_NAME), built) for text in requirements_in(remembered)]
     held += [allowed(r, built) for r in environment.replaceable] if environment else ()
     typed, typed_stack = as_held(held, typed, flags.asked() if flags else {})
     held = [r for r in held if not (PYTHON in typed_stack and is_python(r))]
-    before = {**_remembered_stack(remembered), **(environment.stack if environment else {})}
+    before = {**stack_in(remembered), **(environment.stack if environment else {})}
     own_python = remembered_python(before, typed)
     said, told = renewed((*held, *own_python), typed, listed)
     said = tuple(r for r in said if r not in own_python)
@@ -261,14 +263,14 @@ def make_request(
     root = manifest.path.parent if manifest else here
     channels = named_channels(options, files, environment, remembered, here, root)
     check_addresses(options, files, channels or ())
-    earlier = {axis: value for axis, value in _remembered_stack(remembered).items() if axis not in renamed}
+    earlier = {axis: value for axis, value in stack_in(remembered).items() if axis not in renamed}
     kept = dict(environment.stack) if environment else {}
     if any(map(is_python, typed)) and PYTHON in renamed:  # what a file says binds beside it: it is of that project
         kept.pop(PYTHON, None)
     stack = with_python({**earlier, **kept, **typed_stack}, binding)
     earlier_mode = (remembered or {}).get("options", {}).get("conda")  # type: ignore[attr-defined]
     earlier_sources: Mapping[str, Any] = (remembered or {}).get("sources", {})  # type: ignore[assignment]
-    limits = [*_remembered_constraints(remembered), *(c for f in files for c in f.constraints)]
+    limits = [*constraints_in(remembered), *(c for f in files for c in f.constraints)]
     limits += resolution.constraints if resolution else ()
     skip = options.skip_unbuildable or (resolution is not None and resolution.skip_unbuildable)
     python = specifier_of(stack.get("python", ""))
@@ -309,7 +311,7 @@ def make_request(
         platforms=environment.platforms if environment else (),
         read_settings=cache(lambda: settings_of(options, held_sources, environ, here)),
         sources={} if manifest else said_sources(options, files, earlier_sources, here),
-        prerelease=_prerelease(options, files, resolution.prerelease if resolution else None, environment),
+        prerelease=prerelease_of(options, files, resolution.prerelease if resolution else None, environment),
         exclude_newer=_exclude_newer(options, manifest),
         **binaries(options, files, environment),
         built=built,
@@ -380,24 +382,6 @@ def _as_input(manifest: Manifest, options: Asked, platform: str) -> InputFile:
     return input_of(manifest, platform, chosen)
 
 
-def _remembered(inputs: Mapping[str, object] | None) -> list[str]:
-    if not inputs:
-        return []
-    texts: list[str] = list(inputs.get("requirements", ()))  # type: ignore[call-overload]
-    return texts + [f"conda:{text}" for text in inputs.get("conda", ())]  # type: ignore[attr-defined]
-
-
-def _remembered_constraints(inputs: Mapping[str, object] | None) -> Iterator[PypiRequirement]:
-    from dataloader.request.specs.spec import parse_pypi
-
-    for text in (inputs or {}).get("constraints", ()):  # type: ignore[attr-defined]
-        yield parse_pypi(text, origin=LOCK_NAME)
-
-
-def _remembered_stack(inputs: Mapping[str, object] | None) -> dict[str, str]:
-    return dict(inputs.get("stack", {})) if inputs else {}  # type: ignore[call-overload]
-
-
 def _exclude_newer(options: Asked, manifest: Manifest | None) -> str | None:
     """Return what was said of ``--exclude-newer``, as it was said; it is read here so that mistakes show at once."""
     held = manifest.resolution.exclude_newer if manifest else None
@@ -408,12 +392,3 @@ def _exclude_newer(options: Asked, manifest: Manifest | None) -> str | None:
         origin = "--exclude-newer" if said == options.exclude_newer or manifest is None else str(manifest.path)
         cutoff_of(said, now=datetime.now(timezone.utc), origin=origin)
     return said
-
-
-def _prerelease(
-    options: Asked, files: list[InputFile], manifest: str | None, environment: ManifestEnvironment | None
-) -> PrereleaseMode:
-    if options.prerelease:
-        return options.prerelease
-    of_pypi = environment is not None and environment.pypi.prerelease and manifest is None
-    return "allow" if any(f.prerelease for f in files) or manifest == "allow" or of_pypi else "if-necessary"

@@ -14,7 +14,7 @@ from dataloader.base.names import normalized
 if TYPE_CHECKING:
     from dataloader.index.settings import IndexSettings
     from dataloader.index.system import System
-    from dataloader.request.asked import Asked
+    from dataloader.request.asked import Asked, PrereleaseMode
     from dataloader.request.input_file import InputFile
     from dataloader.request.manifests.manifest import Manifest, ManifestEnvironment
     from dataloader.request.manifests.resolution import ResolutionTable
@@ -284,3 +284,13 @@ def _projects(texts: Iterable[str]) -> list[str]:
     names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
     names = names[names.index(":none:") + 1 :] if ":none:" in names else names
     return [name if name == ALL_PROJECTS else normalized(name) for name in names]
+
+
+def prerelease_of(
+    options: Asked, files: list[InputFile], manifest: str | None, environment: ManifestEnvironment | None
+) -> PrereleaseMode:
+    """Return which pre-releases are taken: what the options say, else files, manifest and environment."""
+    if options.prerelease:
+        return options.prerelease
+    of_pypi = environment is not None and environment.pypi.prerelease and manifest is None
+    return "allow" if any(f.prerelease for f in files) or manifest == "allow" or of_pypi else "if-necessary"

@@ -49,12 +49,7 @@ def init(
     style = Style.of(options)
     reporter = make_reporter(style)
     path = directory / ("pixi.toml" if pixi else "dataloader.toml")
-    if missing := [source for source in sources or () if not source.exists()]:
-        raise UsageError(
-            f"there is no file {', '.join(map(str, missing))}",
-            code="path-unusable",
-            suggestions=("look at the path that was named",),
-        )
+    _check_there(sources or ())
     if path.exists():
         raise _is_there(path, sources or ())
     if used := _used_already(directory, pixi=pixi) if not sources else None:
@@ -94,6 +89,15 @@ def init(
     _say_next(directory, sources or (), offered, reporter)
     write_result(style, {"status": "ok", "manifest": str(path.resolve())}, f"{path}\n")
     return 0
+
+
+def _check_there(sources: Iterable[Path]) -> None:
+    if missing := [source for source in sources if not source.exists()]:
+        raise UsageError(
+            f"there is no file {', '.join(map(str, missing))}",
+            code="path-unusable",
+            suggestions=("look at the path that was named",),
+        )
 
 
 def _say_next(directory: Path, sources: Collection[Path], offered: Iterable[Path], reporter: Reporter) -> None:
