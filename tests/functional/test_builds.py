@@ -22,6 +22,8 @@ from tests.helpers.builds import make_source
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
 
+pytestmark = pytest.mark.slow
+
 needs_compiler = pytest.mark.skipif(
     shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists(),
     reason="no C compiler, or no headers of Python",

@@ -30,6 +30,8 @@ from tests.helpers.conda import index_channel, make_python_package, read_record
 from tests.helpers.locks import FolderDownloads, Heard, lock_of, options_for
 from tests.helpers.wheels import make_wheel
 
+pytestmark = pytest.mark.slow
+
 NAME = "train"
 DATALOADER = (sys.executable, "-m", "dataloader")
 VERSION = "{}.{}.{}".format(*sys.version_info[:3])

@@ -26,7 +26,7 @@ from tests.helpers.registry import Proxy, get_attached, get_json, needs_registry
 from tests.helpers.schemas import check_document
 from tests.helpers.volumes import volume
 
-pytestmark = needs_registry
+pytestmark = [needs_registry, pytest.mark.slow]
 
 LARGE = 1_200_000
 """Bytes of a package that has a layer of its own."""

@@ -23,6 +23,8 @@ from tests.helpers.locks import FolderDownloads, lock_of, options_for
 from tests.helpers.sync_process import Request, start, wait_for_go
 from tests.helpers.wheels import make_wheel
 
+pytestmark = pytest.mark.slow
+
 NAME = "train"
 SIZE = 16_000_000
 
