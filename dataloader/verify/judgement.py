@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from dataloader.compat.matrix import matrix_with
 from dataloader.elf.scan import ScannedFile
 from dataloader.loader.disk import Disk
 from dataloader.prefix.records import Owners
@@ -76,6 +77,7 @@ def inspect(
         has_symbols=lambda failures: disk.defines(
             {os.fsencode(failure.name) for failure in failures}, bare.process.environment.memory
         ),
+        matrix=matrix_with(options.matrix),
     )
     verdicts = judge.judge()
     found = (

@@ -6,8 +6,9 @@ In dataloader's own words: ``dataloader.verify.fixes`` says them to the tool tha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from dataloader.compat.rows import Companion
 from dataloader.elf.frameworks import distributions_of
 from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise, required_names
 from dataloader.verify.tables import Provider, load_tables
@@ -86,15 +87,15 @@ def _labelled_major(installed: InstalledPackages) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def for_symbols(owner: InstalledPackage | None, frameworks: Sequence[InstalledPackage]) -> list[str]:
+def for_symbols(
+    owner: InstalledPackage | None, frameworks: Sequence[InstalledPackage], companions: Iterable[Companion]
+) -> list[str]:
     """The release of a companion that goes with the framework there; else the framework that goes with it."""
     if owner is None or owner.kind == "conda" or not frameworks:
         return []
     from packaging.specifiers import SpecifierSet
 
-    from dataloader.compat.matrix import load_matrix
-
-    rows = [row for row in load_matrix().companions if row.project == owner.name]
+    rows = [row for row in companions if row.project == owner.name]
     torch = next((each for each in frameworks if each.name in distributions_of("torch")), None)
     if torch is None or torch.kind == "conda":
         return []

@@ -25,3 +25,10 @@ def test_a_public_class_name_means_one_thing() -> None:
                 homes[node.name].append(str(path.relative_to(CODE)))
 
     assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
+def test_the_matrix_is_asked_with_the_users_rows() -> None:
+    """`load_matrix()` has ours alone; whoever answers somebody goes through `matrix_with`."""
+    users = [path for path in MODULES if "load_matrix" in path.read_text(encoding="utf-8")]
+
+    assert [str(path.relative_to(CODE)) for path in users] == ["compat/matrix.py"]

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from dataloader.base.names import some
+from dataloader.compat.matrix import Matrix
 from dataloader.elf.demangle import demangle
 from dataloader.elf.frameworks import CUDA_PARTS, distributions_of, framework_of
 from dataloader.loader.model import Failure
@@ -48,6 +49,8 @@ class Situation(NamedTuple):
     """The target is a description: which libraries its system has beyond the usual ones is not known."""
     has_symbols: Callable[[Sequence[Failure]], bool]
     """Whether other libraries of the prefix define all the symbols in question."""
+    matrix: Matrix
+    """The rows of the matrix, the user's among them."""
 
     def may_be_of_the_system(self, soname: str) -> bool:
         """Whether a described machine may well have a library that the environment lacks."""
@@ -292,7 +295,7 @@ def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
         evidence = (*evidence, f"built for another {' or '.join(names_of)} than {' and '.join(frameworks)} here")
         if owner:
             evidence = (*evidence, f"what is needed is a build of {owner.name} for {', '.join(frameworks)}")
-        fixes = for_symbols(owner, list(found.values()))
+        fixes = for_symbols(owner, list(found.values()), situation.matrix.companions)
     elif is_pythons(names):
         evidence = (*evidence, "it is of Python's own interface: the file was built for a newer Python than this one")
         fixes = another_release(owner)

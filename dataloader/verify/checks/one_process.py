@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from dataloader.compat.matrix import load_matrix
+from dataloader.compat.matrix import Matrix
 from dataloader.elf.frameworks import distributions_of
 from dataloader.loader.model import STATIC_TLS_SURPLUS, Failure
 from dataloader.loader.process import Process
@@ -40,7 +40,7 @@ def check_one_process(judge: Judge, verdicts: Sequence[Verdict], situation: Situ
     """
     modules = _in_question(judge, verdicts)
     failing: dict[str, tuple[Company, list[Failure], Severity]] = {}
-    for company in companies(judge, set(modules)):
+    for company in companies(judge, set(modules), situation.matrix):
         there, back = (_failures(judge, order, modules) for order in (company.members, company.members[::-1]))
         in_any_order = there and back and _imports_all(company, judge.sources)
         severity: Severity = "error" if in_any_order else "warning"
@@ -64,7 +64,7 @@ def _level(levels: Mapping[str, Severity], verdict: Verdict) -> Severity:
     return levels[verdict.path]
 
 
-def companies(judge: Judge, packages: set[str]) -> Iterator[Company]:
+def companies(judge: Judge, packages: set[str], matrix: Matrix) -> Iterator[Company]:
     """What is imported together of these packages, given by their records: each set once, two packages or more."""
     seen: set[frozenset[str]] = set()
     orders = {each.path: judge.order(each) for each in judge.packages.values()} if len(packages) > 1 else {}
@@ -73,7 +73,7 @@ def companies(judge: Judge, packages: set[str]) -> Iterator[Company]:
         for each in sorted(judge.packages.values(), key=lambda one: (len(orders.get(one.path, ())), one.name))
         if each.path in orders
     ]
-    named = {name for project in load_matrix().frameworks for name in distributions_of(project)} if orders else set()
+    named = {name for project in matrix.frameworks for name in distributions_of(project)} if orders else set()
     together = [one for name in sorted(named & judge.packages.keys()) for one in orders[judge.packages[name].path]]
     members = tuple(dict.fromkeys(one for one in together if one.path in packages))
     found.append(Company(_THE_FRAMEWORKS, members, None))
@@ -156,7 +156,8 @@ def check_openmp(judge: Judge, verdicts: Sequence[Verdict], tables: Tables, situ
     alone = {path: family for path in runtimes if (family := runtime_of(path, tables.openmp)) in tables.openmp_alone}
     users = {each.path for path in alone for each in runtimes[path]}
     told: set[frozenset[str]] = set()
-    for company in companies(judge, users) if len({keys.get(path, path) for path in alone}) > 1 else ():
+    several = len({keys.get(path, path) for path in alone}) > 1
+    for company in companies(judge, users, situation.matrix) if several else ():
         found = [path for path in sorted(alone) if not set(company.members).isdisjoint(runtimes[path])]
         if len({keys.get(path, path) for path in found}) < 2 or frozenset(found) in told:
             continue

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.compat.rows import Companion
 from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.checks.sources import Import, PackageModules, constants_of, imports_of, module_name
-from dataloader.verify.remedies import for_library
+from dataloader.verify.remedies import for_library, for_symbols
 from dataloader.verify.tables import load_tables
 
 
@@ -101,3 +102,13 @@ def test_the_distribution_of_a_library_is_the_one_that_is_required_or_of_the_cud
     installed = InstalledPackages((InstalledPackage("pypi", package, "12.4", "x", requires=requires),), (), {})
 
     assert for_library("libcudnn.so.9", None, None, installed) == expected
+
+
+def test_the_users_rows_have_a_say_in_which_companion_goes_with_a_framework() -> None:
+    """What is advised comes of the matrix that was asked for, not of ours alone."""
+    torch = InstalledPackage("pypi", "torch", "2.6.0+cu124", "s/torch-2.6.0.dist-info")
+    ours = InstalledPackage("pypi", "ours", "1.0", "s/ours-1.0.dist-info")
+    rows = [Companion("a", "ours", "1.4", "wheel", "2026-11-29", torch="==2.6.0")]
+
+    assert for_symbols(ours, [torch], []) == []
+    assert for_symbols(ours, [torch], rows) == ["dataloader install 'ours==1.4'"]
