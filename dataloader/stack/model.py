@@ -10,6 +10,8 @@ from dataloader.compat.rows import MatrixBuild
 
 CPU = "none"
 """The ``cuda`` axis of a stack whose builds need no GPU."""
+PLATFORM = "linux-64"
+"""The platform that the builds of the matrix are for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

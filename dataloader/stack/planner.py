@@ -18,7 +18,7 @@ from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import is_wish, key, specifier_of
 from dataloader.machine.target import Target
 from dataloader.stack.doubts import doubts_of
-from dataloader.stack.model import CPU, FrameworkBuild, Reason, Stack, StackRequest
+from dataloader.stack.model import CPU, PLATFORM, FrameworkBuild, Reason, Stack, StackRequest
 from dataloader.stack.needs import AxisValue, Need, cudnn_range, needs_of_build
 from dataloader.stack.provider import StackProvider
 from dataloader.stack.report import axes_of, reasons_of
@@ -26,9 +26,6 @@ from dataloader.stack.space import MACHINE_AXES, Space, space_of
 
 _MAX_ROUNDS = 10_000
 _LOCAL = re.compile(r"\+(cpu|cu(\d{3}))(?=$|,|\s)")
-
-PLATFORM = "linux-64"
-"""The platform that the matrix describes."""
 
 _Choice = Mapping[str, AxisValue]
 _Key = tuple[str, "str | None"]

@@ -17,8 +17,7 @@ from dataloader.compat.versions import specifier_of
 from dataloader.machine.target import Target
 from dataloader.stack.axes import Axes, newest_of
 from dataloader.stack.builds import Builds
-from dataloader.stack.model import Stack, StackRequest
-from dataloader.stack.planner import PLATFORM
+from dataloader.stack.model import CPU, PLATFORM, Stack, StackRequest
 
 
 def needs_of(
@@ -46,10 +45,10 @@ def needs_of(
         Bound(package=name, specifier=specifier_of(wish), world=(insisted or {}).get(name, "any"))  # type: ignore[arg-type]
         for name, wish in sorted(asked.frameworks.items())
     )
-    if any(target.platform != PLATFORM for target in targets):
-        return StackNeeds(requirements=required, rules=tuple(table_rules(matrix)))
     axes = Axes(matrix=matrix, asked=asked, targets=targets)
     builds = Builds(matrix, asked, targets, axes.admitted)
+    if any(target.platform != PLATFORM for target in targets):
+        return _unmapped(matrix, axes, builds, required)
     return StackNeeds(
         requirements=required,
         rules=tuple(_rules(matrix, axes)),
@@ -67,6 +66,29 @@ def needs_of(
         newest_cuda=newest_of(axes.admitted) if asked.frameworks or asked.cuda is not None else "",
         hints=tuple(_hints(planned)) if planned else (),
         places=_places(matrix, planned) if planned else {},
+    )
+
+
+def _unmapped(matrix: Matrix, axes: Axes, builds: Builds, required: tuple[Bound, ...]) -> StackNeeds:
+    """Return what holds on a platform that the matrix has no builds for: no build there is known to it.
+
+    What packages say of themselves decides. Where CUDA or one of its libraries was asked for, a framework that says
+    nothing of it is no answer: it may be for any, or for none.
+    """
+    asked = axes.asked
+    if asked.cuda is None and not (asked.cudnn or asked.nccl or asked.gcc):
+        return StackNeeds(requirements=required, rules=tuple(table_rules(matrix)))
+    ladder = axes.ladder()[-1:] if asked.cuda != CPU and (asked.cuda is not None or asked.cudnn or asked.nccl) else ()
+    return StackNeeds(
+        requirements=required,
+        rules=(*axes.rules(), *table_rules(matrix)),
+        axes=axes.values(),
+        variants=dict.fromkeys(unknown := builds.unknown(), ()),
+        unknown=unknown,
+        parts=frozenset(part.package for part in matrix.parts),
+        readings=tuple(part_readings(matrix)),
+        ladder=ladder or ((),),
+        allowed=axes.allowed(),
     )
 
 

@@ -270,3 +270,45 @@ def test_conda_parts_are_what_rattler_finds_for_each_platform(channel: str, desk
         "osx-arm64": ["tool-1.0-0.conda"],
         "win-64": ["tool-2.0-0.conda"],
     }
+
+
+CUDAS = {
+    "2.9.0": ["nvidia-cuda-runtime-cu12==12.8.90", "nvidia-cudnn-cu12==9.10.2.21"],
+    "2.11.0": ["nvidia-cuda-runtime==13.0.96", "nvidia-cudnn-cu13==9.19.0.56"],
+    "1.0.0": [],  # says nothing of CUDA
+}
+"""torch -> what its wheel for a platform without rows requires."""
+
+
+@pytest.mark.parametrize(
+    ("option", "platform", "expected"),
+    [
+        ("--cuda=12", "linux-aarch64", "2.9.0"),
+        ("--cuda=13", "linux-aarch64", "2.11.0"),
+        ("--cudnn=9.10", "linux-aarch64", "2.9.0"),
+        ("--cuda=none", "linux-aarch64", "1.0.0"),
+        ("--cuda=11.8", "linux-aarch64", None),
+        ("--cudnn=8", "linux-aarch64", None),
+        ("--cuda=12", "win-64", None),
+        ("--cuda=none", "win-64", "2.11.0"),
+        ("--cuda=none", "osx-arm64", "2.11.0"),
+    ],
+)
+def test_what_is_asked_of_cuda_binds_where_the_matrix_has_no_builds(
+    tmp_path: Path, option: str, platform: str, expected: str | None
+) -> None:
+    """Packages say of themselves which CUDA they are for; one that says nothing is no answer to who asks for one."""
+    shelf, here = tmp_path / "shelf", tmp_path / "here"
+    here.mkdir()
+    for version, needed in CUDAS.items():
+        for tag in TAGS.values():
+            make_wheel(shelf, "torch", version, tag=f"py3-none-{tag}", requires=needed if "aarch64" in tag else ())
+        for library in needed:
+            make_wheel(shelf, *library.split("=="), tag="py3-none-manylinux_2_17_aarch64")
+    with IndexServer(shelf) as index:
+        desk = Desk(here, index)
+        line = ("lock", "torch", option, "--platform", platform, "--python=3.11")
+        if expected is None:
+            desk.fails(1, "no-solution", *line)
+        else:
+            assert {p["name"]: p["version"] for p in desk.json(*line)["packages"]}["torch"] == expected
