@@ -86,7 +86,9 @@ def _plain(requires: Iterable[str], but: Collection[str]) -> set[str]:
         name = canonicalize_name(parsed.name)
         extras = ",".join(sorted(map(canonicalize_name, parsed.extras)))
         if name not in but:
-            found.add(f"{name}[{extras}]{parsed.specifier}{parsed.url or ''};{_condition(parsed.marker)}")
+            extras = f"[{extras}]" if extras else ""
+            said = f"{name}{extras}{f' @ {parsed.url}' if parsed.url else parsed.specifier}"
+            found.add(f"{said} ; {condition}" if (condition := _condition(parsed.marker)) else said)
     return found
 
 
@@ -108,9 +110,12 @@ def _unfit(wheel: Path, why: str, *suggestions: str) -> BuildFailure:
 
 
 def _differs(package: PypiPackage, *causes: str) -> IntegrityError:
+    again = "lock again with --python and the Python that builds it: what it asks for may depend on that"
+    if package.content:  # it may have changed since it was locked; --frozen does not look
+        again = "run `dataloader lock`: its tree may say something else by now"
     return IntegrityError(
         f"the wheel of {package.name} {package.version} is not what its source said it would be",
         code="built-wheel-differs",
         causes=causes,
-        suggestions=("lock again with --python and the Python that builds it: what it asks for may depend on that",),
+        suggestions=(again,),
     )

@@ -47,7 +47,9 @@ def rows_of(lock: Lockfile) -> list[Row]:
 def _source(package: Package) -> str:
     if isinstance(package, CondaPackage):
         return f"conda {package.build}"
-    return "wheel"
+    if package.build is None:
+        return "wheel"
+    return {"git": "repository", "tree": "local tree", "archive": "source archive"}[package.origin.kind]
 
 
 def why(row: Row) -> str:

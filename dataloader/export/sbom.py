@@ -28,10 +28,12 @@ _SPDX_EXPRESSION = re.compile(r"[A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-
 
 
 def purl(package: Package) -> str:
-    """The package URL of one package file."""
+    """The package URL of one package file, or of a repository at its commit; a tree has its name alone."""
     version = quote(package.version, safe="")
     if isinstance(package, PypiPackage):
-        where = {"file_name": package.file_name}
+        where = {"file_name": name} if (name := archive_of(package)) else {}
+        if package.build and package.origin.kind == "git":
+            where["vcs_url"] = package.url.partition("#")[0]
         if package.index and not package.index.startswith("https://pypi.org/"):
             where["repository_url"] = package.index
         return f"pkg:pypi/{package.name}@{version}{_qualifiers(where)}"
@@ -40,8 +42,15 @@ def purl(package: Package) -> str:
     return f"pkg:conda/{quote(package.name, safe='')}@{version}{_qualifiers(where)}"
 
 
+def archive_of(package: Package) -> str:
+    """The name of the package's archive; empty for a repository and a tree, which are none."""
+    is_none = isinstance(package, PypiPackage) and package.build is not None and package.origin.kind != "archive"
+    return "" if is_none else package.file_name
+
+
 def _qualifiers(values: Mapping[str, str]) -> str:
-    return "?" + "&".join(f"{key}={quote(value, safe=':/')}" for key, value in sorted(values.items()))
+    said = "&".join(f"{key}={quote(value, safe=':/')}" for key, value in sorted(values.items()))
+    return f"?{said}" if said else ""
 
 
 def cyclonedx(lock: Lockfile, options: ExportOptions) -> str:
@@ -221,7 +230,7 @@ def _spdx_package(package: Package, identifier: str, options: ExportOptions) -> 
         "SPDXID": identifier,
         "name": package.name,
         "versionInfo": package.version,
-        "packageFileName": package.file_name,
+        **({"packageFileName": name} if (name := archive_of(package)) else {}),
         "downloadLocation": package.url
         if package.url.startswith(("https://", "http://", "git+http"))
         else "NOASSERTION",

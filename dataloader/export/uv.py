@@ -1,8 +1,9 @@
-"""A pyproject.toml that uv reads: what was asked for, bound to the locked versions."""
+"""A pyproject.toml that uv reads: what was asked for, bound to the locked versions and commits."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from dataloader.export.asked import asked_for
@@ -10,20 +11,24 @@ from dataloader.export.formats import ExportOptions
 from dataloader.export.pylock import environment_marker
 from dataloader.export.sources import PYPI, is_direct
 from dataloader.lockfile.model import Lockfile
-from dataloader.request.specs.requirements import PypiRequirement
+from dataloader.request.manifests.edit import source_table
+from dataloader.request.specs.requirements import PypiRequirement, Source
 
 
 def pyproject(lock: Lockfile, options: ExportOptions) -> str:
     """``[project]`` with the requirements, ``[tool.uv]`` with the locked versions as constraints, and the indexes."""
     import tomlkit
 
-    dependencies = [each.requirement for each in asked_for(lock) if isinstance(each, PypiRequirement)]
+    asked = [each for each in asked_for(lock) if isinstance(each, PypiRequirement)]
+    dependencies = [replace(each, source=None).requirement if each.source else each.requirement for each in asked]
     project: dict[str, Any] = {"name": _project_name(options.name), "version": "0", "dependencies": dependencies}
     if lock.python.version:
         project["requires-python"] = f"=={'.'.join(lock.python.version.split('.')[:2])}.*"
     uv: dict[str, Any] = {"package": False}
     if marker := environment_marker(lock):
         uv["environments"] = [marker]
+    if sources := {each.name: _source(each.source, lock, each.name) for each in asked if each.source}:
+        uv["sources"] = sources
     uv["constraint-dependencies"] = [f"{p.name}=={p.version}" for p in lock.pypi() if not is_direct(p)]
     pages = [url for url in dict.fromkeys(p.index for p in lock.pypi()) if url and url not in lock.indexes]
     if pages:
@@ -31,6 +36,12 @@ def pyproject(lock: Lockfile, options: ExportOptions) -> str:
     if lock.indexes and lock.indexes != (PYPI,):
         uv["index"] = [{"url": url, **({"default": True} if not at else {})} for at, url in enumerate(lock.indexes)]
     return tomlkit.dumps({"project": project, "tool": {"uv": uv}})
+
+
+def _source(source: Source, lock: Lockfile, name: str) -> dict[str, Any]:
+    """Return ``[tool.uv.sources]`` of a project: a repository at the locked commit."""
+    commit = next((p.origin.commit for p in lock.pypi() if p.name == name), None)
+    return source_table(replace(source, rev=commit, rev_kind="rev") if commit else source)
 
 
 def _project_name(name: str) -> str:

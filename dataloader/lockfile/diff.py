@@ -51,7 +51,11 @@ def _kind(old: Package | None, new: Package | None, is_newer: Callable[[str, str
 
 
 def build_of(package: Package | None) -> str:
-    """What tells it from others of its version: a conda build, ``wheel``, or nothing."""
+    """What tells it from others of its version: a conda build, a commit, what its wheel is built from, ``wheel``."""
     if package is None:
         return ""
-    return package.build if isinstance(package, CondaPackage) else "wheel"
+    if isinstance(package, CondaPackage):
+        return package.build
+    if package.build is None:
+        return "wheel"
+    return package.origin.commit or package.origin.kind

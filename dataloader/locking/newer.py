@@ -24,9 +24,15 @@ async def newest_releases(
     cache: Path,
     environ: Mapping[str, str],
 ) -> dict[str, str | None]:
-    """Return the newest version of each locked package; ``None`` for what nobody lists."""
-    wheels = await together(_newest_wheel(client, package) for package in lock.pypi())
-    newest: dict[str, str | None] = dict(zip((p.name for p in lock.pypi()), wheels, strict=True))
+    """Return the newest version of each locked package; ``None`` for what nobody lists.
+
+    No index is asked about what came from a repository, a tree or a URL: what has its name there is another project's,
+    and the name may be nobody else's business.
+    """
+    listed = [package for package in lock.pypi() if package.index]
+    wheels = await together(_newest_wheel(client, package) for package in listed)
+    newest: dict[str, str | None] = dict.fromkeys(package.name for package in lock.pypi())
+    newest |= {package.name: last for package, last in zip(listed, wheels, strict=True)}
     return newest | await _newest_conda(lock, request, reporter, cache, environ)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeAlias
 from dataloader.base.errors import DataloaderError, ResolutionFailure
 from dataloader.lockfile.graph import edges_of
 from dataloader.lockfile.model import CondaPackage, Lockfile, Package
-from dataloader.request.specs.joined import version_of
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ def _asked(request: Request, package: Package, newest: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(f"{origin} asks for conda:{package.name} {version}" for origin, version in specs))
     every = (*request.pypi, *request.constraints)
     said = [r for r in every if r.name == package.name and (r.url or not _admits(r.specifier, newest))]
-    return tuple(dict.fromkeys(f"{r.origin} asks for {package.name}{version_of(r)}" for r in said))
+    return tuple(dict.fromkeys(f"{r.origin} asks for {r.requirement}" for r in said))
 
 
 def _needed(lock: Lockfile, package: Package, newest: str) -> tuple[str, ...]:

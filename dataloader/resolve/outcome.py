@@ -80,7 +80,7 @@ def _wheel_package(offer: Offer, catalogue: Catalogue, record: rattler.RepoDataR
         requires_dist=metadata.requires_dist,
         requires_python=metadata.requires_python or wheel.file.requires_python,
         extras=tuple(sorted(extras)),
-        index=wheel.file.index,
+        index=wheel.file.index or None,
     )
 
 

@@ -12,6 +12,7 @@ import tomli
 from tests.functional.test_builds import Bench, desk, shelf
 from tests.helpers.builds import make_source
 from tests.helpers.repositories import GitServer, committed, git, needs_git
+from tests.helpers.wheels import make_wheel
 
 __all__ = ["desk", "shelf"]
 pytestmark = needs_git
@@ -62,7 +63,7 @@ def test_over_http_by_a_tag(desk: Bench, repository: Path) -> None:
     assert desk.ran() == ["built demo 1.0"]
 
 
-def test_a_branch_stays_where_it_was_locked_until_it_is_upgraded(desk: Bench, repository: Path) -> None:
+def test_a_branch_stays_where_it_was_locked_until_it_is_upgraded(desk: Bench, repository: Path, shelf: Path) -> None:
     first = git(repository, "rev-parse", "HEAD")
     manifest = desk.here / "dataloader.toml"
     manifest.write_text("[workspace]\nchannels = []\n")
@@ -75,6 +76,13 @@ def test_a_branch_stays_where_it_was_locked_until_it_is_upgraded(desk: Bench, re
     assert desk.locked("demo")["pypi"] == f"git+{url}@{first}"
     desk.ok("lock", "--upgrade")
     assert (desk.locked("demo")["pypi"], desk.locked("demo")["version"]) == (f"git+{url}@{second}", "2.0")
+    assert desk.ok("lock") == ""  # nothing differs
+    make_wheel(shelf, "demo", "9.0")
+    assert desk.json("outdated", "--refresh")["packages"] == []  # of that name, and of another project
+    assert f"built from git+{url}@{second}" in desk.ok("explain", "demo")
+    desk.ok("export", "pyproject.toml", "-o", "pyproject.toml")
+    exported = tomli.loads((desk.here / "pyproject.toml").read_text())
+    assert exported["tool"]["uv"]["sources"] == {"demo": {"git": url, "rev": second}}
     manifest.write_text(manifest.read_text().replace('rev = "main"', 'tag = "v1"'))
     desk.fails(1, "lock-outdated", "sync", "--locked")
     desk.ok("sync")

@@ -63,6 +63,9 @@ def test_what_says_what_it_needs_has_it_locked_again(desk: Bench) -> None:
     _tree(tree, "2.0")
     error = desk.fails(1, "lock-outdated", "sync", "--locked")
     assert "demo" in error["causes"][0]
+    error = desk.fails(4, "built-wheel-differs", "sync", "--frozen")
+    assert "`dataloader lock`" in error["suggestions"][0]
+    desk.ran()
     desk.ok("sync")
     assert desk.locked("demo")["version"] == "2.0"
     assert desk.ran() == ["built demo 2.0"]
@@ -87,6 +90,13 @@ def test_an_editable_tree_is_led_to(desk: Bench) -> None:
     assert desk.ran() == ["led to demo 1.0"]
     assert desk.json("verify", "-p", "env")["findings"] == []
     assert "-e " in desk.ok("export", "requirements.txt")
+    desk.ok("export", "pyproject.toml", "-o", "exported/pyproject.toml")
+    project = tomli.loads((desk.here / "exported" / "pyproject.toml").read_text())
+    assert project["project"]["dependencies"] == ["demo"]
+    assert project["tool"]["uv"]["sources"] == {"demo": {"path": str(tree), "editable": True}}
+    assert f"editable, from {tree}" in desk.ok("explain", "demo")
+    error = desk.fails(2, "environment-unknown", "install", "-e", "./demo")  # pip's -e
+    assert "editable = true" in error["suggestions"][0]
     desk.fails(2, "not-bundled", "push", "localhost:9/a", "-p", "env")
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from dataloader.base.errors import UsageError
+from dataloader.cli.running.program import _become
 from tests.functional.test_flow import Desk
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -287,3 +289,14 @@ def test_a_project_without_packages_has_an_environment_on_this_machines_python(d
     )
     assert desk.json("list")["packages"] == []
     assert desk.json("sync", "--locked")["changed"] is False
+
+
+def test_a_script_of_an_environment_that_was_moved_says_what_mends_it(tmp_path: Path) -> None:
+    script = tmp_path / "tool"
+    script.write_text(f"#!{tmp_path}/before/bin/python\n")
+    script.chmod(0o755)
+
+    with pytest.raises(UsageError, match="first line") as caught:
+        _become([str(script)], {"PATH": str(tmp_path)})
+
+    assert "`dataloader sync`" in caught.value.suggestions[0]

@@ -158,10 +158,13 @@ def explain(options: CommonOptions, name: str) -> int:
 
 def _place(package: Package) -> str:
     from dataloader.cli.telling.documents import package_document
+    from dataloader.lockfile.model import PypiPackage
 
     document = package_document(package)
     if document["kind"] == "conda":
         return f"conda build {document['build']} from {document['channel']}"
+    if isinstance(package, PypiPackage) and package.build:
+        return f"editable, from {package.origin.folder()}" if package.origin.editable else f"built from {package.url}"
     return f"wheel from {document['index'] or document['url']}"
 
 

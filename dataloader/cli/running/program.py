@@ -94,7 +94,14 @@ def _become(words: Sequence[str], environ: Mapping[str, str], tasks: Collection[
         )
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(program, list(words), environ)  # noqa: S606 -- running what the user names is the point
+    try:
+        os.execve(program, list(words), environ)  # noqa: S606 -- running what the user names is the point
+    except FileNotFoundError as error:  # the file is there: what its first line names is not
+        raise UsageError(
+            f"{program} cannot start: the program that its first line names is not there",
+            code="command-missing",
+            suggestions=("an environment that was moved is made ready for its new place by `dataloader sync`",),
+        ) from error
 
 
 # -- tasks

@@ -71,6 +71,15 @@ def _check_environment(options: CommonOptions) -> None:
     """
     if options.environment is None:
         return
+    if "/" in options.environment or options.environment in {".", ".."}:  # what pip's -e takes
+        raise UsageError(
+            f"-e names an environment of the manifest, and {options.environment} is a path",
+            code="environment-unknown",
+            suggestions=(
+                'below [pypi-dependencies] of the manifest: NAME = { path = "DIR", editable = true }',
+                "or in a requirements.txt that -r reads: -e DIR",
+            ),
+        )
     from dataloader.request.places import find
 
     if (manifest := find(options, Path.cwd())) is not None:

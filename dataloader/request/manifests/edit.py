@@ -198,13 +198,13 @@ class Editor:
             "sha256": requirement.sha256,
         }
         if requirement.source:
-            return _inline(_source(requirement.source, self._beside))
+            return _inline(source_table(requirement.source, self._beside))
         return _value({key: value for key, value in fields.items() if value is not None})
 
     def _pypi(self, requirement: PypiRequirement) -> Any:
         said: dict[str, Any] = {}
         if requirement.source:
-            said |= _source(requirement.source, self._beside)
+            said |= source_table(requirement.source, self._beside)
         elif requirement.url and requirement.url.startswith("file://"):
             said["path"] = self._relative(_path(requirement.url))
         elif requirement.url:
@@ -267,8 +267,8 @@ class Editor:
         return {"url": link} if "://" in link else {"path": self._relative(link)}
 
 
-def _source(source: Source, relative: Callable[[str], str]) -> dict[str, Any]:
-    """Return pixi's keys of a source."""
+def source_table(source: Source, relative: Callable[[str], str] = str) -> dict[str, Any]:
+    """Return the keys of a source that pixi and uv have in common."""
     said: dict[str, Any] = {source.kind: relative(source.location) if source.kind == "path" else source.location}
     if source.rev:
         said[source.rev_kind] = source.rev

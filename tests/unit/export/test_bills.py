@@ -18,7 +18,7 @@ from spdx_tools.spdx.validation.document_validator import validate_full_spdx_doc
 from dataloader.base.errors import UsageError
 from dataloader.export.formats import ExportOptions, Verified, export_lock
 from dataloader.export.vex import JUSTIFICATIONS, STATES, Statement, read_statements
-from dataloader.lockfile.model import CondaPackage, PypiPackage
+from dataloader.lockfile.model import Build, CondaPackage, PypiPackage
 from dataloader.prefix.contents import Declared, InnerLibrary
 from tests.helpers.locks import lock_of
 
@@ -92,6 +92,27 @@ def test_each_bill_is_valid(options: ExportOptions, tmp_path: Path) -> None:
     assert not read.missing_ids
     versions = {p.software_packageVersion for p in read.foreach_type(spdx3.software_Package)}
     assert versions >= {"1.0", "2.0"}
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("file:///here/tree#editable=true", ""),
+        (f"git+https://h.test/a.git@{'c' * 40}", f"?vcs_url=git%2Bhttps://h.test/a.git%40{'c' * 40}"),
+        ("https://h.test/app-1.0.tar.gz", "?file_name=app-1.0.tar.gz"),
+    ],
+)
+def test_a_source_is_named_as_what_it_is(url: str, said: str, tmp_path: Path) -> None:
+    build = Build(key="e" * 64, python="3.11", platform="linux-64")
+    lock = lock_of(replace(WHEEL, url=url, sha256="", index=None, build=build))
+
+    bill = export_lock(lock, "cyclonedx", ExportOptions())
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(bill) is None
+    assert json.loads(bill)["components"][0]["purl"] == f"pkg:pypi/app@1.0{said}"
+    (tmp_path / "bom.spdx.json").write_text(export_lock(lock, "spdx", ExportOptions()))
+    document = parse_file(str(tmp_path / "bom.spdx.json"))
+    assert [message.validation_message for message in validate_full_spdx_document(document)] == []
+    assert {package.file_name for package in document.packages} <= {None, "app-1.0.tar.gz"}
 
 
 def test_what_is_inside_is_in_each() -> None:
