@@ -207,6 +207,21 @@ def test_exports_hold_all_platforms_or_name_what_they_leave_out(desk: Desk) -> N
     assert "left out: win-64" in done.stderr
     assert "winonly" not in done.stdout
     assert "winonly" in desk.ok("export", "pylock.toml", "--platform", "win-64")
+    assert "left out: win-64" in desk.run("bundle", "-o", "bundle.tar.zst", "--no-program").stderr
+    desk.fails(2, "lock-unfit", "bundle", "-o", "bundle.tar.zst", "--platform", "win-64")  # nothing could install it
+
+
+def test_an_edit_for_a_platform_that_nothing_is_installed_on_changes_the_lock_alone(desk: Desk) -> None:
+    manifest = desk.here / "dataloader.toml"
+    manifest.write_text(MANIFEST)
+    desk.ok("lock")
+    before = desk.lock.read_bytes(), manifest.read_bytes()
+
+    error = desk.fails(2, "lock-unfit", "add", "other", "--platform", "win-64")
+    assert "--no-sync" in error["suggestions"][0]
+    assert (desk.lock.read_bytes(), manifest.read_bytes()) == before
+    desk.ok("add", "other", "--platform", "win-64", "--no-sync")
+    assert "other" in names(parts(desk.lock)["win-64"])
 
 
 def test_machines_of_several_platforms_in_one_target_file(desk: Desk) -> None:

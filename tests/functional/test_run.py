@@ -291,6 +291,10 @@ def test_a_project_without_packages_has_an_environment_on_this_machines_python(d
     assert desk.json("sync", "--locked")["changed"] is False
 
 
+def test_an_option_that_run_does_not_have_is_no_command(desk: Desk) -> None:
+    refused(desk, 2, "usage", "--platform", "win-64", "--", "python")
+
+
 def test_a_script_of_an_environment_that_was_moved_says_what_mends_it(tmp_path: Path) -> None:
     script = tmp_path / "tool"
     script.write_text(f"#!{tmp_path}/before/bin/python\n")

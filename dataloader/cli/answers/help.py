@@ -32,14 +32,14 @@ def help_about(
             sys.stdout.write(text)
             return 0
         if not word or word in COMMANDS:
-            text = page_of(word)
+            text = shown = page_of(word)
         else:
             pages = error_pages()
             if word not in pages:
                 raise _unknown(word, [*COMMANDS, *pages])
-            text = pages[word]
+            text, shown = pages[word], unwrapped(pages[word])
         document = {"status": "ok", "about": word or None, "text": text}
-        session.write(document, text if word in COMMANDS else unwrapped(text), fold=True)
+        session.write(document, shown, fold=True)
     return 0
 
 

@@ -43,12 +43,14 @@ def bundle(
     ] = True,
 ) -> int:
     """Write one file that holds the lock, its packages and an installer, for machines without a network."""
+    from dataloader.cli.stages.as_it_is import check_installable
     from dataloader.cli.stages.flow import to_the_end
     from dataloader.cli.stages.foreign import foreign_content, lock_from, without_choices
     from dataloader.cli.stages.outputs import check_output
     from dataloader.cli.stages.session import open_session
     from dataloader.cli.stages.solving import client_of
-    from dataloader.lockfile.yaml import read_lock
+    from dataloader.lockfile.parts import meant
+    from dataloader.lockfile.yaml import read_locks
     from dataloader.request.request import make_request
 
     content = foreign_content(options.lockfile)
@@ -64,7 +66,14 @@ def bundle(
                 if content:
                     lock = await lock_from(session, content, client, request)
                 else:
-                    lock = read_lock(request.lockfile, options.platform)
+                    parts = read_locks(request.lockfile)
+                    lock = meant(parts, options.platform, request.lockfile)
+                    check_installable(lock.platform)
+                    if options.platform is None and len(parts) > 1:
+                        others = ", ".join(part.platform for part in parts if part is not lock)
+                        session.reporter.warn(
+                            f"a bundle holds one platform, {lock.platform}; left out: {others} (--platform names one)"
+                        )
                 _refuse_unbuilt(lock)
                 return lock, await _write(client, lock, path, program=program)
 

@@ -13,6 +13,7 @@ from dataloader.base.errors import UsageError
 from dataloader.cli.edits.said import say_shared, say_unread
 from dataloader.cli.line.first_steps import taking_over
 from dataloader.cli.line.options import CommonOptions, StackFlags
+from dataloader.cli.stages.as_it_is import check_installable
 from dataloader.cli.stages.flow import Destination, locks_in, sync_lock, to_the_end
 from dataloader.cli.stages.platforms import Asking, Solve, elsewhere, solved_elsewhere
 from dataloader.cli.stages.proof import Proof
@@ -114,6 +115,8 @@ async def carry_out(session: Session, edit: Edit, place: Destination | None) -> 
         edit: What to do.
         place: How the prefix is built; None: it stays as it is.
     """
+    if place is not None:
+        check_installable(edit.asked.platform, "add, remove and upgrade change the lock alone with --no-sync")
     others = elsewhere(
         session, edit.asked, locks_in(edit.asked.lockfile), more=edit.more, asking=edit.asking, whole=edit.whole
     )

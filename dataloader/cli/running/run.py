@@ -36,6 +36,14 @@ def run(
     from dataloader.cli.running import program
     from dataloader.cli.running.instep import Way
 
+    if words and words[0].startswith("-") and words[0] != "--":
+        raise UsageError(
+            f"No such option: {words[0]}",
+            suggestions=(
+                "`dataloader run --help` shows what is possible.",
+                "a command that is called so stands behind --: dataloader run -- CMD",
+            ),
+        )
     if "json" in options.typed and words not in (None, [], ["--"]):
         raise UsageError(
             "--json can have no effect: what is said is said by the command that runs",

@@ -62,14 +62,25 @@ def check_platform(session: Session, request: Request, lock: Lockfile) -> None:
     Raises:
         LockfileError: ``lock-unfit``.
     """
-    if not lock.platform.startswith("linux-"):
-        raise LockfileError(
-            f"what is locked for {lock.platform} is not installed here: environments are made on Linux alone",
-            code="lock-unfit",
-            suggestions=("`dataloader export pixi.lock` writes it for pixi, which installs on macOS and Windows",),
-        )
+    check_installable(lock.platform)
     if session.options.platform is not None and session.options.platform != lock.platform:
         raise _unfit(request, lock.platform, session.options.platform)
+
+
+def check_installable(platform: str, *ways: str) -> None:
+    """Refuse a platform that nothing is installed on; ``ways`` are what to do instead, before the export for pixi.
+
+    Raises:
+        LockfileError: ``lock-unfit``.
+    """
+    if platform.startswith("linux-"):
+        return
+    export = "`dataloader export pixi.lock` writes it for pixi, which installs on macOS and Windows"
+    raise LockfileError(
+        f"what is locked for {platform} is not installed here: environments are made on Linux alone",
+        code="lock-unfit",
+        suggestions=(*ways, export),
+    )
 
 
 def _unfit(request: Request, held: str, named: str) -> LockfileError:
