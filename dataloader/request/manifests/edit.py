@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -41,6 +42,9 @@ def add_to_manifest(text: str, path: str | Path, additions: Additions, *, featur
     if not additions.is_empty:
         Editor(document, Path(path), feature).add(additions)
     return tomlkit.dumps(document)
+
+
+_UV_SOURCES = ("tool", "uv", "sources")
 
 
 class Editor:
@@ -145,14 +149,39 @@ class Editor:
                 code="requirement-unsupported",
                 suggestions=(f"take {requirement.name} out of [project] dependencies first",),
             )
-        dependencies = self._list()
+        dependencies, text = self._list(), self._with_source(requirement).requirement
         if not lines:
-            dependencies.append(requirement.requirement)
+            dependencies.append(text)
             return True
-        dependencies[lines[0]] = requirement.requirement
+        dependencies[lines[0]] = text
         for index in reversed(lines[1:]):
             del dependencies[index]
         return True
+
+    def _with_source(self, requirement: PypiRequirement) -> PypiRequirement:
+        """Return the requirement as the list has it; its path, which PEP 508 has absolute alone, is where uv has it."""
+        source, url = requirement.source, requirement.url or ""
+        is_local = url.startswith("file://") or (source is not None and source.kind == "path")
+        if not is_local or "poetry" in self._document.get("tool", {}):  # Poetry reads no table of uv's
+            if source or url:
+                self._drop_source(requirement.name)
+            return requirement
+        said = source_table(source, self._beside) if source else {"path": self._relative(_path(url))}
+        sources = _table(self._document, _UV_SOURCES)
+        sources[_written_as(sources, requirement.name)] = _inline(said)
+        return replace(requirement, source=None, url=None)
+
+    def _drop_source(self, name: str) -> None:
+        """Take out what uv's table says of a project: it means nothing where nobody asks for it, or asks by URL."""
+        sources = _read_table(self._document, _UV_SOURCES)
+        sources.pop(_written_as(sources, name), None)
+
+    def _is_named(self, name: str) -> bool:
+        """Whether any list of a pyproject.toml asks for a project."""
+        project, groups = self._document.get("project", {}), self._document.get("dependency-groups", {})
+        lists = [project.get("dependencies", []), *project.get("optional-dependencies", {}).values(), *groups.values()]
+        lists.append(_read_table(self._document, ("tool", "uv")).get("dev-dependencies", []))
+        return any(_name_in(line) == name for lines in lists for line in lines)
 
     def _list(self) -> Any:
         """Return a pyproject.toml's own list of what the feature needs; ``None`` where it has none."""
@@ -168,8 +197,7 @@ class Editor:
         return None
 
     def _project_lines(self, name: str) -> list[int]:
-        names = [re.match(r"\s*([A-Za-z0-9._-]*)", str(line)) for line in self._list() or ()]
-        return [index for index, found in enumerate(names) if found and normalized(found[1]) == name]
+        return [index for index, line in enumerate(self._list() or ()) if _name_in(line) == name]
 
     def _take_out(self, name: str) -> None:
         kind, _, plain = name.rpartition(":")
@@ -186,6 +214,8 @@ class Editor:
             del only[index]
         for index in reversed(self._project_lines(plain)):
             del self._list()[index]
+        if self._kind == "pyproject.toml" and not self._is_named(plain):
+            self._drop_source(plain)
 
     def _conda(self, requirement: CondaRequirement) -> Any:
         fields = {
@@ -265,6 +295,12 @@ class Editor:
 
     def _link(self, link: str) -> dict[str, str]:
         return {"url": link} if "://" in link else {"path": self._relative(link)}
+
+
+def _name_in(line: object) -> str:
+    """Return which project a line of a list asks for; of a group's ``{include-group}``, none."""
+    found = re.match(r"\s*([A-Za-z0-9._-]*)", str(line))
+    return normalized(found[1]) if found else ""
 
 
 def source_table(source: Source, relative: Callable[[str], str] = str) -> dict[str, Any]:

@@ -104,6 +104,7 @@ FOREIGN = {
     "cli/shells/shell.py": "bash's",
     "dataset/": "the Dataset loader's own",
     "export/": "of the files that are written, and of style sheets",
+    "formats/content.py": "--export is of conda list",
     "locking/answer.py": "--generate-hashes and --require-hashes are pip-compile's and pip's",
     "machine/detect.py": "nvidia-smi's",
     "prefix/activate.py": "bash's",

@@ -233,3 +233,44 @@ def test_a_new_manifest_leaves_out_what_cannot_be_met_and_need_not_be(tmp_path: 
     file.write_text("./no-1-py3-none-any.whl ; sys_platform == 'linux'\n")
     with pytest.raises(UsageError, match="there is no file"):
         new_manifest(name="x", channels=[], platform="linux-64", inputs=[read_requirements(file)])
+
+
+PROJECT = '[project]\nname = "app"\nversion = "1"\ndependencies = ["old", "other"]\n'
+
+
+@pytest.mark.parametrize(
+    "said", ["file:///project/lib", "file:///project/lib-1-py3-none-any.whl", "file:///beside/lib"]
+)
+@pytest.mark.parametrize("feature", ["default", "extra"])
+def test_a_path_in_a_project_goes_with_its_folder(said: str, feature: str) -> None:
+    text = PROJECT + "[project.optional-dependencies]\nextra = []\n"
+    asked = parse_spec(f"lib[fast] @ {said} ; python_version > '3'")
+
+    added = add_to_manifest(text, HERE / "pyproject.toml", Additions(requirements=(asked,)), feature=feature)
+
+    assert "/project" not in added
+    assert "'lib[fast] ; python_version > \"3\"'" in added or 'lib[fast] ; python_version > \\"3\\"' in added
+    manifest = parse_manifest(added, HERE / "pyproject.toml")
+    environment = manifest.environment(chosen=() if feature == "default" else ("extra:extra",))
+    (read,) = (r for r in environment.requirements if r.name == "lib" and isinstance(r, PypiRequirement))
+    assert isinstance(asked, PypiRequirement)
+    assert (read.source, read.url, read.extras) == (asked.source, asked.url, ("fast",))
+
+
+def test_where_a_project_is_from_goes_with_its_last_requirement() -> None:
+    sources = '[tool.uv.sources]\nOld = { path = "old" }\nother = { path = "other" }\n'
+    text = f'{PROJECT}[dependency-groups]\ndev = ["other", {{ include-group = "more" }}]\nmore = []\n{sources}'
+
+    left = add(text, "pyproject.toml", gone=("old", "other"))
+
+    assert "Old" not in left
+    assert 'other = { path = "other" }' in left  # the group asks for it still
+    moved = add(text, "pyproject.toml", [parse_spec("other @ git+https://h.test/other.git@v1")])
+    assert 'other = { path = "other" }' not in moved  # uv heeds the table, whatever the requirement says
+
+
+def test_a_path_in_a_project_of_poetry_stays_a_url() -> None:
+    added = add(PROJECT + "[tool.poetry]\n", "pyproject.toml", [parse_spec("lib @ file:///project/lib")])
+
+    assert "lib @ /project/lib" in added or "lib @ file:///project/lib" in added
+    assert "uv" not in added
