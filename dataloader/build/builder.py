@@ -114,7 +114,9 @@ class SourceBuilder:
         archive = await self._material.archive(file._replace(url=origin.location))
         if not archive.is_file():
             raise UsageError(
-                f"there is no file {archive}, which {file.name} is to be built from", code="requirement-invalid"
+                f"there is no file {archive}, which {file.name} is to be built from",
+                code="requirement-invalid",
+                suggestions=(f"put it there, or ask for {file.name} from where it is now",),
             )
         if origin.subdirectory:
             return None

@@ -47,7 +47,9 @@ class Material:
             return origin.at(await self._repository(origin).commit(origin.ref))
         if origin.kind == "tree" and not os.path.isdir(origin.folder()):  # noqa: PTH112
             raise UsageError(
-                f"there is no folder {origin.folder()}, which {name} is to be built from", code="requirement-invalid"
+                f"there is no folder {origin.folder()}, which {name} is to be built from",
+                code="requirement-invalid",
+                suggestions=(f"put it there, or ask for {name} from where it is now",),
             )
         return origin
 

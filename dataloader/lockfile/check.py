@@ -33,7 +33,7 @@ _WORDS = {
     "options": "option",
     "groups": "extra or group",
     "overrides": "override",
-    "trees": "what is said in the tree of",
+    "trees": "the tree of",
 }
 _TOLD = {"project"}
 """Parts that say where the others come from, and bind nothing."""
@@ -61,8 +61,9 @@ def _compare(part: str, old: object, new: object) -> list[Mismatch]:
     if isinstance(old, Mapping) or isinstance(new, Mapping):
         before = dict(old) if isinstance(old, Mapping) else {}
         after = dict(new) if isinstance(new, Mapping) else {}
+        told = _of_tree if part == "trees" else _of_value
         return [
-            Mismatch(part=part, reason=f"{word} {key}: was {_show(before.get(key))}, is {_show(after.get(key))}")
+            Mismatch(part=part, reason=told(f"{word} {key}", before.get(key), after.get(key)))
             for key in sorted({*before, *after})
             if before.get(key) != after.get(key)
         ]
@@ -76,6 +77,19 @@ def _compare(part: str, old: object, new: object) -> list[Mismatch]:
         ]
         return found or [Mismatch(part=part, reason=f"the order of each {word} differs")]
     return [Mismatch(part=part, reason=f"{word}: was {_show(old)}, is {_show(new)}")]
+
+
+def _of_value(what: str, old: object, new: object) -> str:
+    return f"{what}: was {_show(old)}, is {_show(new)}"
+
+
+def _of_tree(what: str, old: object, new: object) -> str:
+    """Tell of a digest, which is empty for a folder that is not there."""
+    if new == "":
+        return f"{what} is not there"
+    if old is None or new is None:
+        return f"{what} is {'new' if old is None else 'gone'}"
+    return f"{what} says something else by now (pyproject.toml, setup.py, setup.cfg)"
 
 
 def _show(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataloader.lockfile.check import check_lock
+from dataloader.lockfile.check import check_lock, differences
 from tests.unit.lockfile.test_yaml import LOCK
 
 
@@ -35,3 +35,12 @@ def test_an_order_that_matters_is_compared() -> None:
     lock = replace(LOCK, inputs=lock_channels)
 
     assert [str(m) for m in check_lock(lock, {"channels": ["b", "a"]})] == ["the order of each channel differs"]
+
+
+def test_a_tree_is_told_of_without_its_digest() -> None:
+    def told(old: dict[str, str], new: dict[str, str]) -> list[str]:
+        return list(differences({"trees": old}, {"trees": new}))
+
+    assert told({"a": "30d9"}, {"a": ""}) == ["the tree of a is not there"]
+    assert told({"a": "30d9"}, {"b": "81e7"}) == ["the tree of a is gone", "the tree of b is new"]
+    assert "30d9" not in "".join(told({"a": "30d9"}, {"a": "81e7"}))
