@@ -108,7 +108,7 @@ class Repository:
                 await self._fetch(f"+{ref}:refs/dataloader/other")
                 if found := await self._known("refs/dataloader/other"):
                     return found
-            raise _missing(f"{redact(self._url)} has no branch, tag or commit {ref}")
+            raise _missing(f"{redact(self._url)} has no branch, tag or commit {ref}", is_locked=False)
 
     async def checkout(self, commit: str, into: Path) -> None:
         """Check a commit out into a new folder, with its submodules and the files of LFS.
@@ -289,14 +289,14 @@ def _failed(url: str, said: str) -> IndexUnavailable | ResolutionFailure | Usage
     return IntegrityError(f"{where} cannot be checked out", code="source-malformed", causes=causes)
 
 
-def _missing(message: str, *causes: str) -> ResolutionFailure:
+def _missing(message: str, *causes: str, is_locked: bool = True) -> ResolutionFailure:
     return ResolutionFailure(
         message,
         code="source-missing",
         causes=causes,
         suggestions=(
             "see which there are: `git ls-remote URL`",
-            "a lock that names what is gone is made anew by `dataloader lock --upgrade`",
+            *(["a lock that names what is gone is made anew by `dataloader lock --upgrade`"] if is_locked else []),
         ),
         python_matters=False,
     )

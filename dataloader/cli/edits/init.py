@@ -74,6 +74,7 @@ def init(
         manifests=manifests,
         skip_unbuildable=options.skip_unbuildable,
         prefer=[os.path.relpath(source, directory) for source in of_locks],
+        folder=directory.absolute(),
     )
     made = parse_manifest(text, path)
     for asked in _sources(made):

@@ -30,6 +30,7 @@ def new_manifest(
     manifests: Sequence[Manifest] = (),
     skip_unbuildable: bool = False,
     prefer: Sequence[str] = (),
+    folder: Path = Path(),
 ) -> str:
     """Text of a new manifest, dataloader.toml's or (``pixi``) pixi.toml's, with what ``inputs`` ask for in it.
 
@@ -42,6 +43,7 @@ def new_manifest(
         manifests: Whole manifests: their features and environments too.
         skip_unbuildable: Say that what would have to be built is left out.
         prefer: Locks of other tools, relative to it, whose versions the first lock prefers.
+        folder: Where it will lie: an absolute one has paths written relative to it.
 
     Raises UsageError ``requirement-unsupported`` for what a manifest cannot say.
     """
@@ -64,7 +66,7 @@ def new_manifest(
     _our_tables(document, pixi=pixi)["stack"] = _commented(
         tomlkit.table(), 'what to build on: cuda = "12.1", torch = "2.1.0"'
     )
-    path = "pixi.toml" if pixi else "dataloader.toml"
+    path = folder / ("pixi.toml" if pixi else "dataloader.toml")
     _editor(document, path).add(replace(asked, requirements=_written(asked.requirements)))
     for manifest in manifests:
         _put(document, path, manifest)
@@ -100,11 +102,11 @@ def not_written(manifest: Manifest) -> Iterator[str]:
     yield from manifest.notes
 
 
-def _editor(document: Any, path: str, feature: str = DEFAULT) -> Editor:
-    return Editor(document, Path(path), feature)
+def _editor(document: Any, path: Path, feature: str = DEFAULT) -> Editor:
+    return Editor(document, path, feature)
 
 
-def _put(document: Any, path: str, manifest: Manifest) -> None:
+def _put(document: Any, path: Path, manifest: Manifest) -> None:
     """Put a whole manifest into a new one."""
     names = [name for name in manifest.features if ":" not in name]
     for name in names:

@@ -274,3 +274,23 @@ def test_a_path_in_a_project_of_poetry_stays_a_url() -> None:
 
     assert "lib @ /project/lib" in added or "lib @ file:///project/lib" in added
     assert "uv" not in added
+
+
+def test_what_is_taken_over_goes_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("-e ./lib\n./other\n-e git+https://h.test/a.git@v1#egg=a\n")
+
+    text = new_manifest(
+        name="app",
+        channels=[],
+        platform="linux-64",
+        inputs=[read_requirements(tmp_path / "requirements.txt")],
+        folder=tmp_path,
+    )
+
+    assert 'lib = {path = "./lib", editable = true}' in text
+    assert 'other = {path = "./other"}' in text
+    assert 'a = {git = "https://h.test/a.git", rev = "v1"}' in text
+    asked = {r.name: r for r in parse_manifest(text, tmp_path / "dataloader.toml").environment().requirements}
+    assert isinstance(asked["lib"], PypiRequirement)
+    assert asked["lib"].source
+    assert asked["lib"].source.location == str(tmp_path / "lib")
