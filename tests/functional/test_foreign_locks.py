@@ -342,3 +342,11 @@ def test_a_list_that_conda_exported_is_asked_for_exactly(desk: Desk, channel: Pa
     (desk.here / "list.txt").write_text("# platform: linux-64\nalpha=1.0=no_1\n")
     said = desk.run("sync", "--lockfile", "list.txt", "-c", channel.as_uri(), "-p", "env", code=3)
     assert "no channel has alpha 1.0 no_1" in said
+
+
+def test_a_lock_that_is_not_there_is_not_made_under_another_tools_name(desk: Desk) -> None:
+    (desk.here / "dataloader.toml").write_text('[workspace]\nchannels = []\n[pypi-dependencies]\nlib = "*"\n')
+
+    assert "there is no file uv.lock" in desk.run("sync", "--lockfile", "uv.lock", code=2)
+
+    assert not (desk.here / "uv.lock").exists()

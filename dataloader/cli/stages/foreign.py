@@ -37,7 +37,12 @@ def foreign_content(path: Path | None) -> Content | None:
 
     Raises:
         ManifestError: ``format-unknown``, or it is no lock.
+        UsageError: ``path-unusable``; a file that another tool's lock is called after is not there.
     """
+    if path is not None and path.name in LOCKS and path.name != "dataloader.lock" and not path.exists():
+        raise UsageError(  # else one of ours would be written under another tool's name
+            f"there is no file {path}", code="path-unusable", suggestions=("look at the path that was named",)
+        )
     if path is None or not path.is_file() or _OURS in path.read_bytes():
         return None
     content = read_content(path)
