@@ -26,6 +26,20 @@ if TYPE_CHECKING:
     from dataloader.build.environment import Ground
 
 
+def _check_tree(name: str, folder: Path) -> None:
+    if not os.path.isdir(folder):  # noqa: PTH112
+        why = f"there is no folder {folder}"
+    elif not any(os.path.isfile(folder / each) for each in ("pyproject.toml", "setup.py")):  # noqa: PTH113
+        why = f"there is neither a pyproject.toml nor a setup.py in {folder}"
+    else:
+        return
+    raise UsageError(
+        f"{why}, which {name} is to be built from",
+        code="requirement-invalid",
+        suggestions=(f"put it there, or ask for {name} from where it is now",),
+    )
+
+
 class Material:
     """Fetches sources.
 
@@ -40,17 +54,13 @@ class Material:
         """Return an origin that names one source for ever: a repository's is of a commit.
 
         Raises:
-            UsageError: ``requirement-invalid``; there is no such tree.
+            UsageError: ``requirement-invalid``; there is no such tree, or no project in it.
             DataloaderError: of ``Repository.commit``.
         """
         if origin.kind == "git" and origin.commit is None:
             return origin.at(await self._repository(origin).commit(origin.ref))
-        if origin.kind == "tree" and not os.path.isdir(origin.folder()):  # noqa: PTH112
-            raise UsageError(
-                f"there is no folder {origin.folder()}, which {name} is to be built from",
-                code="requirement-invalid",
-                suggestions=(f"put it there, or ask for {name} from where it is now",),
-            )
+        if origin.kind == "tree":
+            _check_tree(name, Path(origin.folder()))
         return origin
 
     async def archive(self, file: IndexFile) -> Path:

@@ -84,9 +84,9 @@ def _of_value(what: str, old: object, new: object) -> str:
 
 
 def _of_tree(what: str, old: object, new: object) -> str:
-    """Tell of a digest, which is empty for a folder that is not there."""
+    """Tell of a digest, which is empty where nothing says what the project is, or there is no folder."""
     if new == "":
-        return f"{what} is not there"
+        return f"{what} has no pyproject.toml, setup.py or setup.cfg"
     if old is None or new is None:
         return f"{what} is {'new' if old is None else 'gone'}"
     return f"{what} says something else by now (pyproject.toml, setup.py, setup.cfg)"

@@ -120,6 +120,9 @@ def test_a_tree_that_is_gone_or_of_another_project_is_named(desk: Bench) -> None
     tree = _tree(desk.here / "demo")
     desk.fails(2, "requirement-invalid", "lock", "other @ ./demo", "--build", "other")
     desk.fails(2, "requirement-invalid", "lock", "demo @ ./nowhere", "--build", "demo")
+    (desk.here / "empty").mkdir()
+    error = desk.fails(2, "requirement-invalid", "lock", "demo @ ./empty", "--build", "demo")
+    assert f"nor a setup.py in {desk.here}/empty" in error["message"]  # and not in a copy of it
     desk.ok("lock", "./demo", "--build", "demo")
     shutil.rmtree(tree)
     error = desk.fails(2, "tree-missing", "sync", "-p", "env")
