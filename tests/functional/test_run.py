@@ -11,6 +11,7 @@ import pytest
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.running.program import _become
+from dataloader.cli.running.scripts import header_of
 from tests.functional.test_flow import Desk
 from tests.helpers.server import IndexServer
 from tests.helpers.wheels import make_wheel
@@ -220,6 +221,20 @@ def test_a_script_runs_with_what_it_says_it_needs(desk: Desk) -> None:
     assert desk.index.count() == requests
     cache = desk.json("cache", "info")
     assert ([h["count"] for h in cache["holdings"] if h["kind"] == "script"], cache["unknown"]) == ([1], [])
+
+
+def test_paths_in_a_script_are_relative_to_it(tmp_path: Path) -> None:
+    said = "[tool.uv]\nfind-links = ['wheels', 'https://h.test/']\n[tool.uv.sources]\nlib = { path = 'lib' }\n"
+    script = tmp_path / "script.py"
+    script.write_text(f"# /// script\n{''.join(f'# {line}' for line in said.splitlines(keepends=True))}# ///\n")
+
+    header = header_of(script)
+
+    assert header is not None
+    assert header["tool"]["uv"] == {
+        "find-links": [f"{tmp_path}/wheels", "https://h.test/"],
+        "sources": {"lib": {"path": f"{tmp_path}/lib"}},
+    }
 
 
 def test_a_script_may_keep_its_lock_beside_it(desk: Desk) -> None:

@@ -87,7 +87,7 @@ def told_of(script: Path, manifest: Path) -> Iterator[None]:
 
 
 def header_of(script: Path) -> dict[str, Any] | None:
-    """Read what a script says that it needs; ``None`` for one that says nothing.
+    """Read what a script says that it needs, paths from its folder; ``None`` for one that says nothing.
 
     Raises:
         UsageError: ``script-invalid``.
@@ -102,7 +102,18 @@ def header_of(script: Path) -> dict[str, Any] | None:
     if len(blocks) > 1:
         raise _invalid(script, "it has several blocks of script metadata")
     lines = blocks[0]["content"].splitlines()
-    return _parsed(script, "".join(f"{line[2:] if line.startswith('# ') else line[1:]}\n" for line in lines))
+    header = _parsed(script, "".join(f"{line[2:] if line.startswith('# ') else line[1:]}\n" for line in lines))
+    return {**header, **({"tool": _rooted(header["tool"], script.absolute().parent)} if "tool" in header else {})}
+
+
+def _rooted(said: Any, folder: Path, key: str = "") -> Any:
+    """Return tables of tools with the paths in them, which are relative to the script, from its ``folder``."""
+    if isinstance(said, dict):
+        return {name: _rooted(value, folder, name) for name, value in said.items()}
+    if isinstance(said, list):
+        return [_rooted(value, folder, key) for value in said]
+    is_path = key in {"path", "find-links"} and isinstance(said, str) and "://" not in said
+    return str(folder / said) if is_path else said
 
 
 def _parsed(script: Path, text: str) -> dict[str, Any]:
