@@ -237,6 +237,24 @@ def test_paths_in_a_script_are_relative_to_it(tmp_path: Path) -> None:
     }
 
 
+def test_a_script_allows_builds_in_its_header(desk: Desk) -> None:
+    (desk.here / "own").mkdir()
+    head = "# /// script\n# dependencies = ['own']\n# [tool.uv.sources]\n# own = { path = 'own' }\n"
+    (desk.here / "script.py").write_text(f"{head}# ///\n")
+
+    error = refused(desk, 2, "requirement-unsupported", "script.py")
+
+    assert error["suggestions"][0].startswith('in its header: [tool.dataloader.build] allow = ["own"] builds it')
+    for said in (
+        '[tool.dataloader.build]\n# allow = ["own"]',
+        "[tool.dataloader.resolution]\n# skip-unbuildable = true",
+    ):
+        assert said.replace("\n# ", " ") in " ".join(error["suggestions"])
+        (desk.here / "script.py").write_text(f"{head}# {said}\n# ///\n")
+        desk.run("run", "script.py")
+        assert desk.run("run", "script.py").stderr.count("there is no key") == 0
+
+
 def test_a_script_may_keep_its_lock_beside_it(desk: Desk) -> None:
     (desk.here / "script.py").write_text(HEADER + "print('done')\n")
     assert desk.ok("run", "--lockfile", "script.py.lock", "script.py") == "done\n"

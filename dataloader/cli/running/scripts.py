@@ -23,6 +23,7 @@ FOLDER = "scripts"
 
 _MANIFEST = "script.toml"
 _FIX = re.compile(r"^.*--fix \d+\S*: ")
+_BUILD = re.compile(r"^--build (\S+) ")
 _PLACE = re.compile(rf"{re.escape(_MANIFEST)}(:\d+)?(: \[project\])?")
 
 
@@ -46,7 +47,14 @@ class Wording:
     def reword(self, error: DataloaderError) -> None:
         """Put an error in words of the script."""
         error.message, error.causes = self(error.message), tuple(map(self, error.causes))
-        error.suggestions = tuple(_FIX.sub("in its header: ", self(each)) for each in error.suggestions)
+        error.suggestions = tuple(_in_header(self(each)) for each in error.suggestions)
+
+
+def _in_header(advice: str) -> str:
+    """Return advice for a script, whose header says what options of other commands do."""
+    advice = _FIX.sub("in its header: ", advice)
+    advice = _BUILD.sub(r'in its header: [tool.dataloader.build] allow = ["\1"] ', advice)
+    return advice.replace("--skip-unbuildable", "[tool.dataloader.resolution] skip-unbuildable = true")
 
 
 class ScriptReporter(Reporters):
