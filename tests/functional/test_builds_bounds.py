@@ -15,12 +15,15 @@ __all__ = ["desk", "shelf"]
 _MANIFEST = '[workspace]\nchannels = []\n[pypi-dependencies]\ndemo = "*"\n[build]\nallow = ["demo"]\n'
 
 
+_HOLDS = "held = b'x' * (400 << 20)\nimport time\ntime.sleep(600)"
+
+
 @pytest.mark.parametrize(
     ("run", "limit"),
     [
         ("import time\ntime.sleep(600)", "TIMEOUT"),
-        ("import time\nheld = b'x' * (400 << 20)\ntime.sleep(600)", "MEMORY"),
-        ("subprocess.run([sys.executable, '-c', 'held = b\"x\" * (400 << 20); input()'], stdin=-1)", "MEMORY"),
+        (_HOLDS, "MEMORY"),
+        (f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {_HOLDS!r}])", "MEMORY"),
     ],
 )
 def test_who_takes_more_than_it_may_is_ended(desk: Bench, shelf: Path, run: str, limit: str) -> None:

@@ -32,7 +32,7 @@ from tests.helpers.wheels import make_wheel
 
 pytestmark = pytest.mark.slow
 
-NAME = "train"
+NAME = f"train-{os.getpid()}"  # who uses a generation is told by its path's end: other tests run beside this one
 DATALOADER = (sys.executable, "-m", "dataloader")
 VERSION = "{}.{}.{}".format(*sys.version_info[:3])
 

@@ -34,7 +34,7 @@ from tests.helpers.server import Fault, IndexServer
 from tests.helpers.sync_process import REPOSITORY, Request, wait_for_go
 from tests.helpers.wheels import make_wheel
 
-NAME = "train"
+NAME = f"train-{os.getpid()}"  # who uses a generation is told by its path's end: other tests run beside this one
 GO = "import asyncio, sys; from pathlib import Path; from dataloader.base.reporter import Reporter; "
 ROLLBACK = (
     GO + "from dataloader.install.switch.generations import rollback; print('go', flush=True);"

@@ -25,7 +25,7 @@ from tests.helpers.wheels import make_wheel
 
 pytestmark = pytest.mark.slow
 
-NAME = "train"
+NAME = f"train-{os.getpid()}"  # who uses a generation is told by its path's end: other tests run beside this one
 SIZE = 16_000_000
 
 COMMAND = {"console_scripts": {"part": "part.cli:main"}}

@@ -97,7 +97,7 @@ def test_an_environment_is_entered_and_left(name: str, desk: Desk) -> None:
         terminal.type(SHELLS[name].hook)
         assert active(terminal) == env
         terminal.type("dataloader list")
-        assert terminal.until(r"using the environment that is active: (\S+)")[1] == env
+        assert terminal.until(r"using the environment that is active:\s+(\S+)")[1] == env
 
 
 def test_a_shell_in_a_shell_is_left_by_exit_alone(name: str, desk: Desk) -> None:
