@@ -103,7 +103,6 @@ FOREIGN = {
     "cli/clusters/data_loader.py": "the Dataset loader's own",
     "cli/shells/shell.py": "bash's",
     "dataset/": "the Dataset loader's own",
-    "formats/content.py": "conda's and mamba's",
     "export/": "of the files that are written, and of style sheets",
     "formats/content.py": "--export is of conda list",
     "locking/answer.py": "--generate-hashes and --require-hashes are pip-compile's and pip's",
