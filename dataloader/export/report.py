@@ -79,7 +79,8 @@ def summary(lock: Lockfile, options: ExportOptions) -> list[tuple[str, str]]:
 def verdict_text(verdict: Verified) -> str:
     """What verify says, in one line."""
     severities = [severity for severity, _, _, _ in verdict.findings]
-    told = ", ".join(f"{severities.count(each)} {each}s" for each in ("error", "warning", "note"))
+    counts = [(severities.count(each), each) for each in ("error", "warning", "note")]
+    told = ", ".join(f"{count} {each}{'' if count == 1 else 's'}" for count, each in counts)
     return f"{told}; looked at {verdict.counts.get('libraries', 0)} libraries"
 
 

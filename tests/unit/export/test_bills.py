@@ -132,7 +132,7 @@ def test_what_is_inside_is_in_each() -> None:
     for form in ("markdown", "html"):
         text = export_lock(LOCK, form, FULL)
         assert all(
-            each in text for each in ("libz", "sm_90", "pkg:deb/debian/zlib@1.2-3", "missing-library", "1 errors")
+            each in text for each in ("libz", "sm_90", "pkg:deb/debian/zlib@1.2-3", "missing-library", "1 error")
         )
 
 
