@@ -34,12 +34,14 @@ def e2e(session: nox.Session) -> None:
 
 @nox.session
 def judges(session: nox.Session) -> None:
-    """What export writes, read by conda-lock and Poetry too: 150 MB, in an environment of their own."""
+    """What export writes, read by conda-lock and Poetry too: 150 MB, each in an environment of its own."""
     install(session)
-    beside = session.create_tmp()
-    session.run("uv", "venv", "-q", "--clear", f"{beside}/judges", external=True)
-    session.run("uv", "pip", "install", "-q", "--python", f"{beside}/judges", "conda-lock", "poetry", external=True)
-    path = f"{session.bin}:{beside}/judges/bin:{os.environ['PATH']}"
+    beside = f"{session.virtualenv.location}/judges"
+    for judge in ("conda-lock", "poetry>=2"):  # together they are conda-lock and a Poetry of 2018
+        where = f"{beside}/{judge.partition('>')[0]}"
+        session.run("uv", "venv", "-q", "--clear", where, external=True)
+        session.run("uv", "pip", "install", "-q", "--python", where, judge, external=True)
+    path = f"{session.bin}:{beside}/conda-lock/bin:{beside}/poetry/bin:{os.environ['PATH']}"
     session.run("pytest", "tests/functional/test_export.py", *session.posargs, env={"PATH": path})
 
 
