@@ -19,7 +19,7 @@ from dataloader.compat.rows import MatrixBuild, World
 from dataloader.compat.rules import parse_bound
 from dataloader.compat.versions import admits, key, major, minor, prefix_of
 from dataloader.machine.target import Target
-from dataloader.stack.model import CPU, PLATFORM, StackRequest
+from dataloader.stack.model import CPU, StackRequest, are_mapped
 from dataloader.stack.needs import cuda_range, cuda_wish
 from dataloader.stack.space import channel_names, cuda_objection, objection_of
 from dataloader.stack.titles import build_title
@@ -129,7 +129,7 @@ class Gate:
         return found
 
     def _row_of(self, held: Held, rows: Sequence[MatrixBuild]) -> MatrixBuild | None:
-        if any(target.platform != PLATFORM for target in self._targets):
+        if not are_mapped(self._targets):
             return None
         fitting = [row for row in rows if self._describes(row, held)]
         with_cuda = [row for row in fitting if row.cuda is not None and not self._missing(row)]

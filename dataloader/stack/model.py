@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from dataloader.compat.rows import MatrixBuild
+from dataloader.machine.target import Target
 
 CPU = "none"
 """The ``cuda`` axis of a stack whose builds need no GPU."""
 PLATFORM = "linux-64"
 """The platform that the builds of the matrix are for."""
+
+
+def are_mapped(targets: Iterable[Target]) -> bool:
+    """Whether the matrix has builds for all of these machines."""
+    return all(target.platform == PLATFORM for target in targets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import is_wish, key, specifier_of
 from dataloader.machine.target import Target
 from dataloader.stack.doubts import doubts_of
-from dataloader.stack.model import CPU, PLATFORM, FrameworkBuild, Reason, Stack, StackRequest
+from dataloader.stack.model import CPU, PLATFORM, FrameworkBuild, Reason, Stack, StackRequest, are_mapped
 from dataloader.stack.needs import AxisValue, Need, cudnn_range, needs_of_build
 from dataloader.stack.provider import StackProvider
 from dataloader.stack.report import axes_of, reasons_of
@@ -161,7 +161,7 @@ def _doubts(space: Space, stack: Stack) -> tuple[Reason, ...]:
 def first_stack(matrix: Matrix, request: StackRequest, *targets: Target) -> Stack | None:
     """Return the best stack, or None when none is found; no explanation is built."""
     request = read_request(request)
-    if any(target.platform != PLATFORM for target in targets):
+    if not are_mapped(targets):
         return None
     for attempt in _attempts(request, targets):
         space = space_of(matrix, attempt, targets)

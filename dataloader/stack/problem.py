@@ -17,7 +17,7 @@ from dataloader.compat.versions import specifier_of
 from dataloader.machine.target import Target
 from dataloader.stack.axes import Axes, newest_of
 from dataloader.stack.builds import Builds
-from dataloader.stack.model import CPU, PLATFORM, Stack, StackRequest
+from dataloader.stack.model import CPU, Stack, StackRequest, are_mapped
 
 
 def needs_of(
@@ -47,7 +47,7 @@ def needs_of(
     )
     axes = Axes(matrix=matrix, asked=asked, targets=targets)
     builds = Builds(matrix, asked, targets, axes.admitted)
-    if any(target.platform != PLATFORM for target in targets):
+    if not are_mapped(targets):
         return _unmapped(matrix, axes, builds, required)
     return StackNeeds(
         requirements=required,

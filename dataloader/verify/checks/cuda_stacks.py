@@ -117,12 +117,12 @@ def check_numpy(
             old.setdefault((owner.path, api), []).append(file.path)
     for (_, api), paths in old.items():
         owner = owners[paths[0]]
-        levels = [importance(verdicts[path]) if verdicts[path].extension else "error" for path in paths]
+        severity = _severity(paths, verdicts, importance)
         what = "was compiled with NumPy 1 and cannot use"
         if api == 0:
-            levels, what = [], "passes arrays by a pybind11 older than 2.12, which misreads the dtypes of"
+            severity, what = "warning", "passes arrays by a pybind11 older than 2.12, which misreads the dtypes of"
         yield Finding(
-            severity="error" if "error" in levels else "warning",
+            severity=severity,
             kind="numpy-abi",
             path=paths[0],
             message=f"{owner.label} {what} the installed numpy {numpy.version}",
@@ -147,10 +147,10 @@ def _too_old_numpy(
             wanting.setdefault(owner.path, {})[file.path] = least
     for files in wanting.values():
         owner, paths = owners[next(iter(files))], sorted(files)
-        levels = [importance(verdicts[path]) if verdicts[path].extension else "error" for path in paths]
+        severity = _severity(paths, verdicts, importance)
         least = max(files.values(), key=_release)
         yield Finding(
-            severity="error" if "error" in levels else "warning",
+            severity=severity,
             kind="numpy-abi",
             path=paths[0],
             message=f"{owner.label} was compiled for the C API of numpy {least}, and {numpy.version} is older",
@@ -159,6 +159,14 @@ def _too_old_numpy(
             fix=f"dataloader install 'numpy>={least}'",
             alternatives=another_release(owner),
         )
+
+
+def _severity(
+    paths: Sequence[str], verdicts: Mapping[str, Verdict], importance: Callable[[Verdict], Severity]
+) -> Severity:
+    """How much it matters that NumPy refuses these extensions."""
+    levels = [importance(verdicts[path]) if verdicts[path].extension else "error" for path in paths]
+    return "error" if "error" in levels else "warning"
 
 
 def _release(version: str) -> tuple[int, ...]:
