@@ -39,7 +39,9 @@ class FileNeeds(NamedTuple):
     def others(self, offered: Container[str]) -> list[str]:
         """Libraries, beside these, that may define what has no version: not looked at, and asked for no version."""
         versioned = set(self.versions.values())
-        return [each for each in self.needed if not (each in offered or each in versioned or each in self.here)]
+        return [
+            soname for soname in self.needed if not (soname in offered or soname in versioned or soname in self.here)
+        ]
 
 
 class Exports(NamedTuple):
@@ -102,7 +104,7 @@ def judge(needs: Sequence[FileNeeds], releases: Sequence[Release], own: frozense
     """
     read = [release for release in releases if not release.unknown]
     foreign = _of_nobody(needs, read) - own
-    offered = frozenset(name for each in read for name in each.offers)
+    offered = frozenset(name for exports in read for name in exports.offers)
     return [_verdict(needs, release, foreign, offered) for release in releases]
 
 
@@ -122,13 +124,13 @@ def _verdict(
         return ReleaseVerdict(release.version, None, (release.unknown,))
     missing: dict[str, tuple[str, ...]] = {}
     doubts: list[str] = []
-    for each in needs:
-        lacks, others = release.lacks[each.file], each.others(offered)
+    for compiled in needs:
+        lacks, others = release.lacks[compiled.file], compiled.others(offered)
         if others and (whose := lacks & foreign):
-            doubts.append(f"{each.file} needs {_symbols(len(whose))} that {', '.join(others)} may define")
+            doubts.append(f"{compiled.file} needs {_symbols(len(whose))} that {', '.join(others)} may define")
             lacks = lacks - foreign
         if lacks:
-            missing[each.file] = tuple(sorted(name.decode("utf-8", "surrogateescape") for name in lacks))
+            missing[compiled.file] = tuple(sorted(name.decode("utf-8", "surrogateescape") for name in lacks))
     wanted = sorted({name for need in needs for name in need.needed})
     absent = [name for name in wanted if name in offered and name not in release.offers]
     why = [f"it has no {name}" for name in absent]

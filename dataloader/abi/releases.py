@@ -52,13 +52,13 @@ def _serves(file: IndexFile, python: str, machine: str) -> bool:
     if file.kind != "wheel":
         return False
     pythons, abis, platforms = file.tags
-    is_linux = any("linux" in each and each.endswith(machine) for each in platforms.split("."))
+    is_linux = any("linux" in platform and platform.endswith(machine) for platform in platforms.split("."))
     return is_linux and (not python or python in pythons.split(".") or "abi3" in abis or pythons.startswith("py3"))
 
 
 def _rank(file: IndexFile) -> tuple[tuple[int, ...], str]:
     """The newest Python's, and of several builds the last."""
-    digits = "".join(each for each in file.tags[0].split(".")[0] if each.isdigit())
+    digits = "".join(character for character in file.tags[0].split(".")[0] if character.isdigit())
     parts = file.filename.removesuffix(".whl").rsplit("-", 3)[0].split("-")
     return (int(digits or 0), int("".join(filter(str.isdigit, parts[2])) or 0) if len(parts) > 2 else 0), file.filename
 
@@ -85,7 +85,7 @@ async def _read(members: Members, version: str, key: str, needs: Sequence[FileNe
         seen: set[str] = set()
         pending = {name for name in need.needed if name in offers}
         while pending:
-            name = min(pending, key=lambda one: (_size(members, offers[one]), one))
+            name = min(pending, key=lambda soname: (_size(members, offers[soname]), soname))
             pending.discard(name)
             seen.add(name)
             if not missing and _size(members, offers[name]) > _SMALL:
@@ -93,7 +93,7 @@ async def _read(members: Members, version: str, key: str, needs: Sequence[FileNe
             exports = await read_exports(members, offers[name], key, cache)
             needed.update(exports.needed)
             missing = frozenset(symbol for symbol in missing if not exports.has(symbol))
-            pending |= {one for one in exports.needed if one in offers} - seen
+            pending |= {soname for soname in exports.needed if soname in offers} - seen
         lacks[need.file] = missing
     return Release(version, frozenset(offers), frozenset(needed), lacks)
 

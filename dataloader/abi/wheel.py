@@ -54,8 +54,8 @@ async def read_needs(members: Members, scratch: Path) -> Compiled:
     needs = tuple(
         FileNeeds(
             file=name,
-            needed=tuple(each for each in facts.needed if each not in names),
-            symbols=frozenset(each for each in undefined if each not in defined and bare(each) not in defined),
+            needed=tuple(soname for soname in facts.needed if soname not in names),
+            symbols=frozenset(symbol for symbol in undefined if symbol not in defined and bare(symbol) not in defined),
             versions={os.fsencode(need.version): need.file for need in facts.version_needs},
         )
         for name, (facts, undefined) in read.items()
@@ -83,7 +83,7 @@ def _beside(needs: FileNeeds, system: LoaderSystem) -> FileNeeds:
 def own_symbols(needs: Sequence[FileNeeds], project: str) -> frozenset[bytes]:
     """Those of the symbols whose name says that they are the framework's."""
     asked = {symbol for need in needs for symbol in need.symbols}
-    return frozenset(each for each in asked if is_own(each, framework_of(os.fsdecode(each)) == project))
+    return frozenset(symbol for symbol in asked if is_own(symbol, framework_of(os.fsdecode(symbol)) == project))
 
 
 async def read_exports(members: Members, name: str, key: str, cache: Path) -> Exports:
@@ -121,7 +121,7 @@ async def _read(members: Members, name: str, scratch: Path) -> tuple[ElfFacts, f
 
 def _pack(exports: Exports) -> bytes:
     sets = [b"\0".join(sorted(getattr(exports.defines, name))) for name in _SETS]
-    head = json.dumps({"needed": exports.needed, "sizes": [len(each) for each in sets]}).encode()
+    head = json.dumps({"needed": exports.needed, "sizes": [len(symbols) for symbols in sets]}).encode()
     return head + b"\n" + zlib.compress(b"".join(sets), 6)
 
 

@@ -103,8 +103,8 @@ def walk(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[st
         folders: list[str] = []
         names: list[str] = []
         with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as found:
-            for each in found:
-                (folders if each.is_dir() else names).append(each.name)
+            for entry in found:
+                (folders if entry.is_dir() else names).append(entry.name)
         yield folder, folders, names
         todo += [f"{folder}/{name}" for name in reversed(folders) if not os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
 
@@ -116,9 +116,9 @@ def make_folders(folder: str | os.PathLike[str]) -> None:
     while path and not os.path.isdir(path):  # noqa: PTH112
         missing.append(path)
         path = os.path.dirname(path)  # noqa: PTH120
-    for each in reversed(missing):
+    for missing_folder in reversed(missing):
         with suppress(FileExistsError):
-            os.mkdir(each)  # noqa: PTH102
+            os.mkdir(missing_folder)  # noqa: PTH102
 
 
 def remove_tree(tree: Path) -> bool:
@@ -138,14 +138,14 @@ def remove_tree(tree: Path) -> bool:
         os.chmod(tree, 0o700)  # noqa: PTH101
     while todo:
         with suppress(OSError), os.scandir(todo.pop()) as found:
-            for each in list(found):
+            for entry in list(found):
                 with suppress(OSError):
-                    if not each.is_dir(follow_symlinks=False):
-                        os.unlink(each.path)  # noqa: PTH108
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.path)  # noqa: PTH108
                         continue
-                    os.chmod(each.path, 0o700)  # noqa: PTH101
+                    os.chmod(entry.path, 0o700)  # noqa: PTH101
                     count += 1
                     todo.append(f"{tree}/.{count}-{os.urandom(4).hex()}")
-                    os.rename(each.path, todo[-1])  # noqa: PTH104
+                    os.rename(entry.path, todo[-1])  # noqa: PTH104
     shutil.rmtree(tree, ignore_errors=True)
     return not os.path.lexists(tree)

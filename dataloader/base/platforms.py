@@ -20,8 +20,8 @@ class KnownPlatform(NamedTuple):
 
 
 PLATFORMS = {
-    each.subdir: each
-    for each in (
+    platform.subdir: platform
+    for platform in (
         KnownPlatform("linux-64", "Linux", "x86_64", "linux"),
         KnownPlatform("linux-aarch64", "Linux", "aarch64", "linux"),
         KnownPlatform("linux-ppc64le", "Linux", "ppc64le", "linux"),
@@ -37,9 +37,9 @@ PLATFORMS = {
 def detect_platform() -> str:
     """The conda subdir of this machine."""
     uname = os.uname()
-    for each in PLATFORMS.values():
-        if (each.system, each.machine) == (uname.sysname, uname.machine):
-            return each.subdir
+    for platform in PLATFORMS.values():
+        if (platform.system, platform.machine) == (uname.sysname, uname.machine):
+            return platform.subdir
     return f"{uname.sysname.lower()}-{uname.machine}"
 
 

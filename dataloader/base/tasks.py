@@ -40,7 +40,7 @@ async def in_thread(work: Callable[P, T], *arguments: P.args, **options: P.kwarg
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Like ``asyncio.gather``, but the first failure stops the others, and is raised when they have ended."""
-    tasks = [asyncio.ensure_future(each) for each in work]
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:
         return await asyncio.gather(*tasks)
     except BaseException:

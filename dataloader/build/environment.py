@@ -97,9 +97,11 @@ def _request(
     """Return the request of a build environment: as the main one, but for what is asked for."""
     origin = f"the build of {title}"
     asked = tuple(parse_pypi(text, origin=origin) for text in texts)
-    for one in asked:
-        if one.refusal is not None:
-            raise BuildFailure(one.refusal.message, code="build-requirements", suggestions=one.refusal.suggestions)
+    for requirement in asked:
+        if requirement.refusal is not None:
+            raise BuildFailure(
+                requirement.refusal.message, code="build-requirements", suggestions=requirement.refusal.suggestions
+            )
     return replace(
         main,
         manifest=None,

@@ -67,7 +67,7 @@ def _check_metadata(wheel: Path, package: PypiPackage, overridden: Collection[st
             metadata = parse_metadata(archive.read(name), project=package.name, version=package.version)
     except (StopIteration, BadZipFile) as error:
         raise _unfit(wheel, "it has no METADATA that can be read") from error
-    now, locked = (_plain(each, overridden) for each in (metadata.requires_dist, package.requires_dist))
+    now, locked = (_plain(requires, overridden) for requires in (metadata.requires_dist, package.requires_dist))
     if now != locked:
         more = [f"the wheel asks for {text}, which the lock does not know" for text in sorted(now - locked)]
         less = [f"the wheel does not ask for {text}, which the lock has" for text in sorted(locked - now)]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def _check_tree(name: str, folder: Path) -> None:
     if not os.path.isdir(folder):  # noqa: PTH112
         why = f"there is no folder {folder}"
-    elif not any(os.path.isfile(folder / each) for each in ("pyproject.toml", "setup.py")):  # noqa: PTH113
+    elif not any(os.path.isfile(folder / name) for name in ("pyproject.toml", "setup.py")):  # noqa: PTH113
         why = f"there is neither a pyproject.toml nor a setup.py in {folder}"
     else:
         return

@@ -85,10 +85,10 @@ def _requires(project: dict[str, Any]) -> Iterator[str]:
         yield str(Pep508(text))
     for extra, texts in (project.get("optional-dependencies") or {}).items():
         for text in texts:
-            one = Pep508(text)
-            marker = f"({one.marker}) and " if one.marker else ""
-            one.marker = None
-            yield f"{one}{' ' if one.url else ''}; {marker}extra == '{canonicalize_name(extra)}'"
+            requirement = Pep508(text)
+            marker = f"({requirement.marker}) and " if requirement.marker else ""
+            requirement.marker = None
+            yield f"{requirement}{' ' if requirement.url else ''}; {marker}extra == '{canonicalize_name(extra)}'"
 
 
 def _at_least(version: str, wanted: tuple[int, int]) -> bool:

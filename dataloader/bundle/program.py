@@ -19,10 +19,10 @@ def program_files() -> Iterator[tuple[str, Path]]:
         yield f"dataloader/{file.relative_to(root)}", file
     yield from _beside(root)
     for needed in _needed():
-        for each in needed.files or ():
-            file = Path(str(needed.locate_file(each)))
-            if ".." not in each.parts and "__pycache__" not in each.parts and file.is_file():
-                yield each.as_posix(), file
+        for recorded in needed.files or ():
+            file = Path(str(needed.locate_file(recorded)))
+            if ".." not in recorded.parts and "__pycache__" not in recorded.parts and file.is_file():
+                yield recorded.as_posix(), file
 
 
 def _plain(root: Path) -> Iterator[Path]:

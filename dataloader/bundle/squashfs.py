@@ -80,9 +80,9 @@ def unpack_image(path: Path, folder: Path, members: Sequence[str]) -> None:
     with tempfile.TemporaryFile() as said:
         if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False).returncode:
             raise _damaged(path, _last_line(said))
-    for each in folder.rglob("*"):
-        if each.is_symlink() or not (each.is_file() or each.is_dir()):
-            raise _damaged(path, f"{each.relative_to(folder)} is no file")
+    for inner in folder.rglob("*"):
+        if inner.is_symlink() or not (inner.is_file() or inner.is_dir()):
+            raise _damaged(path, f"{inner.relative_to(folder)} is no file")
 
 
 def _damaged(path: Path, why: str) -> IntegrityError:

@@ -99,7 +99,7 @@ def write_bundle(
         script: The installer.
         program: Path below ``program/`` -> file.
     """
-    listed = sorted(archives, key=lambda each: each[0].name)
+    listed = sorted(archives, key=lambda pair: pair[0].name)
     document = {"version": VERSION, **about, "archives": [asdict(archive) for archive, _ in listed]}
     with (
         tar_to_image(path) if image else _compressed(path) as stream,
@@ -227,7 +227,7 @@ def _read(folder: Path, path: Path) -> Bundle:
     try:
         document: dict[str, Any] = json.loads((folder / ABOUT).read_bytes())
         lock = (folder / LOCK).read_bytes()
-        version, listed = document["version"], [Archive(**each) for each in document["archives"]]
+        version, listed = document["version"], [Archive(**fields) for fields in document["archives"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _invalid(path, f"it has no {ABOUT} and {LOCK} that can be read") from error
     if version != VERSION:
@@ -242,7 +242,7 @@ def _read(folder: Path, path: Path) -> Bundle:
                 suggestions=("copy the bundle again, or make it anew: `dataloader bundle`",),
             )
         found[archive.sha256] = file
-    return Bundle(folder=folder, lock=lock, archives=found, size=sum(each.size for each in listed))
+    return Bundle(folder=folder, lock=lock, archives=found, size=sum(archive.size for archive in listed))
 
 
 def _invalid(path: Path, why: str) -> UsageError:

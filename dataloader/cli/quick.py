@@ -170,7 +170,7 @@ def _report(said: Said, prefix: str, lock: bytes, own: list[str]) -> None:
     from dataloader.prefix.unchanged import lock_digest
 
     asked = {name: said.get(name) for name in OUTLETS}
-    if any(same_file(path, each) for _, path in files_of(asked) for each in own):
+    if any(same_file(path, own_file) for _, path in files_of(asked) for own_file in own):
         raise Unusual  # it is refused in words
     telemetry = Telemetry(asked, Run("sync", "default"), lambda message: sys.stderr.write(f"[WARN] {message}\n"))
     telemetry.event("environment", prefix=os.path.abspath(prefix), lock=lock_digest(lock))

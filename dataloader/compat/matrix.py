@@ -112,7 +112,7 @@ class Matrix:
         """The highest CUDA of a Linux driver, by its branch; ``None`` for a branch that no toolkit known here is of."""
         branch = int(driver.partition(".")[0])
         branches = {int(row.driver.partition(".")[0]): row.cuda for row in self.toolkits.values() if row.driver}
-        below = [each for each in branches if each <= branch]
+        below = [known for known in branches if known <= branch]
         return branches[max(below)] if below and branch <= max(branches) else None
 
     @cached_property
@@ -209,7 +209,7 @@ class Matrix:
             if framework in (None, path.stem):
                 placed.update((row["id"], (row, where)) for row, where in _read_jsonl(path, problems))
         added = self._extra.get(table, {}).items()
-        placed.update((each, item) for each, item in added if framework in (None, item[0].get("framework")))
+        placed.update((name, row) for name, row in added if framework in (None, row[0].get("framework")))
         _refuse(problems)
         return tuple(_rows(placed, table, kind))
 

@@ -49,7 +49,7 @@ class PartReading:
         cuda = minor(".".join(map(str, numbers)))
         if cuda in self.known and self.row.tells == "minor":
             return f"=={cuda}"
-        majors = {each.partition(".")[0] for each in self.known}
+        majors = {version.partition(".")[0] for version in self.known}
         return same_major(cuda) if cuda.partition(".")[0] in majors else ""
 
 

@@ -40,8 +40,8 @@ def _each(check: Check) -> Check:
     def check_all(value: Any) -> str | None:
         if not isinstance(value, list):
             return f"{value!r} is not a list"
-        for item in value:
-            if problem := check(item):
+        for element in value:
+            if problem := check(element):
                 return problem
         return None
 

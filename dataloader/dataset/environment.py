@@ -40,9 +40,9 @@ def completed(written: Mapping[str, Any], source: DatasetSource) -> dict[str, An
     """What to lock: the user's file with the platform's packages, indexes, name and prefix."""
     replaced = _REPLACED if source.python else _REPLACED[1:]
     dependencies = [
-        each
-        for each in written.get("dependencies") or []
-        if not (isinstance(each, str) and each.replace(" ", "").startswith(replaced))
+        requirement
+        for requirement in written.get("dependencies") or []
+        if not (isinstance(requirement, str) and requirement.replace(" ", "").startswith(replaced))
     ]
     if source.python:
         dependencies.append(f"python={source.python}")

@@ -147,7 +147,7 @@ def find_alteration(original: Path, now: Path) -> Alteration | None:
 
 
 def _compare(before: _Image, after: _Image) -> Alteration | None:
-    if any(before.header[each] != after.header[each] for each in ("e_machine", "e_type", "e_flags", "e_entry")):
+    if any(before.header[field] != after.header[field] for field in ("e_machine", "e_type", "e_flags", "e_entry")):
         return None
     paths = before.search_path(), after.search_path()
     same = (

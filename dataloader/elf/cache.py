@@ -141,7 +141,9 @@ class FactsCache:
             data = json.loads(read_kept(path) or b"{}")
             return Learnt(
                 libraries={str(path): [str(state), str(key)] for path, (state, key) in data["libraries"].items()},
-                sufficed={str(key): [tuple(map(str, one)) for one in value] for key, value in data["sufficed"].items()},
+                sufficed={
+                    str(key): [tuple(map(str, pair)) for pair in value] for key, value in data["sufficed"].items()
+                },
                 missing={
                     str(key): frozenset(os.fsencode(str(name)) for name in value)
                     for key, value in data["missing"].items()

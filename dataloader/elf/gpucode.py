@@ -109,7 +109,7 @@ def read_gpu_code(data: Bytes, sections: Mapping[str, tuple[int, int]]) -> tuple
             entries: dict[_Entry, int] = {}
             _Walk(data, entries).containers(offset, min(offset + size, len(data)))
             parts = name == RELOCATABLE and LINKED in sections
-            found.update({each: count for each, count in entries.items() if not parts or each[0] == _PTX})
+            found.update({entry: count for entry, count in entries.items() if not parts or entry[0] == _PTX})
     return tuple(sorted(_code(entry, count) for entry, count in found.items()))
 
 

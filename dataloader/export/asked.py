@@ -15,7 +15,10 @@ def asked_for(lock: Lockfile) -> tuple[Requirement, ...]:
     origin = "the lock"
     said = [parse_spec(text, origin=origin) for text in _texts(lock, "requirements")]
     said += [parse_spec(f"conda:{text}", origin=origin) for text in _texts(lock, "conda")]
-    names = {f"conda:{each.name}" if isinstance(each, CondaRequirement) else each.name for each in said}
+    names = {
+        f"conda:{requirement.name}" if isinstance(requirement, CondaRequirement) else requirement.name
+        for requirement in said
+    }
     locked = {package.name: package for package in lock.packages}
     for name in lock.requested:
         plain = name.removeprefix("conda:")

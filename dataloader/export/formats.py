@@ -145,7 +145,7 @@ def export_lock(lock: Lockfile, name: str, options: ExportOptions, *, partial: b
             f"there is no format {name}",
             code="export-format-unknown",
             causes=(f"formats: {', '.join(FORMATS)}",),
-            suggestions=tuple(f"`dataloader export {each}`" for each in near) or ("`dataloader export --help`",),
+            suggestions=tuple(f"`dataloader export {form}`" for form in near) or ("`dataloader export --help`",),
         )
     form = FORMATS[name]
     if not partial and (lost := form.left_out(lock)):

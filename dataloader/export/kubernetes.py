@@ -59,7 +59,7 @@ class Shape:
 
 def manifests(kind: Kind, shape: Shape) -> list[Document]:
     """The resources of a kind, in the order in which they are applied."""
-    return [_named(each, shape, kind=kind) for each in _KINDS[kind](shape)]
+    return [_named(resource, shape, kind=kind) for resource in _KINDS[kind](shape)]
 
 
 def identity_of(document: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
@@ -231,7 +231,7 @@ def _pod(
         "containers": containers,
         "volumes": [*volumes, {"name": "tmp", "emptyDir": {}}],
     }
-    if any(mount["name"] == "lock" for each in (*first, *containers) for mount in each["volumeMounts"]):
+    if any(mount["name"] == "lock" for container in (*first, *containers) for mount in container["volumeMounts"]):
         pod["volumes"].append({"name": "lock", "configMap": {"name": f"{shape.name}-lock"}})
     if shape.nodes:
         terms = [

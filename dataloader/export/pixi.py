@@ -43,7 +43,7 @@ def pixi_toml(lock: Lockfile, options: ExportOptions) -> str:
     channels = [url.rstrip("/") for url in lock.channels] or ["conda-forge"]
     text = new_manifest(name=options.name, channels=channels, platform=lock.platform, pixi=True)
     asked: list[Requirement] = list(asked_for(lock))
-    if lock.python.source == "host" and all(each.name != "python" for each in asked):
+    if lock.python.source == "host" and all(requirement.name != "python" for requirement in asked):
         # pixi takes its Python from a channel; here it was this machine's.
         asked.append(CondaRequirement(name="python", version=f"{lock.python.version}.*"))
     document = tomlkit.parse(add_to_manifest(text, "pixi.toml", Additions(requirements=tuple(asked))))

@@ -79,8 +79,8 @@ def summary(lock: Lockfile, options: ExportOptions) -> list[tuple[str, str]]:
 def verdict_text(verdict: Verified) -> str:
     """What verify says, in one line."""
     severities = [severity for severity, _, _, _ in verdict.findings]
-    counts = [(severities.count(each), each) for each in ("error", "warning", "note")]
-    told = ", ".join(f"{count} {each}{'' if count == 1 else 's'}" for count, each in counts)
+    counts = [(severities.count(severity), severity) for severity in ("error", "warning", "note")]
+    told = ", ".join(f"{count} {severity}{'' if count == 1 else 's'}" for count, severity in counts)
     return f"{told}; looked at {verdict.counts.get('libraries', 0)} libraries"
 
 
@@ -116,14 +116,14 @@ def inside_of(options: ExportOptions) -> list[tuple[str, str, str, str, str]]:
     """What the packages hold, without extension modules of their own that have no GPU code."""
     found = [
         (
-            each.package,
-            each.name,
-            each.version or "",
-            "put into the wheel" if each.is_bundled else "",
-            ", ".join(each.gpu),
+            library.package,
+            library.name,
+            library.version or "",
+            "put into the wheel" if library.is_bundled else "",
+            ", ".join(library.gpu),
         )
-        for each in options.libraries
-        if each.gpu or not each.is_module
+        for library in options.libraries
+        if library.gpu or not library.is_module
     ]
     return found + [(e.package, e.name, e.version or "", e.purl or "declared", "") for e in options.declared]
 

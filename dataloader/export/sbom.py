@@ -130,41 +130,41 @@ def _component(package: Package, references: Mapping[str, str], options: ExportO
 
 def _libraries(package: Package, references: Mapping[str, str], options: ExportOptions) -> Iterator[dict[str, Any]]:
     """Yield the libraries in a package, as verify sees them."""
-    for each in libraries_of(package, options):
-        said = [("origin", "put into the wheel")] if each.is_bundled else []
-        said += [("kind", "Python extension module")] if each.is_module else []
-        said += [("gpu-code", code) for code in each.gpu]
+    for library in libraries_of(package, options):
+        said = [("origin", "put into the wheel")] if library.is_bundled else []
+        said += [("kind", "Python extension module")] if library.is_module else []
+        said += [("gpu-code", code) for code in library.gpu]
         yield {
             "type": "library",
-            "bom-ref": f"{references[package.name]}#{quote(each.path, safe='/')}",
-            "name": each.name,
-            **({"version": each.version} if each.version else {}),
-            **({"hashes": [{"alg": "SHA-256", "content": each.sha256}]} if each.sha256 else {}),
-            "evidence": {"occurrences": [{"location": each.path}]},
+            "bom-ref": f"{references[package.name]}#{quote(library.path, safe='/')}",
+            "name": library.name,
+            **({"version": library.version} if library.version else {}),
+            **({"hashes": [{"alg": "SHA-256", "content": library.sha256}]} if library.sha256 else {}),
+            "evidence": {"occurrences": [{"location": library.path}]},
             "properties": [_property(name, value) for name, value in said],
         }
 
 
 def _declared(package: Package, references: Mapping[str, str], options: ExportOptions) -> Iterator[dict[str, Any]]:
     """Yield what a package says that it holds (PEP 770)."""
-    for number, each in enumerate(declared_of(package, options)):
+    for number, component in enumerate(declared_of(package, options)):
         yield {
             "type": "library",
             "bom-ref": f"{references[package.name]}#declared-{number}",
-            "name": each.name,
-            **({"version": each.version} if each.version else {}),
-            **({"purl": each.purl} if each.purl else {}),
-            "properties": [_property("declared-in", each.path)],
+            "name": component.name,
+            **({"version": component.version} if component.version else {}),
+            **({"purl": component.purl} if component.purl else {}),
+            "properties": [_property("declared-in", component.path)],
         }
 
 
 def _vulnerabilities(lock: Lockfile, references: Mapping[str, str], options: ExportOptions) -> Iterator[dict[str, Any]]:
     """Yield what somebody says of vulnerabilities, one entry for each and what is said of it."""
-    for each, package in stated(lock, options):
-        why = JUSTIFICATIONS.get(each.justification or "", each.justification)
-        analysis = {"state": STATES[each.status], "justification": why, "detail": each.detail}
+    for statement, package in stated(lock, options):
+        why = JUSTIFICATIONS.get(statement.justification or "", statement.justification)
+        analysis = {"state": STATES[statement.status], "justification": why, "detail": statement.detail}
         yield {
-            "id": each.vulnerability,
+            "id": statement.vulnerability,
             "analysis": {key: value for key, value in analysis.items() if value},
             "affects": [{"ref": references[package.name]}],
         }
@@ -182,9 +182,9 @@ def spdx(lock: Lockfile, options: ExportOptions) -> str:
     inside = []
     for package in lock.packages:
         parts: list[InnerLibrary | Declared] = [*libraries_of(package, options), *declared_of(package, options)]
-        for number, each in enumerate(parts, 1):
+        for number, component in enumerate(parts, 1):
             identifier = f"{identifiers[package.name]}-{number}"
-            inside.append(_spdx_part(each, identifier))
+            inside.append(_spdx_part(component, identifier))
             relations.append(_relation(identifiers[package.name], "CONTAINS", identifier))
     document = {
         "spdxVersion": "SPDX-2.3",
@@ -269,12 +269,12 @@ def licence_of(package: Package, options: ExportOptions) -> str | None:
 
 def libraries_of(package: Package, options: ExportOptions) -> list[InnerLibrary]:
     """The libraries in a package."""
-    return [each for each in options.libraries if _is_of(each, package)]
+    return [library for library in options.libraries if _is_of(library, package)]
 
 
 def declared_of(package: Package, options: ExportOptions) -> list[Declared]:
     """What a package says that it holds."""
-    return [each for each in options.declared if _is_of(each, package)]
+    return [component for component in options.declared if _is_of(component, package)]
 
 
 def _is_of(part: InnerLibrary | Declared, package: Package) -> bool:
@@ -289,10 +289,10 @@ def kind_of(package: Package) -> str:
 def stated(lock: Lockfile, options: ExportOptions) -> Iterator[tuple[Statement, Package]]:
     """Yield the statements about packages of the lock, in order, with the package."""
     for package in lock.packages:
-        for each in options.statements:
-            is_of_it = (each.kind, each.package) == (kind_of(package), package.name)
-            if is_of_it and each.version in (None, package.version):
-                yield each, package
+        for statement in options.statements:
+            is_of_it = (statement.kind, statement.package) == (kind_of(package), package.name)
+            if is_of_it and statement.version in (None, package.version):
+                yield statement, package
 
 
 def _relation(source: str, kind: str, target: str) -> dict[str, str]:

@@ -159,7 +159,7 @@ class _Graph:
 
     def finished(self) -> list[dict[str, Any]]:
         """Return all elements, behind what says who made them and where to begin."""
-        everything = [each["spdxId"] for each in self.elements]
+        everything = [element["spdxId"] for element in self.elements]
         profiles = ["core", "software", "simpleLicensing", *(["security"] if self._vulnerabilities else [])]
         self.element(
             "software_Sbom",

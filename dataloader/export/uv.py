@@ -19,15 +19,22 @@ def pyproject(lock: Lockfile, options: ExportOptions) -> str:
     """``[project]`` with the requirements, ``[tool.uv]`` with the locked versions as constraints, and the indexes."""
     import tomlkit
 
-    asked = [each for each in asked_for(lock) if isinstance(each, PypiRequirement)]
-    dependencies = [replace(each, source=None).requirement if each.source else each.requirement for each in asked]
+    asked = [requirement for requirement in asked_for(lock) if isinstance(requirement, PypiRequirement)]
+    dependencies = [
+        replace(requirement, source=None).requirement if requirement.source else requirement.requirement
+        for requirement in asked
+    ]
     project: dict[str, Any] = {"name": _project_name(options.name), "version": "0", "dependencies": dependencies}
     if lock.python.version:
         project["requires-python"] = f"=={'.'.join(lock.python.version.split('.')[:2])}.*"
     uv: dict[str, Any] = {"package": False}
     if marker := environment_marker(lock):
         uv["environments"] = [marker]
-    if sources := {each.name: _source(each.source, lock, each.name) for each in asked if each.source}:
+    if sources := {
+        requirement.name: _source(requirement.source, lock, requirement.name)
+        for requirement in asked
+        if requirement.source
+    }:
         uv["sources"] = sources
     uv["constraint-dependencies"] = [f"{p.name}=={p.version}" for p in lock.pypi() if not is_direct(p)]
     pages = [url for url in dict.fromkeys(p.index for p in lock.pypi()) if url and url not in lock.indexes]

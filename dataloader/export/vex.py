@@ -70,15 +70,15 @@ def read_statements(path: Path) -> tuple[Statement, ...]:
 
 
 def _of_openvex(statements: list[Mapping[str, Any]]) -> Iterator[Statement]:
-    for each in statements:
-        said = each["vulnerability"]
+    for statement in statements:
+        said = statement["vulnerability"]
         number = said["name"] if isinstance(said, dict) else said
-        if each["status"] not in STATES:
-            raise ValueError(f"there is no status {each['status']}")
-        detail = each.get("impact_statement") or each.get("action_statement") or each.get("status_notes")
-        for product in each["products"]:
+        if statement["status"] not in STATES:
+            raise ValueError(f"there is no status {statement['status']}")
+        detail = statement.get("impact_statement") or statement.get("action_statement") or statement.get("status_notes")
+        for product in statement["products"]:
             for purl in _purls(product):
-                yield Statement(number, each["status"], *_parts(purl), each.get("justification"), detail)
+                yield Statement(number, statement["status"], *_parts(purl), statement.get("justification"), detail)
 
 
 def _purls(product: str | Mapping[str, Any]) -> Iterator[str]:
@@ -95,13 +95,13 @@ def _purls(product: str | Mapping[str, Any]) -> Iterator[str]:
 def _of_cyclonedx(data: Mapping[str, Any]) -> Iterator[Statement]:
     components = {c["bom-ref"]: c.get("purl") for c in data.get("components", ()) if "bom-ref" in c}
     back = {theirs: ours for ours, theirs in JUSTIFICATIONS.items()}
-    for each in data.get("vulnerabilities", ()):
-        analysis = each["analysis"]
+    for vulnerability in data.get("vulnerabilities", ()):
+        analysis = vulnerability["analysis"]
         why = analysis.get("justification")
-        for affected in each["affects"]:
+        for affected in vulnerability["affects"]:
             purl = components.get(affected["ref"]) or affected["ref"].rpartition("#")[2]
             status = _STATUSES[analysis["state"]]
-            yield Statement(each["id"], status, *_parts(purl), back.get(why, why), analysis.get("detail"))
+            yield Statement(vulnerability["id"], status, *_parts(purl), back.get(why, why), analysis.get("detail"))
 
 
 def _parts(purl: str) -> tuple[str, str, str | None]:

@@ -61,7 +61,7 @@ def fitting(files: Iterable[tuple[str, T]], tags: Sequence[Tag]) -> list[tuple[s
         best = min((ranks[tag] for tag in own if tag in ranks), default=None)
         if best is not None:
             found.append(((best, -(build[0] if build else 0)), name, value))
-    return [(name, value) for _, name, value in sorted(found, key=lambda each: each[0])]
+    return [(name, value) for _, name, value in sorted(found, key=lambda ranked: ranked[0])]
 
 
 def python_for(requires: str | None, wanted: LockSelection) -> str | None:

@@ -96,7 +96,7 @@ def read_policy(value: object) -> Mapping[str, str]:
         said = {str(name): str(publisher) for name, publisher in value.items()}
     else:
         items: Iterable[object] = value.split() if isinstance(value, str) else value  # type: ignore[assignment]
-        pairs = [str(item).partition("=") for item in items]
+        pairs = [str(pair).partition("=") for pair in items]
         if any(not (name and equals) for name, equals, _ in pairs):
             raise ValueError("an attestation is required as NAME=PUBLISHER, torch=github:pytorch/pytorch say")
         said = {name: publisher for name, _, publisher in pairs}

@@ -186,7 +186,7 @@ def _many(value: object) -> tuple[str, ...]:
     items = value.split() if isinstance(value, str) else value
     if not isinstance(items, Iterable):
         raise ValueError("a list is expected")  # noqa: TRY004 - becomes a UsageError
-    return tuple(dict.fromkeys(str(item) for item in items))
+    return tuple(dict.fromkeys(str(value) for value in items))
 
 
 def _seconds(value: object) -> float:
@@ -227,8 +227,8 @@ def _mirrors(value: object) -> Mapping[str, tuple[str, ...]]:
     if isinstance(value, Mapping):
         return {str(prefix): _many(mirrors) for prefix, mirrors in value.items()}
     found: dict[str, tuple[str, ...]] = {}
-    for item in _many(value):
-        prefix, equals, mirror = item.partition("=")
+    for text in _many(value):
+        prefix, equals, mirror = text.partition("=")
         if not equals or "://" not in prefix or "://" not in mirror:
             raise ValueError("a mirror is written PREFIX=URL, both with their scheme")
         found[prefix] = (*found.get(prefix, ()), mirror)

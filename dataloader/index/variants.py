@@ -58,11 +58,11 @@ def _values(data: Mapping[str, Any]) -> VariantsFile:
     priorities = data["default-priorities"]
     return VariantsFile(
         namespaces=_strings(priorities["namespace"]),
-        features={name: _strings(each) for name, each in priorities.get("feature", {}).items()},
+        features={name: _strings(values) for name, values in priorities.get("feature", {}).items()},
         values={
-            (namespace, feature): _strings(each)
+            (namespace, feature): _strings(values)
             for namespace, features in priorities.get("property", {}).items()
-            for feature, each in features.items()
+            for feature, values in features.items()
         },
         variants={
             label: frozenset(

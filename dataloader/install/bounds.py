@@ -195,4 +195,4 @@ def _folded(name: str) -> str:
     if name.isascii():
         return name.lower().rstrip(". ")
     plain = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(each for each in plain if unicodedata.category(each) != "Cf").rstrip(". ")
+    return "".join(character for character in plain if unicodedata.category(character) != "Cf").rstrip(". ")

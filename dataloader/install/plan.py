@@ -31,7 +31,7 @@ def make_plan(
     install: list[Step] = []
     replace: list[Step] = []
     keep: list[Step] = []
-    for key, package in sorted(wanted.items(), key=lambda item: item[0]):
+    for key, package in sorted(wanted.items(), key=lambda pair: pair[0]):
         old = present.get(key)
         if old is None:
             install.append(_step(package, None, "not installed"))
@@ -40,7 +40,7 @@ def make_plan(
         (replace if reason else keep).append(_step(package, old, reason or "as locked"))
     remove = [
         Step(kind=old.kind, name=old.name, old=old.version, new=None, reason="not in the lock")
-        for key, old in sorted(present.items(), key=lambda item: item[0])
+        for key, old in sorted(present.items(), key=lambda pair: pair[0])
         if key not in wanted
     ]
     return InstallPlan(

@@ -135,7 +135,7 @@ class Disk:
 
         Each library is opened for it, so the answer is remembered with the lookups, by content as they are.
         """
-        contents = sorted({self._images[each].key for each in self._scanned})
+        contents = sorted({self._images[path].key for path in self._scanned})
         about = sha256(b"\n".join([*map(os.fsencode, contents), b"", *sorted(names)])).hexdigest()
         if about not in memory.missing:
             memory.missing[about] = self._undefined_of(set(map(bare, names)))

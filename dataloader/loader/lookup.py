@@ -27,7 +27,7 @@ class SymbolLookup:
         if image is None or image.facts is None:
             return frozenset()
         memory = self._environment.memory
-        present = {each.image.key if each.image else each.path: each for each in scope}
+        present = {loaded.image.key if loaded.image else loaded.path: loaded for loaded in scope}
         # What sufficed once suffices in every scope that holds it.
         if any(set(known) <= present.keys() for known in memory.sufficed.get(image.key, ())):
             return frozenset()
@@ -45,34 +45,35 @@ class SymbolLookup:
     ) -> tuple[frozenset[bytes], tuple[str, ...]]:
         """Names not found, and the keys of the objects that had the others."""
         files = self._environment.files
-        for each in scope:
-            if each.image and each.image.facts:
-                files.undefined(each.image)  # most will be looked up next: definitions are read once for all of them
+        for provider in scope:
+            if provider.image and provider.image.facts:
+                # Most will be looked up next: definitions are read once for all of them.
+                files.undefined(provider.image)
         missing = set(files.undefined(image))
         if self._environment.musl:
             missing = set(map(bare, missing))
         used: set[str] = set()
-        for each in scope:
-            if missing and each.image and each.image.facts:
-                symbols = files.definitions(each.image)
+        for provider in scope:
+            if missing and provider.image and provider.image.facts:
+                symbols = files.definitions(provider.image)
                 # Binary minus walks the smaller left side; names in ``plain`` carry no version.
                 rest = missing - symbols.exact - symbols.plain
                 if len(rest) < len(missing):
-                    used.add(each.image.key)
+                    used.add(provider.image.key)
                 missing = rest
         versioned = {name: bare(name) for name in missing if b"@" in name}
-        for each in scope:
-            if versioned and each.image and each.image.facts:
-                base = files.definitions(each.image).base
+        for provider in scope:
+            if versioned and provider.image and provider.image.facts:
+                base = files.definitions(provider.image).base
                 found = {name for name, plain in versioned.items() if plain in base}
                 if found:
-                    used.add(each.image.key)
+                    used.add(provider.image.key)
                 missing -= found
                 versioned = {name: plain for name, plain in versioned.items() if name not in found}
         if missing:
             taken = set(self._taken_as_present(missing, scope))
             if taken:
-                used.update(each.path for each in scope if each.image is None)
+                used.update(loaded.path for loaded in scope if loaded.image is None)
             missing -= taken
             missing &= self._relocated(loaded, missing)
         return frozenset(missing), tuple(sorted(used))
@@ -87,7 +88,7 @@ class SymbolLookup:
         For names without a version this machine's library of the same soname stands in, where it has one.
         """
         env = self._environment
-        absent = [each.path for each in scope if each.image is None]
+        absent = [loaded.path for loaded in scope if loaded.image is None]
         opaque = [path for path in absent if not env.assumed(path)]
         driver = len(opaque) < len(absent)
         plain: set[bytes] = set()

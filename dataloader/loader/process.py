@@ -71,13 +71,14 @@ class Process:
         failures = self.start(program)
         if self.main is not None and not failures:
             lookup = SymbolLookup(self.environment, assumes_python=False)
-            for each in self.global_scope:
-                missing = lookup.missing(each, self.global_scope)
-                if missing and each.facts is not None and not each.facts.flags_1 & DF_1_NOW:
-                    at_once = self.environment.files.relocated(each.path, at_once=True)
+            for loaded in self.global_scope:
+                missing = lookup.missing(loaded, self.global_scope)
+                if missing and loaded.facts is not None and not loaded.facts.flags_1 & DF_1_NOW:
+                    at_once = self.environment.files.relocated(loaded.path, at_once=True)
                     missing = frozenset(name for name in missing if bare(name) in at_once)
                 failures += [
-                    Failure(kind="undefined-symbol", path=each.path, name=os.fsdecode(name)) for name in sorted(missing)
+                    Failure(kind="undefined-symbol", path=loaded.path, name=os.fsdecode(name))
+                    for name in sorted(missing)
                 ]
         return Result(self.main, failures, self.global_scope)
 
@@ -88,10 +89,12 @@ class Process:
             image = self.environment.files.image(name) if "/" in name else None
             if "/" in name and (image is None or self._unloadable(name, image, direct=True)):
                 continue
-            each = self._add(name, image, program, why="LD_PRELOAD") if image else self._find_needed(program, name, [])
-            if each is not None:
-                each.why = "LD_PRELOAD"
-                found.append(each)
+            loaded = (
+                self._add(name, image, program, why="LD_PRELOAD") if image else self._find_needed(program, name, [])
+            )
+            if loaded is not None:
+                loaded.why = "LD_PRELOAD"
+                found.append(loaded)
         return found
 
     def open(self, path: str, *, make_global: bool = False, keep: bool = True) -> Result:
@@ -106,7 +109,7 @@ class Process:
             self.static_tls_left = trial.static_tls_left
             if make_global:
                 known = set(map(id, self.global_scope))
-                self.global_scope += [each for each in result.scope if id(each) not in known]
+                self.global_scope += [loaded for loaded in result.scope if id(loaded) not in known]
         return result
 
     def open_named(self, caller: Loaded, soname: str) -> Result:
@@ -138,7 +141,7 @@ class Process:
         before = set(map(id, self.objects)) - {id(root)}
         scope = self._load_needed(root, failures)
         if not failures:
-            new = [each for each in scope if id(each) not in before]
+            new = [loaded for loaded in scope if id(loaded) not in before]
             failures += self._check_static_tls(new)
             failures += self._check_versions(new)
             if not failures:
@@ -155,9 +158,9 @@ class Process:
         soname = loaded.facts.soname if loaded.facts else None
         # musl knows a library by the name it was searched for, and by nothing else.
         known_as = (name if name and "/" not in name else None,) if self.environment.musl else (name, path, soname)
-        for each in known_as:
-            if each:
-                self.by_name.setdefault(each, loaded)
+        for alias in known_as:
+            if alias:
+                self.by_name.setdefault(alias, loaded)
         return loaded
 
     def _load_needed(self, root: Loaded, failures: list[Failure]) -> list[Loaded]:
@@ -170,17 +173,17 @@ class Process:
                 continue
             if not current.needed and current is not self.main:
                 current.needed = self._find_all(current, facts, failures)
-            for each in current.needed:
-                if id(each) not in seen:
-                    seen.add(id(each))
-                    scope.append(each)
+            for loaded in current.needed:
+                if id(loaded) not in seen:
+                    seen.add(id(loaded))
+                    scope.append(loaded)
         return scope
 
     def _find_all(self, loader: Loaded, facts: ElfFacts, failures: list[Failure]) -> list[Loaded]:
         """Filtees, then DT_NEEDED, in order. A filtee that may be absent is no failure."""
         found = [self._find_needed(loader, name, []) for name in facts.auxiliary]
         found += [self._find_needed(loader, name, failures) for name in (*facts.filters, *facts.needed)]
-        return [each for each in found if each is not None]
+        return [loaded for loaded in found if loaded is not None]
 
     def _find_needed(self, loader: Loaded, name: str, failures: list[Failure]) -> Loaded | None:
         known = self.by_name.get(name)
@@ -268,13 +271,13 @@ class Process:
             yield from self._musl_directories(loader)
             return
         if facts is None or facts.runpath is None:
-            each: Loaded | None = loader
+            asking: Loaded | None = loader
             did_main = False
-            while each is not None:
-                did_main |= each is self.main
-                why = "RPATH" if each is loader else f"RPATH of {each.path.rpartition('/')[2]}"
-                yield from ((directory, why) for directory in self._split(each, each.rpath()))
-                each = each.loader
+            while asking is not None:
+                did_main |= asking is self.main
+                why = "RPATH" if asking is loader else f"RPATH of {asking.path.rpartition('/')[2]}"
+                yield from ((directory, why) for directory in self._split(asking, asking.rpath()))
+                asking = asking.loader
             if self.main and not did_main:
                 why = f"RPATH of {self.main.path.rpartition('/')[2]}"
                 yield from ((directory, why) for directory in self._split(self.main, self.main.rpath()))
@@ -285,13 +288,13 @@ class Process:
     def _musl_directories(self, loader: Loaded) -> Iterator[tuple[str, str]]:
         """LD_LIBRARY_PATH, then the path of the file and of those that brought it; RUNPATH in place of RPATH."""
         yield from ((directory, "LD_LIBRARY_PATH") for directory in self.environment.library_path)
-        each: Loaded | None = loader
-        while each is not None:
-            facts = each.facts
+        asking: Loaded | None = loader
+        while asking is not None:
+            facts = asking.facts
             path = None if facts is None else (facts.rpath if facts.runpath is None else facts.runpath)
-            why = "RUNPATH" if each is loader else f"RUNPATH of {each.path.rpartition('/')[2]}"
-            yield from ((directory, why) for directory in self._split(each, path))
-            each = each.loader or (self.main if each is not self.main else None)
+            why = "RUNPATH" if asking is loader else f"RUNPATH of {asking.path.rpartition('/')[2]}"
+            yield from ((directory, why) for directory in self._split(asking, path))
+            asking = asking.loader or (self.main if asking is not self.main else None)
 
     def _split(self, owner: Loaded, path: str | None) -> Iterator[str]:
         if path is None:
@@ -314,10 +317,10 @@ class Process:
 
     def _check_static_tls(self, new: Sequence[Loaded]) -> list[Failure]:
         """The static block was laid out when the program started; what is opened later shares its surplus."""
-        for each in new if not self.environment.musl else ():
-            wanted = each.facts.static_tls if each.facts else 0
+        for loaded in new if not self.environment.musl else ():
+            wanted = loaded.facts.static_tls if loaded.facts else 0
             if wanted > self.static_tls_left:
-                return [Failure(kind="static-tls", path=each.path, name=f"{wanted} bytes")]
+                return [Failure(kind="static-tls", path=loaded.path, name=f"{wanted} bytes")]
             self.static_tls_left -= wanted
         return []
 
@@ -325,16 +328,18 @@ class Process:
 
     def _check_versions(self, objects: Iterable[Loaded]) -> list[Failure]:
         failures: list[Failure] = []
-        for each in objects:
-            if each.facts is None:
+        for loaded in objects:
+            if loaded.facts is None:
                 continue
-            for need in each.facts.version_needs:
+            for need in loaded.facts.version_needs:
                 provider = self.by_name.get(need.file)
                 if need.weak or provider is None or (self.environment.musl and provider.image):
                     continue
                 if not self._offers(provider, need.file, need.version):
                     failures.append(
-                        Failure(kind="version-not-provided", path=each.path, name=need.version, provider=provider.path)
+                        Failure(
+                            kind="version-not-provided", path=loaded.path, name=need.version, provider=provider.path
+                        )
                     )
         return failures
 
@@ -351,11 +356,11 @@ class Process:
         scope = list(dict.fromkeys([*self.global_scope, *search_list]))
         failures: list[Failure] = []
         lookup = SymbolLookup(self.environment, assumes_python=self.assumes_python)
-        for each in new:
-            missing = lookup.missing(each, scope)
-            failures += self._ends_lookup(each, scope)
+        for loaded in new:
+            missing = lookup.missing(loaded, scope)
+            failures += self._ends_lookup(loaded, scope)
             failures += [
-                Failure(kind="undefined-symbol", path=each.path, name=os.fsdecode(name)) for name in sorted(missing)
+                Failure(kind="undefined-symbol", path=loaded.path, name=os.fsdecode(name)) for name in sorted(missing)
             ]
         return failures
 
@@ -372,9 +377,9 @@ class Process:
                 continue
             files, ending = self.environment.files, b"@" + os.fsencode(need.version)
             wanted = {name for name in files.undefined(image) if name.endswith(ending)}
-            for each in scope[: scope.index(provider)] if provider in scope else ():
-                if each.image and each.image.facts:
-                    found = files.definitions(each.image)
+            for earlier in scope[: scope.index(provider)] if provider in scope else ():
+                if earlier.image and earlier.image.facts:
+                    found = files.definitions(earlier.image)
                     wanted = {name for name in wanted - found.exact if bare(name) not in found.base}
             plain = files.definitions(provider.image).plain
             if any(bare(name) in plain for name in wanted):
@@ -390,7 +395,7 @@ def _breadth_first(root: Loaded) -> Iterator[Loaded]:
     while queue:
         current = queue.popleft()
         yield current
-        for each in current.needed:
-            if id(each) not in seen:
-                seen.add(id(each))
-                queue.append(each)
+        for loaded in current.needed:
+            if id(loaded) not in seen:
+                seen.add(id(loaded))
+                queue.append(loaded)

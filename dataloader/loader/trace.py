@@ -42,16 +42,20 @@ def _node(name: str, loaded: Loaded, why: str, seen: set[int], before: set[str])
     seen.add(id(loaded))
     facts = loaded.facts
     children: list[TreeNode] = []
-    found = {each_name: each for each in loaded.needed for each_name in _names(each)}
+    found = {alias: needed for needed in loaded.needed for alias in _names(needed)}
     for needed in facts.needed if facts else ():
-        each = found.get(needed)
-        if each is None:
+        dependency = found.get(needed)
+        if dependency is None:
             children.append(TreeNode(name=needed, path=None, why="not found"))
         elif needed in before:
-            children.append(TreeNode(name=needed, path=each.path, why="already loaded by Python"))
+            children.append(TreeNode(name=needed, path=dependency.path, why="already loaded by Python"))
         else:
-            reason = each.why if each.loader is loaded else f"{each.why}, asked for by {_brought_by(each)}"
-            children.append(_node(needed, each, reason, seen, before))
+            reason = (
+                dependency.why
+                if dependency.loader is loaded
+                else f"{dependency.why}, asked for by {_brought_by(dependency)}"
+            )
+            children.append(_node(needed, dependency, reason, seen, before))
     return TreeNode(name=name, path=loaded.path, why=why, children=tuple(children))
 
 

@@ -70,10 +70,14 @@ def _compare(part: str, old: object, new: object) -> list[Mismatch]:
     if isinstance(old, (list, tuple)) or isinstance(new, (list, tuple)):
         before_items, after_items = list(old or ()), list(new or ())  # type: ignore[call-overload]
         found = [
-            Mismatch(part=part, reason=f"{word} {item} is new") for item in after_items if item not in before_items
+            Mismatch(part=part, reason=f"{word} {element} is new")
+            for element in after_items
+            if element not in before_items
         ]
         found += [
-            Mismatch(part=part, reason=f"{word} {item} is gone") for item in before_items if item not in after_items
+            Mismatch(part=part, reason=f"{word} {element} is gone")
+            for element in before_items
+            if element not in after_items
         ]
         return found or [Mismatch(part=part, reason=f"the order of each {word} differs")]
     return [Mismatch(part=part, reason=f"{word}: was {_show(old)}, is {_show(new)}")]

@@ -43,7 +43,7 @@ _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "none", "y", "n"}
 
 def lock_bytes(lock: Lockfile, path: Path, others: Iterable[Lockfile] = ()) -> bytes:
     """Return what a file at ``path`` holds: a lock, and those for ``others`` of its platforms."""
-    return dump_locks([to_write(each, path.absolute().parent) for each in beside(others, [lock])]).encode()
+    return dump_locks([to_write(lockfile, path.absolute().parent) for lockfile in beside(others, [lock])]).encode()
 
 
 def dump_lock(lock: Lockfile) -> str:
@@ -82,7 +82,7 @@ def dump_locks(parts: Sequence[Lockfile]) -> str:
 
 def _table_of(part: Lockfile, packages: Mapping[str, Mapping[str, Any]], first: Lockfile) -> dict[str, Any]:
     """Return what our table says of one platform: also what differs from what stands above it."""
-    own = [each for each in map(_package, part.packages) if packages[_url_in(each)] != each]
+    own = [package for package in map(_package, part.packages) if packages[_url_in(package)] != package]
     return {
         **({"channels": list(part.channels)} if part.channels != first.channels else {}),
         **({"indexes": list(part.indexes)} if part.indexes != first.indexes else {}),
@@ -278,7 +278,7 @@ def _from_document(document: Any) -> Iterator[Lockfile]:
     for platform in platforms:
         table = ours if ours["version"] == OURS else ours["platforms"][platform]
         packages = {**shared, **{entry.get("conda") or entry["pypi"]: entry for entry in table.get("packages", ())}}
-        references = [next(iter(each.values())) for each in environment["packages"][platform]]
+        references = [next(iter(reference.values())) for reference in environment["packages"][platform]]
         yield Lockfile(
             platform=platform,
             channels=tuple(table.get("channels", [channel["url"] for channel in environment["channels"]])),

@@ -54,14 +54,14 @@ def broken_requests(request: Request, resolution: Resolution) -> Iterator[str]:
             yield f"conda:{spec.match_spec} is asked for, and {held.file_name if held else 'no such package'} is chosen"
     versions = {(pypi_names(p.name) or (p.name,))[0]: p.version for p in resolution.conda}
     versions |= {p.name: p.version for p in resolution.pypi}
-    for one in (*request.pypi, *request.constraints):
-        version = versions.get(one.name)
-        if version is None or one.marker or one.url:
+    for requirement in (*request.pypi, *request.constraints):
+        version = versions.get(requirement.name)
+        if version is None or requirement.marker or requirement.url:
             continue
-        if not SpecifierSet(one.specifier).contains(version, prereleases=True):
-            yield f"{one} is asked for by {one.origin}, and {one.name} {version} is chosen"
-        if one.world == "pypi" and all(p.name != one.name for p in resolution.pypi):
-            yield f"{one} is asked of PyPI, and a conda package is chosen"
+        if not SpecifierSet(requirement.specifier).contains(version, prereleases=True):
+            yield f"{requirement} is asked for by {requirement.origin}, and {requirement.name} {version} is chosen"
+        if requirement.world == "pypi" and all(p.name != requirement.name for p in resolution.pypi):
+            yield f"{requirement} is asked of PyPI, and a conda package is chosen"
 
 
 def python_of(resolution: Resolution) -> LockedPython:

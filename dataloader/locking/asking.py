@@ -34,15 +34,15 @@ def requirements_of(request: Request) -> Iterator[Requirement]:
     # What limits a project that is asked for anyway is part of what is asked: the solver then sees it from the start.
     limited = together([*asked, *(c for c in limits if any(_meets(c, r) for r in asked))])
     rest = [c for c in limits if not any(_meets(c, r) for r in asked)]
-    for one, constraint in [*((r, False) for r in limited), *((c, True) for c in rest)]:
+    for requirement, constraint in [*((r, False) for r in limited), *((c, True) for c in rest)]:
         yield Requirement(
-            name=one.name,
-            specifier=one.specifier,
-            extras=one.extras,
-            marker=one.marker or "",
-            only_pypi=one.world == "pypi",
+            name=requirement.name,
+            specifier=requirement.specifier,
+            extras=requirement.extras,
+            marker=requirement.marker or "",
+            only_pypi=requirement.world == "pypi",
             constraint=constraint,
-            origin=one.origin,
+            origin=requirement.origin,
         )
 
 
@@ -53,7 +53,7 @@ def _meets(requirement: PypiRequirement, other: PypiRequirement) -> bool:
 def python_specifier(request: Request) -> str:
     """Return a PEP 440 specifier on Python from the request."""
     asked = [request.stack.get("python"), *(r.version for r in request.conda if r.name == "python")]
-    return ",".join(specifier_of(one) for one in asked if one)
+    return ",".join(specifier_of(bound) for bound in asked if bound)
 
 
 def first_admitted(specifier: str) -> list[str]:
@@ -65,8 +65,8 @@ def first_admitted(specifier: str) -> list[str]:
     from packaging.specifiers import SpecifierSet
 
     wanted = SpecifierSet(specifier)
-    every = (f"3.{minor}.{patch}" for minor in range(6, 25) for patch in range(25))
-    return list(islice((each for each in every if wanted.contains(each)), 1 if specifier else 0))
+    pythons = (f"3.{minor}.{patch}" for minor in range(6, 25) for patch in range(25))
+    return list(islice((python for python in pythons if wanted.contains(python)), 1 if specifier else 0))
 
 
 def shared_packages(request: Request) -> list[Package]:

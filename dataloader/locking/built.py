@@ -83,12 +83,12 @@ async def with_builds(
 
 def _seen_by(package: PypiPackage, packages: Iterable[PypiPackage]) -> dict[str, str]:
     """Return the versions of an environment's wheels that a build may see: of all but those that need it."""
-    needs = {each.name: {_project(text) for text in each.requires_dist} for each in packages}
+    needs = {package.name: {_project(text) for text in package.requires_dist} for package in packages}
     left_out = {package.name}
     while more := {name for name, asked in needs.items() if asked & left_out} - left_out:
         left_out |= more
-    wheels = (each for each in packages if each.file_name.endswith(".whl"))
-    return {each.name: each.version for each in wheels if each.name not in left_out}
+    wheels = (package for package in packages if package.file_name.endswith(".whl"))
+    return {wheel.name: wheel.version for wheel in wheels if wheel.name not in left_out}
 
 
 def _admits(requirement: str, name: str, version: str) -> bool:
@@ -112,13 +112,13 @@ def with_locked_commits(requirements: Iterable[PypiRequirement], old: Lockfile |
     before: object = old.inputs.get("requirements", ())
     asked = {_unmarked(text) for text in before} if isinstance(before, list | tuple) else set()
     found = []
-    for one in requirements:
-        origin = Origin.of(one.url) if one.url else None
-        locked = held.get(one.name)
-        if origin and locked and origin.kind == "git" and not origin.commit and _unmarked(str(one)) in asked:
+    for requirement in requirements:
+        origin = Origin.of(requirement.url) if requirement.url else None
+        locked = held.get(requirement.name)
+        if origin and locked and origin.kind == "git" and not origin.commit and _unmarked(str(requirement)) in asked:
             same = (origin.location, origin.subdirectory) == (locked.location, locked.subdirectory)
-            one = replace(one, url=str(origin.at(locked.commit or ""))) if same else one  # noqa: PLW2901
-        found.append(one)
+            requirement = replace(requirement, url=str(origin.at(locked.commit or ""))) if same else requirement  # noqa: PLW2901
+        found.append(requirement)
     return tuple(found)
 
 

@@ -93,8 +93,8 @@ def _changes(request: Request, failure: ResolutionFailure) -> Iterator[tuple[str
             yield repair.text, _edited(request, repair.changes)
     told = " ".join((failure.message, *failure.causes))
     asked: tuple[Requirement, ...] = (*request.pypi, *request.conda)
-    pins = [one for one in asked if _is_pin(one)]
-    for pin in sorted(pins, key=lambda one: one.name not in told):
+    pins = [requirement for requirement in asked if _is_pin(requirement)]
+    for pin in sorted(pins, key=lambda pin: pin.name not in told):
         yield _loosening(pin, pins), _opened(request, (pin,))
     settled = [(axis, value) for axis, value in request.stack.items() if value]
     for axis, value in settled:
@@ -102,7 +102,7 @@ def _changes(request: Request, failure: ResolutionFailure) -> Iterator[tuple[str
     if request.exclude_newer:
         yield f"leave out --exclude-newer={request.exclude_newer}", replace(request, exclude_newer=None)
     if len(asked) + len(request.stack.keys() - _NO_PACKAGES) > 1:
-        for name in dict.fromkeys(title(one) for one in asked if one.name in told):
+        for name in dict.fromkeys(title(requirement) for requirement in asked if requirement.name in told):
             yield f"leave out {name}", _without(request, name)
     if len(pins) > 1:
         yield "leave every version open", _opened(request, pins)
@@ -113,15 +113,15 @@ def _changes(request: Request, failure: ResolutionFailure) -> Iterator[tuple[str
 
 def _loosening(pin: Requirement, pins: Collection[Requirement]) -> str:
     """Say which version is left open: where several bind one project, which of them."""
-    if sum(title(one) == title(pin) for one in pins) == 1:
+    if sum(title(another) == title(pin) for another in pins) == 1:
         return f"leave the version of {title(pin)} open"
     return f"leave out that {title(pin)} has to be {version_of(pin)} ({pin.origin})"
 
 
-def _is_pin(one: Requirement) -> bool:
-    if isinstance(one, PypiRequirement):
-        return bool(one.specifier) and not one.url
-    return bool(one.version or one.build)
+def _is_pin(requirement: Requirement) -> bool:
+    if isinstance(requirement, PypiRequirement):
+        return bool(requirement.specifier) and not requirement.url
+    return bool(requirement.version or requirement.build)
 
 
 def _opened(request: Request, pins: Collection[Requirement]) -> Request:
@@ -168,7 +168,9 @@ def _with_versions(text: str, before: Request, after: Request, locked: Locked) -
     versions = {p.name: p.version for p in locked.lock.packages}
     old: tuple[Requirement, ...] = (*before.pypi, *before.conda)
     new: tuple[Requirement, ...] = (*after.pypi, *after.conda)
-    left = {one.name for one in new}
-    loosened = dict.fromkeys(one.name for one in old if one not in new and one.name in left)
+    left = {requirement.name for requirement in new}
+    loosened = dict.fromkeys(
+        requirement.name for requirement in old if requirement not in new and requirement.name in left
+    )
     came_to = [f"{name} {versions[name]}" for name in loosened if name in versions and versions[name] not in text]
     return f"{text} ({', '.join(came_to)})" if came_to else text

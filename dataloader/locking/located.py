@@ -34,7 +34,7 @@ async def locate(
         IndexUnavailable: ``locked-file-missing``; nobody who was asked has one of them.
     """
 
-    wheels = await together(_wheel(each, taken, wanted, client) for each in taken.unlocated)
+    wheels = await together(_wheel(unlocated, taken, wanted, client) for unlocated in taken.unlocated)
     if not taken.listed:
         return [], list(wheels)
     from dataloader.machine.detect import detect_target
@@ -49,55 +49,55 @@ async def locate(
         settings=request.settings,
         reporter=reporter,
     )
-    await channels.look_up(each.name for each in taken.listed)
-    return [await _conda(each, channels, urls) for each in taken.listed], list(wheels)
+    await channels.look_up(listed.name for listed in taken.listed)
+    return [await _conda(listed, channels, urls) for listed in taken.listed], list(wheels)
 
 
-async def _conda(one: Listed, channels: Channels, urls: Sequence[str]) -> CondaPackage:
+async def _conda(listed: Listed, channels: Channels, urls: Sequence[str]) -> CondaPackage:
     from dataloader.resolve.channels.rattler import to_package
 
-    for record in await channels.records(one.name):
-        if (str(record.version), str(record.build)) == (one.version, one.build) and (
-            one.file in (None, record.url.rpartition("/")[2])
+    for record in await channels.records(listed.name):
+        if (str(record.version), str(record.build)) == (listed.version, listed.build) and (
+            listed.file in (None, record.url.rpartition("/")[2])
         ):
             return to_package(record)
     raise IndexUnavailable(
-        f"no channel has {one.name} {one.version} {one.build}",
+        f"no channel has {listed.name} {listed.version} {listed.build}",
         code="locked-file-missing",
         causes=tuple(urls),
         suggestions=("name the channel that has it: -c CHANNEL",),
     )
 
 
-async def _wheel(one: Unlocated, taken: Taken, wanted: LockSelection, client: IndexClient) -> PypiPackage:
+async def _wheel(unlocated: Unlocated, taken: Taken, wanted: LockSelection, client: IndexClient) -> PypiPackage:
     """Return the wheel of an index that has the name and the hash that the lock has, or the version alone."""
-    only = (one.index,) if one.index else None
-    listed = {file.filename: file for file in await client.project(one.name, only=only)}
-    if one.files:
-        files = one.files
+    only = (unlocated.index,) if unlocated.index else None
+    listed = {file.filename: file for file in await client.project(unlocated.name, only=only)}
+    if unlocated.files:
+        files = unlocated.files
     else:
         from dataloader.formats.wheels import fitting, python_for, tags_of
 
         python = taken.python.version or python_for(None, wanted) or "3"
         tags = tags_of(python, wanted)
-        of_version = [(f.filename, f.sha256 or "") for f in listed.values() if f.version == one.version]
+        of_version = [(f.filename, f.sha256 or "") for f in listed.values() if f.version == unlocated.version]
         files = dict(fitting(of_version, tags))
     for filename, sha256 in files.items():
         file = listed.get(filename)
         if file is not None and (file.sha256 is None or file.sha256 == sha256):
             return PypiPackage(
-                name=one.name,
-                version=one.version,
+                name=unlocated.name,
+                version=unlocated.version,
                 url=file.url,
                 sha256=sha256 or await client.digest(file),
                 size=file.size,
-                index=one.index or file.index,
+                index=unlocated.index or file.index,
             )
-    names = ", ".join(list(one.files)[:2])
-    what = f"{names} of {one.name} {one.version} with the hash that is locked"
+    names = ", ".join(list(unlocated.files)[:2])
+    what = f"{names} of {unlocated.name} {unlocated.version} with the hash that is locked"
     raise IndexUnavailable(
-        f"no index has {what if names else f'a wheel of {one.name} {one.version} that fits'}",
+        f"no index has {what if names else f'a wheel of {unlocated.name} {unlocated.version} that fits'}",
         code="locked-file-missing",
-        causes=(f"{len(listed)} files of {one.name} are there",),
+        causes=(f"{len(listed)} files of {unlocated.name} are there",),
         suggestions=("name the index that has it: --extra-index-url URL",),
     )

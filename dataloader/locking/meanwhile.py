@@ -64,11 +64,11 @@ async def refuse_unknown(request: Request, client: IndexClient, matrix: Matrix, 
     placed = {r.name for r in (*request.pypi, *request.overrides) if r.url or r.index}
     asked = [r for r in requirements_of(request) if not (r.marker or r.constraint or r.name in placed)]
 
-    pages = [asyncio.ensure_future(client.project(one.name)) for one in asked]
+    pages = [asyncio.ensure_future(client.project(asked_for.name)) for asked_for in asked]
     try:
-        for one, page in zip(asked, pages, strict=True):
-            if not await page and one.name not in _elsewhere(matrix):
-                raise await unknown_project(one.name, one.origin, [INDEXES], client)
+        for requirement, page in zip(asked, pages, strict=True):
+            if not await page and requirement.name not in _elsewhere(matrix):
+                raise await unknown_project(requirement.name, requirement.origin, [INDEXES], client)
     finally:
         for page in pages:
             page.cancel()

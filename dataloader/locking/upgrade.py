@@ -137,8 +137,8 @@ def _asked(request: Request, package: Package, newest: str) -> tuple[str, ...]:
         ]
         specs = [(r.origin, r.version or "") for r, spec in plain if not meets(newer, spec)]
         return tuple(dict.fromkeys(f"{origin} asks for conda:{package.name} {version}" for origin, version in specs))
-    every = (*request.pypi, *request.constraints)
-    said = [r for r in every if r.name == package.name and (r.url or not _admits(r.specifier, newest))]
+    requirements = (*request.pypi, *request.constraints)
+    said = [r for r in requirements if r.name == package.name and (r.url or not _admits(r.specifier, newest))]
     return tuple(dict.fromkeys(f"{r.origin} asks for {r.requirement}" for r in said))
 
 

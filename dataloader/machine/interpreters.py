@@ -101,7 +101,7 @@ def find_interpreters(
         if _is_usable(interpreter):
             found.setdefault(interpreter.path, interpreter)
     first = answers[0].path if answers else None
-    return tuple(sorted(found.values(), key=lambda one: _preference(one, first)))
+    return tuple(sorted(found.values(), key=lambda python: _preference(python, first)))
 
 
 def each_interpreter(cache_dir: Path | None = None, environ: Mapping[str, str] | None = None) -> Iterator[Interpreter]:
@@ -118,7 +118,11 @@ def find_interpreter(
     minor: str, cache_dir: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Interpreter | None:
     """The most preferred Python of one ``major.minor`` version (a full version is matched exactly)."""
-    fitting = (one for one in each_interpreter(cache_dir, environ) if minor in {one.minor, one.version})
+    fitting = (
+        interpreter
+        for interpreter in each_interpreter(cache_dir, environ)
+        if minor in {interpreter.minor, interpreter.version}
+    )
     return next(fitting, None)
 
 

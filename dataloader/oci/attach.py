@@ -60,16 +60,18 @@ async def _note_in_tag(registry: Registry, reference: Reference, subject: Descri
     """Keep the list of referrers where the registry does not: under the tag of the specification's fallback."""
     tag = subject.digest.replace(":", "-")
     there = await registry.manifest(replace(reference, tag=tag, digest=None), absent_is=b"{}")
-    kinds = {each.artifact_type for each in made}
+    kinds = {descriptor.artifact_type for descriptor in made}
     others = [manifest for manifest in _manifests(there, tag) if manifest.get("artifactType") not in kinds]
     index = {
         "schemaVersion": 2,
         "mediaType": INDEX,
-        "manifests": sorted([*others, *(each.document() for each in made)], key=lambda each: str(each.get("digest"))),
+        "manifests": sorted(
+            [*others, *(document.document() for document in made)], key=lambda document: str(document.get("digest"))
+        ),
     }
     await in_thread(registry.put_manifest, reference, tag, to_json(index), INDEX)
 
 
 def _manifests(data: bytes, what: str) -> list[dict[str, Any]]:
     found = read_object(data, what).get("manifests") or []
-    return [each for each in found if isinstance(each, dict)]
+    return [entry for entry in found if isinstance(entry, dict)]

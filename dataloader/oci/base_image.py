@@ -66,7 +66,7 @@ async def bring_base(registry: Registry, base: BaseImage, target: Reference, cac
     if len((config.get("rootfs") or {}).get("diff_ids") or ()) != len(base.layers):
         raise malformed(f"the base image {base.reference}", "its configuration is of other layers than its manifest")
 
-    async def one(layer: Descriptor) -> int:
+    async def bring(layer: Descriptor) -> int:
         if await in_thread(registry.has, target, layer.digest):
             return 0
         if await in_thread(registry.mount, target, layer.digest, base.reference):
@@ -80,4 +80,4 @@ async def bring_base(registry: Registry, base: BaseImage, target: Reference, cac
             path.unlink(missing_ok=True)
         return layer.size
 
-    return config, sum(await together(one(layer) for layer in base.layers))
+    return config, sum(await together(bring(layer) for layer in base.layers))

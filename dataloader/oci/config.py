@@ -58,7 +58,7 @@ def make_config(
         "rootfs": {"type": "layers", "diff_ids": [*(base.get("rootfs") or {}).get("diff_ids", ()), *diff_ids]},
         "history": [
             *(base.get("history") or ()),
-            *({"created": created, "created_by": f"push of {each}"} for each in history),
+            *({"created": created, "created_by": f"push of {entry}"} for entry in history),
         ],
     }
 
@@ -76,8 +76,8 @@ def moved(activation: Activation, prefix: str) -> Activation:
     return replace(
         activation,
         prefix=Path(prefix),
-        path=tuple(there(each) for each in activation.path),
-        library_path=tuple(there(each) for each in activation.library_path),
+        path=tuple(there(folder) for folder in activation.path),
+        library_path=tuple(there(folder) for folder in activation.library_path),
         variables=variables,
         scripts=(),
     )

@@ -183,7 +183,7 @@ def _entry(tree: Path, path: str, digest: str | None, mtime: int, owner: str) ->
 def _without_links(tree: Path, path: str) -> str:
     """A path without the links among its folders: lib64 of a virtual environment leads to lib."""
     folder, slash, name = path.rpartition("/")
-    if not slash or not any((tree / each).is_symlink() for each in _above(folder)):
+    if not slash or not any((tree / parent).is_symlink() for parent in _above(folder)):
         return path
     return f"{os.path.relpath(os.path.realpath(tree / folder), os.path.realpath(tree))}/{name}"
 

@@ -34,8 +34,8 @@ async def join(registry: Registry, reference: Reference, image: Descriptor, plat
         IntegrityError, IndexUnavailable: as ``Registry.manifest`` and ``Registry.put_manifest`` have it.
     """
     own = _entry(image, platform)
-    others = [each for each in await _there(registry, reference) if each.get("platform") != own["platform"]]
-    entries = sorted([*others, own], key=lambda each: str(each.get("digest")))
+    others = [entry for entry in await _there(registry, reference) if entry.get("platform") != own["platform"]]
+    entries = sorted([*others, own], key=lambda entry: str(entry.get("digest")))
     data = to_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
     await in_thread(registry.put_manifest, reference, reference.named, data, INDEX)
     return digest_of(data)
@@ -50,8 +50,8 @@ async def _there(registry: Registry, reference: Reference) -> list[dict[str, Any
     document = read_object(data, what)
     if "manifests" in document:
         try:
-            for each in document["manifests"]:
-                read_descriptor(each)
+            for entry in document["manifests"]:
+                read_descriptor(entry)
         except (TypeError, ValueError) as error:
             raise malformed(what, str(error)) from error
         return list(document["manifests"])

@@ -134,7 +134,7 @@ async def fetch_layers(
     """All layers of an image's environment, unpacked in the store; and how many bytes were fetched for that."""
     fetched: list[int] = []
 
-    async def one(layer: Descriptor) -> StoredLayer:
+    async def fetch(layer: Descriptor) -> StoredLayer:
         if stored := store.find(layer.hexadecimal):
             return stored
         downloads = store.cache / "downloads"
@@ -158,7 +158,7 @@ async def fetch_layers(
             fetched.append(layer.size)
             return stored
 
-    layers = await together([one(layer) for layer in image.layers])
+    layers = await together([fetch(layer) for layer in image.layers])
     return layers, sum(fetched)
 
 

@@ -175,7 +175,7 @@ class _Home:
                 if isinstance(value, str):
                     space[key] = self.named(value)
                 elif isinstance(value, list):
-                    value[:] = [self.named(each) if isinstance(each, str) else each for each in value]
+                    value[:] = [self.named(element) if isinstance(element, str) else element for element in value]
 
     def _settle_script(self) -> None:
         words, given = getattr(sys, "argv", []), getattr(sys, "orig_argv", [])

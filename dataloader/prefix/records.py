@@ -174,7 +174,7 @@ class Owners(Mapping[str, InstalledPackage]):
         self, packages: Sequence[InstalledPackage], asked: Container[str], recorded: Sequence[Sequence[str]]
     ) -> None:
         self._packages, self._asked = packages, asked
-        self._recorded = {each.path: paths for each, paths in zip(packages, recorded, strict=True)}
+        self._recorded = {package.path: paths for package, paths in zip(packages, recorded, strict=True)}
         self._known = {path: package for package in packages for path in self._recorded[package.path]}
         self._all: dict[str, InstalledPackage] = {}
 
@@ -369,7 +369,7 @@ def _read_conda(prefix: Path, record: Path) -> InstalledPackage:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+    return tuple(element for element in value if isinstance(element, str)) if isinstance(value, list) else ()
 
 
 def conda_files(data: Mapping[str, object]) -> Iterator[RecordedFile]:

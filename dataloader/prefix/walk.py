@@ -209,7 +209,7 @@ def walk(prefix: str | os.PathLike[str]) -> PrefixTree:
     parts = [PrefixPart() for _ in range(_PARTS)]
     pending = [_ROOT]
     while pending:
-        part = min(parts, key=lambda each: len(each.names))
+        part = min(parts, key=lambda prefix_part: len(prefix_part.names))
         pending += part.look(root, pending.pop())
     return PrefixTree(parts)
 

@@ -138,13 +138,13 @@ def join_pypi(parts: list[PypiOptions]) -> PypiOptions:
     )
 
 
-def with_feature(one: Feature, other: Feature) -> Feature:
+def with_feature(feature: Feature, other: Feature) -> Feature:
     """Return what both ask for; where there is one value, the first's."""
     return replace(
-        one,
-        requirements=(*one.requirements, *other.requirements),
-        pypi=join_pypi([one.pypi, other.pypi]),
-        python=one.python or other.python,
+        feature,
+        requirements=(*feature.requirements, *other.requirements),
+        pypi=join_pypi([feature.pypi, other.pypi]),
+        python=feature.python or other.python,
     )
 
 

@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 
 def overridden(requirements: Iterable[Requirement], overrides: Sequence[PypiRequirement]) -> list[Requirement]:
     """Return requirements with what takes their place: overrides of a project stand for all that is asked of it."""
-    names = {one.name for one in overrides}
+    names = {override.name for override in overrides}
     said = list(requirements)
-    asked = {one.name for one in said if isinstance(one, PypiRequirement)}
-    kept = [one for one in said if not isinstance(one, PypiRequirement) or one.name not in names]
+    asked = {requirement.name for requirement in said if isinstance(requirement, PypiRequirement)}
+    kept = [
+        requirement
+        for requirement in said
+        if not isinstance(requirement, PypiRequirement) or requirement.name not in names
+    ]
     extras: dict[str, set[str]] = {}
-    for one in said:
-        if isinstance(one, PypiRequirement):
-            extras.setdefault(one.name, set()).update(one.extras)
+    for requirement in said:
+        if isinstance(requirement, PypiRequirement):
+            extras.setdefault(requirement.name, set()).update(requirement.extras)
     more = (
-        replace(one, extras=tuple(sorted({*one.extras, *extras[one.name]}))) for one in overrides if one.name in asked
+        replace(override, extras=tuple(sorted({*override.extras, *extras[override.name]})))
+        for override in overrides
+        if override.name in asked
     )
     return [*kept, *more]
 
@@ -41,7 +47,7 @@ def itself(
     name = manifest.project if manifest else None
     if manifest is None or name is None or name not in built:
         return
-    if all(one.name != name for one in asked if isinstance(one, PypiRequirement)):
+    if all(requirement.name != name for requirement in asked if isinstance(requirement, PypiRequirement)):
         source = Source(kind="path", location=str(manifest.path.parent), editable=True)
         yield from_source(PypiRequirement(name=name, origin=str(manifest.path)), source)
 
@@ -58,9 +64,9 @@ def solved_with(manifest: Manifest | None, name: str, root: Path) -> tuple[Path,
     return tuple(path for other in others if (path := Path(lock_in(str(root), other))).is_file())
 
 
-def marker_of(one: Requirement) -> str | None:
+def marker_of(requirement: Requirement) -> str | None:
     """Return a requirement's marker; conda's have none."""
-    return one.marker if isinstance(one, PypiRequirement) else None
+    return requirement.marker if isinstance(requirement, PypiRequirement) else None
 
 
 def found_project(here: Path, lock: Path) -> Manifest | None:

@@ -32,10 +32,10 @@ def public(value: T) -> T:
     elif isinstance(value, tuple):
         found = tuple(map(public, value))
     elif isinstance(value, Mapping):
-        found = {key: public(each) for key, each in value.items()}
+        found = {key: public(inner) for key, inner in value.items()}
     elif is_dataclass(value) and not isinstance(value, type):
         said = {f.name: getattr(value, f.name) for f in fields(value) if f.init and f.name not in _OPAQUE}
-        changed = {name: new for name, each in said.items() if (new := public(each)) != each}
+        changed = {name: new for name, inner in said.items() if (new := public(inner)) != inner}
         found = replace(value, **changed) if changed else value
     return found  # type: ignore[no-any-return]
 
@@ -45,8 +45,8 @@ def secret_addresses(value: object) -> Iterator[str]:
     if isinstance(value, str) and (_USER.search(value) or _PASSWORD.search(value)):
         yield value.removeprefix("git+")
     elif isinstance(value, tuple | list):
-        for each in value:
-            yield from secret_addresses(each)
+        for inner in value:
+            yield from secret_addresses(inner)
     elif isinstance(value, Mapping):
         yield from secret_addresses(tuple(value.values()))
     elif is_dataclass(value) and not isinstance(value, type):

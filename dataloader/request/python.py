@@ -19,14 +19,14 @@ PYTHON = "python"
 _OF_STACK = "[stack] python"
 
 
-def is_python(one: Requirement) -> bool:
+def is_python(requirement: Requirement) -> bool:
     """Say whether a requirement is one on the axis."""
-    return isinstance(one, PypiRequirement) and one.name == PYTHON
+    return isinstance(requirement, PypiRequirement) and requirement.name == PYTHON
 
 
-def is_conda_python(one: Requirement) -> bool:
+def is_conda_python(requirement: Requirement) -> bool:
     """Say whether a requirement is one on conda's package."""
-    return isinstance(one, CondaRequirement) and one.name == PYTHON
+    return isinstance(requirement, CondaRequirement) and requirement.name == PYTHON
 
 
 def as_held(

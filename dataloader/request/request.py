@@ -370,8 +370,8 @@ def _read_files(options: Asked, environ: Mapping[str, str], platform: str) -> li
             suggestions=("Leave them out.",),
         )
     return [
-        _as_input(one, options, platform) if isinstance(one, Manifest) else one
-        for one in (read_file(path, environ=environ, platform=platform, parts=options) for path in paths)
+        _as_input(read, options, platform) if isinstance(read, Manifest) else read
+        for read in (read_file(path, environ=environ, platform=platform, parts=options) for path in paths)
     ]
 
 

@@ -43,7 +43,7 @@ def named_channels(
     said: list[tuple[Sequence[str] | None, Path]] = [(options.channels or None, here)]
     said += [(f.channels, Path(f.path).parent) for f in files]
     said.append((environment.channels if environment else None, root))
-    named = [channel_urls(each, base) for each, base in said if each is not None]
+    named = [channel_urls(urls, base) for urls, base in said if urls is not None]
     if named:
         return tuple(dict.fromkeys(url for urls in named for url in urls))
     earlier: Sequence[str] | None = (remembered or {}).get("channels")  # type: ignore[assignment]
@@ -99,7 +99,7 @@ def check_addresses(options: Asked, files: Iterable[InputFile], channels: Iterab
 
     said = [(options.index_url, *options.extra_index_url, *options.find_links)]
     said += [(f.index_url, *f.extra_index_urls, *f.find_links) for f in files]
-    for location in (each for places in said for each in places if each):
+    for location in (place for places in said for place in places if place):
         check_url(location)
     for channel in channels:
         check_asked(channel)
@@ -243,14 +243,14 @@ def binaries(
     none: list[str] = []
     only: list[str] = []
     for source in (*([environment.pypi] if environment else ()), *files, options):
-        not_these, these = _projects(source.no_binary), _projects(source.only_binary)
-        if clash := sorted({*not_these} & {*these}):
+        not_these, wheels_only = _projects(source.no_binary), _projects(source.only_binary)
+        if clash := sorted({*not_these} & {*wheels_only}):
             raise UsageError(
                 f"no wheels and only wheels are asked for of {', '.join(clash)}",
                 suggestions=("Leave --no-binary or --only-binary out for it.",),
             )
-        none = [*(name for name in none if name not in these), *not_these]
-        only = [*(name for name in only if name not in not_these), *these]
+        none = [*(name for name in none if name not in wheels_only), *not_these]
+        only = [*(name for name in only if name not in not_these), *wheels_only]
     return {"no_binary": _each_once(none), "only_binary": _each_once(only)}
 
 

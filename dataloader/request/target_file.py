@@ -51,7 +51,7 @@ def load_target(
 def platforms_in(path: Path) -> tuple[str, ...]:
     """Return the platforms of the machines that a target file describes; mistakes are told by :func:`load_target`."""
     said = (table.peek("platform") for table in _machines(path)[1])
-    return tuple(dict.fromkeys(each if isinstance(each, str) else _USUAL for each in said))
+    return tuple(dict.fromkeys(name if isinstance(name, str) else _USUAL for name in said))
 
 
 def _machines(path: Path) -> tuple[Document, Sequence[Table]]:

@@ -74,14 +74,14 @@ def _task(table: Table, name: str, value: Any) -> Task:
 def _names(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The tasks of a depends-on, and what it says beside their names."""
     names, odd = [], []
-    for one in value if isinstance(value, list) else [value]:
-        if isinstance(one, str):
-            names.append(one)
-        elif isinstance(one, dict) and isinstance(one.get("task"), str):
-            names.append(one["task"])
-            odd += [f"depends-on with {key}" for key in one if key != "task" and one[key]]
+    for task in value if isinstance(value, list) else [value]:
+        if isinstance(task, str):
+            names.append(task)
+        elif isinstance(task, dict) and isinstance(task.get("task"), str):
+            names.append(task["task"])
+            odd += [f"depends-on with {key}" for key in task if key != "task" and task[key]]
         else:
-            odd.append(f"depends-on {one!r}")
+            odd.append(f"depends-on {task!r}")
     return tuple(names), tuple(odd)
 
 

@@ -99,13 +99,13 @@ class Document:
     ) -> Iterator[tuple[str, ...]]:
         for key, value in data.items():
             here = (*path, key)
-            if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-                parts = [((*path, f"{key}[{number}]"), item) for number, item in enumerate(value)]
+            if isinstance(value, list) and value and all(isinstance(inner_table, dict) for inner_table in value):
+                parts = [((*path, f"{key}[{number}]"), inner_table) for number, inner_table in enumerate(value)]
             else:
                 parts = [(here, value)] if isinstance(value, dict) else []
             if inside := [part for part in parts if part[0] in inner]:
-                for place, item in inside:
-                    yield from self._unread(place, item, inner)
+                for place, element in inside:
+                    yield from self._unread(place, element, inner)
             elif here not in self._read:
                 yield here
 

@@ -19,8 +19,8 @@ _OF_OTHERS = ("dataloader", "pixi", "uv")
 
 def trees_of(requirements: Iterable[PypiRequirement]) -> dict[str, str]:
     """Return what says what local trees need, by their project: whoever changes that has it locked again."""
-    origins = {one.name: Origin.of(one.url) for one in requirements if one.url}
-    return {name: said_in(each.folder()) for name, each in sorted(origins.items()) if each.kind == "tree"}
+    origins = {requirement.name: Origin.of(requirement.url) for requirement in requirements if requirement.url}
+    return {name: said_in(origin.folder()) for name, origin in sorted(origins.items()) if origin.kind == "tree"}
 
 
 def said_in(folder: str) -> str:

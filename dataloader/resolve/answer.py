@@ -72,11 +72,11 @@ class Answer:
             if knowledge.names_early(wheel.file.name, self.wheels()):
                 continue
             name = record.name.normalized
-            said = [text for each in self.records for text in each.depends if _name_of(text) == name]
+            said = [text for record in self.records for text in record.depends if _name_of(text) == name]
             asked = [parse_match_spec(text) for text in (*said, *root) if _name_of(text) == name]
-            ours = ((self.offer.wheels.get(one.url), one) for one in self.offer.records[name])
-            final = [one for other, one in ours if other is not None and not other.version.is_prerelease]
-            if any(all(spec.matches(one) for spec in asked) for one in final):
+            ours = ((self.offer.wheels.get(record.url), record) for record in self.offer.records[name])
+            final = [record for other, record in ours if other is not None and not other.version.is_prerelease]
+            if any(all(spec.matches(record) for spec in asked) for record in final):
                 found.add(wheel.file.name)
         return found
 

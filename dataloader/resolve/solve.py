@@ -110,8 +110,8 @@ class _Solver(Rounds):
         pythons = Pythons(versions, problem.target)
         wanted = pythons.required(problem.python)
         if problem.python and versions and not wanted:
-            every = {str(record.version) for record in records} if source == "conda" else versions
-            raise _no_python(problem, every, source)
+            known_pythons = {str(record.version) for record in records} if source == "conda" else versions
+            raise _no_python(problem, known_pythons, source)
         pythons = Pythons(wanted, problem.target)
         hosts = tuple(v for v in hosts if v in wanted)
         catalogue = Catalogue(channels, pythons, RuleBook(problem.needs), hosts, problem.frameworks)

@@ -98,11 +98,11 @@ class Axes:
     def _components(self) -> Iterator[Rule]:
         """Keep the libraries whose version tells a CUDA minor to that of the environment."""
         for cuda, component in self.matrix.components.items():
-            told = [one for one in map(parse_bound, component.wheels) if one.package in self._telling]
+            told = [bound for bound in map(parse_bound, component.wheels) if bound.package in self._telling]
             yield Rule(
                 id=component.id,
                 when=on_cuda(f"=={cuda}"),
-                then=tuple(Bound(package=one.package, specifier=f"=={cuda}.*", world="pypi") for one in told),
+                then=tuple(Bound(package=bound.package, specifier=f"=={cuda}.*", world="pypi") for bound in told),
                 why=f"one CUDA in the environment: {cuda}",
                 source=component.source,
             )

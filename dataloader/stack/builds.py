@@ -135,8 +135,8 @@ class Builds:
 
     def _objection(self, row: MatrixBuild) -> str | None:
         if row.id not in self._objections:
-            each = (objection_of(self._matrix, self._asked, row, target) for target in self._targets)
-            self._objections[row.id] = next(filter(None, each), None)
+            objections = (objection_of(self._matrix, self._asked, row, target) for target in self._targets)
+            self._objections[row.id] = next(filter(None, objections), None)
         return self._objections[row.id]
 
     # -- further indexes
@@ -184,7 +184,7 @@ class Builds:
                 variant=row.id,
                 released=self._matrix.released(row.framework, row.version) or "",
             )
-        yield from (self._vendors(one) for one in self._matrix.further if one.project == project)
+        yield from (self._vendors(build) for build in self._matrix.further if build.project == project)
         for row in rows.get(TORCH, ()):
             if project in self._matrix.indexes[row.channel].projects:
                 for companion in self._companions(row, project):
@@ -276,11 +276,11 @@ def _package(row: MatrixBuild) -> str:
 def _once(wheels: Iterable[Announced]) -> tuple[Announced, ...]:
     """Keep one of each version, newest first; a companion of several torch builds serves the Pythons of all."""
     found: dict[tuple[str, str], Announced] = {}
-    for one in wheels:
-        before = found.setdefault((one.version, one.index), one)
-        if before is not one:
-            pythons = tuple(dict.fromkeys((*before.pythons, *one.pythons)))
-            found[one.version, one.index] = replace(before, pythons=pythons)
+    for wheel in wheels:
+        before = found.setdefault((wheel.version, wheel.index), wheel)
+        if before is not wheel:
+            pythons = tuple(dict.fromkeys((*before.pythons, *wheel.pythons)))
+            found[wheel.version, wheel.index] = replace(before, pythons=pythons)
     return tuple(
-        sorted(found.values(), key=lambda one: (key(one.version.partition("+")[0]), one.version), reverse=True)
+        sorted(found.values(), key=lambda listed: (key(listed.version.partition("+")[0]), listed.version), reverse=True)
     )

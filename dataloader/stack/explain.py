@@ -62,7 +62,7 @@ def wishes_title(request: StackRequest) -> str:
 
 
 def _causes(space: Space, error: ResolutionImpossible[Need, AxisValue]) -> Iterator[str]:
-    if space.request.cuda == CPU and len(about := [one.text for one in space.wishes if one.axis == "cuda"]) > 1:
+    if space.request.cuda == CPU and len(about := [wish.text for wish in space.wishes if wish.axis == "cuda"]) > 1:
         yield from about  # whatever was built
         return
     alone = [list(_project_causes(space, project)) for project in space.request.frameworks]
@@ -199,8 +199,8 @@ def _objections(space: Space, needs: Iterator[Need] | Sequence[Need]) -> Iterato
     for need in needs:
         if need.axis == "cuda":
             continue
-        every = space.known.get(need.axis, space.candidates[need.axis])
-        choices = [candidate for candidate in every if not space.objects(candidate)]
+        candidates = space.known.get(need.axis, space.candidates[need.axis])
+        choices = [candidate for candidate in candidates if not space.objects(candidate)]
         objections = [need.objection(candidate) for candidate in choices]
         if objections and all(objection is not None for objection in objections):
             machine = need.axis in MACHINE_AXES

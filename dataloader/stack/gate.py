@@ -84,11 +84,11 @@ class Gate:
             if row.cuda and not (self._cudas and all(admits(row.cuda, cuda) for cuda in self._cudas)):
                 continue
             when = parse_bound(row.when) if row.when else None
-            if when is not None and not any(self._within(one, when, row.world) for one in self._held):
+            if when is not None and not any(self._within(held, when, row.world) for held in self._held):
                 continue
             for then in map(parse_bound, row.then):
-                present = [one for one in self._held if self._is_of(one, then)]
-                wrong = [one for one in present if not self._within(one, then, "any")]
+                present = [held for held in self._held if self._is_of(held, then)]
+                wrong = [held for held in present if not self._within(held, then, "any")]
                 if wrong or (row.requires and not present):
                     yield Violation(row.id, f"{row.why}: {_title(wrong[0]) if wrong else f'{then} is missing'}")
 
@@ -109,10 +109,10 @@ class Gate:
 
     def _pairs(self) -> Iterator[Violation]:
         for row in self._matrix.pairs:
-            for one in self._held:
+            for held in self._held:
                 for other in self._held:
-                    if (one.name, other.name) == (row.package, row.other) and one.version != other.version:
-                        yield Violation(row.id, f"{row.why}: {_title(one)} beside {_title(other)}")
+                    if (held.name, other.name) == (row.package, row.other) and held.version != other.version:
+                        yield Violation(row.id, f"{row.why}: {_title(held)} beside {_title(other)}")
 
     # -- builds of frameworks
 
@@ -123,9 +123,11 @@ class Gate:
         for framework in self._matrix.frameworks:
             rows = self._matrix.builds[framework]
             carriers = {row.package for row in rows}
-            for one in self._held:
-                if one.name in carriers and any(_world(row) == one.world and row.package == one.name for row in rows):
-                    found[framework] = self._row_of(one, [row for row in rows if row.package == one.name])
+            for held in self._held:
+                if held.name in carriers and any(
+                    _world(row) == held.world and row.package == held.name for row in rows
+                ):
+                    found[framework] = self._row_of(held, [row for row in rows if row.package == held.name])
         return found
 
     def _row_of(self, held: Held, rows: Sequence[MatrixBuild]) -> MatrixBuild | None:
@@ -148,7 +150,7 @@ class Gate:
 
     def _missing(self, row: MatrixBuild) -> list[Bound]:
         needs = [parse_bound(need) for need in row.needs]
-        return [need for need in needs if not any(self._within(one, need, "any") for one in self._held)]
+        return [need for need in needs if not any(self._within(held, need, "any") for held in self._held)]
 
     def _rows(self) -> Iterator[Violation]:
         for framework, row in self._taken.items():
@@ -177,10 +179,10 @@ class Gate:
         found = [(build_title(row), cuda_range(row)) for row in self._taken.values() if row is not None and row.cuda]
         for part in self._matrix.parts:
             conda = part.package.startswith(_CONDA)
-            for one in self._held:
-                if one.name == part.package.removeprefix(_CONDA) and conda == (one.world == "conda"):
-                    told = part.cuda or self._told(one.version, part.tells)
-                    found += [(_title(one), told)] if told else []
+            for held in self._held:
+                if held.name == part.package.removeprefix(_CONDA) and conda == (held.world == "conda"):
+                    told = part.cuda or self._told(held.version, part.tells)
+                    found += [(_title(held), told)] if told else []
         return found
 
     def _told(self, version: str, tells: str) -> str:
@@ -232,21 +234,21 @@ class Gate:
         torch = self._torch
         rows = {(row.project, row.version): row for row in self._matrix.companions}
         pinned = {row.project for row in self._matrix.companions if row.torch.startswith("==")}
-        for one in self._held if torch else ():
+        for held in self._held if torch else ():
             assert torch is not None
-            if one.world == "conda":
-                if one.name in pinned and (_world(torch) != "conda" or self._is_elsewhere(one, torch)):
-                    text = f"{_title(one)} of {one.channel} beside {build_title(torch)}"
-                    yield Violation(f"{one.name}-of-conda", text)
+            if held.world == "conda":
+                if held.name in pinned and (_world(torch) != "conda" or self._is_elsewhere(held, torch)):
+                    text = f"{_title(held)} of {held.channel} beside {build_title(torch)}"
+                    yield Violation(f"{held.name}-of-conda", text)
                 continue
-            public, _, local = one.version.partition("+")
+            public, _, local = held.version.partition("+")
             if local:
-                yield from self._of_label(one, local, torch)
-            elif (row := rows.get((one.name, public))) is not None:
-                served = torch.channel in {i.name for i in self._matrix.indexes.values() if one.name in i.projects}
+                yield from self._of_label(held, local, torch)
+            elif (row := rows.get((held.name, public))) is not None:
+                served = torch.channel in {i.name for i in self._matrix.indexes.values() if held.name in i.projects}
                 other = (row.torch.startswith("==") and served) or self._other_abi(row.torch, torch)
                 if other or (row.cuda and not _same_cuda(row.cuda, row.match, torch.cuda)):
-                    yield Violation(row.id, f"{_title(one)} of PyPI beside {build_title(torch)} of {torch.channel}")
+                    yield Violation(row.id, f"{_title(held)} of PyPI beside {build_title(torch)} of {torch.channel}")
 
     def _is_elsewhere(self, held: Held, torch: MatrixBuild) -> bool:
         channels = {row.channel[6:] for row in self._matrix.builds["torch"] if _world(row) == "conda"}
@@ -274,9 +276,9 @@ class Gate:
     def _labels(self) -> Iterator[Violation]:
         torch = self._torch
         for row in self._matrix.labels:
-            for one in self._held:
-                found = read_label(row, one.version)
-                if one.name != row.project or found is None or torch is None:
+            for held in self._held:
+                found = read_label(row, held.version)
+                if held.name != row.project or found is None or torch is None:
                     continue
                 said = found.groupdict()
                 version = next(h.version for h in self._held if _project(h) == "torch")
@@ -290,35 +292,37 @@ class Gate:
                 if said.get("abi") and torch.cxx11_abi is not None:
                     other |= (said["abi"] == "true") != torch.cxx11_abi
                 if other:
-                    yield Violation(row.id, f"{_title(one)} beside {build_title(torch)}")
+                    yield Violation(row.id, f"{_title(held)} beside {build_title(torch)}")
 
     # -- libraries
 
     def _libraries(self) -> Iterator[Violation]:
         for axis, wish in (("cudnn", self._asked.cudnn), ("nccl", self._asked.nccl), ("gcc", self._asked.gcc)):
-            for one in self._carriers(axis) if wish else ():
-                if not _admits(prefix_of(wish or ""), one.version):
-                    yield Violation(f"option-{axis}", f"{axis} {wish} was asked for: {_title(one)}")
+            for carrier in self._carriers(axis) if wish else ():
+                if not _admits(prefix_of(wish or ""), carrier.version):
+                    yield Violation(f"option-{axis}", f"{axis} {wish} was asked for: {_title(carrier)}")
         yield from self._compilers()
         gpus = [gpu for target in self._targets for gpu in target.gpus]
         for row in self._matrix.cudnns:
-            for one in self._carriers("cudnn") if row.capability_min else ():
-                if _admits(f"=={row.cudnn}", one.version):
+            for carrier in self._carriers("cudnn") if row.capability_min else ():
+                if _admits(f"=={row.cudnn}", carrier.version):
                     old = [gpu for gpu in gpus if key(gpu.capability) < key(row.capability_min)]
                     if old:
-                        yield Violation(row.id, f"{_title(one)} has no kernels for {old[0].name}")
+                        yield Violation(row.id, f"{_title(carrier)} has no kernels for {old[0].name}")
 
     def _carriers(self, axis: str) -> list[Held]:
         """The packages whose version is that of an axis."""
         names = set(self._matrix.carriers(axis))
-        return [one for one in self._held if (f"{_CONDA}{one.name}" if one.world == "conda" else one.name) in names]
+        return [
+            held for held in self._held if (f"{_CONDA}{held.name}" if held.world == "conda" else held.name) in names
+        ]
 
     def _compilers(self) -> Iterator[Violation]:
         gcc = self._asked.gcc or ""
-        for one in self._carriers("nvcc") if gcc[:1].isdigit() else ():
-            toolkit = self._matrix.toolkits.get(minor(one.version))
+        for carrier in self._carriers("nvcc") if gcc[:1].isdigit() else ():
+            toolkit = self._matrix.toolkits.get(minor(carrier.version))
             if toolkit and toolkit.gcc_max and int(major(gcc)) > int(toolkit.gcc_max):
-                yield Violation(f"nvcc-{toolkit.cuda}-gcc", f"{_title(one)} does not accept GCC {gcc}")
+                yield Violation(f"nvcc-{toolkit.cuda}-gcc", f"{_title(carrier)} does not accept GCC {gcc}")
 
 
 def _project(held: Held) -> str:

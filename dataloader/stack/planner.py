@@ -124,7 +124,11 @@ def _attempts(request: StackRequest, targets: Sequence[Target]) -> tuple[StackRe
     """
     cuda = (replace(request, cuda=""),) if request.cuda is None and request.frameworks else ()
     doubts = request.frameworks and not request.sure and any(target.gpus for target in targets)
-    return (*((replace(one, sure=True) for one in (cuda or (request,))) if doubts else ()), *cuda, request)
+    return (
+        *((replace(stack_request, sure=True) for stack_request in (cuda or (request,))) if doubts else ()),
+        *cuda,
+        request,
+    )
 
 
 def _identity(stack: Stack) -> Hashable:

@@ -151,10 +151,18 @@ def space_of(matrix: Matrix, request: StackRequest, targets: Sequence[Target]) -
 
 def _without_asides(space: Space, candidates: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
     """Leave out builds of further indexes of releases that PyPI has with CUDA and that surely run."""
-    wheels = [one for one in candidates if one.row and one.row.channel == "pypi" and one.row.cuda]
-    served = {one.value for one in wheels if not _hardly(space, one)}
+    wheels = [
+        candidate
+        for candidate in candidates
+        if candidate.row and candidate.row.channel == "pypi" and candidate.row.cuda
+    ]
+    served = {wheel.value for wheel in wheels if not _hardly(space, wheel)}
     indexes = space.matrix.indexes
-    return tuple(one for one in candidates if not (one.row and one.row.channel in indexes and one.value in served))
+    return tuple(
+        candidate
+        for candidate in candidates
+        if not (candidate.row and candidate.row.channel in indexes and candidate.value in served)
+    )
 
 
 def _hardly(space: Space, candidate: AxisValue) -> bool:
@@ -290,9 +298,9 @@ def cuda_objection(matrix: Matrix, request: StackRequest, cuda: str, targets: It
     """Return why a CUDA does not do for the machines and the compiler that was asked for, or None."""
     if request.gcc and (objection := gcc_objection(matrix, cuda, request.gcc)) is not None:
         return objection
-    one = {"gcc": AxisValue(axis="gcc", value="")}
+    compiler = {"gcc": AxisValue(axis="gcc", value="")}
     for target in targets:
-        choices = {**one, **{axis: AxisValue(axis=axis, value="", pools=(target,)) for axis in MACHINE_AXES}}
+        choices = {**compiler, **{axis: AxisValue(axis=axis, value="", pools=(target,)) for axis in MACHINE_AXES}}
         for need in needs_of_cuda(matrix, cuda):
             found = need.objection(choices[need.axis])
             if found is not None:

@@ -33,7 +33,9 @@ class Contradictions:
 
     def __init__(self, inspection: Inspection, lock: Lockfile) -> None:
         self._inspection, self._situation = inspection, inspection.situation
-        self._artefacts = {_identity(each): each for each in map(artefact_of, lock.packages) if each.sha256}
+        self._artefacts = {
+            _identity(artefact): artefact for artefact in map(artefact_of, lock.packages) if artefact.sha256
+        }
         self._cuda = lock.stack.get("cuda", "").partition(".")[0]
         self._python = lock.python.version or ""
         self._files = {file.path: file for file in inspection.scanned}
@@ -41,9 +43,15 @@ class Contradictions:
     def find(self) -> Iterator[Contradiction]:
         """Everything that another choice of packages could mend; reasons for one and the same are counted."""
         reasons: dict[tuple[object, ...], dict[Contradiction, None]] = {}
-        for each in self._all():
-            same = (each.artefact, each.then, each.requires, each.unless_cuda, each.gpu)
-            reasons.setdefault(same, {})[each] = None
+        for contradiction in self._all():
+            same = (
+                contradiction.artefact,
+                contradiction.then,
+                contradiction.requires,
+                contradiction.unless_cuda,
+                contradiction.gpu,
+            )
+            reasons.setdefault(same, {})[contradiction] = None
         for first, *more in reasons.values():
             yield replace(first, why=f"{first.why}, and {len(more)} more like it") if more else first
 
@@ -137,8 +145,8 @@ class Contradictions:
 
     def _symbol(self, artefact: Artefact, failure: Failure, verdict: Verdict) -> Iterator[Contradiction]:
         symbol = demangle(failure.name.partition("@")[0])
-        others = [_identity(each) for each in frameworks_of(failure.name, self._situation.installed)]
-        partners = [self._artefacts[each] for each in others if each in self._artefacts]
+        others = [_identity(framework) for framework in frameworks_of(failure.name, self._situation.installed)]
+        partners = [self._artefacts[identity] for identity in others if identity in self._artefacts]
         partners = partners or list(self._partners(failure, verdict))
         partners = [partner for partner in partners if partner != artefact]
         if partners:
@@ -192,7 +200,7 @@ class Contradictions:
         found = [self._files[path].facts for path in finding.files if path in self._files]
         least = sorted(
             {facts.numpy_least for facts in found if facts and facts.numpy_least},
-            key=lambda each: version_tuple(each) or (),
+            key=lambda version: version_tuple(version) or (),
         )
         if artefact is None:
             return
@@ -210,7 +218,7 @@ class Contradictions:
         claims = {finding.path, *(f"__clobbers__/{package.name}/{finding.path}" for package in self._packages())}
         owners = [package for package in self._packages() if not claims.isdisjoint(package.files.columns[0])]
         found = {self._artefacts[_identity(owner)] for owner in owners if _identity(owner) in self._artefacts}
-        ordered = sorted(found, key=lambda each: (each.kind, each.name))
+        ordered = sorted(found, key=lambda artefact: (artefact.kind, artefact.name))
         for other in ordered[1:]:
             why = f"{ordered[0].label} and {other.label} both own {finding.path}, and differ"
             yield exclusion(ordered[0], other, finding.kind, why)
@@ -223,12 +231,12 @@ class Contradictions:
     def _gpu(self, finding: Finding) -> Iterator[Contradiction]:
         artefact, owner = self._owner(finding.path), self._situation.owners.get(finding.path)
         files = [file for file in self._files.values() if self._situation.owners.get(file.path) == owner and file.facts]
-        code = [each for file in files if file.facts for each in file.facts.gpu]
+        code = [gpu_code for file in files if file.facts for gpu_code in file.facts.gpu]
         for device in devices_of(self._situation.target):
-            if artefact and not any(device.runs(each) for each in code):
+            if artefact and not any(device.runs(gpu_code) for gpu_code in code):
                 why = f"{artefact.label} has no code for {device.name} ({device.number}), only {describe(code)}"
                 # Which PTX can be compiled is the driver's affair, and another machine may have another.
-                lasting = not any(device.refuses(each) for each in code)
+                lasting = not any(device.refuses(gpu_code) for gpu_code in code)
                 yield Contradiction(
                     artefact=artefact,
                     then=(artefact.excluded(),),

@@ -26,7 +26,7 @@ class Learned:
 
     def __init__(self, cache: Path | None, layers: Sequence[Path] = (), reporter: Reporter | None = None) -> None:
         below = Path(LEARNED) / __version__
-        self._places = [each / below for each in (cache, *layers) if each is not None] if cache else []
+        self._places = [folder / below for folder in (cache, *layers) if folder is not None] if cache else []
         self._reporter = reporter or Reporter()
         self._here: list[Contradiction] = []
 
@@ -36,21 +36,31 @@ class Learned:
         for place in self._places:
             for path in sorted((place / "contradictions").glob("*.json")):
                 found.update(dict.fromkeys(_read(path)))
-        return tuple(sorted(found, key=lambda each: (each.artefact.name, each.artefact.version, each.kind, each.why)))
+        return tuple(
+            sorted(
+                found,
+                key=lambda contradiction: (
+                    contradiction.artefact.name,
+                    contradiction.artefact.version,
+                    contradiction.kind,
+                    contradiction.why,
+                ),
+            )
+        )
 
     @property
     def found_here(self) -> tuple[str, ...]:
         """What this process found out, in the user's terms."""
-        return tuple(each.why for each in self._here)
+        return tuple(contradiction.why for contradiction in self._here)
 
     def add(self, new: Iterable[Contradiction]) -> tuple[Contradiction, ...]:
         """Remember contradictions; return those that were not known yet."""
         known = dict.fromkeys(self.contradictions())
-        fresh = [each for each in dict.fromkeys(new) if each not in known]
+        fresh = [contradiction for contradiction in dict.fromkeys(new) if contradiction not in known]
         self._here += fresh
         lasting = [contradiction for contradiction in self.contradictions() if contradiction.lasting] if fresh else []
-        for sha256 in sorted({each.artefact.sha256 for each in fresh if each.lasting}):
-            self._keep(sha256, [each for each in lasting if each.artefact.sha256 == sha256])
+        for sha256 in sorted({contradiction.artefact.sha256 for contradiction in fresh if contradiction.lasting}):
+            self._keep(sha256, [contradiction for contradiction in lasting if contradiction.artefact.sha256 == sha256])
         return tuple(fresh)
 
     def _keep(self, sha256: str, contradictions: Sequence[Contradiction]) -> None:
@@ -66,6 +76,6 @@ class Learned:
 
 def _read(path: Path) -> Iterator[Contradiction]:
     try:
-        yield from [from_dict(each) for each in json.loads(read_kept(path) or b"[]")]
+        yield from [from_dict(document) for document in json.loads(read_kept(path) or b"[]")]
     except (ValueError, TypeError, KeyError):
         return  # it will be found out again

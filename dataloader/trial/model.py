@@ -81,12 +81,12 @@ def rules_of(learned: Iterable[Contradiction], targets: Collection[Target]) -> S
     """Return what contradictions say to the package problem; those that hold beside some CUDA have switches."""
     rules: list[Rule] = []
     switches: dict[str, tuple[str, ...]] = {}
-    for each in learned:
-        if not each.counts(targets):
+    for contradiction in learned:
+        if not contradiction.counts(targets):
             continue
-        rule = each.rule()
-        if each.unless_cuda:
-            rules += beside_cuda(rule, ",".join(f"!={major}.*" for major in each.unless_cuda))
+        rule = contradiction.rule()
+        if contradiction.unless_cuda:
+            rules += beside_cuda(rule, ",".join(f"!={major}.*" for major in contradiction.unless_cuda))
             switches |= [switch_of(rule.id)]
         else:
             rules.append(rule)

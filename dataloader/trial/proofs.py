@@ -27,7 +27,7 @@ class Proofs:
     """The notes of one writable cache over any number of read-only ones."""
 
     def __init__(self, cache: Path, layers: Sequence[Path] = ()) -> None:
-        self._places = [each / LEARNED / __version__ / "proofs" for each in (cache, *layers)]
+        self._places = [folder / LEARNED / __version__ / "proofs" for folder in (cache, *layers)]
 
     def has(self, key: str) -> bool:
         """Whether the packages of this :func:`proof_key` are known to load."""

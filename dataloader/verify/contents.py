@@ -51,7 +51,7 @@ def read_contents(prefix: Path, *, target: Target, options: VerifyOptions) -> In
                 declared += _declared(prefix, package, path)
     wheels = [package for package in seen.groundwork.installed.packages if package.kind == "pypi"]
     licences = {package.name: said for package in wheels if (said := _licence(prefix / package.path))}
-    by_path = {each[:3]: each for each in libraries}  # a record may name a file twice
+    by_path = {library[:3]: library for library in libraries}  # a record may name a file twice
     found = tuple(by_path[place] for place in sorted(by_path))
     return Inside(found, tuple(dict.fromkeys(declared)), licences, report_of(prefix, seen))
 
@@ -65,7 +65,9 @@ def _licence(record: Path) -> str | None:
         said = BytesHeaderParser().parsebytes((folder / "METADATA").read_bytes())
     except OSError:
         return None
-    classifiers = [str(each) for each in said.get_all("Classifier", ()) if str(each).startswith("License ::")]
+    classifiers = [
+        str(classifier) for classifier in said.get_all("Classifier", ()) if str(classifier).startswith("License ::")
+    ]
     older = str(said.get("License") or "").strip()
     found = said.get("License-Expression") or (older if older and "\n" not in older else None)
     return printable(str(found or (classifiers[0].rpartition(" :: ")[2] if classifiers else ""))) or None
@@ -103,8 +105,8 @@ def _declared(prefix: Path, package: InstalledPackage, path: str) -> Iterator[De
         components: list[Mapping[str, Any]] = [c for c in document.get("components", ()) if isinstance(c, dict)]
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return
-    for each in components:
-        name, version, purl = each.get("name"), each.get("version"), each.get("purl")
+    for component in components:
+        name, version, purl = component.get("name"), component.get("version"), component.get("purl")
         if isinstance(name, str) and not str(purl).startswith(f"pkg:pypi/{package.name}@"):
             told = [printable(text) if isinstance(text, str) else None for text in (version, purl)]
             yield Declared(package.kind, package.name, printable(path), printable(name), *told)

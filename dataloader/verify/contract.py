@@ -60,13 +60,13 @@ def contract_of(inspection: Inspection) -> Contract:
     found: list[Serves] = []
     for least, below in _intervals(code for codes in packages.values() for code in codes):
         drivers = [_driver_for(codes, least, base) for codes in packages.values()]
-        known = [each for each in drivers if each is not None]
+        known = [driver for driver in drivers if driver is not None]
         if len(known) < len(drivers):
             continue
-        each = Serves(least, None if below == _FOREVER else below, max(known))
-        if found and found[-1].below == each.least and found[-1].driver == each.driver:
-            each = found.pop()._replace(below=each.below)
-        found.append(each)
+        serves = Serves(least, None if below == _FOREVER else below, max(known))
+        if found and found[-1].below == serves.least and found[-1].driver == serves.driver:
+            serves = found.pop()._replace(below=serves.below)
+        found.append(serves)
     if not found:
         causes = tuple(f"{name}: {_described(codes)}" for name, codes in packages.items())
         raise ResolutionFailure("no GPU runs all that is in the environment", code="no-common-gpu", causes=causes)
@@ -84,15 +84,15 @@ def _code_by_package(inspection: Inspection) -> dict[str, Sequence[GpuCode]]:
     """
     owners, verdicts = inspection.situation.owners, inspection.verdicts
     frameworks = {verdict.package.path for verdict in verdicts if verdict.extension and verdict.package}
-    every: dict[str, Sequence[GpuCode]] = {}
+    all_code: dict[str, Sequence[GpuCode]] = {}
     needed: dict[str, Sequence[GpuCode]] = {}
     for file in sorted(inspection.scanned, key=lambda file: (-file.size, file.path)):
         owner = owners.get(file.path)
         if file.facts and file.facts.gpu and owner:
-            every.setdefault(owner.label, file.facts.gpu)
+            all_code.setdefault(owner.label, file.facts.gpu)
             if owner.path in frameworks:
                 needed.setdefault(owner.label, file.facts.gpu)
-    return dict(sorted((needed or every).items()))
+    return dict(sorted((needed or all_code).items()))
 
 
 def _least_driver(inspection: Inspection) -> Version:
@@ -148,10 +148,10 @@ def _dotted(version: Version) -> str:
 def to_require(contract: Contract) -> str:
     """NVIDIA_REQUIRE_CUDA: what commas join must all hold, one of what blanks separate suffices."""
     ways = []
-    for each in contract.serves or (Serves((), None, contract.driver),):
-        parts = [f"driver>={_dotted(each.driver)}"] if each.driver else []
-        parts += [f"arch>={_dotted(each.least)}"] if each.least else []
-        parts += [f"arch<{_dotted(each.below)}"] if each.below else []
+    for serves in contract.serves or (Serves((), None, contract.driver),):
+        parts = [f"driver>={_dotted(serves.driver)}"] if serves.driver else []
+        parts += [f"arch>={_dotted(serves.least)}"] if serves.least else []
+        parts += [f"arch<{_dotted(serves.below)}"] if serves.below else []
         ways.append(",".join(parts))
     return f"NVIDIA_REQUIRE_CUDA={' '.join(ways)}\n"
 
@@ -159,10 +159,10 @@ def to_require(contract: Contract) -> str:
 def to_cel(contract: Contract) -> str:
     """A selector of a device request of dynamic resource allocation, for NVIDIA's driver (gpu.nvidia.com)."""
     ways = []
-    for each in contract.serves or (Serves((), None, contract.driver),):
-        parts = [_compared("driverVersion", ">=", each.driver)] if each.driver else []
-        parts += [_compared("cudaComputeCapability", ">=", each.least)] if each.least else []
-        parts += [_compared("cudaComputeCapability", "<", each.below)] if each.below else []
+    for serves in contract.serves or (Serves((), None, contract.driver),):
+        parts = [_compared("driverVersion", ">=", serves.driver)] if serves.driver else []
+        parts += [_compared("cudaComputeCapability", ">=", serves.least)] if serves.least else []
+        parts += [_compared("cudaComputeCapability", "<", serves.below)] if serves.below else []
         ways.append(" && ".join(parts))
     said = ways[0] if len(ways) == 1 else " || ".join(f"({way})" for way in ways)
     return "device.driver == 'gpu.nvidia.com'" + (f" && ({said})" if said else "") + "\n"
@@ -201,12 +201,12 @@ def _capabilities(serves: Serves) -> list[list[Term]]:
     major, minor = (*serves.least, 0)[:2]
     if serves.below is None:
         return _at_least(_COMPUTE, serves.least)
-    for each in range(major, serves.below[0] + 1):
-        first = minor if each == major else 0
-        stop = serves.below[1] if each == serves.below[0] else None
+    for current in range(major, serves.below[0] + 1):
+        first = minor if current == major else 0
+        stop = serves.below[1] if current == serves.below[0] else None
         if stop is not None and first >= stop:
             continue
-        terms = [Term(_COMPUTE[0], "In", each)]
+        terms = [Term(_COMPUTE[0], "In", current)]
         terms += [Term(_COMPUTE[1], "Gt", first - 1)] if first else []
         terms += [Term(_COMPUTE[1], "Lt", stop)] if stop is not None else []
         ways.append(terms)
@@ -219,8 +219,8 @@ def ways_of(contract: Contract) -> list[list[Term]]:
         return _at_least(_DRIVER, contract.driver)
     return [
         [*driver, *compute]
-        for each in contract.serves
-        for driver, compute in product(_at_least(_DRIVER, each.driver), _capabilities(each))
+        for serves in contract.serves
+        for driver, compute in product(_at_least(_DRIVER, serves.driver), _capabilities(serves))
     ]
 
 
@@ -251,12 +251,12 @@ def to_nfd(contract: Contract) -> dict[str, Any]:
 def _expressions(way: Sequence[Term]) -> dict[str, dict[str, Any]]:
     """Label -> expression; a label that has two bounds lies between both."""
     found: dict[str, dict[str, Any]] = {}
-    for each in way:
-        value = str(each.value)
-        if each.label in found:
-            found[each.label] = {"op": "GtLt", "value": [*found[each.label]["value"], value]}
+    for term in way:
+        value = str(term.value)
+        if term.label in found:
+            found[term.label] = {"op": "GtLt", "value": [*found[term.label]["value"], value]}
         else:
-            found[each.label] = {"op": each.operator, "value": [value]}
+            found[term.label] = {"op": term.operator, "value": [value]}
     return found
 
 

@@ -113,12 +113,12 @@ def _library_findings(
     yield from check_start(judge.bare, situation)
     yield from check_variables(changed, situation, options.variables_of)
     yield from check_unread(options)
-    yield from check_loads([each for each in verdicts if each.path not in said], situation)
+    yield from check_loads([verdict for verdict in verdicts if verdict.path not in said], situation)
     yield from check_doubts(verdicts)
     yield from check_programs(start_programs(judge.bare, situation), situation)
     yield from check_cuda_stacks(verdicts, files, tables, relative)
     yield from check_openmp(judge, verdicts, tables, situation)
-    plain = [each for each in verdicts if each.path not in said]
+    plain = [verdict for verdict in verdicts if verdict.path not in said]
     yield from check_one_process(judge, plain, situation)
     yield from check_beside_python(judge, plain, situation)
     yield from check_driver_libraries(verdicts, judge.bare.process.environment.assumed, situation)

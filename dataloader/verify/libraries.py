@@ -83,13 +83,13 @@ def open_libraries(
     """
     disk, memory = Disk(prefix, scanned, cache), Memory(learnt.sufficed, learnt.missing)
     fresh = [_fresh_python(prefix, target, options, disk, memory) for target in targets]
-    return Libraries(disk=disk, bare=[_opened(each, scanned) for each in fresh])
+    return Libraries(disk=disk, bare=[_opened(tree, scanned) for tree in fresh])
 
 
 def open_more(prefix: Path, libraries: Libraries, scanned: Sequence[ScannedFile]) -> Libraries:
     """Open more libraries of the same prefix: what the others came to does not hang on them."""
     libraries.disk.add(prefix, scanned)
-    return Libraries(disk=libraries.disk, bare=[_opened(each, scanned) for each in libraries.bare])
+    return Libraries(disk=libraries.disk, bare=[_opened(tree, scanned) for tree in libraries.bare])
 
 
 def _fresh_python(prefix: Path, target: Target, options: VerifyOptions, disk: Disk, memory: Memory) -> BareLoads:

@@ -86,8 +86,8 @@ class Judge:
             bare=bare.loads,
             loads=result.loads or bool(doubts),
             failures=() if doubts else tuple(result.failures),
-            scope=tuple(each.path for each in result.scope if each.image),
-            driver=tuple(each.path for each in result.scope if each.image is None and assumed(each.path)),
+            scope=tuple(loaded.path for loaded in result.scope if loaded.image),
+            driver=tuple(loaded.path for loaded in result.scope if loaded.image is None and assumed(loaded.path)),
             doubts=doubts,
         )
 
@@ -140,9 +140,9 @@ class Judge:
         if module is None:
             return story.after_all(path)
         importers = sorted(self.sources.of(package).importers(module))
-        trials = [story.after([each], path) for each in (module, *importers[:_IMPORTERS])]
+        trials = [story.after([importer], path) for importer in (module, *importers[:_IMPORTERS])]
         found = [trial for trial in trials if trial is not None]
-        return max(found, key=lambda each: (each.sure.loads, each.helped), default=None)
+        return max(found, key=lambda trial: (trial.sure.loads, trial.helped), default=None)
 
     def stories(self, package: InstalledPackage, module: str | None = None) -> list[Story]:
         """The imports of a package's top-level modules: of all, or of the one that a module is in."""
@@ -222,7 +222,7 @@ class Judge:
     def _names(self, package: InstalledPackage, name: str) -> bool:
         """Whether the sources of ``package`` name a library, as it is or by a glob pattern."""
         constants = self.sources.of(package).constants_about(name.partition(".so")[0])
-        return bool(constants & called(name)) or any(fnmatch.fnmatchcase(name, each) for each in constants)
+        return bool(constants & called(name)) or any(fnmatch.fnmatchcase(name, pattern) for pattern in constants)
 
     def context(self, package: InstalledPackage) -> Process:
         """Python after the import of what ``package`` requires, then of ``package`` itself.
@@ -233,8 +233,8 @@ class Judge:
         known = self._contexts.get(package.path)
         if known is None:
             known = self.bare.process.copy()
-            for each in self._import_order(package):
-                self._import(known, each)
+            for imported in self._import_order(package):
+                self._import(known, imported)
             self._contexts[package.path] = known
         return known
 
@@ -243,15 +243,15 @@ class Judge:
         order: list[InstalledPackage] = []
         seen: set[str] = set()
 
-        def visit(each: InstalledPackage) -> None:
-            if each.path in seen:
+        def visit(package: InstalledPackage) -> None:
+            if package.path in seen:
                 return
-            seen.add(each.path)
-            for name in required_names(each.requires):
+            seen.add(package.path)
+            for name in required_names(package.requires):
                 other = self.packages.get(name)
                 if other is not None:
                     visit(other)
-            order.append(each)
+            order.append(package)
 
         visit(package)
         return order

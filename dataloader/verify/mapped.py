@@ -19,13 +19,13 @@ def mapped_libraries(inspection: Inspection, names: Collection[str]) -> tuple[st
     """
     judge = inspection.judge
     wanted = set(map(normalise, names))
-    found = dict.fromkeys(each.path for each in judge.bare.process.objects)
+    found = dict.fromkeys(loaded.path for loaded in judge.bare.process.objects)
     for package in inspection.situation.installed.packages:
         if package.kind != "pypi" or package.name not in wanted:
             continue
         around = [story.around for story in judge.stories(package)]
-        processes = [*(each.perhaps for each in around), judge.context(package)]
-        found |= dict.fromkeys(each.path for process in processes for each in process.objects)
+        processes = [*(imported_in_process.perhaps for imported_in_process in around), judge.context(package)]
+        found |= dict.fromkeys(loaded.path for process in processes for loaded in process.objects)
     inside = f"{os.path.realpath(judge.bare.prefix)}/"
     real = dict.fromkeys(os.path.realpath(path) for path in found)
     return tuple(path[len(inside) :] for path in real if path.startswith(inside))

@@ -31,7 +31,9 @@ def one_of(first: InstalledPackage, second: InstalledPackage, on_disk: str, inst
     """Without the one, and with the files of the other: the one to keep is what others require, else what is there."""
     others = (package for package in installed.packages if package.name not in (first.name, second.name))
     wanted = {name for package in others for name in required_names(package.requires)}
-    keep = sorted((first, second), key=lambda each: (each.name not in wanted, each.label != on_disk, each.name))
+    keep = sorted(
+        (first, second), key=lambda package: (package.name not in wanted, package.label != on_disk, package.name)
+    )
     return [_in_turn(f"dataloader remove {_named(gone)}", reinstall(kept)) for kept, gone in (keep, keep[::-1])]
 
 
@@ -65,7 +67,7 @@ def _of_provider(provider: Provider, cuda_major: str | None, installed: Installe
     projects = [project for project, _ in provider.pypi]
     required = [spec for spec in _required(installed) if normalise(re.split(r"[<>=!~(\[]", spec)[0]) in projects]
     major = cuda_major or _labelled_major(installed)
-    fitting = [project for project, its in provider.pypi if its is None or its == major]
+    fitting = [project for project, own_major in provider.pypi if own_major is None or own_major == major]
     for spec in dict.fromkeys(required or reversed(fitting or projects)):
         yield f"dataloader install '{spec}'" if re.search(r"[<>=!~]", spec) else f"dataloader install {spec}"
     if not provider.pypi and provider.conda:
@@ -96,7 +98,7 @@ def for_symbols(
     from packaging.specifiers import SpecifierSet
 
     rows = [row for row in companions if row.project == owner.name]
-    torch = next((each for each in frameworks if each.name in distributions_of("torch")), None)
+    torch = next((framework for framework in frameworks if framework.name in distributions_of("torch")), None)
     if torch is None or torch.kind == "conda":
         return []
     public = torch.version.partition("+")[0]

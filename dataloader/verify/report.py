@@ -82,5 +82,5 @@ def printable(text: str) -> str:
 
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Worst first, then by path; equal ones once."""
-    key = lambda each: (_ORDER[each.severity], each.path, each.kind, each.message)  # noqa: E731
+    key = lambda finding: (_ORDER[finding.severity], finding.path, finding.kind, finding.message)  # noqa: E731
     return tuple(sorted(dict.fromkeys(findings), key=key))

@@ -171,7 +171,7 @@ def trace_file(
         ).inspections
         from dataloader.loader.trace import build_tree
 
-        verdict = next((each for each in inspection.verdicts if each.path == file), None)
+        verdict = next((verdict for verdict in inspection.verdicts if verdict.path == file), None)
         if verdict is None:
             raise PrefixError(
                 f"{file} is no library of {prefix} that this target could load",

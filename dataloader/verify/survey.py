@@ -96,7 +96,7 @@ def survey(
     learnt.opened.update(read_opened(prefix, by_soname, groundwork.openings, {**learnt.opened, **groundwork.opened}))
     if options.hashes:
         learnt.libraries = groundwork.libraries
-    inspections = [inspect(each, opened.disk, groundwork, learnt.opened, options) for each in opened.bare]
+    inspections = [inspect(bare, opened.disk, groundwork, learnt.opened, options) for bare in opened.bare]
     return Survey(groundwork=groundwork, scanned=now, disk=opened.disk, inspections=inspections)
 
 

@@ -61,8 +61,8 @@ def load_tables() -> Tables:
             soname=row["soname"],
             library=row["library"],
             cuda_majors=tuple(row["cuda_majors"]),
-            pypi=tuple((each["project"], each["cuda_major"]) for each in row["pypi"]),
-            conda=tuple((each["channel"], each["package"]) for each in row["conda"]),
+            pypi=tuple((project["project"], project["cuda_major"]) for project in row["pypi"]),
+            conda=tuple((package["channel"], package["package"]) for package in row["conda"]),
             driver=row["driver"],
         )
         for row in rows
@@ -94,7 +94,7 @@ def family_of(name: str, families: Iterable[str]) -> str | None:
     ('libcudnn', None)
     """
     stem = name.partition(".so")[0]
-    return next((each for each in families if stem == each or re.match(rf"{each}(?:[-_]|Lt)", stem)), None)
+    return next((family for family in families if stem == family or re.match(rf"{family}(?:[-_]|Lt)", stem)), None)
 
 
 class Together(NamedTuple):

@@ -60,7 +60,7 @@ def build_environment(
     memory: Memory | None = None,
 ) -> Environment:
     """Everything that stays the same for all loads in one prefix on one target."""
-    driver = frozenset(soname for soname, each in load_tables().providers.items() if each.driver)
+    driver = frozenset(soname for soname, provider in load_tables().providers.items() if provider.driver)
     glibc = version_tuple(target.glibc or "") or ()
     return Environment(
         files=files,

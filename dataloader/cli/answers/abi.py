@@ -25,7 +25,7 @@ _SYMBOLS = 3
 
 @command(
     example="dataloader abi torchvision-0.20.1-cp311-cp311-manylinux1_x86_64.whl --with 'torch>=2.4'",
-    takes=("manifest", *(each for each in LOOK if each not in ("channels", "conda"))),
+    takes=("manifest", *(option for option in LOOK if option not in ("channels", "conda"))),
 )
 def abi(
     options: CommonOptions,
@@ -125,7 +125,7 @@ async def _ask(session: Session, wheel: Path, asked: Requirement) -> tuple[Compi
             if found[-1].unknown:
                 session.reporter.debug(f"{asked.name} {version}: {found[-1].unknown}")
     verdicts = judge(needs, found, own_symbols(needs, asked.name))
-    if all(each.unknown for each in found):
+    if all(verdict.unknown for verdict in found):
         raise _nothing_known(verdicts, asked)
     return compiled, verdicts
 
@@ -152,13 +152,13 @@ def _examples(verdicts: Sequence[ReleaseVerdict]) -> Iterator[str]:
     from dataloader.elf.demangle import demangle
 
     edges = [
-        each
-        for at, each in enumerate(verdicts)
-        if each.loads is False and any(other.loads for other in verdicts[max(at - 1, 0) : at + 2])
+        verdict
+        for at, verdict in enumerate(verdicts)
+        if verdict.loads is False and any(other.loads for other in verdicts[max(at - 1, 0) : at + 2])
     ]
-    for each in edges or [verdict for verdict in verdicts if verdict.missing][-1:]:
-        names = sorted({name for names in each.missing.values() for name in names})
+    for edge in edges or [verdict for verdict in verdicts if verdict.missing][-1:]:
+        names = sorted({name for names in edge.missing.values() for name in names})
         for name in names[:_SYMBOLS]:
-            yield f"{each.version} does not define {demangle(name)}\n"
+            yield f"{edge.version} does not define {demangle(name)}\n"
         if len(names) > _SYMBOLS:
-            yield f"{each.version} and {len(names) - _SYMBOLS} more: --json has all\n"
+            yield f"{edge.version} and {len(names) - _SYMBOLS} more: --json has all\n"

@@ -43,8 +43,8 @@ def diff(
         several = len(pairs) > 1
         documents: dict[str, dict[str, object]] = {}
         rows: list[tuple[str, ...]] = []
-        for platform, one, other in pairs:
-            documents[platform], found = _differences(one, other)
+        for platform, lockfile, other in pairs:
+            documents[platform], found = _differences(lockfile, other)
             rows += [(*row, platform) if several else row for row in found]
         document: dict[str, object] = {"status": "ok", **documents[pairs[0][0]]}
         if several:
@@ -64,12 +64,12 @@ def _pairs(
     if len(before) == len(after) == 1:  # of two platforms, say
         yield after[0].platform, before[0], after[0]
         return
-    for each in sorted({part.platform for part in (*before, *after)}):
-        old, new = part_for(before, each), part_for(after, each)
+    for subdir in sorted({part.platform for part in (*before, *after)}):
+        old, new = part_for(before, subdir), part_for(after, subdir)
         some = old or new
         assert some is not None
         nothing = replace(some, packages=(), stack={})
-        yield each, old or nothing, new or nothing
+        yield subdir, old or nothing, new or nothing
 
 
 def _differences(before: Lockfile, after: Lockfile) -> tuple[dict[str, object], list[tuple[str, ...]]]:
@@ -85,10 +85,10 @@ def _differences(before: Lockfile, after: Lockfile) -> tuple[dict[str, object], 
         "stack": {axis: {"old": pair[0], "new": pair[1]} for axis, pair in stack.items()},
     }
     rows: list[tuple[str, ...]] = [("~", axis, pair[0] or "", pair[1] or "", "stack") for axis, pair in stack.items()]
-    for each in changes:
-        builds = " -> ".join(dict.fromkeys(filter(None, (build_of(each.old), build_of(each.new)))))
-        was, now = (package.version if package else "" for package in (each.old, each.new))
-        rows.append((_SIGNS[each.kind], each.name, was, now, builds))
+    for difference in changes:
+        builds = " -> ".join(dict.fromkeys(filter(None, (build_of(difference.old), build_of(difference.new)))))
+        was, now = (package.version if package else "" for package in (difference.old, difference.new))
+        rows.append((_SIGNS[difference.kind], difference.name, was, now, builds))
     return document, rows
 
 

@@ -107,5 +107,5 @@ def _unknown(word: str, known: list[str]) -> UsageError:
     near = difflib.get_close_matches(word, known, n=3)
     return UsageError(
         f"there is no command and no error code {word}",
-        suggestions=(*(f"`dataloader help {each}`" for each in near), "`dataloader help` lists the commands"),
+        suggestions=(*(f"`dataloader help {name}`" for name in near), "`dataloader help` lists the commands"),
     )

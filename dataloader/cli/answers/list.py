@@ -37,24 +37,24 @@ def list_packages(
 
     with open_session(options) as session:
         prefix = prefix_of(session)
-        every = installed(prefix).packages
-        if not every and nature(prefix) == "foreign":
+        packages = installed(prefix).packages
+        if not packages and nature(prefix) == "foreign":
             raise PrefixError(
                 f"{prefix} is no environment: nothing in it was installed by pip, uv or conda",
                 code="prefix-foreign",
                 suggestions=("name one with --prefix",),
             )
-        asked = requested(prefix, every)
+        asked = requested(prefix, packages)
         python = host_python(prefix)
-        _check_names(names or (), [*(p.name for p in every), *(["python"] if python else [])], prefix)
+        _check_names(names or (), [*(p.name for p in packages), *(["python"] if python else [])], prefix)
         shown = [
             (p, size_of(prefix, p), p in asked)
-            for p in every
+            for p in packages
             if _is_meant(p, names or ()) and (p in asked or not explicit)
         ]
-        none = "nothing is installed\n" if not every else "nothing that is installed is meant by that\n"
+        none = "nothing is installed\n" if not packages else "nothing that is installed is meant by that\n"
         lines: list[tuple[str, ...]] = []
-        if every and python and not explicit and _is_named("python", names or ()):
+        if packages and python and not explicit and _is_named("python", names or ()):
             lines.append(("python", python.version or "", "this machine", "", ""))
         lines += [
             (p.name, p.version, p.kind, p.build or "", human_size(size) if size is not None else "unknown")
@@ -97,13 +97,14 @@ def _check_names(names: Sequence[str], there: Sequence[str], prefix: Path) -> No
         UsageError: ``package-not-installed``.
     """
     for name in names:
-        if any(sign in name for sign in "*?[") or any(_is_named(one, [name]) for one in there):
+        if any(sign in name for sign in "*?[") or any(_is_named(package, [name]) for package in there):
             continue
         near = difflib.get_close_matches(name, there, n=3)
         raise UsageError(
             f"{prefix} has no {name}",
             code="package-not-installed",
-            suggestions=tuple(f"did you mean {one}?" for one in near) or ("`dataloader list` shows what it has",),
+            suggestions=tuple(f"did you mean {package}?" for package in near)
+            or ("`dataloader list` shows what it has",),
         )
 
 
@@ -116,5 +117,5 @@ def _is_named(package: str, names: Sequence[str]) -> bool:
 
     from dataloader.base.names import normalized
 
-    every = [spelling for name in names for spelling in (name.lower(), normalized(name))]
-    return not names or any(fnmatchcase(package, pattern) for pattern in every)
+    spellings = [spelling for name in names for spelling in (name.lower(), normalized(name))]
+    return not names or any(fnmatchcase(package, pattern) for pattern in spellings)

@@ -75,17 +75,17 @@ def _names(text: str) -> tuple[str | None, str | None]:
     from dataloader.request.specs.requirements import CondaRequirement
     from dataloader.request.specs.spec import parse_spec
 
-    one = parse_spec(text)
+    requirement = parse_spec(text)
     prefix = text.partition(":")[0] + ":" if text.startswith(("conda:", "pypi:")) else ""
-    if normalized(text.removeprefix(prefix).strip()) != normalized(one.name):
+    if normalized(text.removeprefix(prefix).strip()) != normalized(requirement.name):
         raise UsageError(
             f"{text} says more than a name",
             code="requirement-invalid",
-            suggestions=(f"`dataloader search {prefix}{one.name}` shows the versions that there are",),
+            suggestions=(f"`dataloader search {prefix}{requirement.name}` shows the versions that there are",),
         )
-    if isinstance(one, CondaRequirement):
-        return None, one.name
-    return one.name, None if prefix else conda_name(one.name) or text.strip().lower()
+    if isinstance(requirement, CondaRequirement):
+        return None, requirement.name
+    return requirement.name, None if prefix else conda_name(requirement.name) or text.strip().lower()
 
 
 def _first(rows: Sequence[dict[str, Any]], world: str) -> list[dict[str, Any]]:
@@ -166,5 +166,5 @@ def _conda_rows(records: Sequence[Any]) -> list[dict[str, Any]]:
             "files": f"{len(found)} build{'s' if len(found) > 1 else ''}",
             "note": found[0].channel or "",
         }
-        for version, found in sorted(by_version.items(), key=lambda each: each[0], reverse=True)
+        for version, found in sorted(by_version.items(), key=lambda pair: pair[0], reverse=True)
     ]

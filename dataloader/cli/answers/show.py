@@ -121,7 +121,7 @@ def explain(options: CommonOptions, name: str) -> int:
         package = _known(name, packages)
         matrix = matrix_with(matrix_path(session.options, session.here))
         found = Learned(session.cache).contradictions()
-        facts = {rule.id: rule for rule in (each.rule() for each in found)}
+        facts = {rule.id: rule for rule in (contradiction.rule() for contradiction in found)}
         rows = [
             (identifier, matrix.row(identifier) or facts.get(identifier)) for identifier in lock.rules.get(name, ())
         ]
@@ -133,7 +133,11 @@ def explain(options: CommonOptions, name: str) -> int:
             }
             for identifier, row in rows
         ]
-        others = [each.why for each in found if each.artefact.name == name and each.artefact.version != package.version]
+        others = [
+            contradiction.why
+            for contradiction in found
+            if contradiction.artefact.name == name and contradiction.artefact.version != package.version
+        ]
         requirers = [edge for edge in edges_of(lock) if edge.target == name]
         asked = name in lock.requested or f"conda:{name}" in lock.requested
         document = {

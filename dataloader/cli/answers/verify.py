@@ -281,8 +281,8 @@ def _contract(session: Session, prefix: Path, target: Target, how: VerifyOptions
         session.reporter.warn(f"{prefix} has neither GPU code nor a CUDA runtime: any node will do")
     text = "" if needs.is_empty else FORMATS[form](needs)
     serves = [
-        {"least": list(each.least), "below": list(each.below) if each.below else None, "driver": list(each.driver)}
-        for each in needs.serves
+        {"least": list(span.least), "below": list(span.below) if span.below else None, "driver": list(span.driver)}
+        for span in needs.serves
     ]
     session.write(
         {"status": "ok", "format": form, "contract": text, "driver": list(needs.driver), "capabilities": serves}, text
@@ -339,11 +339,11 @@ def _process(session: Session, prefix: Path, env: Sequence[str], *, no_env: bool
                 whose.append("activation")
             variables = after
             unread += [path.removeprefix(f"{prefix}/")] if unknown else []
-    for each in env:
-        name, equals, value = each.partition("=")
+    for variable in env:
+        name, equals, value = variable.partition("=")
         if name not in COUNTED or not equals:
             raise UsageError(
-                f"--env {each} is not understood",
+                f"--env {variable} is not understood",
                 suggestions=(f"say NAME=VALUE, of {', '.join(COUNTED)}",),
             )
         variables[name] = value

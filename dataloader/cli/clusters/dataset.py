@@ -70,13 +70,13 @@ def sync_dataset(options: CommonOptions, path: Path, root: Path) -> int:
 
 def _decided(others: Sequence[Parameter], path: Path) -> UsageError:
     """What is said of options beside a resource, and how each is said instead."""
-    said = {each.names[0].partition("/")[0]: each for each in others}
+    said = {parameter.names[0].partition("/")[0]: parameter for parameter in others}
     advice = [
-        f"Write {_FIELDS[each.name]} in {path} in place of {option}."
-        for option, each in said.items()
-        if each.name in _FIELDS
+        f"Write {_FIELDS[parameter.name]} in {path} in place of {option}."
+        for option, parameter in said.items()
+        if parameter.name in _FIELDS
     ]
-    advice += [f"{each.variables[0]}=... says the same." for each in others if each.name in _BY_VARIABLE]
+    advice += [f"{parameter.variables[0]}=... says the same." for parameter in others if parameter.name in _BY_VARIABLE]
     if len(advice) < len(said):
         advice.append("Leave it out." if not advice else "Leave the others out.")
     message = f"--dataset says what to install: {', '.join(said)} can have no effect"

@@ -117,16 +117,18 @@ def _statements(session: Session, lock: Lockfile, form: str, path: Path) -> tupl
     if form not in _WITH_STATEMENTS:
         raise UsageError(
             f"{form} has no place for what is said of vulnerabilities: --vex can have no effect",
-            suggestions=tuple(f"`dataloader export {each} --vex {path}`" for each in _WITH_STATEMENTS),
+            suggestions=tuple(f"`dataloader export {form} --vex {path}`" for form in _WITH_STATEMENTS),
         )
     from dataloader.export.formats import ExportOptions
 
     statements = read_statements(path)
     of_the_lock = {said for said, _ in stated(lock, ExportOptions(statements=statements))}
-    for each in statements:
-        if each not in of_the_lock:
-            version = f" {each.version}" if each.version else ""
-            session.reporter.warn(f"{path}: {each.vulnerability} is of {each.package}{version}, which the lock lacks")
+    for statement in statements:
+        if statement not in of_the_lock:
+            version = f" {statement.version}" if statement.version else ""
+            session.reporter.warn(
+                f"{path}: {statement.vulnerability} is of {statement.package}{version}, which the lock lacks"
+            )
     return statements
 
 
@@ -141,7 +143,9 @@ def _with_contents(session: Session, prefix: Path, made: ExportOptions) -> Expor
     session.reporter.info(f"looking into {prefix}")
     options = VerifyOptions(cache=session.cache / "facts")
     seen = read_contents(home_of(prefix), target=detect_target(environ=session.environ), options=options)
-    findings = tuple((each.severity, each.kind, each.path, each.message) for each in seen.report.findings)
+    findings = tuple(
+        (finding.severity, finding.kind, finding.path, finding.message) for finding in seen.report.findings
+    )
     return replace(
         made,
         libraries=seen.libraries,

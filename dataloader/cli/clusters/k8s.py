@@ -115,7 +115,7 @@ _UNREAD: Mapping[str, frozenset[str]] = {
 def _check_read(kind: Kind, options: CommonOptions, *, by_image: bool) -> None:
     """Refuse what is typed and has no effect, and a volume of an image without an image."""
     if said := typed_of("k8s", _UNREAD[kind] & options.typed):
-        words = ", ".join(each.names[0] for each in said)
+        words = ", ".join(parameter.names[0] for parameter in said)
         raise UsageError(f"k8s {kind}: {words} can have no effect", suggestions=("Leave it out.",))
     if kind == "image-volume" and not by_image:
         raise UsageError(
@@ -187,9 +187,9 @@ def _nodes(session: Session) -> tuple[Mapping[str, str], ...]:
     targets = named_targets(session.options, session.environ, FOR_VERDICTS)
     how = VerifyOptions(cache=session.cache / "facts", library_path=activation(prefix).library_path)
     verdicts = verify_fleet(prefix, targets=targets, options=how)
-    for each in verdicts:
-        if each.runs == "cannot":
-            session.reporter.warn(f"on {each.pool} it does not run: {'; '.join(each.because[:3])}")
+    for judged in verdicts:
+        if judged.runs == "cannot":
+            session.reporter.warn(f"on {judged.pool} it does not run: {'; '.join(judged.because[:3])}")
     found = tuple(verdict.node_selector for verdict in verdicts if verdict.runs != "cannot")
     if not found:
         raise UsageError(

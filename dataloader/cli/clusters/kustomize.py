@@ -42,10 +42,10 @@ def _joined(folder: Path, made: Document) -> Document:
         return made
     if there.get("kind", "Kustomization") != "Kustomization":
         raise _taken(folder / LIST, _said(there), "a list for Kustomize")
-    resources = [each for each in there.get("resources") or [] if each not in made["resources"]]
+    resources = [resource for resource in there.get("resources") or [] if resource not in made["resources"]]
     generators = made.get("configMapGenerator", [])
-    names = {each["name"] for each in generators}
-    others = [each for each in there.get("configMapGenerator") or [] if each.get("name") not in names]
+    names = {generator["name"] for generator in generators}
+    others = [generator for generator in there.get("configMapGenerator") or [] if generator.get("name") not in names]
     joined = {**there, **made, "resources": sorted([*resources, *made["resources"]])}
     return {**joined, "configMapGenerator": [*others, *generators]} if others or generators else joined
 
@@ -53,7 +53,7 @@ def _joined(folder: Path, made: Document) -> Document:
 def _holds_base(folder: Path) -> bool:
     """Whether the lock there was written with a base."""
     generators = (_read(folder / LIST) or {}).get("configMapGenerator") or []
-    return any(LOCK_KEY in (each.get("files") or ()) for each in generators)
+    return any(LOCK_KEY in (generator.get("files") or ()) for generator in generators)
 
 
 def _read(path: Path) -> Document | None:

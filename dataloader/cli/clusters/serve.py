@@ -31,7 +31,7 @@ def serve(session: Session, listen: str) -> None:
     request = make_request(session.options, (), None, environ=session.environ, here=session.here)
     lock = read_lock(request.lockfile, session.options.platform)
     files = served_paths(lock, session.cache)
-    with InUse(session.cache, {each.sha256 for each in files.values()}):
+    with InUse(session.cache, {file.sha256 for file in files.values()}):
         fetched = to_the_end(_fetch(session, request, lock))
         try:
             server = Server(host, port, files)
@@ -57,7 +57,7 @@ def _advice(at: str, mirrors: Sequence[str]) -> str:
     """
     if not mirrors:
         return f"no address of the lock is of a network, so no mirror stands for it: files are at {at}/sha256/HASH"
-    return "\n".join(["peers say", *(f"  --mirror {each}" for each in mirrors)])
+    return "\n".join(["peers say", *(f"  --mirror {mirror}" for mirror in mirrors)])
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -107,7 +107,11 @@ def bounded(request: Request, lock: Lockfile, bounds: Bounds, known: Collection[
     from dataloader.request.specs.joined import is_bare, title
     from dataloader.request.specs.requirements import CondaRequirement
 
-    fresh = {title(one) for one in request.said if is_bare(one) and not is_python(one) and title(one) not in known}
+    fresh = {
+        title(requirement)
+        for requirement in request.said
+        if is_bare(requirement) and not is_python(requirement) and title(requirement) not in known
+    }
     conda = {package.name: package.version for package in lock.conda()}
     projects = {name: version for conda_name, version in conda.items() for name in pypi_names(conda_name) or ()}
     projects |= {package.name: package.version for package in lock.pypi()}
@@ -135,18 +139,18 @@ def _written(edited: Edited) -> Iterator[Requirement]:
 
     before: list[Requirement] = [*edited.asked.pypi, *edited.asked.conda]
     after: list[Requirement] = [*edited.request.pypi, *edited.request.conda]
-    for one in edited.request.said:
-        if one in after or title(one) not in map(title, before):  # else it does not matter on this machine
-            yield one
-        else:
-            yield from (other for other in after if title(other) == title(one) and other not in before)
+    for requirement in edited.request.said:
+        if requirement in after or title(requirement) not in map(title, before):
+            yield requirement
+        else:  # it does not matter on this machine
+            yield from (other for other in after if title(other) == title(requirement) and other not in before)
 
 
 def _say(session: Session, edited: Edited) -> None:
     from dataloader.cli.edits.edit import say_next
     from dataloader.prefix.locate import as_seen
 
-    written = [str(each) for each in _written(edited)]
+    written = [str(requirement) for requirement in _written(edited)]
     manifest = edited.asked.manifest
     assert manifest is not None
     changed = manifest.path in edited.files

@@ -62,8 +62,8 @@ def init(
     # Beside a file that says what is wanted a lock says which versions; alone it says both.
     wanted = [source for source in forms if source not in of_locks] or of_locks
     read = [read_file(source, platform=options.platform, exact=False) for source in wanted]
-    manifests = [one for one in read if isinstance(one, Manifest)]
-    inputs = [one for one in read if not isinstance(one, Manifest)]
+    manifests = [manifest for manifest in read if isinstance(manifest, Manifest)]
+    inputs = [input_file for input_file in read if not isinstance(input_file, Manifest)]
     _say_read(read, reporter)
     text = new_manifest(
         name=directory.resolve().name.encode("utf-8", "replace").decode() or "environment",
@@ -219,4 +219,4 @@ def _sources(made: Manifest) -> Iterator[Requirement]:
         return
     for feature in made.features.values():
         for listed in (feature.requirements, *feature.by_platform.values()):
-            yield from (one for one in listed if one.source is not None)
+            yield from (requirement for requirement in listed if requirement.source is not None)

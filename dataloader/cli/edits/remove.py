@@ -100,7 +100,7 @@ def titles_of(
         )
     held: tuple[Requirement, ...] = environment.replaceable if environment else (*request.pypi, *request.conda)
     asked = {*map(title, held), *(f"stack:{axis}" for axis in request.stack)}
-    if found := tuple(each for each in wanted if each in asked):
+    if found := tuple(name for name in wanted if name in asked):
         return found
     raise UsageError(
         f"{name} is not asked for by {request.manifest.path if request.manifest else request.lockfile}",
@@ -114,9 +114,9 @@ def _elsewhere(wanted: Collection[str], request: Request, environment: ManifestE
     """Say which tables, that are not this environment's own, ask for it."""
     from dataloader.request.specs.joined import title
 
-    for one in environment.fixed if environment else ():
-        if title(one) in wanted:
-            yield f"{one.origin} asks for it, which is not a table that this changes: take it out there"
+    for requirement in environment.fixed if environment else ():
+        if title(requirement) in wanted:
+            yield f"{requirement.origin} asks for it, which is not a table that this changes: take it out there"
     if request.manifest is None or environment is None:
         return
     for name, features in request.manifest.environments.items():
@@ -140,7 +140,7 @@ def _needs(name: str, lock: Lockfile | None) -> Iterator[str]:
 def _instead(name: str, asked: Iterable[str]) -> tuple[str, ...]:
     plain = {title.removeprefix("stack:"): title for title in sorted(asked)}
     near = difflib.get_close_matches(name, plain, n=3)
-    return (*(f"did you mean {one}?" for one in near), "`dataloader tree --invert NAME` shows what needs a package")
+    return (*(f"did you mean {name}?" for name in near), "`dataloader tree --invert NAME` shows what needs a package")
 
 
 def _still_needed(gone: Iterable[str], lock: Lockfile) -> list[tuple[str, tuple[str, ...]]]:

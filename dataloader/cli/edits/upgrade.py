@@ -72,8 +72,13 @@ def upgrade(
                 for change in changes
             ],
             "held_back": [
-                {"name": each.name, "version": each.version, "newest": each.newest, "why": list(each.why)}
-                for each in held
+                {
+                    "name": held_back.name,
+                    "version": held_back.version,
+                    "newest": held_back.newest,
+                    "why": list(held_back.why),
+                }
+                for held_back in held
             ],
             "dry_run": options.dry_run,
         }
@@ -116,8 +121,8 @@ def locked_names(names: Sequence[str], lock: Lockfile | None) -> tuple[str, ...]
     found = []
     for name in names:
         plain = name.rpartition(":")[2].lower()
-        one = next((each for each in (plain, normalized(plain)) if each in known), None)
-        if one is None:
+        found_name = next((spelling for spelling in (plain, normalized(plain)) if spelling in known), None)
+        if found_name is None:
             near = difflib.get_close_matches(plain, known, n=3)
             raise UsageError(
                 f"the lock holds no {name}" if lock else f"there is no lock yet, and no {name} to upgrade",
@@ -127,7 +132,7 @@ def locked_names(names: Sequence[str], lock: Lockfile | None) -> tuple[str, ...]
                     f"`dataloader add {plain or 'NAME'}` adds it",
                 ),
             )
-        found.append(one)
+        found.append(found_name)
     return tuple(dict.fromkeys(found))
 
 
@@ -166,7 +171,7 @@ def _text(edited: Edited, changes: Sequence[Change], held: Sequence[HeldBack], *
     text = table(rows, ("package", "from", "to", "")) if rows else "nothing moves\n"
     if held:
         text += "\nheld back\n"
-        text += "".join(f"  {each.name} {each.newest}: {'; '.join(each.why)}\n" for each in held)
+        text += "".join(f"  {held_back.name} {held_back.newest}: {'; '.join(held_back.why)}\n" for held_back in held)
     if edited.synced is not None:
         prefix, plan = as_seen(edited.asked.prefix), edited.synced.plan
         text += (

@@ -27,7 +27,7 @@ def typed_of(verb: str, names: Collection[str]) -> tuple[Parameter, ...]:
     """Options of a command, shared ones and its own, by the names of their parameters; as the help orders them."""
     from dataloader.cli.commands import load
 
-    return tuple(each for each in load(verb).parameters if each.is_option and each.name in names)
+    return tuple(parameter for parameter in load(verb).parameters if parameter.is_option and parameter.name in names)
 
 
 def advise(
@@ -88,5 +88,5 @@ def _name_variable(error: DataloaderError, parameter: Parameter, value: object) 
         return
     told = (error.message, *error.causes)
     for text in map(str, value if isinstance(value, list | tuple) else [value]):
-        if text and any(re.search(rf"(?<![\w./-]){re.escape(text)}(?![\w/-])", each) for each in told):
+        if text and any(re.search(rf"(?<![\w./-]){re.escape(text)}(?![\w/-])", message) for message in told):
             error.causes = (*error.causes, f"{variable} says {text}")

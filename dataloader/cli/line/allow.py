@@ -24,7 +24,7 @@ def allowed_now(error: DataloaderError, options: CommonOptions, environ: Mapping
     Enter is no: a build runs what the project brings. ``--yes`` is no answer to this.
     """
     found = (_ADVICE.match(text) for text in error.suggestions)
-    names = [name for name in dict.fromkeys(each["name"] for each in found if each) if name not in options.build]
+    names = [name for name in dict.fromkeys(match["name"] for match in found if match) if name not in options.build]
     silent = options.json or options.yes or options.quiet or environ.get("CI")
     if not names or silent or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None

@@ -24,9 +24,9 @@ LOCK: tuple[str, ...] = ("manifest", "lockfile", "environment", "Output")
 SOLVE: tuple[str, ...] = (*LOCK, "Inputs", "Sources", "Solving", "dry_run", "Report")
 """Options of a command that solves; here and above, a capital letter begins the name of a group."""
 SOLVE_FOR_SEVERAL: tuple[str, ...] = tuple(
-    each.name
-    for each in declared(CommonOptions)
-    if {each.name, each.metadata["flag"].group} & {*SOLVE} and each.name != "platform"
+    field.name
+    for field in declared(CommonOptions)
+    if {field.name, field.metadata["flag"].group} & {*SOLVE} and field.name != "platform"
 )
 """Options of a command that solves for several platforms at once, which it takes itself."""
 INSTALL: tuple[str, ...] = (*SOLVE, "prefix", "yes")
@@ -190,7 +190,7 @@ def _until_allowed(
             raise
         from dataloader.cli.line.allow import allowed_now
 
-        name, common = next((n, each) for n, each in collected.items() if isinstance(each, CommonOptions))
+        name, common = next((n, value) for n, value in collected.items() if isinstance(value, CommonOptions))
         allowed = allowed_now(error, common, os.environ)
         if allowed is None:
             raise
@@ -213,7 +213,7 @@ def _shared(options: type[CommonOptions | StackFlags], takes: Collection[str]) -
 def _kind(annotation: Any) -> tuple[type, bool]:
     """The type of one value, and whether there may be several: ``list[Path] | None`` -> ``(Path, True)``."""
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        annotation = next(each for each in typing.get_args(annotation) if each is not types.NoneType)
+        annotation = next(argument for argument in typing.get_args(annotation) if argument is not types.NoneType)
     many = typing.get_origin(annotation) in {list, tuple}
     return (typing.get_args(annotation)[0] if many else annotation), many
 

@@ -368,7 +368,7 @@ class StackFlags:
 
 def declared(options: type[CommonOptions | StackFlags]) -> tuple[Field[Any], ...]:
     """The fields that are options."""
-    return tuple(each for each in fields(options) if "flag" in each.metadata)
+    return tuple(field for field in fields(options) if "flag" in field.metadata)
 
 
 FRAMEWORKS = ("torch", "tensorflow", "jax")

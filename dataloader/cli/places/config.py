@@ -39,13 +39,15 @@ def config(
     with open_session(options) as session:
         request = make_request(options, (), None, environ=session.environ, here=session.here)
         found = [
-            each for each in _settings(session, request) if every or each.source != "default" or each.name in _PLACES
+            setting
+            for setting in _settings(session, request)
+            if every or setting.source != "default" or setting.name in _PLACES
         ]
         document = {
             "status": "ok",
-            "settings": [{"name": each.name, "value": each.value, "source": each.source} for each in found],
+            "settings": [{"name": setting.name, "value": setting.value, "source": setting.source} for setting in found],
         }
-        rows = [(each.name, _shown(each.value), each.source) for each in found]
+        rows = [(setting.name, _shown(setting.value), setting.source) for setting in found]
         session.write(document, table(rows, ("setting", "value", "from")))
     return 0
 
@@ -94,7 +96,7 @@ def _of_network(session: Session, request: Request) -> Iterator[Setting]:
     for name in _NETWORK:
         value = getattr(settings, name)
         if isinstance(value, tuple):
-            value = [without_credentials(each) if "://" in each else each for each in value]
+            value = [without_credentials(address) if "://" in address else address for address in value]
         elif isinstance(value, str) and "://" in value:
             value = without_credentials(value)
         elif not isinstance(value, str | int | float | bool | None):

@@ -77,8 +77,8 @@ def clean(
             if said := options.spelled(("manifest",)):
                 raise UsageError(f"--scripts is of no project: {said[0]} can have no effect")
             folders = sorted((session.cache / FOLDER).glob("*/"))
-            ours = [each for each in folders if is_ours(each)]
-            _say_foreign(session, [each for each in folders if each not in ours])
+            ours = [folder for folder in folders if is_ours(folder)]
+            _say_foreign(session, [folder for folder in folders if folder not in ours])
             _remove(
                 session,
                 [NamedEnvironment(name=None, prefix=p, is_made=True, is_declared=False) for p in ours],
@@ -135,14 +135,14 @@ def _list(session: Session, places: Sequence[NamedEnvironment]) -> None:
         )
     rows = [
         (
-            f"{'* ' if each['active'] else ''}{each['name']}",
-            human_size(size) if isinstance(size := each["size"], int) else "not made",
-            str(each["prefix"]),
+            f"{'* ' if row['active'] else ''}{row['name']}",
+            human_size(size) if isinstance(size := row["size"], int) else "not made",
+            str(row["prefix"]),
             ""
-            if each["declared"] or (session.options.manifest is None and not places[0].is_declared)
+            if row["declared"] or (session.options.manifest is None and not places[0].is_declared)
             else "not in the manifest",
         )
-        for each in found
+        for row in found
     ]
     text = table(rows, ("environment", "size", "prefix", "")) if rows else "no environments here\n"
     session.write({"status": "ok", "environments": found}, text)

@@ -110,12 +110,12 @@ def _prune(session: Session, *, everything: bool) -> None:
         "status": "ok",
         "cache": str(session.cache),
         "dry_run": dry_run,
-        "removed": [_facts(each) for each in pruned.removed],
+        "removed": [_facts(fate) for fate in pruned.removed],
         "freed": pruned.size,
-        "kept": [_facts(each) for each in pruned.kept],
+        "kept": [_facts(fate) for fate in pruned.kept],
         "unknown": list(pruned.unknown),
     }
-    lines = "".join(f"- {each.name}: {each.why}\n" for each in pruned.removed)
+    lines = "".join(f"- {fate.name}: {fate.why}\n" for fate in pruned.removed)
     lines += _sum(session, len(pruned.removed), pruned.size)
     session.write(document, lines + _reasons(pruned.kept, session.options.verbose > 0) + _unknown(pruned.unknown))
 
@@ -130,16 +130,16 @@ def _facts(verdict: Fate) -> Mapping[str, object]:
     }
 
 
-def _reasons(kept: Iterable[Fate], each: bool) -> str:
+def _reasons(kept: Iterable[Fate], named: bool) -> str:
     """What stays: how much for each reason; with ``each``, everything by name."""
     by_reason: dict[str, list[Fate]] = {}
-    for one in kept:
-        by_reason.setdefault(one.why, []).append(one)
+    for fate in kept:
+        by_reason.setdefault(fate.why, []).append(fate)
     text = ""
     for why, some in by_reason.items():
-        text += f"kept {len(some)}, {human_size(sum(one.size for one in some))}: {why}\n"
-        if each:
-            text += "".join(f"  {one.name}\n" for one in some)
+        text += f"kept {len(some)}, {human_size(sum(kept_fate.size for kept_fate in some))}: {why}\n"
+        if named:
+            text += "".join(f"  {kept_fate.name}\n" for kept_fate in some)
     return text
 
 

@@ -29,29 +29,31 @@ def generations(
     from dataloader.install.switch.line import names
 
     with open_session(options) as session:
-        found = [each for every in ([name] if name else names(root)) for each in made(root, every)]
+        found = [
+            generation for environment in ([name] if name else names(root)) for generation in made(root, environment)
+        ]
         rows = [
             (e.name, str(e.number), e.standing, e.when.strftime("%Y-%m-%d %H:%M"), human_size(e.size), e.differs.text)
             for e in found
         ]
 
-        def document(each: Made) -> dict[str, object]:
+        def document(generation: Made) -> dict[str, object]:
             return {
-                "name": each.name,
-                "number": each.number,
-                "path": str(each.path),
-                "current": each.is_current,
-                "held": each.is_held,
-                "in_use": each.in_use,
-                "made": each.when.isoformat(timespec="seconds"),
-                "size": each.size,
-                "packages": each.packages,
-                "differs": each.differs.document(),
+                "name": generation.name,
+                "number": generation.number,
+                "path": str(generation.path),
+                "current": generation.is_current,
+                "held": generation.is_held,
+                "in_use": generation.in_use,
+                "made": generation.when.isoformat(timespec="seconds"),
+                "size": generation.size,
+                "packages": generation.packages,
+                "differs": generation.differs.document(),
             }
 
         heads = ("name", "number", "", "made", "size", "differs from the one before")
         text = table(rows, heads) if rows else "there are no generations\n"
-        session.write({"status": "ok", "generations": [document(each) for each in found]}, text)
+        session.write({"status": "ok", "generations": [document(generation) for generation in found]}, text)
     return 0
 
 

@@ -126,7 +126,9 @@ def _sync(session: Session, way: Way) -> None:
     try:
         result, _ = to_the_end(synced(session, request, Destination(), frozen=way.frozen, locked=way.locked))
     except ResolutionFailure as failure:  # the changes that were found are made by sync: here there is no --fix
-        failure.suggestions = tuple(_FIX.sub(r"`dataloader sync --fix \1`:", each) for each in failure.suggestions)
+        failure.suggestions = tuple(
+            _FIX.sub(r"`dataloader sync --fix \1`:", suggestion) for suggestion in failure.suggestions
+        )
         raise
     if result.changed:
         where = as_seen(request.prefix)

@@ -183,7 +183,7 @@ def _give_owners(real: Path, kept: Path) -> None:
 def _reasons(error: OSError) -> tuple[str, ...]:
     """One line for each file, of shutil.Error too."""
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
-        return tuple(str(each[-1]) for each in error.args[0][:_TAIL])
+        return tuple(str(failure[-1]) for failure in error.args[0][:_TAIL])
     return (str(error),)
 
 

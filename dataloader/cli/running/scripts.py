@@ -47,7 +47,7 @@ class Wording:
     def reword(self, error: DataloaderError) -> None:
         """Put an error in words of the script."""
         error.message, error.causes = self(error.message), tuple(map(self, error.causes))
-        error.suggestions = tuple(_in_header(self(each)) for each in error.suggestions)
+        error.suggestions = tuple(_in_header(self(suggestion)) for suggestion in error.suggestions)
 
 
 def _in_header(advice: str) -> str:

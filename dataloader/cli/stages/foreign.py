@@ -206,18 +206,18 @@ def _tell(session: Session, content: Content, taken: Taken) -> None:
     """Say what of a lock is not installed; refuse what would have to be built, unless that is to be left out."""
     for note in taken.notes:
         session.reporter.warn(note)
-    own = [each for each in taken.left_out if each.is_project]
-    for each in own:
-        session.reporter.info(f"{each.name} is not installed: {each.why}")
-    unbuildable = [each for each in taken.left_out if not each.is_project]
+    own = [left_out for left_out in taken.left_out if left_out.is_project]
+    for left_out in own:
+        session.reporter.info(f"{left_out.name} is not installed: {left_out.why}")
+    unbuildable = [left_out for left_out in taken.left_out if not left_out.is_project]
     if unbuildable and not session.options.skip_unbuildable:
         raise _unbuildable(content, unbuildable)
-    for each in unbuildable:
-        session.reporter.warn(f"{each.name} is left out: {each.why}")
+    for left_out in unbuildable:
+        session.reporter.warn(f"{left_out.name} is left out: {left_out.why}")
 
 
 def _unbuildable(content: Content, left_out: Iterable[LeftOut]) -> UsageError:
-    causes = tuple(f"{each.name}: {each.why}" for each in left_out)
+    causes = tuple(f"{omitted.name}: {omitted.why}" for omitted in left_out)
     return UsageError(
         f"{content.path} holds {len(causes)} that cannot be installed: nothing is built from source here",
         code="requirement-unsupported",

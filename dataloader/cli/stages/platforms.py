@@ -87,7 +87,7 @@ def elsewhere(
         wanted = (*more, *_of_targets(session))
     else:
         wanted = request.platforms or tuple(part.platform for part in held)
-    platforms = tuple(dict.fromkeys(each for each in wanted if each != request.platform))
+    platforms = tuple(dict.fromkeys(platform for platform in wanted if platform != request.platform))
     return Elsewhere(held=tuple(held), platforms=platforms, asking=asking, whole=whole)
 
 

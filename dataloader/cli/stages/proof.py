@@ -40,8 +40,8 @@ class Proof:
         """What binds a solve."""
         from dataloader.trial.memory import Learned
 
-        one = self._session
-        return Learned(None if one.options.no_verify else one.cache, self._layers, one.reporter)
+        session = self._session
+        return Learned(None if session.options.no_verify else session.cache, self._layers, session.reporter)
 
     @property
     def left_out(self) -> list[str]:

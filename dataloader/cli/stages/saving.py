@@ -131,7 +131,7 @@ def _link(here: Path, link: str) -> str:
 
 def _changes(asked: Request, solved: Request) -> tuple[tuple[Requirement, ...], tuple[str, ...]]:
     """Return the requirements to write, and what is to be taken out."""
-    before, after = (_by_title((*each.pypi, *each.conda)) for each in (asked, solved))
+    before, after = (_by_title((*request.pypi, *request.conda)) for request in (asked, solved))
     said = _by_title(tuple(r for r in asked.said if not is_python(r)))  # that is the stack's
     changed = {name: group for name, group in after.items() if group != before.get(name)}
     wanted = {name: group for name, group in {**said, **changed}.items() if name in after or name not in before}
@@ -140,8 +140,8 @@ def _changes(asked: Request, solved: Request) -> tuple[tuple[Requirement, ...], 
 
 
 def _by_title(requirements: tuple[Requirement, ...]) -> dict[str, tuple[Requirement, ...]]:
-    each = joined(requirements)
-    return {name: tuple(r for r in each if title(r) == name) for name in dict.fromkeys(map(title, each))}
+    merged = joined(requirements)
+    return {name: tuple(r for r in merged if title(r) == name) for name in dict.fromkeys(map(title, merged))}
 
 
 def manifest_with(

@@ -184,10 +184,10 @@ class LineReporter(Reporter):
 
     def _largest(self) -> str:
         """How far the largest file is of those that come now."""
-        large = [each for each in self._tasks.values() if each.unit == "bytes" and (each.total or 0) >= _LARGE]
+        large = [task for task in self._tasks.values() if task.unit == "bytes" and (task.total or 0) >= _LARGE]
         if not large:
             return ""
-        largest = max(large, key=lambda each: each.total or 0)
+        largest = max(large, key=lambda task: task.total or 0)
         return f" ({short(largest.label)}: {amount_of(largest.done, largest.total)})"
 
     def __enter__(self) -> Self:

@@ -63,13 +63,13 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> str:
     torch  2.1.0
     numpy  1.26.4
     """
-    every = [list(header), *map(list, rows)] if header else [list(row) for row in rows]
-    if not every:
+    table = [list(header), *map(list, rows)] if header else [list(row) for row in rows]
+    if not table:
         return ""
-    widths = [0] * max(map(len, every))
-    for row in every:
+    widths = [0] * max(map(len, table))
+    for row in table:
         widths[: len(row)] = [max(width, len(cell)) for width, cell in zip(widths, row, strict=False)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in every)
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in table)
     return "\n".join(lines) + "\n"
 
 

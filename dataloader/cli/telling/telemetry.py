@@ -300,9 +300,9 @@ def _clean(value: object) -> object:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
-        return {str(key): _clean(item) for key, item in value.items()}
+        return {str(key): _clean(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
+        return [_clean(inner) for inner in value]
     return value if value is None or isinstance(value, bool | int | float) else redact(str(value))
 
 

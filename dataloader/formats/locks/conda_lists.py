@@ -46,21 +46,21 @@ def exported(content: Content) -> Iterator[tuple[int, Listed]]:
         yield number, Listed(name=name, version=version, build=build)
 
 
-def is_of_pip(one: Listed) -> bool:
+def is_of_pip(listed: Listed) -> bool:
     """Say whether conda lists what pip installed."""
-    return one.build.startswith("pypi_")
+    return listed.build.startswith("pypi_")
 
 
 def _exported(content: Content) -> Taken:
-    each = [one for _, one in exported(content)]
-    conda = tuple(one for one in each if not is_of_pip(one))
-    python = next((one.version for one in conda if one.name == "python"), None)
-    wheels = tuple(Unlocated(name=normalized(o.name), version=o.version) for o in each if is_of_pip(o))
+    everything = [listed for _, listed in exported(content)]
+    conda = tuple(listed for listed in everything if not is_of_pip(listed))
+    python = next((listed.version for listed in conda if listed.name == "python"), None)
+    wheels = tuple(Unlocated(name=normalized(o.name), version=o.version) for o in everything if is_of_pip(o))
     return Taken(
         listed=conda,
         unlocated=wheels,
         python=LockedPython(source="conda" if python else "none", version=python),
-        roots=(*(f"conda:{one.name}" for one in conda), *(one.name for one in wheels)),
+        roots=(*(f"conda:{listed.name}" for listed in conda), *(wheel.name for wheel in wheels)),
     )
 
 

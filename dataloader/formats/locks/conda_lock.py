@@ -53,7 +53,7 @@ def read(content: Content, wanted: LockSelection) -> Taken:
         raise ValueError(f"its version is {data['version']!r}, and 1 is read")
     entries: list[Entry] = [e for e in data["package"] if e["platform"] == wanted.platform]
     if not entries:
-        platforms = sorted({str(each["platform"]) for each in data["package"]})
+        platforms = sorted({str(package["platform"]) for package in data["package"]})
         raise unfit(content, f"it has nothing for {wanted.platform}", f"it is for {', '.join(platforms) or 'nothing'}")
     known = {category for entry in entries for category in _categories(entry)}
     more = known if wanted.all_extras else {*wanted.extras, *(wanted.groups or ())}
@@ -61,18 +61,18 @@ def read(content: Content, wanted: LockSelection) -> Taken:
         raise unfit(content, f"it has no category {name}", f"it has: {', '.join(sorted(known))}")
     chosen = {"main", *more, *({"dev"} if wanted.groups is None else ())}
     taken = [entry for entry in entries if _categories(entry) & chosen]
-    conda = [_conda(each) for each in taken if each["manager"] == "conda"]
+    conda = [_conda(package) for package in taken if package["manager"] == "conda"]
     wheels, left_out = _wheels(taken)
-    needed = {name for each in taken for name in each.get("dependencies", {})}
+    needed = {name for package in taken for name in package.get("dependencies", {})}
     return Taken(
         packages=(*sorted(conda, key=lambda p: p.name), *sorted(wheels, key=lambda p: p.name)),
         left_out=tuple(left_out),
         python=locked_python(conda, wheels, wanted),
         channels=tuple(dict.fromkeys(p.channel for p in conda)),
         roots=tuple(
-            f"conda:{each['name']}" if each["manager"] == "conda" else normalized(each["name"])
-            for each in taken
-            if each["name"] not in needed
+            f"conda:{package['name']}" if package["manager"] == "conda" else normalized(package["name"])
+            for package in taken
+            if package["name"] not in needed
         ),
     )
 

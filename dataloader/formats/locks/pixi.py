@@ -29,9 +29,9 @@ def read(content: Content, wanted: LockSelection) -> Taken:
     if environment is None:
         names = ", ".join(name for name, _ in lock.environments())
         raise unfit(content, f"it has no environment {wanted.environment}", f"it has: {names} (-e NAME)")
-    platform = next((each for each in environment.platforms() if str(each.subdir) == wanted.platform), None)
+    platform = next((platform for platform in environment.platforms() if str(platform.subdir) == wanted.platform), None)
     if platform is None:
-        names = ", ".join(sorted(str(each.subdir) for each in environment.platforms()))
+        names = ", ".join(sorted(str(platform.subdir) for platform in environment.platforms()))
         raise unfit(content, f"{wanted.environment} has nothing for {wanted.platform}", f"it is for {names}")
     conda, left_out = _split(content, environment.packages(platform) or [])
     wheels, more = _wheels(content, environment.packages(platform) or [])

@@ -32,7 +32,7 @@ def read(content: Content, wanted: LockSelection) -> Taken:
             raise unfit(content, f"it has no extra {extra}", f"it has: {', '.join(known) or 'none'}")
     holds = Holds(python, wanted.platform, extras)
     packages: list[Entry] = list(data.get("package", ()))
-    groups = {each for package in packages for each in package.get("groups", ())}
+    groups = {group for package in packages for group in package.get("groups", ())}
     for group in wanted.groups or ():
         if groups and normalized(group) not in groups:
             raise unfit(content, f"it has no group {group}", f"it has: {', '.join(sorted(groups))}")
@@ -93,9 +93,9 @@ def _walked(packages: list[Entry], wanted: LockSelection, holds: Holds, asked: s
             continue
         reached[id(package)] = package
         for name, said in package.get("dependencies", {}).items():
-            for one in said if isinstance(said, list) else [said]:
-                marker = one.get("markers") if isinstance(one, dict) else None
-                if holds(marker) and not (isinstance(one, dict) and one.get("optional")):
+            for constraint in said if isinstance(said, list) else [said]:
+                marker = constraint.get("markers") if isinstance(constraint, dict) else None
+                if holds(marker) and not (isinstance(constraint, dict) and constraint.get("optional")):
                     queue += by_name.get(normalized(name), ())
     yield from (package for package in packages if id(package) in reached)
 
@@ -108,7 +108,7 @@ def _taken(data: Entry, chosen: Iterable[Entry], python: str, wanted: LockSelect
     for package in chosen:
         name, source = normalized(package["name"]), package.get("source", {})
         listed = package.get("files") or old_files.get(package["name"]) or ()
-        files = [(each["file"], each["hash"]) for each in listed if str(each["hash"]).startswith("sha256:")]
+        files = [(file["file"], file["hash"]) for file in listed if str(file["hash"]).startswith("sha256:")]
         fit = fitting(files, tags)
         if source.get("type") in {"git", "directory"} or (listed and not fit):
             where = f"it comes from {source['url']}, and" if source.get("type") in {"git", "directory"} else "it"
@@ -127,6 +127,6 @@ def _taken(data: Entry, chosen: Iterable[Entry], python: str, wanted: LockSelect
         unlocated=tuple(found),
         left_out=tuple(left_out),
         python=host_python(python),
-        indexes=tuple(dict.fromkeys(one.index for one in found if one.index)),
-        roots=tuple(one.name for one in found if one.name not in needed),
+        indexes=tuple(dict.fromkeys(unlocated.index for unlocated in found if unlocated.index)),
+        roots=tuple(unlocated.name for unlocated in found if unlocated.name not in needed),
     )

@@ -106,5 +106,5 @@ def _last(location: str) -> str:
 
 def _roots(lock: Pylock, chosen: set[Any]) -> tuple[str, ...]:
     """Return what nothing else of the lock needs, if the lock says who needs what."""
-    needed = {each.get("name") for package in lock.packages for each in package.dependencies or ()}
+    needed = {dependency.get("name") for package in lock.packages for dependency in package.dependencies or ()}
     return tuple(sorted(name for name in chosen if name not in needed)) if needed else tuple(sorted(chosen))

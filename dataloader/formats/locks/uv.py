@@ -50,10 +50,10 @@ def _labels(content: Content, project: Entry, wanted: LockSelection) -> Iterator
         (wanted.extras, project.get("optional-dependencies", {}), "extra"),
         (wanted.groups or (), project.get("dev-dependencies", {}), "group"),
     ):
-        for one in asked:
-            if normalized(one) not in known and one not in known:
+        for chosen in asked:
+            if normalized(chosen) not in known and chosen not in known:
                 told = ", ".join(known) or "none"
-                raise unfit(content, f"{name} has no {kind} {one} in it", f"it has: {told}")
+                raise unfit(content, f"{name} has no {kind} {chosen} in it", f"it has: {told}")
     yield from (f"extra-{len(name)}-{name}-{extra}" for extra in extras)
     yield from (f"group-{len(name)}-{name}-{group}" for group in groups)
 

@@ -14,7 +14,7 @@ class Mirrors:
 
     def __init__(self, mirrors: Mapping[str, tuple[str, ...]], clock: Callable[[], float] = time.monotonic) -> None:
         # The longest prefix decides, so that a part of a server may have mirrors of its own.
-        self._mirrors = sorted(mirrors.items(), key=lambda item: -len(item[0]))
+        self._mirrors = sorted(mirrors.items(), key=lambda pair: -len(pair[0]))
         self._clock = clock
         self._bad: dict[str, float] = {}
 

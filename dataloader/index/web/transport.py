@@ -105,7 +105,7 @@ def _in_httpx_words(request: httpx.Request) -> Iterator[None]:
     try:
         yield
     except exceptions.PyreqwestError as error:
-        kind = next(meaning for one, meaning in _MEANING.items() if isinstance(error, one))
+        kind = next(meaning for class_, meaning in _MEANING.items() if isinstance(error, class_))
         raise kind(_reason(error), request=request) from error
 
 

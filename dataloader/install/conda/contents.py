@@ -176,16 +176,16 @@ def check_together(contents: Mapping[CondaPackage, Contents], site_packages: str
     links: dict[str, str] = {}
     owners: dict[str, str] = {}
     folders: set[str] = set()
-    for package, each in contents.items():
-        placed = each.placed(site_packages)
-        if each.for_any_python and len(set(placed)) != len(placed):
+    for package, content in contents.items():
+        placed = content.placed(site_packages)
+        if content.for_any_python and len(set(placed)) != len(placed):
             raise Refused("holds one file in two places that are the same in an environment", escapes=False)
         folders.update(path.rpartition("/")[0] for path in placed)
-        for path, target in each.links.items():
-            here = _placed(path, site_packages) if each.for_any_python else path
+        for path, target in content.links.items():
+            here = _placed(path, site_packages) if content.for_any_python else path
             links[here], owners[here] = target, package.name
-    for package, each in contents.items():
-        for command in each.commands:
+    for package, content in contents.items():
+        for command in content.commands:
             if f"bin/{command}" in links:
                 raise Refused(
                     f"has the command {command}, where {owners[f'bin/{command}']} of {package.name} has a link",
@@ -205,11 +205,11 @@ def _check_tree(root: str) -> None:
         if depth > DEEPEST:
             raise Refused(f"holds {depth} folders in one another", escapes=False)
         with os.scandir(folder) as found:
-            for each in found:
-                if each.is_dir(follow_symlinks=False):
-                    todo.append((each.path, depth + 1))
-                elif not each.is_file(follow_symlinks=False) and not each.is_symlink():
-                    raise Refused(f"holds {each.name!r}, which is no file but a device or a pipe", escapes=True)
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append((entry.path, depth + 1))
+                elif not entry.is_file(follow_symlinks=False) and not entry.is_symlink():
+                    raise Refused(f"holds {entry.name!r}, which is no file but a device or a pipe", escapes=True)
 
 
 def placed_in(site_packages: str, contents: Contents, path: str) -> str:

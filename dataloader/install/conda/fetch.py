@@ -51,7 +51,7 @@ async def fetch_conda(
     _check_offline(missing, options)
     fetching = _Fetching(options, reporter, Archives(options, reporter, download, "download-conda", missing))
     try:
-        entries = await together([fetching.one(package) for package in missing])
+        entries = await together([fetching.entry_of(package) for package in missing])
     finally:
         fetching.archives.close()
     return dict(zip(missing, entries, strict=True)), fetching.archives.downloaded_bytes
@@ -66,7 +66,7 @@ class _Fetching:
         self._reporter = reporter
         self._slots = asyncio.Semaphore(available_processors())
 
-    async def one(self, package: CondaPackage) -> Unpacked:
+    async def entry_of(self, package: CondaPackage) -> Unpacked:
         """The entry of a package, made by us unless another sync was quicker."""
         cache_dir = self._options.cache_dir
         async with self.archives.lease(package):
@@ -148,7 +148,9 @@ def _check_descriptions(package: CondaPackage, folder: Path) -> None:
 
 
 def _check_offline(missing: list[CondaPackage], options: SyncOptions) -> None:
-    remote = [each.url for each in missing if source_of(each) == "network" and not options.at_hand(each.url)]
+    remote = [
+        package.url for package in missing if source_of(package) == "network" and not options.at_hand(package.url)
+    ]
     if options.offline and remote:
         raise IndexUnavailable(
             f"{len(remote)} conda package(s) are not in the cache, and --offline keeps the network away.",

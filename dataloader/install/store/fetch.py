@@ -289,8 +289,8 @@ def source_of(package: Package) -> str:
 
 
 def _check_offline(missing: list[PypiPackage], options: SyncOptions) -> None:
-    fetched = [each for each in missing if each.build is None]  # who builds says what is lacking
-    remote = [each for each in fetched if source_of(each) == "network" and not options.at_hand(each.url)]
+    fetched = [package for package in missing if package.build is None]  # who builds says what is lacking
+    remote = [package for package in fetched if source_of(package) == "network" and not options.at_hand(package.url)]
     if options.offline and remote:
         raise IndexUnavailable(
             f"{len(remote)} wheel(s) are not in the cache, and --offline keeps the network away.",

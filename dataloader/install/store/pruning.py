@@ -42,12 +42,12 @@ class Pruned:
     @property
     def names(self) -> tuple[str, ...]:
         """Of what was removed."""
-        return tuple(each.name for each in self.removed)
+        return tuple(fate.name for fate in self.removed)
 
     @property
     def size(self) -> int:
         """Bytes on disk that this freed."""
-        return sum(each.size for each in self.removed)
+        return sum(fate.size for fate in self.removed)
 
 
 def prune_cache(cache_dir: Path, *, everything: bool = False, dry_run: bool = False) -> Pruned:
@@ -68,10 +68,10 @@ def prune_cache(cache_dir: Path, *, everything: bool = False, dry_run: bool = Fa
             verdict = _removed(verdict, cache_dir)
         verdicts.append(verdict)
     rest = list(_judge_rest(cache_dir, everything=everything))
-    verdicts += [_swept(each) if each.goes and not dry_run else each for each in rest]
+    verdicts += [_swept(verdict) if verdict.goes and not dry_run else verdict for verdict in rest]
     return Pruned(
-        removed=tuple(each for each in verdicts if each.goes),
-        kept=tuple(each for each in verdicts if not each.goes),
+        removed=tuple(verdict for verdict in verdicts if verdict.goes),
+        kept=tuple(verdict for verdict in verdicts if not verdict.goes),
         unknown=unknown_paths(cache_dir),
     )
 

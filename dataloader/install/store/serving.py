@@ -54,7 +54,7 @@ def path_of(url: str) -> str:
 def origins(lock: Lockfile) -> tuple[str, ...]:
     """Where a lock's files come from: scheme and host, sorted."""
     parts = {urlsplit(package.url) for package in lock.packages}
-    return tuple(sorted({f"{each.scheme}://{each.netloc.rpartition('@')[2]}" for each in parts if each.netloc}))
+    return tuple(sorted({f"{part.scheme}://{part.netloc.rpartition('@')[2]}" for part in parts if part.netloc}))
 
 
 class Server(ThreadingHTTPServer):
@@ -126,4 +126,4 @@ def _range(said: str | None, size: int) -> tuple[int, int]:
 
 def missing(files: Iterable[Served]) -> set[str]:
     """Hashes of the files that are not there."""
-    return {each.sha256 for each in files if not each.path.is_file()}
+    return {file.sha256 for file in files if not file.path.is_file()}

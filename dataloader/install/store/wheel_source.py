@@ -75,7 +75,7 @@ def _check_places(wheel_name: str, files: Iterable[StoredFile]) -> None:
         if placed.setdefault(place, file.digest) != file.digest:
             raise malformed(wheel_name, f"two of its files go to {file.path}")
     for scheme in {scheme for scheme, _ in placed}:
-        names = {path for each, path in placed if each == scheme}
+        names = {path for placed_in, path in placed if placed_in == scheme}
         if both := names & with_parents(path.rpartition("/")[0] for path in names):
             raise malformed(wheel_name, f"it has {min(both)} as a file and as a folder")
 

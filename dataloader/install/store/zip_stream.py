@@ -137,7 +137,7 @@ class ZipStream:
         except _UNUSUAL:
             return None
         infos = self._listed()
-        if infos is None or sorted(map(_named, infos), key=lambda each: each.offset) != self._found:
+        if infos is None or sorted(map(_named, infos), key=lambda member: member.offset) != self._found:
             return None
         return {
             info.filename: self._files[info.filename]

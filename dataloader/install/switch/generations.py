@@ -118,7 +118,7 @@ async def rollback(
         # Where it came from it is not held: that is what syncs made.
         found = origin.name if origin is not None and origin != target and not undo else None
         line.point_at(target, forget_later=number is None and not undo, held=found)
-    return next(each for each in generations(root, name) if each.path == target)
+    return next(generation for generation in generations(root, name) if generation.path == target)
 
 
 async def prune(
@@ -145,8 +145,8 @@ async def prune(
 def _old(line: Line, reporter: Reporter, now: float, keep: int, keep_seconds: float) -> list[Path]:
     """Return the generations that nobody needs any more; those that are in use are told."""
     rank = {entry: position for position, entry in enumerate(line.history())}
-    others = [each for each in line.generations(now) if not each.is_current]
-    others.sort(key=lambda each: rank.get(each.path.name, -1))
+    others = [generation for generation in line.generations(now) if not generation.is_current]
+    others.sort(key=lambda generation: rank.get(generation.path.name, -1))
     found = []
     for generation in others[: max(len(others) - keep, 0)]:
         if keep_seconds > 0 and line.left_at(generation.path.name) >= now - keep_seconds:

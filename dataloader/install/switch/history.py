@@ -32,7 +32,7 @@ class Differs:
     def text(self) -> str:
         """In a line, the first few."""
         parts = [f"~{name} {old} -> {new}" for name, old, new in self.replaced]
-        parts += [f"+{each}" for each in self.added] + [f"-{each}" for each in self.removed]
+        parts += [f"+{name}" for name in self.added] + [f"-{name}" for name in self.removed]
         return some(parts, _SHOWN)
 
     def document(self) -> dict[str, object]:
@@ -73,19 +73,19 @@ def made(root: Path, name: str) -> list[Made]:
     """The generations of a name, oldest first."""
     found: list[Made] = []
     before: dict[str, str] = {}
-    for each in generations(root, name):
-        packages = _packages(each)
+    for generation in generations(root, name):
+        packages = _packages(generation)
         differs = _difference(before, packages) if found else Differs()
         found.append(
             Made(
                 name=name,
-                number=each.number,
-                path=each.path,
-                is_current=each.is_current,
-                is_held=each.is_held,
-                in_use=each.in_use,
-                when=_when(each.path),
-                size=_size(each.path),
+                number=generation.number,
+                path=generation.path,
+                is_current=generation.is_current,
+                is_held=generation.is_held,
+                in_use=generation.in_use,
+                when=_when(generation.path),
+                size=_size(generation.path),
                 packages=len(packages),
                 differs=differs,
             )

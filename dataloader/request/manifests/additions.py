@@ -57,7 +57,7 @@ def of_files(files: Sequence[InputFile]) -> Additions:
         resolution["no-index"] = True
     return Additions(
         requirements=joined(requirements),
-        channels=tuple(dict.fromkeys(c for each in named for c in each)) if named else None,
+        channels=tuple(dict.fromkeys(c for urls in named for c in urls)) if named else None,
         index_url=next((file.index_url for file in files if file.index_url), None),
         extra_index_urls=_each(file.extra_index_urls for file in files),
         find_links=_each(file.find_links for file in files),
@@ -81,7 +81,7 @@ def joined(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
 
 def beside(typed: Additions, listed: Additions) -> Additions:
     """Return what a command says with what its files say; where there is one value, the command's."""
-    channels = [each for each in (typed.channels, listed.channels) if each is not None]
+    channels = [urls for urls in (typed.channels, listed.channels) if urls is not None]
     return replace(
         typed,
         channels=_each(channels) if channels else None,

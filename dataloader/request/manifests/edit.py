@@ -116,23 +116,29 @@ class Editor:
 
     def _put(self, group: Sequence[Requirement]) -> None:
         """One line for one project; several requirements of it are a list, which only we read."""
-        one = group[0]
+        requirement = group[0]
         values = [self.value_of(r) for r in group]
         if len(group) > 1 and self._kind != "dataloader.toml":
             raise UsageError(
-                f"{self._kind} holds one requirement of {one.name}, and there are {len(group)}: "
+                f"{self._kind} holds one requirement of {requirement.name}, and there are {len(group)}: "
                 + " and ".join(str(r) for r in group),
                 code="requirement-unsupported",
                 causes=tuple(f"{r.origin}: {r}" for r in group),
                 suggestions=("say it in one requirement", "or keep them in a dataloader.toml, which can hold both"),
             )
-        if isinstance(one, PypiRequirement) and self._put_into_project(one):
+        if isinstance(requirement, PypiRequirement) and self._put_into_project(requirement):
             return
-        table = self.table("dependencies" if isinstance(one, CondaRequirement) else "pypi-dependencies")
-        table[_written_as(table, one.name)] = values[0] if len(values) == 1 else [_inline(value) for value in values]
-        insists = isinstance(one, PypiRequirement) and one.world == "pypi" and not (one.url or one.index)
+        table = self.table("dependencies" if isinstance(requirement, CondaRequirement) else "pypi-dependencies")
+        table[_written_as(table, requirement.name)] = (
+            values[0] if len(values) == 1 else [_inline(value) for value in values]
+        )
+        insists = (
+            isinstance(requirement, PypiRequirement)
+            and requirement.world == "pypi"
+            and not (requirement.url or requirement.index)
+        )
         if insists:
-            _extend(self.ours_table("resolution"), "pypi-only", [one.name])
+            _extend(self.ours_table("resolution"), "pypi-only", [requirement.name])
 
     def value_of(self, requirement: Requirement) -> Any:
         """Return what stands for a requirement behind its name."""

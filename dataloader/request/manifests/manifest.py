@@ -109,7 +109,11 @@ class Manifest:
     def solved_with(self, name: str) -> tuple[str, ...]:
         """The other environments of an environment's group."""
         group = self.solve_groups.get(name)
-        return tuple(each for each, of in self.solve_groups.items() if group and of == group and each != name)
+        return tuple(
+            environment
+            for environment, of in self.solve_groups.items()
+            if group and of == group and environment != name
+        )
 
     def sets(self) -> tuple[str, ...]:
         """The extras and groups that there are, as ``extra:NAME`` and ``group:NAME``."""
@@ -125,7 +129,7 @@ class Manifest:
         for key in wanted:
             if key not in known:
                 kind, _, name = key.partition(":")
-                there = [each.partition(":")[2] for each in known if each.startswith(f"{kind}:")]
+                there = [key.partition(":")[2] for key in known if key.startswith(f"{kind}:")]
                 raise UsageError(
                     f"{self.path} has no {kind} {name}",
                     code="group-unknown",
@@ -154,7 +158,7 @@ class Manifest:
         self._check_conflicts(joined)
         features = [self.features[feature] for feature in joined]
         named = [f.channels for f in features if f.channels is not None]
-        channels = sorted((c for each in named for c in each), key=lambda channel: -channel[1])
+        channels = sorted((c for ranked in named for c in ranked), key=lambda channel: -channel[1])
         wanted = (platform, platform.split("-", 1)[0], "win" if platform.startswith("win") else "unix")
         own, special = features[0].on(wanted)
         others = [r for f in features[1:] for part in f.on(wanted) for r in part]
@@ -177,12 +181,14 @@ class Manifest:
     def _platforms(self, name: str, features: Sequence[Feature]) -> tuple[str, ...]:
         """Return the platforms of an environment: those that all of its features are for; else the workspace's."""
         named = [f.platforms for f in features if f.platforms] or [self.features[DEFAULT].platforms]
-        common = tuple(dict.fromkeys(each for each in named[-1] if all(each in one for one in named)))
+        common = tuple(
+            dict.fromkeys(platform for platform in named[-1] if all(platform in platforms for platforms in named))
+        )
         if any(named) and not common:
             raise UsageError(
                 f"the environment {name} is for no platform: no feature of it is for a platform of every other",
                 code="platform-unlisted",
-                causes=tuple(", ".join(one) for one in named),
+                causes=tuple(", ".join(platforms) for platforms in named),
                 suggestions=(f"name one platform in each of them in {self.path}",),
             )
         return common
@@ -376,7 +382,7 @@ def _beside(manifest: Path, file: str | None) -> str | None:
 
 def _solve_groups(table: Table) -> Mapping[str, str]:
     tables = {name: table.table(name) for name in table if isinstance(table.peek(name), dict)}
-    return {name: group for name, one in tables.items() if (group := one.string("solve-group"))}
+    return {name: group for name, table in tables.items() if (group := table.string("solve-group"))}
 
 
 def _environments(table: Table, features: set[str]) -> Mapping[str, tuple[str, ...]]:

@@ -51,7 +51,7 @@ def new_manifest(
 
     manifests = public(tuple(manifests))
     asked = of_files(
-        [replace(one, requirements=worth_keeping(one.requirements, _platforms(platform))) for one in inputs]
+        [replace(read, requirements=worth_keeping(read.requirements, _platforms(platform))) for read in inputs]
     )
     document = tomlkit.document()
     workspace = tomlkit.table()
@@ -59,7 +59,7 @@ def new_manifest(
     own = [m.features[DEFAULT] for m in manifests]
     said = asked.channels is not None or any(f.channels is not None for f in own)
     workspace["channels"] = [] if said else list(channels)
-    workspace["platforms"] = list(dict.fromkeys(each for f in own for each in f.platforms)) or [platform]
+    workspace["platforms"] = list(dict.fromkeys(platform for f in own for platform in f.platforms)) or [platform]
     document["workspace"] = workspace
     document["dependencies"] = _commented(tomlkit.table(), 'conda packages: python = "3.11.*"')
     document["pypi-dependencies"] = _commented(tomlkit.table(), 'Python distributions: numpy = ">=1.26,<2"')
@@ -189,9 +189,9 @@ def _put_feature(editor: Editor, feature: Feature, *, is_default: bool) -> None:
     for limit in feature.limits:
         editor.table("constraints")[limit.name] = editor.value_of(limit)
     for platform, listed in feature.by_platform.items():
-        for one in _written(listed):
-            kind = "dependencies" if isinstance(one, CondaRequirement) else "pypi-dependencies"
-            editor.table("target", platform, kind)[one.name] = editor.value_of(one)
+        for requirement in _written(listed):
+            kind = "dependencies" if isinstance(requirement, CondaRequirement) else "pypi-dependencies"
+            editor.table("target", platform, kind)[requirement.name] = editor.value_of(requirement)
     for key, value in _system(feature.system).items():
         editor.table("system-requirements")[key] = value
     for name, task in feature.tasks.items():

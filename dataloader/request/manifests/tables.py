@@ -52,15 +52,17 @@ def _channels(table: Table) -> tuple[tuple[str, int], ...] | None:
     if "channels" not in table:
         return None
     channels = []
-    for item in table.items("channels"):
-        if isinstance(item, str):
-            channels.append((item, 0))
+    for value in table.items("channels"):
+        if isinstance(value, str):
+            channels.append((value, 0))
         elif (
-            isinstance(item, dict) and isinstance(item.get("channel"), str) and isinstance(item.get("priority", 0), int)
+            isinstance(value, dict)
+            and isinstance(value.get("channel"), str)
+            and isinstance(value.get("priority", 0), int)
         ):
-            channels.append((item["channel"], item.get("priority", 0)))
+            channels.append((value["channel"], value.get("priority", 0)))
         else:
-            table.mistake("channels", f"{item!r} is neither a channel's name nor {{channel = ..., priority = ...}}")
+            table.mistake("channels", f"{value!r} is neither a channel's name nor {{channel = ..., priority = ...}}")
     return tuple(channels)
 
 
@@ -71,12 +73,12 @@ def _variables(table: Table) -> Mapping[str, str]:
 def _platforms(table: Table) -> tuple[str, ...]:
     """Names, or tables that tell more of one, whose ``platform`` is it."""
     found = []
-    for item in table.items("platforms"):
-        name = item.get("platform", item.get("name")) if isinstance(item, dict) else item
+    for value in table.items("platforms"):
+        name = value.get("platform", value.get("name")) if isinstance(value, dict) else value
         if isinstance(name, str):
             found.append(name)
         else:
-            table.mistake("platforms", f"{item!r} is not a platform such as linux-64")
+            table.mistake("platforms", f"{value!r} is not a platform such as linux-64")
     return tuple(found)
 
 
@@ -92,9 +94,9 @@ def _each(table: Table, read: Callable[[Table, str, Any], T]) -> tuple[T, ...]:
         inline = (
             table.tables(name) if isinstance(value, list) else [table.table(name)] if isinstance(value, dict) else []
         )
-        for one in inline or [value]:
+        for written in inline or [value]:
             try:
-                found.append(read(table, name, one))
+                found.append(read(table, name, written))
             except UsageError as error:
                 detail = "".join(f" ({cause})" for cause in error.causes[:1])
                 table.mistake(name, error.message.removeprefix(f"{table.where(name)}: ") + detail)
@@ -202,14 +204,14 @@ def _allows_prereleases(table: Table) -> bool:
 
 def _find_links(table: Table) -> Iterator[str]:
     base = table.document.path.parent
-    for item in table.items("find-links"):
-        entry: dict[str, Any] = item if isinstance(item, dict) else {"path": item}
+    for value in table.items("find-links"):
+        entry: dict[str, Any] = value if isinstance(value, dict) else {"path": value}
         if isinstance(entry.get("url"), str):
             yield entry["url"]
         elif isinstance(path := entry.get("path"), str):
             yield path if "://" in path else str((base / path).resolve())
         else:
-            table.mistake("find-links", f"{item!r} is neither {{path = ...}} nor {{url = ...}}")
+            table.mistake("find-links", f"{value!r} is neither {{path = ...}} nor {{url = ...}}")
 
 
 def _projects(table: Table, key: str) -> tuple[str, ...]:

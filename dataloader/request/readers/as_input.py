@@ -11,15 +11,15 @@ from dataloader.request.manifests.manifest import DEFAULT, Manifest, ManifestEnv
 
 def input_of(manifest: Manifest, platform: str, chosen: tuple[str, ...] = ()) -> InputFile:
     """Return what a manifest's own environment asks for, with the extras and groups that are ``chosen``."""
-    one, resolution = manifest.environment(DEFAULT, platform, chosen), manifest.resolution
-    pypi = one.pypi
+    environment, resolution = manifest.environment(DEFAULT, platform, chosen), manifest.resolution
+    pypi = environment.pypi
     return InputFile(
         path=str(manifest.path),
-        requirements=one.requirements,
+        requirements=environment.requirements,
         constraints=resolution.constraints,
         overrides=resolution.overrides,
         name=manifest.name,
-        channels=one.channels,
+        channels=environment.channels,
         index_url=pypi.index_url,
         extra_index_urls=pypi.extra_index_urls,
         find_links=pypi.find_links,
@@ -28,8 +28,8 @@ def input_of(manifest: Manifest, platform: str, chosen: tuple[str, ...] = ()) ->
         only_binary=pypi.only_binary,
         no_binary=pypi.no_binary,
         require_hashes=resolution.require_hashes,
-        variables=tuple(one.variables.items()),
-        notes=(*manifest.notes, *_not_carried(manifest, one)),
+        variables=tuple(environment.variables.items()),
+        notes=(*manifest.notes, *_not_carried(manifest, environment)),
     )
 
 

@@ -101,7 +101,7 @@ def _lines(node: Any) -> list[int]:
     """Return the line of each entry of ``dependencies``."""
     for key, value in getattr(node, "value", ()) if type(node).__name__ == "MappingNode" else ():
         if key.value == "dependencies" and isinstance(value.value, list):
-            return [each.start_mark.line + 1 for each in value.value]
+            return [node.start_mark.line + 1 for node in value.value]
     return []
 
 

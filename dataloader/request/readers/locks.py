@@ -53,7 +53,9 @@ def pinned(content: Content, wanted: LockSelection) -> InputFile:
 def asked_by(content: Content, wanted: LockSelection) -> InputFile:
     """Return what a lock was made from, by name alone; where it does not tell, all that nothing else in it needs."""
     if content.form == "export":
-        found = [CondaRequirement(name=one.name, origin=one.origin) for one in _exported(content)]
+        found = [
+            CondaRequirement(name=requirement.name, origin=requirement.origin) for requirement in _exported(content)
+        ]
         return InputFile(path=str(content.path), requirements=tuple(found))
     taken = take(content, wanted)
     asked = tuple(
@@ -81,8 +83,11 @@ def _files(content: Content, wanted: LockSelection) -> Iterator[tuple[str, str]]
     if content.form not in LOCKS:
         return
     if content.form == "export":
-        for one in _exported(content):
-            yield one.name, f"{one.name}-{(one.version or '').removeprefix('==')}-{one.build}.conda"
+        for requirement in _exported(content):
+            yield (
+                requirement.name,
+                f"{requirement.name}-{(requirement.version or '').removeprefix('==')}-{requirement.build}.conda",
+            )
         return
     taken = take(content, wanted)
     for package in taken.packages:
@@ -101,7 +106,7 @@ def _input(content: Content, taken: Taken, requirements: tuple[Requirement, ...]
         requirements=requirements,
         channels=tuple(url.rstrip("/") for url in taken.channels) or None,
         extra_index_urls=tuple(filter(None, [first, *others])),
-        notes=tuple(f"{content.path}: {each.name} is left out: {each.why}" for each in taken.left_out),
+        notes=tuple(f"{content.path}: {left_out.name} is left out: {left_out.why}" for left_out in taken.left_out),
     )
 
 
@@ -126,12 +131,17 @@ def _pins(content: Content, taken: Taken) -> Iterator[Requirement]:
                 md5=None if package.sha256 else package.md5,
                 origin=origin,
             )
-    for each in taken.listed:
-        yield CondaRequirement(name=each.name, version=f"=={each.version}", build=each.build, origin=origin)
-    for one in taken.unlocated:
-        hashes = tuple(f"sha256:{digest}" for digest in dict.fromkeys(one.files.values()))
+    for listed in taken.listed:
+        yield CondaRequirement(name=listed.name, version=f"=={listed.version}", build=listed.build, origin=origin)
+    for unlocated in taken.unlocated:
+        hashes = tuple(f"sha256:{digest}" for digest in dict.fromkeys(unlocated.files.values()))
         yield PypiRequirement(
-            name=one.name, specifier=f"=={one.version}", world="pypi", index=one.index, hashes=hashes, origin=origin
+            name=unlocated.name,
+            specifier=f"=={unlocated.version}",
+            world="pypi",
+            index=unlocated.index,
+            hashes=hashes,
+            origin=origin,
         )
 
 
@@ -142,15 +152,17 @@ def _is_of_no_index(content: Content, package: PypiPackage) -> bool:
 
 def _exported(content: Content) -> Iterator[CondaRequirement]:
     """Yield the conda packages of ``conda list --export``."""
-    for number, one in exported(content):
-        if not is_of_pip(one):
+    for number, listed in exported(content):
+        if not is_of_pip(listed):
             origin = f"{content.path.name}:{number}"
-            yield CondaRequirement(name=one.name, version=f"=={one.version}", build=one.build, origin=origin)
+            yield CondaRequirement(name=listed.name, version=f"=={listed.version}", build=listed.build, origin=origin)
 
 
 def _of_pip(content: Content) -> Iterator[PypiRequirement]:
     """Yield what pip had installed."""
-    for number, one in exported(content):
-        if is_of_pip(one):
+    for number, listed in exported(content):
+        if is_of_pip(listed):
             origin = f"{content.path.name}:{number}"
-            yield PypiRequirement(name=normalized(one.name), specifier=f"=={one.version}", world="pypi", origin=origin)
+            yield PypiRequirement(
+                name=normalized(listed.name), specifier=f"=={listed.version}", world="pypi", origin=origin
+            )

@@ -86,11 +86,11 @@ def sets_of(root: Table) -> dict[str, tuple[PypiRequirement, ...]]:
     plain = {extra_key(name): pep508(extras, name) for name in extras} | dict(_groups(root.table("dependency-groups")))
 
     def members(key: str, outer: tuple[str, ...]) -> Iterator[PypiRequirement]:
-        for one in plain[key]:
-            if not own or one.name != own:
-                yield one
+        for requirement in plain[key]:
+            if not own or requirement.name != own:
+                yield requirement
                 continue
-            for extra in map(extra_key, one.extras):
+            for extra in map(extra_key, requirement.extras):
                 if extra in plain and extra not in outer:
                     yield from members(extra, (*outer, extra))
 
@@ -111,7 +111,7 @@ def _groups(table: Table) -> Iterator[tuple[str, tuple[PypiRequirement, ...]]]:
         return
     for name in raw:
         try:
-            listed = [str(one) for one in resolver.resolve(name)]
+            listed = [str(resolved) for resolved in resolver.resolve(name)]
         except (ExceptionGroup, InvalidRequirement) as error:
             table.mistake(name, _first(error))
             continue

@@ -86,15 +86,20 @@ def with_poetry(project: ProjectTable, table: Table) -> ProjectTable:
 
 
 def _enriched(feature: Feature, more: Mapping[str, PypiRequirement]) -> Feature:
-    def met(one: Requirement) -> Requirement:
-        said = more.get(one.name)
-        if said is None or not isinstance(one, PypiRequirement) or one.url:
-            return one
+    def met(requirement: Requirement) -> Requirement:
+        said = more.get(requirement.name)
+        if said is None or not isinstance(requirement, PypiRequirement) or requirement.url:
+            return requirement
         if said.source or said.refusal:
-            return replace(one, source=said.source, refusal=said.refusal)
-        return replace(one, index=said.index or one.index, url=said.url, world=said.world if said.index else one.world)
+            return replace(requirement, source=said.source, refusal=said.refusal)
+        return replace(
+            requirement,
+            index=said.index or requirement.index,
+            url=said.url,
+            world=said.world if said.index else requirement.world,
+        )
 
-    return replace(feature, requirements=tuple(met(one) for one in feature.requirements))
+    return replace(feature, requirements=tuple(met(requirement) for requirement in feature.requirements))
 
 
 def _groups(table: Table, reader: _Reader) -> Iterator[tuple[str, Feature, bool]]:
@@ -129,11 +134,11 @@ def _extras(
     found: dict[str, Feature] = {}
     extras = table.table("extras")
     for name in extras:
-        wanted = [normalized(each) for each in extras.strings(name)]
+        wanted = [normalized(text) for text in extras.strings(name)]
         members = tuple(r for r, _ in listed if r.name in wanted)
         missing = set(wanted) - {r.name for r in members} - set(declared)
-        for each in sorted(missing):
-            extras.mistake(name, f"there is no dependency {each}")
+        for dependency in sorted(missing):
+            extras.mistake(name, f"there is no dependency {dependency}")
         found[extra_key(name)] = Feature(requirements=members)
     return found
 
@@ -142,19 +147,19 @@ def _sources(table: Table) -> tuple[PypiOptions, dict[str, str]]:
     """Return the indexes that are asked for everything, and all of them by name."""
     indexes: dict[str, str] = {}
     ranked: dict[str, list[str]] = {"primary": [], "supplemental": [], "explicit": []}
-    for one in table.tables("source"):
-        name = one.string("name") or ""
-        url = one.string("url") or (DEFAULT_INDEX if name.lower() == "pypi" else None)
+    for source in table.tables("source"):
+        name = source.string("name") or ""
+        url = source.string("url") or (DEFAULT_INDEX if name.lower() == "pypi" else None)
         if url is None:
-            one.mistake("url", f"the source {name} has no URL")
+            source.mistake("url", f"the source {name} has no URL")
             continue
-        priority = one.choice("priority", {"primary", "default", "supplemental", "secondary", "explicit"})
-        if one.boolean("default"):
+        priority = source.choice("priority", {"primary", "default", "supplemental", "secondary", "explicit"})
+        if source.boolean("default"):
             priority = "default"
-        if one.boolean("secondary"):
+        if source.boolean("secondary"):
             priority = "secondary"
         rank = {"default": "primary", "secondary": "supplemental"}.get(priority or "primary", priority or "primary")
-        one.only({"name", "url", "priority", "default", "secondary"})
+        source.only({"name", "url", "priority", "default", "secondary"})
         indexes[name.lower()] = url
         ranked[rank] = [url, *ranked[rank]] if priority == "default" else [*ranked[rank], url]
     first, *others = ranked["primary"] or [""]
@@ -179,11 +184,17 @@ class _Reader:
                     table.raw(name)
                 continue
             value = table.raw(name)
-            each = table.tables(name) if isinstance(value, list) else [value]
-            for one in each:
-                inside = one if isinstance(one, Table) else table.table(name) if isinstance(one, dict) else None
+            constraints = table.tables(name) if isinstance(value, list) else [value]
+            for constraint in constraints:
+                inside = (
+                    constraint
+                    if isinstance(constraint, Table)
+                    else table.table(name)
+                    if isinstance(constraint, dict)
+                    else None
+                )
                 try:
-                    yield self._one(table, name, one if inside is None else inside)
+                    yield self._one(table, name, constraint if inside is None else inside)
                 except (UsageError, ValueError) as error:
                     table.mistake(name, str(error).removeprefix(f"{table.where(name)}: "))
 
@@ -217,28 +228,28 @@ class _Reader:
         dependency = Factory.create_dependency(name, {"version": "*", **fields})
         marker = str(dependency.marker)
         text = f"{name}{specifier_of(dependency.constraint)}"
-        one = parse_pypi(text + (f" ; {marker}" if marker else ""), origin=origin)
-        one = replace(one, extras=tuple(sorted(normalized(extra) for extra in said.get("extras", ()))))
+        requirement = parse_pypi(text + (f" ; {marker}" if marker else ""), origin=origin)
+        requirement = replace(requirement, extras=tuple(sorted(normalized(extra) for extra in said.get("extras", ()))))
         optional = bool(said.get("optional"))
         if isinstance(value, Table) and any(place in said for place in _PLACES):
-            return self._placed(one, value), optional
-        return self._from_index(one, said.get("source")), optional
+            return self._placed(requirement, value), optional
+        return self._from_index(requirement, said.get("source")), optional
 
-    def _from_index(self, one: PypiRequirement, source: str | None) -> PypiRequirement:
+    def _from_index(self, requirement: PypiRequirement, source: str | None) -> PypiRequirement:
         if source is None:
-            return one
+            return requirement
         if source.lower() not in self._indexes:
             if source.lower() == "pypi":
-                return replace(one, index=DEFAULT_INDEX, world="pypi")
+                return replace(requirement, index=DEFAULT_INDEX, world="pypi")
             raise UsageError(f"there is no [[tool.poetry.source]] of the name {source}")
-        return replace(one, index=self._indexes[source.lower()], world="pypi")
+        return replace(requirement, index=self._indexes[source.lower()], world="pypi")
 
-    def _placed(self, one: PypiRequirement, value: Table) -> PypiRequirement:
+    def _placed(self, requirement: PypiRequirement, value: Table) -> PypiRequirement:
         base = value.document.path.parent
         if "git" in value:
-            return from_source(one, git_source(value, editable=bool(value.boolean("develop"))))
+            return from_source(requirement, git_source(value, editable=bool(value.boolean("develop"))))
         location = value.string("path") or value.string("file") or value.string("url") or ""
         if is_wheel(location):
-            return by_wheel(one, location, base=base)
+            return by_wheel(requirement, location, base=base)
         source = source_at(location, base=base, editable=bool(value.boolean("develop")))
-        return from_source(one, replace(source, subdirectory=inside(value.string("subdirectory"))))
+        return from_source(requirement, replace(source, subdirectory=inside(value.string("subdirectory"))))

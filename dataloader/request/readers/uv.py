@@ -142,7 +142,7 @@ def _build_requires(table: Table) -> dict[str, tuple[str, ...]]:
     found = {}
     for name in table:
         said = table.items(name)
-        told = (one.get("requirement") if isinstance(one, dict) else one for one in said)
+        told = (entry.get("requirement") if isinstance(entry, dict) else entry for entry in said)
         texts = [text for text in told if isinstance(text, str)]
         if len(texts) < len(said):
             table.mistake(name, "expected requirements, or {requirement = ..., match-runtime = true}")
@@ -158,20 +158,20 @@ def _build_requires(table: Table) -> dict[str, tuple[str, ...]]:
 def _indexes(table: Table) -> Iterator[_Index]:
     known = {"name", "url", "explicit", "default", "format"}
     of_uv = ("publish-url", "authenticate", "ignore-error-codes", "cache-control", "hash-algorithm", "exclude-newer")
-    for one in table.tables("index"):
-        url = one.string("url")
-        for key in (*of_uv, *(key for key in one if key.startswith("proxy"))):
-            one.raw(key)
-        one.only({*known, *of_uv, *(key for key in one if key.startswith("proxy"))})
+    for index in table.tables("index"):
+        url = index.string("url")
+        for key in (*of_uv, *(key for key in index if key.startswith("proxy"))):
+            index.raw(key)
+        index.only({*known, *of_uv, *(key for key in index if key.startswith("proxy"))})
         if url is None:
-            one.mistake("url", "an index has a URL")
+            index.mistake("url", "an index has a URL")
             continue
         yield _Index(
-            name=one.string("name"),
+            name=index.string("name"),
             url=_located(url, table.document.path.parent),
-            explicit=bool(one.boolean("explicit")),
-            default=bool(one.boolean("default")),
-            flat=one.choice("format", {"simple", "flat"}) == "flat",
+            explicit=bool(index.boolean("explicit")),
+            default=bool(index.boolean("default")),
+            flat=index.choice("format", {"simple", "flat"}) == "flat",
         )
 
 
@@ -181,17 +181,17 @@ def _located(url: str, base: Path) -> str:
 
 def _options(table: Table, indexes: Iterable[_Index]) -> PypiOptions:
     asked = [index for index in indexes if not index.explicit]
-    simple = [one for one in asked if not one.flat]
-    further = [one.url for one in simple if not one.default]
+    simple = [index for index in asked if not index.flat]
+    further = [index.url for index in simple if not index.default]
     base = table.document.path.parent
     links = [link if "://" in link else str((base / link).resolve()) for link in table.strings("find-links")]
     none = (":all:",) if table.boolean("no-binary") else ()
     only = (":all:",) if table.boolean("no-build") else ()
     mode = table.choice("prerelease", {"allow", "if-necessary", "if-necessary-or-explicit", "disallow", "explicit"})
     return PypiOptions(
-        index_url=next((one.url for one in simple if one.default), None) or table.string("index-url"),
+        index_url=next((index.url for index in simple if index.default), None) or table.string("index-url"),
         extra_index_urls=(*further, *table.strings("extra-index-url")),
-        find_links=(*links, *(one.url for one in asked if one.flat)),
+        find_links=(*links, *(index.url for index in asked if index.flat)),
         no_binary=(*none, *map(normalized, table.strings("no-binary-package"))),
         only_binary=(*only, *map(normalized, table.strings("no-build-package"))),
         prerelease=mode == "allow",
@@ -212,7 +212,7 @@ def _with_sources(project: ProjectTable, table: Table, indexes: Mapping[str | No
     reader = _Sources(entries, indexes, members)
 
     def changed(key: str, feature: Feature) -> Feature:
-        return replace(feature, requirements=tuple(reader.each(key, feature.requirements)))
+        return replace(feature, requirements=tuple(reader.placed(key, feature.requirements)))
 
     return replace(
         project,
@@ -232,7 +232,7 @@ class _Sources:
     ) -> None:
         self._entries, self._indexes, self._members = entries, indexes, members
 
-    def each(self, key: str, said: Iterable[Requirement]) -> Iterator[Requirement]:
+    def placed(self, key: str, said: Iterable[Requirement]) -> Iterator[Requirement]:
         """Yield the requirements of one set, each met by its sources; several sources part it by their markers."""
         for requirement in said:
             entries = [e for e in self._entries.get(requirement.name, ()) if _is_for(e, key)]
@@ -320,12 +320,12 @@ def _with_dev(project: ProjectTable, table: Table) -> ProjectTable:
 def _with_pythons(features: Mapping[str, Feature], table: Table) -> dict[str, Feature]:
     found = dict(features)
     for name in table:
-        one, key = table.table(name), group_key(name)
-        python = one.string("requires-python")
+        group, key = table.table(name), group_key(name)
+        python = group.string("requires-python")
         if key not in found:
             table.mistake(name, "there is no such dependency group")
         elif python:
-            wanted = parse_pypi(f"python{python}", origin=one.where("requires-python"))
+            wanted = parse_pypi(f"python{python}", origin=group.where("requires-python"))
             found[key] = replace(found[key], python=wanted)
     return found
 
@@ -349,7 +349,7 @@ def _conflicts(table: Table, name: str | None) -> Iterator[frozenset[str]]:
         if not isinstance(several, list):
             table.mistake("conflicts", f"{several!r} is no list of extras and groups")
             continue
-        keys = [key for item in several if (key := _conflict_key(item, name))]
+        keys = [key for conflict in several if (key := _conflict_key(conflict, name))]
         if len(keys) > 1:
             yield frozenset(keys)
 

@@ -36,7 +36,7 @@ def may_apply(marker: str | None, platforms: Collection[str], python: str = "") 
     by_patch = re.search(r"full_version|implementation_version", marker)
     for version in _versions(SpecifierSet(python), every=by_patch is not None):
         try:
-            if any(parsed.evaluate({**marker_environment(version, one), "extra": ""}) for one in platforms):
+            if any(parsed.evaluate({**marker_environment(version, platform), "extra": ""}) for platform in platforms):
                 return True
         except UndefinedEnvironmentName:
             return True
@@ -80,8 +80,12 @@ def worth_keeping(requirements: Iterable[Requirement], platforms: Collection[str
         UsageError: as :func:`applying`.
     """
     said = tuple(requirements)
-    applying((one for one in said if one.refusal is not None and one.source is None), platforms, "")
-    return tuple(one for one in said if one.refusal is None or one.source is not None)
+    applying(
+        (requirement for requirement in said if requirement.refusal is not None and requirement.source is None),
+        platforms,
+        "",
+    )
+    return tuple(requirement for requirement in said if requirement.refusal is None or requirement.source is not None)
 
 
 def refuse_unsupported(requirements: Sequence[Requirement]) -> None:
@@ -94,6 +98,12 @@ def refuse_unsupported(requirements: Sequence[Requirement]) -> None:
     raise UsageError(
         first.message if len(refused) == 1 else f"{', '.join(map(title, refused))}: these cannot be met",
         code=first.code,
-        causes=tuple(one.refusal.message for one in refused if one.refusal) if len(refused) > 1 else (),
-        suggestions=tuple(dict.fromkeys(text for one in refused if one.refusal for text in one.refusal.suggestions)),
+        causes=tuple(requirement.refusal.message for requirement in refused if requirement.refusal)
+        if len(refused) > 1
+        else (),
+        suggestions=tuple(
+            dict.fromkeys(
+                text for requirement in refused if requirement.refusal for text in requirement.refusal.suggestions
+            )
+        ),
     )

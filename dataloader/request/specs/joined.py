@@ -31,9 +31,9 @@ def together(requirements: Iterable[PypiRequirement]) -> tuple[PypiRequirement, 
 def _one_of(group: Sequence[PypiRequirement]) -> PypiRequirement:
     return replace(
         group[0],
-        extras=tuple(sorted({extra for one in group for extra in one.extras})),
-        specifier=both([one.specifier for one in group]),
-        world="pypi" if any(one.world == "pypi" for one in group) else "any",
+        extras=tuple(sorted({extra for requirement in group for extra in requirement.extras})),
+        specifier=both([requirement.specifier for requirement in group]),
+        world="pypi" if any(requirement.world == "pypi" for requirement in group) else "any",
         url=_agreed(group, "url"),
         index=_agreed(group, "index"),
         hashes=_common_hashes(group),
@@ -56,28 +56,28 @@ def both(specifiers: Iterable[str]) -> str:
 
 
 def _agreed(group: Sequence[PypiRequirement], field: str) -> str | None:
-    said = {value: one for one in group if (value := getattr(one, field)) is not None}
+    said = {value: requirement for requirement in group if (value := getattr(requirement, field)) is not None}
     if len(said) > 1:
         what = "files" if field == "url" else "indexes"
         raise ResolutionFailure(
             f"{group[0].name} is asked for from {len(said)} {what} at once",
             code="no-solution",
-            causes=tuple(f"{one.origin}: {value}" for value, one in said.items()),
+            causes=tuple(f"{requirement.origin}: {value}" for value, requirement in said.items()),
             suggestions=("leave all but one of them out",),
         )
     return next(iter(said), None)
 
 
 def _common_hashes(group: Sequence[PypiRequirement]) -> tuple[str, ...]:
-    said = [one for one in group if one.hashes]
+    said = [requirement for requirement in group if requirement.hashes]
     if not said:
         return ()
-    common = tuple(digest for digest in said[0].hashes if all(digest in one.hashes for one in said))
+    common = tuple(digest for digest in said[0].hashes if all(digest in requirement.hashes for requirement in said))
     if not common:
         raise ResolutionFailure(
             f"no file of {group[0].name} has every hash that is asked for",
             code="no-solution",
-            causes=tuple(f"{one.origin}: {', '.join(one.hashes)}" for one in said),
+            causes=tuple(f"{requirement.origin}: {', '.join(requirement.hashes)}" for requirement in said),
             suggestions=("leave all but one of them out",),
         )
     return common
@@ -92,7 +92,7 @@ def origins(group: Sequence[Requirement]) -> str:
     >>> origins([PypiRequirement(name="a", specifier="<2", origin="a.txt:1"), PypiRequirement(name="a")])
     'a.txt:1 (<2) and the command line (any version)'
     """
-    places = dict.fromkeys((one.origin, version_of(one)) for one in group)
+    places = dict.fromkeys((requirement.origin, version_of(requirement)) for requirement in group)
     telling = [place for place in places if place[1] != ANY_VERSION]
     if len(places) == 1 or len(telling) == 1 == len({origin for origin, _ in places}):
         return group[0].origin
@@ -100,17 +100,18 @@ def origins(group: Sequence[Requirement]) -> str:
     return f"{', '.join(told[:-1])} and {told[-1]}"
 
 
-def title(one: Requirement) -> str:
+def title(requirement: Requirement) -> str:
     """Return the name that stands for a requirement's project, or conda package, wherever names of both worlds meet."""
-    return f"conda:{one.name}" if isinstance(one, CondaRequirement) else one.name
+    return f"conda:{requirement.name}" if isinstance(requirement, CondaRequirement) else requirement.name
 
 
-def version_of(one: Requirement) -> str:
+def version_of(requirement: Requirement) -> str:
     """Return what a requirement says beside the name, for a person."""
-    if isinstance(one, PypiRequirement):
-        extras = f"[{','.join(one.extras)}]" if one.extras else ""
-        return f"{extras}{one.url or one.specifier}{f' ; {one.marker}' if one.marker else ''}" or ANY_VERSION
-    return one.match_spec.removeprefix(one.name) or ANY_VERSION
+    if isinstance(requirement, PypiRequirement):
+        extras = f"[{','.join(requirement.extras)}]" if requirement.extras else ""
+        marker = f" ; {requirement.marker}" if requirement.marker else ""
+        return f"{extras}{requirement.url or requirement.specifier}{marker}" or ANY_VERSION
+    return requirement.match_spec.removeprefix(requirement.name) or ANY_VERSION
 
 
 _CONDA_FIELDS = tuple(
@@ -126,18 +127,18 @@ def together_conda(requirements: Iterable[CondaRequirement]) -> tuple[CondaRequi
     """
     found: dict[str, list[list[CondaRequirement]]] = {}
     # In the order of what they say, so that the order in which they were said does not matter.
-    for one in sorted(requirements, key=lambda r: r.match_spec):
-        groups = found.setdefault(one.name, [])
-        fitting = next((group for group in groups if _compatible([*group, one])), None)
+    for requirement in sorted(requirements, key=lambda r: r.match_spec):
+        groups = found.setdefault(requirement.name, [])
+        fitting = next((group for group in groups if _compatible([*group, requirement])), None)
         if fitting is None:
-            groups.append([one])
+            groups.append([requirement])
         else:
-            fitting.append(one)
+            fitting.append(requirement)
     return tuple(_one_of_conda(group) for groups in found.values() for group in groups)
 
 
 def _said(group: Sequence[CondaRequirement], field: str) -> set[str]:
-    return {value for one in group if (value := getattr(one, field)) is not None}
+    return {value for requirement in group if (value := getattr(requirement, field)) is not None}
 
 
 def _compatible(group: Sequence[CondaRequirement]) -> bool:
@@ -151,9 +152,9 @@ def _one_of_conda(group: Sequence[CondaRequirement]) -> CondaRequirement:
     grouped = [f"({text})" if "|" in text and len(versions) > 1 else text for text in versions]
     values: dict[str, str | None] = {field: next(iter(_said(group, field)), None) for field in _CONDA_FIELDS}
     version = ",".join(grouped) or None
-    refusal = next((one.refusal for one in group if one.refusal), None)
-    one = replace(group[0], version=version, origin=origins(group), refusal=refusal)
-    return replace(one, **values)  # type: ignore[arg-type]
+    refusal = next((alternative.refusal for alternative in group if alternative.refusal), None)
+    requirement = replace(group[0], version=version, origin=origins(group), refusal=refusal)
+    return replace(requirement, **values)  # type: ignore[arg-type]
 
 
 def renewed(
@@ -169,40 +170,49 @@ def renewed(
     found: list[Requirement] = []
     notes: list[str] = []
     for name in dict.fromkeys(map(title, (*listed, *typed))):
-        before, own, files = ([one for one in each if title(one) == name] for each in (held, typed, listed))
+        before, own, files = (
+            [requirement for requirement in requirements if title(requirement) == name]
+            for requirements in (held, typed, listed)
+        )
         if before and not files and all(map(is_bare, own)):
-            found += [_with(one, own) for one in before]
+            found += [_with(requirement, own) for requirement in before]
             if not all(map(is_bare, before)):
                 notes.append(f"{name} stays at {_told(before)}")
             continue
-        now = [*files, *(own if files else [_with_extras(one, before) for one in own])]
+        now = [*files, *(own if files else [_with_extras(requirement, before) for requirement in own])]
         found += now
-        if before and {version_of(one) for one in before} != {version_of(one) for one in now}:
+        if before and {version_of(requirement) for requirement in before} != {
+            version_of(requirement) for requirement in now
+        }:
             notes.append(f"{name}: {_told(now)} takes the place of {_told(before)}")
     return tuple(found), tuple(notes)
 
 
 def _told(group: Sequence[Requirement]) -> str:
-    return " and ".join(dict.fromkeys(f"{version_of(one)} ({one.origin})" for one in group))
+    return " and ".join(dict.fromkeys(f"{version_of(requirement)} ({requirement.origin})" for requirement in group))
 
 
-def is_bare(one: Requirement) -> bool:
+def is_bare(requirement: Requirement) -> bool:
     """Say whether a requirement says nothing but a name, and extras."""
-    if isinstance(one, PypiRequirement):
-        return not (one.specifier or one.url or one.marker or one.index or one.hashes)
-    return one.match_spec == one.name
+    if isinstance(requirement, PypiRequirement):
+        return not (
+            requirement.specifier or requirement.url or requirement.marker or requirement.index or requirement.hashes
+        )
+    return requirement.match_spec == requirement.name
 
 
-def _with(one: Requirement, said: Sequence[Requirement]) -> Requirement:
+def _with(requirement: Requirement, said: Sequence[Requirement]) -> Requirement:
     """Return what was remembered with the extras, and the world, that bare names bring."""
-    one = _with_extras(one, said)
-    if isinstance(one, PypiRequirement) and any(isinstance(o, PypiRequirement) and o.world == "pypi" for o in said):
-        return replace(one, world="pypi")
-    return one
+    requirement = _with_extras(requirement, said)
+    if isinstance(requirement, PypiRequirement) and any(
+        isinstance(o, PypiRequirement) and o.world == "pypi" for o in said
+    ):
+        return replace(requirement, world="pypi")
+    return requirement
 
 
-def _with_extras(one: Requirement, others: Sequence[Requirement]) -> Requirement:
+def _with_extras(requirement: Requirement, others: Sequence[Requirement]) -> Requirement:
     extras = {extra for other in others if isinstance(other, PypiRequirement) for extra in other.extras}
-    if not isinstance(one, PypiRequirement) or extras <= set(one.extras):
-        return one
-    return replace(one, extras=tuple(sorted({*one.extras, *extras})))
+    if not isinstance(requirement, PypiRequirement) or extras <= set(requirement.extras):
+        return requirement
+    return replace(requirement, extras=tuple(sorted({*requirement.extras, *extras})))

@@ -87,7 +87,7 @@ def git_source(table: Table, *, editable: bool = False) -> Source:
         UsageError: as ``source_at``.
     """
     kinds: tuple[Literal["rev", "tag", "branch"], ...] = ("rev", "tag", "branch")
-    kind = next((each for each in kinds if each in table), kinds[0])
+    kind = next((kind for kind in kinds if kind in table), kinds[0])
     return Source(
         kind="git",
         location=_git_url(table.string("git") or "", table.document.path.parent),

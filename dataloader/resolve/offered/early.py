@@ -41,7 +41,7 @@ class EarlyReleases:
         if self._everywhere or project.name in self._named:
             return True
         together = ",".join(sorted(filter(None, required)))
-        return any(self._admits_nothing_else(project, one) for one in (together, *met) if one)
+        return any(self._admits_nothing_else(project, specifier) for specifier in (together, *met) if specifier)
 
     def are_named(self, name: str, required: Iterable[str], needs: Iterable[str]) -> bool:
         """Say whether pre-releases of a project are named, or wanted of every project.
@@ -51,10 +51,13 @@ class EarlyReleases:
             required: What is asked of it directly.
             needs: Entries of Requires-Dist of what is chosen.
         """
-        if self._everywhere or any(SpecifierSet(one).prereleases for one in required):
+        if self._everywhere or any(SpecifierSet(specifier).prereleases for specifier in required):
             return True
         parsed = (_read(text) for text in needs if normalized(text).startswith(name))
-        return any(one and canonicalize_name(one.name) == name and one.specifier.prereleases for one in parsed)
+        return any(
+            dependency and canonicalize_name(dependency.name) == name and dependency.specifier.prereleases
+            for dependency in parsed
+        )
 
     def _admits_nothing_else(self, project: Project, specifier: str) -> bool:
         known = self._known.get(project.name)

@@ -30,16 +30,16 @@ class FurtherIndexes:
     def unopened(self, name: str) -> tuple[Announced, ...]:
         """Return what is announced of a project, and was not looked up."""
         return tuple(
-            one
-            for one in self.announced.get(name, ())
-            if (name, one.index) not in self.opened
-            and (self.as_if_heard or urlsplit(one.index).netloc not in self.silent)
-            and not self._is_late(one)
+            announced
+            for announced in self.announced.get(name, ())
+            if (name, announced.index) not in self.opened
+            and (self.as_if_heard or urlsplit(announced.index).netloc not in self.silent)
+            and not self._is_late(announced)
         )
 
     def due(self, chosen: Iterable[Announced]) -> Iterator[tuple[str, str]]:
         """Yield project and URL of what is to be looked up; a host that does not answer is asked no more."""
-        for project, url in sorted({(one.project, one.index) for one in chosen} - self.opened):
+        for project, url in sorted({(announced.project, announced.index) for announced in chosen} - self.opened):
             if urlsplit(url).netloc not in self.silent:
                 yield project, url
 
@@ -51,7 +51,10 @@ class FurtherIndexes:
         """Say whether a file of an index that gives no times is of a release that the matrix knows to be old enough."""
         if self._exclude_newer is None or file.upload_time:
             return True
-        return any(one.version == file.version and not self._is_late(one) for one in self.announced[file.name])
+        return any(
+            announced.version == file.version and not self._is_late(announced)
+            for announced in self.announced[file.name]
+        )
 
     def _is_late(self, announced: Announced) -> bool:
         """Say whether a wheel was published too late; one of which nobody knows when is no candidate either."""

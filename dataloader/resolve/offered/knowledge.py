@@ -126,14 +126,18 @@ class Knowledge:
         if name not in self.projects:
             return ()
         known = self.further.unopened(name)
-        versions = {one.version: Version(one.version) for one in known if not self._ruled_out(name, one.version)}
+        versions = {
+            announced.version: Version(announced.version)
+            for announced in known
+            if not self._ruled_out(name, announced.version)
+        }
         vouched = (
             self._vouched_for(name, specifier, versions, floors=floors)
             for specifier in self._specifiers[name]
             if versions
         )
         texts = {text for found in vouched for text in found}
-        return tuple(one for one in known if one.version in texts)
+        return tuple(announced for announced in known if announced.version in texts)
 
     def _vouched_for(
         self, name: str, specifier: str, versions: Mapping[str, Version], *, floors: bool
@@ -151,7 +155,10 @@ class Knowledge:
         if name not in self._memos.spaces:
             if name not in self.projects:
                 return NOTHING
-            wheels, further = versions_of(self.projects[name]), [one.version for one in self.further.unopened(name)]
+            wheels, further = (
+                versions_of(self.projects[name]),
+                [announced.version for announced in self.further.unopened(name)],
+            )
             self._memos.spaces[name] = VersionSpace((*wheels.admitted(""), *further)) if further else wheels
         return self._memos.spaces[name]
 
@@ -291,9 +298,12 @@ class Knowledge:
         usable, texts = self.usable(name), self._memos.texts.get(name)
         if texts is None or texts[0] is not usable:
             texts = self._memos.texts[name] = (usable, frozenset(wheel.text for wheel in usable))
-        space, admitted = self.space(name), texts[1].union(one.version for one in self.further.unopened(name))
-        for each in (specifier, *self.required[name]):
-            admitted &= space.admitted(each)
+        space, admitted = (
+            self.space(name),
+            texts[1].union(announced.version for announced in self.further.unopened(name)),
+        )
+        for bound in (specifier, *self.required[name]):
+            admitted &= space.admitted(bound)
         return not admitted
 
     def next_candidates(self, name: str, below: Wheel, count: int) -> list[Wheel]:
@@ -377,8 +387,8 @@ class Knowledge:
             known = self._memos.guessable[project.name] = (*made_of, wheels)
         wheels, space = known[3], versions_of(project)
         admitted = self._agreed(space, project.name)
-        for each in (specifier, *others):
-            admitted = (admitted & space.admitted(each)) or admitted
+        for bound in (specifier, *others):
+            admitted = (admitted & space.admitted(bound)) or admitted
         return self._newest(wheels, admitted)
 
     def wants(self, wheel: Wheel, metadata: WheelMetadata) -> tuple[tuple[str, str], ...]:

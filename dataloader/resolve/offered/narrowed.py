@@ -142,11 +142,11 @@ class NarrowedIndex:
             # Markers tell which of several binds; without one a requirement always does.
             if (hit or not binding) and all(r in hit for r in binding if r.marker is None):
                 allowed.append(file)
-            for one in (r for r in binding if r not in hit and digest):
-                refused[one].append(f"{file.filename} has sha256:{digest}")
-        for one, told in refused.items():
-            if one.marker is None and not any(_admits(one, file.version) for file in allowed):
-                raise _no_such_hash(one, told)
+            for requirement in (r for r in binding if r not in hit and digest):
+                refused[requirement].append(f"{file.filename} has sha256:{digest}")
+        for requirement, told in refused.items():
+            if requirement.marker is None and not any(_admits(requirement, file.version) for file in allowed):
+                raise _no_such_hash(requirement, told)
         return tuple(allowed)
 
 

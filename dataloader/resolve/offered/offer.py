@@ -198,9 +198,9 @@ class Catalogue(Names):
         rules = self._rules_by_version(project, {w.text for w in wheels})
         for wheel in wheels:
             fired = tuple(r for r in rules.get(wheel.text, ()) if fires(r, "pypi", wheel.build, wheel.file))
-            each = self.book.wheel(project, wheel.text, wheel.file.index, otherwise=wheel.is_built_otherwise)
-            for number, taken in enumerate(each):
-                build = wheel.build if len(each) == 1 else f"t{number}_{wheel.build}"
+            read = self.book.wheel(project, wheel.text, wheel.file.index, otherwise=wheel.is_built_otherwise)
+            for number, taken in enumerate(read):
+                build = wheel.build if len(read) == 1 else f"t{number}_{wheel.build}"
                 of_it = (*fired, *taken.rules, *self._mute(project, wheel, taken))
                 record = self._wheel_record(wheel, identity, of_it, build, preferred=taken.preferred)
                 if of_it:
@@ -218,25 +218,25 @@ class Catalogue(Names):
         if metadata is None:
             return ()
         needed, _ = applying(metadata, self.pythons, wheel.pythons, self.knowledge.extras[wheel.file.name])
-        said = any(one.dependency.name in self.book.needs.parts for one in needed)
+        said = any(needed.dependency.name in self.book.needs.parts for needed in needed)
         return () if said else self.book.mute(project)
 
     def _announced(self, offer: Offer, project: str) -> Iterator[rattler.RepoDataRecord]:
         """Yield the wheels that further indexes have by the account of the matrix."""
         assert self.knowledge is not None
         announced = self.knowledge.announced(project, floors=not self.lenient)
-        rules = self._rules_by_version(project, {one.version for one in announced})
-        for one in announced:
-            pythons = self.pythons.of_minors(one.pythons)
+        rules = self._rules_by_version(project, {known.version for known in announced})
+        for build in announced:
+            pythons = self.pythons.of_minors(build.pythons)
             python = match_spec(self.pythons.name, version=self.pythons.spec(pythons) or IMPOSSIBLE)
-            static = (rule for rule in rules.get(one.version, ()) if rule.when and rule.when.world != "conda")
-            fired = tuple(dict.fromkeys((*one.rules, *static)))
+            static = (rule for rule in rules.get(build.version, ()) if rule.when and rule.when.world != "conda")
+            fired = tuple(dict.fromkeys((*build.rules, *static)))
             record = self._own(
-                offer, project, one.version, f"announced{WHEEL_BUILD}", PYPI_BUILD_NUMBER, (python,), fired
+                offer, project, build.version, f"announced{WHEEL_BUILD}", PYPI_BUILD_NUMBER, (python,), fired
             )
-            offer.announced[record.url] = one
-            if one.variant:
-                offer.taken[record.url] = TakenFor(one.variant, one.rules)
+            offer.announced[record.url] = build
+            if build.variant:
+                offer.taken[record.url] = TakenFor(build.variant, build.rules)
             yield record
 
     def _stand_ins(self, offer: Offer, project: str) -> Iterator[rattler.RepoDataRecord]:
@@ -310,7 +310,7 @@ class Catalogue(Names):
             rules = []
             for record in records:
                 taken = self.book.record(package, record.version, record.build, record.channel_name)
-                own = (r for each in found for r in each.get(record.version, ()))
+                own = (r for rules in found for r in rules.get(record.version, ()))
                 fired = (r for r in own if fires(r, "conda", record.build, record))
                 read = self.book.read(package, record.version)
                 rules.append(

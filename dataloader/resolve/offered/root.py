@@ -40,7 +40,7 @@ class Root:
 
     def specs(self, *, conda_only: bool = False, owned: Container[str] = ()) -> list[str]:
         """Return what must be present as match specs (see :meth:`asked`), in an order that nobody's words decide."""
-        return sorted(one.spec for one in self.asked(conda_only=conda_only, owned=owned))
+        return sorted(root_spec.spec for root_spec in self.asked(conda_only=conda_only, owned=owned))
 
     def constraints(self) -> list[str]:
         """Return what is limited, if something brings it in, as match specs."""
@@ -65,7 +65,7 @@ class Root:
         required = [rule for rule in catalogue.book.always if rule.requires]
         bounds += [(bound, rule.why or f"{bound} is needed", rule.id) for rule in required for bound in rule.then]
         if conda_only:
-            bounds = [each for each in bounds if each[0].world != "pypi" and catalogue.serves(each[0].package)]
+            bounds = [bound for bound in bounds if bound[0].world != "pypi" and catalogue.serves(bound[0].package)]
         asked += [RootSpec(catalogue.bound(b), said, rule, specifier=_of_project(b)) for b, said, rule in bounds]
         pythons = catalogue.pythons
         if pythons.all and (problem.requirements or problem.needs.requirements or problem.python):

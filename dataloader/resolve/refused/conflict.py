@@ -55,7 +55,7 @@ async def find_conflict(
     """Say what contradicts in a question that has no solution; ``None`` where the time is over before that is known."""
     universe = Universe(failure.question, catalogue.channels, _rule_of(catalogue, offer))
     root = Root(problem, catalogue)
-    asked = {one.spec: one for one in (*root.asked(owned=failure.question.owned), *root.limits())}
+    asked = {root_spec.spec: root_spec for root_spec in (*root.asked(owned=failure.question.owned), *root.limits())}
     words = _Words(universe, catalogue, offer, asked)
     until = time.monotonic() + seconds
     try:
@@ -71,7 +71,7 @@ async def find_conflict(
 async def needed_requirements(failure: Unsolvable, problem: Problem, catalogue: Catalogue, offer: Offer) -> Conflict:
     """Say at least which requirements cannot be met together."""
     root = Root(problem, catalogue)
-    asked = {one.spec: one for one in (*root.asked(owned=failure.question.owned), *root.limits())}
+    asked = {root_spec.spec: root_spec for root_spec in (*root.asked(owned=failure.question.owned), *root.limits())}
     universe = Universe(failure.question, catalogue.channels, _rule_of(catalogue, offer))
     return _Words(universe, catalogue, offer, asked).of_requirements(await _needed(failure, problem, catalogue))
 
@@ -90,7 +90,7 @@ async def _needed(failure: Unsolvable, problem: Problem, catalogue: Catalogue) -
     for spec in question.specs:
         if time.monotonic() > until:
             break
-        fewer = [one for one in kept if one != spec]
+        fewer = [other for other in kept if other != spec]
         try:
             await catalogue.channels.solve(
                 fewer, question.owned, constraints=question.constraints, exclude_newer=problem.exclude_newer
@@ -167,8 +167,16 @@ class _Words:
 
     def _told_once(self, asked: Sequence[OwnSpec]) -> list[OwnSpec]:
         """Leave out that no wheel meets a conda spec where the spec itself takes part."""
-        specs = {one.conda for cause in asked if (one := self._asked.get(cause.text)) and one.conda and not one.limit}
-        return [c for c in asked if not ((one := self._asked.get(c.text)) and one.limit and one.conda in specs)]
+        specs = {
+            root_spec.conda
+            for cause in asked
+            if (root_spec := self._asked.get(cause.text)) and root_spec.conda and not root_spec.limit
+        }
+        return [
+            c
+            for c in asked
+            if not ((root_spec := self._asked.get(c.text)) and root_spec.limit and root_spec.conda in specs)
+        ]
 
     def _said(self, cause: OwnSpec) -> str:
         if cause.text in self._asked:
@@ -187,7 +195,7 @@ class _Words:
             for text in self._texts(record, cause):
                 likewise(said, str(record.version), text)
         name = self._name(cause.package) + (f"[{cause.extra}]" if cause.extra else "")
-        found = [f"{name} {one}" for one in list(said.values())[:_SHOWN]]
+        found = [f"{name} {likewise}" for likewise in list(said.values())[:_SHOWN]]
         left = len(said) - _SHOWN
         return [*found, f"{name}: other versions likewise, in {left} more ways"] if left > 0 else found
 
@@ -226,15 +234,15 @@ class _Words:
             wanted = _wanted(fact)
             if wanted is None or wanted in said or wanted in self._axes or not fact.terms.get(wanted, 0) & 1:
                 continue  # what an axis lacks, the rule says
-            every = self._universe.candidates(wanted)
-            if fact.terms[wanted] != (2 << len(every)) - 1:
+            candidates = self._universe.candidates(wanted)
+            if fact.terms[wanted] != (2 << len(candidates)) - 1:
                 continue
-            versions = list(dict.fromkeys(str(r.version) for r in every))
+            versions = list(dict.fromkeys(str(r.version) for r in candidates))
             if wanted.startswith("__"):
                 name = _in_words(wanted)
                 found.append(f"the target has {name} {some(versions)}" if versions else f"the target has no {name}")
                 continue
-            alike = [one for one in core if _wanted(one) == wanted]
+            alike = [nogood for nogood in core if _wanted(nogood) == wanted]
             found.append(f"{self._name(wanted)}: {self._instead(wanted, fact, alike, versions)}")
             said.add(wanted)
         return found
@@ -264,12 +272,16 @@ class _Words:
     def _admitted(self, project: Project, fact: Nogood) -> list[str]:
         """Return the versions without a usable wheel that would meet what a fact wants of their project."""
         sets = self._wanted_sets(project, fact)
-        return [v for v in project.unusable if any(one.contains(v, prereleases=True) for one in sets)]
+        return [v for v in project.unusable if any(specifiers.contains(v, prereleases=True) for specifiers in sets)]
 
     def _ruled_out_by_stack(self, project: Project, fact: Nogood) -> str:
         """Say of the versions that would do which options or machines exclude them, and why."""
         sets = self._wanted_sets(project, fact)
-        texts = [w.text for w in project.wheels if any(one.contains(w.version, prereleases=True) for one in sets)]
+        texts = [
+            w.text
+            for w in project.wheels
+            if any(specifiers.contains(w.version, prereleases=True) for specifiers in sets)
+        ]
         ruled_out = self._catalogue.ruled_out
         excluded = [text for text in dict.fromkeys(texts) if ruled_out.is_out(project.name, text)]
         more = f" (and of {len(excluded) - 1} more likewise)" if len(excluded) > 1 else ""
@@ -306,7 +318,11 @@ class _Words:
                 wheel = self._offer.wheels.get(record.url)
                 metadata = knowledge.learned.presumed(wheel) if wheel is not None and knowledge is not None else None
                 read = [parse_dependency(text) for text in (metadata.requires_dist if metadata else ())]
-                wanted |= {one.specifier for one in read if one is not None and one.name == project.name}
+                wanted |= {
+                    dependency.specifier
+                    for dependency in read
+                    if dependency is not None and dependency.name == project.name
+                }
         return [SpecifierSet(text) for text in wanted]
 
     def _name(self, identity: str) -> str:

@@ -176,7 +176,7 @@ def _no_wheel(
             f"the target is {target.platform} with {libc} and Python {some(minors)}",
             *_pythons_of(requirement.name, newest, files, target.platform),
             f"{requirement.name} {newest} offers: {some(names)}",
-            *(f"what conda calls {requirement.name} is {one} on PyPI" for one in condas_name(requirement.name)),
+            *(f"what conda calls {requirement.name} is {project} on PyPI" for project in condas_name(requirement.name)),
             *_unfit_variants(project, names),
         ),
         untried=(

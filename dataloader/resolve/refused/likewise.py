@@ -54,11 +54,11 @@ def likewise(said: dict[str, Likewise], version: str, text: str) -> None:
     plain, build = (" ".join(parts[:-1]), parts[-1]) if len(parts) == 4 and ";" not in text else (text, "")
     if build and parts[2].removeprefix("==").removesuffix(".*") == version:
         plain = f"{parts[0]} {parts[1]} {_OWN}"
-    one = said.setdefault(f"{plain} {bool(build)}", Likewise(plain))
-    if version not in one.versions:
-        one.versions.append(version)
-    if build and build not in one.builds:
-        one.builds.append(build)
+    likewise = said.setdefault(f"{plain} {bool(build)}", Likewise(plain))
+    if version not in likewise.versions:
+        likewise.versions.append(version)
+    if build and build not in likewise.builds:
+        likewise.builds.append(build)
 
 
 def newest_build_of_each(records: Iterable[rattler.RepoDataRecord]) -> list[str]:

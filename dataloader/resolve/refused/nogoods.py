@@ -37,14 +37,14 @@ class Nogood:
         found: dict[int, Nogood] = {}
         todo, seen = [self], set[int]()
         while todo:
-            one = todo.pop()
-            if id(one) in seen:
+            nogood = todo.pop()
+            if id(nogood) in seen:
                 continue
-            seen.add(id(one))
-            if one.parents:
-                todo += one.parents
+            seen.add(id(nogood))
+            if nogood.parents:
+                todo += nogood.parents
             else:
-                found[id(one)] = one
+                found[id(nogood)] = nogood
         return list(found.values())
 
 
@@ -203,11 +203,11 @@ class Refuter:
 
 def _resolve(nogood: Nogood, terms: Mapping[str, int], other: Nogood, name: str, full: Callable[[str], int]) -> Nogood:
     merged = dict(terms)
-    for each, values in other.terms.items():
-        if each == name:
-            merged[each] |= values
-        elif values != full(each):
-            merged[each] = merged.get(each, full(each)) & values
+    for term, values in other.terms.items():
+        if term == name:
+            merged[term] |= values
+        elif values != full(term):
+            merged[term] = merged.get(term, full(term)) & values
     return Nogood({n: v for n, v in merged.items() if v != full(n)}, None, (nogood, other))
 
 

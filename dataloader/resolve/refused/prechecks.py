@@ -28,8 +28,12 @@ async def check_names(problem: Problem, catalogue: Catalogue, index: Index | Non
     """
     conda = [_conda(text, problem, catalogue.channels, index) for text in problem.conda_specs]
     elsewhere = {*problem.needs.stand_ins, *problem.needs.announced}  # by the account of the matrix
-    alone = [one for one in problem.requirements if not one.marker and one.name not in elsewhere]
-    pypi = [_pypi(one, problem, catalogue, index) for one in alone]
+    alone = [
+        requirement
+        for requirement in problem.requirements
+        if not requirement.marker and requirement.name not in elsewhere
+    ]
+    pypi = [_pypi(requirement, problem, catalogue, index) for requirement in alone]
     failures = [failure for failure in await together([*conda, *pypi]) if failure is not None]
     if failures:
         raise failures[0]
@@ -116,7 +120,7 @@ async def _unknown_to_channels(
     where = [spec.channel.base_url] if spec.channel is not None else channels.urls
     near = near_names(name, await channels.names())
     on_index = index is not None and bool(await index.project(name))
-    suggestions = [f"did you mean {' or '.join(f'conda:{one}' for one in near)}?"] if near else []
+    suggestions = [f"did you mean {' or '.join(f'conda:{package}' for package in near)}?"] if near else []
     if on_index:
         suggestions.append(f"the package indexes have a project of this name: ask for {name}, without conda:")
     return ResolutionFailure(

@@ -210,7 +210,7 @@ def alternatives(condition: str) -> list[list[str]]:
     if len(parts := _split(text, "and")) > 1:
         found: list[list[str]] = [[]]
         for part in parts:
-            found = [[*one, *more] for one in found for more in alternatives(part)]
+            found = [[*chosen, *more] for chosen in found for more in alternatives(part)]
         return found
     return [[text]]
 

@@ -27,8 +27,8 @@ class Pages(Protocol):
 async def unknown_project(name: str, origin: str, places: Sequence[str], index: Pages) -> ResolutionFailure:
     """Return the refusal of a project that none of ``places`` has, with the names like it that an index has."""
     near = list(dict.fromkeys((*condas_name(name), *near_names(name, known_projects()))))[:NEAR]
-    pages = await together([index.project(one) for one in near])
-    near = [one for one, files in zip(near, pages, strict=True) if files]
+    pages = await together([index.project(name) for name in near])
+    near = [name for name, files in zip(near, pages, strict=True) if files]
     return ResolutionFailure(
         f"no package is named {name} (asked for by {origin})",
         code="unknown-package",
@@ -58,5 +58,11 @@ def near_names(name: str, known: Collection[str]) -> list[str]:
     """
     import difflib
 
-    alike = [one for one in known if abs(len(one) - len(name)) <= 2 and (one[:1] == name[:1] or one[-2:] == name[-2:])]
-    return [one for one in difflib.get_close_matches(name, alike, n=NEAR + 1, cutoff=0.65) if one != name][:NEAR]
+    alike = [
+        candidate
+        for candidate in known
+        if abs(len(candidate) - len(name)) <= 2 and (candidate[:1] == name[:1] or candidate[-2:] == name[-2:])
+    ]
+    return [
+        candidate for candidate in difflib.get_close_matches(name, alike, n=NEAR + 1, cutoff=0.65) if candidate != name
+    ][:NEAR]

@@ -27,12 +27,12 @@ class RuledOut:
         if any(self._excludes(rule) for rule in self._book.read(project, version)):
             return True
         taken = self._book.wheel(project, version, "")
-        return all(any(self._excludes(rule) for rule in each.rules) for each in taken)
+        return all(any(self._excludes(rule) for rule in taken_for.rules) for taken_for in taken)
 
     def why(self, project: str, version: str) -> str:
         """Say why a release is excluded: what it is of, and who excludes that."""
         taken = self._book.wheel(project, version, "")
-        rules = [*self._book.read(project, version), *(rule for one in taken for rule in one.rules)]
+        rules = [*self._book.read(project, version), *(rule for taken_for in taken for rule in taken_for.rules)]
         excluding = next((rule for rule in rules if self._excludes(rule)), None)
         return "; ".join(dict.fromkeys((excluding.why, *self._against(excluding)))) if excluding else ""
 

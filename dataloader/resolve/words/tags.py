@@ -103,7 +103,11 @@ def pythons_of(interpreter: str, abi: str) -> tuple[PythonTag, ...]:
         if not match or match[2] != "3":
             continue
         minor = int(match[3] or 0)
-        found += [tag for one in abi.split(".") if (tag := _python_tag(match[1], minor, part, one)) is not None]
+        found += [
+            tag
+            for alternative in abi.split(".")
+            if (tag := _python_tag(match[1], minor, part, alternative)) is not None
+        ]
     return tuple(found)
 
 

@@ -57,8 +57,8 @@ def _best_values(
 ) -> tuple[list[Property], str | None]:
     """Return the best value of each feature, or why a variant does not fit (PEP 825, variant properties)."""
     by_feature: dict[tuple[str, str], list[str]] = {}
-    for each in sorted(properties):
-        by_feature.setdefault((each.namespace, each.feature), []).append(each.value)
+    for wanted in sorted(properties):
+        by_feature.setdefault((wanted.namespace, wanted.feature), []).append(wanted.value)
     best = []
     for (namespace, feature), values in by_feature.items():
         if namespace not in described.namespaces:
@@ -74,20 +74,20 @@ def _best_values(
 def _order(best: Iterable[Property], described: VariantsFile, target: Target) -> tuple[list[tuple[int, ...]], ...]:
     """Return what variants are ordered by: step 5 to 7 of PEP 825's variant ordering."""
     keys = []
-    for each in best:
-        features = [*described.features.get(each.namespace, ()), *_FEATURES.get(each.namespace, ())]
+    for known in best:
+        features = [*described.features.get(known.namespace, ()), *_FEATURES.get(known.namespace, ())]
         all_values = sorted(
             {
                 p.value
                 for properties in described.variants.values()
                 for p in properties
-                if (p.namespace, p.feature) == each[:2]
+                if (p.namespace, p.feature) == known[:2]
             }
         )
-        values = _value_order(described, target, each.namespace, each.feature, tuple(all_values))
-        unsure = each.feature == "sm_arch" and not target.gpus  # what surely runs comes first
-        namespace = len(described.namespaces) + 1 if unsure else described.namespaces.index(each.namespace)
-        keys.append((namespace, features.index(each.feature), values.index(each.value)))
+        values = _value_order(described, target, known.namespace, known.feature, tuple(all_values))
+        unsure = known.feature == "sm_arch" and not target.gpus  # what surely runs comes first
+        namespace = len(described.namespaces) + 1 if unsure else described.namespaces.index(known.namespace)
+        keys.append((namespace, features.index(known.feature), values.index(known.value)))
     # One that goes on where another one ends comes first.
     return ([*sorted(keys), (len(described.namespaces),)],)
 
@@ -114,7 +114,7 @@ def _compatible(target: Target, namespace: str, feature: str, values: tuple[str,
     if namespace == "x86_64":
         own = _LEVEL.fullmatch(target.archspec or "")
         level = int(own[1]) if own else 1
-        found = [value for value in values if value in {f"v{each}" for each in range(1, level + 1)}]
+        found = [value for value in values if value in {f"v{number}" for number in range(1, level + 1)}]
         return sorted(found, reverse=True) if target.arch == "x86_64" else []
     if target.driver_cuda is None:
         return []
@@ -197,5 +197,5 @@ def without_variant_markers(requirement: str, variant: Chosen | None) -> str:
 
 def settled(requirements: Iterable[str], variant: Chosen | None) -> Iterator[str]:
     """Yield what a wheel of a variant requires."""
-    for each in requirements:
-        yield without_variant_markers(each, variant)
+    for requirement in requirements:
+        yield without_variant_markers(requirement, variant)

@@ -69,8 +69,8 @@ class VersionSpace:
         A large project has thousands of versions, and as many specifiers are put on it.
         """
         wanted = SpecifierSet(specifier)
-        named = sorted({release for one in wanted for release in _named(one)})
-        if any(one.operator == "===" for one in wanted):
+        named = sorted({release for specifier in wanted for release in _named(specifier)})
+        if any(specifier.operator == "===" for specifier in wanted):
             named = self._releases
         start = 0
         for release in dict.fromkeys(named):
@@ -192,4 +192,4 @@ def has_lower_bound(specifier: str) -> bool:
     >>> has_lower_bound(">=1.2,!=1.5"), has_lower_bound("<2"), has_lower_bound("")
     (True, False, False)
     """
-    return any(one.operator in (">=", ">", "==", "~=", "===") for one in SpecifierSet(specifier))
+    return any(bound.operator in (">=", ">", "==", "~=", "===") for bound in SpecifierSet(specifier))

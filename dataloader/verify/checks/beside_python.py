@@ -27,7 +27,7 @@ def check_beside_python(judge: Judge, verdicts: Sequence[Verdict], situation: Si
     if not any(soname.startswith(_LIBRARIES) for soname in sonames):
         return
     own = _opened(judge, _own_modules(judge.bare.interpreter))
-    brought = _contents(judge, [each.path for result in own.values() for each in result.scope])
+    brought = _contents(judge, [loaded.path for result in own.values() for loaded in result.scope])
     meeting: dict[str, list[Verdict]] = {}
     for verdict in verdicts if brought else ():
         mine = _contents(judge, verdict.scope) if verdict.bare and verdict.extension else {}
@@ -67,7 +67,7 @@ def _after_python(
     for path in own:
         process.open(str(path))
     results = [(verdict, process.open(f"{judge.bare.prefix}/{verdict.path}", keep=False)) for verdict in group]
-    broken = [each._replace(loads=False, failures=tuple(r.failures)) for each, r in results if not r.loads]
+    broken = [verdict._replace(loads=False, failures=tuple(r.failures)) for verdict, r in results if not r.loads]
     for finding in check_loads(broken, situation._replace(importance=lambda _: "warning")):
         evidence = (*finding.evidence, "it loads before Python has imported ssl, hashlib or sqlite3")
         yield finding._replace(message=f"{finding.message}, after Python's own modules", evidence=evidence)
@@ -78,12 +78,14 @@ def _before_python(judge: Judge, group: Sequence[Verdict], own: Mapping[Path, Re
     for verdict in group:
         process.open(f"{judge.bare.prefix}/{verdict.path}")
     failing = {path: process.open(str(path), keep=False).failures for path in own}
-    lines = [f"{path.name.partition('.')[0]}: {_word(each)}" for path, all_of in failing.items() for each in all_of[:2]]
+    lines = [
+        f"{path.name.partition('.')[0]}: {_word(failure)}" for path, all_of in failing.items() for failure in all_of[:2]
+    ]
     if lines:
         package = group[0].package
         yield Finding(
             severity="warning",
-            kind=next(each.kind for all_of in failing.values() for each in all_of),
+            kind=next(failure.kind for all_of in failing.values() for failure in all_of),
             path=group[0].path,
             message=f"Python's own {', '.join(dict.fromkeys(line.partition(':')[0] for line in lines))} cannot be"
             f" loaded after {package.label if package else 'it'}",

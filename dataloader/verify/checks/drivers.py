@@ -23,8 +23,8 @@ def check_driver_libraries(
     """
     users: dict[str, list[str]] = {}
     for verdict in verdicts:
-        for each in verdict.scope[1:]:
-            path = os.path.normpath(each) if is_drivers(each.rpartition("/")[2]) else ""
+        for library in verdict.scope[1:]:
+            path = os.path.normpath(library) if is_drivers(library.rpartition("/")[2]) else ""
             if path and (_is_stub(path) or _is_aside(path, situation)):
                 users.setdefault(path, []).append(verdict.path)
     for path, files in sorted(users.items()):

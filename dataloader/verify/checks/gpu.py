@@ -137,12 +137,12 @@ def check_gpu_code(
 def _check_package(
     package: InstalledPackage, files: Sequence[ScannedFile], device: Device, *, needed: bool
 ) -> Iterator[Finding]:
-    code = [each for file in files if file.facts for each in file.facts.gpu]
-    usable = [each for each in code if device.runs(each)]
+    code = [gpu_code for file in files if file.facts for gpu_code in file.facts.gpu]
+    usable = [gpu_code for gpu_code in code if device.runs(gpu_code)]
     severity: Severity = "error" if needed else "warning"
     path, has = files[0].path, f"it has {describe(code)}"
     if not usable:
-        refused = [each for each in code if device.refuses(each)]
+        refused = [gpu_code for gpu_code in code if device.refuses(gpu_code)]
         if refused:
             yield _too_new(package, path, refused, device, severity)
         else:
@@ -153,8 +153,8 @@ def _check_package(
                 message=f"{package.label} has no code that runs on {device.title}",
                 evidence=(has,),
             )
-    elif all(each.kind == "ptx" for each in usable):
-        certain = device.driver_cuda and all(each.isa for each in usable)
+    elif all(gpu_code.kind == "ptx" for gpu_code in usable):
+        certain = device.driver_cuda and all(gpu_code.isa for gpu_code in usable)
         yield Finding(
             severity="note",
             kind="ptx-only",
@@ -169,7 +169,7 @@ def _check_package(
 def _too_new(
     package: InstalledPackage, path: str, refused: Sequence[GpuCode], device: Device, severity: Severity
 ) -> Finding:
-    isa = min(each.isa for each in refused)
+    isa = min(gpu_code.isa for gpu_code in refused)
     enough = [cuda for cuda, known in ptx_of_cuda().items() if known >= isa]
     takes = f"a driver for CUDA {_dotted(min(enough))}" if enough else "a newer driver"
     return Finding(
@@ -187,7 +187,7 @@ def _dotted(version: Sequence[int]) -> str:
 
 
 def _without_code(package: InstalledPackage, files: Sequence[ScannedFile], device: Device) -> Iterator[Finding]:
-    lacking = [file for file in files if file.facts and not any(device.runs(each) for each in file.facts.gpu)]
+    lacking = [file for file in files if file.facts and not any(device.runs(gpu_code) for gpu_code in file.facts.gpu)]
     if lacking:
         yield Finding(
             severity="note",
@@ -201,8 +201,14 @@ def _without_code(package: InstalledPackage, files: Sequence[ScannedFile], devic
 
 def describe(code: Sequence[GpuCode]) -> str:
     """``sm_80 sm_90a, PTX 90``."""
-    cubins = sorted({each for each in code if each.kind == "cubin"}, key=lambda each: (each.number, each.suffix))
-    ptx = sorted({each for each in code if each.kind == "ptx"}, key=lambda each: (each.number, each.suffix))
+    cubins = sorted(
+        {gpu_code for gpu_code in code if gpu_code.kind == "cubin"},
+        key=lambda gpu_code: (gpu_code.number, gpu_code.suffix),
+    )
+    ptx = sorted(
+        {gpu_code for gpu_code in code if gpu_code.kind == "ptx"},
+        key=lambda gpu_code: (gpu_code.number, gpu_code.suffix),
+    )
     parts = [" ".join(dict.fromkeys(f"sm_{cubin.arch}" for cubin in cubins))] if cubins else []
-    parts += ["PTX " + " ".join(dict.fromkeys(each.arch for each in ptx))] if ptx else []
+    parts += ["PTX " + " ".join(dict.fromkeys(gpu_code.arch for gpu_code in ptx))] if ptx else []
     return ", ".join(parts) or "none"

@@ -77,7 +77,7 @@ class Importance:
         Either the framework is not installed, or the package neither requires nor imports it, and opens its libraries
         for this module when it is asked to (cuda.core's tensors of torch).
         """
-        installed = {each.name for each in self._installed.packages}
+        installed = {package.name for package in self._installed.packages}
         required = set(required_names(package.requires))
         for failure in verdict.failures:
             project = framework_of(failure.name) if failure.kind == "undefined-symbol" else None

@@ -172,7 +172,7 @@ def _grouped(findings: Sequence[tuple[Finding, str]], situation: Situation) -> I
 def _highest(names: set[str]) -> list[str]:
     """The highest version of each family: ``GLIBC_2.17`` of ``GLIBC_2.14`` and ``GLIBC_2.17``."""
     best: dict[str, str] = {}
-    for name in sorted(names, key=lambda each: version_tuple(each.partition("_")[2]) or ()):
+    for name in sorted(names, key=lambda version: version_tuple(version.partition("_")[2]) or ()):
         best[name.partition("_")[0]] = name
     return sorted(best.values())
 
@@ -240,9 +240,9 @@ def _missing_library(failures: list[Failure], situation: Situation) -> _Explaine
     else:
         fixes = for_library(soname, owner, situation.cuda_major, situation.installed)
         evidence += [
-            f"{soname} comes with a {each.name} for CUDA, and {each.label} here is for the CPU"
-            for each in situation.installed.packages
-            if each.name in distributions_of(CUDA_PARTS.get(soname, ""))
+            f"{soname} comes with a {package.name} for CUDA, and {package.label} here is for the CPU"
+            for package in situation.installed.packages
+            if package.name in distributions_of(CUDA_PARTS.get(soname, ""))
         ]
         evidence += _of_other_cuda(soname, owner, situation)
     where = "not found"
@@ -272,7 +272,7 @@ def _version(failures: list[Failure], situation: Situation) -> _Explained:
         fixes = [f"dataloader install '{'conda:' if owner.kind == 'conda' else ''}{owner.name}>{owner.version}'"]
     else:
         fixes = for_library(PurePosixPath(provider).name, user, None, situation.installed) if user else []
-        fixes = [*(each for each in fixes if "conda:" in each), *another_release(user)]
+        fixes = [*(fix for fix in fixes if "conda:" in fix), *another_release(user)]
     whose = f" of {owner.label}" if owner else (" of the system" if provider.startswith("/") else "")
     evidence: tuple[str, ...] = (f"{provider}{whose} would be loaded",)
     if family == "GLIBC" and situation.target.glibc:
@@ -286,8 +286,10 @@ def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     owner = situation.owners.get(situation.relative(failures[0].path))
     evidence = tuple(readable[1:])
-    found = {each.label: each for name in names[:_JUDGED] for each in frameworks_of(name, situation.installed)}
-    frameworks, names_of = sorted(found), sorted({each.name for each in found.values()})
+    found = {
+        framework.label: framework for name in names[:_JUDGED] for framework in frameworks_of(name, situation.installed)
+    }
+    frameworks, names_of = sorted(found), sorted({framework.name for framework in found.values()})
     fixes: Sequence[str] = ()
     if frameworks and situation.has_symbols(failures):
         evidence = (*evidence, f"{' and '.join(frameworks)} has them, for those who open its libraries first")

@@ -36,7 +36,7 @@ def check_path_files(
     owners = {path: package for package in installed.packages for path in package.files.columns[0]}
     for site in installed.site_packages:
         for path in sorted(path for path in tree.sizes if path.rpartition("/")[0] == site):
-            gone = [each for each in _named_in(prefix, site, path) if not os.path.lexists(each)]
+            gone = [path for path in _named_in(prefix, site, path) if not os.path.lexists(path)]
             if not gone:
                 continue
             owner = owners.get(path)
@@ -63,7 +63,7 @@ def _named_in(prefix: Path, site: str, path: str) -> Iterator[str]:
             text = read_regular(prefix / path).decode("utf-8", "replace")
             found = _MAPPING.search(text)
             mapping = ast.literal_eval(found[1]) if found else {}
-            yield from (each for each in mapping.values() if isinstance(each, str))
+            yield from (value for value in mapping.values() if isinstance(value, str))
     except (OSError, ValueError, SyntaxError, AttributeError, RecursionError, MemoryError):
         return  # a finder of another form says nothing
 
@@ -80,7 +80,7 @@ def check_interpreters(prefix: Path, installed: InstalledPackages, tree: PrefixT
                 by_program.setdefault(program, []).append(path)
     for program, paths in by_program.items():
         wanted = frozenset(paths)
-        owners = [each for each in installed.packages if not wanted.isdisjoint(each.files.columns[0])]
+        owners = [package for package in installed.packages if not wanted.isdisjoint(package.files.columns[0])]
         # A program of the system (perl, say) may be missing for a script that nobody runs.
         moved = program.rpartition("/")[2].startswith("python") and not program.startswith(_OF_THE_SYSTEM)
         yield Finding(
@@ -96,7 +96,7 @@ def check_interpreters(prefix: Path, installed: InstalledPackages, tree: PrefixT
 
 
 def _together(owners: Sequence[InstalledPackage]) -> str | None:
-    pypi = [f"{each.name}=={each.version}" for each in owners if each.kind == "pypi"]
+    pypi = [f"{owner.name}=={owner.version}" for owner in owners if owner.kind == "pypi"]
     if len(pypi) < len(owners):
         return reinstall(owners[0]) if len(owners) == 1 else None
     return f"dataloader install --reinstall {' '.join(pypi)}" if pypi else None
@@ -126,8 +126,8 @@ def check_versions(installed: InstalledPackages, digests: Mapping[str, str], tre
     for several in records.values():
         if len(several) < 2:
             continue
-        there = max(several, key=lambda each: _fits(each, digests, tree))
-        others = [each for each in several if each is not there]
+        there = max(several, key=lambda package: _fits(package, digests, tree))
+        others = [package for package in several if package is not there]
         yield Finding(
             severity="warning",
             kind="two-versions",
@@ -135,7 +135,7 @@ def check_versions(installed: InstalledPackages, digests: Mapping[str, str], tre
             message=f"{others[0].label} is recorded beside {there.label}",
             evidence=(f"the files there are those of {there.label}",),
             fix=instead_of(there, f"{there.name}=={there.version}"),
-            files=tuple(each.path for each in others),
+            files=tuple(package.path for package in others),
         )
 
 
@@ -151,7 +151,7 @@ def _fits(package: InstalledPackage, digests: Mapping[str, str], tree: PrefixTre
 
 def check_python_path(prefix: Path, installed: InstalledPackages, variables: Mapping[str, str]) -> Iterator[Finding]:
     """Modules that PYTHONPATH puts in the place of the environment's own."""
-    folders = [each for each in variables.get("PYTHONPATH", "").split(os.pathsep) if each]
+    folders = [folder for folder in variables.get("PYTHONPATH", "").split(os.pathsep) if folder]
     ours: dict[str, str] = {}
     for package in installed.packages if folders else ():
         for path in package.files.columns[0]:

@@ -49,10 +49,10 @@ def check_one_process(judge: Judge, verdicts: Sequence[Verdict], situation: Situ
                 failing[path] = (company, failures, severity)
     by_path = {verdict.path: verdict for verdict in verdicts}
     for company in dict.fromkeys(company for company, _, _ in failing.values()):
-        mine = {path: each for path, each in failing.items() if each[0] == company}
+        mine = {path: found for path, found in failing.items() if found[0] == company}
         broken = [by_path[path]._replace(loads=False, failures=tuple(mine[path][1])) for path in mine]
         levels = {path: severity for path, (_, _, severity) in mine.items()}
-        beside = " and ".join(each.label for each in company.members)
+        beside = " and ".join(member.label for member in company.members)
         for finding in check_loads(broken, situation._replace(importance=partial(_level, levels))):
             why = f"each loads by itself; {company.user} imports {beside}"
             yield finding._replace(
@@ -67,18 +67,20 @@ def _level(levels: Mapping[str, Severity], verdict: Verdict) -> Severity:
 def companies(judge: Judge, packages: set[str], matrix: Matrix) -> Iterator[Company]:
     """What is imported together of these packages, given by their records: each set once, two packages or more."""
     seen: set[frozenset[str]] = set()
-    orders = {each.path: judge.order(each) for each in judge.packages.values()} if len(packages) > 1 else {}
+    orders = {package.path: judge.order(package) for package in judge.packages.values()} if len(packages) > 1 else {}
     found = [
-        Company(each.label, tuple(one for one in orders[each.path] if one.path in packages), each)
-        for each in sorted(judge.packages.values(), key=lambda one: (len(orders.get(one.path, ())), one.name))
-        if each.path in orders
+        Company(package.label, tuple(member for member in orders[package.path] if member.path in packages), package)
+        for package in sorted(judge.packages.values(), key=lambda first: (len(orders.get(first.path, ())), first.name))
+        if package.path in orders
     ]
     named = {name for project in matrix.frameworks for name in distributions_of(project)} if orders else set()
-    together = [one for name in sorted(named & judge.packages.keys()) for one in orders[judge.packages[name].path]]
-    members = tuple(dict.fromkeys(one for one in together if one.path in packages))
+    together = [
+        member for name in sorted(named & judge.packages.keys()) for member in orders[judge.packages[name].path]
+    ]
+    members = tuple(dict.fromkeys(member for member in together if member.path in packages))
     found.append(Company(_THE_FRAMEWORKS, members, None))
     for company in found:
-        paths = frozenset(each.path for each in company.members)
+        paths = frozenset(member.path for member in company.members)
         if len(paths) > 1 and paths not in seen:
             seen.add(paths)
             yield company
@@ -99,7 +101,7 @@ def _in_question(judge: Judge, verdicts: Sequence[Verdict]) -> dict[str, list[Ve
     found: dict[str, list[Verdict]] = {}
     for verdict in brought if several else ():
         images = (files.image(path) for path in verdict.scope)
-        if verdict.package and any(each and each.facts and each.facts.soname in several for each in images):
+        if verdict.package and any(image and image.facts and image.facts.soname in several for image in images):
             found.setdefault(verdict.package.path, []).append(verdict)
     return found
 
@@ -111,7 +113,7 @@ def _failures(
     process, found = judge.bare.process.copy(), {}
     for package in order:
         mine, reached = modules[package.path], judge.sources.of(package).reached()
-        imported = [each for each in mine if judge.sources.module(each.path) in reached]
+        imported = [verdict for verdict in mine if judge.sources.module(verdict.path) in reached]
         for verdict in imported or mine:
             _open_first(process, judge.process_of(verdict))
             result = process.open(f"{judge.bare.prefix}/{verdict.path}")
@@ -123,23 +125,23 @@ def _failures(
 def _open_first(process: Process, known: Process) -> None:
     """Open what the code of a package has opened before its module, where that loads."""
     everywhere = set(map(id, known.global_scope))
-    for each in known.objects:
-        if each.image is not None and each.image.file_id not in process.by_id:
-            process.open(each.path, make_global=id(each) in everywhere)
+    for loaded in known.objects:
+        if loaded.image is not None and loaded.image.file_id not in process.by_id:
+            process.open(loaded.path, make_global=id(loaded) in everywhere)
 
 
 def _imports_all(company: Company, sources: SourceIndex) -> bool:
     """Whether the import of the user plainly imports every member, by way of others perhaps."""
     if company.by is None:
         return False
-    roots = {root.partition(".")[0]: each for each in company.members for root in sources.of(each).roots()}
+    roots = {root.partition(".")[0]: member for member in company.members for root in sources.of(member).roots()}
     reached, pending = {company.by.path}, [company.by]
     while pending:
         for name in sources.of(pending.pop()).top_levels():
             if name in roots and roots[name].path not in reached:
                 reached.add(roots[name].path)
                 pending.append(roots[name])
-    return reached >= {each.path for each in company.members}
+    return reached >= {member.path for member in company.members}
 
 
 # -- OpenMP ------------------------------------------------------------------------------------------------------------
@@ -154,7 +156,7 @@ def check_openmp(judge: Judge, verdicts: Sequence[Verdict], tables: Tables, situ
     files = judge.bare.process.environment.files
     keys = {path: image.key for path in runtimes if (image := files.image(f"{judge.bare.prefix}/{path}")) is not None}
     alone = {path: family for path in runtimes if (family := runtime_of(path, tables.openmp)) in tables.openmp_alone}
-    users = {each.path for path in alone for each in runtimes[path]}
+    users = {runtime.path for path in alone for runtime in runtimes[path]}
     told: set[frozenset[str]] = set()
     several = len({keys.get(path, path) for path in alone}) > 1
     for company in companies(judge, users, situation.matrix) if several else ():
@@ -183,7 +185,7 @@ def check_openmp(judge: Judge, verdicts: Sequence[Verdict], tables: Tables, situ
 
 
 def _line(path: str, runtimes: Mapping[str, Sequence[InstalledPackage]]) -> str:
-    return f"{path} for {', '.join(each.label for each in runtimes[path])}"
+    return f"{path} for {', '.join(runtime.label for runtime in runtimes[path])}"
 
 
 def _runtimes(
@@ -206,7 +208,7 @@ def _runtimes(
             _note(found, path, package)
     for package in rest.values():
         if package.path not in served and package.kind == "pypi" and judge.is_followed(package):
-            opened = (each.path for story in judge.stories(package) for each in story.around.perhaps.objects)
+            opened = (loaded.path for story in judge.stories(package) for loaded in story.around.perhaps.objects)
             for path in map(situation.relative, opened):
                 if runtime_of(path, tables.openmp):
                     _note(found, path, package)

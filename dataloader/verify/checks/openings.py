@@ -44,14 +44,16 @@ def check_openings(
         for opening in mine if result.root is not None else ():
             in_file = opened[opened_by(file.key, opening.pattern)] if opening.pattern else ()
             tried = {name: process.open_named(parts[0], name) for name in (*opening.opens, *in_file)}
-            parts += [each for one in tried.values() if one.loads for each in one.scope]
-            missing = _missing(judge, verdict, {name: one.failures[0] for name, one in tried.items() if not one.loads})
+            parts += [loaded for result in tried.values() if result.loads for loaded in result.scope]
+            missing = _missing(
+                judge, verdict, {name: result.failures[0] for name, result in tried.items() if not result.loads}
+            )
             if missing:
                 yield _finding(verdict, opening, missing, situation)
         for part in parts:
             if family and verdict.package and _is_elsewhere(part, verdict.package, family, situation):
                 split.setdefault((family, verdict.package.path), []).append((verdict, part))
-    for (family, _), found in sorted(split.items(), key=lambda each: each[0]):
+    for (family, _), found in sorted(split.items(), key=lambda pair: pair[0]):
         yield _split(family, found, situation)
 
 
@@ -62,7 +64,7 @@ def _missing(judge: Judge, verdict: Verdict, refused: Mapping[str, Failure]) -> 
     return {
         name: failure
         for name, failure in refused.items()
-        if package is None or all(_refuses(each, path, name) for each in judge.after_users_of(package, name))
+        if package is None or all(_refuses(process, path, name) for process in judge.after_users_of(package, name))
     }
 
 
@@ -86,8 +88,8 @@ def _split(family: str, found: Sequence[tuple[Verdict, Loaded]], situation: Situ
     owner, inside = situation.owners.get(situation.relative(part.path)), part.path.startswith(f"{situation.prefix}/")
     whose = owner.label if owner else "no package" if inside else "the system"
     lines = dict.fromkeys(
-        f"{each.path.rpartition('/')[2]} gets {situation.relative(other.path)}, by {other.why or 'its name'}"
-        for each, other in found
+        f"{user.path.rpartition('/')[2]} gets {situation.relative(other.path)}, by {other.why or 'its name'}"
+        for user, other in found
     )
     mine = verdict.package.label if verdict.package else "nobody"
     taken = part.why == "LD_LIBRARY_PATH" and not situation.described
@@ -98,7 +100,7 @@ def _split(family: str, found: Sequence[tuple[Verdict, Loaded]], situation: Situ
         message=f"parts of {family} come from {mine} and from {whose}; they work together only at one version",
         evidence=tuple(lines)[:8],
         fix="unset LD_LIBRARY_PATH" if taken else reinstall(verdict.package) if verdict.package else None,
-        files=tuple(sorted({each.path for each, _ in found})),
+        files=tuple(sorted({user.path for user, _ in found})),
     )
 
 
@@ -108,7 +110,7 @@ def _finding(verdict: Verdict, opening: Opening, missing: Mapping[str, Failure],
     if opening.by not in verdict.path and any(name in situation.provided for name in names):
         severity = "warning"  # the front was renamed: the code of its package may well open its parts itself
     brought = (for_library(name, None, situation.cuda_major, situation.installed) for name in names)
-    fixes = list(dict.fromkeys(fix for each in brought for fix in each))
+    fixes = list(dict.fromkeys(fix for advice in brought for fix in advice))
     reasons = [
         f"{name}: {missing[name].kind.replace('-', ' ')}"
         + (f" {missing[name].name}" if missing[name].name != name else "")

@@ -33,7 +33,7 @@ def start_programs(bare: BareLoads, situation: Situation) -> list[Verdict]:
                 bare=result.loads,
                 loads=result.loads,
                 failures=tuple(result.failures),
-                scope=tuple(each.path for each in result.scope if each.image),
+                scope=tuple(loaded.path for loaded in result.scope if loaded.image),
                 driver=tuple(e.path for e in result.scope if e.image is None and environment.assumed(e.path)),
             )
         )
@@ -76,4 +76,6 @@ def check_programs(verdicts: Sequence[Verdict], situation: Situation) -> Iterato
         brought = bool(absent) and all(name in situation.provided for name in absent)
         return "note" if brought else "error" if verdict.package is not None else "warning"
 
-    yield from check_loads([each for each in verdicts if not each.loads], situation._replace(importance=importance))
+    yield from check_loads(
+        [verdict for verdict in verdicts if not verdict.loads], situation._replace(importance=importance)
+    )

@@ -64,4 +64,4 @@ def check_mounts(prefix: Path, files: Mapping[str, ScannedFile], *, described: b
 
 def _mount_point(path: Path) -> str:
     real = Path(os.path.realpath(path))
-    return str(next(each for each in real.parents if each.is_mount()))
+    return str(next(parent for parent in real.parents if parent.is_mount()))

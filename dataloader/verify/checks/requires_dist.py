@@ -116,7 +116,7 @@ def check_rules(installed: InstalledPackages, rules: Iterable[Rule]) -> Iterator
 
 def check_together(installed: InstalledPackages, rows: Iterable[Together]) -> Iterator[Finding]:
     """Parts of a framework in another version than it, which it leaves aside without an error."""
-    present = {normalise(each.name): each for each in installed.packages}
+    present = {normalise(package.name): package for package in installed.packages}
     for row in rows:
         main = present.get(row.of)
         for package in (present[name] for name in row.packages if main is not None and name in present):
@@ -138,7 +138,7 @@ def _numbers(version: str) -> str:
 
 def _candidates(present: Mapping[str, list[InstalledPackage]], bound: Bound) -> list[InstalledPackage]:
     name = normalise(bound.package.removeprefix("conda:"))
-    return [each for each in present.get(name, []) if bound.world in ("any", each.kind)]
+    return [package for package in present.get(name, []) if bound.world in ("any", package.kind)]
 
 
 def _within(package: InstalledPackage, bound: Bound) -> bool:

@@ -60,7 +60,7 @@ def imports_of(tree: ast.Module, module: str, *, is_package: bool) -> tuple[Impo
             continue
         guarded = guarded or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If)
         goes_on = isinstance(node, ast.Try) and bool(node.handlers) and not _raises_again(node)
-        pending += [(each, guarded or (goes_on and name == "body")) for name in _BODIES for each in _body(node, name)]
+        pending += [(inner, guarded or (goes_on and name == "body")) for name in _BODIES for inner in _body(node, name)]
     return tuple(found)
 
 
@@ -80,7 +80,7 @@ def constants_of(tree: ast.AST) -> frozenset[str]:
 
 
 def _raises_again(node: ast.Try) -> bool:
-    return any(isinstance(each, ast.Raise) for handler in node.handlers for each in handler.body)
+    return any(isinstance(statement, ast.Raise) for handler in node.handlers for statement in handler.body)
 
 
 def _targets(node: ast.Import | ast.ImportFrom, module: str, *, is_package: bool) -> Iterator[str]:
@@ -149,10 +149,10 @@ class PackageModules:
         pending = [name for name, path in self._modules.items() if self._is_root(name, path)]
         found = set(pending)
         while pending:
-            for each in self.imports_in(pending.pop()):
-                if each.guarded:
+            for imported in self.imports_in(pending.pop()):
+                if imported.guarded:
                     continue
-                parts = each.module.split(".")
+                parts = imported.module.split(".")
                 for length in range(1, len(parts) + 1):
                     name = ".".join(parts[:length])
                     if name in self._modules and name not in found:
@@ -166,15 +166,15 @@ class PackageModules:
             return True
         parts = name.split(".")
         above = (".".join(parts[:length]) for length in range(1, len(parts)))
-        return path.endswith("/__init__.py") and not any(each in self._modules for each in above)
+        return path.endswith("/__init__.py") and not any(package in self._modules for package in above)
 
     def uses(self, module: str) -> list[bool]:
         """For each import of ``module`` anywhere in the distribution, tests left out: whether it is guarded."""
         return [
-            each.guarded
+            imported.guarded
             for name in self._mentioning(_last(module))
-            for each in self.imports_in(name)
-            if each.module == module
+            for imported in self.imports_in(name)
+            if imported.module == module
         ]
 
     def _mentioning(self, text: str) -> Iterator[str]:
@@ -186,14 +186,14 @@ class PackageModules:
         """String constants that hold ``text``, anywhere in the distribution, tests left out."""
         trees = (self._tree(name) for name in self._mentioning(text))
         found = (constants_of(tree) for tree in trees if tree)
-        return frozenset(each for constants in found for each in constants if text in each)
+        return frozenset(constant for constants in found for constant in constants if text in constant)
 
     def importers(self, module: str) -> frozenset[str]:
         """The modules that import ``module``, tests left out."""
         return frozenset(
             name
             for name in self._mentioning(_last(module))
-            if any(each.module == module for each in self.imports_in(name))
+            if any(imported.module == module for imported in self.imports_in(name))
         )
 
     def imports(self, top_level: str) -> bool:
@@ -202,8 +202,8 @@ class PackageModules:
 
     def top_levels(self) -> frozenset[str]:
         """Top-level modules that the import of the distribution plainly imports."""
-        imports = (each for name in self.reached() for each in self.imports_in(name))
-        return frozenset(each.module.partition(".")[0] for each in imports if not each.guarded)
+        imports = (imported for name in self.reached() for imported in self.imports_in(name))
+        return frozenset(imported.module.partition(".")[0] for imported in imports if not imported.guarded)
 
 
 def _last(module: str) -> str:

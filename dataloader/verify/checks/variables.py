@@ -43,7 +43,7 @@ def differences(bare: BareLoads, options: VerifyOptions) -> list[Difference]:
         found.append(_difference(program, *scopes))
     for path, result in bare.results.items():
         found.append(_difference(path, result, plain.open(str(bare.prefix / path), keep=False)))
-    return [each for each in found if each.taken or bool(each.failures) != bool(each.otherwise)]
+    return [opening for opening in found if opening.taken or bool(opening.failures) != bool(opening.otherwise)]
 
 
 def _as_result(process: Process) -> Result:
@@ -51,13 +51,13 @@ def _as_result(process: Process) -> Result:
 
 
 def _difference(path: str, result: Result, otherwise: Result) -> Difference:
-    there = {name: each for each in otherwise.scope for name in _names(each)}
+    there = {name: opened for opened in otherwise.scope for name in _names(opened)}
     taken: dict[str, tuple[str, str | None]] = {}
-    for each in result.scope:
-        if each.why in _VARIABLES and each.image is not None:
-            other = next((there[name] for name in _names(each) if name in there), None)
-            if other is None or other.image is None or other.image.key != each.image.key:
-                taken[each.path] = (each.why, other.path if other is not None else None)
+    for loaded in result.scope:
+        if loaded.why in _VARIABLES and loaded.image is not None:
+            other = next((there[name] for name in _names(loaded) if name in there), None)
+            if other is None or other.image is None or other.image.key != loaded.image.key:
+                taken[loaded.path] = (loaded.why, other.path if other is not None else None)
     return Difference(path, result.failures, otherwise.failures, taken)
 
 
@@ -69,18 +69,18 @@ def _names(loaded: Loaded) -> set[str]:
 
 def explained(found: Sequence[Difference]) -> frozenset[str]:
     """Files that load but for the variables: what is wrong with them is said here."""
-    return frozenset(each.path for each in found if each.failures and not each.otherwise and each.taken)
+    return frozenset(opening.path for opening in found if opening.failures and not opening.otherwise and opening.taken)
 
 
 def check_variables(found: Sequence[Difference], situation: Situation, variables_of: str) -> Iterator[Finding]:
     """One finding for each library that a variable brought, and one for what only loads thanks to it."""
     causes: dict[tuple[str, str, str | None], list[Difference]] = {}
-    for each in found:
-        if each.otherwise:
+    for opening in found:
+        if opening.otherwise:
             continue  # it does not load in either case, or only thanks to a variable
-        for path, (variable, other) in each.taken.items():
-            if each.failures or not path.startswith(f"{situation.prefix}/"):
-                causes.setdefault((path, variable, other), []).append(each)
+        for path, (variable, other) in opening.taken.items():
+            if opening.failures or not path.startswith(f"{situation.prefix}/"):
+                causes.setdefault((path, variable, other), []).append(opening)
     for (path, variable, other), users in sorted(causes.items(), key=str):
         broken = [user for user in users if user.failures]
         replaces = other is not None and other.startswith(f"{situation.prefix}/")
@@ -114,7 +114,7 @@ def _takes_over(
         message=f"{variable} puts {path} {place}" + (", and then this cannot be loaded" if broken else ""),
         evidence=tuple(evidence),
         fix=f"unset {variable}" if not situation.described else None,
-        files=tuple(sorted(each.path for each in broken or users)),
+        files=tuple(sorted(opening.path for opening in broken or users)),
     )
 
 
@@ -124,9 +124,9 @@ def _word(failure: Failure) -> str:
 
 
 def _thanks_to(found: Sequence[Difference], variables_of: str) -> Iterator[Finding]:
-    helped = [each for each in found if each.otherwise and not each.failures]
+    helped = [opening for opening in found if opening.otherwise and not opening.failures]
     if helped:
-        missing = sorted({_word(failure) for each in helped for failure in each.otherwise})
+        missing = sorted({_word(failure) for opening in helped for failure in opening.otherwise})
         yield Finding(
             severity="note",
             kind="needs-library-path",
@@ -134,7 +134,7 @@ def _thanks_to(found: Sequence[Difference], variables_of: str) -> Iterator[Findi
             message=f"{len(helped)} {'library loads' if len(helped) == 1 else 'libraries load'} only with the "
             f"variables of {variables_of or 'this process'}",
             evidence=tuple(missing[:8]),
-            files=tuple(sorted(each.path for each in helped)),
+            files=tuple(sorted(opening.path for opening in helped)),
         )
 
 

@@ -58,7 +58,7 @@ def _map(follower: Follower, arguments: Sequence[Any], keywords: Mapping[str, An
     items, whole = follower.items_of(arguments[1])
     follower.doubt += not whole
     try:
-        found = [follower.call(arguments[0], (item,), {}) for item in items]
+        found = [follower.call(arguments[0], (element,), {}) for element in items]
     finally:
         follower.doubt -= not whole
     return found if whole else UNKNOWN
@@ -67,18 +67,18 @@ def _map(follower: Follower, arguments: Sequence[Any], keywords: Mapping[str, An
 def _filter(follower: Follower, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     del keywords
     items, whole = follower.items_of(arguments[1]) if len(arguments) == 2 else ([], False)
-    kept = [item if arguments[0] is None else follower.call(arguments[0], (item,), {}) for item in items]
-    truths = [follower.truth(each) for each in kept]
+    kept = [element if arguments[0] is None else follower.call(arguments[0], (element,), {}) for element in items]
+    truths = [follower.truth(element) for element in kept]
     if not whole or None in truths:
         return UNKNOWN
-    return [item for item, truth in zip(items, truths, strict=True) if truth]
+    return [element for element, truth in zip(items, truths, strict=True) if truth]
 
 
 def _sorted(follower: Follower, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     items, whole = follower.items_of(arguments[0]) if arguments else ([], False)
     if not whole:
         return arguments[0] if arguments else UNKNOWN
-    keys = [follower.call(keywords["key"], (item,), {}) for item in items] if keywords.get("key") else items
+    keys = [follower.call(keywords["key"], (element,), {}) for element in items] if keywords.get("key") else items
     if not all(map(is_known, keys)):
         return items  # all of them, in an order that is not known
     try:
@@ -103,7 +103,9 @@ def _as(kind: Callable[[list[Any]], Any]) -> Native:
 def _isinstance(follower: Follower, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     del follower, keywords
     value, wanted = arguments if len(arguments) == 2 else (UNKNOWN, UNKNOWN)
-    names = [each.name for each in (wanted if isinstance(wanted, tuple) else (wanted,)) if isinstance(each, Native)]
+    names = [
+        class_.name for class_ in (wanted if isinstance(wanted, tuple) else (wanted,)) if isinstance(class_, Native)
+    ]
     kinds = [_KINDS[name] for name in names if name in _KINDS]
     if isinstance(value, tuple(_KINDS.values())) and kinds:
         return isinstance(value, tuple(kinds))
@@ -136,7 +138,7 @@ def _quantified(*, every: bool) -> Native:
     def call(follower: Follower, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
         del keywords
         items, whole = follower.items_of(arguments[0]) if arguments else ([], False)
-        truths = [follower.truth(each) for each in items]
+        truths = [follower.truth(element) for element in items]
         if (not every) in truths:
             return not every
         return every if whole and None not in truths else UNKNOWN

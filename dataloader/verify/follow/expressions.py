@@ -124,7 +124,7 @@ class Expressions(ABC):
             if keyword.arg is not None:
                 keywords[keyword.arg] = value
             elif isinstance(value, dict):
-                keywords |= {key: item for key, item in value.items() if isinstance(key, str)}
+                keywords |= {key: inner for key, inner in value.items() if isinstance(key, str)}
         if isinstance(node.func, ast.Name) and node.func.id in ("globals", "locals", "vars") and not arguments:
             return scope.module.names if node.func.id == "globals" else scope.names
         if isinstance(node.func, ast.Name) and node.func.id == "__import__":
@@ -212,8 +212,8 @@ class Expressions(ABC):
         before = self.doubt
         result: Any = UNKNOWN
         try:
-            for each in node.values:
-                value = self.value(each, scope)
+            for operand in node.values:
+                value = self.value(operand, scope)
                 truth = self.truth(value)
                 if truth is ends_with:
                     return value if self.doubt == before else UNKNOWN
@@ -258,7 +258,7 @@ class Expressions(ABC):
             raise Raised(type(error), str(error)) from error
 
     def _slice(self, node: ast.Slice, scope: Scope) -> Any:
-        parts = [self.value(each, scope) for each in (node.lower, node.upper, node.step)]
+        parts = [self.value(bound, scope) for bound in (node.lower, node.upper, node.step)]
         return slice(*parts) if all(part is None or isinstance(part, int) for part in parts) else UNKNOWN
 
     def _namedexpr(self, node: ast.NamedExpr, scope: Scope) -> Any:
@@ -275,9 +275,9 @@ class Expressions(ABC):
 
     def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, scope: Scope) -> Function:
         """The function that a definition makes."""
-        defaults = [self.value(each, scope) for each in node.args.defaults]
+        defaults = [self.value(default, scope) for default in node.args.defaults]
         pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-        keywords = {each.arg: self.value(default, scope) for each, default in pairs if default is not None}
+        keywords = {parameter.arg: self.value(default, scope) for parameter, default in pairs if default is not None}
         return Function(node, scope, defaults, keywords)
 
     # -- comprehensions ----------------------------------------------------------------------------------------------
@@ -309,8 +309,8 @@ class Expressions(ABC):
             return True
         first, rest = generators[0], generators[1:]
         items, whole = self.items_of(self.value(first.iter, scope))
-        for item in items:
-            self.assign(first.target, item, scope)
+        for element in items:
+            self.assign(first.target, element, scope)
             truths = [self.truth(self.value(test, scope)) for test in first.ifs]
             if False in truths:
                 continue

@@ -77,7 +77,7 @@ def _glob(follower: Follower, pattern: str, *, recursive: bool) -> list[str] | U
     found = [top]
     for number, part in enumerate(parts[fixed:], fixed):
         if part == "**" and recursive:
-            found = [folder for each in found for folder, _, _ in _folders(follower, each)]
+            found = [folder for start in found for folder, _, _ in _folders(follower, start)]
             if number == len(parts) - 1:
                 found = [f"{folder}/{name}" for folder in found for name in follower.around.listing(folder) or ()]
             continue
@@ -95,7 +95,7 @@ def _glob_glob(follower: Follower, arguments: Sequence[Any], keywords: Mapping[s
     if pattern is None or root is None:
         return UNKNOWN
     found = _glob(follower, f"{root}/{pattern}" if root else pattern, recursive=bool(keywords.get("recursive")))
-    return [each.removeprefix(f"{root}/") for each in found] if root and isinstance(found, list) else found
+    return [path.removeprefix(f"{root}/") for path in found] if root and isinstance(found, list) else found
 
 
 def _path_glob(prefix: str) -> Native:
@@ -105,7 +105,7 @@ def _path_glob(prefix: str) -> Native:
         if base is None or pattern is None:
             return UNKNOWN
         found = _glob(follower, f"{base}/{prefix}{pattern}", recursive=True)
-        return [PurePosixPath(each) for each in found] if isinstance(found, list) else found
+        return [PurePosixPath(path) for path in found] if isinstance(found, list) else found
 
     return Native("glob", call)
 
@@ -154,16 +154,16 @@ _METHODS: Final[Mapping[str, Any]] = {
 def file_modules() -> dict[str, dict[str, Any]]:
     path = {
         "join": pure("join", lambda *parts: posixpath.join(*(text_of(part) or "" for part in parts))),
-        "dirname": pure("dirname", lambda each: posixpath.dirname(text_of(each) or "")),
-        "basename": pure("basename", lambda each: posixpath.basename(text_of(each) or "")),
-        "split": pure("split", lambda each: posixpath.split(text_of(each) or "")),
-        "splitext": pure("splitext", lambda each: posixpath.splitext(text_of(each) or "")),
-        "normpath": pure("normpath", lambda each: posixpath.normpath(text_of(each) or "")),
+        "dirname": pure("dirname", lambda path: posixpath.dirname(text_of(path) or "")),
+        "basename": pure("basename", lambda path: posixpath.basename(text_of(path) or "")),
+        "split": pure("split", lambda path: posixpath.split(text_of(path) or "")),
+        "splitext": pure("splitext", lambda path: posixpath.splitext(text_of(path) or "")),
+        "normpath": pure("normpath", lambda path: posixpath.normpath(text_of(path) or "")),
         "relpath": pure("relpath", lambda path, start: posixpath.relpath(str(path), str(start))),
-        "isabs": pure("isabs", lambda each: posixpath.isabs(text_of(each) or "")),
+        "isabs": pure("isabs", lambda path: posixpath.isabs(text_of(path) or "")),
         "abspath": pure("abspath", _absolute),
         "expanduser": on_path("expanduser", lambda _, path: UNKNOWN if path[:1] == "~" else path),
-        "realpath": pure("realpath", lambda each: _realpath(text_of(each) or "")),
+        "realpath": pure("realpath", lambda path: _realpath(text_of(path) or "")),
         "exists": on_path("exists", _is("file", "folder")),
         "lexists": on_path("lexists", _is("file", "folder")),
         "isfile": on_path("isfile", _is("file")),

@@ -109,7 +109,7 @@ class Follower(Statements):
 
     def find(self, parent: ModuleValue | None, last: str) -> tuple[str | None, list[str]] | None:
         """File of a module below another one or on the search path, and where its submodules are."""
-        folders = parent.folders if parent is not None else [each for each in map(text_of, self.path) if each]
+        folders = parent.folders if parent is not None else [folder for folder in map(text_of, self.path) if folder]
         return self._find(folders, last)
 
     def load_file(self, name: str, path: str) -> Any:
@@ -120,7 +120,7 @@ class Follower(Statements):
         libraries = [n for n in names if n.startswith(f"{stem}.") and n.endswith(".so")]
         libraries = [n for n in libraries if n.count(".") <= 2 and self.around.takes_extension(n)]
         if libraries:
-            return max(libraries, key=lambda each: ("cpython" in each, "abi3" in each))
+            return max(libraries, key=lambda library: ("cpython" in library, "abi3" in library))
         return f"{stem}.py" if f"{stem}.py" in names else None
 
     def _load(self, name: str, path: str | None, folders: list[str]) -> ModuleValue:
@@ -140,8 +140,8 @@ class Follower(Statements):
             elif self.around.follows(path):
                 self._follow(module, path)
             else:
-                for each in self.around.bring(path, certain=not self.doubt):
-                    self._import_beside(each)
+                for brought in self.around.bring(path, certain=not self.doubt):
+                    self._import_beside(brought)
         except Raised:
             self.modules.pop(name, None)
             raise
@@ -292,11 +292,11 @@ class Follower(Statements):
         if what.rpartition(".")[2] in OPENERS:
             return self.open(arguments[0] if arguments else keywords.get("name", UNKNOWN), *arguments[1:2], **keywords)
         if what not in _NEVER_CALL:
-            for each in (*arguments, *keywords.values()):
+            for argument in (*arguments, *keywords.values()):
                 # Whoever it is handed to may call it.
-                if isinstance(each, Function) and not isinstance(each.node, ast.Lambda):
+                if isinstance(argument, Function) and not isinstance(argument.node, ast.Lambda):
                     with self.perhaps():
-                        self._call_perhaps(each)
+                        self._call_perhaps(argument)
         return Unknown(f"{what}()" if what else "")
 
     def _call_perhaps(self, function: Function) -> None:
@@ -326,8 +326,8 @@ class Follower(Statements):
             whole, self.doubt = self.doubt == frame.doubt, frame.doubt
         if frame.yielded is not None:
             return frame.yielded if whole else Doubtful(frame.yielded)
-        for each in frame.returned:
-            result = merged(each, result)
+        for returned in frame.returned:
+            result = merged(returned, result)
         return result
 
     # -- what code opens ---------------------------------------------------------------------------------------------
@@ -365,21 +365,21 @@ def _bound(function: Function, value: Any) -> Function:
 def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     pending: list[ast.AST] = list(node.body)
     while pending:
-        each = pending.pop()
-        if isinstance(each, ast.Yield | ast.YieldFrom):
+        inner = pending.pop()
+        if isinstance(inner, ast.Yield | ast.YieldFrom):
             return True
-        if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
-            pending += ast.iter_child_nodes(each)
+        if not isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            pending += ast.iter_child_nodes(inner)
     return False
 
 
 def _bind(function: Function, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters -> values; one that is not given and has no default is unknown."""
     asked = function.node.args
-    positional = [each.arg for each in (*asked.posonlyargs, *asked.args)]
+    positional = [parameter.arg for parameter in (*asked.posonlyargs, *asked.args)]
     bound: dict[str, Any] = dict.fromkeys(positional, UNKNOWN)
     bound |= dict(zip(positional[len(positional) - len(function.defaults) :], function.defaults, strict=True))
-    bound |= dict.fromkeys((each.arg for each in asked.kwonlyargs), UNKNOWN) | dict(function.keyword_defaults)
+    bound |= dict.fromkeys((parameter.arg for parameter in asked.kwonlyargs), UNKNOWN) | dict(function.keyword_defaults)
     bound |= dict(zip(positional, arguments, strict=False))
     rest = {name: value for name, value in keywords.items() if name not in bound}
     bound |= {name: value for name, value in keywords.items() if name in bound}

@@ -38,7 +38,7 @@ def _find_library(follower: Follower, arguments: Sequence[Any], keywords: Mappin
 def _open_of_folder(follower: Follower, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     """``numpy.ctypeslib.load_library(name, folder)``."""
     del keywords
-    name, folder = (text_of(each) for each in (*arguments, UNKNOWN, UNKNOWN)[:2])
+    name, folder = (text_of(argument) for argument in (*arguments, UNKNOWN, UNKNOWN)[:2])
     if name is None or folder is None:
         return follower.open(UNKNOWN)
     return follower.open(f"{folder}/{name}" if name.endswith(".so") else f"{folder}/{name}.so")
@@ -151,9 +151,9 @@ def _distribution_files(follower: Follower, arguments: Sequence[Any], keywords: 
 
 def _recorded(site: str, paths: Sequence[str]) -> Iterator[Recorded]:
     for path in paths:
-        each = Recorded(path)
-        each.site = site
-        yield each
+        recorded = Recorded(path)
+        recorded.site = site
+        yield recorded
 
 
 def _distribution(follower: Follower, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:

@@ -173,8 +173,8 @@ class ImportedInProcess:
             for path, file in self._bare.files.items():
                 if file.facts is not None and path in self._bare.results:
                     name = path.rpartition("/")[2]
-                    for each in {name, name.partition(".so")[0], file.facts.soname or name}:
-                        self._by_name.setdefault(each, []).append(path)
+                    for alias in {name, name.partition(".so")[0], file.facts.soname or name}:
+                        self._by_name.setdefault(alias, []).append(path)
         return self._by_name
 
     # -- other packages ----------------------------------------------------------------------------------------------
@@ -191,15 +191,17 @@ class ImportedInProcess:
         if owner is None:
             return ()
         modules: list[str] = []
-        for each in self._packages.order(owner):
-            if each.path in self._brought or each.path == self._package.path:
+        for package in self._packages.order(owner):
+            if package.path in self._brought or package.path == self._package.path:
                 continue
-            self._brought.add(each.path)
-            if self._packages.is_followed(each):
-                modules += self._packages.roots(each)
+            self._brought.add(package.path)
+            if self._packages.is_followed(package):
+                modules += self._packages.roots(package)
                 continue
             for process in self._processes(certain=certain):
-                open_until_none_helps(process, [f"{self.prefix}/{one}" for one in self._packages.extensions(each)])
+                open_until_none_helps(
+                    process, [f"{self.prefix}/{extension}" for extension in self._packages.extensions(package)]
+                )
         return modules
 
     def _processes(self, *, certain: bool) -> Sequence[Process]:
@@ -252,22 +254,26 @@ class ImportedInProcess:
             if result.loads:
                 return True
             wanted = self._lacking(result)
-            if any(each.kind == "undefined-symbol" for each in result.failures):
+            if any(failure.kind == "undefined-symbol" for failure in result.failures):
                 own = self._package.files.columns[0]
-                wanted += [one for one in own if one in self._bare.results and not self._bare.is_extension(one)]
+                wanted += [
+                    candidate
+                    for candidate in own
+                    if candidate in self._bare.results and not self._bare.is_extension(candidate)
+                ]
             before = len(process.objects), len(process.global_scope)
             tried: set[str] = set()
-            for each in wanted:  # grows by what those lack themselves
-                if each not in tried:
-                    tried.add(each)
-                    wanted += self._lacking(process.open(f"{self.prefix}/{each}", make_global=True))
+            for library in wanted:  # grows by what those lack themselves
+                if library not in tried:
+                    tried.add(library)
+                    wanted += self._lacking(process.open(f"{self.prefix}/{library}", make_global=True))
             if before == (len(process.objects), len(process.global_scope)):
                 return False
         return False
 
     def _lacking(self, result: Result) -> list[str]:
         """Libraries of the prefix that are called as what is missing."""
-        return [one for each in result.failures for one in self._names().get(each.name, ())]
+        return [library for failure in result.failures for library in self._names().get(failure.name, ())]
 
 
 class Story:
@@ -300,8 +306,8 @@ class Story:
         """What the import of an extension module comes to when these are imported next."""
         state, known = self.around.copy_of(), dict(self._follower.modules)
         try:
-            for each in modules:
-                self._run(each)
+            for module in modules:
+                self._run(module)
             return self.around.tried.get(path)
         finally:
             self.around.go_back(state)

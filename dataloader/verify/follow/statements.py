@@ -59,11 +59,11 @@ class Statements(Expressions):
 
     def block(self, body: Sequence[ast.stmt], scope: Scope) -> None:
         """Follow statements one after the other."""
-        for each in body:
+        for statement in body:
             self.step()
-            method = getattr(self, f"_do_{type(each).__name__.lower()}", None)
+            method = getattr(self, f"_do_{type(statement).__name__.lower()}", None)
             if method is not None:
-                method(each, scope)
+                method(statement, scope)
 
     # -- simple ones -------------------------------------------------------------------------------------------------
 
@@ -121,11 +121,11 @@ class Statements(Expressions):
         starred = any(isinstance(target, ast.Starred) for target in targets)
         whole = isinstance(value, list | tuple) and not isinstance(value, Doubtful)
         if whole and len(value) == len(targets) and not starred:
-            for each, item in zip(targets, value, strict=True):
-                self.assign(each, item, scope)
+            for part, element in zip(targets, value, strict=True):
+                self.assign(part, element, scope)
             return
-        for each in targets:
-            self.assign(each.value if isinstance(each, ast.Starred) else each, UNKNOWN, scope)
+        for part in targets:
+            self.assign(part.value if isinstance(part, ast.Starred) else part, UNKNOWN, scope)
 
     def _do_delete(self, node: ast.Delete, scope: Scope) -> None:
         for target in node.targets:
@@ -261,8 +261,8 @@ class Statements(Expressions):
         entry, left = self.doubt, self.frames[-1].left
         self.doubt += not whole
         try:
-            for item in items:
-                self.assign(node.target, item, scope)
+            for element in items:
+                self.assign(node.target, element, scope)
                 try:
                     self.block(node.body, scope)
                 except Continue:
@@ -344,12 +344,12 @@ class Statements(Expressions):
 
     def _do_with(self, node: ast.With, scope: Scope) -> None:
         suppressed: list[Any] = []
-        for item in node.items:
-            value = self.value(item.context_expr, scope)
+        for context in node.items:
+            value = self.value(context.context_expr, scope)
             if isinstance(value, Suppress):
                 suppressed += value.kinds
-            if item.optional_vars is not None:
-                self.assign(item.optional_vars, self.entered(value), scope)
+            if context.optional_vars is not None:
+                self.assign(context.optional_vars, self.entered(value), scope)
         try:
             self.block(node.body, scope)
         except Raised as raised:

@@ -94,7 +94,7 @@ class ClassValue:
         if name in self.names:
             return self.names[name]
         found = (base.find(name) for base in self.bases if isinstance(base, ClassValue))
-        return next((each for each in found if each is not None), None)
+        return next((value for value in found if value is not None), None)
 
 
 @dataclass(eq=False, slots=True)
@@ -167,7 +167,7 @@ def is_known(value: Any) -> bool:
     if isinstance(value, Doubtful) or not isinstance(value, PLAIN):
         return False
     if isinstance(value, dict):
-        return all(is_known(each) for pair in value.items() for each in pair)
+        return all(is_known(inner) for pair in value.items() for inner in pair)
     if isinstance(value, list | tuple | set | frozenset):
         return all(map(is_known, value))
     return True
@@ -185,7 +185,7 @@ def merged(first: Any, second: Any) -> Any:
     if first is second or (type(first) is type(second) and isinstance(first, PLAIN) and first == second):
         return first
     if isinstance(first, list) and isinstance(second, list):
-        return Doubtful([*second, *(each for each in first if not any(each is other for other in second))])
+        return Doubtful([*second, *(inner for inner in first if not any(inner is other for other in second))])
     return UNKNOWN
 
 

@@ -80,7 +80,7 @@ class KeptAnswer:
         return cls(
             _text(question),
             _pairs(_text(outside)),
-            [(_text(each).split(_NUL), part) for each, part in zip(folders, packed, strict=True)],
+            [(_text(names).split(_NUL), part) for names, part in zip(folders, packed, strict=True)],
             _text(failing),
             _pairs(_text(forms)),
         )
@@ -88,7 +88,7 @@ class KeptAnswer:
     def to_bytes(self) -> bytes:
         """A line with the lengths of the fields, and the fields; sealed."""
         rows = (self.outside.items(), self.forms.items())
-        outside, forms = (_NUL.join(text for row in each for text in row) for each in rows)
+        outside, forms = (_NUL.join(text for row in texts for text in row) for texts in rows)
         fields = [_data(text) for text in (self.question, outside, self.failing, forms)]
         for folders, packed in self.parts:
             fields += [_data(_NUL.join(folders)), packed]

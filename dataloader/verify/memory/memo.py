@@ -102,11 +102,11 @@ def pack(about: str, known: Verification) -> dict[str, Any]:
     """Plain JSON values of what is to be remembered."""
     rows = [
         {
-            "findings": [finding._asdict() for finding in each.findings],
-            "counts": dict(each.counts),
-            "gpu": dict(each.gpu),
+            "findings": [finding._asdict() for finding in told.findings],
+            "counts": dict(told.counts),
+            "gpu": dict(told.gpu),
         }
-        for each in known.reports
+        for told in known.reports
     ]
     return {"question": about, "tree": known.tree.digest, "outside": dict(known.outside), "reports": rows}
 
