@@ -36,6 +36,16 @@ def hexadecimal(digest: str) -> str:
     return base64.urlsafe_b64decode(f"{digest}=").hex()
 
 
+def hexadecimal_of(recorded: str) -> str:
+    """SHA-256 in hexadecimal, of ``sha256=`` and base64 as RECORD has it, or of hexadecimal itself, as conda has it."""
+    return hexadecimal(recorded[7:]) if recorded.startswith("sha256=") else recorded
+
+
+def recorded_of(digits: str) -> str:
+    """The inverse: with ``sha256=``, as RECORD has it."""
+    return f"sha256={encode(bytes.fromhex(digits))}"
+
+
 def is_sha256(digest: str) -> bool:
     """Whether it is one as RECORD has it."""
     return re.fullmatch(r"[A-Za-z0-9_-]{43}", digest) is not None

@@ -89,12 +89,10 @@ class Process:
             image = self.environment.files.image(name) if "/" in name else None
             if "/" in name and (image is None or self._unloadable(name, image, direct=True)):
                 continue
-            loaded = (
-                self._add(name, image, program, why="LD_PRELOAD") if image else self._find_needed(program, name, [])
-            )
-            if loaded is not None:
-                loaded.why = "LD_PRELOAD"
-                found.append(loaded)
+            added = self._add(name, image, program, why="LD_PRELOAD") if image else self._find_needed(program, name, [])
+            if added is not None:
+                added.why = "LD_PRELOAD"
+                found.append(added)
         return found
 
     def open(self, path: str, *, make_global: bool = False, keep: bool = True) -> Result:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias, overload
 
 from dataloader.base.core_metadata import parse_headers
-from dataloader.base.digests import encode, hexadecimal
+from dataloader.base.digests import hexadecimal_of
 from dataloader.base.names import normalized
 from dataloader.prefix.walk import read_regular
 
@@ -34,19 +34,7 @@ class RecordedFile(NamedTuple):
     @property
     def sha256(self) -> str | None:
         """Hex digest of the file as installed; ``None`` where none was recorded."""
-        return None if self.recorded is None else hex_digest(self.recorded)
-
-
-def hex_digest(recorded: str) -> str:
-    """SHA-256 in hex digits, of ``sha256=`` and base64 without padding, or of hex digits themselves."""
-    if not recorded.startswith("sha256="):
-        return recorded
-    return hexadecimal(recorded[7:])
-
-
-def record_digest(digits: str) -> str:
-    """The inverse: as RECORD writes it."""
-    return "sha256=" + encode(bytes.fromhex(digits))
+        return None if self.recorded is None else hexadecimal_of(self.recorded)
 
 
 Columns: TypeAlias = tuple[list[str], list[str | None], list[int | None]]
@@ -206,11 +194,6 @@ class BadRecord(Exception):
     """A record that cannot be read; the message says why."""
 
 
-def normalise(name: str) -> str:
-    """PEP 503."""
-    return normalized(name)
-
-
 _SITES: Final = (
     "lib/python3*/site-packages",
     "lib64/python3*/site-packages",
@@ -246,7 +229,7 @@ def read_installed(prefix: Path) -> InstalledPackages:
                 _collect(packages, unreadable, prefix, info, _read_dist_info)
         known = {package.name for package in packages if package.path.rpartition("/")[0] == site}
         for info in sorted((prefix / site).glob("*.egg-info")):
-            if normalise(info.name.removesuffix(".egg-info").partition("-")[0]) not in known:
+            if normalized(info.name.removesuffix(".egg-info").partition("-")[0]) not in known:
                 _collect(packages, unreadable, prefix, info, _read_egg_info)
     return InstalledPackages(packages=tuple(packages), site_packages=sites, unreadable=unreadable)
 
@@ -328,7 +311,7 @@ def _read_dist_info(prefix: Path, info: Path) -> InstalledPackage:
             files = RecordedFiles(RecordedFile(path) for path in files.columns[0] if (prefix / path).exists())
     return InstalledPackage(
         kind="pypi",
-        name=normalise(names[0]),
+        name=normalized(names[0]),
         version=versions[0],
         path=where,
         files=files,
@@ -348,7 +331,7 @@ def _read_egg_info(prefix: Path, info: Path) -> InstalledPackage:
     lines = read_regular(listed).decode("utf-8", "surrogateescape").splitlines() if listed.is_file() else []
     files = (RecordedFile(inside(where, name)) for name in lines if name)
     return InstalledPackage(
-        kind="pypi", name=normalise(names[0]), version=versions[0], path=where, files=RecordedFiles(files)
+        kind="pypi", name=normalized(names[0]), version=versions[0], path=where, files=RecordedFiles(files)
     )
 
 
@@ -401,4 +384,4 @@ def required_names(requires: Iterable[str]) -> list[str]:
     ['numpy', 'torch']
     """
     found = (re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", text) for text in requires)
-    return [normalise(match[1]) for match in found if match]
+    return [normalized(match[1]) for match in found if match]

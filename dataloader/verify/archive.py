@@ -21,13 +21,14 @@ from typing import IO, Any, Final
 from dataloader.base.core_metadata import parse_headers
 from dataloader.base.damage import damage_told
 from dataloader.base.errors import IntegrityError
+from dataloader.base.names import normalized
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.facts import ElfFacts, read_elf
 from dataloader.elf.gpucode import GpuCode
 from dataloader.elf.image import MalformedElf
 from dataloader.loader.system import version_tuple
 from dataloader.machine.target import Target
-from dataloader.prefix.records import BadRecord, Kind, RecordedFile, conda_files, normalise, parse_record
+from dataloader.prefix.records import BadRecord, Kind, RecordedFile, conda_files, parse_record
 from dataloader.prefix.walk import is_library_name
 from dataloader.verify.findings import Finding
 from dataloader.verify.memory.hashes import hash_file
@@ -139,7 +140,7 @@ def _read_wheel(path: Path, cache: FactsCache) -> ArchiveFacts:
             _add(info.filename, info.file_size, hashes.get(info.filename), opened, cache, libraries, malformed)
     return ArchiveFacts(
         kind="pypi",
-        name=normalise(metadata["name"][0]),
+        name=normalized(metadata["name"][0]),
         version=metadata["version"][0],
         files=files,
         libraries=libraries,

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dataloader.base.digests import hexadecimal_of
 from dataloader.machine.target import Target
 from dataloader.prefix.contents import Declared, InnerLibrary
-from dataloader.prefix.records import InstalledPackage, hex_digest
+from dataloader.prefix.records import InstalledPackage
 from dataloader.verify.options import VerifyOptions
 from dataloader.verify.report import VerifyReport, inventory, printable
 from dataloader.verify.run import report_of, survey_prefix
@@ -45,7 +46,7 @@ def read_contents(prefix: Path, *, target: Target, options: VerifyOptions) -> In
         paths, recorded, _ = package.files.columns
         for path, digest in zip(paths, recorded, strict=True):
             if path in modules:
-                sha256 = hex_digest(digest) if digest else None
+                sha256 = hexadecimal_of(digest) if digest else None
                 libraries.append(_library(package, path, sha256, gpu.get(path, ()), is_module=modules[path]))
             elif _SBOMS.search(path):
                 declared += _declared(prefix, package, path)

@@ -7,17 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from dataloader.base.digests import hexadecimal_of
 from dataloader.base.state import State, text_of
 from dataloader.elf.cache import FactsCache
 from dataloader.machine.target import Target
-from dataloader.prefix.records import (
-    InstalledPackage,
-    InstalledPackages,
-    Owners,
-    RecordedFile,
-    hex_digest,
-    read_installed,
-)
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, Owners, RecordedFile, read_installed
 from dataloader.prefix.walk import PrefixTree, SealedTree
 from dataloader.verify.memory.hashes import FileHashes, cache_keys, hash_recorded
 from dataloader.verify.options import VerifyOptions
@@ -118,7 +112,7 @@ def lay_groundwork(
         recorded=Owners.recorded(read.installed.packages, read.keys),
         states=states,
         libraries={
-            path: [text_of(state), hex_digest(digests[path])] for path, state in states.items() if path in digests
+            path: [text_of(state), hexadecimal_of(digests[path])] for path, state in states.items() if path in digests
         },
         findings={target: (*common, *_target_findings(prefix, read, target, options)) for target in targets},
         openings=openings,

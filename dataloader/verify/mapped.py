@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-from dataloader.prefix.records import normalise
+from dataloader.base.names import normalized
 from dataloader.verify.judgement import Inspection
 
 
@@ -18,7 +18,7 @@ def mapped_libraries(inspection: Inspection, names: Collection[str]) -> tuple[st
         names: Of distributions; those that are none are passed over.
     """
     judge = inspection.judge
-    wanted = set(map(normalise, names))
+    wanted = set(map(normalized, names))
     found = dict.fromkeys(loaded.path for loaded in judge.bare.process.objects)
     for package in inspection.situation.installed.packages:
         if package.kind != "pypi" or package.name not in wanted:

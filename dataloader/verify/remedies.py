@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from dataloader.base.names import normalized
 from dataloader.compat.rows import Companion
 from dataloader.elf.frameworks import distributions_of
-from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise, required_names
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, required_names
 from dataloader.verify.tables import Provider, load_tables
 
 _PYTHON = re.compile(r"_?Py[A-Z_]")
@@ -65,7 +66,7 @@ def _of_provider(provider: Provider, cuda_major: str | None, installed: Installe
         yield f"dataloader install conda:{channel}::{package}"
         return
     projects = [project for project, _ in provider.pypi]
-    required = [spec for spec in _required(installed) if normalise(re.split(r"[<>=!~(\[]", spec)[0]) in projects]
+    required = [spec for spec in _required(installed) if normalized(re.split(r"[<>=!~(\[]", spec)[0]) in projects]
     major = cuda_major or _labelled_major(installed)
     fitting = [project for project, own_major in provider.pypi if own_major is None or own_major == major]
     for spec in dict.fromkeys(required or reversed(fitting or projects)):

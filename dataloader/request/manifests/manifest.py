@@ -109,11 +109,7 @@ class Manifest:
     def solved_with(self, name: str) -> tuple[str, ...]:
         """The other environments of an environment's group."""
         group = self.solve_groups.get(name)
-        return tuple(
-            environment
-            for environment, of in self.solve_groups.items()
-            if group and of == group and environment != name
-        )
+        return tuple(other for other, of in self.solve_groups.items() if group and of == group and other != name)
 
     def sets(self) -> tuple[str, ...]:
         """The extras and groups that there are, as ``extra:NAME`` and ``group:NAME``."""

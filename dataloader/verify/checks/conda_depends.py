@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from dataloader.base.names import pypi_names
-from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise
+from dataloader.base.names import normalized, pypi_names
+from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.findings import Finding
 
 _NAME: Final = re.compile(r"(?:[^\s\[]*::)?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
@@ -93,7 +93,7 @@ class _World:
         if package is not None:
             fits = self._fits(text, name, package.version, package.build)
             return None if fits else f"{package.label} {package.build or ''}".rstrip() + " is installed"
-        projects = map(normalise, pypi_names(name) or ())
+        projects = map(normalized, pypi_names(name) or ())
         wheel = next((self.wheels[project] for project in projects if project in self.wheels), None)
         if wheel is None:
             return "it is not installed"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from dataloader.prefix.records import InstalledPackage, InstalledPackages, RecordedFile, hex_digest
+from dataloader.base.digests import hexadecimal_of
+from dataloader.prefix.records import InstalledPackage, InstalledPackages, RecordedFile
 from dataloader.prefix.walk import PrefixTree, is_library_name
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.remedies import one_of, reinstall
@@ -94,8 +95,8 @@ def _difference(file: RecordedFile, size: int, digest: str | None) -> str:
         return ""
     if file.size is not None and size != file.size:
         return f"size {size} instead of {file.size} bytes"
-    if digest is not None and hex_digest(digest) != hex_digest(file.recorded):
-        return f"sha256 {hex_digest(digest)} instead of {hex_digest(file.recorded)}"
+    if digest is not None and hexadecimal_of(digest) != hexadecimal_of(file.recorded):
+        return f"sha256 {hexadecimal_of(digest)} instead of {hexadecimal_of(file.recorded)}"
     return ""
 
 
@@ -185,7 +186,7 @@ def check_clobbers(
             continue
         pairs.setdefault((names[0], names[-1]), []).append(path)
         if path in digests:
-            on_disk = hex_digest(digests[path])
+            on_disk = hexadecimal_of(digests[path])
             winners[path] = next((package.label for package, file in claims if file.sha256 == on_disk), "neither")
     for (first, second), paths in sorted(pairs.items()):
         serious = [path for path in paths if path.rsplit("/", 1)[-1] in notable]

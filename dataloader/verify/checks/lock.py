@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dataloader.base.core_metadata import is_version_of
+from dataloader.base.names import normalized
 from dataloader.lockfile.model import CondaPackage, Lockfile
-from dataloader.prefix.records import InstalledPackages, normalise
+from dataloader.prefix.records import InstalledPackages
 from dataloader.verify.findings import Finding
 
 _SEEDS = frozenset({"pip", "setuptools", "wheel"})
@@ -15,11 +16,11 @@ _SEEDS = frozenset({"pip", "setuptools", "wheel"})
 
 def check_lock(installed: InstalledPackages, lock: Lockfile) -> Iterator[Finding]:
     """Packages that the lock has and the prefix lacks, or in another version or build; and those of no lock."""
-    present = {(package.kind, normalise(package.name)): package for package in installed.packages}
+    present = {(package.kind, normalized(package.name)): package for package in installed.packages}
     wanted: set[tuple[str, str]] = set()
     for locked in lock.packages:
         kind = "conda" if isinstance(locked, CondaPackage) else "pypi"
-        key = (kind, normalise(locked.name))
+        key = (kind, normalized(locked.name))
         wanted.add(key)
         package = present.get(key)  # type: ignore[arg-type]
         if package is None:

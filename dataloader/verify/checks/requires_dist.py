@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from dataloader.base.markers import marker_environment
+from dataloader.base.names import normalized
 from dataloader.machine.target import Target
-from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise
+from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.findings import Finding, Severity
 from dataloader.verify.tables import Together
 
@@ -34,7 +35,7 @@ def check_requires_dist(
 
     present: dict[str, list[InstalledPackage]] = {}
     for package in installed.packages:
-        present.setdefault(normalise(package.name), []).append(package)
+        present.setdefault(normalized(package.name), []).append(package)
     environment = {**marker_environment(python or "3.11", target.platform, kernel=target.kernel), "extra": ""}
     for package in installed.packages:
         if package.kind != "pypi":
@@ -48,7 +49,7 @@ def check_requires_dist(
                 continue  # legacy metadata; pip ignores it too
             if not _applies(requirement, environment):
                 continue
-            have = present.get(normalise(requirement.name), [])
+            have = present.get(normalized(requirement.name), [])
             if not have:
                 broken = needs_at_import(package, requirement.name)
                 yield _unmet(
@@ -94,7 +95,7 @@ def check_rules(installed: InstalledPackages, rules: Iterable[Rule]) -> Iterator
     """Rules of the compatibility matrix that are broken. Conda bounds are judged by name and build."""
     present: dict[str, list[InstalledPackage]] = {}
     for package in installed.packages:
-        present.setdefault(normalise(package.name), []).append(package)
+        present.setdefault(normalized(package.name), []).append(package)
     for rule in rules:
         if rule.when is None or not any(_within(candidate, rule.when) for candidate in _candidates(present, rule.when)):
             continue
@@ -116,7 +117,7 @@ def check_rules(installed: InstalledPackages, rules: Iterable[Rule]) -> Iterator
 
 def check_together(installed: InstalledPackages, rows: Iterable[Together]) -> Iterator[Finding]:
     """Parts of a framework in another version than it, which it leaves aside without an error."""
-    present = {normalise(package.name): package for package in installed.packages}
+    present = {normalized(package.name): package for package in installed.packages}
     for row in rows:
         main = present.get(row.of)
         for package in (present[name] for name in row.packages if main is not None and name in present):
@@ -137,7 +138,7 @@ def _numbers(version: str) -> str:
 
 
 def _candidates(present: Mapping[str, list[InstalledPackage]], bound: Bound) -> list[InstalledPackage]:
-    name = normalise(bound.package.removeprefix("conda:"))
+    name = normalized(bound.package.removeprefix("conda:"))
     return [package for package in present.get(name, []) if bound.world in ("any", package.kind)]
 
 

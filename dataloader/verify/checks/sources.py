@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise
+from dataloader.base.names import normalized
+from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.prefix.walk import read_regular
 from dataloader.verify.follow.mentions import may_open
 
@@ -233,4 +234,4 @@ class SourceIndex:
 
     def imports_project(self, package: InstalledPackage, project: str) -> bool:
         """Whether importing ``package`` imports the module that ``project`` is usually called by."""
-        return self.of(package).imports(normalise(project).replace("-", "_"))
+        return self.of(package).imports(normalized(project).replace("-", "_"))

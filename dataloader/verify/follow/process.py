@@ -9,10 +9,11 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from dataloader.base.names import normalized
 from dataloader.loader.model import Result
 from dataloader.loader.process import Process
 from dataloader.prefix.python import PrefixPython
-from dataloader.prefix.records import InstalledPackage, InstalledPackages, normalise
+from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.prefix.walk import read_regular
 from dataloader.verify.follow.builtin import BUILTINS
 from dataloader.verify.follow.follower import Follower
@@ -153,7 +154,7 @@ class ImportedInProcess:
 
     def recorded(self, project: str) -> tuple[str, Sequence[str], str] | None:
         for package in self._installed.packages:
-            if package.kind == "pypi" and package.name == normalise(project):
+            if package.kind == "pypi" and package.name == normalized(project):
                 site = package.path.rpartition("/")[0]
                 inside = [posixpath.relpath(path, site or ".") for path in package.files.columns[0]]
                 return f"{self.prefix}/{site}".rstrip("/"), inside, package.version

@@ -13,10 +13,10 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from dataloader.base.digests import hexadecimal_of, recorded_of
 from dataloader.base.files import keep_file, read_kept
 from dataloader.base.state import State, text_of
 from dataloader.machine.host import available_processors
-from dataloader.prefix.records import hex_digest, record_digest
 
 if TYPE_CHECKING:
     from dataloader.elf.cache import FactsCache
@@ -115,7 +115,7 @@ def hash_recorded(
         if progress is not None:
             progress.advance("hash", sizes[path])
         if found is not None:
-            digests[path] = record_digest(found)
+            digests[path] = recorded_of(found)
     if progress is not None:
         progress.finish("hash")
     inodes = {
@@ -188,7 +188,7 @@ def cache_keys(
         }
     keys: dict[str, str] = {}
     for path in tree.elf:
-        known = known_keys.get(path) or (hex_digest(digests[path]) if path in digests else None)
+        known = known_keys.get(path) or (hexadecimal_of(digests[path]) if path in digests else None)
         if known is None and path in recorded and cache.has(recorded[path]):
             known = recorded[path]
         keys[path] = known or text_of(tree.states[path])
