@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from dataloader.base.matrix_folder import matrix_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+World: TypeAlias = Literal["conda", "pypi"]
+"""The two kinds of packages."""
 
 _SEPARATORS = re.compile(r"[-_.]+")
 

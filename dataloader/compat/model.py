@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from dataloader.compat.rows import World
+    from dataloader.compat.rows import WorldOrAny
 
 AXIS = "axis:"
 """Names of axes begin so: packages of the problem alone, with values for versions."""
@@ -29,7 +29,7 @@ class Bound:
 
     Binds conda records only; wheels have no build string and are never excluded by it.
     """
-    world: World = "any"
+    world: WorldOrAny = "any"
     sha256: str = ""
     """The one file that is meant, where its hash is known beforehand. Counts in ``Rule.when`` alone."""
     channel: str = ""

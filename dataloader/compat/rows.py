@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
-World: TypeAlias = Literal["any", "pypi", "conda"]
+WorldOrAny: TypeAlias = Literal["any", "pypi", "conda"]
 
 
 class MatrixBuild(NamedTuple):
@@ -275,8 +275,8 @@ class PackageRule(NamedTuple):
     requires: bool = False
     cuda: str = ""
     """PEP 440 specifier of the stack's CUDA for which it holds; empty: any, CPU stacks too."""
-    world: World = "any"
-    """World of the triggering candidate."""
+    world: WorldOrAny = "any"
+    """WorldOrAny of the triggering candidate."""
     note: str = ""
 
 

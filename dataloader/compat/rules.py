@@ -9,7 +9,7 @@ from dataclasses import replace
 from dataloader.compat.axes import on_cuda
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import AXIS, Bound, Rule
-from dataloader.compat.rows import PackageRule, World
+from dataloader.compat.rows import PackageRule, WorldOrAny
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
@@ -70,7 +70,7 @@ def parse_bound(text: str) -> Bound:
     return Bound(package=found[0], specifier=text[found.end() :].strip())
 
 
-def _narrowed(bound: Bound, world: World) -> Bound:
+def _narrowed(bound: Bound, world: WorldOrAny) -> Bound:
     if world == "any" or bound.world != "any":
         return bound
     return Bound(package=bound.package, specifier=bound.specifier, build=bound.build, world=world)

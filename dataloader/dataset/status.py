@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from dataloader.base.redaction import redact
 from dataloader.dataset.resource import Resource
 
-STAGES = ("Config", "PVC", "ConfigMap", "Job", "JobStatus")
+Stage: TypeAlias = Literal["Config", "PVC", "ConfigMap", "Job", "JobStatus"]
+
+STAGES: tuple[Stage, ...] = get_args(Stage)
 """Types of conditions, in the order in which the controller sets them: the first that fails is the last one there."""
 
 
@@ -19,7 +21,7 @@ STAGES = ("Config", "PVC", "ConfigMap", "Job", "JobStatus")
 class StatusCondition:
     """One of ``status.conditions``."""
 
-    kind: str
+    kind: Stage
     holds: bool
     reason: str
     message: str
@@ -39,7 +41,7 @@ class Round:
         return self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @contextmanager
-    def stage(self, kind: str) -> Iterator[None]:
+    def stage(self, kind: Stage) -> Iterator[None]:
         """Run what a condition stands for; its failure becomes the condition's, and goes on."""
         try:
             yield
@@ -48,7 +50,7 @@ class Round:
             raise
         self.note(kind, "")
 
-    def note(self, kind: str, message: str, *, holds: bool = True) -> None:
+    def note(self, kind: Stage, message: str, *, holds: bool = True) -> None:
         """Set a condition."""
         reason = f"{kind}{'Ready' if holds else 'Failed'}"
         self.conditions.append(

@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import import_module
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from dataloader.base.errors import UsageError
+from dataloader.base.names import World
 from dataloader.export.vex import Statement
 from dataloader.index.filenames import without_variant
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
 from dataloader.prefix.contents import Declared, InnerLibrary
-
-World = Literal["conda", "pypi"]
 
 
 class Verified(NamedTuple):

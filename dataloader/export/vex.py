@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 
-STATES: Final = {
+Status: TypeAlias = Literal["not_affected", "affected", "fixed", "under_investigation"]
+"""In OpenVEX's words."""
+
+STATES: Final[Mapping[Status, str]] = {
     "not_affected": "not_affected",
     "affected": "exploitable",
     "fixed": "resolved",
     "under_investigation": "in_triage",
 }
 """OpenVEX's status -> CycloneDX's state of an analysis."""
-_STATUSES: Final = {
+_STATUSES: Final[Mapping[str, Status]] = {
     **{state: status for status, state in STATES.items()},
     "false_positive": "not_affected",
     "resolved_with_pedigree": "fixed",
@@ -38,10 +41,9 @@ class Statement(NamedTuple):
 
     vulnerability: str
     """Its number: ``CVE-2024-1``."""
-    status: str
-    """In OpenVEX's words, a key of :data:`STATES`."""
+    status: Status
     kind: str
-    """``pypi`` or ``conda``."""
+    """Of its package URL: ``pypi``, ``conda``, or another, which no lock has."""
     package: str
     version: str | None
     """``None``: whichever."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 from dataloader.base.errors import ManifestError
 
@@ -17,14 +17,42 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-MANIFESTS: Final = frozenset({"dataloader.toml", "pixi.toml", "pyproject.toml"})
-LOCKS: Final = frozenset(
+Form: TypeAlias = Literal[
+    "dataloader.toml",
+    "pixi.toml",
+    "pyproject.toml",
+    "dataloader.lock",
+    "pylock.toml",
+    "uv.lock",
+    "poetry.lock",
+    "conda-lock.yml",
+    "pixi.lock",
+    "explicit",
+    "export",
+    "requirements.txt",
+    "environment.yml",
+]
+"""Formats that are read: of manifests, of locks, and of lists."""
+
+MANIFESTS: Final[frozenset[Form]] = frozenset({"dataloader.toml", "pixi.toml", "pyproject.toml"})
+LOCKS: Final[frozenset[Form]] = frozenset(
     {"dataloader.lock", "pylock.toml", "uv.lock", "poetry.lock", "conda-lock.yml", "pixi.lock", "explicit", "export"}
 )
-WITH_SETS: Final = frozenset({"pylock.toml", "uv.lock", "poetry.lock", "conda-lock.yml"})
+WITH_SETS: Final[frozenset[Form]] = frozenset({"pylock.toml", "uv.lock", "poetry.lock", "conda-lock.yml"})
 """Locks that have extras and groups; conda-lock.yml calls them categories."""
 
-_UNREAD: Final = {
+Unread: TypeAlias = Literal[
+    "Pipfile",
+    "Pipfile.lock",
+    "pdm.lock",
+    "meta.yaml (a conda recipe)",
+    "anaconda-project.yml",
+    "list of pip's",
+    "list of pixi's or mamba's",
+    "conda-lock.yml in its unified format before version 1",
+]
+
+_UNREAD: Final[Mapping[Form | Unread, str]] = {
     "Pipfile": "`pipenv requirements` writes it as a requirements.txt",
     "Pipfile.lock": "`pipenv requirements` writes it as a requirements.txt",
     "pdm.lock": "`pdm export` writes it as a requirements.txt, and pdm 2.24 and later as a pylock.toml",
@@ -42,8 +70,7 @@ class Content:
     """A file, what format it is in, and what was parsed of it to tell."""
 
     path: Path
-    form: str
-    """A member of MANIFESTS or LOCKS, ``requirements.txt`` or ``environment.yml``."""
+    form: Form
     text: str
     data: Mapping[str, Any]
     """The document, where the format is TOML, YAML or JSON."""
@@ -92,10 +119,14 @@ def unknown(path: Path, why: str, *ways: str) -> ManifestError:
     )
 
 
-def _known(path: Path, form: str, text: str, data: Mapping[str, Any]) -> Content:
-    if form in _UNREAD:
-        raise unknown(path, f"it is a {form}", _UNREAD[form])
-    return Content(path, form, text, data)
+def _known(path: Path, form: Form | Unread, text: str, data: Mapping[str, Any]) -> Content:
+    if _is_read(form):
+        return Content(path, form, text, data)
+    raise unknown(path, f"it is a {form}", _UNREAD[form])
+
+
+def _is_read(form: Form | Unread) -> TypeGuard[Form]:
+    return form not in _UNREAD
 
 
 def _text(raw: bytes) -> str | None:
@@ -150,7 +181,7 @@ def _yaml(text: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def _told_of_toml(path: Path, data: Mapping[str, Any]) -> str | None:
+def _told_of_toml(path: Path, data: Mapping[str, Any]) -> Form | Unread | None:
     if "lock-version" in data and "packages" in data:
         return "pylock.toml"
     metadata = data.get("metadata")
@@ -177,9 +208,9 @@ _OF_PIXI = {
 }
 
 
-def _manifest(path: Path, data: Mapping[str, Any]) -> str | None:
-    if path.name in MANIFESTS:
-        return path.name
+def _manifest(path: Path, data: Mapping[str, Any]) -> Form | Unread | None:
+    if by_name := next((form for form in MANIFESTS if form == path.name), None):
+        return by_name
     tool = data.get("tool")
     tools = set(tool) if isinstance(tool, dict) else set()
     project = data.get("project")
@@ -193,11 +224,11 @@ def _manifest(path: Path, data: Mapping[str, Any]) -> str | None:
     return "dataloader.toml" if channels or _OF_PIXI & set(data) else None
 
 
-def _told_of_json(path: Path, data: Mapping[str, Any]) -> str | None:
+def _told_of_json(path: Path, data: Mapping[str, Any]) -> Form | Unread | None:
     return "Pipfile.lock" if "_meta" in data and "default" in data else _told_of_yaml(path, data)
 
 
-def _told_of_yaml(path: Path, data: Mapping[str, Any]) -> str | None:
+def _told_of_yaml(path: Path, data: Mapping[str, Any]) -> Form | Unread | None:
     keys = set(data)
     if "package" in keys and isinstance(data.get("package"), list) and "metadata" in keys:
         return "conda-lock.yml"
@@ -215,7 +246,7 @@ _TABLE_OF_TOML = re.compile(r"^\[(?:project|tool\.|build-system|workspace)", re.
 _EXPORTED = re.compile(r"[a-z0-9_.-]+=[^=\s]+=[^=\s]+")
 
 
-def _told_of_lines(text: str) -> str | None:
+def _told_of_lines(text: str) -> Form | Unread | None:
     lines = [line.strip() for line in text.splitlines()]
     said = [line for line in lines if line and not line.startswith("#")]
     if said and said[0].startswith("@EXPLICIT"):

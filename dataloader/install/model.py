@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dataloader.prefix.model import Kind
+from dataloader.base.names import World
 
 if TYPE_CHECKING:
     from rattler.networking.client import Client
@@ -139,7 +139,7 @@ class SyncOptions:
 class Step:
     """What happens to one package, and why."""
 
-    kind: Kind
+    kind: World
     name: str
     old: str | None
     new: str | None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dataloader.base.core_metadata import is_version_of
+from dataloader.base.names import World
 from dataloader.install.model import InstallPlan, Step
 from dataloader.lockfile.model import CondaPackage, Lockfile, Package
-from dataloader.prefix.model import Installed, Inventory, Kind
+from dataloader.prefix.model import Installed, Inventory
 
 INSTALLER = "dataloader"
 """What we write into INSTALLER (PEP 376); another name there means that somebody replaced the distribution."""
@@ -65,7 +66,7 @@ def _difference(package: Package, old: Installed, wheel_digests: Mapping[str, st
     return None
 
 
-def _key(package: Package) -> tuple[Kind, str]:
+def _key(package: Package) -> tuple[World, str]:
     return ("conda" if isinstance(package, CondaPackage) else "pypi"), package.name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from dataloader.elf.definitions import Definitions
 from dataloader.elf.facts import ElfFacts
@@ -43,11 +43,23 @@ class Files(Protocol):
         """Names of symbols that relocations of the file refer to; ``at_once``: those not put off to the first call."""
 
 
+FailureKind: TypeAlias = Literal[
+    "missing-library",
+    "version-not-provided",
+    "undefined-symbol",
+    "malformed-elf",
+    "wrong-machine",
+    "not-a-library",
+    "executable-stack",
+    "static-tls",
+    "processor-too-old",
+]
+
+
 class Failure(NamedTuple):
     """One reason for which a file does not load."""
 
-    kind: str
-    """``missing-library``, ``version-not-provided``, ``undefined-symbol``, ``malformed-elf``, ``wrong-machine``, ..."""
+    kind: FailureKind
     path: str
     """The file at fault."""
     name: str

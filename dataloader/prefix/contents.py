@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dataloader.base.names import World
+
 
 class InnerLibrary(NamedTuple):
     """One library inside a package."""
 
-    kind: str
-    """``pypi`` or ``conda``: of the package."""
+    kind: World
+    """Of the package."""
     package: str
     path: str
     """Relative to the prefix."""
@@ -30,7 +32,7 @@ class InnerLibrary(NamedTuple):
 class Declared(NamedTuple):
     """One component that a package says it has inside, in a bill of materials of its own (PEP 770)."""
 
-    kind: str
+    kind: World
     package: str
     path: str
     """Of that bill, relative to the prefix."""

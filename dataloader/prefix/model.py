@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["conda", "pypi"]
+from dataloader.base.names import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
     """One package found in a prefix."""
 
-    kind: Kind
+    kind: World
     name: str
     """Normalised."""
     version: str

@@ -11,14 +11,12 @@ import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeAlias, overload
+from typing import Final, NamedTuple, TypeAlias, overload
 
 from dataloader.base.core_metadata import parse_headers
 from dataloader.base.digests import hexadecimal_of
-from dataloader.base.names import normalized
+from dataloader.base.names import World, normalized
 from dataloader.prefix.walk import read_regular
-
-Kind: TypeAlias = Literal["pypi", "conda"]
 
 
 class RecordedFile(NamedTuple):
@@ -105,7 +103,7 @@ _NO_FILES: Final = RecordedFiles()
 class InstalledPackage(NamedTuple):
     """One installed distribution or conda package."""
 
-    kind: Kind
+    kind: World
     name: str
     """Normalised for ``pypi``."""
     version: str

@@ -22,7 +22,7 @@ from dataloader.compat.axes import (
 from dataloader.compat.companions import TORCH, torch_places
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Announced, Bound, Rule, Variant
-from dataloader.compat.rows import Companion, Further, MatrixBuild, World
+from dataloader.compat.rows import Companion, Further, MatrixBuild, WorldOrAny
 from dataloader.compat.rules import parse_bound
 from dataloader.compat.versions import admits, key
 from dataloader.machine.target import Target
@@ -265,7 +265,7 @@ class Lazily(Mapping[str, T]):
         return len(self._names)
 
 
-def _world(row: MatrixBuild) -> World:
+def _world(row: MatrixBuild) -> WorldOrAny:
     return "conda" if row.channel.startswith(_CONDA) else "pypi"
 
 

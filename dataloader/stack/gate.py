@@ -15,7 +15,7 @@ from dataloader.base.names import pypi_names
 from dataloader.compat.labels import cuda_of_label, read_label
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound
-from dataloader.compat.rows import MatrixBuild, World
+from dataloader.compat.rows import MatrixBuild, WorldOrAny
 from dataloader.compat.rules import parse_bound
 from dataloader.compat.versions import admits, key, major, minor, prefix_of
 from dataloader.machine.target import Target
@@ -32,7 +32,7 @@ class Held(NamedTuple):
 
     name: str
     version: str
-    world: World
+    world: WorldOrAny
     build: str = ""
     channel: str = ""
     """Name of the conda channel."""
@@ -97,7 +97,7 @@ class Gate:
             return held.world == "conda" and held.name == bound.package.removeprefix(_CONDA)
         return _project(held) == bound.package
 
-    def _within(self, held: Held, bound: Bound, world: World) -> bool:
+    def _within(self, held: Held, bound: Bound, world: WorldOrAny) -> bool:
         if not self._is_of(held, bound) or world not in ("any", held.world):
             return False
         if bound.build and held.world == "conda" and not _matches(bound.build, held.build):
@@ -336,7 +336,7 @@ def _same_cuda(built: Sequence[str], match: str, cuda: str | None) -> bool:
     return cuda in built if match == "minor" else any(major(other) == major(cuda) for other in built)
 
 
-def _world(row: MatrixBuild) -> World:
+def _world(row: MatrixBuild) -> WorldOrAny:
     return "conda" if row.channel.startswith(_CONDA) else "pypi"
 
 

@@ -18,7 +18,7 @@ from dataloader.prefix.records import InstalledPackage
 from dataloader.trial.model import Artefact, Contradiction, artefact_of, exclusion
 from dataloader.verify.checks.gpu import describe, devices_of
 from dataloader.verify.checks.loads import causes_of, frameworks_of
-from dataloader.verify.findings import Finding
+from dataloader.verify.findings import Finding, FindingKind
 from dataloader.verify.judgement import Inspection
 from dataloader.verify.loads import Verdict
 from dataloader.verify.tables import load_tables
@@ -252,7 +252,7 @@ class Contradictions:
         owner: InstalledPackage | None = self._situation.owners.get(self._situation.relative(path))
         return self._artefacts.get(_identity(owner)) if owner else None
 
-    def _alone(self, artefact: Artefact, kind: str, why: str, *, lasting: bool = True) -> Contradiction:
+    def _alone(self, artefact: Artefact, kind: FindingKind, why: str, *, lasting: bool = True) -> Contradiction:
         return Contradiction(artefact=artefact, then=(artefact.excluded(),), lasting=lasting, kind=kind, why=why)
 
 

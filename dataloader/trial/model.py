@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
+from dataloader.base.names import World
 from dataloader.compat.model import Bound, Rule, StackNeeds
 from dataloader.compat.rules import beside_cuda, switch_of
 from dataloader.lockfile.model import CondaPackage, Package
 from dataloader.machine.target import Target
+from dataloader.verify.findings import FindingKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artefact:
     """One package file."""
 
-    kind: Literal["pypi", "conda"]
+    kind: World
     name: str
     version: str
     sha256: str
@@ -53,8 +55,7 @@ class Contradiction:
     """Compute capability of the GPUs for which it counts; empty: for all, and without any."""
     lasting: bool = True
     """True of the files themselves, wherever they are; else of this machine only."""
-    kind: str
-    """What verify calls it: ``missing-library``, ``undefined-symbol``, ..."""
+    kind: FindingKind
     why: str
     """One sentence in the user's terms."""
 
@@ -95,11 +96,11 @@ def rules_of(learned: Iterable[Contradiction], targets: Collection[Target]) -> S
 
 def artefact_of(package: Package) -> Artefact:
     """The file that a locked package is."""
-    kind: Literal["pypi", "conda"] = "conda" if isinstance(package, CondaPackage) else "pypi"
+    kind: World = "conda" if isinstance(package, CondaPackage) else "pypi"
     return Artefact(kind=kind, name=package.name, version=package.version, sha256=package.stored_as or "")
 
 
-def exclusion(first: Artefact, second: Artefact, kind: str, why: str) -> Contradiction:
+def exclusion(first: Artefact, second: Artefact, kind: FindingKind, why: str) -> Contradiction:
     """Two files that cannot be together. It hangs on conda's where there is one: its versions have several builds."""
     if second.kind == "conda" and first.kind == "pypi":
         first, second = second, first

@@ -21,16 +21,16 @@ from typing import IO, Any, Final
 from dataloader.base.core_metadata import parse_headers
 from dataloader.base.damage import damage_told
 from dataloader.base.errors import IntegrityError
-from dataloader.base.names import normalized
+from dataloader.base.names import World, normalized
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.facts import ElfFacts, read_elf
 from dataloader.elf.gpucode import GpuCode
 from dataloader.elf.image import MalformedElf
 from dataloader.loader.system import version_tuple
 from dataloader.machine.target import Target
-from dataloader.prefix.records import BadRecord, Kind, RecordedFile, conda_files, parse_record
+from dataloader.prefix.records import BadRecord, RecordedFile, conda_files, parse_record
 from dataloader.prefix.walk import is_library_name
-from dataloader.verify.findings import Finding
+from dataloader.verify.findings import Finding, FindingKind
 from dataloader.verify.memory.hashes import hash_file
 from dataloader.verify.tables import load_tables
 
@@ -44,7 +44,7 @@ _ZSTD_WINDOW: Final = 1 << 31
 class ArchiveFacts:
     """What one package file holds."""
 
-    kind: Kind
+    kind: World
     name: str
     """Normalised for ``pypi``."""
     version: str
@@ -300,7 +300,7 @@ def check_archive(
     label = f"{facts.name} {facts.version}"
     findings: list[Finding] = []
 
-    def error(kind: str, path: str, message: str, *evidence: str) -> None:
+    def error(kind: FindingKind, path: str, message: str, *evidence: str) -> None:
         findings.append(Finding(severity="error", kind=kind, path=path, message=message, evidence=evidence))
 
     for path, why in sorted(facts.malformed.items()):

@@ -158,7 +158,7 @@ def test_a_fix_of_our_own_environment_goes_back_with_its_lock(tmp_path: Path) ->
     lock.write_text("old")
     code = 'import sys; open(sys.argv[2], "w"); open(sys.argv[4], "w")'
     command = f"{sys.executable} -c '{code}' --lockfile {lock} --manifest {manifest}"
-    report = VerifyReport((Finding("error", "x", "y", "z", fix=command),), {})
+    report = VerifyReport((Finding("error", "missing-library", "y", "z", fix=command),), {})
 
     with pytest.raises(PrefixError, match="did not mend"):
         mend(prefix, 1, lambda: report, {}, Reporter())

@@ -15,7 +15,7 @@ import pytest
 
 from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.compat.model import StackNeeds
-from dataloader.compat.rows import World
+from dataloader.compat.rows import WorldOrAny
 from dataloader.machine.target import Gpu, Target
 from dataloader.stack import Stack, StackRequest, iter_stacks
 from dataloader.stack.explain import StackFailure
@@ -135,7 +135,7 @@ class _Package:
     name: str
     version: str
     build: str
-    world: World
+    world: WorldOrAny
 
 
 def _packages(name: str, text: str) -> Iterator[_Package]:

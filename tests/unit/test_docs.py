@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -14,7 +15,10 @@ import yaml
 from dataloader.base import errors
 from dataloader.cli.answers.help import schema_of
 from dataloader.cli.commands import COMMANDS
+from dataloader.formats.content import _UNREAD, LOCKS, MANIFESTS, Form, Unread
+from dataloader.loader.model import FailureKind
 from dataloader.request.manifests.manifest import parse_manifest
+from dataloader.verify.findings import OwnKind
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -154,3 +158,15 @@ def test_every_command_is_shown_at_a_terminal_and_fits(columns: int) -> None:
     typed = {word for line in lines if line.startswith("$ ") for word in re.findall(r"dataloader ([a-z0-9-]+)", line)}
     assert COMMANDS.keys() - typed == set()
     assert [line for line in lines if len(line) > columns] == []
+
+
+def test_every_kind_of_finding_is_on_the_page() -> None:
+    table = (DOCS / "verify.md").read_text().partition("| kind | what it is about |")[2].partition("\n\n")[0]
+    kinds = [kind for row in table.splitlines()[2:] for kind in row.split("|")[1].strip().split(", ")]
+
+    assert sorted(kinds) == sorted((*get_args(FailureKind), *get_args(OwnKind)))
+
+
+def test_formats_that_are_known_and_not_read_each_have_a_way() -> None:
+    assert set(_UNREAD) == set(get_args(Unread))
+    assert set(get_args(Form)) >= MANIFESTS | LOCKS

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dataloader.base.names import World
 from dataloader.base.reporter import Reporter
 from dataloader.base.sealed import is_sealed
 from dataloader.install.conda.cache import find_difference, notes_of
@@ -19,14 +20,13 @@ from dataloader.install.store.leftovers import remove, take_out
 from dataloader.install.store.recipe import Recipe
 from dataloader.install.store.store import StoredWheel, examined, recipe_of
 from dataloader.install.store.users import users_of
-from dataloader.prefix.model import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
     """One unpacked package."""
 
-    kind: Kind | Literal["layer"]
+    kind: World | Literal["layer"]
     name: str
     """``name version``, for a conda package its build too; of a layer, and a wheel that cannot be read, its sha256."""
     path: Path
@@ -156,7 +156,7 @@ def _stored(path: Path, recipe: Recipe) -> StoredWheel:
 def _entry(path: Path) -> CacheEntry:
     used = path.lstat().st_mtime
     size, links = _extent(path)
-    kind: Kind | Literal["layer"] = "conda" if path.parent.name == "pkgs" else "pypi"
+    kind: World | Literal["layer"] = "conda" if path.parent.name == "pkgs" else "pypi"
     if path.parents[1].name == "layers":
         kind = "layer"
     recipe = recipe_of(path) if kind == "pypi" else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dataloader.compat.model import Bound, Rule, StackNeeds, Variant, VersionReading
-from dataloader.compat.rows import World
+from dataloader.compat.rows import WorldOrAny
 from dataloader.compat.versions import Key, admits, key
 from dataloader.resolve.words.projects import PYPI_BUILD_NUMBER, WHEEL_BUILD
 from dataloader.resolve.words.records import match_spec
@@ -134,7 +134,7 @@ class Candidate(Protocol):
         """Hex digest, where the source gives one."""
 
 
-def fires(rule: Rule, world: World, build: str, candidate: Candidate) -> bool:
+def fires(rule: Rule, world: WorldOrAny, build: str, candidate: Candidate) -> bool:
     """Say whether a candidate of ``world`` with this build string, whose version fits, triggers ``rule``."""
     when = rule.when
     if when is None or when.world not in ("any", world):

@@ -13,7 +13,7 @@ from dataloader.base.names import some
 from dataloader.compat.matrix import Matrix
 from dataloader.elf.demangle import demangle
 from dataloader.elf.frameworks import CUDA_PARTS, distributions_of, framework_of
-from dataloader.loader.model import Failure
+from dataloader.loader.model import Failure, FailureKind
 from dataloader.loader.system import version_tuple
 from dataloader.machine.target import Target
 from dataloader.prefix.records import InstalledPackage, InstalledPackages
@@ -80,8 +80,8 @@ class Situation(NamedTuple):
 
 def check_loads(verdicts: Sequence[Verdict], situation: Situation) -> Iterator[Finding]:
     """One finding for each cause; the libraries that it takes down are its evidence."""
-    causes: dict[tuple[str, str, str], dict[str, Verdict]] = {}
-    reasons: dict[tuple[str, str, str], dict[str, Failure]] = {}
+    causes: dict[tuple[FailureKind, str, str], dict[str, Verdict]] = {}
+    reasons: dict[tuple[FailureKind, str, str], dict[str, Failure]] = {}
     for verdict in verdicts:
         if verdict.loads:
             continue

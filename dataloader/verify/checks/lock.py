@@ -8,7 +8,7 @@ from dataloader.base.core_metadata import is_version_of
 from dataloader.base.names import normalized
 from dataloader.lockfile.model import CondaPackage, Lockfile
 from dataloader.prefix.records import InstalledPackages
-from dataloader.verify.findings import Finding
+from dataloader.verify.findings import Finding, FindingKind
 
 _SEEDS = frozenset({"pip", "setuptools", "wheel"})
 """What ``venv`` puts into a new environment."""
@@ -76,5 +76,5 @@ def _in_conda(installed: InstalledPackages, path: str) -> bool:
     )
 
 
-def _drift(kind: str, path: str, message: str) -> Finding:
+def _drift(kind: FindingKind, path: str, message: str) -> Finding:
     return Finding(severity="error", kind=kind, path=path, message=message, fix="dataloader sync")

@@ -17,7 +17,7 @@ from spdx_tools.spdx.validation.document_validator import validate_full_spdx_doc
 
 from dataloader.base.errors import UsageError
 from dataloader.export.formats import ExportOptions, Verified, export_lock
-from dataloader.export.vex import JUSTIFICATIONS, STATES, Statement, read_statements
+from dataloader.export.vex import JUSTIFICATIONS, STATES, Statement, Status, read_statements
 from dataloader.lockfile.model import Build, CondaPackage, PypiPackage
 from dataloader.prefix.contents import Declared, InnerLibrary
 from tests.helpers.locks import lock_of
@@ -47,6 +47,16 @@ CUDA = InnerLibrary(
     "conda", "tool", "lib/libgpu.so.12", "libgpu", "12", None, ("sm_90", "compute_90 (PTX 8.4)"), False, False
 )
 ORIGIN = Declared("pypi", "app", "app.dist-info/sboms/a.cdx.json", "zlib", "1.2-3", "pkg:deb/debian/zlib@1.2-3")
+SAID: tuple[tuple[Status, str | None, str | None], ...] = (
+    ("not_affected", "vulnerable_code_not_present", None),
+    ("not_affected", None, "never called"),
+    ("not_affected", None, None),
+    ("affected", None, "upgrade"),
+    ("affected", None, None),
+    ("fixed", None, None),
+    ("under_investigation", None, "soon"),
+)
+
 FULL = ExportOptions(
     name="env",
     lock_sha256="d" * 64,
@@ -56,17 +66,7 @@ FULL = ExportOptions(
     verdict=Verified({"libraries": 2}, (("error", "missing-library", "lib/libgpu.so.12", "libx.so is missing"),)),
     statements=tuple(
         Statement(f"CVE-2024-{number}", status, "pypi", "app", "1.0", why, detail)
-        for number, (status, why, detail) in enumerate(
-            [
-                ("not_affected", "vulnerable_code_not_present", None),
-                ("not_affected", None, "never called"),
-                ("not_affected", None, None),
-                ("affected", None, "upgrade"),
-                ("affected", None, None),
-                ("fixed", None, None),
-                ("under_investigation", None, "soon"),
-            ]
-        )
+        for number, (status, why, detail) in enumerate(SAID)
     ),
 )
 
@@ -176,7 +176,7 @@ def test_openvex_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", STATES)
 @pytest.mark.parametrize("why", [None, *JUSTIFICATIONS])
-def test_a_bill_is_read_as_what_it_was_made_of(status: str, why: str | None, tmp_path: Path) -> None:
+def test_a_bill_is_read_as_what_it_was_made_of(status: Status, why: str | None, tmp_path: Path) -> None:
     said = Statement("CVE-1", status, "pypi", "app", "1.0", why, "because")
     (tmp_path / "v.json").write_text(export_lock(LOCK, "cyclonedx", replace(FULL, statements=(said,))))
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import rattler
 
-from dataloader.prefix.records import InstalledPackage, InstalledPackages, Kind
+from dataloader.base.names import World
+from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.checks.conda_depends import check_conda_depends
 from tests.bench.cases import unpack_sample
 
@@ -20,7 +21,7 @@ def package(
     version: str = "1.0",
     build: str | None = "h0_0",
     *,
-    kind: Kind = "conda",
+    kind: World = "conda",
     depends: tuple[str, ...] = (),
     constrains: tuple[str, ...] = (),
 ) -> InstalledPackage:
