@@ -22,6 +22,8 @@ PREFIXES = "prefix-8"
 """What was said of prefixes."""
 EXPORTS = "exports-1"
 """What libraries of releases of frameworks define."""
+WHEEL_LIBRARIES = "wheel-libraries-1"
+"""What libraries of wheels say, read before the wheels were fetched."""
 LEARNED = "learned-2"
 """What package files turned out to contradict, and which sets of packages load."""
 

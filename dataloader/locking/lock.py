@@ -33,7 +33,7 @@ from dataloader.locking.asking import (
 )
 from dataloader.locking.built import Sources, with_builds, with_locked_commits
 from dataloader.locking.meanwhile import refuse_unknown, solver_imported
-from dataloader.locking.targets import common_target, make_targets, say_target, with_sufficient_driver
+from dataloader.locking.targets import common_target, decides, make_targets, say_target, with_sufficient_driver
 from dataloader.locking.telling import OF_THE_MACHINE, explain, say_chosen, say_request, say_silent, without_channels
 from dataloader.machine.target import Target
 from dataloader.request.request import Request
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from dataloader.index.client import IndexClient
     from dataloader.resolve.model import Problem, Resolution
     from dataloader.stack.model import FrameworkBuild, Stack, StackRequest
+    from dataloader.trial.foretold import Foretelling
     from dataloader.trial.model import Contradiction
 
 
@@ -145,7 +146,8 @@ class _Attempt:
     ) -> None:
         self._request, self._client, self._reporter = request, client, reporter
         self._cache, self._environ, self._matrix, self._targets, self._old = cache, environ, matrix, targets, old
-        self._learned, self._sources = learned, sources
+        self._learned, self._sources = tuple(learned), sources
+        self._foretelling: Foretelling | None = None
         self._preferred = {p.name: p.file_name for p in old.packages} if old else preferred_by(request, reporter)
         self._said: set[str] = set()
 
@@ -177,27 +179,16 @@ class _Attempt:
     async def _solve(
         self, asked: StackRequest, stack: Stack | None, cutoff: str | None, channels: tuple[str, ...]
     ) -> Locked:
-        from dataloader.resolve.offered.narrowed import NarrowedIndex
-        from dataloader.resolve.solve import resolve
         from dataloader.stack.settled import settled_stack
 
-        needs = self._needs(asked, stack)
-        target = with_sufficient_driver(common_target(self._targets), needs.newest_cuda)
-        problem = self._problem(needs, target, cutoff, channels)
         if cutoff:
             self._reporter.info(f"what was published from {cutoff} on does not count")
-        cache = self._cache / "repodata"
-        asked_for = with_locked_commits(together(self._request.pypi), self._old)
-        index = NarrowedIndex(self._client, asked_for, self._request.overrides, self._sources)
-        try:
-            resolution = await resolve(problem, index, self._reporter, cache=cache, settings=self._request.settings)
-        except ResolutionFailure as error:
-            if not error.python_matters:
-                raise
-            everything = replace(problem, host_pythons=self._all_hosts())
-            if everything == problem:
-                raise
-            resolution = await resolve(everything, index, self._reporter, cache=cache, settings=self._request.settings)
+        while True:
+            needs = self._needs(asked, stack)
+            target = with_sufficient_driver(common_target(self._targets), needs.newest_cuda)
+            resolution = await self._resolved(self._problem(needs, target, cutoff, channels))
+            if not await self._is_foretold_to_break(asked, resolution, needs):
+                break
         if self._request.require_hashes:
             demand_hashes(self._request, resolution)
         packages: tuple[CondaPackage | PypiPackage, ...] = (*resolution.conda, *resolution.pypi)
@@ -214,10 +205,43 @@ class _Attempt:
         for note in resolution.notes:
             self._reporter.warn(note)
         self._pass_gate(asked, resolution, needs)
-        lock = replace(await self._lock(asked, settled, resolution, channels), published_before=problem.exclude_newer)
+        lock = replace(await self._lock(asked, settled, resolution, channels), published_before=cutoff)
         for line in told_of_group(self._request, lock):
             self._reporter.warn(line)
         return Locked(lock=lock, stack=settled, resolution=resolution)
+
+    async def _resolved(self, problem: Problem) -> Resolution:
+        """Solve on the Python at hand, else on any."""
+        from dataloader.resolve.offered.narrowed import NarrowedIndex
+        from dataloader.resolve.solve import resolve
+
+        cache, settings = self._cache / "repodata", self._request.settings
+        asked_for = with_locked_commits(together(self._request.pypi), self._old)
+        index = NarrowedIndex(self._client, asked_for, self._request.overrides, self._sources)
+        try:
+            return await resolve(problem, index, self._reporter, cache=cache, settings=settings)
+        except ResolutionFailure as error:
+            if not error.python_matters:
+                raise
+            everything = replace(problem, host_pythons=self._all_hosts())
+            if everything == problem:
+                raise
+            return await resolve(everything, index, self._reporter, cache=cache, settings=settings)
+
+    async def _is_foretold_to_break(self, asked: StackRequest, resolution: Resolution, needs: StackNeeds) -> bool:
+        """Read what wheels say of CUDA that nothing else does; whether the solution breaks it, which is learnt."""
+        if not needs.axes or not (asked.cuda is not None or any(map(decides, self._targets))):
+            return False
+        from dataloader.trial.foretold import Foretelling
+
+        if self._foretelling is None:
+            self._foretelling = Foretelling(self._client, self._cache, self._targets, self._reporter)
+        before = self._learned
+        broken = await self._foretelling.contradicts(resolution, needs, frozenset(self._matrix.frameworks))
+        self._learned = tuple(dict.fromkeys((*before, *self._foretelling.learned)))
+        if broken and self._learned == before:
+            raise InternalError("the solution breaks what files of its wheels were known to say")
+        return broken
 
     def _needs(self, asked: StackRequest, stack: Stack | None) -> StackNeeds:
         """Return what the matrix, the machines and what was learned of package files say to the packages."""

@@ -56,6 +56,11 @@ def named_targets(options: Asked, environ: Mapping[str, str], ask: Collection[st
     return load_target(options.target, matrix.capabilities, matrix.cuda_of_driver)
 
 
+def decides(target: Target) -> bool:
+    """Whether a machine has anything that facts about CUDA decide: a driver, or GPUs."""
+    return bool(target.driver or target.driver_cuda or target.gpus)
+
+
 def common_target(targets: tuple[Target, ...]) -> Target:
     """Return a machine that asks no more than every one of ``targets`` has: what is solved for it runs on all."""
     from dataloader.compat.versions import key

@@ -17,7 +17,7 @@ from functools import cache as cached
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from dataloader.base.cache import EXPORTS, FACTS, LEARNED, LIBRARIES, PREFIXES
+from dataloader.base.cache import EXPORTS, FACTS, LEARNED, LIBRARIES, PREFIXES, WHEEL_LIBRARIES
 from dataloader.install.store.users import STALE_SECONDS, Users, is_at_work, users_of
 from dataloader.install.switch.owner import is_dead, signature_of
 
@@ -129,6 +129,12 @@ HOLDINGS: tuple[Holding, ...] = (
         "not read any more",
     ),
     Holding("exports", (f"{EXPORTS}/<sha256>.exports",), "record", "what `abi` read of one library of a release"),
+    Holding(
+        "libraries of a wheel",
+        (f"{WHEEL_LIBRARIES}/<sha256>.json",),
+        "record",
+        "what they say of CUDA, read before the wheel was fetched",
+    ),
     Holding("page", ("index/pages/<hash>",), "record", "a project's page of an index"),
     Holding("metadata", ("index/metadata/<xx>/<hash>",), "record", "METADATA of one wheel"),
     Holding("provenance", ("index/provenance/<sha256>",), "record", "attestations of one file"),

@@ -1,0 +1,145 @@
+"""What the files of a solution's wheels contradict before any of them is fetched, where no row of the matrix says it.
+
+Only what is sure counts: of a wheel that was read as a whole, what Python loads whenever it is imported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from dataloader.base.names import some
+from dataloader.base.reporter import Reporter
+from dataloader.compat.axes import CUDA, TORCH_CUDA, on_cuda, same_major
+from dataloader.compat.model import StackNeeds
+from dataloader.compat.versions import major
+from dataloader.elf.gpucode import GpuCode
+from dataloader.index.client import IndexClient
+from dataloader.lockfile.model import PypiPackage
+from dataloader.machine.target import Target
+from dataloader.resolve.model import Resolution
+from dataloader.resolve.words.pythons import extras_named
+from dataloader.resolve.words.records import parse_dependency
+from dataloader.trial.ahead import Ahead, WheelSaid
+from dataloader.trial.model import Artefact, Contradiction, artefact_of
+from dataloader.verify.checks.gpu import describe, devices_of
+from dataloader.verify.tables import load_tables
+
+_NAMED: Final = re.compile(r"(?:^|[-+.])(?:cuda|gpu|cu\d\d)")
+"""How names and labels of projects say that they have to do with CUDA."""
+
+
+class Foretelling:
+    """What was read of the wheels of one lock's solutions."""
+
+    def __init__(self, client: IndexClient, cache: Path, targets: Sequence[Target], reporter: Reporter) -> None:
+        self._ahead, self._targets, self._reporter = Ahead(client, cache), targets, reporter
+        self._said: dict[str, tuple[Contradiction, ...]] = {}
+        """URL of a wheel that was looked at -> what binds it."""
+
+    @property
+    def learned(self) -> tuple[Contradiction, ...]:
+        """Everything that was found."""
+        return tuple(each for found in self._said.values() for each in found)
+
+    async def contradicts(self, resolution: Resolution, needs: StackNeeds, frameworks: Collection[str]) -> bool:
+        """Read what a solution's wheels say that nothing else does; whether the solution breaks any of it."""
+        broken = False
+        for package in undescribed(resolution, needs, frameworks):
+            if package.url not in self._said:
+                self._said[package.url] = tuple(self._of(package, await self._ahead.said(package)))
+            for each in self._said[package.url]:
+                if each.counts(self._targets) and not _holds(each, resolution.axes, needs.allowed):
+                    self._reporter.warn(f"{each.why}: choosing again")
+                    broken = True
+        return broken
+
+    def _of(self, package: PypiPackage, said: WheelSaid) -> Iterator[Contradiction]:
+        artefact = artefact_of(package)
+        if not said.whole:
+            self._reporter.info(f"not known which CUDA and which GPUs {artefact.label} is for: its files will say")
+            return
+        found = list(_of_cuda(artefact, said)) + list(_of_gpus(artefact, said, self._targets))
+        told = sorted({each.why.partition(",")[0] for each in found})
+        self._reporter.debug(f"read from its files: {some(told) if told else f'{artefact.label} names no CUDA'}")
+        yield from found
+
+
+def undescribed(resolution: Resolution, needs: StackNeeds, frameworks: Collection[str]) -> Iterator[PypiPackage]:
+    """Yield the compiled wheels that have to do with CUDA, and of which neither the matrix nor a label says which."""
+    rows = {variant.id for package in needs.variants for variant in needs.variants[package]}
+    about = needs.parts | set(frameworks)
+    for package in resolution.pypi:
+        if package.name in needs.parts or package.file_name.endswith("-any.whl"):
+            continue
+        required = {each for text in package.requires_dist if (each := _required(text))}
+        named = bool(_NAMED.search(f"{package.name}-{package.version.partition('+')[2]}"))
+        if not (named or package.name in resolution.builds or required & about) or required & needs.parts:
+            continue
+        if resolution.builds.get(package.name) in rows or _is_read(package, needs):
+            continue
+        yield package
+
+
+def _required(text: str) -> str:
+    if extras_named(text.partition(";")[2]):
+        return ""
+    dependency = parse_dependency(text)
+    return dependency.name if dependency else ""
+
+
+def _is_read(package: PypiPackage, needs: StackNeeds) -> bool:
+    """Whether its version says which CUDA it is for."""
+    readings = (reading for reading in needs.readings if reading.package == package.name)
+    rules = (rule for reading in readings for rule in reading.rules(package.version))
+    return any(bound.package in (CUDA, TORCH_CUDA) for rule in rules for bound in rule.then)
+
+
+def _of_cuda(artefact: Artefact, said: WheelSaid) -> Iterator[Contradiction]:
+    """Say which CUDA a wheel's modules load, where they agree."""
+    providers, own = load_tables().providers, {path.rpartition("/")[2] for path in said.libraries}
+    needed = {name for library in said.imported().values() for name in library.needed if name not in own}
+    majors = {
+        name: frozenset(providers[name].cuda_majors)
+        for name in sorted(needed & providers.keys())
+        if providers[name].cuda_majors and not providers[name].driver
+    }
+    one = frozenset.intersection(*majors.values()) if majors else frozenset()
+    if len(one) != 1:
+        return  # none, or what it loads is chosen when it runs
+    name, cuda = min(majors, key=lambda each: (len(majors[each]), each)), min(one)
+    yield Contradiction(
+        artefact=artefact,
+        then=(on_cuda(same_major(cuda)),),
+        requires=True,
+        kind="two-cuda-stacks",
+        why=f"{artefact.label} needs {name} of CUDA {cuda}, as its own files say",
+    )
+
+
+def _of_gpus(artefact: Artefact, said: WheelSaid, targets: Sequence[Target]) -> Iterator[Contradiction]:
+    """Say for which GPUs of the machines a wheel has no code, where what it loads has any."""
+    if not any(library.gpu for library in said.imported().values()):
+        return
+    code: list[GpuCode] = [each for library in said.libraries.values() for each in library.gpu]
+    for device in dict.fromkeys(device for target in targets for device in devices_of(target)):
+        if not any(device.runs(each) for each in code):
+            yield Contradiction(
+                artefact=artefact,
+                then=(artefact.excluded(),),
+                gpu=device.number,
+                kind="no-gpu-code",
+                why=f"{artefact.label} has no code for {device.name} ({device.number}), only {describe(code)}, "
+                "as its own files say",
+            )
+
+
+def _holds(each: Contradiction, axes: Mapping[str, str], allowed: Mapping[str, frozenset[str]]) -> bool:
+    """Whether a solution keeps what one of its wheels asks for."""
+    cudas = [bound.specifier for bound in each.then if bound.package == CUDA]
+    if not cudas:
+        return False  # it excludes itself
+    chosen = {axes[CUDA]} if CUDA in axes else allowed.get(CUDA, frozenset())
+    return any(same_major(major(value)) == specifier for value in chosen for specifier in cudas)
