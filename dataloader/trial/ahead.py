@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -45,24 +46,41 @@ class MemberSaid(NamedTuple):
 
 
 class WheelSaid(NamedTuple):
-    """What the libraries of a wheel say."""
+    """What the libraries of a wheel say, as far as they were read."""
 
-    libraries: Mapping[str, MemberSaid]
-    """Path in the wheel -> what it says."""
-    whole: bool
-    """Whether all of them were read."""
+    paths: tuple[str, ...] = ()
+    """Of all its libraries, the smallest first."""
+    read: Mapping[str, MemberSaid] = {}
+    """Path -> what the library there says."""
+    listed: bool = True
+    """Whether the wheel's directory was read: else nothing is known of it."""
 
-    def imported(self) -> Mapping[str, MemberSaid]:
-        """Return the extension modules, and what each needs of its own wheel: what is loaded whoever imports it."""
-        by_name = {path.rpartition("/")[2]: path for path in self.libraries}
-        found: dict[str, MemberSaid] = {}
-        pending = [path for path, library in self.libraries.items() if library.extension]
+    def imported(self) -> Mapping[str, MemberSaid | None]:
+        """Return the extension modules, and what each needs of its own wheel: what is loaded whoever imports it.
+
+        ``None``: it was not read; it may be a module, or need more.
+        """
+        by_name = {path.rpartition("/")[2]: path for path in self.paths}
+        found: dict[str, MemberSaid | None] = {}
+        pending = [path for path in self.paths if _may_be_imported(path)]
+        pending = [path for path in pending if path not in self.read or self.read[path].extension]
         while pending:
             path = pending.pop()
             if path not in found:
-                found[path] = self.libraries[path]
-                pending += [by_name[name] for name in found[path].needed if name in by_name]
+                found[path] = said = self.read.get(path)
+                pending += [by_name[name] for name in said.needed if name in by_name] if said else ()
         return found
+
+    def missing(self, *, everything: bool) -> list[str]:
+        """Return what is to be read yet: of what is imported, or of everything."""
+        wanted = self.paths if everything else self.imported()
+        return [path for path in self.paths if path in wanted and path not in self.read]
+
+
+def _may_be_imported(path: str) -> bool:
+    """Whether Python may import it: ``_C.so``, ``_C.abi3.so``, and no ``libx.so``."""
+    name = path.rpartition("/")[2]
+    return name.endswith(".so") and (not name.startswith("lib") or ".cpython-" in name or ".abi3." in name)
 
 
 class Ahead:
@@ -72,35 +90,36 @@ class Ahead:
         self._client, self._cache = client, cache
         self._left, self._until = most, time.monotonic() + seconds
 
-    async def said(self, package: PypiPackage) -> WheelSaid:
-        """Return what a wheel's libraries say: all, or as many as the bounds, the network and ``--offline`` allow."""
+    async def said(self, package: PypiPackage, *, everything: bool) -> WheelSaid:
+        """Return what a wheel's libraries say: as many as the bounds, the network and ``--offline`` allow.
+
+        Args:
+            package: The wheel.
+            everything: Read all of its libraries, not only what is imported.
+        """
         key = package.sha256 or package.url
         kept = self._cache / WHEEL_LIBRARIES / f"{sha256(os.fsencode(key)).hexdigest()}.json"
-        known = _unpack(read_kept(kept))
-        if known is not None and known.whole:
-            return known
-        found = dict(known.libraries) if known else {}
-        try:
-            whole = await asyncio.wait_for(self._read(package, found), max(0.0, self._until - time.monotonic()))
-        except (IndexUnavailable, IntegrityError, asyncio.TimeoutError):
-            whole = False  # unknown stays unknown: what is wrong with the file is told when it is needed
-        said = WheelSaid(found, whole)
-        if found or whole:
-            keep_file(kept, _pack(said))
-        return said
+        steps = [_unpack(read_kept(kept))]
+        if not steps[0].listed or steps[0].missing(everything=everything):
+            reading = self._read(package, steps, everything=everything)
+            # Unknown stays unknown: what is wrong with the file is told when it is needed.
+            with suppress(IndexUnavailable, IntegrityError, asyncio.TimeoutError):
+                await asyncio.wait_for(reading, max(0.0, self._until - time.monotonic()))
+            if len(steps) > 1:
+                keep_file(kept, _pack(steps[-1]))
+        return steps[-1]
 
-    async def _read(self, package: PypiPackage, found: dict[str, MemberSaid]) -> bool:
-        """Read what is not known, the smallest first; say whether that was all."""
+    async def _read(self, package: PypiPackage, steps: list[WheelSaid], *, everything: bool) -> None:
+        """Read what is not known, the smallest first; each library is a step."""
         members = await self._client.members(_file_of(package))
-        libraries = sorted(filter(is_library_name, members.infos), key=lambda name: (_size(members, name), name))
-        for name in libraries:
-            if name in found:
-                continue
-            self._left -= _size(members, name)
+        paths = sorted(filter(is_library_name, members.infos), key=lambda name: (_size(members, name), name))
+        steps.append(WheelSaid(tuple(paths), steps[-1].read))
+        while missing := steps[-1].missing(everything=everything):
+            self._left -= _size(members, missing[0])
             if self._left < 0:
-                return False
-            found[name] = await _facts(members, name, self._cache)
-        return True
+                return
+            read = {**steps[-1].read, missing[0]: await _facts(members, missing[0], self._cache)}
+            steps.append(steps[-1]._replace(read=read))
 
 
 async def _facts(members: Members, name: str, scratch: Path) -> MemberSaid:
@@ -131,19 +150,19 @@ def _file_of(package: PypiPackage) -> IndexFile:
 
 
 def _pack(said: WheelSaid) -> bytes:
-    return json.dumps({"whole": said.whole, "libraries": said.libraries}).encode()
+    return json.dumps({"paths": said.paths, "read": said.read}).encode()
 
 
-def _unpack(data: bytes | None) -> WheelSaid | None:
+def _unpack(data: bytes | None) -> WheelSaid:
     try:
         values: Mapping[str, Any] = json.loads(data or b"")
-        libraries = {
+        read = {
             str(path): MemberSaid(tuple(map(str, needed)), tuple(map(_code, gpu)), bool(extension))
-            for path, (needed, gpu, extension) in values["libraries"].items()
+            for path, (needed, gpu, extension) in values["read"].items()
         }
-        return WheelSaid(libraries, bool(values["whole"]))
+        return WheelSaid(tuple(map(str, values["paths"])), read)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return None  # of another version of this program
+        return WheelSaid(listed=False)  # nothing, or of another version of this program
 
 
 def _code(values: list[Any]) -> GpuCode:

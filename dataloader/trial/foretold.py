@@ -1,6 +1,6 @@
 """What the files of a solution's wheels contradict before any of them is fetched, where no row of the matrix says it.
 
-Only what is sure counts: of a wheel that was read as a whole, what Python loads whenever it is imported.
+Only what is sure counts: what Python loads whenever the wheel is imported, where all of that was read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from dataloader.base.names import some
 from dataloader.base.reporter import Reporter
 from dataloader.compat.axes import CUDA, TORCH_CUDA, on_cuda, same_major
 from dataloader.compat.model import StackNeeds
@@ -22,9 +21,9 @@ from dataloader.machine.target import Target
 from dataloader.resolve.model import Resolution
 from dataloader.resolve.words.pythons import extras_named
 from dataloader.resolve.words.records import parse_dependency
-from dataloader.trial.ahead import Ahead, WheelSaid
+from dataloader.trial.ahead import Ahead, MemberSaid, WheelSaid
 from dataloader.trial.model import Artefact, Contradiction, artefact_of
-from dataloader.verify.checks.gpu import describe, devices_of
+from dataloader.verify.checks.gpu import Device, describe, devices_of
 from dataloader.verify.tables import load_tables
 
 _NAMED: Final = re.compile(r"(?:^|[-+.])(?:cuda|gpu|cu\d\d)")
@@ -36,6 +35,7 @@ class Foretelling:
 
     def __init__(self, client: IndexClient, cache: Path, targets: Sequence[Target], reporter: Reporter) -> None:
         self._ahead, self._targets, self._reporter = Ahead(client, cache), targets, reporter
+        self._devices = tuple(dict.fromkeys(device for target in targets for device in devices_of(target)))
         self._said: dict[str, tuple[Contradiction, ...]] = {}
         """URL of a wheel that was looked at -> what binds it."""
 
@@ -49,7 +49,8 @@ class Foretelling:
         broken = False
         for package in undescribed(resolution, needs, frameworks):
             if package.url not in self._said:
-                self._said[package.url] = tuple(self._of(package, await self._ahead.said(package)))
+                said = await self._ahead.said(package, everything=bool(self._devices))
+                self._said[package.url] = tuple(self._of(package, said))
             for each in self._said[package.url]:
                 if each.counts(self._targets) and not _holds(each, resolution.axes, needs.allowed):
                     self._reporter.warn(f"{each.why}: choosing again")
@@ -58,21 +59,24 @@ class Foretelling:
 
     def _of(self, package: PypiPackage, said: WheelSaid) -> Iterator[Contradiction]:
         artefact = artefact_of(package)
-        if not said.whole:
-            self._reporter.info(f"not known which CUDA and which GPUs {artefact.label} is for: its files will say")
-            return
-        found = list(_of_cuda(artefact, said)) + list(_of_gpus(artefact, said, self._targets))
-        told = sorted({each.why.partition(",")[0] for each in found})
-        self._reporter.debug(f"read from its files: {some(told) if told else f'{artefact.label} names no CUDA'}")
-        yield from found
+        if not said.listed or said.missing(everything=bool(self._devices)):
+            unknown = "which CUDA and which GPUs" if self._devices else "which CUDA"
+            self._reporter.info(f"not known {unknown} {artefact.label} is for: its files will say")
+        loaded = [each for each in said.imported().values() if each is not None]
+        if not said.missing(everything=False):
+            yield from _of_cuda(artefact, said.paths, loaded)
+        if not said.missing(everything=True) and any(each.gpu for each in loaded):
+            code = [each for library in said.read.values() for each in library.gpu]
+            yield from _of_gpus(artefact, code, self._devices)
 
 
 def undescribed(resolution: Resolution, needs: StackNeeds, frameworks: Collection[str]) -> Iterator[PypiPackage]:
     """Yield the compiled wheels that have to do with CUDA, and of which neither the matrix nor a label says which."""
+    of_cuda = needs.parts | {name for each in load_tables().providers.values() for name, _ in each.pypi}
     rows = {variant.id for package in needs.variants for variant in needs.variants[package]}
     about = needs.parts | set(frameworks)
     for package in resolution.pypi:
-        if package.name in needs.parts or package.file_name.endswith("-any.whl"):
+        if package.name in of_cuda or package.file_name.endswith("-any.whl"):
             continue
         required = {each for text in package.requires_dist if (each := _required(text))}
         named = bool(_NAMED.search(f"{package.name}-{package.version.partition('+')[2]}"))
@@ -97,10 +101,10 @@ def _is_read(package: PypiPackage, needs: StackNeeds) -> bool:
     return any(bound.package in (CUDA, TORCH_CUDA) for rule in rules for bound in rule.then)
 
 
-def _of_cuda(artefact: Artefact, said: WheelSaid) -> Iterator[Contradiction]:
-    """Say which CUDA a wheel's modules load, where they agree."""
-    providers, own = load_tables().providers, {path.rpartition("/")[2] for path in said.libraries}
-    needed = {name for library in said.imported().values() for name in library.needed if name not in own}
+def _of_cuda(artefact: Artefact, own: Sequence[str], loaded: Sequence[MemberSaid]) -> Iterator[Contradiction]:
+    """Say which CUDA a wheel's modules load that it does not bring, where they agree."""
+    providers, names = load_tables().providers, {path.rpartition("/")[2] for path in own}
+    needed = {name for library in loaded for name in library.needed if name not in names}
     majors = {
         name: frozenset(providers[name].cuda_majors)
         for name in sorted(needed & providers.keys())
@@ -119,12 +123,9 @@ def _of_cuda(artefact: Artefact, said: WheelSaid) -> Iterator[Contradiction]:
     )
 
 
-def _of_gpus(artefact: Artefact, said: WheelSaid, targets: Sequence[Target]) -> Iterator[Contradiction]:
-    """Say for which GPUs of the machines a wheel has no code, where what it loads has any."""
-    if not any(library.gpu for library in said.imported().values()):
-        return
-    code: list[GpuCode] = [each for library in said.libraries.values() for each in library.gpu]
-    for device in dict.fromkeys(device for target in targets for device in devices_of(target)):
+def _of_gpus(artefact: Artefact, code: Sequence[GpuCode], devices: Sequence[Device]) -> Iterator[Contradiction]:
+    """Say on which GPUs of the machines none of a wheel's code runs."""
+    for device in devices:
         if not any(device.runs(each) for each in code):
             yield Contradiction(
                 artefact=artefact,
