@@ -98,6 +98,8 @@ class Announced:
     """Row that it is of."""
     released: str = ""
     """ISO 8601 day; empty: not known."""
+    on_pypi: bool = False
+    """PyPI has the same build, without the label."""
 
 
 class VersionReading(Protocol):

@@ -7,12 +7,13 @@ CPU builds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import rattler
 
-from dataloader.base.errors import ResolutionFailure
+from dataloader.base.errors import IndexUnavailable, ResolutionFailure
 from dataloader.base.names import pypi_names
 from dataloader.base.reporter import Reporter
 from dataloader.compat.model import AXIS, Bound
@@ -195,6 +196,28 @@ class Rounds:
         before.append(answer)
         await knowledge.learn(wheels)
         return bool(wheels)
+
+    def _silent(self) -> Mapping[str, IndexUnavailable]:
+        """Return the hosts of further indexes that did not answer, and why."""
+        knowledge = self._catalogue.knowledge
+        return knowledge.further.silent if knowledge is not None else {}
+
+    async def _host_that_might_help(self) -> str | None:
+        """Return a silent index that is part of a solution, were what it announces at hand; None: there is none."""
+        knowledge = self._catalogue.knowledge
+        assert knowledge is not None
+        offered, knowledge.further.as_if_heard = self._offered, True
+        knowledge.forget_versions()
+        try:
+            answer = await self._rounds_until_known()
+        except Unsolvable:
+            return None
+        finally:
+            knowledge.further.as_if_heard = False
+            knowledge.forget_versions()
+            self._offered = offered
+        hosts = [urlsplit(one.index).netloc for one in answer.announced()]
+        return next((host for host in hosts if host in self._silent()), None)
 
     async def _settled(self) -> Answer:
         return await self._without_bare_names(await self._rounds_until_known())

@@ -158,10 +158,14 @@ class _Solver(Rounds):
             return self._finish(Answer(records=tuple(self._base), offer=self._base_offer, rung=self._base_rung))
         fallback: Answer | None = None
         for step in (self._preferred, self._mixed, self._completed, self._widened, self._lenient):
+            if step == self._lenient and self._silent():
+                # what was not looked up might be better than what is that old
+                if fallback is not None:
+                    break
+                if unreached := await self._unreached():
+                    raise unreached
             if not await step():
                 continue
-            if step == self._lenient and self._silent():
-                break  # what was not looked up might be better than what is that old
             try:
                 answer = await self._least_change(self._settled)
             except Unsolvable as error:
@@ -181,30 +185,22 @@ class _Solver(Rounds):
         if fallback is not None:
             return self._finish(fallback)
         assert self._failure is not None
-        if (silent := self._silent()) and await self._might_help():
-            raise silent[0]
-        raise await explain(self._failure, self._problem, self._catalogue, self._offered)
+        raise await self._unreached() or await explain(self._failure, self._problem, self._catalogue, self._offered)
 
-    def _silent(self) -> list[IndexUnavailable]:
-        """Return why further indexes did not answer."""
-        knowledge = self._catalogue.knowledge
-        return list(knowledge.further.silent.values()) if knowledge is not None else []
-
-    async def _might_help(self) -> bool:
-        """Say whether there would be a solution, were what silent indexes announce at hand, whatever that needs."""
-        knowledge = self._catalogue.knowledge
-        assert knowledge is not None
-        offered, knowledge.further.as_if_heard = self._offered, True
-        knowledge.forget_versions()
-        try:
-            await self._rounds_until_known()
-        except Unsolvable:
-            return False
-        finally:
-            knowledge.further.as_if_heard = False
-            knowledge.forget_versions()
-            self._offered = offered
-        return True
+    async def _unreached(self) -> IndexUnavailable | None:
+        """Return that an index did not answer, where what it is said to have decides, with what excludes all else."""
+        failure = self._failure
+        host = await self._host_that_might_help() if failure is not None and self._silent() else None
+        if failure is None or host is None:
+            return None
+        reached = await explain(failure, self._problem, self._catalogue, self._offered)
+        error = self._silent()[host]
+        error.causes = (
+            *error.causes,
+            f"by the account of the matrix {host} has builds that may do; of all else:",
+            *(reached.causes or (reached.message,)),
+        )
+        return error
 
     # -- the steps
 

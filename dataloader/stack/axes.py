@@ -173,8 +173,10 @@ class Axes:
 
     # -- what is done without where that can be
 
-    def ladder(self) -> tuple[tuple[Bound, ...], ...]:
+    def ladder(self, *, mapped: bool = True) -> tuple[tuple[Bound, ...], ...]:
         """Return what is forbidden, one rung after the other: the first rung that has an answer is it.
+
+        ``mapped``: the matrix has builds for the platform; else all are unknown there, and one rung is all there is.
 
         Builds of a further index beside as good ones of PyPI go last but for: builds that hardly have code for the
         GPUs; builds for the CPU, unless they were asked for; and builds that nobody knows. Where a CUDA was asked for,
@@ -187,15 +189,19 @@ class Axes:
         aside = forbidden(ASIDE)
         doubt = (forbidden(DOUBT),) if any(target.gpus for target in self.targets) else ()
         all_cpu = tuple(cpu.values())
+        insists = self.asked.cuda != CPU and (self.asked.cuda is not None or self.asked.cudnn or self.asked.nccl)
+        last = (*all_cpu, *mute) if insists else ()
+        if not mapped:
+            return (last,)
         if self.asked.cuda == CPU:
             return (unknown, mute)
-        if self.asked.cuda is not None or self.asked.cudnn or self.asked.nccl:
-            return (*_surest_first(aside, doubt, (*all_cpu, *unknown)), (*all_cpu, *mute))
+        if insists:
+            return (*_surest_first(aside, doubt, (*all_cpu, *unknown)), last)
         named = [name for name in frameworks if name in self.asked.frameworks]
         single = [
             (*(bound for other, bound in cpu.items() if other != name), *unknown) for name in named if len(named) > 1
         ]
-        return (*_surest_first(aside, doubt, (*all_cpu, *unknown)), *single, unknown, all_cpu, ())
+        return (*_surest_first(aside, doubt, (*all_cpu, *unknown)), *single, unknown, all_cpu, last)
 
 
 def _surest_first(aside: Bound, doubt: tuple[Bound, ...], others: tuple[Bound, ...]) -> Iterator[tuple[Bound, ...]]:

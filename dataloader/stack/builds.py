@@ -183,6 +183,7 @@ class Builds:
                 rules=tuple(self._rules(row)),
                 variant=row.id,
                 released=self._matrix.released(row.framework, row.version) or "",
+                on_pypi=any(o.cuda == row.cuda for o in self._on_pypi.get((row.framework, row.version), ())),
             )
         yield from (self._vendors(build) for build in self._matrix.further if build.project == project)
         for row in rows.get(TORCH, ()):

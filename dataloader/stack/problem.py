@@ -17,7 +17,7 @@ from dataloader.compat.versions import specifier_of
 from dataloader.machine.target import Target
 from dataloader.stack.axes import Axes, newest_of
 from dataloader.stack.builds import Builds
-from dataloader.stack.model import CPU, Stack, StackRequest, are_mapped
+from dataloader.stack.model import Stack, StackRequest, are_mapped
 
 
 def needs_of(
@@ -78,7 +78,6 @@ def _unmapped(matrix: Matrix, axes: Axes, builds: Builds, required: tuple[Bound,
     asked = axes.asked
     if asked.cuda is None and not (asked.cudnn or asked.nccl or asked.gcc):
         return StackNeeds(requirements=required, rules=tuple(table_rules(matrix)))
-    ladder = axes.ladder()[-1:] if asked.cuda != CPU and (asked.cuda is not None or asked.cudnn or asked.nccl) else ()
     return StackNeeds(
         requirements=required,
         rules=(*axes.rules(), *table_rules(matrix)),
@@ -87,7 +86,7 @@ def _unmapped(matrix: Matrix, axes: Axes, builds: Builds, required: tuple[Bound,
         unknown=unknown,
         parts=frozenset(part.package for part in matrix.parts),
         readings=tuple(part_readings(matrix)),
-        ladder=ladder or ((),),
+        ladder=axes.ladder(mapped=False),
         allowed=axes.allowed(),
     )
 

@@ -37,6 +37,10 @@ class FurtherIndexes:
             and not self._is_late(announced)
         )
 
+    def not_asked(self, name: str) -> Iterator[Announced]:
+        """Yield what is announced of a project by indexes that have not shown it."""
+        return (one for one in self.announced.get(name, ()) if (name, one.index) not in self.opened)
+
     def due(self, chosen: Iterable[Announced]) -> Iterator[tuple[str, str]]:
         """Yield project and URL of what is to be looked up; a host that does not answer is asked no more."""
         for project, url in sorted({(announced.project, announced.index) for announced in chosen} - self.opened):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 from packaging.version import Version
 
 from dataloader.resolve.words.projects import Project, Wheel
 from dataloader.resolve.words.versions import VersionSpace
+
+if TYPE_CHECKING:
+    import rattler
 
 NOTHING = VersionSpace(())
 """The versions of a project of which nothing is known."""
@@ -36,3 +41,27 @@ class Memos:
     guessable: dict[str, tuple[Project, bool, frozenset[str], tuple[Wheel, ...]]] = field(default_factory=dict)
     texts: dict[str, tuple[tuple[Wheel, ...], frozenset[str]]] = field(default_factory=dict)
     usable: dict[str, tuple[bool, frozenset[str], int, tuple[Wheel, ...]]] = field(default_factory=dict)
+
+
+Spelling: TypeAlias = dict[str, tuple[str, VersionSpace]]
+"""What records are spelled with: the package that a project is, and the versions that it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRecord:
+    """A record, and what it was made from."""
+
+    made_from: object
+    spelling: Spelling
+    record: rattler.RepoDataRecord
+
+
+@dataclass(frozen=True, slots=True)
+class UnruledRecords:
+    """The records of a project in which no rule has a say, and what they were made from."""
+
+    wheels: tuple[Wheel, ...]
+    made_from: object
+    spelling: Spelling
+    records: Sequence[rattler.RepoDataRecord]
+    by_url: Mapping[str, Wheel]

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import rattler
 
 from dataloader.compat.model import AXIS, Announced, Bound, Rule
 from dataloader.resolve.channels.rattler import Channels, amended, own_record
 from dataloader.resolve.offered.identities import CONDA_ONLY, ChannelRecord, Names, axis_package
+from dataloader.resolve.offered.memos import MadeRecord, Spelling, UnruledRecords
 from dataloader.resolve.words.projects import PYPI_BUILD_NUMBER, WHEEL_BUILD, Wheel
 from dataloader.resolve.words.pythons import Pythons
 from dataloader.resolve.words.records import IMPOSSIBLE, Naming, RecordSpec, applying, make_record, match_spec
 from dataloader.resolve.words.ruled_out import RuledOut
 from dataloader.resolve.words.rules import RuleBook, TakenFor, fires
 from dataloader.resolve.words.versions import VersionSpace
-
-Spelling: TypeAlias = dict[str, tuple[str, VersionSpace]]
-"""What records are spelled with: the package that a project is, and the versions that it has."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A record, and what it was made from."""
-
-    made_from: object
-    spelling: Spelling
-    record: rattler.RepoDataRecord
-
-
-@dataclass(frozen=True, slots=True)
-class _Unruled:
-    """The records of a project in which no rule has a say, and what they were made from."""
-
-    wheels: tuple[Wheel, ...]
-    made_from: object
-    spelling: Spelling
-    records: Sequence[rattler.RepoDataRecord]
-    by_url: Mapping[str, Wheel]
 
 
 @dataclass(slots=True)
@@ -76,12 +53,12 @@ class Catalogue(Names):
         """Offer also what nobody vouches for, and let no ``records.companion_bounds`` bind."""
         self.hosts, self.frameworks = tuple(hosts), frameworks
         self.ruled_out = RuledOut(book, self.space)
-        self._records: dict[tuple[str, str], _Made] = {}
+        self._records: dict[tuple[str, str], MadeRecord] = {}
         self._now: Spelling = {}
         """How projects are spelled in the offer that is being made."""
         self._noted: set[str] = set()
         """Projects whose spelling was asked for."""
-        self._unruled: dict[str, _Unruled] = {}
+        self._unruled: dict[str, UnruledRecords] = {}
         self._copies: dict[str, tuple[object, rattler.RepoDataRecord]] = {}
         self._fires: dict[str, tuple[object, list[tuple[TakenFor, tuple[Rule, ...]]]]] = {}
         self._naming = Naming(lambda name: self._spelled(name)[0], lambda name: self._spelled(name)[1], pythons)
@@ -133,7 +110,7 @@ class Catalogue(Names):
             spec = RecordSpec(
                 name=name, version=version, build=build, build_number=number, depends=depends, extra_depends={}
             )
-            cached = _Made(made_from, {}, own_record(self._with_rules(spec, fired)))
+            cached = MadeRecord(made_from, {}, own_record(self._with_rules(spec, fired)))
             self._records[f"{package} {version}", build] = cached
         if fired:
             offer.fired[cached.record.url] = fired
@@ -175,7 +152,7 @@ class Catalogue(Names):
                 offer.wheels.update(of_url)
                 return records
             spelling = {name: self._spelled(name) for name in self._noted}
-            cached = self._unruled[project] = _Unruled(wheels, made_from, spelling, records, of_url)
+            cached = self._unruled[project] = UnruledRecords(wheels, made_from, spelling, records, of_url)
         offer.wheels.update(cached.by_url)
         return cached.records
 
@@ -231,13 +208,25 @@ class Catalogue(Names):
             python = match_spec(self.pythons.name, version=self.pythons.spec(pythons) or IMPOSSIBLE)
             static = (rule for rule in rules.get(build.version, ()) if rule.when and rule.when.world != "conda")
             fired = tuple(dict.fromkeys((*build.rules, *static)))
-            record = self._own(
-                offer, project, build.version, f"announced{WHEEL_BUILD}", PYPI_BUILD_NUMBER, (python,), fired
-            )
+            name, needs = f"announced{WHEEL_BUILD}", (python, *self._likewise(build))
+            record = self._own(offer, project, build.version, name, PYPI_BUILD_NUMBER, needs, fired)
             offer.announced[record.url] = build
             if build.variant:
                 offer.taken[record.url] = TakenFor(build.variant, build.rules)
             yield record
+
+    def _likewise(self, announced: Announced) -> Sequence[str]:
+        """Return what a wheel surely needs of which only the question is whether it would help: as PyPI's own does."""
+        assert self.knowledge is not None
+        if not (self.knowledge.further.as_if_heard and announced.on_pypi):
+            return ()
+        public = announced.version.partition("+")[0]
+        for wheel in self.knowledge.usable(announced.project):
+            if wheel.text == public and (metadata := self.knowledge.learned.of(wheel)) is not None:
+                extras = self.knowledge.extras[announced.project]
+                depends = make_record(wheel, self.identity(announced.project), metadata, self._naming, extras).depends
+                return [text for text in depends if not text.startswith((self.pythons.name, "__"))]
+        return ()
 
     def _stand_ins(self, offer: Offer, project: str) -> Iterator[rattler.RepoDataRecord]:
         """Yield a project without wheels as each of those that stand for it."""
@@ -274,7 +263,7 @@ class Catalogue(Names):
             )
             spelling = {name: self._spelled(name) for name in self._noted}
             self._noted |= before
-            cached = _Made(made_from, spelling, own_record(self._with_rules(spec, fired)))
+            cached = MadeRecord(made_from, spelling, own_record(self._with_rules(spec, fired)))
             self._records[wheel.file.url, build] = cached
         return cached.record
 

@@ -237,7 +237,8 @@ class _Words:
             candidates = self._universe.candidates(wanted)
             if fact.terms[wanted] != (2 << len(candidates)) - 1:
                 continue
-            versions = list(dict.fromkeys(str(r.version) for r in candidates))
+            shown = (record for record in candidates if record.url not in self._offer.announced)
+            versions = list(dict.fromkeys(str(record.version) for record in shown))
             if wanted.startswith("__"):
                 name = _in_words(wanted)
                 found.append(f"the target has {name} {some(versions)}" if versions else f"the target has no {name}")

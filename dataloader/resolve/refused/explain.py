@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
 
@@ -20,6 +21,7 @@ from dataloader.resolve.words.versions import parse_version
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from dataloader.compat.model import Announced
     from dataloader.index.model import IndexFile
     from dataloader.resolve.channels.rattler import Unsolvable
     from dataloader.resolve.offered.offer import Catalogue, Offer
@@ -92,27 +94,36 @@ def _plain_fault(requirement: Requirement, problem: Problem, catalogue: Catalogu
     without = [v for v in project.unusable if wanted.contains(v, prereleases=True)] if project else []
     if project is not None and without:
         return _no_wheel(requirement, project, without, problem, catalogue)
-    versions = sorted(
-        {*space.versions, *(project.unusable if project else ())},
-        key=lambda v: (parse_version(v) is None, parse_version(v) or v),
-    )
+    shown = {*(wheel.text for wheel in project.wheels), *project.unusable} if project else set()
+    versions = sorted({*shown, *conda}, key=lambda v: (parse_version(v) is None, parse_version(v) or v))
+    announced = knowledge.further.not_asked(requirement.name) if knowledge is not None else ()
     late = {v: day for v, day in project.late.items() if wanted.contains(v, prereleases=True)} if project else {}
     if late:
         return _too_late(requirement, late, problem)
     return ResolutionFailure(
         f"{requirement.name} has no version that fits '{requirement.specifier}' (asked for by {requirement.origin})",
         code="no-matching-version",
-        causes=(_there_are(requirement, versions[::-1]),),
+        causes=tuple(_there_are(requirement, versions[::-1], announced)),
         untried=what_to_ask(_newest(requirement, catalogue), requirement.origin),
         python_matters=False,
     )
 
 
-def _there_are(requirement: Requirement, versions: list[str]) -> str:
-    """Say which versions there are; where a label is asked for, those of its release."""
+def _there_are(requirement: Requirement, versions: list[str], announced: Iterable[Announced]) -> Iterator[str]:
+    """Say which versions an index or a channel has shown; where a label is asked for, those of its release.
+
+    Of such a label also which the matrix says that there are on indexes that nobody asked.
+    """
     public, label, _ = requirement.specifier.removeprefix("==").partition("+")
     alike = [version for version in versions if version.partition("+")[0] == public] if label else []
-    return f"of {public} there are: {some(alike)}" if alike else f"versions there are: {some(versions)}"
+    if alike or versions:
+        yield f"of {public} there are: {some(alike)}" if alike else f"versions there are: {some(versions)}"
+    others: dict[str, list[str]] = {}
+    for one in announced:
+        if label and one.version.partition("+")[0] == public:
+            others.setdefault(urlsplit(one.index).netloc, []).append(one.version)
+    for host, labelled in others.items():
+        yield f"by the account of the matrix {host} has {some(labelled)}"
 
 
 def _newest(requirement: Requirement, catalogue: Catalogue) -> str | None:
