@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from dataloader.base.errors import IndexUnavailable
 from dataloader.compat.companions import torch_rows
 from dataloader.compat.matrix import Matrix, load_matrix
 from dataloader.compat.rows import MatrixBuild
+from dataloader.compat.versions import specifier_of
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.settings import IndexSettings
 from dataloader.locking.targets import make_targets
@@ -92,6 +94,22 @@ class File(NamedTuple):
         return f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
 
 
+class Machines(NamedTuple):
+    """One pool of a target file."""
+
+    glibc: str = "2.36"
+    driver: str | None = None
+    cuda: str | None = None
+    """The highest that its driver supports, where a file says that instead of the driver."""
+    gpu: str | None = None
+
+    def table(self) -> str:
+        """The pool as the file says it."""
+        said = {"glibc": self.glibc, "driver": self.driver, "cuda": self.cuda}
+        lines = [f'{key} = "{value}"' for key, value in said.items() if value]
+        return "\n".join([*lines, *([f'gpus = ["{self.gpu}"]'] if self.gpu else [])]) + "\n"
+
+
 @dataclass(frozen=True)
 class World:
     """What there is, and what is asked."""
@@ -102,8 +120,13 @@ class World:
     driver: str | None
     gpu: str | None = None
     options: tuple[tuple[str, str], ...] = ()
-    """cuDNN, NCCL and GCC."""
+    """cuDNN, NCCL, GCC and torch."""
     exclude_newer: str | None = None
+    others: tuple[Machines, ...] = ()
+    """Further pools of the target."""
+    glibc: str = "2.36"
+    reached: bool = True
+    """Whether indexes answer that nobody configured."""
 
     @property
     def stack(self) -> dict[str, str]:
@@ -112,9 +135,9 @@ class World:
 
     def request(self, folder: Path) -> Request:
         """The request as a command would make it."""
-        lines = ['glibc = "2.36"', *([f'driver = "{self.driver}"'] if self.driver else [])]
-        lines += [f'gpus = ["{self.gpu}"]'] if self.gpu else []
-        (folder / "target.toml").write_text("\n".join(lines))
+        first, *others = (Machines(self.glibc, self.driver, gpu=self.gpu), *self.others)
+        pools = "\n".join(f"[[pool]]\n{each.table()}" for each in (first, *others)) if others else first.table()
+        (folder / "target.toml").write_text(pools)
         return Request(
             manifest=None,
             lockfile=folder / "lock",
@@ -168,6 +191,30 @@ GCC = (None, None, None, "9", "12", "14", "99")
 GPUS = (None, None, "P100", "V100", "H100", "B200")
 DATES = (None, None, "2023-06-30", "2024-11-30", "2026-02-15", "2026-10-01")
 _LIBRARY = {"11": "nvidia-{}-cu11", "12": "nvidia-{}-cu12", "13": "nvidia-{}-cu13"}
+
+
+TORCHES = (None, None, None, "", "", "2", "2.5", "2.5.1", ">=2.1", "<2.8", "==2.14.*", "99")
+MACHINES = st.builds(
+    Machines,
+    glibc=st.sampled_from(("2.36", "2.28", "2.27", "2.17")),
+    driver=st.sampled_from((None, None, "470.82.01", "525.60.13", "570.26", "580.82.07")),
+    cuda=st.none(),
+    gpu=st.sampled_from((None, None, "T4", "A100", "L4", "8.9", "12.0")),
+)
+BY_CUDA = st.sampled_from(("11.8", "12.4", "12.8", "13.0")).map(lambda cuda: Machines(cuda=cuda))
+
+
+@st.composite
+def worlds_of_machines(draw: st.DrawFn) -> World:
+    """Worlds that are asked with ``--torch`` and for target files of one pool or several, some with an old glibc."""
+    world, torch = draw(worlds_with_options()), draw(st.sampled_from(TORCHES))
+    kept = tuple((axis, value) for axis, value in world.options if draw(st.booleans()))
+    return replace(
+        world,
+        options=(*kept, *((("torch", torch),) if torch is not None else ())),
+        glibc=draw(st.sampled_from(("2.36", "2.36", "2.28", "2.17"))),
+        others=tuple(draw(st.lists(st.one_of(MACHINES, BY_CUDA), max_size=2))),
+    )
 
 
 @st.composite
@@ -250,6 +297,7 @@ class WorldClient:
     def __init__(self, world: World) -> None:
         self.settings = IndexSettings()
         self.silent: set[str] = set()
+        self._reached = world.reached
         self._files = {(file.filename, file.place): file for file in world.files}
 
     async def project(self, name: str, only: tuple[str, ...] | None = None) -> tuple[IndexFile, ...]:
@@ -257,6 +305,8 @@ class WorldClient:
         return self._of(name, PYPI)
 
     async def further(self, name: str, index: str) -> tuple[IndexFile, ...]:
+        if not self._reached:
+            raise IndexUnavailable(f"{index} did not answer", code="index-unreachable")
         return self._of(name, index)
 
     async def account(self, name: str) -> tuple[str, ...]:
@@ -289,7 +339,10 @@ def exists(world: World) -> Mapping[str, File] | None:
     with tempfile.TemporaryDirectory() as folder:
         targets = make_targets(world.request(Path(folder)), load_matrix(), {})
     judge = partial(is_sound, world, targets)
-    return next(_search(in_time, judge, {}, tuple(map(Requirement, world.asked))), None)
+    asked = [*world.asked]
+    if "torch" in world.stack:
+        asked.append(f"torch{specifier_of(world.stack['torch'])}")
+    return next(_search(in_time, judge, {}, tuple(map(Requirement, asked))), None)
 
 
 _Judge = Callable[[Sequence[File]], bool]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from dataloader.base.errors import ResolutionFailure
+from dataloader.base.errors import IndexUnavailable, ResolutionFailure
 from dataloader.compat.companions import torch_rows
 from dataloader.compat.matrix import load_matrix
 from dataloader.compat.versions import admits, key
@@ -20,7 +20,17 @@ from dataloader.locking.lock import Locked
 from dataloader.locking.stacks import stack_request, stacks
 from dataloader.locking.targets import make_targets
 from tests.helpers.solving import solve
-from tests.helpers.worlds import RUNTIMES, File, World, examples, exists, worlds, worlds_with_options
+from tests.helpers.worlds import (
+    PYPI,
+    RUNTIMES,
+    File,
+    World,
+    examples,
+    exists,
+    worlds,
+    worlds_of_machines,
+    worlds_with_options,
+)
 
 EXAMPLES = examples(25)
 
@@ -43,6 +53,37 @@ def test_options_of_every_kind_together_admit_what_there_is_and_nothing_else(wor
     found, there = solve(world), exists(world)
 
     assert (found is None) == (there is None), (world.asked, world.stack, there)
+
+
+@EXAMPLES
+@given(worlds_of_machines())
+def test_options_and_machines_of_several_pools_admit_what_there_is_and_nothing_else(world: World) -> None:
+    found, there = solve(world), exists(world)
+
+    assert (found is None) == (there is None), (world.asked, world.stack, world.others, there)
+
+
+@EXAMPLES
+@given(worlds_of_machines())
+def test_an_index_out_of_reach_decides_only_where_nothing_else_would_do(world: World) -> None:
+    """What can be reached is found; refused is only what what cannot be reached would not solve either."""
+    at_hand = replace(world, reached=False, files=tuple(file for file in world.files if file.place == PYPI))
+    found, there = _solved_or_unreached(at_hand), exists(at_hand)
+
+    if isinstance(found, IndexUnavailable):
+        assert there is None, (world.asked, world.stack, there)
+        assert "did not answer" in found.message
+        assert len(found.causes) > 1
+    else:
+        assert (found is None) == (there is None), (world.asked, world.stack, there)
+        assert found is not None or exists(world) is None, (world.asked, world.stack)
+
+
+def _solved_or_unreached(world: World) -> Locked | IndexUnavailable | None:
+    try:
+        return solve(world)
+    except IndexUnavailable as error:
+        return error
 
 
 @pytest.mark.parametrize(
