@@ -216,7 +216,7 @@ class Rounds:
             knowledge.further.as_if_heard = False
             knowledge.forget_versions()
             self._offered = offered
-        hosts = [urlsplit(one.index).netloc for one in answer.announced()]
+        hosts = [urlsplit(build.index).netloc for build in answer.announced()]
         return next((host for host in hosts if host in self._silent()), None)
 
     async def _settled(self) -> Answer:

@@ -42,7 +42,7 @@ class Foretelling:
     @property
     def learned(self) -> tuple[Contradiction, ...]:
         """Everything that was found."""
-        return tuple(each for found in self._said.values() for each in found)
+        return tuple(contradiction for found in self._said.values() for contradiction in found)
 
     async def contradicts(self, resolution: Resolution, needs: StackNeeds, frameworks: Collection[str]) -> bool:
         """Read what a solution's wheels say that nothing else does; whether the solution breaks any of it."""
@@ -51,9 +51,11 @@ class Foretelling:
             if package.url not in self._said:
                 said = await self._ahead.said(package, everything=bool(self._devices))
                 self._said[package.url] = tuple(self._of(package, said))
-            for each in self._said[package.url]:
-                if each.counts(self._targets) and not _holds(each, resolution.axes, needs.allowed):
-                    self._reporter.warn(f"{each.why}: choosing again")
+            for contradiction in self._said[package.url]:
+                if not contradiction.counts(self._targets):
+                    continue
+                if not _holds(contradiction, resolution.axes, needs.allowed):
+                    self._reporter.warn(f"{contradiction.why}: choosing again")
                     broken = True
         return broken
 
@@ -62,23 +64,23 @@ class Foretelling:
         if not said.listed or said.missing(everything=bool(self._devices)):
             unknown = "which CUDA and which GPUs" if self._devices else "which CUDA"
             self._reporter.info(f"not known {unknown} {artefact.label} is for: its files will say")
-        loaded = [each for each in said.imported().values() if each is not None]
+        loaded = [member for member in said.imported().values() if member is not None]
         if not said.missing(everything=False):
             yield from _of_cuda(artefact, said.paths, loaded)
-        if not said.missing(everything=True) and any(each.gpu for each in loaded):
-            code = [each for library in said.read.values() for each in library.gpu]
+        if not said.missing(everything=True) and any(member.gpu for member in loaded):
+            code = [kernels for member in said.read.values() for kernels in member.gpu]
             yield from _of_gpus(artefact, code, self._devices)
 
 
 def undescribed(resolution: Resolution, needs: StackNeeds, frameworks: Collection[str]) -> Iterator[PypiPackage]:
     """Yield the compiled wheels that have to do with CUDA, and of which neither the matrix nor a label says which."""
-    of_cuda = needs.parts | {name for each in load_tables().providers.values() for name, _ in each.pypi}
+    of_cuda = needs.parts | {name for provider in load_tables().providers.values() for name, _ in provider.pypi}
     rows = {variant.id for package in needs.variants for variant in needs.variants[package]}
     about = needs.parts | set(frameworks)
     for package in resolution.pypi:
         if package.name in of_cuda or package.file_name.endswith("-any.whl"):
             continue
-        required = {each for text in package.requires_dist if (each := _required(text))}
+        required = {name for text in package.requires_dist if (name := _required(text))}
         named = bool(_NAMED.search(f"{package.name}-{package.version.partition('+')[2]}"))
         if not (named or package.name in resolution.builds or required & about) or required & needs.parts:
             continue
@@ -110,10 +112,10 @@ def _of_cuda(artefact: Artefact, own: Sequence[str], loaded: Sequence[MemberSaid
         for name in sorted(needed & providers.keys())
         if providers[name].cuda_majors and not providers[name].driver
     }
-    one = frozenset.intersection(*majors.values()) if majors else frozenset()
-    if len(one) != 1:
+    common = frozenset.intersection(*majors.values()) if majors else frozenset()
+    if len(common) != 1:
         return  # none, or what it loads is chosen when it runs
-    name, cuda = min(majors, key=lambda each: (len(majors[each]), each)), min(one)
+    name, cuda = min(majors, key=lambda soname: (len(majors[soname]), soname)), min(common)
     yield Contradiction(
         artefact=artefact,
         then=(on_cuda(same_major(cuda)),),
@@ -126,7 +128,7 @@ def _of_cuda(artefact: Artefact, own: Sequence[str], loaded: Sequence[MemberSaid
 def _of_gpus(artefact: Artefact, code: Sequence[GpuCode], devices: Sequence[Device]) -> Iterator[Contradiction]:
     """Say on which GPUs of the machines none of a wheel's code runs."""
     for device in devices:
-        if not any(device.runs(each) for each in code):
+        if not any(device.runs(kernels) for kernels in code):
             yield Contradiction(
                 artefact=artefact,
                 then=(artefact.excluded(),),
@@ -137,9 +139,9 @@ def _of_gpus(artefact: Artefact, code: Sequence[GpuCode], devices: Sequence[Devi
             )
 
 
-def _holds(each: Contradiction, axes: Mapping[str, str], allowed: Mapping[str, frozenset[str]]) -> bool:
+def _holds(contradiction: Contradiction, axes: Mapping[str, str], allowed: Mapping[str, frozenset[str]]) -> bool:
     """Whether a solution keeps what one of its wheels asks for."""
-    cudas = [bound.specifier for bound in each.then if bound.package == CUDA]
+    cudas = [bound.specifier for bound in contradiction.then if bound.package == CUDA]
     if not cudas:
         return False  # it excludes itself
     chosen = {axes[CUDA]} if CUDA in axes else allowed.get(CUDA, frozenset())

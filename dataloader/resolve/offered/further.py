@@ -39,7 +39,7 @@ class FurtherIndexes:
 
     def not_asked(self, name: str) -> Iterator[Announced]:
         """Yield what is announced of a project by indexes that have not shown it."""
-        return (one for one in self.announced.get(name, ()) if (name, one.index) not in self.opened)
+        return (build for build in self.announced.get(name, ()) if (name, build.index) not in self.opened)
 
     def due(self, chosen: Iterable[Announced]) -> Iterator[tuple[str, str]]:
         """Yield project and URL of what is to be looked up; a host that does not answer is asked no more."""

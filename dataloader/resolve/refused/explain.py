@@ -119,9 +119,9 @@ def _there_are(requirement: Requirement, versions: list[str], announced: Iterabl
     if alike or versions:
         yield f"of {public} there are: {some(alike)}" if alike else f"versions there are: {some(versions)}"
     others: dict[str, list[str]] = {}
-    for one in announced:
-        if label and one.version.partition("+")[0] == public:
-            others.setdefault(urlsplit(one.index).netloc, []).append(one.version)
+    for build in announced:
+        if label and build.version.partition("+")[0] == public:
+            others.setdefault(urlsplit(build.index).netloc, []).append(build.version)
     for host, labelled in others.items():
         yield f"by the account of the matrix {host} has {some(labelled)}"
 
