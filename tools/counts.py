@@ -41,6 +41,7 @@ FAULTS = (
     "modules loose at the top",
     "arrows that run upwards",
     "pairs of packages that know each other",
+    "circles of modules, imports in functions too",
     "class names that mean two things",
     "imports in functions that delay nothing",
     f"modules over {LONG_MODULE} lines",
@@ -157,6 +158,24 @@ def _reached(start: str, arrows: dict[str, set[str]]) -> set[str]:
     return found
 
 
+def module_circles() -> int:
+    """Groups of modules that reach each other when all their functions run; what is imported for types is left out."""
+    known = {name.removesuffix(".__init__"): tree for name, tree in modules().items()}
+    arrows = {
+        name: {target for node, _ in _statements(tree.body, in_function=False) for target in _targets(node, known)}
+        & known.keys() - {name}
+        for name, tree in known.items()
+    }
+    reach = {name: _reached(name, arrows) for name in arrows}
+    return len(
+        {
+            frozenset({name, *(other for other in reach[name] if name in reach[other])})
+            for name in reach
+            if name in reach[name]
+        }
+    )
+
+
 def lines_of(path: Path) -> int:
     """Lines of a file."""
     return len(path.read_text(encoding="utf-8").splitlines())
@@ -208,6 +227,7 @@ def counts() -> dict[str, int]:
         "arrows between packages": sum(map(len, arrows.values())),
         "arrows that run upwards": sum(floor[b] > floor[a] for a in arrows for b in arrows[a]),
         "pairs of packages that know each other": circles(arrows),
+        "circles of modules, imports in functions too": module_circles(),
         "class names that mean two things": sum(count > 1 for count in classes.values()),
         "file names that stand twice": sum(count > 1 for name, count in files.items() if not name.startswith("__")),
         "imports in functions": len(in_functions),

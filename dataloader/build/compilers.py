@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.errors import BuildFailure
+from dataloader.compat.labels import cuda_of_label
 from dataloader.machine.host import which
 from dataloader.stack.answers import accepts_gcc
 
@@ -85,8 +86,8 @@ def check_compilers(title: str, found: Compilers, matrix: Matrix, against: Mappi
 def _cuda_of(against: Mapping[str, str]) -> str | None:
     """Return the CUDA in a framework's local version: ``"12.1"`` of ``2.1.0+cu121``."""
     for version in against.values():
-        if found := re.search(r"\+cu(\d+)(\d)$", version):
-            return f"{found[1]}.{found[2]}"
+        if found := re.search(r"\+(cu\d+)$", version):
+            return cuda_of_label(found[1])
     return None
 
 

@@ -166,7 +166,8 @@ def _nothing_to_do(said: Said, environ: Mapping[str, str]) -> tuple[str, int]:
 
 def _report(said: Said, prefix: str, lock: bytes, own: list[str]) -> None:
     """Tell the programs that asked for it that nothing was to be done."""
-    from dataloader.cli.telling.telemetry import OUTLETS, Run, Telemetry, files_of
+    from dataloader.cli.telling.run import Run
+    from dataloader.cli.telling.telemetry import OUTLETS, Telemetry, files_of
     from dataloader.prefix.unchanged import lock_digest
 
     asked = {name: said.get(name) for name in OUTLETS}

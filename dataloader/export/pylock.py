@@ -9,22 +9,14 @@ from dataloader import __version__
 from dataloader.base.platforms import PLATFORMS
 from dataloader.export.formats import ExportOptions
 from dataloader.lockfile.graph import edges_of
-from dataloader.lockfile.model import Lockfile
+from dataloader.lockfile.model import Lockfile, PypiPackage
 
 
 def pylock(lock: Lockfile, options: ExportOptions) -> str:
     """The wheels and sources of a lock, for its platform and Python alone."""
     import tomlkit
     from packaging.markers import Marker
-    from packaging.pylock import (
-        Package,
-        PackageArchive,
-        PackageDirectory,
-        PackageSdist,
-        PackageVcs,
-        PackageWheel,
-        Pylock,
-    )
+    from packaging.pylock import Package, Pylock
     from packaging.specifiers import SpecifierSet
     from packaging.utils import NormalizedName
     from packaging.version import Version
@@ -35,42 +27,43 @@ def pylock(lock: Lockfile, options: ExportOptions) -> str:
     for edge in edges_of(lock):
         if edge.source in names and edge.target in names and {"name": edge.target} not in needs[edge.source]:
             needs[edge.source].append({"name": edge.target})
-    packages = []
-    for package in lock.pypi():
-        hashes, origin = {"sha256": package.sha256}, package.origin
-        archive = PackageArchive(
-            url=origin.location, size=package.size, hashes=hashes, subdirectory=origin.subdirectory
-        )
-        where: dict[str, Any] = {"archive": archive}
-        if package.build is not None and origin.kind == "tree":
-            where = {"directory": PackageDirectory(path=origin.folder(), editable=origin.editable or None)}
-        elif package.build is not None and origin.commit:
-            below = origin.subdirectory
-            vcs = PackageVcs(type="git", url=origin.location, commit_id=origin.commit, subdirectory=below)
-            where = {"vcs": vcs}
-        elif package.index is not None:
-            kind = PackageWheel if package.build is None else PackageSdist
-            file = kind(name=package.file_name, url=package.url, size=package.size, hashes=hashes)
-            where = {"index": package.index, **({"wheels": [file]} if package.build is None else {"sdist": file})}
-        packages.append(
-            Package(
-                name=NormalizedName(package.name),
-                version=Version(package.version),
-                requires_python=SpecifierSet(package.requires_python) if package.requires_python else None,
-                dependencies=needs[package.name] or None,
-                **where,
-            )
-        )
     document = Pylock(
         lock_version=Version("1.0"),
         created_by=f"dataloader {__version__}",
         environments=[Marker(text) for text in [environment_marker(lock)] if text],
         requires_python=SpecifierSet(_requires_python(lock)) if lock.python.version else None,
-        packages=packages,
+        packages=[
+            Package(
+                name=NormalizedName(package.name),
+                version=Version(package.version),
+                requires_python=SpecifierSet(package.requires_python) if package.requires_python else None,
+                dependencies=needs[package.name] or None,
+                **_where(package),
+            )
+            for package in lock.pypi()
+        ],
         tool={"dataloader": {"stack": dict(lock.stack)}} if lock.stack else None,
     )
     document.validate()
     return tomlkit.dumps(document.to_dict())
+
+
+def _where(package: PypiPackage) -> dict[str, Any]:
+    """Where a package comes from: an index, a repository, a directory, or an archive by its address."""
+    from packaging.pylock import PackageArchive, PackageDirectory, PackageSdist, PackageVcs, PackageWheel
+
+    hashes, origin = {"sha256": package.sha256}, package.origin
+    below = origin.subdirectory
+    if package.build is not None and origin.kind == "tree":
+        return {"directory": PackageDirectory(path=origin.folder(), editable=origin.editable or None)}
+    if package.build is not None and origin.commit:
+        return {"vcs": PackageVcs(type="git", url=origin.location, commit_id=origin.commit, subdirectory=below)}
+    if package.index is None:
+        archive = PackageArchive(url=origin.location, size=package.size, hashes=hashes, subdirectory=below)
+        return {"archive": archive}
+    kind = PackageWheel if package.build is None else PackageSdist
+    file = kind(name=package.file_name, url=package.url, size=package.size, hashes=hashes)
+    return {"index": package.index, **({"wheels": [file]} if package.build is None else {"sdist": file})}
 
 
 def environment_marker(lock: Lockfile) -> str | None:

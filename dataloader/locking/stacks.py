@@ -13,7 +13,8 @@ from dataloader.machine.target import Target
 from dataloader.request.specs.joined import both
 from dataloader.stack.model import Stack, StackRequest
 from dataloader.stack.needs import has_version
-from dataloader.stack.planner import first_stack, iter_stacks, possible_stacks
+from dataloader.stack.planner import iter_stacks, possible_stacks
+from dataloader.stack.search import first_stack
 
 if TYPE_CHECKING:
     from dataloader.compat.matrix import Matrix

@@ -8,37 +8,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
 from dataloader.base.platforms import detect_platform
-from dataloader.compat.versions import specifier_of
 from dataloader.index.web.credentials import public_channel, without_credentials
 from dataloader.lockfile.portable import relative_url
 from dataloader.machine.target import SystemRequirements
-from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, LOCK_NAME
+from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
+from dataloader.request.bound import Binding, Given, bind
 from dataloader.request.places import checked_lock, find, lock_path, prefix_path
 from dataloader.request.project import (
     check_conditions,
     check_platform,
     found_project,
     groups_of,
-    itself,
-    left_alone,
-    marker_of,
-    overridden,
     solved_with,
 )
-from dataloader.request.public import public, secret_addresses
-from dataloader.request.python import PYTHON, as_held, is_python, pythons, with_python
-from dataloader.request.python import remembered as remembered_python
-from dataloader.request.remembered import constraints_in, requirements_in, stack_in
-from dataloader.request.specs.applies import applying, is_unbuildable, may_apply
-from dataloader.request.specs.joined import renewed, title, together, together_conda
+from dataloader.request.specs.joined import together, together_conda
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
-from dataloader.request.specs.sources import allowed
 from dataloader.request.supply import (
     ALL_PROJECTS,
     DEFAULT_CHANNELS,
@@ -222,116 +212,100 @@ def make_request(
     Raises:
         ManifestError, UsageError: something cannot be read.
     """
-    from dataloader.request.specs.spec import parse_spec
-
     specs = tuple(specs)
+    is_said = bool(specs or options.requirements or options.files or (flags and flags.frameworks))
     manifest = manifest or find(options, here)
-    lock, platform = lock_path(options, here), platform_of(options)
-    if (
-        remembered is None
-        and manifest is None
-        and not (specs or options.requirements or options.files or (flags and flags.frameworks))
-    ):
-        manifest = found_project(here, lock)
-    groups = groups_of(options, manifest, lock)
-    name = options.environment or DEFAULT_ENVIRONMENT
-    environment = manifest.environment(name, platform, groups) if manifest else None
+    if remembered is None and manifest is None and not is_said:
+        manifest = found_project(here, lock_path(options, here))
+    given = _read(options, environ, here, remembered, manifest)
+    return _request(options, given, bind(given, specs, flags.asked() if flags else {}, here), environ, here)
+
+
+def _read(
+    options: Asked,
+    environ: Mapping[str, str],
+    here: Path,
+    remembered: Mapping[str, object] | None,
+    manifest: Manifest | None,
+) -> Given:
+    """Read the files that are named, and choose the manifest's environment."""
+    platform = platform_of(options)
+    groups = groups_of(options, manifest, lock_path(options, here))
+    environment = (
+        manifest.environment(options.environment or DEFAULT_ENVIRONMENT, platform, groups) if manifest else None
+    )
     if manifest and environment:
         check_platform(manifest, environment, platform)
         check_conditions(manifest, (platform,))
-    files = _read_files(options, environ, platform)
     resolution = manifest.resolution if manifest else None
-    built = built_projects(options, resolution, remembered)
-    listed = [allowed(r, built) for f in files for r in f.requirements]
-    typed = [allowed(parse_spec(spec, base=here), built) for spec in specs]
-    held = [allowed(parse_spec(text, origin=LOCK_NAME), built) for text in requirements_in(remembered)]
-    held += [allowed(r, built) for r in environment.replaceable] if environment else ()
-    typed, typed_stack = as_held(held, typed, flags.asked() if flags else {})
-    held = [r for r in held if not (PYTHON in typed_stack and is_python(r))]
-    before = {**stack_in(remembered), **(environment.stack if environment else {})}
-    own_python = remembered_python(before, typed)
-    said, told = renewed((*held, *own_python), typed, listed)
-    said = tuple(r for r in said if r not in own_python)
-    renamed = set(map(title, said))
-    binding = [
-        *(r for r in held if title(r) not in renamed),
-        *(allowed(r, built) for r in (environment.fixed if environment else ())),
-        *said,
-    ]
-    binding += [allowed(r, built) for r in itself(manifest, built, binding)]
-    insisted = set(manifest.resolution.pypi_only) if manifest else set()
-    root = manifest.path.parent if manifest else here
-    channels = named_channels(options, files, environment, remembered, here, root)
+    return Given(
+        manifest=manifest,
+        environment=environment,
+        files=_read_files(options, environ, platform),
+        remembered=remembered,
+        groups=groups,
+        built=built_projects(options, resolution, remembered),
+        skip=options.skip_unbuildable or (resolution is not None and resolution.skip_unbuildable),
+        platform=platform,
+        root=manifest.path.parent if manifest else here,
+    )
+
+
+def _request(options: Asked, given: Given, bound: Binding, environ: Mapping[str, str], here: Path) -> Request:
+    manifest, environment, files, resolution = given.manifest, given.environment, given.files, given.resolution
+    channels = named_channels(options, files, environment, given.remembered, here, given.root)
     check_addresses(options, files, channels or ())
-    earlier = {axis: value for axis, value in stack_in(remembered).items() if axis not in renamed}
-    kept = dict(environment.stack) if environment else {}
-    if any(map(is_python, typed)) and PYTHON in renamed:  # what a file says binds beside it: it is of that project
-        kept.pop(PYTHON, None)
-    stack = with_python({**earlier, **kept, **typed_stack}, binding)
-    earlier_mode = (remembered or {}).get("options", {}).get("conda")  # type: ignore[attr-defined]
-    earlier_sources: Mapping[str, Any] = (remembered or {}).get("sources", {})  # type: ignore[assignment]
-    limits = [*constraints_in(remembered), *(c for f in files for c in f.constraints)]
-    limits += resolution.constraints if resolution else ()
-    skip = options.skip_unbuildable or (resolution is not None and resolution.skip_unbuildable)
-    python = specifier_of(stack.get("python", ""))
-    matters = partial(applying, platforms=(platform,), python=python, skip=skip)
+    earlier_mode = (given.remembered or {}).get("options", {}).get("conda")  # type: ignore[attr-defined]
+    earlier_sources: Mapping[str, Any] = (given.remembered or {}).get("sources", {})  # type: ignore[assignment]
     held_sources = index_manifest(environment, files, manifest, earlier_sources)
-    # An override whose marker never holds leaves its project out: all of them count.
-    overrides = (*(o for f in files for o in f.overrides), *(resolution.overrides if resolution else ()))
-    binding = overridden(binding, overrides)
-    asked = matters(binding)
-    left_out = tuple(r for r in binding if skip and is_unbuildable(r) and may_apply(marker_of(r), (platform,), python))
-    pypi = [r for r in asked if isinstance(r, PypiRequirement) and not is_python(r)]
     return Request(
         manifest=manifest,
-        lockfile=checked_lock(lock),
+        lockfile=checked_lock(lock_path(options, here)),
         prefix=prefix_path(options, here),
-        pypi=tuple(replace(r, world="pypi") if r.name in insisted else r for r in public(tuple(pypi))),
-        secrets=tuple(secret_addresses(pypi)),
-        pythons=pythons(binding, kept, typed_stack),
-        conda=tuple(r for r in asked if isinstance(r, CondaRequirement)),
-        said=public(tuple(r for r in said if r.refusal is None)),
-        told=(*told, *left_alone(manifest, built)),
-        constraints=tuple(r for r in matters(limits) if isinstance(r, PypiRequirement)),
+        pypi=bound.pypi,
+        secrets=bound.secrets,
+        pythons=bound.pythons,
+        conda=bound.conda,
+        said=bound.said,
+        told=bound.told,
+        constraints=bound.constraints,
         limits=environment.limits if environment else (),
-        variables={
-            **(environment.variables if environment else {}),
-            **dict(pair for f in files for pair in f.variables),
-        },
+        variables=given.variables,
         files=tuple(files),
         channels=channel_urls(DEFAULT_CHANNELS, here) if channels is None else channels,
         channels_said=channels is not None,
         channel_priority=(manifest.channel_priority if manifest else None) or "strict",
         conda_mode=options.conda or (resolution.conda if resolution else earlier_mode) or "auto",  # type: ignore[arg-type]
-        stack=stack,
+        stack=bound.stack,
         system=environment.system if environment else SystemRequirements(),
         gpus=environment.gpus if environment else (),
         target_file=options.target,
-        platform=platform,
+        platform=given.platform,
         platforms=environment.platforms if environment else (),
         read_settings=cache(lambda: settings_of(options, held_sources, environ, here)),
         sources={} if manifest else said_sources(options, files, earlier_sources, here),
         prerelease=prerelease_of(options, files, resolution.prerelease if resolution else None, environment),
         exclude_newer=_exclude_newer(options, manifest),
         **binaries(options, files, environment),
-        built=built,
+        built=given.built,
         build_requires=resolution.build_requires if resolution else {},
         build_limits=resolution.build_limits if resolution else {},
         unisolated=resolution.unisolated if resolution else (),
         require_hashes=any(f.require_hashes for f in files) or (resolution is not None and resolution.require_hashes),
-        matrix=options.matrix or (root / resolution.matrix if resolution and resolution.matrix else None),
-        groups=groups,
-        overrides=overrides,
-        left_out=left_out,
-        prefer=tuple(root / name for name in resolution.prefer) if resolution else (),
-        solved_with=solved_with(manifest, name, root),
+        matrix=options.matrix or (given.root / resolution.matrix if resolution and resolution.matrix else None),
+        groups=given.groups,
+        overrides=given.overrides,
+        left_out=bound.left_out,
+        prefer=tuple(given.root / name for name in resolution.prefer) if resolution else (),
+        solved_with=solved_with(manifest, options.environment or DEFAULT_ENVIRONMENT, given.root),
         unused=manifest.unused if manifest else (),
-        notes=(
-            *(manifest.notes if manifest else ()),
-            *(n for f in files for n in f.notes),
-            *(f"{r.origin}: {r.name} is left out: it would be built from {r.source}" for r in left_out),
-        ),
+        notes=(*given.notes, *map(_left_out, bound.left_out)),
     )
+
+
+def _left_out(requirement: Requirement) -> str:
+    source = requirement.source if isinstance(requirement, PypiRequirement) else None
+    return f"{requirement.origin}: {requirement.name} is left out: it would be built from {source}"
 
 
 def platform_of(options: Asked) -> str:

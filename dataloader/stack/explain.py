@@ -13,9 +13,9 @@ from dataloader.compat.rows import MatrixBuild
 from dataloader.compat.versions import admits, key, specifier_of
 from dataloader.stack.model import CPU, StackRequest
 from dataloader.stack.needs import AxisValue, Need, cuda_range, cuda_wish, has_version, needs_of_build, needs_of_cuda
-from dataloader.stack.planner import first_stack
 from dataloader.stack.repair import Repair, driver_advice, repairs_of
 from dataloader.stack.report import span
+from dataloader.stack.search import first_stack
 from dataloader.stack.space import MACHINE_AXES, Space, all_cudas, is_offered, usable_rows
 from dataloader.stack.titles import channel_title, pool_title
 

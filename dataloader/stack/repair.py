@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dataloader.compat.versions import admits, key, major, minor, near, specifier_of
 from dataloader.stack.model import CPU, Stack, StackRequest
 from dataloader.stack.needs import has_version, needs_of_cuda
-from dataloader.stack.planner import first_stack
+from dataloader.stack.search import first_stack
 from dataloader.stack.space import Space, all_cudas, usable_rows
 
 _MOST = 4

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from dataloader.base.errors import ExitCode, PrefixError, UsageError
 from dataloader.cli.line.advice import exclusive
@@ -70,7 +71,62 @@ def verify(
     """Check that what is installed can load, without running it."""
     from dataloader.cli.quick import ARCHIVES
     from dataloader.cli.stages.session import open_session
+
+    if options.json and form not in (None, "json"):
+        raise exclusive("--json", f"--format={form}")
+    if path is not None and "prefix" in options.typed:
+        raise exclusive("PREFIX", "--prefix")
+    form = form or ("json" if options.json else None)
+    said = _Said(tree, form, fail_on, env or [], no_env, contract, fix_number, rehash)
+    is_archive = path is not None and path.name.endswith(ARCHIVES) and not path.is_dir()
+    options = replace(options, json=form == "json", prefix=options.prefix if path is None else path)
+    with open_session(options) as session:
+        if path is not None and is_archive:
+            return _archive(session, path, said)
+        return _environment(session, path, said)
+
+
+class _Said(NamedTuple):
+    """What the line says beside the shared options."""
+
+    tree: str | None
+    form: Literal["text", "json", "sarif", "junit", "github", "markdown"] | None
+    fail_on: Severity | None
+    env: list[str]
+    no_env: bool
+    contract: str | None
+    fix: int | None
+    rehash: bool
+
+    def check_read(self, what: str, of_rules: Mapping[str, object] = MappingProxyType({})) -> None:
+        """Refuse what has no effect with an answer that is no report."""
+        form = None if self.form in ("text", "json") else self.form
+        _check_unsaid({**of_rules, "--format": form, "--fail-on": self.fail_on, "--fix": self.fix}, what)
+
+
+def _archive(session: Session, path: Path, said: _Said) -> int:
+    from dataloader.locking.targets import named_targets
+    from dataloader.machine.detect import FOR_VERDICTS
+
+    _check_unsaid(
+        {
+            "--tree": said.tree,
+            "--contract": said.contract,
+            "--fix": said.fix,
+            "--env": said.env or None,
+            "--no-env": said.no_env or None,
+            **dict.fromkeys(session.options.spelled(["lockfile", *_of_rules(session.options)]), path),
+        },
+        "a package file",
+    )
+    targets = named_targets(session.options, session.environ, FOR_VERDICTS)
+    _check_one(targets, "a package file")
+    return _report(_of_archive(session, path, targets[0]), said)
+
+
+def _environment(opened: Session, path: Path | None, said: _Said) -> int:
     from dataloader.cli.stages.use import prefix_of
+    from dataloader.cli.stages.variables import process_of
     from dataloader.install.store.originals import originals_of
     from dataloader.locking.targets import named_targets
     from dataloader.machine.detect import FOR_VERDICTS
@@ -78,81 +134,42 @@ def verify(
     from dataloader.request.places import lock_path
     from dataloader.verify.options import VerifyOptions
 
-    if options.json and form not in (None, "json"):
-        raise exclusive("--json", f"--format={form}")
-    if path is not None and "prefix" in options.typed:
-        raise exclusive("PREFIX", "--prefix")
-    if form == "json":
-        options = replace(options, json=True)
-    if path is not None:
-        options = replace(options, prefix=path)
-    with open_session(options) as opened:
-        form = form or ("json" if options.json else "text")
-        if path is not None and path.name.endswith(ARCHIVES) and not path.is_dir():
-            _check_unsaid(
-                {
-                    "--tree": tree,
-                    "--contract": contract,
-                    "--fix": fix_number,
-                    "--env": env,
-                    "--no-env": no_env or None,
-                    **dict.fromkeys(options.spelled(["lockfile", *_of_rules(options)]), path),
-                },
-                "a package file",
-            )
-            targets = named_targets(opened.options, opened.environ, FOR_VERDICTS)
-            _check_one(targets, "a package file")
-            return _report(_of_archive(opened, path, targets[0]), form, fail_on or "error")
-        prefix = path or prefix_of(opened)
-        if not prefix.is_dir():
-            ways = () if path is None else ("name the directory of an environment, or a wheel or conda package",)
-            raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing", suggestions=ways)
-        session = replace(opened, options=replace(options, matrix=_rows(options, prefix)))
-        targets = named_targets(session.options, session.environ, FOR_VERDICTS)
-        lock = lock_held(prefix, lock_path(session.options, session.here))
-        how = VerifyOptions(
-            cache=session.cache / "facts",
-            **_process(session, prefix, env or [], no_env=no_env),
-            reuse=not rehash,
-            asked=_digest_of(lock),
-            rehash=rehash,
-            original_of=originals_of(prefix, session.cache),
-            matrix=session.options.matrix,
-            progress=session.reporter,
-        )
-        if contract is not None or tree is not None:
-            what = "--contract" if contract is not None else "--tree"
-            _check_unsaid(dict.fromkeys(options.spelled(_of_rules(options)), prefix), what)
-        if contract is not None:
-            unread: dict[str, object] = {
-                "--format": form if form not in ("text", "json") else None,
-                "--fail-on": fail_on,
-                "--tree": tree,
-            }
-            _check_unsaid({**unread, "--fix": fix_number}, "--contract")
-            _check_one(targets, "--contract")
-            return _contract(session, prefix, targets[0], how, contract)
-        if tree is not None or len(targets) > 1:
-            what = "--tree" if tree is not None else "a file of several targets"
-            unread = {
-                "--format": form if form not in ("text", "json") else None,
-                "--fail-on": fail_on,
-                "--fix": fix_number,
-            }
-            _check_unsaid(unread, what)
-        if tree is not None:
-            _check_one(targets, "--tree")
-            return _tree(session, prefix, tree, targets[0], how)
-        if len(targets) > 1:
-            return _fleet(session, prefix, targets, _read_held(lock, prefix, options.platform), how)
+    prefix = path or prefix_of(opened)
+    if not prefix.is_dir():
+        ways = ("name the directory of an environment, or a wheel or conda package",) if path else ()
+        raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing", suggestions=ways)
+    session = replace(opened, options=replace(opened.options, matrix=_rows(opened.options, prefix)))
+    options = session.options
+    targets = named_targets(options, session.environ, FOR_VERDICTS)
+    lock = lock_held(prefix, lock_path(options, session.here))
+    how = VerifyOptions(
+        cache=session.cache / "facts",
+        **process_of(session, prefix, said.env, no_env=said.no_env),
+        reuse=not said.rehash,
+        asked=_digest_of(lock),
+        rehash=said.rehash,
+        original_of=originals_of(prefix, session.cache),
+        matrix=options.matrix,
+        progress=session.reporter,
+    )
+    of_rules = dict.fromkeys(opened.options.spelled(_of_rules(options)), prefix)
+    if said.contract is not None:
+        said.check_read("--contract", {**of_rules, "--tree": said.tree})
+        _check_one(targets, "--contract")
+        return _contract(session, prefix, targets[0], how, said.contract)
+    if said.tree is not None:
+        said.check_read("--tree", of_rules)
+        _check_one(targets, "--tree")
+        return _tree(session, prefix, said.tree, targets[0], how)
+    if len(targets) > 1:
+        said.check_read("a file of several targets")
+        return _fleet(session, prefix, targets, _read_held(lock, prefix, options.platform), how)
 
-        def look() -> VerifyReport:
-            held = how._replace(asked=_digest_of(lock))  # a fix may change the lock
-            return _of_prefix(session, prefix, targets[0], lock, held, plain=not (env or no_env))
+    def look() -> VerifyReport:
+        held = how._replace(asked=_digest_of(lock))  # a fix may change the lock
+        return _of_prefix(session, prefix, targets[0], lock, held, plain=not (said.env or said.no_env))
 
-        return _report(
-            look() if fix_number is None else _mended(session, prefix, fix_number, look), form, fail_on or "error"
-        )
+    return _report(look() if said.fix is None else _mended(session, prefix, said.fix, look), said)
 
 
 def _mended(session: Session, prefix: Path, fix: int, look: Callable[[], VerifyReport]) -> VerifyReport:
@@ -202,6 +219,7 @@ def _of_prefix(
     session: Session, prefix: Path, target: Target, lock: str, how: VerifyOptions, *, plain: bool
 ) -> VerifyReport:
     """Verify; keep the report with what it depends on, so that it is given again while nothing changes."""
+    from dataloader.cli.stages.variables import told
     from dataloader.prefix.walk import walk
     from dataloader.process.beside import BEHIND, Beside
     from dataloader.verify.fixes import maker_of, with_commands
@@ -221,19 +239,20 @@ def _of_prefix(
             walked=walked.result,
         )
     variables = dict(how.variables if target.variables is None else target.variables)
-    report = said.reports[0]._replace(process=_told(variables, how.variables_of))
+    report = said.reports[0]._replace(process=told(variables, how.variables_of))
     report = with_commands(report, maker_of(prefix, lock))
     if question:
         keep_answer(str(how.cache), where, question, said.outside, said.tree, report)
     return report
 
 
-def _report(report: VerifyReport, form: str, fail_on: Severity) -> int:
+def _report(report: VerifyReport, said: _Said) -> int:
     from dataloader.verify.output import FORMATS, fails
 
+    form = said.form or "text"
     text = FORMATS[form](report)
     sys.stdout.write(folded(text, columns_of(sys.stdout)) if form == "text" else text)
-    return ExitCode.NO if fails(report, fail_on) else ExitCode.OK
+    return ExitCode.NO if fails(report, said.fail_on or "error") else ExitCode.OK
 
 
 def _of_archive(session: Session, path: Path, target: Target) -> VerifyReport:
@@ -313,72 +332,3 @@ def _digest_of(lock: str) -> str:
     from dataloader.prefix.unchanged import lock_digest
 
     return lock_digest(Path(lock).read_bytes())
-
-
-def _process(session: Session, prefix: Path, env: Sequence[str], *, no_env: bool) -> dict[str, Any]:
-    """What is known of the process that will run, as VerifyOptions has it: this shell's variables as ``run`` passes
-    them on, what activation adds, and what was said.
-
-    Raises:
-        UsageError: ``--env`` is no NAME=VALUE.
-    """
-    from dataloader.prefix.scripts import after_script, scripts_of
-    from dataloader.prefix.variables import COUNTED, counted
-
-    elsewhere = session.options.target is not None or session.options.platform is not None
-    whose = ["this shell"] if not (no_env or elsewhere) else []
-    variables = counted(session.environ) if whose else {}
-    unread: list[str] = []
-    if not no_env:
-        active = _activated(prefix)
-        whose += ["activation"] if active else []
-        variables |= active
-        for path, text in scripts_of(str(prefix)):
-            after, unknown = after_script(text, {"CONDA_PREFIX": str(prefix), **variables})
-            if counted(after) != counted(variables):
-                whose.append("activation")
-            variables = after
-            unread += [path.removeprefix(f"{prefix}/")] if unknown else []
-    for variable in env:
-        name, equals, value = variable.partition("=")
-        if name not in COUNTED or not equals:
-            raise UsageError(
-                f"--env {variable} is not understood",
-                suggestions=(f"say NAME=VALUE, of {', '.join(COUNTED)}",),
-            )
-        variables[name] = value
-        whose.append("--env")
-    return {
-        "library_path": () if no_env else _activated_path(prefix),
-        "variables": tuple(sorted(counted(variables).items())),
-        "variables_of": " and ".join(dict.fromkeys(whose)),
-        "unread": tuple(unread),
-    }
-
-
-def _activated(prefix: Path) -> dict[str, str]:
-    if not (prefix / "conda-meta").is_dir() and not (prefix / "pyvenv.cfg").is_file():
-        return {}
-    from dataloader.prefix.activate import activation
-    from dataloader.prefix.variables import counted
-
-    return counted(activation(prefix).variables)
-
-
-def _told(variables: Mapping[str, str], whose: str) -> str:
-    """Which variables count, in a line."""
-    if not variables:
-        return ""
-    said = " ".join(f"{name}={value}" for name, value in sorted(variables.items()))
-    return f"{said} ({whose or 'of the target'}; --no-env leaves it out)"
-
-
-def _activated_path(prefix: Path) -> tuple[str, ...]:
-    """What activation puts on LD_LIBRARY_PATH: an environment of ours runs activated."""
-    from dataloader.prefix.locate import ACTIVATION
-
-    if not (prefix / ACTIVATION).is_file():
-        return ()
-    from dataloader.prefix.activate import activation
-
-    return activation(prefix).library_path

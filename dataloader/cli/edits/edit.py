@@ -230,7 +230,7 @@ def lock(
         upgrade: Packages that are to be newer; all of them where it is empty, none where it is None.
         more: Platforms beside that of ``options``.
     """
-    from dataloader.cli.edits.upgrade import locked_names, upgrading
+    from dataloader.cli.edits.newer import locked_names, upgrading
 
     with open_session(options, "lock") as session:
         request = _asked(session, specs, flags)

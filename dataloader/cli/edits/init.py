@@ -13,7 +13,8 @@ from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.cli.line.command import command
 from dataloader.cli.line.first_steps import TAKEN_OVER
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
-from dataloader.cli.telling.console import Style, make_reporter, write_result
+from dataloader.cli.telling.console import Style, write_result
+from dataloader.cli.telling.reporters import make_reporter
 from dataloader.prefix.locate import OWN_FOLDER, locate_manifest
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
-from dataloader.cli.edits.said import NoSync, check_no_sync, say_shared
-from dataloader.cli.line.command import LOCK, command
+from dataloader.cli.edits.said import CHANGING, NoSync, check_no_sync, say_shared
+from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions, Operand
 from dataloader.prefix.locate import as_seen
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from dataloader.request.manifests.manifest import ManifestEnvironment
     from dataloader.request.request import Request
     from dataloader.request.specs.requirements import Requirement
-
-CHANGING = (*LOCK, "Sources", "Solving", "dry_run", "Report", "prefix", "yes")
-"""Options of a command that solves for what is asked for already, and writes an environment."""
 
 
 @command(example="dataloader remove transformers", takes=CHANGING)

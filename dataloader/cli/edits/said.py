@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import UsageError
+from dataloader.cli.line.command import LOCK
 from dataloader.cli.line.options import CommonOptions, own_option
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from dataloader.request.request import Request
 
 NoSync = Annotated[bool, own_option("--no-sync", about="Write manifest and lock only; leave the prefix as it is.")]
+
+CHANGING = (*LOCK, "Sources", "Solving", "dry_run", "Report", "prefix", "yes")
+"""Options of a command that solves for what is asked for already, and writes an environment."""
 
 _OF_PREFIX = ("prefix", "yes")
 

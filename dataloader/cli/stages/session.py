@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import DataloaderError, ExitCode, UsageError
 from dataloader.base.reporter import Reporter, Reporters
 from dataloader.cli.line.options import CommonOptions
-from dataloader.cli.telling.console import Style, known_error, make_reporter, write_result
+from dataloader.cli.telling.console import Style, known_error, write_result
 from dataloader.cli.telling.render import error_document
+from dataloader.cli.telling.reporters import make_reporter
 
 if TYPE_CHECKING:
     from dataloader.cli.telling.telemetry import Telemetry
@@ -99,7 +100,8 @@ def _watched(options: CommonOptions, lines: Reporter, command: str, name: str | 
             suggestions=("Write the events to a file, or to standard error: --events=2.",),
         )
     from dataloader.cli.stages.outputs import check_output
-    from dataloader.cli.telling.telemetry import Run, Telemetry, files_of
+    from dataloader.cli.telling.run import Run
+    from dataloader.cli.telling.telemetry import Telemetry, files_of
 
     for option, path in files_of(asked):
         check_output(option, path, options, Path.cwd())

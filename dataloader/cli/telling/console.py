@@ -90,15 +90,6 @@ def wants_colour(flag: bool | None, environ: Mapping[str, str], *, terminal: boo
     return bool(environ.get("FORCE_COLOR")) or terminal
 
 
-def make_reporter(style: Style) -> LineReporter:
-    """The reporter for a style. Use it as a context manager where it may draw bars, so that they are taken away."""
-    if not style.progress:
-        return LineReporter(style)
-    from dataloader.cli.telling.bars import BarReporter
-
-    return BarReporter(style)
-
-
 def write_result(style: Style, document: Mapping[str, object], text: str, *, fold: bool = False) -> None:
     """Write the result of a command to stdout: the document under ``--json``, else the text.
 

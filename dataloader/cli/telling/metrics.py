@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from dataloader.cli.telling.telemetry import Run
+from dataloader.cli.telling.run import Run
 
 
 def metrics_text(run: Run) -> str:
     """Every metric of one run, labelled by environment and command.
 
-    >>> from dataloader.cli.telling.telemetry import Run
+    >>> from dataloader.cli.telling.run import Run
     >>> print(metrics_text(Run("sync", "train")).splitlines()[2])
     dataloader_sync_success{environment="train",command="sync"} 0
     """

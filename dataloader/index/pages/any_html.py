@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from dataloader.index.pages.simple import Link, fragment_hash
+from dataloader.index.pages.links import Link, fragment_hash
 
 
 def slow_links(text: str) -> tuple[str | None, list[Link]]:

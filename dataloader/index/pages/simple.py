@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin
 
 from dataloader.base.errors import IndexUnavailable
 from dataloader.index.filenames import described_release, parse_listed, without_variant
 from dataloader.index.model import IndexFile
+from dataloader.index.pages.links import Link, fragment_hash
 from dataloader.index.system import System
 from dataloader.index.web.credentials import redact, without_credentials
 
@@ -32,9 +33,6 @@ _NOT_PLAIN = re.compile(r"<(?:!--|base\b|script\b|style\b|textarea\b|title\b[^<]
 
 _VARIANT_DASHES = 5
 """What the name of a variant wheel has at least, as has one with a build number."""
-
-Link: TypeAlias = tuple[str, str | None, str | None, str | None, str | None, str | None]
-"""href without its fragment, sha256 from the fragment; Requires-Python, yank, upload time, announced METADATA."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,15 +243,6 @@ def _add_links(links: Iterable[Link], base: str, draft: _Draft) -> None:
             upload_time=upload_time,
             metadata_sha256=_announced(core_metadata) if core_metadata else None,
         )
-
-
-def fragment_hash(fragment: str) -> str | None:
-    if len(fragment) == 71 and fragment.startswith("sha256="):
-        return fragment[7:].lower()
-    for part in fragment.split("&") if "&" in fragment else ():
-        if len(part) == 71 and part.startswith("sha256="):
-            return part[7:].lower()
-    return None
 
 
 def _announced(value: str) -> str | None:

@@ -19,16 +19,10 @@ from hypothesis import strategies as st
 from dataloader.base.errors import ExitCode, IntegrityError, UsageError
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.telling.bars import BarReporter
-from dataloader.cli.telling.console import (
-    ErrorHandler,
-    LineReporter,
-    Style,
-    known_error,
-    make_reporter,
-    wants_colour,
-)
+from dataloader.cli.telling.console import ErrorHandler, LineReporter, Style, known_error, wants_colour
 from dataloader.cli.telling.fetching import Fetching
 from dataloader.cli.telling.folding import folded
+from dataloader.cli.telling.reporters import make_reporter
 
 SECRET = "https://me:hush-hush@example.org/simple"
 

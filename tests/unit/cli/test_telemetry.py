@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from dataloader.cli.telling import metrics
-from dataloader.cli.telling.telemetry import Run, Telemetry
+from dataloader.cli.telling.run import Run
+from dataloader.cli.telling.telemetry import Telemetry
 
 SECRET = "s3cret-value"
 

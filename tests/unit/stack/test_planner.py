@@ -15,8 +15,8 @@ from dataloader.stack.answers import NO, YES, has_code
 from dataloader.stack.explain import StackFailure, wishes_title
 from dataloader.stack.model import AXES
 from dataloader.stack.needs import words
-from dataloader.stack.planner import first_stack
 from dataloader.stack.repair import edited
+from dataloader.stack.search import first_stack
 
 PYPI = frozenset({"pypi"})
 TARGET = Target(glibc="2.36")
