@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import rattler
@@ -39,6 +39,16 @@ PRESUMING = 2
 PythonSource: TypeAlias = Literal["conda", "host"]
 
 
+class Wanted(NamedTuple):
+    """What is put to the solver, whatever the rung."""
+
+    offer: Offer
+    specs: list[str]
+    limits: list[str]
+    """What binds only what is brought in."""
+    preferred: list[rattler.RepoDataRecord]
+
+
 class Rounds:
     """One problem while it is solved: what is asked, what is offered, and how far it has come."""
 
@@ -64,6 +74,8 @@ class Rounds:
         self._conda_names: frozenset[str] = frozenset()
         self._base: list[rattler.RepoDataRecord] = []
         self._base_offer, self._base_rung = Offer(), 0
+        self._foreseen: int | None = None
+        """The rung of the answer before, on which the next is looked for first."""
         self._mixing = False
         self._failure: Unsolvable | None = None
         """How the last step failed: it admitted the most, so what contradicts there does so everywhere."""
@@ -142,6 +154,10 @@ class Rounds:
             if knowledge.unread():
                 continue
             unknown, is_known = await self._read_of(answer, knowledge)
+            if is_known and (better := await self._above(answer)):
+                answer = better
+                unknown, is_known = await self._read_of(answer, knowledge)
+            self._foreseen = answer.rung
             is_best = is_known and not self._closes_early(answer, early, knowledge)
             if is_best and not await self._looks_again(answer, before, knowledge):
                 return answer
@@ -267,41 +283,62 @@ class Rounds:
         catalogue, knowledge = self._catalogue, self._catalogue.knowledge
         wheels_of: Iterable[str] = knowledge.projects if knowledge is not None else ()
         self._offered = offer = catalogue.offer(wheels_of, self._from_conda())
-        specs, limits = self._root.specs(owned=offer.records), self._root.constraints()
-        records, rung = await self._climb(offer, specs, limits, self._preferences(offer))
-        return Answer(records=tuple(records), offer=offer, rung=rung)
+        return await self._climb(self._wanted(offer), self._foreseen)
 
-    async def _climb(
-        self, offer: Offer, specs: list[str], limits: list[str], preferred: list[rattler.RepoDataRecord]
-    ) -> tuple[list[rattler.RepoDataRecord], int]:
-        """Solve on the first rung that has a solution; where the last has none, no other is tried.
+    async def _above(self, answer: Answer) -> Answer | None:
+        """Return an answer on a better rung than this one's, if there is one.
+
+        Where the first rungs have none, most answers are only there to be read: those are looked for on the rung of
+        the answer before, and the better ones tried once nothing is left to be read. That is one solve a round for
+        one a rung: of a project with 348 conda packages and 68 wheels, half of the time.
+        """
+        wanted = self._wanted(answer.offer)
+        for rung in range(answer.rung):
+            try:
+                return await self._on(rung, wanted)
+            except Unsolvable:
+                continue
+        return None
+
+    def _wanted(self, offer: Offer) -> Wanted:
+        specs, limits = self._root.specs(owned=offer.records), self._root.constraints()
+        return Wanted(offer, specs, limits, self._preferences(offer))
+
+    async def _climb(self, wanted: Wanted, foreseen: int | None = None) -> Answer:
+        """Solve on the rung that is foreseen, else on the first that has a solution.
+
+        Where the last has none, no other is tried.
 
         Raises:
             Unsolvable: no rung has a solution.
         """
-        ladder = self._problem.needs.ladder
-        last = len(ladder) - 1
-        limits = [*limits, *holding(self._problem, self._catalogue, self._holding.held)]
-        limits += self._holding.pins
-        for rung in dict.fromkeys((0, last, *range(len(ladder)))):
-            forbidden = [self._catalogue.bound(bound) for bound in ladder[rung]]
+        last = len(self._problem.needs.ladder) - 1
+        weakest: Answer | None = None
+        for rung in dict.fromkeys((0 if foreseen is None else foreseen, 0, last, *range(last))):
             try:
-                records = await self._catalogue.channels.solve(
-                    specs,
-                    offer.records,
-                    constraints=[*limits, *forbidden],
-                    preferred=preferred,
-                    strategy=self._problem.strategy,
-                    exclude_newer=self._problem.exclude_newer,
-                )
+                answer = await self._on(rung, wanted)
             except Unsolvable:
                 if rung == last:
                     raise
                 continue
-            if rung != last or last <= 1:
-                return records, rung
-            weakest = records
-        return weakest, last
+            if rung != last or last <= 1 or rung == foreseen:
+                return answer
+            weakest = answer
+        assert weakest is not None
+        return weakest
+
+    async def _on(self, rung: int, wanted: Wanted) -> Answer:
+        forbidden = [self._catalogue.bound(bound) for bound in self._problem.needs.ladder[rung]]
+        held = holding(self._problem, self._catalogue, self._holding.held)
+        records = await self._catalogue.channels.solve(
+            wanted.specs,
+            wanted.offer.records,
+            constraints=[*wanted.limits, *held, *self._holding.pins, *forbidden],
+            preferred=wanted.preferred,
+            strategy=self._problem.strategy,
+            exclude_newer=self._problem.exclude_newer,
+        )
+        return Answer(records=tuple(records), offer=wanted.offer, rung=rung)
 
     def _from_conda(self) -> frozenset[str]:
         """Return the projects whose channel records stand beside their wheels in this step."""

@@ -38,7 +38,7 @@ from dataloader.resolve.outcome import make_resolution
 from dataloader.resolve.refused.certain import without_old_releases, without_wheels
 from dataloader.resolve.refused.explain import explain, plain_fault
 from dataloader.resolve.refused.prechecks import check_names
-from dataloader.resolve.rounds import PythonSource, Rounds
+from dataloader.resolve.rounds import PythonSource, Rounds, Wanted
 from dataloader.resolve.stability import is_of_pypi, locked_version
 from dataloader.resolve.unsaid import holds, moved
 from dataloader.resolve.words.projects import Described, Project, make_project
@@ -222,6 +222,7 @@ class _Solver(Rounds):
             locked = await self._locked_conda(offer)
             base = await self._least_change(lambda: self._conda_alone(offer, limits, locked))
             self._base, self._base_rung = list(base.records), base.rung
+            self._foreseen = base.rung
         except Unsolvable as error:
             self._reporter.debug(f"the conda part alone has no solution (of {len(error.reached)} names)")
             if certain := await without_wheels(error, self._problem, self._catalogue, offer):
@@ -231,13 +232,9 @@ class _Solver(Rounds):
     async def _conda_alone(
         self, offer: Offer, limits: Sequence[str | None], locked: list[rattler.RepoDataRecord]
     ) -> Answer:
-        records, rung = await self._climb(
-            offer,
-            self._root.specs(conda_only=True, owned=offer.records),
-            [*self._root.constraints(), *(spec for spec in limits if spec is not None)],
-            locked if self._holding.favour else [],
-        )
-        return Answer(records=tuple(records), offer=offer, rung=rung)
+        specs = self._root.specs(conda_only=True, owned=offer.records)
+        bounds = [*self._root.constraints(), *(spec for spec in limits if spec is not None)]
+        return await self._climb(Wanted(offer, specs, bounds, locked if self._holding.favour else []))
 
     async def _preferred(self) -> bool:
         self._catalogue.channels.watching = True
