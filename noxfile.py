@@ -105,6 +105,20 @@ def packse(session: nox.Session) -> None:
 
 
 @nox.session
+def scenarios(session: nox.Session) -> None:
+    """The mixed scenarios as any tool is asked them, by the command: ``-- NAME``; tests/scenarios/resolve/README.md."""
+    install(session)
+    session.run(
+        "python",
+        "-m",
+        "tests.scenarios.runner",
+        "--tool",
+        "python -m tests.scenarios.tools dataloader",
+        *session.posargs,
+    )
+
+
+@nox.session
 def edits(session: nox.Session) -> None:
     """200 random edits of real projects, each move of a locked package judged: ``-- --edits 50 --seed 2``."""
     install(session)
