@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import zstandard
-
-from tests.bench import solves
+from tests.bench import mixed, solves
 from tests.bench import verify as verify_bench
 from tests.bench.results import Result, limit, memory, ratio
+from tests.bench.samples import unpack_sample
 from tests.bench.tools import World, alternate, dataloader, peak_memory, timed, uv
 from tests.bench.verbs import verbs
 from tests.bench.volumes import PYTHON, REQUIREMENTS, cold, disk, noop, pins
@@ -96,7 +95,7 @@ def start(world: World) -> Iterator[Result]:
 def conda(world: World) -> Iterator[Result]:
     """A conda-only solve against rattler called directly on the same specs, in this process; and peak memory."""
     here = world.directory("conda")
-    root = unpack_sample(here / "channels")
+    root = unpack_sample(SAMPLE, here / "channels")
     channels = tuple((root / name).as_uri() + "/" for name in ("pytorch", "nvidia", "conda-forge"))
     specs = ("pytorch[version='2.1.0',build='*cuda11.8*']", "pytorch-cuda 11.8.*", "python 3.11.*")
     yield ratio(
@@ -106,16 +105,6 @@ def conda(world: World) -> Iterator[Result]:
     command = [dataloader(), "lock", "--cuda=11.8", "--torch=2.1", "-c", channels[2], "peft", "datasets", "evaluate"]
     peak = peak_memory(command, cwd=here, env=env)
     yield memory("peak memory of a mixed lock", peak, 500 << 20)
-
-
-def unpack_sample(target: Path) -> Path:
-    """Unpack the sampled channels: ``file://`` channels are read from plain repodata."""
-    for packed in SAMPLE.rglob("repodata.json.zst"):
-        folder = target / packed.parent.relative_to(SAMPLE)
-        folder.mkdir(parents=True, exist_ok=True)
-        data = zstandard.ZstdDecompressor().decompressobj().decompress(packed.read_bytes())
-        (folder / "repodata.json").write_bytes(data)
-    return target
 
 
 def _ours(channels: tuple[str, ...], specs: tuple[str, ...]) -> Callable[[], float]:
@@ -176,6 +165,7 @@ CASES: dict[str, Callable[[World], Iterator[Result]]] = {
     "conda": conda,
     "lock": lock,
     **solves.CASES,
+    **mixed.CASES,
     "install": install,
     "verify": verify,
     "cold": cold,

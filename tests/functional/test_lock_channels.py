@@ -15,7 +15,8 @@ from dataloader.base.errors import IndexUnavailable
 from dataloader.index.settings import IndexSettings
 from dataloader.machine.target import Target
 from dataloader.resolve.channels.rattler import Channels
-from tests.bench.cases import unpack_sample
+from tests.bench.cases import SAMPLE
+from tests.bench.samples import unpack_sample
 from tests.helpers.channel_server import Channel, serve
 from tests.helpers.command import run_command
 from tests.helpers.conda import index_channel, make_conda_package
@@ -26,7 +27,7 @@ from tests.helpers.wheels import make_wheel
 
 @pytest.fixture(scope="module")
 def channels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return unpack_sample(tmp_path_factory.mktemp("channels"))
+    return unpack_sample(SAMPLE, tmp_path_factory.mktemp("channels"))
 
 
 @pytest.fixture

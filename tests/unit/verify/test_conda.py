@@ -11,7 +11,8 @@ import rattler
 from dataloader.base.names import World
 from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.checks.conda_depends import check_conda_depends
-from tests.bench.cases import unpack_sample
+from tests.bench.cases import SAMPLE
+from tests.bench.samples import unpack_sample
 
 _VIRTUAL = {"__glibc": "2.36", "__cuda": "12.4", "__linux": "5.10", "__unix": "0", "__archspec": "1"}
 
@@ -87,7 +88,7 @@ def test_version_that_conda_cannot_read_says_nothing() -> None:
 
 
 def test_what_a_solver_chose_from_real_metadata_has_no_finding(tmp_path: Path) -> None:
-    root = unpack_sample(tmp_path)
+    root = unpack_sample(SAMPLE, tmp_path)
     virtual = [
         rattler.GenericVirtualPackage(rattler.PackageName(n), rattler.Version(v), rattler.BuildString("0"))
         for n, v in _VIRTUAL.items()
