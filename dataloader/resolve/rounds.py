@@ -39,7 +39,7 @@ PRESUMING = 2
 PythonSource: TypeAlias = Literal["conda", "host"]
 
 
-class Wanted(NamedTuple):
+class Query(NamedTuple):
     """What is put to the solver, whatever the rung."""
 
     offer: Offer
@@ -283,7 +283,7 @@ class Rounds:
         catalogue, knowledge = self._catalogue, self._catalogue.knowledge
         wheels_of: Iterable[str] = knowledge.projects if knowledge is not None else ()
         self._offered = offer = catalogue.offer(wheels_of, self._from_conda())
-        return await self._climb(self._wanted(offer), self._foreseen)
+        return await self._climb(self._query(offer), self._foreseen)
 
     async def _above(self, answer: Answer) -> Answer | None:
         """Return an answer on a better rung than this one's, if there is one.
@@ -292,19 +292,19 @@ class Rounds:
         the answer before, and the better ones tried once nothing is left to be read. That is one solve a round for
         one a rung: of a project with 348 conda packages and 68 wheels, half of the time.
         """
-        wanted = self._wanted(answer.offer)
+        query = self._query(answer.offer)
         for rung in range(answer.rung):
             try:
-                return await self._on(rung, wanted)
+                return await self._on(rung, query)
             except Unsolvable:
                 continue
         return None
 
-    def _wanted(self, offer: Offer) -> Wanted:
+    def _query(self, offer: Offer) -> Query:
         specs, limits = self._root.specs(owned=offer.records), self._root.constraints()
-        return Wanted(offer, specs, limits, self._preferences(offer))
+        return Query(offer, specs, limits, self._preferences(offer))
 
-    async def _climb(self, wanted: Wanted, foreseen: int | None = None) -> Answer:
+    async def _climb(self, query: Query, foreseen: int | None = None) -> Answer:
         """Solve on the rung that is foreseen, else on the first that has a solution.
 
         Where the last has none, no other is tried.
@@ -316,7 +316,7 @@ class Rounds:
         weakest: Answer | None = None
         for rung in dict.fromkeys((0 if foreseen is None else foreseen, 0, last, *range(last))):
             try:
-                answer = await self._on(rung, wanted)
+                answer = await self._on(rung, query)
             except Unsolvable:
                 if rung == last:
                     raise
@@ -327,18 +327,18 @@ class Rounds:
         assert weakest is not None
         return weakest
 
-    async def _on(self, rung: int, wanted: Wanted) -> Answer:
+    async def _on(self, rung: int, query: Query) -> Answer:
         forbidden = [self._catalogue.bound(bound) for bound in self._problem.needs.ladder[rung]]
         held = holding(self._problem, self._catalogue, self._holding.held)
         records = await self._catalogue.channels.solve(
-            wanted.specs,
-            wanted.offer.records,
-            constraints=[*wanted.limits, *held, *self._holding.pins, *forbidden],
-            preferred=wanted.preferred,
+            query.specs,
+            query.offer.records,
+            constraints=[*query.limits, *held, *self._holding.pins, *forbidden],
+            preferred=query.preferred,
             strategy=self._problem.strategy,
             exclude_newer=self._problem.exclude_newer,
         )
-        return Answer(records=tuple(records), offer=wanted.offer, rung=rung)
+        return Answer(records=tuple(records), offer=query.offer, rung=rung)
 
     def _from_conda(self) -> frozenset[str]:
         """Return the projects whose channel records stand beside their wheels in this step."""

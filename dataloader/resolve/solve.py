@@ -38,7 +38,7 @@ from dataloader.resolve.outcome import make_resolution
 from dataloader.resolve.refused.certain import without_old_releases, without_wheels
 from dataloader.resolve.refused.explain import explain, plain_fault
 from dataloader.resolve.refused.prechecks import check_names
-from dataloader.resolve.rounds import PythonSource, Rounds, Wanted
+from dataloader.resolve.rounds import PythonSource, Rounds, Query
 from dataloader.resolve.stability import is_of_pypi, locked_version
 from dataloader.resolve.unsaid import holds, moved
 from dataloader.resolve.words.projects import Described, Project, make_project
@@ -234,7 +234,7 @@ class _Solver(Rounds):
     ) -> Answer:
         specs = self._root.specs(conda_only=True, owned=offer.records)
         bounds = [*self._root.constraints(), *(spec for spec in limits if spec is not None)]
-        return await self._climb(Wanted(offer, specs, bounds, locked if self._holding.favour else []))
+        return await self._climb(Query(offer, specs, bounds, locked if self._holding.favour else []))
 
     async def _preferred(self) -> bool:
         self._catalogue.channels.watching = True
