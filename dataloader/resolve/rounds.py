@@ -283,7 +283,7 @@ class Rounds:
         catalogue, knowledge = self._catalogue, self._catalogue.knowledge
         wheels_of: Iterable[str] = knowledge.projects if knowledge is not None else ()
         self._offered = offer = catalogue.offer(wheels_of, self._from_conda())
-        return await self._climb(self._query(offer), self._foreseen)
+        return await self._climb(self._query(offer), None if knowledge is None else self._foreseen)
 
     async def _above(self, answer: Answer) -> Answer | None:
         """Return an answer on a better rung than this one's, if there is one.

@@ -38,7 +38,7 @@ from dataloader.resolve.outcome import make_resolution
 from dataloader.resolve.refused.certain import without_old_releases, without_wheels
 from dataloader.resolve.refused.explain import explain, plain_fault
 from dataloader.resolve.refused.prechecks import check_names
-from dataloader.resolve.rounds import PythonSource, Rounds, Query
+from dataloader.resolve.rounds import PythonSource, Query, Rounds
 from dataloader.resolve.stability import is_of_pypi, locked_version
 from dataloader.resolve.unsaid import holds, moved
 from dataloader.resolve.words.projects import Described, Project, make_project
