@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -126,6 +125,8 @@ def remove_tree(tree: Path) -> bool:
 
     Returns whether nothing of it stays.
     """
+    import shutil  # 2 ms, as it brings what packs archives
+
     try:
         shutil.rmtree(tree, ignore_errors=True)
         if not os.path.lexists(tree):

@@ -45,18 +45,21 @@ def bare(name: bytes) -> bytes:
 class AskedNames:
     """Names, without versions, that lookups ask for: of 300,000 definitions some hundred are looked at."""
 
-    __slots__ = ("_labelled", "hashes", "names")
+    __slots__ = ("_labelled", "_since", "added", "hashes", "names")
 
     def __init__(self, names: Iterable[bytes] = ()) -> None:
         self.names: set[bytes] = set()
+        self.added: list[set[bytes]] = []
+        """The same, as one addition after the other brought them."""
+        self._since: tuple[int, int, AskedNames] | None = None
         self.hashes: dict[int, None] = {}
         """Of all names, with the lowest bit set and without: in a hash table it marks the end of a chain. No set, as
         most of what is looked for is not there, and a dictionary knows that from a small part of itself."""
         self._labelled: set[bytes] = set()
         self.add(names)
 
-    def add(self, names: Iterable[bytes]) -> bool:
-        """Ask for these too, ``name`` or ``name@version``; say whether any of them is new."""
+    def add(self, names: Iterable[bytes]) -> None:
+        """Ask for these too, ``name`` or ``name@version``."""
         labelled = set(names) - self._labelled
         self._labelled |= labelled
         new = {name.partition(b"@")[0] for name in labelled} - self.names
@@ -64,7 +67,17 @@ class AskedNames:
         hashes = dict.fromkeys(map(gnu_hash, new))
         self.hashes |= hashes
         self.hashes |= dict.fromkeys(value ^ 1 for value in hashes)
-        return bool(new)
+        if new:
+            self.added.append(new)
+
+    def since(self, additions: int) -> AskedNames:
+        """Those that came after so many additions."""
+        if additions == 0:
+            return self
+        if self._since is None or self._since[:2] != (additions, len(self.added)):
+            later = AskedNames(name for names in self.added[additions:] for name in names)
+            self._since = additions, len(self.added), later
+        return self._since[2]
 
 
 class Definitions(NamedTuple):
@@ -79,3 +92,7 @@ class Definitions(NamedTuple):
     """Names that a reference without a version finds."""
     base: frozenset[bytes] = frozenset()
     """Names that a reference with any version finds: definitions without a version."""
+
+    def __or__(self, other: Definitions) -> Definitions:
+        """What the file defines of the names that either was asked for."""
+        return Definitions(self.exact | other.exact, self.plain | other.plain, self.base | other.base)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import compress
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import compress, repeat
 from typing import Any, Final, NamedTuple
 
 from dataloader.elf.definitions import AskedNames, Definitions
@@ -27,6 +28,8 @@ _MAX_CHAIN: Final = 1 << 16
 _MAX_NAMES: Final = 256 << 20
 """Bytes of names taken from one table: rows of a hostile file may all begin within one long string."""
 MAX_VERSIONS: Final = 1 << 16
+_PART: Final = 8 << 10
+"""Bytes of tables that are read in the time of one symbol by itself: of libtorch_cuda.so 11 MB for 90 symbols."""
 _ZEROS: Final = re.compile(rb"\0+")
 
 
@@ -145,29 +148,43 @@ def relocated_symbols(reader: BoundedReader, *, at_once: bool = False) -> set[in
 class SymbolTable:
     """The dynamic symbols of an image: of 300,000 rows only those that matter are taken apart."""
 
-    def __init__(self, reader: BoundedReader, sections: Sequence[Any], versions: Mapping[int, bytes]) -> None:
-        """``sections``: the section header table; ``versions``: index -> name, of needs and definitions."""
-        self._reader, self._versions = reader, versions
+    def __init__(
+        self, reader: BoundedReader, sections: Callable[[], Sequence[Any]], versions: Mapping[int, bytes]
+    ) -> None:
+        """``sections``: gives the section headers; ``versions``: index -> name, of needs and definitions."""
+        self._reader, self._sections, self._versions = reader, sections, versions
         self._bytes_left = _MAX_NAMES
-        self._count = _symbol_count(reader, sections) if "DT_SYMTAB" in reader.dynamic and reader.strings else 0
         self._layout = _RowLayout(reader)
-        at = reader.offset_of(reader.dynamic["DT_SYMTAB"]) if self._count else 0
-        self._rows = reader.view(at, self._layout.size * self._count)
-        self._indexes = array("H", bytes(2 * self._count))
-        if self._count and "DT_VERSYM" in reader.dynamic:
-            self._indexes = read_words(reader, reader.offset_of(reader.dynamic["DT_VERSYM"]), 2 * self._count, "H")
+        self._is_there = "DT_SYMTAB" in reader.dynamic and reader.string_table[1] > 0
+        self._at = reader.offset_of(reader.dynamic["DT_SYMTAB"]) if self._is_there else 0
+        versions_at = reader.dynamic.get("DT_VERSYM") if self._is_there else None
+        self._indexes_at = reader.offset_of(versions_at) if versions_at is not None else None
+
+    @cached_property
+    def _count(self) -> int:
+        return _symbol_count(self._reader, self._sections()) if self._is_there else 0
+
+    def _rows(self, count: int) -> bytes:
+        return self._reader.view(self._at, self._layout.size * count)
+
+    def _indexes(self, count: int) -> array[int]:
+        """Version of each symbol."""
+        if self._indexes_at is None:
+            return array("H", bytes(2 * count))
+        return read_words(self._reader, self._indexes_at, 2 * count, "H")
 
     def undefined(self) -> frozenset[bytes]:
         """``name`` or ``name@version`` of undefined symbols that are not weak."""
         suffixes = {index: b"@" + name for index, name in self._versions.items() if name and index > 1}
-        indexes, rows = self._indexes, self._named(self._undefined())
+        indexes, rows = self._indexes(self._count), self._named(self._undefined())
         return frozenset(name + suffixes.get(indexes[row] & 0x7FFF, b"") for row, name in rows)
 
     def _undefined(self) -> Iterator[tuple[int, int]]:
         """Row, and position of the name, of each symbol without a section that is neither local nor weak."""
-        lower = self._rows[self._layout.section :: self._layout.size]
+        table = self._rows(self._count)
+        lower = table[self._layout.section :: self._layout.size]
         for run in _ZEROS.finditer(lower):
-            for row, (name, info, section, _) in enumerate(self._layout.unpack(self._rows, *run.span()), run.start()):
+            for row, (name, info, section, _) in enumerate(self._layout.unpack(table, *run.span()), run.start()):
                 if not section and info >> 4 not in (STB_LOCAL, STB_WEAK):
                     yield row, name
 
@@ -185,33 +202,68 @@ class SymbolTable:
 
     def definitions(self, asked: AskedNames | None = None) -> Definitions:
         """What the file defines: of the names asked for, else all of it."""
-        rows = self._named(self._defined(range(self._count) if asked is None else self._candidates(asked)))
-        found = [(name, self._indexes[row]) for row, name in rows if asked is None or name in asked.names]
+        count, rows = self._candidates(asked)
+        by_themselves = len(rows) * _PART <= self._layout.size * count + self._reader.string_table[1]
+        names = None if asked is None else asked.names
+        found = self._defined(rows, names, table=None if by_themselves else self._rows(count))
         if "DT_VERDEF" not in self._reader.dynamic:  # any reference finds them
-            names = frozenset(name for name, _ in found)
-            return Definitions(plain=names, base=names)
-        labels = [(name, index, self._versions.get(index & 0x7FFF)) for name, index in found]
+            plain = frozenset(name for _, name in found)
+            return Definitions(plain=plain, base=plain)
+        index_of = self._index if by_themselves else self._indexes(count).__getitem__
+        labels = [(name, index, self._versions.get(index & 0x7FFF)) for row, name in found for index in [index_of(row)]]
         return Definitions(
             exact=frozenset(name + b"@" + label for name, _, label in labels if label),
             plain=frozenset(name for name, index, _ in labels if index & 0x7FFF <= 2 or not index & 0x8000),
             base=frozenset(name for name, index, label in labels if not label and not index & 0x8000),
         )
 
-    def _candidates(self, asked: AskedNames) -> Iterable[int]:
-        """Rows whose hash is one of those asked for; all rows of a file that has no GNU hash table."""
-        rows = range(self._count)
-        if "DT_GNU_HASH" not in self._reader.dynamic:
-            return rows
+    def _candidates(self, asked: AskedNames | None) -> tuple[int, Sequence[int]]:
+        """How many rows there are to choose from, and those whose hash is asked for; all without a GNU hash table."""
+        if asked is None or not self._is_there or "DT_GNU_HASH" not in self._reader.dynamic:
+            return self._count, range(self._count)
         first, chains = _gnu_hash_table(self._reader)
-        return compress(rows[first:], map(asked.hashes.__contains__, chains))
+        count = first + len(chains)
+        if asked.hashes.keys().isdisjoint(chains):  # half the time, of the many that have none of a few names
+            return count, ()
+        return count, list(compress(range(first, count), map(asked.hashes.__contains__, chains)))
 
-    def _defined(self, rows: Iterable[int]) -> Iterator[tuple[int, int]]:
-        """Row, and position of the name, of those that are neither undefined nor local, and lie somewhere."""
-        row_at = self._layout.row
-        for row in rows:
-            name, info, section, value = row_at(self._rows, row)
-            if section and info >> 4 != STB_LOCAL and (value or section == SHN_ABS or info & 15 == STT_TLS):
-                yield row, name
+    def _defined(
+        self, rows: Sequence[int], names: Container[bytes] | None, table: bytes | None
+    ) -> list[tuple[int, bytes]]:
+        """Those of the rows that are neither undefined nor local, lie somewhere, and have one of these names.
+
+        Args:
+            table: All rows; ``None`` where each is read by itself.
+        """
+        fields = map(self._row, rows) if table is None else self._layout.at(table, rows)
+        name_at, left = self._name if table is None else self._names(), self._bytes_left
+        found: list[tuple[int, bytes]] = []
+        for row, (start, info, section, value) in zip(rows, fields, strict=True):
+            if start and section and info >> 4 != STB_LOCAL and (value or section == SHN_ABS or info & 15 == STT_TLS):
+                name = name_at(start)
+                left -= len(name)
+                if left < 0:
+                    raise MalformedElf("the names of its symbols overlap")
+                if names is None or name in names:
+                    found.append((row, name))
+        self._bytes_left = left
+        return found
+
+    # -- one by itself, or in its table, which is read for it ---------------------------------------------------------
+
+    def _row(self, row: int) -> tuple[int, ...]:
+        return self._layout.row(self._reader.view(self._at + self._layout.size * row, self._layout.size))
+
+    def _index(self, row: int) -> int:
+        return self._reader.unpack("H", self._indexes_at + 2 * row)[0] if self._indexes_at is not None else 0
+
+    def _name(self, start: int) -> bytes:
+        return self._reader.name_by_itself(start) or b""
+
+    def _names(self) -> Callable[[int], bytes]:
+        strings = self._reader.strings
+        find = strings.find
+        return lambda start: strings[start : find(b"\0", start)]
 
 
 class _RowLayout:
@@ -224,10 +276,15 @@ class _RowLayout:
         self.section = (6 if self._wide else 14) + (reader.layout.order == ">")
         """Position of the lower byte of the section's number."""
 
-    def row(self, rows: bytes, row: int) -> tuple[int, ...]:
-        """Name, binding and type, section, and value of one row."""
-        fields = self._struct.unpack_from(rows, row * self.size)
+    def row(self, data: bytes) -> tuple[int, ...]:
+        """Name, binding and type, section, and value of the row in ``data``."""
+        fields = self._struct.unpack(data)
         return fields if self._wide else _reordered(fields)
+
+    def at(self, table: bytes, rows: Iterable[int]) -> Iterable[tuple[int, ...]]:
+        """The same of these rows of a table."""
+        fields = map(self._struct.unpack_from, repeat(table), map(self.size.__mul__, rows))
+        return fields if self._wide else map(_reordered, fields)
 
     def unpack(self, rows: bytes, start: int, stop: int) -> Iterable[tuple[int, ...]]:
         """The same of several rows."""

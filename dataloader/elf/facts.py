@@ -151,10 +151,11 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
     if segments.truncated or segments.dynamic is None or header.e_type not in ("ET_EXEC", "ET_DYN"):
         return facts_with(dynamic=False, truncated=segments.truncated), frozenset()
     read_dynamic(reader, *segments.dynamic)
+    strings = reader.strings  # before any name is read by itself: all are looked through anyway
     needs, names = read_version_needs(reader)
     definitions = read_version_definitions(reader, names)
     headers = read_section_headers(reader, header)
-    symbols = SymbolTable(reader, headers, names)
+    symbols = SymbolTable(reader, lambda: headers, names)
     undefined = symbols.undefined()
     dynamic = reader.dynamic
     sections = read_sections(reader, header, headers)
@@ -174,7 +175,7 @@ def parse_elf(data: Bytes) -> tuple[ElfFacts, frozenset[bytes]]:
         version_definitions=definitions,
         symbol_versions="DT_VERSYM" in dynamic,
         gpu=read_gpu_code(data, sections),
-        python_init=_python_modules(reader.strings, symbols),
+        python_init=_python_modules(strings, symbols),
         numpy_api=(numpy_api := _numpy_api(data, rodata, undefined)),
         numpy_least=_numpy_least(data, rodata) if numpy_api == 2 else None,
         isa_needed=_isa_needed(reader, segments.properties),
@@ -219,9 +220,11 @@ def find_definitions(data: Bytes, asked: AskedNames | None) -> Definitions:
     if where is None:
         return Definitions()
     read_dynamic(reader, *where)
-    _, versions = read_version_needs(reader)
-    read_version_definitions(reader, versions)
-    return SymbolTable(reader, read_section_headers(reader, header), versions).definitions(asked)
+    versions: dict[int, bytes] = {}
+    if "DT_VERDEF" in reader.dynamic:  # else none that it defines has a version
+        _, versions = read_version_needs(reader)
+        read_version_definitions(reader, versions)
+    return SymbolTable(reader, partial(read_section_headers, reader, header), versions).definitions(asked)
 
 
 def read_definitions(path: Path, asked: AskedNames | None = None) -> Definitions:

@@ -11,7 +11,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -87,6 +87,13 @@ def _structures(little_endian: bool, bits: int) -> ELFStructs:
     return structures
 
 
+def prepare() -> None:
+    """Have at hand what reads nearly every file: each fork of this process that reads some would take 10 ms for it."""
+    known = _structures(True, 64)
+    for record in (known.Elf_Ehdr, known.Elf_Phdr, known.Elf_Dyn, known.Elf_Shdr, known.Elf_Verneed, known.Elf_Vernaux):
+        rows_of(record)
+
+
 @cache
 def _size_of(record: Struct) -> int:
     return int(record.sizeof())
@@ -155,12 +162,21 @@ class BoundedReader:
         self.dynamic: dict[str | int, int] = {}
         """Tag -> value; a tag that pyelftools has no name for is a number."""
         self.lists: dict[str | int, list[int]] = {"DT_NEEDED": [], "DT_FILTER": [], "DT_AUXILIARY": []}
-        self.strings = b""
+        self.string_table = (0, 0)
+        """Offset and size of the dynamic string table."""
+
+    def check(self, offset: int, size: int) -> None:
+        """See that so many bytes at ``offset`` are in the file.
+
+        Raises:
+            MalformedElf: they are not.
+        """
+        if offset < 0 or size < 0 or size > _MAX_TABLE or offset + size > self.size:
+            raise MalformedElf(f"a table at offset {offset} reaches past the end of the file")
 
     def view(self, offset: int, size: int) -> bytes:
         """``size`` bytes at ``offset`` of the file."""
-        if offset < 0 or size < 0 or size > _MAX_TABLE or offset + size > self.size:
-            raise MalformedElf(f"a table at offset {offset} reaches past the end of the file")
+        self.check(offset, size)
         found = self._small(offset, size) if size < _WINDOW else self.data[offset : offset + size]
         if len(found) != size:
             raise MalformedElf("the file was cut short while it was read")
@@ -209,12 +225,32 @@ class BoundedReader:
         """A string of the dynamic string table."""
         return os.fsdecode(self.name(index))
 
+    @cached_property
+    def strings(self) -> bytes:
+        """The dynamic string table, up to its last NUL."""
+        strings = self.view(*self.string_table)
+        # Not copied where it ends as it should: it may have 50 MB.
+        return strings if strings.endswith(b"\0") else strings[: strings.rfind(b"\0") + 1]
+
     def name(self, index: int) -> bytes:
         """A string of the dynamic string table, as bytes."""
-        end = self.strings.find(b"\0", index)
-        if end < 0 or index >= len(self.strings):
+        found = self.name_by_itself(index)
+        if found is None:
             raise MalformedElf("a name lies outside the dynamic string table")
-        return self.strings[index:end]
+        return found
+
+    def name_by_itself(self, index: int) -> bytes | None:
+        """The same, without the table being read for it; ``None`` for what lies outside it."""
+        at, size = self.string_table
+        if not 0 <= index < size:
+            return None
+        if "strings" not in self.__dict__:  # else it was read already
+            near = self.data[at + index : min(at + index + _WINDOW, at + size)]
+            end = near.find(b"\0")
+            if end >= 0:
+                return near[:end]
+        end = self.strings.find(b"\0", index)
+        return self.strings[index:end] if end >= 0 else None
 
 
 def read_header(reader: BoundedReader) -> Any:
@@ -283,7 +319,7 @@ def read_isa_needed(reader: BoundedReader, offset: int, size: int) -> int:
 
 
 def read_dynamic(reader: BoundedReader, offset: int, size: int) -> None:
-    """The dynamic section, up to its end or DT_NULL, and the string table that it names."""
+    """The dynamic section, up to its end or DT_NULL, and where the string table is that it names."""
     record = reader.structures.Elf_Dyn
     for entry in reader.records(record, offset, min(size, _MAX_DYNAMIC) // _size_of(record)):
         if entry.d_tag == "DT_NULL":
@@ -295,9 +331,8 @@ def read_dynamic(reader: BoundedReader, offset: int, size: int) -> None:
     strtab = reader.dynamic.get("DT_STRTAB")
     if strtab is not None:
         wanted = reader.dynamic.get("DT_STRSZ", 0)
-        strings = reader.view(reader.offset_of(strtab), min(wanted, reader.rest_of_segment(strtab)))
-        # Not copied where it ends as it should: it may have 50 MB.
-        reader.strings = strings if strings.endswith(b"\0") else strings[: strings.rfind(b"\0") + 1]
+        reader.string_table = reader.offset_of(strtab), min(wanted, reader.rest_of_segment(strtab))
+        reader.check(*reader.string_table)
 
 
 def read_words(reader: BoundedReader, offset: int, size: int, code: str) -> array[int]:

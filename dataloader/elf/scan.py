@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dataloader.base.state import State
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.facts import ElfFacts
+from dataloader.elf.image import prepare
 from dataloader.elf.readers import Helper, read_into_cache, start_helper
 from dataloader.machine.host import available_processors
 
@@ -52,6 +53,7 @@ class Reading:
 
     def __init__(self, prefix: Path, cache: FactsCache, jobs: int | None = None) -> None:
         self._prefix, self._cache, self._jobs = prefix, cache, jobs
+        self._expected: dict[str, str] = {}
         self._keys: dict[str, str] = {}
         self._queue: deque[str] = deque()
         self._found: dict[str, tuple[ElfFacts | None, str | None]] = {}
@@ -65,9 +67,15 @@ class Reading:
         self._queue.clear()
         self._join()
 
-    def begin(self, keys: Mapping[str, str], states: Mapping[str, State]) -> None:
-        """Let other processes read files whose cache entry is known already, while this one does something else."""
-        self._take_on({path: key for path, key in keys.items() if not self._cache.has(key)}, states)
+    def expect(self, keys: Mapping[str, str]) -> None:
+        """Note which of these files are to be read: before any process is forked, so that it can read too."""
+        self._expected = {path: key for path, key in keys.items() if not self._cache.has(key)}
+        if self._expected:
+            prepare()
+
+    def begin(self, states: Mapping[str, State]) -> None:
+        """Let other processes read the files that are expected, while this one does something else."""
+        self._take_on(self._expected, states)
 
     def finish(self, keys: Mapping[str, str], states: Mapping[str, State]) -> list[ScannedFile]:
         """Facts of these files, sorted by path. What was read already is not read again.

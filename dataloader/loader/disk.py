@@ -30,8 +30,8 @@ class Disk:
         self._folders: dict[str, bool] = {}
         self._undefined: dict[str, frozenset[bytes]] = {}
         self._definitions: dict[str, tuple[int, Definitions]] = {}
+        """Content -> how many additions of names were heard of when it was last read, and what it defines of them."""
         self._asked = AskedNames()
-        self._generation = 0  # of _asked
         self._paths: dict[FileId, str] = {}
         self._scanned: list[FileId] = []
         self._unasked: list[FileId] = []
@@ -93,7 +93,7 @@ class Disk:
         if known is None:
             known = self._cache.load_undefined(image.key)
             known = self._undefined[image.key] = self._read_undefined(image) if known is None else known
-            self._generation += self._asked.add(known)
+            self._asked.add(known)
         return known
 
     def _read_undefined(self, image: FileImage) -> frozenset[bytes]:
@@ -104,15 +104,17 @@ class Disk:
 
     def definitions(self, image: FileImage) -> Definitions:
         """See :class:`dataloader.loader.model.Files`."""
-        known = self._definitions.get(image.key)
-        if known is None or known[0] < self._generation:
-            known = (self._generation, self._read_definitions(image))
-            self._definitions[image.key] = known
-        return known[1]
+        heard, known = self._definitions.get(image.key, (0, Definitions()))
+        if heard < len(
+            self._asked.added
+        ):  # most libraries have none of what came later: they are not read again for it
+            known |= self._read_definitions(image, self._asked.since(heard))
+            self._definitions[image.key] = len(self._asked.added), known
+        return known
 
-    def _read_definitions(self, image: FileImage) -> Definitions:
+    def _read_definitions(self, image: FileImage, asked: AskedNames) -> Definitions:
         try:
-            return read_definitions(Path(self._paths[image.file_id]), self._asked)
+            return read_definitions(Path(self._paths[image.file_id]), asked)
         except (MalformedElf, OSError):
             return Definitions()  # as above
 
@@ -143,7 +145,7 @@ class Disk:
 
     def _undefined_of(self, missing: set[bytes]) -> frozenset[bytes]:
         # What a memo answers was never looked up in this run.
-        self._generation += self._asked.add(missing)
+        self._asked.add(missing)
         for key in self._scanned:
             if not missing:
                 break

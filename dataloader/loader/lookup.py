@@ -56,11 +56,10 @@ class SymbolLookup:
         for provider in scope:
             if missing and provider.image and provider.image.facts:
                 symbols = files.definitions(provider.image)
-                # Binary minus walks the smaller left side; names in ``plain`` carry no version.
-                rest = missing - symbols.exact - symbols.plain
-                if len(rest) < len(missing):
+                # Most have none of them. Binary minus walks the left side; names in ``plain`` carry no version.
+                if not (missing.isdisjoint(symbols.plain) and missing.isdisjoint(symbols.exact)):
                     used.add(provider.image.key)
-                missing = rest
+                    missing = missing - symbols.exact - symbols.plain
         versioned = {name: bare(name) for name in missing if b"@" in name}
         for provider in scope:
             if versioned and provider.image and provider.image.facts:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform as platform_module
 import re
 import sys
 from collections.abc import Collection, Mapping
@@ -102,6 +101,12 @@ def with_system_requirements(target: Target, system: SystemRequirements) -> Targ
     return target._replace(**changes, assumed=assumed)  # type: ignore[arg-type]
 
 
+def _detect_macos() -> str | None:
+    import platform  # 1 ms
+
+    return platform.mac_ver()[0] or None
+
+
 def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, str], ask: Collection[str]) -> Target:
     linux = uname.sysname == "Linux"
     release = re.match(r"\d+(\.\d+)*", uname.release)
@@ -112,7 +117,7 @@ def _detect_host(platform: str, uname: os.uname_result, environ: Mapping[str, st
         arch=uname.machine,
         glibc=glibc,
         musl=detect_musl(environ) if linux and glibc is None else None,
-        macos=None if linux else platform_module.mac_ver()[0] or None,
+        macos=None if linux else _detect_macos(),
         libstdcxx=detect_libstdcxx(uname.machine) if linux and "libstdcxx" in ask else None,
         kernel=release[0] if release else None,
         archspec=detect_archspec(uname.machine),

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,6 +200,8 @@ def _strings(path: Path, content: object) -> dict[str, str]:
 
 def _after_scripts(scripts: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str]:
     """Source the scripts in bash and read the environment back."""
+    import subprocess  # 3 ms, and few environments have such scripts
+
     lines = [*(f". {shlex.quote(script)} >&2" for script in scripts), "env -0"]
     try:
         done = subprocess.run(

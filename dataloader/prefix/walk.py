@@ -22,6 +22,8 @@ MAX_TEXT: Final = 128 << 20
 
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+"""A pipe is opened without waiting for who writes into it."""
 
 
 class PrefixPart:
@@ -253,10 +255,18 @@ def read_regular(path: str | os.PathLike[str], limit: int = MAX_TEXT) -> bytes:
     Raises:
         OSError: it is gone, no regular file, or has more than ``limit`` bytes.
     """
-    status = os.stat(path)  # noqa: PTH116 - thousands of times
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
-    if status.st_size > limit:
-        raise OSError(errno.EFBIG, f"{status.st_size} bytes are more than a record has")
-    with open(path, "rb") as file:
-        return file.read(limit)
+    # By its descriptor: a stream of Python's own asks the system twice as much, which is 8 ms of 600 sources.
+    descriptor = os.open(path, _FILE)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"{status.st_size} bytes are more than a record has")
+        content = os.read(descriptor, status.st_size + 1)
+        if len(content) != status.st_size:  # it is being written
+            while len(content) < limit and (more := os.read(descriptor, limit - len(content))):
+                content += more
+        return content
+    finally:
+        os.close(descriptor)

@@ -31,7 +31,7 @@ from dataloader.machine.target import Target
 from dataloader.prefix.records import BadRecord, RecordedFile, conda_files, parse_record
 from dataloader.prefix.walk import is_library_name
 from dataloader.verify.findings import Finding, FindingKind
-from dataloader.verify.memory.hashes import hash_file
+from dataloader.verify.memory.hashing import hash_file
 from dataloader.verify.tables import load_tables
 
 _MAX_MEMBER: Final = 16 << 30
@@ -180,7 +180,7 @@ def _add(
             return
         libraries[name] = facts
         # Under what the bytes are, not under what a record of the archive says they are.
-        cache.store(hash_file(file.name), facts, undefined)
+        cache.store(hash_file(file.name).hex(), facts, undefined)
 
 
 def _read_conda(path: Path, cache: FactsCache) -> ArchiveFacts:

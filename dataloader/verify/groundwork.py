@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.digests import hexadecimal_of
 from dataloader.base.state import State, text_of
+from dataloader.elf.alteration import find_alteration, is_elf
 from dataloader.elf.cache import FactsCache
+from dataloader.elf.readers import read_into_cache
 from dataloader.machine.target import Target
 from dataloader.prefix.records import InstalledPackage, InstalledPackages, Owners, RecordedFile, read_installed
 from dataloader.prefix.walk import PrefixTree, SealedTree
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from dataloader.compat.openings import Opening
     from dataloader.lockfile.model import Lockfile
     from dataloader.verify.findings import Finding
+    from dataloader.verify.memory.relinked import Stamps
 
 
 class Records(NamedTuple):
@@ -53,7 +56,14 @@ def read_records(
     digests: Mapping[str, str] = {}
     if options.hashes:
         known = FileHashes.load(cache, prefix) if remember and not options.rehash else FileHashes()
-        digests, now = hash_recorded(prefix, installed, tree, known, options.progress)
+        elf = frozenset(tree.elf)
+
+        def then(path: str, key: str) -> None:
+            """Read a library while it is in the processor's memory: there is a process at it."""
+            if path in elf and not cache.has(key):
+                read_into_cache(cache, f"{prefix}/{path}", key)
+
+        digests, now = hash_recorded(prefix, installed, tree, known, options.progress, then)
         if remember and now is not known:
             now.store(cache, prefix)
     keys = cache_keys(cache, installed, tree, digests, known_keys)
@@ -73,12 +83,19 @@ class Groundwork(NamedTuple):
     """Of the same files."""
     libraries: dict[str, list[str]]
     """As :attr:`dataloader.elf.cache.Learnt.libraries`."""
+
+
+class Checked(NamedTuple):
+    """What every check comes to that asks no library."""
+
     findings: Mapping[Target, tuple[Finding, ...]]
     """Of metadata, records and files."""
     openings: Mapping[str, Sequence[Opening]]
     """As :func:`dataloader.verify.checks.opened.openings_by_soname` gives them."""
     opened: Mapping[str, list[str]]
     """As :func:`dataloader.verify.checks.opened.read_opened` gives it, of files named like the library looked for."""
+    stamps: Stamps | None
+    """Of the tree, where the report is to be kept: 10 ms, and this process is done before the one that judges."""
 
 
 def lay_groundwork(
@@ -88,35 +105,52 @@ def lay_groundwork(
     read_lock: Callable[[], Lockfile | None],
     opened: Mapping[str, list[str]],
     options: VerifyOptions,
-) -> Groundwork:
-    """Make every check that asks no library.
+) -> tuple[Groundwork, Callable[[], Checked]]:
+    """What is known of the files, and what makes every check that asks no library.
 
     Args:
         records: Gives those of the prefix.
-        opened: As :class:`Groundwork` has it, of the last run.
+        opened: As :class:`Checked` has it, of the last run.
     """
-    # Imported where they are asked: mostly in another process.
-    from dataloader.verify.checks.opened import openings_by_soname, read_opened
-    from dataloader.verify.tables import load_tables
-
-    read, lock = records(), read_lock()
-    tree, digests = read.tree, read.digests
-    states = tree.elf_states()
-    openings = openings_by_soname(read.installed, load_tables(), lock.stack if lock is not None else {})
-    named = ((path, key, path.rsplit("/", 1)[-1]) for path, key in read.keys.items())
-    common = tuple(_common_findings(prefix, read, lock, options))
-    return Groundwork(
+    lock = read_lock()  # before the records, which wait for the walk
+    read = records()
+    states = read.tree.elf_states()
+    groundwork = Groundwork(
         installed=read.installed,
-        tree=tree.seal(),
+        tree=read.tree.seal(),
         keys=read.keys,
         recorded=Owners.recorded(read.installed.packages, read.keys),
         states=states,
         libraries={
-            path: [text_of(state), hexadecimal_of(digests[path])] for path, state in states.items() if path in digests
+            path: [text_of(state), hexadecimal_of(read.digests[path])]
+            for path, state in states.items()
+            if path in read.digests
         },
+    )
+    return groundwork, partial(_check, prefix, read, targets, lock, opened, options)
+
+
+def _check(
+    prefix: Path,
+    read: Records,
+    targets: Sequence[Target],
+    lock: Lockfile | None,
+    opened: Mapping[str, list[str]],
+    options: VerifyOptions,
+) -> Checked:
+    # Imported where they are asked: mostly in another process.
+    from dataloader.verify.checks.opened import openings_by_soname, read_opened
+    from dataloader.verify.memory.relinked import stamps_of
+    from dataloader.verify.tables import load_tables
+
+    openings = openings_by_soname(read.installed, load_tables(), lock.stack if lock is not None else {})
+    named = ((path, key, path.rsplit("/", 1)[-1]) for path, key in read.keys.items())
+    common = tuple(_common_findings(prefix, read, lock, options))
+    return Checked(
         findings={target: (*common, *_target_findings(prefix, read, target, options)) for target in targets},
         openings=openings,
         opened=read_opened(prefix, named, openings, opened),
+        stamps=stamps_of(read.tree.seal()) if options.reuse and options.cache is not None else None,
     )
 
 
@@ -153,8 +187,6 @@ def _common_findings(prefix: Path, read: Records, lock: Lockfile | None, options
 
 def _done_to(prefix: Path, options: VerifyOptions, package: InstalledPackage, file: RecordedFile) -> str | None:
     """What was done to a library, where no more than that was; empty where it cannot be told; ``None`` otherwise."""
-    from dataloader.elf.alteration import find_alteration, is_elf
-
     path = prefix / file.path
     if not is_elf(path):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from dataloader.compat.matrix import matrix_with
@@ -25,7 +25,7 @@ from dataloader.verify.checks.python import check_mounts, check_python
 from dataloader.verify.checks.sources import SourceIndex
 from dataloader.verify.checks.variables import check_start, check_unread, check_variables, differences, explained
 from dataloader.verify.findings import Finding
-from dataloader.verify.groundwork import Groundwork
+from dataloader.verify.groundwork import Checked, Groundwork
 from dataloader.verify.libraries import BareLoads
 from dataloader.verify.loads import Judge, Verdict
 from dataloader.verify.options import VerifyOptions
@@ -44,13 +44,13 @@ class Inspection(NamedTuple):
 
 
 def inspect(
-    bare: BareLoads, disk: Disk, groundwork: Groundwork, opened: Mapping[str, Sequence[str]], options: VerifyOptions
+    bare: BareLoads, disk: Disk, groundwork: Groundwork, checked: Callable[[], Checked], options: VerifyOptions
 ) -> Inspection:
     """Open, after the import of its package, what does not load on its own; and make every check.
 
     Args:
         bare: The libraries of the prefix, opened on their own for one target.
-        opened: As :func:`dataloader.verify.checks.opened.read_opened` gives it, of all libraries.
+        checked: Gives what the checks come to that ask no library: asked when all else is known.
     """
     installed, scanned = groundwork.installed, tuple(bare.files.values())
     owners, sources = (
@@ -80,10 +80,12 @@ def inspect(
         matrix=matrix_with(options.matrix),
     )
     verdicts = judge.judge()
+    of_libraries = tuple(_library_findings(judge, verdicts, situation, options))
+    others = checked()
     found = (
-        *_if_it_loads(groundwork.findings[bare.target], verdicts),
-        *_library_findings(judge, verdicts, situation, options),
-        *check_openings(judge, verdicts, groundwork.openings, situation, opened),
+        *_if_it_loads(others.findings[bare.target], verdicts),
+        *of_libraries,
+        *check_openings(judge, verdicts, others.openings, situation, others.opened),
     )
     return Inspection(
         findings=sort_findings(found), verdicts=verdicts, situation=situation, scanned=scanned, judge=judge
@@ -149,4 +151,4 @@ def cuda_major(scanned: Iterable[ScannedFile]) -> str | None:
             provider = providers.get(name)
             if provider and len(provider.cuda_majors) == 1:
                 votes[provider.cuda_majors[0]] += 1
-    return votes.most_common(1)[0][0] if votes else None
+    return max(votes, key=votes.__getitem__) if votes else None

@@ -83,15 +83,17 @@ def _location(path: str) -> dict[str, object]:
     return {"physicalLocation": {"artifactLocation": {"uri": _uri(path), "uriBaseId": "PREFIX"}}}
 
 
+# As html.escape() has it, whose module brings the names of 2,200 entities: 1 ms of each verify.
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
+
+
 def to_junit(report: VerifyReport) -> str:
     """JUnit XML: one test case for each finding, a failure where it is an error; one that passes where all is well."""
-    from html import escape
-
     cases: list[str] = []
     failures = skipped = 0
     for finding in map(_clean, report.findings):
         name = _quoted(f"{finding.kind}: {finding.path}")
-        detail = escape("\n".join([*finding.evidence, *_fixes(finding)]))
+        detail = "\n".join([*finding.evidence, *_fixes(finding)]).translate(_ENTITIES)
         message = _quoted(finding.message)
         if finding.severity == "error":
             failures += 1
@@ -110,9 +112,7 @@ def to_junit(report: VerifyReport) -> str:
 
 def _quoted(text: str) -> str:
     """The value of an XML attribute; it has no line ends."""
-    from html import escape
-
-    return f'"{escape(text)}"'
+    return f'"{text.translate(_ENTITIES)}"'
 
 
 def to_github(report: VerifyReport) -> str:

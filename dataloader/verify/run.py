@@ -113,7 +113,7 @@ def _verification(prefix: Path, seen: Survey) -> Verification:
     ]
     beside = seen.disk.looked_at_beside(prefix, seen.groundwork.states)
     outside = states_at([*beside, LD_CACHE, f"{prefix}/{PROGRAM}"])
-    return Verification(reports=reports, tree=seen.groundwork.tree, outside=outside)
+    return Verification(reports=reports, tree=seen.groundwork.tree, outside=outside, stamps=seen.stamps)
 
 
 def inspect_prefix(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache as cache_once
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +14,8 @@ from dataloader.elf.cache import FactsCache, Learnt
 from dataloader.elf.scan import Reading, ScannedFile
 from dataloader.machine.target import Target
 from dataloader.prefix.walk import PrefixTree
-from dataloader.process.beside import BEHIND, Beside
-from dataloader.verify.groundwork import Groundwork, Records, lay_groundwork, read_records
+from dataloader.process.beside import BEHIND, BesideInTwo
+from dataloader.verify.groundwork import Checked, Groundwork, Records, lay_groundwork, read_records
 from dataloader.verify.memory.hashes import recall_keys
 from dataloader.verify.options import VerifyOptions
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dataloader.lockfile.model import Lockfile
     from dataloader.verify.judgement import Inspection
     from dataloader.verify.libraries import Libraries
+    from dataloader.verify.memory.relinked import Stamps
 
 
 class Survey(NamedTuple):
@@ -33,6 +35,8 @@ class Survey(NamedTuple):
     disk: Disk
     inspections: Sequence[Inspection]
     """For each target."""
+    stamps: Stamps | None
+    """As :class:`Checked` has them."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -79,8 +83,10 @@ def survey(
         read = read_here()
         records, keys, states = (lambda: read), read.keys, read.tree.elf_states()
     groundwork_of = partial(lay_groundwork, prefix, records, targets, read_lock, learnt.opened, options)
-    with Beside(groundwork_of, niceness=niceness) as beside, Reading(prefix, cache, options.jobs) as reading:
-        reading.begin(keys, states)
+    reading = Reading(prefix, cache, options.jobs)
+    reading.expect(keys)
+    with BesideInTwo(groundwork_of, niceness=niceness) as beside, reading:
+        reading.begin(states)
         # Other processes are starting, and reading: what judges is imported meanwhile.
         from dataloader.verify.checks.opened import read_opened
         from dataloader.verify.judgement import inspect
@@ -89,15 +95,23 @@ def survey(
         scanned = reading.finish(keys, states)
         open_these = partial(open_libraries, prefix, targets=targets, options=options, cache=cache, learnt=learnt)
         opened = open_these(scanned)
-        groundwork = beside.result()
+        groundwork = beside.first()
         now = reading.finish(groundwork.keys, groundwork.states)
         opened = _opened_now(prefix, scanned, opened, now, open_these)
-    by_soname = ((file.path, file.key, file.facts.soname or "") for file in now if file.facts)
-    learnt.opened.update(read_opened(prefix, by_soname, groundwork.openings, {**learnt.opened, **groundwork.opened}))
+
+        @cache_once
+        def checked() -> Checked:
+            found = beside.second()
+            by_soname = ((file.path, file.key, file.facts.soname or "") for file in now if file.facts)
+            known = {**learnt.opened, **found.opened}
+            learnt.opened.update(read_opened(prefix, by_soname, found.openings, known))
+            return found._replace(opened=learnt.opened)
+
+        inspections = [inspect(bare, opened.disk, groundwork, checked, options) for bare in opened.bare]
     if options.hashes:
         learnt.libraries = groundwork.libraries
-    inspections = [inspect(bare, opened.disk, groundwork, learnt.opened, options) for bare in opened.bare]
-    return Survey(groundwork=groundwork, scanned=now, disk=opened.disk, inspections=inspections)
+    stamps = checked().stamps
+    return Survey(groundwork=groundwork, scanned=now, disk=opened.disk, inspections=inspections, stamps=stamps)
 
 
 def _known_keys(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from dataloader.machine.host import has_nvidia
 from dataloader.prefix.records import read_installed
 from dataloader.prefix.walk import walk
+from tests.bench.verify import forget
 from tests.helpers.elf import make_library, needs_gcc
-from tests.helpers.prefixes import SITE, register
+from tests.helpers.prefixes import SITE, make_prefix, register
 
 pytestmark = needs_gcc
 
@@ -215,3 +218,46 @@ def test_helpers_read_what_one_process_reads(prefix: Path, tmp_path: Path) -> No
     assert alone.count("True frozenset({b'puts@GLIBC_2.2.5'})") == 4
     assert forked == alone
     assert started == alone
+
+
+_IMPORTED = """
+import os, sys
+own, end = os.getpid(), os._exit
+
+def leave(code):
+    if os.getpid() == own:
+        print(*sorted(sys.modules), file=sys.stderr)
+        sys.stderr.flush()
+    end(code)
+
+os._exit = leave
+from dataloader.__main__ import main
+main()
+"""
+_OF_OTHERS = {"yaml", "packaging", "csv", "dataloader.prefix.state", "dataloader.lockfile.yaml"}
+"""What the process needs that reads records and the lock: the one that judges libraries does not wait for it."""
+_OF_NOBODY = {"html", "platform", "shutil", "tempfile", "logging", "concurrent.futures", "httpx", "rattler"}
+_OF_A_GPU = set() if has_nvidia(os.environ) else {"subprocess"}
+
+
+@pytest.mark.parametrize("facts", ["kept", "cold"])
+def test_verify_imports_what_it_needs(prefix: Path, tmp_path: Path, facts: str) -> None:
+    make_prefix(prefix)
+    register(prefix, "one", "1.0", files={"one/__init__.py": ""}, requires=["two>=1"])
+    for name in ("broken.so", "script.so"):  # nothing is kept of what is no library
+        (prefix / "lib" / name).unlink()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DATALOADER_")}
+    environ = {**kept, "DATALOADER_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-X", "importtime", "-c", _IMPORTED, "verify", "-p", str(prefix)]
+    subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, check=False)
+    forget(tmp_path / "cache" / "facts", everything=facts == "cold")
+
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    lines = done.stderr.splitlines()
+    times = [line.rsplit("|", 1)[1].strip() for line in lines if line.startswith("import time:")]
+    modules = set(lines[-1].split())
+    assert "dataloader.verify.judgement" in modules, done.stderr[-2000:]
+    assert modules & (_OF_OTHERS | _OF_NOBODY | _OF_A_GPU) == set()
+    # In one process, before it is forked: each would take 10 ms for it.
+    assert times.count("elftools.elf.structs") == (1 if facts == "cold" else 0)

@@ -7,7 +7,7 @@ or in a ``try`` whose handlers go on without it.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -48,6 +48,23 @@ def module_name(path: str, site_packages: str) -> str | None:
     if parts[-1] == "__init__":
         parts.pop()
     return ".".join(parts) if parts and all(part.isidentifier() for part in parts) else None
+
+
+def modules_of(paths: Iterable[str], sites: Sequence[str]) -> dict[str, str]:
+    """Dotted module -> path, of those files that :func:`module_name` has a name for below one of these folders."""
+    found: dict[str, str] = {}
+    packages: dict[str, str | None] = {}  # what is before a module's own name, by folder: there are far fewer
+    for path in paths:
+        folder, _, file = path.rpartition("/")
+        if folder not in packages:
+            names = (module_name(f"{folder}/_.py" if folder else "_.py", site) for site in sites)
+            packages[folder] = next((name[:-1] for name in names if name), None)
+        package, stem = packages[folder], file.split(".", 1)[0]
+        if package is not None and stem.isidentifier():
+            module = package + stem if stem != "__init__" else package[:-1]
+            if module:
+                found[module] = path
+    return found
 
 
 def imports_of(tree: ast.Module, module: str, *, is_package: bool) -> tuple[Import, ...]:
@@ -228,8 +245,7 @@ class SourceIndex:
         """The modules of one package."""
         if package.path not in self._sources:
             modules = [path for path in package.files.columns[0] if path.endswith(_MODULE)]  # of 10,000 files, 2,000
-            named = ((self.module(path), path) for path in modules)
-            self._sources[package.path] = PackageModules(self._prefix, {name: path for name, path in named if name})
+            self._sources[package.path] = PackageModules(self._prefix, modules_of(modules, self._sites))
         return self._sources[package.path]
 
     def imports_project(self, package: InstalledPackage, project: str) -> bool:

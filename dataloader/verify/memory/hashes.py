@@ -6,9 +6,7 @@ order of the walk; and as ``prefix-8/....inodes`` for when the tree is another o
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from dataloader.base.digests import hexadecimal_of, recorded_of
 from dataloader.base.files import keep_file, read_kept
 from dataloader.base.state import State, text_of
-from dataloader.machine.host import available_processors
+from dataloader.verify.memory.hashing import hash_all
 
 if TYPE_CHECKING:
     from dataloader.elf.cache import FactsCache
@@ -26,20 +24,8 @@ if TYPE_CHECKING:
 
 _MAX_HASHED: Final = 64 << 30
 """Bytes; a larger file is no library, and a sparse one would be read for hours."""
-_BLOCK: Final = 1 << 20
 _WORTH_TELLING: Final = 256 << 20
 """Bytes that take long enough to be told of: some tenths of a second."""
-
-
-def hash_file(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, hex."""
-    digest = hashlib.sha256()
-    block = bytearray(_BLOCK)
-    view = memoryview(block)
-    with open(path, "rb", buffering=0) as file:
-        while size := file.readinto(block):
-            digest.update(view[:size])
-    return digest.hexdigest()
 
 
 class FileHashes(NamedTuple):
@@ -87,8 +73,13 @@ def hash_recorded(
     tree: PrefixTree,
     known: FileHashes,
     progress: Progress | None = None,
+    then: Callable[[str, str], object] = lambda _path, _digest: None,
 ) -> tuple[dict[str, str], FileHashes]:
-    """SHA-256 of each recorded file and of each that may be a library, as RECORD has it; and what is known now."""
+    """SHA-256 of each recorded file and of each that may be a library, as RECORD has it; and what is known now.
+
+    Args:
+        then: Called with the path and the digest in hex of each file that is hashed, by the process that has read it.
+    """
     if known.tree == tree.digest and len(known.digests) == len(tree.sizes):
         return {path: digest for path, digest in zip(tree.sizes, known.digests, strict=True) if digest}, known
     states = tree.states
@@ -111,11 +102,17 @@ def hash_recorded(
     progress = progress if total >= _WORTH_TELLING else None
     if progress is not None:
         progress.start("hash", "hashing", total)
-    for path, found in _hash_all(prefix, sorted(unknown, key=lambda path: (-sizes[path], path))):
+    unknown.sort(key=lambda path: (-sizes[path], path))
+    found = hash_all(
+        [f"{prefix}/{path}" for path in unknown],
+        [sizes[path] for path in unknown],
+        lambda number, digest: then(unknown[number], digest.hex()),
+    )
+    for number, hashed in found:
         if progress is not None:
-            progress.advance("hash", sizes[path])
-        if found is not None:
-            digests[path] = recorded_of(found)
+            progress.advance("hash", sizes[unknown[number]])
+        if hashed is not None:
+            digests[unknown[number]] = recorded_of(hashed.hex())
     if progress is not None:
         progress.finish("hash")
     inodes = {
@@ -147,23 +144,6 @@ def _recalled(now: State, known: str) -> str:
 
 def _identity(state: State) -> str:
     return f"{state[0]}-{state[1]}-{state[2]}-{state[3]}"
-
-
-def _hash_all(prefix: Path, paths: list[str]) -> Iterator[tuple[str, str | None]]:
-    if not paths:
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(max_workers=available_processors()) as pool:  # hashing releases the interpreter lock
-        found = pool.map(lambda path: _try_hash(f"{prefix}/{path}"), paths)
-        yield from zip(paths, found, strict=True)
-
-
-def _try_hash(path: str) -> str | None:
-    try:
-        return hash_file(path)
-    except OSError:
-        return None  # gone or unreadable: the walk saw it, so reading it as ELF says the same as a finding
 
 
 def cache_keys(

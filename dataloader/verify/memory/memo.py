@@ -39,6 +39,8 @@ class Verification(NamedTuple):
     """What the prefix was."""
     outside: Mapping[str, str]
     """The state of each path that was looked at beside, whether something was there or not."""
+    stamps: Stamps | None = None
+    """Those of the tree, where another process had the time to work them out."""
 
 
 def question(
@@ -84,7 +86,7 @@ def recall(cache: Path, prefix: Path, about: str, walked: Callable[[], PrefixTre
 
 def keep(cache: Path, prefix: Path, about: str, verification: Verification) -> None:
     """Remember the reports; a full or read-only cache is no reason to fail."""
-    stamps = stamps_of(verification.tree)
+    stamps = verification.stamps or stamps_of(verification.tree)
     keep_file(_stamps_path(cache, prefix), stamps.stamps)
     memo = {**pack(about, verification), "content": stamps.content}
     keep_file(Path(memo_path(cache, prefix)), json.dumps(memo).encode())

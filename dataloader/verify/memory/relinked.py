@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import marshal
 from array import array
-from collections.abc import Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -51,9 +50,10 @@ def is_relinked(before: Stamps, now: Stamps) -> bool:
     return all(changed == since or links != others for changed, since, links, others in rows)
 
 
-def _pairs(numbers: list[int]) -> Iterator[int]:
-    for at in range(_FIELDS - 2, len(numbers), _FIELDS):
-        yield from numbers[at : at + 2]
+def _pairs(numbers: list[int]) -> array[int]:
+    pairs = array("q", bytes(array("q").itemsize * (len(numbers) // _FIELDS) * 2))
+    pairs[0::2], pairs[1::2] = (array("q", numbers[field::_FIELDS]) for field in (_FIELDS - 2, _FIELDS - 1))
+    return pairs
 
 
 def _split(state: str, stamps: array[int]) -> tuple[str, ...]:

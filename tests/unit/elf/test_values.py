@@ -48,8 +48,12 @@ def test_hash_is_that_of_the_gnu_hash_table() -> None:
 def test_only_new_names_are_asked_for() -> None:
     asked = AskedNames([b"a"])
 
-    assert (asked.add([b"a"]), asked.add([b"a", b"b"])) == (False, True)
+    asked.add([b"a@V", b"a"])
+    asked.add([b"a", b"b"])
+
+    assert asked.added == [{b"a"}, {b"b"}]
     assert asked.names == {b"a", b"b"}
+    assert (asked.since(0).names, asked.since(1).names, asked.since(2).names) == ({b"a", b"b"}, {b"b"}, set())
     assert {gnu_hash(b"b") | 1, gnu_hash(b"b") & ~1} <= asked.hashes.keys()
 
 

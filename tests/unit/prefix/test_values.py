@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from dataloader.prefix.python import PrefixPython, extension_tag
@@ -15,7 +18,7 @@ from dataloader.prefix.records import (
     parse_record,
     required_names,
 )
-from dataloader.prefix.walk import is_library_name
+from dataloader.prefix.walk import is_library_name, read_regular
 
 
 @pytest.mark.parametrize(
@@ -117,3 +120,18 @@ def test_owners_are_known_for_what_is_asked_and_for_all_else() -> None:
     assert list(owners.recorded_by(first)) == ["x.so"]
     assert sorted(owners) == ["first.py", "last.py", "x.so"]
     assert len(owners) == 3
+
+
+def test_only_a_regular_file_is_read_and_only_so_far(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+
+    assert read_regular(tmp_path / "link", 10) == b"0123456789"
+    for path, limit in (("file", 9), ("pipe", 10), (".", 10), ("gone", 10)):
+        with pytest.raises(OSError, match=r"\w"):
+            read_regular(tmp_path / path, limit)
+
+
+def test_a_file_that_says_less_than_it_has_is_read_to_its_end() -> None:
+    assert read_regular("/proc/self/cmdline").split(b"\0")[0]  # of size 0, as stat(2) has it

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dataloader.process.beside import Beside
+from dataloader.process.beside import Beside, BesideInTwo
 from dataloader.process.fork import fork
 from dataloader.process.program import command_of
 from dataloader.process.tuning import short_turns, without_collecting
@@ -85,6 +86,57 @@ def test_work_that_nobody_asks_for_is_waited_for() -> None:
     code = "from dataloader.process.beside import Beside\nwith Beside(lambda: b'x' * (1 << 20)): pass"
 
     assert leaves_no_child(code)
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_second_value_is_computed_while_the_first_lies_in_the_pipe() -> None:
+    much = b"x" * (1 << 22)  # more than a pipe holds
+
+    def job() -> tuple[bytes, Callable[[], tuple[int, float]]]:
+        return much, lambda: (os.getpid(), time.monotonic())
+
+    with BesideInTwo(job) as beside:
+        time.sleep(1)
+        asked = time.monotonic()
+        assert beside.first() == much
+        who, ready = beside.second()
+        assert who != os.getpid()
+        assert ready < asked
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("lost", ["first", "second", "neither"])
+def test_either_of_two_values_is_computed_here_where_it_is_lost(lost: str) -> None:
+    here = os.getpid()
+
+    def told(value: str) -> str:
+        if os.getpid() != here and value == lost:
+            os._exit(3)
+        return value
+
+    with BesideInTwo(lambda: (told("first"), lambda: told("second"))) as beside:
+        assert (beside.first(), beside.second()) == ("first", "second")
+
+
+def test_two_values_beside_threads_are_computed_here() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        with BesideInTwo(lambda: (os.getpid(), os.getpid)) as beside:
+            assert (beside.first(), beside.second()) == (os.getpid(), os.getpid())
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("heard", ["", "beside.first()"])
+def test_a_second_value_that_nobody_asks_for_is_waited_for(heard: str) -> None:
+    job = "lambda: (b'x' * (1 << 20), lambda: b'y' * (1 << 20))"
+
+    assert leaves_no_child(
+        f"from dataloader.process.beside import BesideInTwo\nwith BesideInTwo({job}) as beside: {heard or 'pass'}"
+    )
 
 
 def test_a_detached_process_is_no_child_and_has_nothing_of_ours_open(tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ import ast
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dataloader.compat.rows import Companion
 from dataloader.prefix.records import InstalledPackage, InstalledPackages
-from dataloader.verify.checks.sources import Import, PackageModules, constants_of, imports_of, module_name
+from dataloader.verify.checks.sources import Import, PackageModules, constants_of, imports_of, module_name, modules_of
+from dataloader.verify.follow import mentions
 from dataloader.verify.remedies import for_library, for_symbols
 from dataloader.verify.tables import load_tables
 
@@ -26,6 +29,18 @@ from dataloader.verify.tables import load_tables
 )
 def test_module_of_a_path(path: str, expected: str | None) -> None:
     assert module_name(path, "s") == expected
+
+
+_PATHS = st.lists(st.sampled_from(["s", "a", "b1", "x-y", "3", "__init__", "_c"]), min_size=1, max_size=4)
+
+
+@given(st.lists(st.tuples(_PATHS, st.sampled_from([".py", ".so", ".cpython-311.so", ".txt", ""]))))
+def test_modules_of_many_files_are_those_of_each(found: list[tuple[list[str], str]]) -> None:
+    paths = ["/".join(parts) + ending for parts, ending in found]
+    each = [(name, path) for path in paths for name in [module_name(path, "s") or module_name(path, "a")] if name]
+    modules = [path for path in paths if path.endswith((".py", ".so"))]
+
+    assert modules_of(modules, ["s", "a"]) == dict(each)
 
 
 def test_imports_are_absolute_and_know_their_guards() -> None:
@@ -112,3 +127,7 @@ def test_the_users_rows_have_a_say_in_which_companion_goes_with_a_framework() ->
 
     assert for_symbols(ours, [torch], []) == []
     assert for_symbols(ours, [torch], rows) == ["dataloader install 'ours==1.4'"]
+
+
+def test_every_word_has_a_stem_that_is_looked_for_first() -> None:
+    assert all(any(stem in word for stem in mentions._STEMS) for word in mentions._WORDS)
