@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.digests import hexadecimal_of
 from dataloader.base.state import State, text_of
-from dataloader.elf.alteration import find_alteration, is_elf
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.readers import read_into_cache
 from dataloader.machine.target import Target
+from dataloader.prefix.python import find_interpreter
 from dataloader.prefix.records import InstalledPackage, InstalledPackages, Owners, RecordedFile, read_installed
 from dataloader.prefix.walk import PrefixTree, SealedTree
 from dataloader.verify.memory.hashes import FileHashes, cache_keys, hash_recorded
@@ -187,6 +187,8 @@ def _common_findings(prefix: Path, read: Records, lock: Lockfile | None, options
 
 def _done_to(prefix: Path, options: VerifyOptions, package: InstalledPackage, file: RecordedFile) -> str | None:
     """What was done to a library, where no more than that was; empty where it cannot be told; ``None`` otherwise."""
+    from dataloader.elf.alteration import find_alteration, is_elf
+
     path = prefix / file.path
     if not is_elf(path):
         return None
@@ -198,7 +200,6 @@ def _done_to(prefix: Path, options: VerifyOptions, package: InstalledPackage, fi
 
 
 def _target_findings(prefix: Path, read: Records, target: Target, options: VerifyOptions) -> Iterator[Finding]:
-    from dataloader.prefix.python import find_interpreter
     from dataloader.verify.checks.conda_depends import check_conda_depends
     from dataloader.verify.checks.looked_up import check_interpreters, check_path_files, check_python_path
     from dataloader.verify.checks.requires_dist import check_requires_dist
