@@ -14,7 +14,8 @@ from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
 from dataloader.base.errors import BuildFailure
 from dataloader.build.limits import Limits, memory_of
-from dataloader.build.log import decisive, meaning
+from dataloader.build.log import decisive, end_of, meaning
+from dataloader.machine.host import which
 
 if TYPE_CHECKING:
     from build import ProjectBuilder
@@ -25,6 +26,13 @@ _TIME = "315619200"
 """SOURCE_DATE_EPOCH where nobody set it, so that the same source gives the same bytes: the first day that zip knows."""
 _LOOK = 0.5
 """Seconds after which it is seen again what a build takes."""
+_OF_CCACHE = (
+    "/usr/lib/ccache",
+    "/usr/lib64/ccache",
+    "/opt/homebrew/opt/ccache/libexec",
+    "/usr/local/opt/ccache/libexec",
+)
+"""Where distributions have ccache under the names of compilers."""
 _NOT_FOR_BUILDS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__")
 """Variables that would lead a build to other packages than those that it is given."""
 
@@ -66,10 +74,10 @@ class Backend:
         """Return what the backend says that it needs besides."""
         return await self._run(lambda: tuple(sorted(self._builder(python).get_requires_for_build(self._kind))))
 
-    async def metadata(self, python: Path, folder: Path) -> bytes:
-        """Return the METADATA that the wheel will have."""
+    async def metadata(self, python: Path, folder: Path) -> tuple[bytes, Path | None]:
+        """Return the METADATA that the wheel will have, and the wheel itself where it had to be built for that."""
         found = await self._run(lambda: self._builder(python).metadata_path(folder))
-        return (Path(found) / "METADATA").read_bytes()
+        return (Path(found) / "METADATA").read_bytes(), next(folder.glob("*.whl"), None)
 
     async def wheel(self, python: Path, folder: Path) -> Path:
         """Build the wheel into a folder."""
@@ -105,8 +113,8 @@ class Backend:
     def _failure(self, why: str) -> BuildFailure:
         if self._over is not None:
             return self._over
-        text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""
-        known = meaning(text, self._name)
+        text = end_of(self._log)
+        known = meaning(f"{text}\n{why}", self._name)
         lines = decisive(text) or (why,)
         return BuildFailure(
             f"{self._title} could not be built",
@@ -181,8 +189,18 @@ class Backend:
         kept = {name: value for name, value in self._environ.items() if name not in _NOT_FOR_BUILDS}
         jobs = str(self._limits.jobs)
         defaults = {"SOURCE_DATE_EPOCH": _TIME, "MAX_JOBS": jobs, "CMAKE_BUILD_PARALLEL_LEVEL": jobs}
-        path = os.pathsep.join(filter(None, (str(programs), kept.get("PATH", os.defpath))))
-        return {**defaults, **kept, "PATH": path, "PYTHONNOUSERSITE": "1"}
+        folders = (str(programs), _names_of_ccache(kept), kept.get("PATH", os.defpath))
+        # Each build has a folder of its own, which is to be no reason to compile anew what another compiled.
+        defaults |= {"CCACHE_BASEDIR": str(programs.parents[2]), "CCACHE_NOHASHDIR": "1"}
+        return {**defaults, **kept, "PATH": os.pathsep.join(filter(None, folders)), "PYTHONNOUSERSITE": "1"}
+
+
+def _names_of_ccache(environ: Mapping[str, str]) -> str:
+    """Return the folder in which ccache calls itself by compilers' names; empty where there is none, or it is off."""
+    program = which("ccache", environ)
+    if program is None or environ.get("CCACHE_DISABLE"):
+        return ""
+    return next((folder for folder in _OF_CCACHE if os.path.isdir(folder)), "")  # noqa: PTH112
 
 
 def _of_session(leader: int) -> Iterator[int]:

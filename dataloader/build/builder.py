@@ -22,24 +22,28 @@ from dataloader.base.origin import Origin
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
 from dataloader.build.archive import named_in, said_of
+from dataloader.build.asked import keep, mark_of, taken
 from dataloader.build.backend import Backend
-from dataloader.build.compilers import check_compilers, compilers_of
-from dataloader.build.environment import Ground, build_environment, check_inside
+from dataloader.build.compilers import check_compilers, check_gcc, compilers_of
+from dataloader.build.environment import Ground, Room, build_environment, check_inside
 from dataloader.build.judge import judge
 from dataloader.build.material import Material, without
-from dataloader.build.static import declared, pyproject
+from dataloader.build.static import declared, has_code_to_compile, pyproject
 from dataloader.compat.matrix import matrix_with
 from dataloader.index.model import IndexFile, WheelMetadata
 from dataloader.index.once import Once
 from dataloader.index.store import IndexStore
 from dataloader.index.wheels.metadata import parse_metadata
+from dataloader.install.model import BuiltWheel
 from dataloader.install.switch.owner import signed
 from dataloader.lockfile.builds import has_its_key
 from dataloader.lockfile.model import Build, PypiPackage
 from dataloader.locking.asking import python_specifier
+from dataloader.locking.built import BuildNeeds
 
 if TYPE_CHECKING:
     from dataloader.machine.interpreters import Interpreter
+    from dataloader.verify.archive import ArchiveFacts
 
 LOGS = "builds"
 """The folder of logs, below the cache."""
@@ -56,8 +60,7 @@ class _Seen(NamedTuple):
     """What its wheel will say, where the source itself says that for sure."""
     name: str
     """Its project; empty where that is not said."""
-    requires: tuple[str, ...]
-    """What it says that its build needs."""
+    needs: BuildNeeds
 
 
 class SourceBuilder:
@@ -124,9 +127,9 @@ class SourceBuilder:
         _check_project(project, file.name, file.url)
         return said or _version_of(file.filename, file.name)
 
-    async def requires(self, package: PypiPackage) -> tuple[str, ...]:
-        """Return what a locked source says that its build needs; nothing of it is run."""
-        return (await self._look(_file_of(package))).requires
+    async def needs(self, package: PypiPackage) -> BuildNeeds:
+        """Return what a locked source says of its build; nothing of it is run."""
+        return (await self._look(_file_of(package))).needs
 
     async def _look(self, file: IndexFile) -> _Seen:
         return await self._once(("look", file.url), partial(self._look_once, file))
@@ -140,7 +143,8 @@ class SourceBuilder:
             name = project.get("name") if isinstance(project, dict) else None
             package = PypiPackage(name=file.name, version=file.version, url=file.url, sha256=file.sha256 or "")
             requires = self._backend(tree, package, "look").requires()
-        return _Seen(said, normalized(name) if isinstance(name, str) else "", requires)
+            needs = BuildNeeds(requires, await asyncio.to_thread(has_code_to_compile, tree))
+        return _Seen(said, normalized(name) if isinstance(name, str) else "", needs)
 
     async def close(self) -> None:
         """Give up what is still being asked."""
@@ -158,8 +162,12 @@ class SourceBuilder:
             return kept
         package = PypiPackage(name=file.name, version=file.version, url=file.url, sha256=file.sha256 or "")
         self._reporter.info(f"{_title(package)} does not say what it needs: its build is asked")
-        async with self._prepared(package, python.minor, {}, "metadata") as (backend, program, folder):
-            text = await backend.metadata(program, folder / "metadata")
+        async with self._prepared(package, python.minor, {}, "metadata") as (backend, room, folder):
+            text, wheel = await backend.metadata(room.python, folder / "metadata")
+            if wheel is not None:  # what is compiled against counts, and NumPy, as in the key of a build
+                counts = {"numpy", *matrix_with(self._ground.request.matrix).frameworks}
+                against = {name: version for name, version in room.versions.items() if name in counts}
+                keep(self._ground.cache, mark_of(digest, python.minor, extra, against), wheel)
         version = file.version or parse_headers(text.decode("utf-8", "replace")).get("version", [""])[0]
         metadata = parse_metadata(text, project=file.name, version=version)
         self._kept.save_metadata(key, metadata)
@@ -197,8 +205,8 @@ class SourceBuilder:
 
     # -- for who installs
 
-    async def __call__(self, package: PypiPackage, folder: Path) -> Path:
-        """Build the wheel of a locked source below an empty folder, and judge it.
+    async def __call__(self, package: PypiPackage, folder: Path) -> BuiltWheel:
+        """Build the wheel of a locked source below an empty folder, or take one that others built; judge it.
 
         Raises:
             BuildFailure: it cannot be built, or the wheel cannot be used.
@@ -211,18 +219,57 @@ class SourceBuilder:
                 code="build-key",
                 suggestions=("make the lock again: `dataloader lock`",),
             )
+        if shared := await self._shared(package, build, folder):
+            return BuiltWheel(shared, is_fetched=True)
+        if asked := await self._asked(package, build, folder):
+            return BuiltWheel(asked)
+        return BuiltWheel(await self._built(package, build, folder))
+
+    async def _asked(self, package: PypiPackage, build: Build, folder: Path) -> Path | None:
+        """Return the wheel that was built to ask what it needs, where it is the one that is wanted."""
+        if package.origin.editable or not build.isolated or {"sm", "gcc"} & build.abi.keys():
+            return None  # nobody told it what these are
+        digest = await self._material.digest(_file_of(package))
+        wheel = taken(self._ground.cache, mark_of(digest, build.python, build.requires, build.against), folder)
+        if wheel is not None:
+            await self._judged(wheel, package, build)
+            self._reporter.info(f"{wheel.name} was built when it was asked what it needs")
+        return wheel
+
+    async def _shared(self, package: PypiPackage, build: Build, folder: Path) -> Path | None:
+        """Return the wheel that the registry of builds has; ``None`` where there is none that can be used here."""
+        ground = self._ground
+        if ground.shared is None or ground.offline or package.origin.editable:
+            return None
+        wheel = await ground.shared.take(package, folder)
+        if wheel is None:
+            return None
+        try:
+            await self._judged(wheel, package, build)
+        except (BuildFailure, IntegrityError) as error:
+            causes = "; ".join((error.message, *error.causes))
+            self._reporter.warn(f"{package.name} is built here: what {ground.shared.repository} has is unfit: {causes}")
+            wheel.unlink()
+            return None
+        self._reporter.info(f"{wheel.name} was built already: {ground.shared.repository} has it")
+        return wheel
+
+    async def _built(self, package: PypiPackage, build: Build, folder: Path) -> Path:
         what: Kind = "editable" if package.origin.editable else "wheel"
         async with self._prepared(package, build.python, build.against, what, build) as prepared:
-            backend, python, inside = prepared
-            wheel = await backend.wheel(python, inside / "wheel")
+            backend, room, inside = prepared
+            wheel = await backend.wheel(room.python, inside / "wheel")
             made = Path(shutil.move(wheel, folder / wheel.name))
-        overridden = {override.name for override in self._ground.request.overrides}
-        facts = await asyncio.to_thread(judge, made, package, build, overridden)
+        facts = await self._judged(made, package, build)
         floor = facts.highest_need("GLIBC")
         self._reporter.info(
             f"{made.name} is built" + (f": {len(facts.libraries)} libraries, glibc {floor} or newer" if floor else "")
         )
         return made
+
+    async def _judged(self, wheel: Path, package: PypiPackage, build: Build) -> ArchiveFacts:
+        overridden = {override.name for override in self._ground.request.overrides}
+        return await asyncio.to_thread(judge, wheel, package, build, overridden)
 
     # -- a tree and an environment
 
@@ -234,8 +281,8 @@ class SourceBuilder:
         against: Mapping[str, str],
         what: What,
         build: Build | None = None,
-    ) -> AsyncIterator[tuple[Backend, Path, Path]]:
-        """Have a source beside an environment for its build: the backend, its Python, and a folder for the result."""
+    ) -> AsyncIterator[tuple[Backend, Room, Path]]:
+        """Have a source beside an environment for its build: the backend, that one, and a folder for the result."""
         title = _title(package)
         extra = build.requires if build else self._ground.request.build_requires.get(package.name, ())
         seen = against if build and not build.isolated else ()
@@ -244,18 +291,18 @@ class SourceBuilder:
             self._reporter.start(task, f"asking {title}" if what == "metadata" else f"building {title}", None, "steps")
             try:
                 tree = await self._tree(package, what, folder / "source")
-                await self._check_compilers(tree, title, against)
+                await self._check_compilers(tree, title, against, build)
                 backend = self._backend(tree, package, what, build)
                 requires = without((*backend.requires(), *extra), seen)
-                program = await self._environment(title, package.name, requires, python, folder / "first", against)
+                room = await self._environment(title, package.name, requires, python, folder / "first", against)
                 async with self._turn:
-                    asked = without(await backend.requires_more(program), seen)
+                    asked = without(await backend.requires_more(room.python), seen)
                 more = [text for text in asked if text not in requires]
                 if more:
                     requires = (*requires, *more)
-                    program = await self._environment(title, package.name, requires, python, folder / "all", against)
+                    room = await self._environment(title, package.name, requires, python, folder / "all", against)
                 async with self._turn:
-                    yield backend, program, folder
+                    yield backend, room, folder
             finally:
                 self._reporter.finish(task)
 
@@ -267,7 +314,7 @@ class SourceBuilder:
 
     async def _environment(
         self, title: str, name: str, requires: Iterable[str], python: str, folder: Path, against: Mapping[str, str]
-    ) -> Path:
+    ) -> Room:
         inside = (*self._inside, name)
         nested = SourceBuilder(self._ground, self._reporter, inside)
         try:
@@ -285,8 +332,10 @@ class SourceBuilder:
         finally:
             await nested.close()
 
-    async def _check_compilers(self, tree: Path, title: str, against: Mapping[str, str]) -> None:
-        """See that compilers go together before something is built that needs them."""
+    async def _check_compilers(self, tree: Path, title: str, against: Mapping[str, str], build: Build | None) -> None:
+        """See that compilers go together, and are those of the lock, before something is built that needs them."""
+        if build is not None and (wanted := build.abi.get("gcc")):
+            await asyncio.to_thread(check_gcc, title, wanted, self._ground.environ)
         if found := await asyncio.to_thread(compilers_of, tree, self._ground.environ):
             check_compilers(title, found, matrix_with(self._ground.request.matrix), against)
 
@@ -302,7 +351,7 @@ class SourceBuilder:
         kind: Kind = "editable" if what == "editable" else "wheel"
         if build is not None and (archs := build.abi.get("sm", "").split()):
             said = {"TORCH_CUDA_ARCH_LIST": ";".join(archs), "CUDAARCHS": ";".join(a.replace(".", "") for a in archs)}
-            environ = {**said, **environ}
+            environ = {**environ, **said}  # the key has them
         return Backend(source, _title(package), package.name, log, environ, kind, self._ground.limits)
 
     @asynccontextmanager

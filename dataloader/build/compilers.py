@@ -42,11 +42,8 @@ def compilers_of(tree: Path, environ: Mapping[str, str]) -> Compilers | None:
     release = re.search(r"release (\d+\.\d+)", _said([nvcc, "--version"], environ))
     if release is None:
         return None
-    host = environ.get("NVCC_CCBIN") or environ.get("CUDAHOSTCXX") or environ.get("CXX") or environ.get("CC") or "gcc"
-    program = host.split()[0]
-    is_clang = "clang" in _said([program, "--version"], environ).lower()
-    gcc = re.match(r"\d+(\.\d+)*", _said([program, "-dumpfullversion", "-dumpversion"], environ).strip())
-    return Compilers(nvcc, release[1], gcc[0] if gcc and not is_clang else None, program)
+    program, gcc = _host(environ, "NVCC_CCBIN", "CUDAHOSTCXX")
+    return Compilers(nvcc, release[1], gcc, program)
 
 
 def check_compilers(title: str, found: Compilers, matrix: Matrix, against: Mapping[str, str]) -> None:
@@ -81,6 +78,32 @@ def check_compilers(title: str, found: Compilers, matrix: Matrix, against: Mappi
             causes=(f"{found.nvcc} is what would be used", "what two majors of CUDA compile does not go together"),
             suggestions=(f"name a toolkit of CUDA {cuda} in CUDA_HOME",),
         )
+
+
+def check_gcc(title: str, wanted: str, environ: Mapping[str, str]) -> None:
+    """Refuse a compiler of C++ that is not the GCC that was locked (``"12"``).
+
+    Raises:
+        BuildFailure: ``compiler-unfit``.
+    """
+    program, found = _host(environ)
+    major = wanted.partition(".")[0]
+    if found is not None and found.partition(".")[0] == major:
+        return
+    raise BuildFailure(
+        f"{title} is locked for GCC {wanted}, and {program} is {f'GCC {found}' if found else 'none that is known'}",
+        code="compiler-unfit",
+        suggestions=(f"install GCC {major} and name it: CC=gcc-{major} CXX=g++-{major}", "or lock without --gcc"),
+    )
+
+
+def _host(environ: Mapping[str, str], *names: str) -> tuple[str, str | None]:
+    """Return what compiles C++, and its version where it is GCC; variables of ``names`` come first."""
+    said = next((environ[name] for name in (*names, "CXX", "CC") if environ.get(name)), "gcc")
+    program = next((word for word in said.split() if Path(word).name != "ccache"), said)
+    gcc = re.match(r"\d+(\.\d+)*", _said([program, "-dumpfullversion", "-dumpversion"], environ).strip())
+    is_clang = "clang" in _said([program, "--version"], environ).lower()
+    return program, gcc[0] if gcc and not is_clang else None
 
 
 def _cuda_of(against: Mapping[str, str]) -> str | None:

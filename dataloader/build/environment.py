@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.errors import BuildFailure, ResolutionFailure
 from dataloader.base.platforms import detect_platform
@@ -17,6 +17,7 @@ from dataloader.request.request import Request
 from dataloader.request.specs.spec import parse_pypi
 
 if TYPE_CHECKING:
+    from dataloader.build.shared import SharedBuilds
     from dataloader.index.client import IndexClient
     from dataloader.install.model import WheelBuilder
     from dataloader.locking.built import Sources
@@ -34,6 +35,17 @@ class Ground:
     offline: bool = False
     layers: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    shared: SharedBuilds | None = None
+    """Has wheels that were built elsewhere."""
+
+
+class Room(NamedTuple):
+    """An environment to build in."""
+
+    python: Path
+    """Its interpreter."""
+    versions: Mapping[str, str]
+    """What it has of package indexes, to the versions."""
 
 
 async def build_environment(
@@ -47,8 +59,8 @@ async def build_environment(
     build: WheelBuilder,
     against: Mapping[str, str],
     inside: tuple[str, ...],
-) -> Path:
-    """Make an environment of build requirements below a folder; return its Python.
+) -> Room:
+    """Make an environment of build requirements below a folder.
 
     Args:
         title: What is to be built there.
@@ -88,7 +100,8 @@ async def build_environment(
         cache_dir=ground.cache, layers=ground.layers, interpreter=interpreter, offline=ground.offline, build=build
     )
     await sync_prefix(locked.lock, request.prefix, options, Reporter(), ground.client.download)
-    return request.prefix / "bin" / "python"
+    versions = {package.name: package.version for package in locked.lock.pypi()}
+    return Room(request.prefix / "bin" / "python", versions)
 
 
 def _request(

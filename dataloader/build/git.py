@@ -43,6 +43,8 @@ _LFS = (
     ("filter.lfs.process", "git-lfs filter-process"),
     ("filter.lfs.required", "true"),
 )
+_NO_LFS = (("filter.lfs.smudge", ""), ("filter.lfs.process", ""), ("filter.lfs.required", "false"))
+"""Where there is no git-lfs, though git may be set to call it: what stands for files is then seen, and refused."""
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _LFS_MOST = 1024
 """Bytes that a file of LFS has at most, which stands for another (its specification)."""
@@ -150,7 +152,7 @@ class Repository:
         except ResolutionFailure:  # a server need not give what no name leads to
             await self._fetch("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "--prune")
         if not await self._known(commit):
-            raise _missing(f"{redact(self._url)} has no commit {commit} any more")
+            raise _missing(f"{redact(self._url)} has no commit {commit}")
 
     async def _known(self, name: str) -> str | None:
         if not (self._folder / "HEAD").is_file():
@@ -239,7 +241,7 @@ def _variables(url: str, environ: Mapping[str, str], secrets: Iterable[str]) -> 
         "GIT_OPTIONAL_LOCKS": "0",
     }
     kept.setdefault("GIT_SSH_COMMAND", kept.get("GIT_SSH") or "ssh -oBatchMode=yes")
-    said = [*_SAFE, *(_LFS if shutil.which("git-lfs", path=kept.get("PATH")) else ())]
+    said = [*_SAFE, *(_LFS if shutil.which("git-lfs", path=kept.get("PATH")) else _NO_LFS)]
     for number, (where, user, password) in enumerate(_logins(secrets)):
         names = f"THIS_GIT_USER_{number}", f"THIS_GIT_PASSWORD_{number}"
         kept |= dict(zip(names, (user, password), strict=True))

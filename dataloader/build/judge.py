@@ -42,6 +42,14 @@ def judge(wheel: Path, package: PypiPackage, build: Build, overridden: Collectio
             f"compiled here it needs glibc {floor}, and the lock is for machines with {build.glibc}",
             "build on a machine that has no newer one, or lock for newer machines (--target)",
         )
+    newest = build.abi.get("libstdcxx")
+    needed = facts.highest_need("GLIBCXX")
+    if needed and newest and (version_tuple(needed) or ()) > (version_tuple(newest) or ()):
+        raise _unfit(
+            wheel,
+            f"compiled here it needs GLIBCXX_{needed} of libstdc++, and the lock is for machines with GLIBCXX_{newest}",
+            "build with an older compiler (CC, CXX), or lock for newer machines (--target)",
+        )
     _check_metadata(wheel, package, overridden)
     return facts
 

@@ -1,12 +1,15 @@
-"""The log of a build: which of its lines decide, and what they mean in our terms. Pure."""
+"""The log of a build: which of its lines decide, and what they mean in our terms."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 _MOST = 12
 """Lines that are shown of a log."""
+_READ = 1 << 20
+"""Bytes at its end that are looked at: a log of 200 MB took minutes."""
 
 _DECISIVE = re.compile(
     r"(fatal error:|\berror:|\bError:|Error\b.*:|ERROR\b|CMake Error|undefined reference|cannot find -l|No such file"
@@ -29,6 +32,11 @@ _NO_COMPILER = (
 )
 _KNOWN = (
     _Known(
+        r"Backend '(?P<backend>[\w.:]+)' is not available",
+        "its pyproject.toml names the build backend {backend}, which nothing that it asks for has",
+        'give it the project that has it, by the manifest: [build.requires] {name} = ["PROJECT"]',
+    ),
+    _Known(
         r"No module named '?distutils",
         "it needs distutils, which Python has no more since 3.12",
         'take an older --python, or give its build setuptools, which has it: [build.requires] {name} = ["setuptools"]',
@@ -49,12 +57,22 @@ _KNOWN = (
         "install the library that has it, with its headers",
     ),
     _Known(
+        r"cannot find -l(?P<library>cudart|cublas|cusparse|cusolver|cufft|curand|nvrtc)\b",
+        "the library {library} of CUDA is not where its toolkit is looked for",
+        "name the toolkit in CUDA_HOME: where nothing does, it is guessed from where nvcc lies",
+    ),
+    _Known(
         r"cannot find -l(?P<library>[\w+.-]+)",
         "the library {library} is not on this machine",
         "install it, with its headers",
     ),
     _Known(
-        r"CUDA_HOME|nvcc['\"]?:? .*(not found|No such file)|Could NOT find CUDA|No CMAKE_CUDA_COMPILER",
+        r"arch_list\[-1\]",
+        "torch asks which GPUs to compile for, and there is none on this machine",
+        "say which, with a target: `gpus` in the file that --target names; then lock again",
+    ),
+    _Known(
+        r"CUDA_HOME (?!=)|nvcc['\"]?:? .*(not found|No such file)|Could NOT find CUDA|No CMAKE_CUDA_COMPILER",
         "the CUDA toolkit is not on this machine",
         "install it, and name it in CUDA_HOME; its nvcc has to be of the environment's CUDA",
     ),
@@ -74,6 +92,16 @@ _KNOWN = (
         "let fewer run at once: MAX_JOBS=1 before the command",
     ),
 )
+
+
+def end_of(log: Path) -> str:
+    """Return what a log says at its end, where a build fails; it may have any length, or not be there."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _READ))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
 
 
 def decisive(log: str) -> tuple[str, ...]:

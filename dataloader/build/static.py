@@ -22,6 +22,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_COMPILED = {".c", ".cc", ".cpp", ".cxx", ".c++", ".cu", ".pyx", ".f", ".f77", ".f90", ".rs", ".m", ".mm", ".go"}
+"""Ends of files that compilers are for."""
 _TOLD = {"requires-dist", "requires-python", "provides-extra"}
 """Fields of core metadata on which solving depends."""
 _MATTER = {"version", "dependencies", "optional-dependencies", "requires-python"}
@@ -61,6 +63,11 @@ def declared(tree: Path, title: str) -> WheelMetadata | None:
         requires_python=project.get("requires-python"),
         extras=tuple(canonicalize_name(extra) for extra in project.get("optional-dependencies") or ()),
     )
+
+
+def has_code_to_compile(tree: Path) -> bool:
+    """Say whether a tree has files that a compiler is for; which of them are compiled, its build alone knows."""
+    return any(path.suffix.lower() in _COMPILED for path in tree.rglob("*"))
 
 
 def pyproject(tree: Path, title: str) -> dict[str, Any]:

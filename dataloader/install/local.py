@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dataloader.base.errors import UsageError
+from dataloader.base.origin import Origin
 from dataloader.base.trees import content_digest, stamp
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
 
@@ -50,7 +51,13 @@ def direct_url(package: PypiPackage, lock: Lockfile) -> bytes | None:
     if package.build is not None and origin.kind != "archive":
         said: dict[str, object] = {"url": origin.location}
         if origin.kind == "git":
-            said["vcs_info"] = {"vcs": "git", "commit_id": origin.commit}
+            asked = _by_url(lock).get(package.name)
+            ref = Origin.of(asked).ref if asked else None
+            said["vcs_info"] = {
+                "vcs": "git",
+                "commit_id": origin.commit,
+                **({"requested_revision": ref} if ref else {}),
+            }
         else:
             said["dir_info"] = {"editable": True} if origin.editable else {}
     elif package.index is None and package.name in _by_url(lock):
@@ -62,13 +69,13 @@ def direct_url(package: PypiPackage, lock: Lockfile) -> bytes | None:
     return json.dumps(said, sort_keys=True).encode()
 
 
-def _by_url(lock: Lockfile) -> frozenset[str]:
-    """Return the projects that a lock was asked for by a URL."""
-    return frozenset(_named(lock.inputs.get("requirements")))
+def _by_url(lock: Lockfile) -> dict[str, str]:
+    """Return the projects that a lock was asked for by a URL, to that."""
+    return dict(_named(lock.inputs.get("requirements")))
 
 
-def _named(requirements: object) -> Iterator[str]:
+def _named(requirements: object) -> Iterator[tuple[str, str]]:
     for text in requirements if isinstance(requirements, list | tuple) else ():
-        name, at, _ = str(text).removeprefix("pypi:").partition(" @ ")
+        name, at, url = str(text).removeprefix("pypi:").partition(" @ ")
         if at:
-            yield name.partition("[")[0].strip()
+            yield name.partition("[")[0].strip(), url.partition(" ;")[0].strip()

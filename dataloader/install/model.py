@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dataloader.base.names import World
 
@@ -37,11 +37,19 @@ class Downloader(Protocol):
         """
 
 
+class BuiltWheel(NamedTuple):
+    """The wheel of a source."""
+
+    path: Path
+    is_fetched: bool = False
+    """Whether it was built elsewhere."""
+
+
 class WheelBuilder(Protocol):
     """Makes wheels of sources."""
 
-    async def __call__(self, package: PypiPackage, folder: Path) -> Path:
-        """Build the wheel of a locked source below an empty folder, and judge it.
+    async def __call__(self, package: PypiPackage, folder: Path) -> BuiltWheel:
+        """Build the wheel of a locked source below an empty folder, or fetch one that was built elsewhere; judge it.
 
         Raises:
             BuildFailure: it cannot be built.

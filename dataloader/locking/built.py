@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dataloader.base.origin import Origin
 from dataloader.index.model import IndexFile, WheelMetadata
@@ -13,6 +13,15 @@ from dataloader.lockfile.model import LockedPython, Lockfile, PypiPackage
 from dataloader.machine.target import Target
 from dataloader.request.request import Request
 from dataloader.request.specs.requirements import PypiRequirement
+
+
+class BuildNeeds(NamedTuple):
+    """What a source says of its build; nothing of it is run."""
+
+    requires: tuple[str, ...]
+    """PEP 508 texts: what is asked for before its backend is."""
+    compiles: bool
+    """Whether it has something that a compiler is for."""
 
 
 class Sources(Protocol):
@@ -26,7 +35,7 @@ class Sources(Protocol):
         """Return the source archive at a URL."""
         ...
 
-    async def requires(self, package: PypiPackage) -> tuple[str, ...]:
+    async def needs(self, package: PypiPackage) -> BuildNeeds:
         """Return what a source says that its build needs."""
         ...
 
@@ -59,7 +68,8 @@ async def with_builds(
         assert sources is not None
         assert python.version is not None
         extra = request.build_requires.get(package.name, ())
-        asked = (*await sources.requires(package), *extra)
+        needs = await sources.needs(package)
+        asked = (*needs.requires, *extra)
         named = {_project(text) for text in asked} & set(frameworks)
         isolated = package.name not in request.unisolated
         against = {name: versions[name] for name in sorted(named & versions.keys())}
@@ -74,11 +84,24 @@ async def with_builds(
             glibc=target.glibc,
             requires=extra,
             against=against,
-            abi={key: value for name in sorted(abis.keys() & against.keys()) for key, value in abis[name].items()},
+            abi={
+                **{key: value for name in sorted(abis.keys() & against.keys()) for key, value in abis[name].items()},
+                **(_compiled_for(target, request) if needs.compiles else {}),
+            },
             isolated=isolated,
         )
         found.append(replace(package, build=build))
     return found
+
+
+def _compiled_for(target: Target, request: Request) -> dict[str, str]:
+    """Return what is known of the compilers of a build: what machines have to run it on, and what was asked for.
+
+    Which compiler there is, is no part of it: two machines may share what both can load.
+    """
+    gcc = request.stack.get("gcc")
+    said = {"libstdcxx": target.libstdcxx, "gcc": gcc if isinstance(gcc, str) and gcc[:1].isdigit() else None}
+    return {key: value for key, value in said.items() if value}
 
 
 def _seen_by(package: PypiPackage, packages: Iterable[PypiPackage]) -> dict[str, str]:

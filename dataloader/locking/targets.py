@@ -69,10 +69,12 @@ def common_target(targets: tuple[Target, ...]) -> Target:
     if len(targets) == 1:
         return first
     glibcs = [t.glibc for t in targets if t.glibc]
+    libstdcxxs = [t.libstdcxx for t in targets if t.libstdcxx]
     cudas = [t.driver_cuda for t in targets if t.driver_cuda]
     levels = {t.archspec for t in targets}
     return first._replace(
         glibc=min(glibcs, key=key) if len(glibcs) == len(targets) else None,
+        libstdcxx=min(libstdcxxs, key=key) if len(libstdcxxs) == len(targets) else None,
         driver_cuda=min(cudas, key=key) if cudas else None,
         archspec=first.archspec if len(levels) == 1 else first.arch,
     )

@@ -106,6 +106,8 @@ class Request:
     """Where distributions come from, as was said for an environment without a manifest (``supply.said_sources``)."""
     build_limits: Mapping[str, str] = field(default_factory=dict)
     """What a build may take of the machine, as said; nothing of it is in a lock."""
+    build_registry: str | None = None
+    """The repository that has wheels which were built, as said; nothing of it is in a lock."""
     unisolated: tuple[str, ...] = ()
     """Projects whose builds see what the environment has."""
     require_hashes: bool = False
@@ -290,6 +292,7 @@ def _request(options: Asked, given: Given, bound: Binding, environ: Mapping[str,
         built=given.built,
         build_requires=resolution.build_requires if resolution else {},
         build_limits=resolution.build_limits if resolution else {},
+        build_registry=resolution.build_registry if resolution else None,
         unisolated=resolution.unisolated if resolution else (),
         require_hashes=any(f.require_hashes for f in files) or (resolution is not None and resolution.require_hashes),
         matrix=options.matrix or (given.root / resolution.matrix if resolution and resolution.matrix else None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,6 +143,21 @@ def test_what_a_source_does_not_say_its_build_is_asked_once(desk: Bench, shelf: 
     assert desk.ran() == []
 
 
+def test_what_had_to_be_built_to_be_asked_is_not_built_again(desk: Bench, shelf: Path) -> None:
+    make_source(shelf, "demo", requires=["lib"], static=False, prepares=False)
+    desk.ok("install", "demo", "--build", "demo", "-p", "env")
+    assert desk.ran() == ["built demo 1.0"]
+    assert list((desk.cache / "asked").iterdir()) == []
+
+    for version in ("1.0", "2.0"):
+        make_wheel(shelf, "numpy", version, files={"numpy.py": "\n"})
+    make_source(shelf, "close", build_requires=["numpy"], static=False, prepares=False)
+    desk.ok("install", "close", "numpy<2", "--build", "close", "-p", "env2", "--lockfile", "2.lock", "--refresh")
+    assert desk.ran() == ["built close 1.0"] * 2  # it was asked beside another NumPy than the environment's
+    desk.ok("install", "close", "numpy", "--build", "close", "-p", "env3", "--lockfile", "3.lock")
+    assert desk.ran() == []  # what was built first is right for this one
+
+
 def test_a_wheel_is_taken_where_there_is_one(desk: Bench, shelf: Path) -> None:
     make_source(shelf, "lib", "1.0")
     make_source(shelf, "lib", "2.0")
@@ -168,6 +184,42 @@ def test_the_manifest_says_what_may_be_built(desk: Bench, shelf: Path) -> None:
     path.write_text(path.read_text().replace('allow = ["demo"]', "allow = []"))
     desk.fails(1, "lock-outdated", "sync", "--locked")
     desk.fails(1, "no-wheel", "sync")
+
+
+@pytest.mark.parametrize("verb", ["sync", "run -- true"])
+@pytest.mark.parametrize("what", ["an archive", "a tree"])
+def test_what_is_advised_to_who_may_not_build_can_be_typed(desk: Bench, shelf: Path, verb: str, what: str) -> None:
+    make_source(shelf if what == "an archive" else desk.here / "demo", "demo", as_tree=what == "a tree")
+    asked = '"*"' if what == "an archive" else '{path = "demo"}'
+    (desk.here / "dataloader.toml").write_text(
+        f"[workspace]\nchannels = []\n[pypi-dependencies]\nlib = '*'\ndemo = {asked}\n"
+    )
+
+    done = desk.run(*verb.split())
+
+    assert done.returncode in {1, 2}
+    commands = re.findall(r"`dataloader ([^`]+)`", done.stderr)
+    assert [command for command in commands if "--build demo" in command], done.stderr
+    for command in reversed(commands):
+        before = (desk.here / "dataloader.toml").read_text()
+        desk.ok(*command.split())
+        desk.ok(*verb.split())
+        (desk.here / "dataloader.toml").write_text(before)
+        desk.lock.unlink()
+
+
+def test_a_build_takes_what_it_needs_from_layers_too(desk: Bench, shelf: Path, tmp_path: Path) -> None:
+    make_wheel(shelf, "tool", "1.0", files={"tool.py": "\n"})
+    desk.ok("install", "tool", "-p", "first")
+    make_source(shelf, "demo", build_requires=["tool"])
+    desk.ok("lock", "demo", "--build", "demo", "--lockfile", "demo.lock")
+
+    words = ("sync", "-p", "env", "--lockfile", "demo.lock", "--cache-layer", str(desk.cache))
+    done = desk.run(*words, DATALOADER_CACHE_DIR=str(tmp_path / "second"))
+
+    assert done.returncode == 0, done.stderr
+    assert desk.ran() == ["built demo 1.0"]
+    assert not list((tmp_path / "second" / "wheels").rglob("tool.py"))
 
 
 @pytest.mark.parametrize("name", [":all:", "*", "demo>=1", "--", "demo=x"])
@@ -298,6 +350,73 @@ def test_c_is_compiled_and_its_floor_is_judged(desk: Bench, shelf: Path) -> None
         "--target", "old.toml",
     )  # fmt: skip
     assert "2.17" in error["causes"][0]
+
+
+@needs_compiler
+def test_a_key_has_of_compilers_what_machines_must_have(desk: Bench, shelf: Path) -> None:
+    """Which compiler a machine has is no part of it, for others are to take what it makes."""
+    make_source(shelf, "native", c=MODULE, tag=f"cp3{sys.version_info[1]}-abi3-linux_x86_64")
+    make_source(shelf, "plain")
+    (desk.here / "t.toml").write_text('platform = "linux-64"\nglibc = "2.36"\nlibstdcxx = "3.4.28"\n')
+
+    desk.ok("lock", "native", "plain", "--build", "native", "--build", "plain", "--target", "t.toml")
+
+    native, plain = (desk.locked(name)["build"] for name in ("native", "plain"))
+    assert isinstance(native, dict)
+    assert isinstance(plain, dict)
+    assert native["abi"] == {"libstdcxx": "3.4.28"}
+    assert "abi" not in plain
+    desk.ok("lock", "native", "plain", "--gcc=99", "--build", "native", "--build", "plain", "--target", "t.toml")
+    again = desk.locked("native")["build"]
+    assert isinstance(again, dict)
+    assert again["abi"] == {"gcc": "99", "libstdcxx": "3.4.28"}
+    assert desk.locked("plain")["build"] == plain
+    error = desk.fails(1, "compiler-unfit", "sync", "-p", "env")
+    assert "is locked for GCC 99" in error["message"]
+    assert desk.ran() == []
+
+
+@needs_compiler
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler of C++")
+def test_a_wheel_that_needs_a_newer_cxx_library_than_the_lock_is_for_is_refused(desk: Bench, shelf: Path) -> None:
+    (desk.here / "t.toml").write_text('platform = "linux-64"\nglibc = "2.36"\nlibstdcxx = "3.4.10"\n')
+    code = "#include <condition_variable>\nstd::condition_variable all; void tell() { all.notify_all(); }\n"
+    compiled = (
+        f"open('a.cc', 'w').write({code!r}); subprocess.run('g++ -shared -fPIC a.cc -o a.so'.split(), check=True)"
+    )
+    tag = f"cp3{sys.version_info[1]}-abi3-linux_x86_64"
+    make_source(shelf, "native", c=MODULE, tag=tag, run=compiled, taken=["a.so"])
+
+    words = ("install", "native", "--build", "native", "-p", "env", "--target", "t.toml")
+    error = desk.fails(1, "built-wheel-unfit", *words)
+
+    assert "GLIBCXX_3.4.10" in error["causes"][0]
+
+
+@needs_compiler
+@pytest.mark.skipif(shutil.which("ccache") is None, reason="no ccache")
+def test_what_did_not_change_is_not_compiled_again(desk: Bench, shelf: Path, tmp_path: Path) -> None:
+    """Whatever the folders are called that two builds run in."""
+    tree = tmp_path / "tree"
+    compiled = "[subprocess.run(['gcc', '-g', '-c', os.path.abspath(f)], check=True) for f in ('a.c', 'b.c')]"
+    make_source(tree, "demo", run=compiled, as_tree=True)
+    for name in ("a.c", "b.c"):
+        (tree / name).write_text(f"int {name[0]}(void) {{ return 1; }}\n")
+    own = {"CCACHE_DIR": str(tmp_path / "ccache")}
+
+    def hits_and_misses() -> tuple[int, int]:
+        said = subprocess.check_output(["ccache", "--print-stats"], env={**os.environ, **own}, text=True)
+        stats = {name: int(count) for name, count in (line.split("\t") for line in said.splitlines())}
+        return stats["direct_cache_hit"] + stats["preprocessed_cache_hit"], stats["cache_miss"]
+
+    desk.ok("install", f"demo @ {tree.as_uri()}", "--build", "demo", "-p", "env", **own)
+    before = hits_and_misses()
+    (tree / "b.c").write_text("int b(void) { return 2; }\n")
+    desk.ok("sync", "-p", "env", **own)
+
+    assert "built demo 1.0" in desk.ran()
+    hits, misses = (now - then for now, then in zip(hits_and_misses(), before, strict=True))
+    assert (hits, misses) == (1, 1)
 
 
 def test_the_files_are_those_that_pip_builds(desk: Bench, shelf: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_over_http_by_a_tag(desk: Bench, repository: Path) -> None:
         (info,) = (desk.here / "env" / "lib").glob("python*/site-packages/demo-1.0.dist-info")
         assert json.loads((info / "direct_url.json").read_text()) == {
             "url": f"{server.url}/demo",
-            "vcs_info": {"vcs": "git", "commit_id": commit},
+            "vcs_info": {"vcs": "git", "commit_id": commit, "requested_revision": "v1"},
         }
         before = len(server.seen)
         desk.ok("sync", "-p", "other", "--lockfile", "dataloader.lock")

@@ -77,6 +77,10 @@ def _wheel(folder, files):
         for path, data in files.items():
             archive.writestr(zipfile.ZipInfo(path, (2024, 1, 1, 0, 0, 0)), data)
     return target
+
+
+if not FACTS["prepares"]:
+    del prepare_metadata_for_build_wheel
 """
 
 
@@ -96,6 +100,7 @@ def make_source(  # one keyword for each thing a test may want to vary
     wheel_requires: Iterable[str] | None = None,
     project: str | None = None,
     taken: Iterable[str] = (),
+    prepares: bool = True,
     as_tree: bool = False,
 ) -> Path:
     """Write a source archive that builds without anything else, and return its path.
@@ -110,6 +115,7 @@ def make_source(  # one keyword for each thing a test may want to vary
         c: Source of a C extension, compiled with ``cc``.
         wheel_requires: What the wheel needs, where that differs.
         taken: Files of the source that the wheel takes in as they are.
+        prepares: Whether the backend says what the project needs without building it.
         project: Lines of a [project] table.
         as_tree: Whether ``folder`` is to be the source itself, not to hold an archive of it.
     """
@@ -125,6 +131,7 @@ def make_source(  # one keyword for each thing a test may want to vary
         "files": dict(files) if files is not None else {} if c else {f"{name}.py": f"VERSION = {version!r}\n"},
         "c": c,
         "taken": list(taken),
+        "prepares": prepares,
         "tag": tag,
     }
     needs = json.dumps(list(build_requires))
@@ -133,6 +140,7 @@ def make_source(  # one keyword for each thing a test may want to vary
         "pyproject.toml": f'[build-system]\nrequires = {needs}\nbuild-backend = "backend"\nbackend-path = ["."]\n',
         "backend.py": _BACKEND,
         "facts.json": json.dumps(facts),
+        **({"code.c": c} if c else {}),
     }
     if project is not None:
         content["pyproject.toml"] += f"[project]\n{project}\n"

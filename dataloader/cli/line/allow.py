@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
 
 _ADVICE = re.compile(r"--build (?P<name>[A-Za-z0-9._-]+) builds it\b")
 """How whoever refuses a source says what would allow it."""
+
+_OPTION = re.compile(r"(^|: )(--build [A-Za-z0-9._-]+(?= builds it\b)|--skip-unbuildable$)")
+"""Options among advice that a manifest holds."""
+
+
+@contextmanager
+def advised_by_install() -> Iterator[None]:
+    """Put advice in words of the command that writes it into a manifest: a sync asks for what stands there alone."""
+    from dataloader.base.errors import DataloaderError
+
+    try:
+        yield
+    except DataloaderError as error:
+        error.suggestions = tuple(_OPTION.sub(r"\1`dataloader install \2`", text) for text in error.suggestions)
+        raise
 
 
 def allowed_now(error: DataloaderError, options: CommonOptions, environ: Mapping[str, str]) -> CommonOptions | None:

@@ -20,7 +20,7 @@ def run(options: CommonOptions, action: str, *, everything: bool, listen: str) -
     """Do one action on the cache."""
     if everything and action != "prune":
         raise UsageError(f"--all is for `cache prune`, not for `cache {action}`")
-    if options.dry_run and action in ("warm", "serve"):
+    if options.dry_run and action in ("warm", "serve", "push"):
         raise UsageError(
             "--dry-run is for `cache prune` and `cache verify`",
             suggestions=("`dataloader sync --dry-run` says what an environment lacks.",),
@@ -35,6 +35,8 @@ def run(options: CommonOptions, action: str, *, everything: bool, listen: str) -
                 from dataloader.cli.clusters.serve import serve
 
                 serve(session, listen)
+            case "push":
+                _push(session)
             case "verify":
                 _verify(session)
             case _:
@@ -83,6 +85,16 @@ def _warm(session: Session) -> None:
     request = make_request(session.options, (), None, environ=session.environ, here=session.here)
     fetched = to_the_end(warm(session, request))
     session.write({"status": "ok", "downloaded_bytes": fetched}, f"{session.cache} holds all of {request.lockfile}\n")
+
+
+def _push(session: Session) -> None:
+    """Bring what was built of the lock to the registry of builds."""
+    from dataloader.cli.places.pushed_builds import push_builds
+    from dataloader.cli.stages.as_it_is import own_part
+    from dataloader.request.request import make_request
+
+    request = make_request(session.options, (), None, environ=session.environ, here=session.here)
+    push_builds(session, request, own_part(session, request))
 
 
 def _verify(session: Session) -> None:

@@ -119,12 +119,14 @@ def _is_in_step(session: Session, manifest: Path, way: Way) -> bool:
 
 
 def _sync(session: Session, way: Way) -> None:
+    from dataloader.cli.line.allow import advised_by_install
     from dataloader.cli.stages.flow import Destination, synced, to_the_end
     from dataloader.request.request import make_request
 
-    request = make_request(session.options, (), None, environ=session.environ, here=session.here)
     try:
-        result, _ = to_the_end(synced(session, request, Destination(), frozen=way.frozen, locked=way.locked))
+        with advised_by_install():
+            request = make_request(session.options, (), None, environ=session.environ, here=session.here)
+            result, _ = to_the_end(synced(session, request, Destination(), frozen=way.frozen, locked=way.locked))
     except ResolutionFailure as failure:  # the changes that were found are made by sync: here there is no --fix
         failure.suggestions = tuple(
             _FIX.sub(r"`dataloader sync --fix \1`:", suggestion) for suggestion in failure.suggestions

@@ -23,7 +23,7 @@ FOLDER = "scripts"
 
 _MANIFEST = "script.toml"
 _FIX = re.compile(r"^.*--fix \d+\S*: ")
-_BUILD = re.compile(r"^--build (\S+) ")
+_BUILD = re.compile(r"^(?:.dataloader install )?--build ([^\s`]+)`? ")
 _PLACE = re.compile(rf"{re.escape(_MANIFEST)}(:\d+)?(: \[project\])?")
 
 
@@ -54,6 +54,7 @@ def _in_header(advice: str) -> str:
     """Return advice for a script, whose header says what options of other commands do."""
     advice = _FIX.sub("in its header: ", advice)
     advice = _BUILD.sub(r'in its header: [tool.dataloader.build] allow = ["\1"] ', advice)
+    advice = advice.replace("`dataloader install --skip-unbuildable`", "--skip-unbuildable")
     return advice.replace("--skip-unbuildable", "[tool.dataloader.resolution] skip-unbuildable = true")
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataloader.base.errors import LockOutdated, PrefixError
+from dataloader.cli.line.allow import advised_by_install
 from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.as_it_is import check_nothing_to_solve, check_platform, own_part
 from dataloader.cli.stages.ask import confirmation
@@ -78,13 +79,14 @@ class Destination:
 def sync(options: CommonOptions, *, frozen: bool, locked: bool, check: bool, place: Destination) -> int:
     """Make the prefix match the lock."""
     with open_session(options, "sync", place.name) as session:
-        request = make_request(options, (), None, environ=session.environ, here=session.here)
-        say_another_lock(session, request)
-        if frozen or request.manifest is None:
-            when = "with --frozen" if frozen else "without a manifest"
-            check_nothing_to_solve(options, when, manifest=request.manifest)
-        request = replace(request, prefix=place.prefix(request.prefix))
-        result, left_out = to_the_end(synced(session, request, place, frozen=frozen, locked=locked, check=check))
+        with advised_by_install():
+            request = make_request(options, (), None, environ=session.environ, here=session.here)
+            say_another_lock(session, request)
+            if frozen or request.manifest is None:
+                when = "with --frozen" if frozen else "without a manifest"
+                check_nothing_to_solve(options, when, manifest=request.manifest)
+            request = replace(request, prefix=place.prefix(request.prefix))
+            result, left_out = to_the_end(synced(session, request, place, frozen=frozen, locked=locked, check=check))
         session.write(
             {"status": "ok", **sync_document(result, request.prefix), "left_out": left_out},
             sync_text(result, request.prefix, dry_run=options.dry_run),
@@ -207,7 +209,7 @@ async def sync_lock(
         manifest = request.manifest.path if request.manifest else None
         options = replace(options, lockfile=request.lockfile, manifest=manifest)
     options = replace(options, bundled=download is not None, at_hand=client.at_hand.has)
-    options = replace(options, build=builder_for(session, request, lock, client))
+    options = replace(options, build=builder_for(session, request, lock, client, place.layers))
     fetch = download or client.download
     session.reporter.event("environment", prefix=str(request.prefix.absolute()), lock=options.lock_digest)
     if request.settings.attestations and not check:

@@ -114,9 +114,10 @@ class Archives:
         if self._options.build is None:
             raise InternalError(f"{package.file_name} is to be built, and nothing is there that builds.")
         began = time.monotonic()
-        wheel = await self._options.build(package, folder)
-        tell_package(self._reporter, package, "built", wheel.stat().st_size, time.monotonic() - began)
-        self._count_down()
+        wheel, is_fetched = await self._options.build(package, folder)
+        size = wheel.stat().st_size
+        self.downloaded_bytes += size if is_fetched else 0
+        self._done(package, "network" if is_fetched else "built", size, time.monotonic() - began)
         return wheel
 
     def was_there(self, package: Package) -> None:

@@ -108,6 +108,12 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding("note of a sync", ("users/<maker>",), "lease", "the packages that a running sync needs"),
     Holding("environment thrown away", ("warming-<name>",), "temporary", "of `cache warm`"),
     Holding("build under way", ("building-<name>",), "temporary", "a source, and the environment that builds it"),
+    Holding(
+        "wheel that was asked",
+        ("asked/<sha256>.<name>",),
+        "archive",
+        "built to ask what it needs; the next sync takes it",
+    ),
     Holding("lease", ("git/<hash>.lease", "git/<hash>.lease-<maker>"), "lease", "who fetches a repository"),
     Holding("repository", ("git/<hash>",), "record", "a repository that something is built from", is_sealed=False),
     Holding("log of a build", ("builds/<name>",), "record", "what a build printed", is_sealed=False),

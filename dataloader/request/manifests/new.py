@@ -12,6 +12,7 @@ from dataloader.request.input_file import Feature, InputFile
 from dataloader.request.manifests.additions import Additions, joined, of_files
 from dataloader.request.manifests.edit import Editor
 from dataloader.request.manifests.manifest import DEFAULT, Manifest
+from dataloader.request.manifests.resolution import ResolutionTable
 from dataloader.request.public import public
 from dataloader.request.python import is_python
 from dataloader.request.specs.applies import worth_keeping
@@ -152,12 +153,22 @@ def _put(document: Any, path: Path, manifest: Manifest) -> None:
     )
     if resolution.pypi_only:
         editor.ours_table("resolution")["pypi-only"] = list(resolution.pypi_only)
-    for name, texts in resolution.build_requires.items():
-        editor.ours_table("build", "requires")[name] = list(texts)
+    _put_build(editor, resolution)
     if resolution.matrix:
         editor.ours_table("resolution")["matrix"] = str(manifest.path.parent / resolution.matrix)
     if manifest.channel_priority:
         document["workspace"]["channel-priority"] = manifest.channel_priority
+
+
+def _put_build(editor: Editor, resolution: ResolutionTable) -> None:
+    """Put what [build] says of how projects are built; which may be, is added with what is asked for."""
+    for name, texts in resolution.build_requires.items():
+        editor.ours_table("build", "requires")[name] = list(texts)
+    if resolution.unisolated:
+        editor.ours_table("build")["no-isolation"] = list(resolution.unisolated)
+    said = {**resolution.build_limits, **({"registry": resolution.build_registry} if resolution.build_registry else {})}
+    for key, value in said.items():
+        editor.ours_table("build")[key] = value
 
 
 def _put_feature(editor: Editor, feature: Feature, *, is_default: bool) -> None:

@@ -52,6 +52,8 @@ class ResolutionTable:
     """Normalised project -> what its build is given besides ([build.requires])."""
     build_limits: Mapping[str, str] = field(default_factory=dict)
     """What a build may take ([build] timeout, memory, jobs), as said."""
+    build_registry: str | None = None
+    """Where wheels that were built are kept for others ([build] registry)."""
     unisolated: tuple[str, ...] = ()
     """Normalised projects whose builds see the environment ([build] no-isolation)."""
     skip_unbuildable: bool = False
@@ -61,7 +63,7 @@ class ResolutionTable:
 def read_resolution(table: Table, workspace: Table, build: Table) -> ResolutionTable:
     """Read the table, and [build]; pixi has its ``exclude-newer`` in ``workspace``."""
     table.only(_KEYS)
-    build.only({"allow", "requires", "no-isolation", *_LIMITS})
+    build.only({"allow", "requires", "no-isolation", "registry", *_LIMITS})
     requires = build.table("requires")
     return ResolutionTable(
         conda=table.choice("conda", {"auto", "always", "never"}),
@@ -77,6 +79,7 @@ def read_resolution(table: Table, workspace: Table, build: Table) -> ResolutionT
         built=tuple(sorted({normalized(name) for name in build.strings("allow")})),
         build_requires={normalized(name): _texts(requires, name) for name in requires},
         build_limits={key: str(build.raw(key)) for key in _LIMITS if key in build},
+        build_registry=build.string("registry"),
         unisolated=tuple(sorted({normalized(name) for name in build.strings("no-isolation")})),
         skip_unbuildable=table.boolean("skip-unbuildable") or False,
     )

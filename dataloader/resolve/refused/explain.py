@@ -170,7 +170,8 @@ def _no_wheel(
             f"{requirement.name} is wanted without its wheels (--no-binary), and no channel has it "
             f"(asked for by {requirement.origin})",
             code="no-wheel",
-            untried=(_built(project.name), "or take its wheels, or a conda channel that has it"),
+            untried=("take its wheels, or a conda channel that has it",),
+            suggestions=(_built(project.name),),  # which needs no trial, but leave
         )
     newest = versions[0]
     files = project.unusable_files[newest]
@@ -192,10 +193,12 @@ def _no_wheel(
         ),
         untried=(
             *((f"ask for {newest_one}",) if (newest_one := _newest(requirement, catalogue)) else ()),
-            *((_built(project.name),) if _has_source(names) else ()),
             *(() if source_only else ("choose another Python with --python",)),
         ),
-        suggestions=(_where_built(requirement.name, problem),) if source_only else (),
+        suggestions=(
+            *((_built(project.name),) if _has_source(names) else ()),
+            *((_where_built(requirement.name, problem),) if source_only else ()),
+        ),
         python_matters=bool(catalogue.hosts) and not source_only,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,23 @@ def test_files_of_lfs_are_not_built_in_as_what_stands_for_them(plain: Path, tmp_
     programs.mkdir()
     (programs / "git").symlink_to("/usr/bin/git")
 
+    settings = tmp_path / "gitconfig"  # what git-lfs leaves in it
+    settings.write_text('[filter "lfs"]\n\tprocess = git-lfs filter-process\n\trequired = true\n')
+
     with pytest.raises(DataloaderError) as caught:
-        _checked_out(plain.as_uri(), tmp_path, PATH=str(programs))
+        _checked_out(plain.as_uri(), tmp_path, PATH=str(programs), GIT_CONFIG_GLOBAL=str(settings))
     assert caught.value.code == "git-lfs-missing"
     assert "data.bin" in caught.value.causes[0]
+
+
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="no git-lfs")
+def test_files_of_lfs_are_brought(plain: Path, tmp_path: Path) -> None:
+    """git-lfs has a transfer of its own for repositories of this machine."""
+    lfs = [word for name, call in (("clean", "clean -- %f"), ("smudge", "smudge -- %f"), ("process", "filter-process"))
+           for word in ("-c", f"filter.lfs.{name}=git-lfs {call}")]  # fmt: skip
+    (plain / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    (plain / "data.bin").write_bytes(b"many bytes")
+    git(plain, *lfs, "add", "--all")
+    git(plain, *lfs, "commit", "--quiet", "-m", "data")
+
+    assert (_checked_out(plain.as_uri(), tmp_path) / "data.bin").read_bytes() == b"many bytes"

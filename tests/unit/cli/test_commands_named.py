@@ -134,7 +134,7 @@ def test_every_variable_that_is_named_is_one() -> None:
     of_settings = {
         f"DATALOADER_{name}"
         for name in ("CACHE_DIR", "INDEX_USERNAME", "INDEX_PASSWORD", "CERT", "NO_INDEX", "TRUSTED_HOST")
-    } | {f"DATALOADER_BUILD_{name}" for name in ("TIMEOUT", "MEMORY", "JOBS")}
+    } | {f"DATALOADER_BUILD_{name}" for name in ("TIMEOUT", "MEMORY", "JOBS", "REGISTRY")}
     texts = [path.read_text() for path in [*PAGES, *MODULES] if path.exists()]
 
     named = {name for text in texts for name in re.findall(r"(?<!_)DATALOADER_[A-Z][A-Z_]*[A-Z]", text)}
