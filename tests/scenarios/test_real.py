@@ -42,7 +42,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _title(request: dict[str, Any]) -> str:
-    more = (*request.get("options", ()), *([f"driver-{request['driver']}"] if "driver" in request else ()))
+    more = (
+        *request.get("options", ()),
+        *request.get("gpus", ()),
+        *([f"driver-{request['driver']}"] if "driver" in request else ()),
+    )
     return "-".join((*request["ask"], *more))
 
 
@@ -70,6 +74,7 @@ def test_request(request_: dict[str, Any], cache: Path, tmp_path: Path) -> None:
 
 def _lock(request: dict[str, Any], cache: Path, here: Path) -> subprocess.CompletedProcess[str]:
     lines = ['glibc = "2.36"', *([f'driver = "{request["driver"]}"'] if "driver" in request else [])]
+    lines += [f"gpus = {json.dumps(request['gpus'])}"] if "gpus" in request else []
     (here / "target.toml").write_text("\n".join(lines))
     words = ["lock", "--json", "--conda=never", "--target=target.toml"]
     words += [f"--python={request.get('python', '3.11')}", *request.get("options", ()), *request["ask"]]

@@ -7,8 +7,8 @@ least the requirements are told without which the rest can be met, or those that
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import rattler
@@ -43,6 +43,8 @@ class Conflict:
     lines: tuple[str, ...]
     rules: frozenset[str]
     """Ids of the rules that take part."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Of those that say of each version something else: what they say of a version that takes part."""
     names: frozenset[str]
     """The packages that take part, as the solver calls them."""
     is_bounded: bool = False
@@ -139,7 +141,27 @@ class _Words:
         rules |= {self._asked[cause.text].rule for cause in asked if cause.text in self._asked}
         names = frozenset(name for fact in core for name in fact.terms)
         is_bounded = any(isinstance(cause, Needs) and cause.limit for cause in by_cause)
-        return Conflict(lines=tuple(dict.fromkeys(lines)), rules=frozenset(rules), names=names, is_bounded=is_bounded)
+        return Conflict(
+            lines=tuple(dict.fromkeys(lines)),
+            rules=frozenset(rules),
+            reasons={
+                c.rule: why for c, facts in by_cause.items() if isinstance(c, ByRule) if (why := self._why(c, facts))
+            },
+            names=names,
+            is_bounded=is_bounded,
+        )
+
+    def _why(self, cause: ByRule, facts: Sequence[Nogood]) -> str:
+        """Return what a rule says of the first candidate that facts are about."""
+        fired = (
+            rule
+            for fact in facts
+            for name, values in fact.terms.items()
+            if not values & ABSENT and name not in self._axes
+            for record in self._universe.chosen(name, values)
+            for rule in self._offer.fired.get(record.url, ())
+        )
+        return next((rule.why for rule in fired if rule.id == cause.rule), "")
 
     def _is_told(self, facts: Sequence[Nogood], core: Sequence[Nogood]) -> bool:
         """Say whether facts are only about builds that nobody looked up, of releases that the core tells of anyway."""

@@ -44,7 +44,9 @@ async def explain(failure: Unsolvable, problem: Problem, catalogue: Catalogue, o
 def refusal(conflict: Conflict, problem: Problem, catalogue: Catalogue, offer: Offer) -> ResolutionFailure:
     """Turn a conflict into the failure that is told."""
     written = (rule for fired in offer.fired.values() for rule in fired)
-    rules = {rule.id: rule.why for rule in (*problem.rules, *written) if rule.id in conflict.rules}
+    rules = {rule.id: rule.why for rule in (*problem.rules, *written) if rule.id in conflict.rules} | {
+        rule: why for rule, why in conflict.reasons.items() if rule in conflict.rules
+    }
     python = catalogue.pythons.name in conflict.names
     return ResolutionFailure(
         "no set of packages meets all requirements",
