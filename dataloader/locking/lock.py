@@ -258,6 +258,7 @@ class _Attempt:
             extra_indexes=frozenset(map(without_credentials, settings.extra_index_urls)),
             planned=stack,
             placed=frozenset(placed),
+            conda={r.name for r in request.conda},
         )
         learned = rules_of(self._learned, self._targets)
         return replace(needs, rules=(*needs.rules, *learned.rules), axes={**needs.axes, **learned.axes})

@@ -5,14 +5,15 @@ Nothing is chosen here: every build that could do is a candidate, and depends on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from dataloader.base.names import pypi_names
 from dataloader.compat.companions import companion_readings, family_rules
 from dataloader.compat.labels import LabelReading, places_of
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule, StackNeeds, VersionReading
 from dataloader.compat.parts import pair_readings, part_readings
-from dataloader.compat.rules import table_rules
+from dataloader.compat.rules import parse_bound, table_rules
 from dataloader.compat.versions import specifier_of
 from dataloader.machine.target import Target
 from dataloader.stack.axes import Axes, newest_of
@@ -29,6 +30,7 @@ def needs_of(
     extra_indexes: frozenset[str] = frozenset(),
     planned: Stack | None = None,
     placed: frozenset[str] = frozenset(),
+    conda: Collection[str] = (),
 ) -> StackNeeds:
     """Return everything that holds for the packages of a request.
 
@@ -40,6 +42,7 @@ def needs_of(
         extra_indexes: Indexes whose files are not PyPI's.
         planned: What the planner expects, for reading ahead.
         placed: Projects that must come from a place of the user's, and no further index has.
+        conda: Packages that are asked of channels by name.
     """
     required = tuple(
         Bound(package=name, specifier=specifier_of(wish), world=(insisted or {}).get(name, "any"))  # type: ignore[arg-type]
@@ -63,10 +66,23 @@ def needs_of(
         ladder=axes.ladder(),
         extra_indexes=extra_indexes,
         allowed=axes.allowed(),
-        newest_cuda=newest_of(axes.admitted) if asked.frameworks or asked.cuda is not None else "",
+        newest_cuda=newest_of(axes.admitted) if asked.cuda is not None or _are_frameworks(matrix, asked, conda) else "",
         hints=tuple(_hints(planned)) if planned else (),
         places=_places(matrix, planned) if planned else {},
     )
+
+
+def _are_frameworks(matrix: Matrix, asked: StackRequest, conda: Collection[str]) -> bool:
+    """Say whether frameworks, what wraps or is compiled against them, or parts of CUDA are asked for by name."""
+    builds = {f"conda:{row.package}" for rows in matrix.builds.values() for row in rows if row.channel != "pypi"}
+    tied = (parse_bound(row.when).package for row in matrix.rules if row.when and _names_any(row.then, builds))
+    known = {*builds, *tied, *(part.package for part in matrix.parts)}
+    projects = {project for package in conda for project in (pypi_names(package) or ())[:1]}
+    return bool(asked.frameworks or matrix.builds.keys() & projects or known & {f"conda:{name}" for name in conda})
+
+
+def _names_any(bounds: Iterable[str], packages: Collection[str]) -> bool:
+    return any(parse_bound(text).package in packages for text in bounds)
 
 
 def _unmapped(matrix: Matrix, axes: Axes, builds: Builds, required: tuple[Bound, ...]) -> StackNeeds:

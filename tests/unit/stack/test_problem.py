@@ -235,3 +235,22 @@ def test_requirements_of_rows_are_bounds(matrix: Matrix) -> None:
     rule = next(r for r in _variant(needs, "tensorflow-2.20.0-cu125-pypi").rules if r.id.endswith("-libraries"))
 
     assert parse_bound("nvidia-cudnn-cu12<10.0,>=9.3.0.75") in rule.then
+
+
+@pytest.mark.parametrize(
+    ("names", "has_to_do_with_cuda"),
+    [
+        *(({name}, True) for name in ("pytorch", "pytorch-gpu", "torchvision", "torchaudio", "tensorflow-base")),
+        *(({name}, True) for name in ("tensorflow", "jaxlib", "cupy", "cuda-version", "cudatoolkit", "pytorch-cuda")),
+        *(({name}, False) for name in ("numpy", "python", "scipy", "onnxruntime", "transformers", "no-such-package")),
+        ({"numpy", "pytorch"}, True),
+    ],
+)
+def test_a_framework_that_is_asked_of_conda_has_to_do_with_cuda_too(
+    matrix: Matrix, names: set[str], has_to_do_with_cuda: bool
+) -> None:
+    """Where no driver was seen, one that suffices is assumed then: as for a framework of PyPI."""
+    needs = needs_of(matrix, StackRequest(), (TARGET,), conda=names)
+
+    assert bool(needs.newest_cuda) == has_to_do_with_cuda
+    assert needs_of(matrix, StackRequest(cuda="none"), (TARGET,), conda=names).newest_cuda == ""
