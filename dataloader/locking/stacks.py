@@ -62,18 +62,24 @@ def planned(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) ->
 def refuse_contradiction(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> None:
     """Refuse options that contradict each other, or the machines, whatever packages there are.
 
-    A cuDNN, NCCL or Python that the matrix does not know contradicts nothing that it knows: packages may have it.
+    A cuDNN, NCCL or Python that the matrix does not know contradicts nothing that it knows: packages may have it. What
+    it knows and the machines exclude contradicts the other options all the same.
 
     Raises:
         StackFailure: no stack has them all.
     """
+    any_machines = tuple(target._replace(driver=None, driver_cuda=None, gpus=()) for target in targets)
+    if any(_contradict(matrix, asked, machines) for machines in (targets, any_machines)):
+        next(stacks(matrix, asked, targets))
+
+
+def _contradict(matrix: Matrix, asked: StackRequest, targets: tuple[Target, ...]) -> bool:
     options = replace(asked, frameworks=MappingProxyType({}), python=None)
     if first_stack(matrix, StackRequest(worlds=asked.worlds, cudnn=asked.cudnn), *targets) is None:
         options = replace(options, cudnn=None)
     if first_stack(matrix, StackRequest(worlds=asked.worlds, nccl=asked.nccl), *targets) is None:
         options = replace(options, nccl=None)
-    if first_stack(matrix, options, *targets) is None:
-        next(stacks(matrix, asked, targets))
+    return first_stack(matrix, options, *targets) is None
 
 
 def refusal(

@@ -134,6 +134,15 @@ def test_options_that_contradict_each_other_are_refused_whatever_is_asked_for(st
     assert told in "\n".join(caught.value.causes)
 
 
+@pytest.mark.parametrize("driver", [None, "470.82.01", "580.82.07"])
+def test_options_contradict_each_other_whatever_the_machines_exclude_besides(driver: str | None) -> None:
+    """A cuDNN that no driver of the 470 branch can have is not one that the matrix does not know."""
+    world = World(files=(File("numpy", "2.2.0"),), asked=("numpy",), cuda="11.8", driver=driver)
+
+    assert solve(replace(world, options=(("cudnn", "9.26.0.51"),))) is None
+    assert solve(replace(world, options=(("cudnn", "8.9"),))) is not None
+
+
 def test_what_a_further_index_alone_has_is_found() -> None:
     only = File("torch", "1.13.1+cpu", (), "https://download.pytorch.org/whl/cpu")
 
