@@ -59,3 +59,21 @@ def test_it_is_built_as_uv_builds_it(backend: str, tmp_path: Path) -> None:
     ]
     assert differing == []
     assert any(".dist-info" not in str(path) for path in theirs)
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="no cargo")
+def test_rust_without_crates_is_built_by_maturin(tmp_path: Path) -> None:
+    """Where crates.io cannot be reached, too."""
+    tree = tmp_path / "say"
+    (tree / "src").mkdir(parents=True)
+    (tree / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["maturin>=1,<2"]\nbuild-backend = "maturin"\n'
+        '[project]\nname = "say"\nversion = "1.0"\n[tool.maturin]\nbindings = "bin"\n'
+    )
+    (tree / "Cargo.toml").write_text('[package]\nname = "say"\nversion = "1.0.0"\nedition = "2021"\n')
+    (tree / "src" / "main.rs").write_text('fn main() { println!("said in Rust"); }\n')
+    environ = {**os.environ, "DATALOADER_CONDA": "never"}
+    ours = [sys.executable, "-m", "dataloader", "install", "./say", "--build", "say", "-p", "env"]
+    done = subprocess.run(ours, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert subprocess.check_output([tmp_path / "env" / "bin" / "say"], text=True) == "said in Rust\n"
