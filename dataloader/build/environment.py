@@ -141,7 +141,7 @@ def _request(
         groups=(),
         overrides=(),
         prefer=(),
-        solved_with=(),
+        mates=(),
         left_out=(),
         notes=(),
     )

@@ -64,6 +64,8 @@ class Format:
     """Whether it can hold variant wheels (PEP 825), which the tools that install from other formats do not know."""
     of_several: bool = False
     """Whether it holds what is locked for several platforms."""
+    of_environments: bool = False
+    """Whether it holds several environments."""
 
     def left_out(self, lock: Lockfile) -> tuple[Package, ...]:
         """The packages of a lock that it has no place for."""
@@ -101,9 +103,14 @@ FORMATS: Final[Mapping[str, Format]] = {
     "conda-lock.yml": Format(
         about="conda-lock's own lock, version 1", function="conda_files:conda_lock", of_several=True
     ),
-    "pixi.lock": Format(about="pixi's lock, format 7", function="pixi:pixi_lock", of_several=True),
+    "pixi.lock": Format(
+        about="pixi's lock, format 7", function="pixi:pixi_lock", of_several=True, of_environments=True
+    ),
     "pixi.lock-6": Format(
-        about="pixi's lock, format 6, for pixi before 0.60", function="pixi:pixi_lock_6", of_several=True
+        about="pixi's lock, format 6, for pixi before 0.60",
+        function="pixi:pixi_lock_6",
+        of_several=True,
+        of_environments=True,
     ),
     "pixi.toml": Format(about="a pixi workspace that asks for what was asked for here", function="pixi:pixi_toml"),
     "pyproject.toml": Format(

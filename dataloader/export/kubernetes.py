@@ -39,6 +39,8 @@ class Shape:
     """Where it is mounted."""
     reference: str | None = None
     """The environment's image, where it comes from one."""
+    locked_as: str | None = None
+    """What the environment is called in the lock; ``None``: the only one, or the default one."""
     prefix: str
     """Where the environment is in that image."""
     gpus: int = 0
@@ -281,7 +283,8 @@ def _sync(shape: Shape) -> Document:
     root = ["--root", shape.mount, "--name", shape.name, "--status-file", shape.status]
     if shape.reference is not None:
         return _ours("pull", ["pull", shape.reference, *root], shape)
-    made = _ours("sync", ["sync", "--frozen", "--lockfile", f"{LOCK_FOLDER}/{LOCK_KEY}", *root], shape)
+    own = ["--environment", shape.locked_as] if shape.locked_as else []
+    made = _ours("sync", ["sync", "--frozen", "--lockfile", f"{LOCK_FOLDER}/{LOCK_KEY}", *own, *root], shape)
     made["volumeMounts"].append({"name": "lock", "mountPath": LOCK_FOLDER, "readOnly": True})
     return made
 

@@ -34,6 +34,7 @@ _WORDS = {
     "groups": "extra or group",
     "overrides": "override",
     "trees": "the tree of",
+    "solve-group": "the environment",
 }
 _TOLD = {"project"}
 """Parts that say where the others come from, and bind nothing."""
@@ -61,7 +62,7 @@ def _compare(part: str, old: object, new: object) -> list[Mismatch]:
     if isinstance(old, Mapping) or isinstance(new, Mapping):
         before = dict(old) if isinstance(old, Mapping) else {}
         after = dict(new) if isinstance(new, Mapping) else {}
-        told = _of_tree if part == "trees" else _of_value
+        told = {"trees": _of_tree, "solve-group": _of_mate}.get(part, _of_value)
         return [
             Mismatch(part=part, reason=told(f"{word} {key}", before.get(key), after.get(key)))
             for key in sorted({*before, *after})
@@ -94,6 +95,12 @@ def _of_tree(what: str, old: object, new: object) -> str:
     if old is None or new is None:
         return f"{what} is {'new' if old is None else 'gone'}"
     return f"{what} says something else by now (pyproject.toml, setup.py, setup.cfg)"
+
+
+def _of_mate(what: str, old: object, new: object) -> str:
+    """Tell of a digest of what another environment of the solve-group asks for."""
+    told = "is new" if old is None else "is gone" if new is None else "asks for something else by now"
+    return f"{what} of the same solve-group {told}"
 
 
 def _show(value: object) -> str:

@@ -11,6 +11,9 @@ from dataloader.base.names import file_name_of
 if TYPE_CHECKING:
     from dataloader.base.origin import Origin
 
+DEFAULT = "default"
+"""The environment of a lock that names none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CondaPackage:
@@ -139,9 +142,11 @@ class LockedPython:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lockfile:
-    """A whole lock, for one platform."""
+    """A whole lock, for one environment on one platform."""
 
     platform: str
+    environment: str = DEFAULT
+    """What it is called in its file."""
     channels: tuple[str, ...]
     indexes: tuple[str, ...]
     python: LockedPython

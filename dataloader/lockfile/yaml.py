@@ -16,8 +16,8 @@ from typing import Any
 
 from dataloader.base.errors import LockfileError
 from dataloader.base.files import replace_named
-from dataloader.lockfile.model import Build, CondaPackage, LockedPython, Lockfile, Package, PypiPackage
-from dataloader.lockfile.parts import beside, meant
+from dataloader.lockfile.model import DEFAULT, Build, CondaPackage, LockedPython, Lockfile, Package, PypiPackage
+from dataloader.lockfile.parts import beside, meant, of_environment
 from dataloader.lockfile.portable import as_read, to_write
 
 FORMAT = 6
@@ -25,6 +25,8 @@ OURS = 1
 """Version of our own table in a lock for one platform."""
 OF_SEVERAL = 2
 """Version of it where it has a table for each platform."""
+OF_ENVIRONMENTS = 3
+"""Version of it where it has one for each platform of each environment."""
 
 _CONDA_FIELDS = (
     "name version build build_number subdir noarch channel sha256 md5 attestations_sha256 depends constrains "
@@ -42,7 +44,7 @@ _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "none", "y", "n"}
 
 
 def lock_bytes(lock: Lockfile, path: Path, others: Iterable[Lockfile] = ()) -> bytes:
-    """Return what a file at ``path`` holds: a lock, and those for ``others`` of its platforms."""
+    """Return what a file at ``path`` holds: a lock, and ``others`` of its environments and platforms."""
     return dump_locks([to_write(lockfile, path.absolute().parent) for lockfile in beside(others, [lock])]).encode()
 
 
@@ -54,30 +56,44 @@ def dump_lock(lock: Lockfile) -> str:
 def dump_locks(parts: Sequence[Lockfile]) -> str:
     """Return the text of a file that holds locks for several platforms; the same locks always give the same bytes.
 
-    What they share stands once: a package that two of them have, and what is said of all of the environment.
+    What they share stands once: a package that two of them have, and what is said of all of an environment.
     """
-    first = parts[0]
     packages: dict[str, dict[str, Any]] = {}
     for said in (_package(package) for part in parts for package in part.packages):
         packages.setdefault(_url_in(said), said)
-    tables = {part.platform: _table_of(part, packages, first) for part in parts}
+    names = tuple(dict.fromkeys(part.environment for part in parts))
+    environments = {name: of_environment(parts, name) for name in names}
+    tables = {
+        name: {part.platform: _table_of(part, packages, own[0]) for part in own} for name, own in environments.items()
+    }
     document: dict[str, Any] = {
         "version": FORMAT,
-        "environments": {
-            "default": {
-                "channels": [{"url": url} for url in first.channels],
-                "indexes": list(first.indexes),
-                "packages": {part.platform: [_reference(p) for p in part.packages] for part in parts},
-            }
-        },
+        "environments": {name: _environment(own) for name, own in environments.items()},
         "packages": list(packages.values()),
-        "dataloader": {"version": OURS, **tables[first.platform]}
-        if len(parts) == 1
-        else {"version": OF_SEVERAL, "platforms": tables},
+        "dataloader": _ours(tables),
     }
-    if not first.indexes:
-        del document["environments"]["default"]["indexes"]
     return "\n".join(_emit(document, 0)) + "\n"
+
+
+def _environment(own: Sequence[Lockfile]) -> dict[str, Any]:
+    """Return what pixi reads of one environment."""
+    first = own[0]
+    return {
+        "channels": [{"url": url} for url in first.channels],
+        **({"indexes": list(first.indexes)} if first.indexes else {}),
+        "packages": {part.platform: [_reference(p) for p in part.packages] for part in own},
+    }
+
+
+def _ours(tables: Mapping[str, Mapping[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return our table, of environments and their platforms, no deeper than what there is."""
+    if set(tables) != {DEFAULT}:
+        return {"version": OF_ENVIRONMENTS, "environments": tables}
+    (own,) = tables.values()
+    if len(own) > 1:
+        return {"version": OF_SEVERAL, "platforms": own}
+    (table,) = own.values()
+    return {"version": OURS, **table}
 
 
 def _table_of(part: Lockfile, packages: Mapping[str, Mapping[str, Any]], first: Lockfile) -> dict[str, Any]:
@@ -111,17 +127,19 @@ def write_lock(lock: Lockfile, path: Path) -> bool:
     return True
 
 
-def read_lock(path: Path, platform: str | None = None) -> Lockfile:
+def read_lock(path: Path, platform: str | None = None, environment: str | None = None) -> Lockfile:
     """Read a lock: that of ``platform`` where it is said, else the only one of the file, else this machine's.
 
+    So it is with ``environment``, whose default is ``default``.
+
     Raises:
-        LockfileError: it is missing, or cannot be read; ``lock-unfit``, it is for other platforms.
+        LockfileError: it is missing, or cannot be read; ``lock-unfit``, it is for others.
     """
-    return meant(read_locks(path), platform, path)
+    return meant(read_locks(path), platform, path, environment)
 
 
 def read_locks(path: Path) -> tuple[Lockfile, ...]:
-    """Read the locks of a file, for all its platforms, sorted by them.
+    """Read the locks of a file, for all its environments and platforms, in their order.
 
     Raises:
         LockfileError: it is missing, or cannot be read.
@@ -135,9 +153,9 @@ def read_locks(path: Path) -> tuple[Lockfile, ...]:
     return parse_locks(data, path)
 
 
-def parse_lock(data: bytes, path: Path, platform: str | None = None) -> Lockfile:
+def parse_lock(data: bytes, path: Path, platform: str | None = None, environment: str | None = None) -> Lockfile:
     """As :func:`read_lock`, of the bytes of a file; ``path`` says where it lies."""
-    return meant(parse_locks(data, path), platform, path)
+    return meant(parse_locks(data, path), platform, path, environment)
 
 
 def parse_locks(data: bytes, path: Path) -> tuple[Lockfile, ...]:
@@ -156,13 +174,18 @@ def parse_locks(data: bytes, path: Path) -> tuple[Lockfile, ...]:
         raise refused(path, _fault(error)) from error
 
 
-def groups_in(data: bytes) -> tuple[str, ...]:
+def groups_in(data: bytes, environment: str = DEFAULT) -> tuple[str, ...]:
     """Return the extras and groups that a lock was made with, without reading the rest of it.
 
     >>> groups_in(b"  inputs:\\n    groups:\\n    - extra:cpu\\n    - group:test\\n    stack: {}\\n")
     ('extra:cpu', 'group:test')
     """
-    found = re.search(rb"\n((?:    ){1,2})groups:\n((?:\1- .*\n)+)", data)
+    if several := re.search(rb"\ndataloader:\n  version: 3\n  environments:\n(.*)", data, re.DOTALL):
+        own = re.search(
+            rb"^    %s:\n((?:      .*\n)*)" % re.escape(_scalar(environment).encode()), several[1], re.MULTILINE
+        )
+        data = own[1] if own else b""
+    found = re.search(rb"\n((?:  ){2,5})groups:\n((?:\1- .*\n)+)", data)
     lines = found[2].decode(errors="replace").splitlines() if found else []
     return tuple(line.strip().removeprefix("- ").strip('"') for line in lines)
 
@@ -266,21 +289,18 @@ def _from_document(document: Any) -> Iterator[Lockfile]:
     if not isinstance(document, Mapping) or document.get("version") != FORMAT:
         found = document.get("version") if isinstance(document, Mapping) else None
         raise ValueError(f"its version is {found!r}, not {FORMAT}")
-    environment, ours = document["environments"]["default"], document["dataloader"]
-    platforms = sorted(environment["packages"])
-    if ours["version"] not in (OURS, OF_SEVERAL):
-        raise ValueError(f"its dataloader table has version {ours['version']!r}, not {OURS} or {OF_SEVERAL}")
-    if ours["version"] == OURS and len(platforms) != 1:
-        raise ValueError(f"it holds {len(platforms)} platforms, not one")
-    if not platforms:
+    environments, ours = document["environments"], document["dataloader"]
+    tables = dict(_tables_in(ours, environments))
+    if not tables:
         raise ValueError("it holds no platform")
     shared = {entry.get("conda") or entry["pypi"]: entry for entry in document["packages"]}
-    for platform in platforms:
-        table = ours if ours["version"] == OURS else ours["platforms"][platform]
+    for name, platform in sorted(tables, key=lambda place: (place[0] != DEFAULT, *place)):
+        environment, table = environments[name], tables[name, platform]
         packages = {**shared, **{entry.get("conda") or entry["pypi"]: entry for entry in table.get("packages", ())}}
         references = [next(iter(reference.values())) for reference in environment["packages"][platform]]
         yield Lockfile(
             platform=platform,
+            environment=name,
             channels=tuple(table.get("channels", [channel["url"] for channel in environment["channels"]])),
             indexes=tuple(table.get("indexes", environment.get("indexes", ()))),
             python=LockedPython(source=table["python"]["source"], version=table["python"].get("version")),
@@ -291,6 +311,19 @@ def _from_document(document: Any) -> Iterator[Lockfile]:
             published_before=table.get("published-before"),
             inputs=_inputs(table.get("inputs") or {}),
         )
+
+
+def _tables_in(ours: Any, environments: Any) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Yield what our table says of each environment and platform."""
+    version = ours["version"]
+    if version not in (OURS, OF_SEVERAL, OF_ENVIRONMENTS):
+        raise ValueError(f"its dataloader table has version {version!r}, not {OURS}, {OF_SEVERAL} or {OF_ENVIRONMENTS}")
+    for name in (DEFAULT,) if version != OF_ENVIRONMENTS else environments:
+        platforms = environments[name]["packages"]
+        if version == OURS and len(platforms) != 1:
+            raise ValueError(f"it holds {len(platforms)} platforms, not one")
+        own = ours["environments"][name] if version == OF_ENVIRONMENTS else ours.get("platforms", {})
+        yield from (((name, subdir), ours if version == OURS else own[subdir]) for subdir in platforms)
 
 
 def _inputs(said: Mapping[str, Any]) -> dict[str, object]:

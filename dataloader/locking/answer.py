@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.base.names import conda_name, pypi_names
-from dataloader.lockfile.model import LockedPython, Lockfile
-from dataloader.lockfile.parts import part_for
-from dataloader.lockfile.yaml import read_locks
+from dataloader.lockfile.model import LockedPython
 from dataloader.request.request import Request
 
 if TYPE_CHECKING:
@@ -84,16 +82,3 @@ def rules_by_package(resolution: Resolution) -> dict[str, tuple[str, ...]]:
             if name in names and applied.rule.id not in found.setdefault(name, []):
                 found[name].append(applied.rule.id)
     return {name: tuple(sorted(ids)) for name, ids in sorted(found.items()) if ids}
-
-
-def told_of_group(request: Request, lock: Lockfile) -> Iterator[str]:
-    """Yield what differs from the locks of a solve-group, whose environments share their versions."""
-    own = {p.name: p.version for p in lock.packages}
-    for path in request.solved_with:
-        part = part_for(read_locks(path), request.platform)
-        for package in part.packages if part else ():
-            if own.get(package.name, package.version) != package.version:
-                yield (
-                    f"solve-group: {package.name} is {own[package.name]} here and {package.version} in {path.name}; "
-                    "what is asked for does not let both have one version"
-                )

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ResolutionFailure
 from dataloader.compat.versions import specifier_of
-from dataloader.lockfile.model import Package
-from dataloader.lockfile.parts import part_for
-from dataloader.lockfile.yaml import read_locks
 from dataloader.request.request import Request
 from dataloader.request.specs.joined import origins, together
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement
@@ -69,12 +66,6 @@ def first_admitted(specifier: str) -> list[str]:
     return list(islice((python for python in pythons if wanted.contains(python)), 1 if specifier else 0))
 
 
-def shared_packages(request: Request) -> list[Package]:
-    """Return what the environments of a solve-group have on the request's platform."""
-    parts = (part_for(read_locks(path), request.platform) for path in request.solved_with)
-    return [package for part in parts if part for package in part.packages]
-
-
 def any_python(request: Request, channels: Collection[str]) -> str:
     """Return a specifier that asks for Python where nothing is asked for yet, and no channel could serve anything.
 
@@ -85,15 +76,14 @@ def any_python(request: Request, channels: Collection[str]) -> str:
 
 def preferred_by(request: Request, reporter: Reporter) -> dict[str, str]:
     """Return name -> file name of what the locks hold that a first lock is to prefer."""
-    found = {p.name: p.file_name for p in shared_packages(request)}
     if not request.prefer:
-        return found
+        return {}
     from dataloader.request.readers.locks import preferences
 
     others, told = preferences(request.prefer, request.platform)
     for line in told:
         reporter.warn(line)
-    return {**others, **found}
+    return others
 
 
 def said_in_several_places(request: Request, failure: ResolutionFailure) -> tuple[str, ...]:

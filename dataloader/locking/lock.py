@@ -21,7 +21,6 @@ from dataloader.locking.answer import (
     held_packages,
     python_of,
     rules_by_package,
-    told_of_group,
 )
 from dataloader.locking.asking import (
     any_python,
@@ -206,8 +205,6 @@ class _Attempt:
             self._reporter.warn(note)
         self._pass_gate(asked, resolution, needs)
         lock = replace(await self._lock(asked, settled, resolution, channels), published_before=cutoff)
-        for line in told_of_group(self._request, lock):
-            self._reporter.warn(line)
         return Locked(lock=lock, stack=settled, resolution=resolution)
 
     async def _resolved(self, problem: Problem) -> Resolution:
@@ -362,6 +359,7 @@ class _Attempt:
         )
         return Lockfile(
             platform=self._targets[0].platform,
+            environment=self._request.environment,
             channels=tuple(public_channel(url) for url in channels),
             indexes=tuple(without_credentials(u) for u in (settings.index_url, *settings.extra_index_urls) if u),
             python=python_of(resolution),

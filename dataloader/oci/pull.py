@@ -125,7 +125,7 @@ async def fetch_lock(
         raise malformed(image.name, "it has no lock") from error
     if digest_of(data) != f"sha256:{image.lock_sha256}":
         raise malformed(image.name, "it has another lock than it says")
-    return parse_lock(data, path, image.manifest.note("platform")), data
+    return parse_lock(data, path, image.manifest.note("platform"), image.manifest.note("environment")), data
 
 
 async def fetch_layers(

@@ -13,7 +13,7 @@ from dataloader.base.files import keep_file, read_kept
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import in_thread, together
 from dataloader.install.switch.owner import signed
-from dataloader.lockfile.model import Lockfile
+from dataloader.lockfile.model import DEFAULT, Lockfile
 from dataloader.oci.archive import HOW, packed
 from dataloader.oci.attach import Attachment, attach
 from dataloader.oci.base_image import BaseImage, bring_base
@@ -177,6 +177,7 @@ def _annotations(pushing: Pushing) -> dict[str, str]:
         f"{OURS}prefix": pushing.prefix,
         f"{OURS}lock": _sha256(pushing.lock_bytes),
         f"{OURS}platform": pushing.lock.platform,
+        **({f"{OURS}environment": pushing.lock.environment} if pushing.lock.environment != DEFAULT else {}),
         **{f"{OURS}stack.{axis}": value for axis, value in pushing.lock.stack.items()},
     }
     if pushing.base is not None:

@@ -43,9 +43,41 @@ def root_of(manifest: str | None, here: str) -> str:
     return here if manifest is None else os.path.dirname(manifest)
 
 
-def lock_in(root: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
-    """Return the path of an environment's lock."""
-    return os.path.join(root, LOCK_NAME if environment == DEFAULT_ENVIRONMENT else f"dataloader.{environment}.lock")
+def lock_in(root: str, environment: str = DEFAULT_ENVIRONMENT, *, manifest: bool = True) -> str:
+    """Return the path of the lock that an environment stands in: that of all, unless it has one of its own.
+
+    Without a manifest an environment that is named has, unless the lock of all holds it.
+    """
+    whole = os.path.join(root, LOCK_NAME)
+    if environment == DEFAULT_ENVIRONMENT:
+        return whole
+    own = os.path.join(root, own_lock(environment))
+    return whole if not os.path.isfile(own) and (manifest or holds_environment(whole, environment)) else own
+
+
+def own_lock(environment: str) -> str:
+    """Return the file name of an environment's own lock."""
+    return f"dataloader.{environment}.lock"
+
+
+def holds_environment(path: str, environment: str) -> bool:
+    """Whether a lock of ours holds an environment of this name."""
+    data = _read(path)
+    return any(f"\n  {name}:\n    channels:".encode() in data for name in (environment, f'"{environment}"'))
+
+
+def names_environments(path: str) -> bool:
+    """Whether a lock of ours has names for what it holds: one that has none holds the default environment alone."""
+    return b"\ndataloader:\n  version: 3\n" in _read(path)
+
+
+def _read(path: str) -> bytes:
+    """Return what a file holds; nothing, where there is none to be read."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
 
 
 def own_files(manifest: str | None, here: str) -> list[str]:
@@ -150,15 +182,16 @@ def _speaks_to_us(path: str) -> bool:
         return any(line.startswith((b"[tool.dataloader", b"[tool.pixi")) for line in lines)
 
 
-MADE_FROM = b"\n    project: pyproject.toml\n"
+MADE_FROM = [b"\n" + b" " * deep + b"project: pyproject.toml\n" for deep in (4, 8, 10)]
 """What stands in a lock that was made from the pyproject.toml beside it, which says nothing to us."""
 
 
 def _is_locked(directory: str) -> bool:
     for name in _locks_in(directory):
         with open(os.path.join(directory, name), "rb") as stream:
-            if MADE_FROM in stream.read():
-                return True
+            data = stream.read()
+        if any(line in data for line in MADE_FROM):
+            return True
     return False
 
 

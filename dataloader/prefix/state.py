@@ -42,6 +42,8 @@ class State:
     """Path of the lock that it was made from."""
     platform: str | None = None
     """The platform whose lock it was made from."""
+    environment: str | None = None
+    """What that lock is called in its file."""
     manifest: str | None = None
     """Path of the manifest that the lock was made from, where there was one."""
     inputs: dict[str, Any] = field(default_factory=dict)

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
-from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, locate_manifest, lock_in, lock_noted, prefix_in, root_of
+from dataloader.prefix.locate import (
+    DEFAULT_ENVIRONMENT,
+    locate_manifest,
+    lock_in,
+    lock_noted,
+    names_environments,
+    own_lock,
+    prefix_in,
+    root_of,
+)
 
 if TYPE_CHECKING:
     from dataloader.request.asked import Asked
@@ -22,7 +31,16 @@ def lock_path(options: Asked, here: Path) -> Path:
         return options.lockfile
     if options.prefix is not None and manifest_path(options, here) is None and (noted := lock_noted(options.prefix)):
         return Path(noted)
-    return Path(lock_in(_root(options, here), options.environment or DEFAULT_ENVIRONMENT))
+    manifest = manifest_path(options, here)
+    root = root_of(str(manifest) if manifest else None, str(here))
+    return Path(lock_in(root, options.environment or DEFAULT_ENVIRONMENT, manifest=manifest is not None))
+
+
+def environment_in(options: Asked, here: Path, lock: Path) -> str:
+    """Return what the environment that a command is about is called in a lock: one of its own has no other name."""
+    name = options.environment or DEFAULT_ENVIRONMENT
+    is_own = lock.name == own_lock(name) or (manifest_path(options, here) is None and not names_environments(str(lock)))
+    return DEFAULT_ENVIRONMENT if is_own else name
 
 
 def checked_lock(path: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import DataloaderError, UsageError
-from dataloader.prefix.locate import PYPROJECT, lock_in
+from dataloader.prefix.locate import PYPROJECT
 from dataloader.request.specs.applies import may_apply
 from dataloader.request.specs.requirements import PypiRequirement, Requirement, Source
 from dataloader.request.specs.sources import from_source
@@ -58,12 +58,6 @@ def left_alone(manifest: Manifest | None, built: Collection[str]) -> Iterator[st
         yield f"{manifest.project} itself is not installed, only what it needs: --build {manifest.project} builds it"
 
 
-def solved_with(manifest: Manifest | None, name: str, root: Path) -> tuple[Path, ...]:
-    """Return the locks, as far as there are any, of the environments that share versions with one."""
-    others = manifest.solved_with(name) if manifest else ()
-    return tuple(path for other in others if (path := Path(lock_in(str(root), other))).is_file())
-
-
 def marker_of(requirement: Requirement) -> str | None:
     """Return a requirement's marker; conda's have none."""
     return requirement.marker if isinstance(requirement, PypiRequirement) else None
@@ -92,9 +86,11 @@ def project_here(here: Path) -> Path | None:
     return path if manifest and (manifest.name or any(f.requirements for f in manifest.features.values())) else None
 
 
-def groups_of(options: Asked, manifest: Manifest | None, lock: Path) -> tuple[str, ...]:
+def groups_of(
+    options: Asked, manifest: Manifest | None, lock: Path, environment: str, *, is_typed: bool
+) -> tuple[str, ...]:
     """Return the extras and groups that are chosen: those that are said, else those of the lock that is there."""
-    said = bool(options.extra or options.group) or options.all_extras is not None
+    said = is_typed and (bool(options.extra or options.group) or options.all_extras is not None)
     named = (*options.requirements, *options.files)
     if manifest is None or (said and named):
         if said and not named:
@@ -110,7 +106,7 @@ def groups_of(options: Asked, manifest: Manifest | None, lock: Path) -> tuple[st
         return ()
     from dataloader.lockfile.yaml import groups_in
 
-    return tuple(key for key in groups_in(lock.read_bytes()) if key in manifest.features)
+    return tuple(key for key in groups_in(lock.read_bytes(), environment) if key in manifest.features)
 
 
 def check_conditions(manifest: Manifest, platforms: Collection[str]) -> None:

@@ -19,14 +19,14 @@ from dataloader.lockfile.portable import relative_url
 from dataloader.machine.target import SystemRequirements
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 from dataloader.request.bound import Binding, Given, bind
-from dataloader.request.places import checked_lock, find, lock_path, prefix_path
+from dataloader.request.places import checked_lock, environment_in, find, lock_path, prefix_path
 from dataloader.request.project import (
     check_conditions,
     check_platform,
     found_project,
     groups_of,
-    solved_with,
 )
+from dataloader.request.solve_group import digests
 from dataloader.request.specs.joined import together, together_conda
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
 from dataloader.request.supply import (
@@ -57,6 +57,8 @@ class Request:
     manifest: Manifest | None
     lockfile: Path
     prefix: Path
+    environment: str = DEFAULT_ENVIRONMENT
+    """What it is called in the lock."""
     pypi: tuple[PypiRequirement, ...] = ()
     """As said, in several places perhaps: all of them bind."""
     conda: tuple[CondaRequirement, ...] = ()
@@ -118,8 +120,8 @@ class Request:
     """Take the place of whatever is asked of a project, by whomever."""
     prefer: tuple[Path, ...] = ()
     """Locks of other tools whose versions a first lock prefers."""
-    solved_with: tuple[Path, ...] = ()
-    """Locks of the environments that share versions with this one (pixi's solve-group), where there are any yet."""
+    mates: tuple[Request, ...] = ()
+    """What the environments ask for that share versions with this one (pixi's solve-group)."""
     left_out: tuple[Requirement, ...] = ()
     """What would have to be built, and is left out as was asked."""
     matrix: Path | None = None
@@ -180,6 +182,7 @@ class Request:
             "overrides": sorted(str(r) for r in self.overrides),
             "trees": trees_of(self.pypi),
             "project": self.manifest.path.name if self.manifest and self.manifest.is_plain else None,
+            "solve-group": digests(self.mates) if self.mates else None,
         }
         return {key: value for key, value in inputs.items() if value}
 
@@ -219,8 +222,25 @@ def make_request(
     manifest = manifest or find(options, here)
     if remembered is None and manifest is None and not is_said:
         manifest = found_project(here, lock_path(options, here))
-    given = _read(options, environ, here, remembered, manifest)
-    return _request(options, given, bind(given, specs, flags.asked() if flags else {}, here), environ, here)
+    name = options.environment or DEFAULT_ENVIRONMENT
+    given = _read(options, environ, here, remembered, manifest, name)
+    bound = bind(given, specs, flags.asked() if flags else {}, here)
+    mates = manifest.solved_with(name, given.platform) if manifest else ()
+    return _request(
+        options,
+        given,
+        bound,
+        environ,
+        here,
+        environment_in(options, here, lock_path(options, here)),
+        tuple(_mate(mate, options, environ, here, manifest) for mate in mates),
+    )
+
+
+def _mate(name: str, options: Asked, environ: Mapping[str, str], here: Path, manifest: Manifest | None) -> Request:
+    """Return what an environment of the same solve-group asks for, whatever was typed for another."""
+    given = _read(options, environ, here, None, manifest, name, is_mate=True)
+    return _request(options, given, bind(given, (), {}, here), environ, here, name)
 
 
 def _read(
@@ -229,13 +249,16 @@ def _read(
     here: Path,
     remembered: Mapping[str, object] | None,
     manifest: Manifest | None,
+    name: str,
+    *,
+    is_mate: bool = False,
 ) -> Given:
-    """Read the files that are named, and choose the manifest's environment."""
-    platform = platform_of(options)
-    groups = groups_of(options, manifest, lock_path(options, here))
-    environment = (
-        manifest.environment(options.environment or DEFAULT_ENVIRONMENT, platform, groups) if manifest else None
+    """Read the files that are named, and choose the manifest's environment of a name."""
+    lock, platform = lock_path(options, here), platform_of(options)
+    groups = groups_of(
+        options, manifest, lock, name if is_mate else environment_in(options, here, lock), is_typed=not is_mate
     )
+    environment = manifest.environment(name, platform, groups) if manifest else None
     if manifest and environment:
         check_platform(manifest, environment, platform)
         check_conditions(manifest, (platform,))
@@ -243,7 +266,7 @@ def _read(
     return Given(
         manifest=manifest,
         environment=environment,
-        files=_read_files(options, environ, platform),
+        files=_read_files(options, environ, platform) if not is_mate else [],
         remembered=remembered,
         groups=groups,
         built=built_projects(options, resolution, remembered),
@@ -253,7 +276,15 @@ def _read(
     )
 
 
-def _request(options: Asked, given: Given, bound: Binding, environ: Mapping[str, str], here: Path) -> Request:
+def _request(
+    options: Asked,
+    given: Given,
+    bound: Binding,
+    environ: Mapping[str, str],
+    here: Path,
+    name: str,
+    mates: tuple[Request, ...] = (),
+) -> Request:
     manifest, environment, files, resolution = given.manifest, given.environment, given.files, given.resolution
     channels = named_channels(options, files, environment, given.remembered, here, given.root)
     check_addresses(options, files, channels or ())
@@ -264,6 +295,8 @@ def _request(options: Asked, given: Given, bound: Binding, environ: Mapping[str,
         manifest=manifest,
         lockfile=checked_lock(lock_path(options, here)),
         prefix=prefix_path(options, here),
+        environment=name,
+        mates=mates,
         pypi=bound.pypi,
         secrets=bound.secrets,
         pythons=bound.pythons,
@@ -300,7 +333,6 @@ def _request(options: Asked, given: Given, bound: Binding, environ: Mapping[str,
         overrides=given.overrides,
         left_out=bound.left_out,
         prefer=tuple(given.root / name for name in resolution.prefer) if resolution else (),
-        solved_with=solved_with(manifest, options.environment or DEFAULT_ENVIRONMENT, given.root),
         unused=manifest.unused if manifest else (),
         notes=(*given.notes, *map(_left_out, bound.left_out)),
     )

@@ -12,9 +12,10 @@ from dataloader.base.errors import UsageError
 from dataloader.cli.line.command import LOCK, command
 from dataloader.cli.line.options import CommonOptions, Operand
 from dataloader.cli.telling.render import table
-from dataloader.lockfile.parts import meant, part_for
+from dataloader.lockfile.parts import meant, meant_environment, of_environment, part_for, place_of
 
 if TYPE_CHECKING:
+    from dataloader.cli.stages.session import Session
     from dataloader.lockfile.diff import Change
     from dataloader.lockfile.model import Lockfile
 
@@ -39,37 +40,57 @@ def diff(
         if new is not None and Path(new).exists():
             path, new = Path(new), None
         before, after = _said(old, path), read_locks(path) if new is None else _said(new, path)
-        pairs = list(_pairs(before, after, options.platform, path))
+        pairs = list(_pairs(session, before, after, path))
+        environments = {other.environment for _, other in pairs}
         several = len(pairs) > 1
-        documents: dict[str, dict[str, object]] = {}
+        documents: dict[str, dict[str, dict[str, object]]] = {}
         rows: list[tuple[str, ...]] = []
-        for platform, lockfile, other in pairs:
-            documents[platform], found = _differences(lockfile, other)
-            rows += [(*row, platform) if several else row for row in found]
-        document: dict[str, object] = {"status": "ok", **documents[pairs[0][0]]}
-        if several:
-            document["platforms"] = documents
-        head = ("", "package", "old", "new", "build", *(["platform"] if several else []))
+        for one, other in pairs:
+            own, found = _differences(one, other)
+            documents.setdefault(other.environment, {})[other.platform] = own
+            where = other.platform if len(environments) == 1 else f"{other.environment} on {other.platform}"
+            rows += [(*row, where) if several else row for row in found]
+        first = documents[pairs[0][1].environment]
+        document: dict[str, object] = {"status": "ok", **first[pairs[0][1].platform]}
+        if len(environments) > 1:
+            document["environments"] = documents
+        elif several:
+            document["platforms"] = first
+        head = (
+            "",
+            "package",
+            "old",
+            "new",
+            "build",
+            *(["platform" if len(environments) == 1 else "of"] if several else []),
+        )
         session.write(document, table(rows, head) if rows else "nothing differs\n")
     return 0
 
 
 def _pairs(
-    before: Sequence[Lockfile], after: Sequence[Lockfile], platform: str | None, path: Path
-) -> Iterator[tuple[str, Lockfile, Lockfile]]:
-    """Yield the locks to compare, platform by platform; one that a file lacks is compared as an empty one."""
+    session: Session, before: Sequence[Lockfile], after: Sequence[Lockfile], path: Path
+) -> Iterator[tuple[Lockfile, Lockfile]]:
+    """Yield the locks to compare, place by place; one that a file lacks is compared as an empty one."""
+    from dataloader.cli.stages.use import environment_meant
+
+    platform, named = session.options.platform, environment_meant(session, path)
+    if named is not None:
+        both = (*before, *after)
+        meant_environment(both, named, path)  # one of the two has it
+        before, after = of_environment(before, named), of_environment(after, named)
     if platform is not None:
-        yield platform, meant(before, platform, path), meant(after, platform, path)
+        meant((*before, *after), platform, path, named)
+    elif len(before) == len(after) == 1:  # of two platforms, say
+        yield before[0], after[0]
         return
-    if len(before) == len(after) == 1:  # of two platforms, say
-        yield after[0].platform, before[0], after[0]
-        return
-    for subdir in sorted({part.platform for part in (*before, *after)}):
-        old, new = part_for(before, subdir), part_for(after, subdir)
-        some = old or new
-        assert some is not None
-        nothing = replace(some, packages=(), stack={})
-        yield subdir, old or nothing, new or nothing
+    for _, environment, subdir in sorted({place_of(part) for part in (*before, *after)}):
+        if platform in (None, subdir):
+            old, new = part_for(before, subdir, environment), part_for(after, subdir, environment)
+            some = old or new
+            assert some is not None
+            nothing = replace(some, packages=(), stack={})
+            yield old or nothing, new or nothing
 
 
 def _differences(before: Lockfile, after: Lockfile) -> tuple[dict[str, object], list[tuple[str, ...]]]:

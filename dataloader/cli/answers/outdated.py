@@ -33,11 +33,10 @@ def outdated(options: CommonOptions) -> int:
     UPGRADE is what solving afresh gives for all that is asked for; NEWEST is what the channel or index has, which the
     other requirements, the matrix or this machine may not admit.
     """
-    from dataloader.cli.stages.use import lock_of
-    from dataloader.lockfile.yaml import read_lock
+    from dataloader.cli.stages.use import part_of
 
     with open_session(options) as session:
-        lock = read_lock(lock_of(session), options.platform)
+        lock = part_of(session)
         # Where a manifest says what is asked for, the lock has no say in it: the manifest may have changed since.
         manifest = find(options, session.here)
         remembered = lock.inputs if manifest is None else None

@@ -173,10 +173,9 @@ def _place(package: Package) -> str:
 
 
 def _lock(session: Session) -> Lockfile:
-    from dataloader.cli.stages.use import lock_of
-    from dataloader.lockfile.yaml import read_lock
+    from dataloader.cli.stages.use import part_of
 
-    return read_lock(lock_of(session), session.options.platform)
+    return part_of(session)
 
 
 def _known(name: str, packages: dict[str, Package]) -> Package:

@@ -320,9 +320,10 @@ def _read_held(lock: str, prefix: Path, platform: str | None) -> Lockfile | None
     from dataloader.lockfile.yaml import read_lock
     from dataloader.prefix.state import read_state
 
-    if platform is None and (state := read_state(prefix)) is not None:
+    state = read_state(prefix)
+    if platform is None and state is not None:
         platform = state.platform
-    return read_lock(Path(lock), platform)
+    return read_lock(Path(lock), platform, state.environment if state is not None else None)
 
 
 def _digest_of(lock: str) -> str:

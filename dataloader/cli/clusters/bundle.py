@@ -49,8 +49,7 @@ def bundle(
     from dataloader.cli.stages.outputs import check_output
     from dataloader.cli.stages.session import open_session
     from dataloader.cli.stages.solving import client_of
-    from dataloader.lockfile.parts import meant
-    from dataloader.lockfile.yaml import read_locks
+    from dataloader.cli.stages.use import one_of, say_left_out
     from dataloader.request.request import make_request
 
     content = foreign_content(options.lockfile)
@@ -66,14 +65,9 @@ def bundle(
                 if content:
                     lock = await lock_from(session, content, client, request)
                 else:
-                    parts = read_locks(request.lockfile)
-                    lock = meant(parts, options.platform, request.lockfile)
+                    lock, others = one_of(session, request.lockfile)
                     check_installable(lock.platform)
-                    if options.platform is None and len(parts) > 1:
-                        others = ", ".join(part.platform for part in parts if part is not lock)
-                        session.reporter.warn(
-                            f"a bundle holds one platform, {lock.platform}; left out: {others} (--platform names one)"
-                        )
+                    say_left_out(session, "a bundle", lock, others)
                 _refuse_unbuilt(lock)
                 return lock, await _write(client, lock, path, program=program)
 

@@ -90,17 +90,27 @@ def export(
 
 def _locked(session: Session, path: Path, form: str) -> tuple[Lockfile, tuple[Lockfile, ...]]:
     """Return the lock that is meant, and those for other platforms, if none is named and the format holds several."""
+    from dataloader.cli.stages.use import environment_meant, one_of, say_left_out
     from dataloader.export.formats import FORMATS
-    from dataloader.lockfile.parts import meant
+    from dataloader.lockfile.parts import meant_environment
     from dataloader.lockfile.yaml import read_locks
 
-    parts = read_locks(path)
-    if session.options.platform is None and form in FORMATS and FORMATS[form].of_several:
-        return parts[0], parts[1:]
-    lock = meant(parts, session.options.platform, path)
-    if session.options.platform is None and len(parts) > 1:
-        others = ", ".join(part.platform for part in parts if part is not lock)
-        session.reporter.warn(f"{form} holds one platform, {lock.platform}; left out: {others} (--platform names one)")
+    known = FORMATS.get(form)
+    if session.options.platform is None and known is not None and known.of_several:
+        parts, named = read_locks(path), environment_meant(session, path)
+        own = parts if named is None and known.of_environments else meant_environment(parts, named, path)
+        if (
+            apart := sorted({part.environment for part in parts} - {part.environment for part in own})
+            if not named
+            else []
+        ):
+            session.reporter.warn(
+                f"{form} holds one environment, {own[0].environment}; "
+                f"left out: {', '.join(apart)} (--environment names one)"
+            )
+        return own[0], own[1:]
+    lock, others = one_of(session, path)
+    say_left_out(session, form, lock, others)
     return lock, ()
 
 

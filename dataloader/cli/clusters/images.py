@@ -94,8 +94,8 @@ async def _push(
     place = asked.place.prefix(request.prefix)
     request = replace(request, lockfile=_lock_of(session, request, place))
     data = request.lockfile.read_bytes() if request.lockfile.is_file() else b""
-    made_for = state.platform if (state := read_state(place)) is not None else None
-    lock = parse_lock(data, request.lockfile, made_for) if data else read_lock(request.lockfile, made_for)
+    made = (state.platform, state.environment) if (state := read_state(place)) is not None else (None, None)
+    lock = parse_lock(data, request.lockfile, *made) if data else read_lock(request.lockfile, *made)
     _refuse_trees(lock)
     base = parse_reference(asked.base, plain_http=False) if asked.base else None
     wanted = [(reference, "pull,push"), *([(base, "pull")] if base and base.base != reference.base else [])]

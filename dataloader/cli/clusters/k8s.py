@@ -81,11 +81,13 @@ def k8s(
     """Print Kubernetes manifests: pods that may nearly nothing, on nodes where the environment runs."""
     from dataloader.cli.stages.session import open_session
     from dataloader.export.kubernetes import Shape
-    from dataloader.request.places import lock_path
+    from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
+    from dataloader.request.places import environment_in, lock_path
 
     _check_read(kind, options, by_image=reference is not None)
     with open_session(options) as session:
         lock = lock_path(options, session.here)
+        called = environment_in(options, session.here, lock)
         shape = Shape(
             name=_name(name or lock.resolve().parent.name, said=name is not None),
             namespace=_name(namespace, said=True, option="--namespace") if namespace is not None else None,
@@ -94,6 +96,7 @@ def k8s(
             claim="environments" if claim is None else _name(claim, said=True, option="--claim"),
             mount=_absolute(root or Path("/mnt/envs"), "--root"),
             reference=_image(reference, "--ref"),
+            locked_as=called if called != DEFAULT_ENVIRONMENT else None,
             prefix=_absolute(target_prefix or Path("/opt/env"), "--target-prefix"),
             gpus=max(gpus, 0),
             nodes=_nodes(session),
@@ -204,11 +207,12 @@ def _nodes(session: Session) -> tuple[Mapping[str, str], ...]:
 def _write(session: Session, kind: Kind, shape: Shape, lock: Path, output: Path | None) -> None:
     from dataloader.cli.clusters.kustomize import as_yaml, planned
     from dataloader.export.kubernetes import MOST_LOCK, lock_map, manifests, needs_lock
+    from dataloader.lockfile.parts import meant_environment
     from dataloader.lockfile.yaml import read_locks
 
     documents, data = manifests(kind, shape), ""
     if needs_lock(kind, shape):
-        read_locks(lock)  # each pod takes the part for its platform
+        meant_environment(read_locks(lock), shape.locked_as, lock)  # each pod takes the part for its platform
         data = lock.read_text(encoding="utf-8")
         if len(data) > MOST_LOCK:
             raise UsageError(

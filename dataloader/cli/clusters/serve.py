@@ -29,7 +29,8 @@ def serve(session: Session, listen: str) -> None:
 
     host, port = _address(listen)
     request = make_request(session.options, (), None, environ=session.environ, here=session.here)
-    lock = read_lock(request.lockfile, session.options.platform)
+    environment = request.environment if session.options.environment is not None else None
+    lock = read_lock(request.lockfile, session.options.platform, environment)
     files = served_paths(lock, session.cache)
     with InUse(session.cache, {file.sha256 for file in files.values()}):
         fetched = to_the_end(_fetch(session, request, lock))

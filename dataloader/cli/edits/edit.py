@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,18 @@ from dataloader.cli.line.first_steps import taking_over
 from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.as_it_is import check_installable
 from dataloader.cli.stages.flow import Destination, locks_in, sync_lock, to_the_end
-from dataloader.cli.stages.platforms import Asking, Solve, elsewhere, solved_elsewhere
+from dataloader.cli.stages.platforms import (
+    Asking,
+    Elsewhere,
+    PartName,
+    Solve,
+    as_it_will_be,
+    elsewhere,
+    solved_elsewhere,
+)
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.remember import remember_agreement, remembered_lock
-from dataloader.cli.stages.saving import as_they_are, manifest_with, not_saved, put
+from dataloader.cli.stages.saving import as_they_are, manifest_with, not_saved, put, unsaid
 from dataloader.cli.stages.session import Session, open_session
 from dataloader.cli.stages.solving import client_of, solve
 from dataloader.cli.telling.documents import (
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from dataloader.index.client import IndexClient
     from dataloader.install.model import SyncResult
     from dataloader.locking.lock import Locked
+    from dataloader.request.manifests.manifest import Manifest
 
 
 async def plainly(
@@ -64,8 +73,22 @@ class Edit:
     """What is wanted on another platform, where there is no manifest."""
     more: tuple[str, ...] = ()
     """Platforms that are named beside the one that the command is about."""
+    all_environments: bool = False
+    """Whether all environments of the manifest are solved for."""
     whole: bool = False
     """Whether the lock is to hold nothing else."""
+
+    def others(self, session: Session) -> Elsewhere:
+        """What else is solved for."""
+        return elsewhere(
+            session,
+            self.asked,
+            locks_in(self.asked.lockfile),
+            more=self.more,
+            asking=self.asking,
+            whole=self.whole,
+            every=self.all_environments,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,20 +140,19 @@ async def carry_out(session: Session, edit: Edit, place: Destination | None) -> 
     """
     if place is not None:
         check_installable(edit.asked.platform, "add, remove and upgrade change the lock alone with --no-sync")
-    others = elsewhere(
-        session, edit.asked, locks_in(edit.asked.lockfile), more=edit.more, asking=edit.asking, whole=edit.whole
-    )
+    others = edit.others(session)
     old, proof = others.own(edit.asked), Proof(session, place.layers if place else ())
     stand_by: tuple[Lockfile, ...] = ()
     seen = as_they_are(edit.asked)
     # What a manifest cannot say is refused before it is solved for.
-    manifest_with(session, edit.asked, edit.wanted, edit.flags, edit.gone)
+    ahead = manifest_with(session, edit.asked, edit.wanted, edit.flags, edit.gone)
+    wanted = _with_mates(session, edit.wanted, as_it_will_be(edit.wanted, ahead))
     chosen: list[tuple[Request, Locked]] = []
     files: dict[Path, bytes] = {}
 
     async def attempt() -> SyncResult | None:
         nonlocal stand_by
-        chosen.append(await edit.solve(session, edit.wanted, client, old, proof))
+        chosen.append(await edit.solve(session, wanted, client, others.start(wanted), proof))
         request, locked = chosen[-1]
         files.clear()
         files.update(manifest_with(session, edit.asked, request, edit.flags, edit.gone))
@@ -160,6 +182,15 @@ async def carry_out(session: Session, edit: Edit, place: Destination | None) -> 
         beside=stand_by,
         left_out=tuple(proof.left_out),
     )
+
+
+def _with_mates(session: Session, wanted: Request, manifest: Manifest | None) -> Request:
+    """Return what is wanted beside what the environments of its solve-group will ask for."""
+    if manifest is None or not wanted.mates:
+        return wanted
+    options = replace(unsaid(session), platform=wanted.platform)
+    again = make_request(options, (), None, environ=session.environ, here=session.here, manifest=manifest)
+    return replace(wanted, mates=again.mates)
 
 
 def say_saved(session: Session, edited: Edited) -> None:
@@ -239,7 +270,7 @@ def lock(
         say_unread(session, request)
         before = request.lockfile.read_bytes() if request.lockfile.is_file() else None
         held = locks_in(request.lockfile)
-        how = plainly if upgrade is None else upgrading(locked_names(upgrade, part_for(held, request.platform)))
+        how = plainly if upgrade is None else upgrading(locked_names(upgrade, _part(held, request)))
         edit = Edit(
             asked=request,
             wanted=request,
@@ -248,6 +279,7 @@ def lock(
             asking=partial(_asked, specs=specs, flags=flags),
             more=more,
             whole=request.manifest is None,
+            all_environments=request.manifest is not None and options.environment is None,
         )
         edited = to_the_end(carry_out(session, edit, None))
         say_saved(session, edited)
@@ -262,6 +294,10 @@ def lock(
         return 0
 
 
+def _part(held: Iterable[Lockfile], request: Request) -> Lockfile | None:
+    return part_for(held, request.platform, request.environment)
+
+
 def _platforms(parts: Iterable[Lockfile]) -> set[str]:
     return {part.platform for part in parts}
 
@@ -270,7 +306,8 @@ def _count_of(edited: Edited) -> str:
     if not edited.beside:
         return count_text(edited.lock)
     parts = beside(edited.beside, [edited.lock])
-    return "; ".join(f"{part.platform} {count_text(part)}" for part in parts)
+    own = edited.lock.environment
+    return "; ".join(f"{PartName(part.environment, part.platform).told(own)} {count_text(part)}" for part in parts)
 
 
 def _dropped(before: Lockfile, now: Lockfile) -> list[str]:

@@ -31,7 +31,7 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
     manifest = find(session.options, session.here)
     if manifest is not None:
         request = make_request(session.options, (), None, environ=session.environ, here=session.here, manifest=manifest)
-        return request, part_for(locks_in(request.lockfile), request.platform)
+        return request, part_for(locks_in(request.lockfile), request.platform, request.environment)
     remembered = remembered_lock(session)
     if remembered is None:
         here = project_here(session.here)
@@ -49,7 +49,7 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
     request = make_request(
         session.options, (), None, environ=session.environ, here=session.here, remembered=remembered.inputs
     )
-    return request, part_for(locks_in(request.lockfile), request.platform)
+    return request, part_for(locks_in(request.lockfile), request.platform, request.environment)
 
 
 def environment_of(session: Session, request: Request) -> ManifestEnvironment | None:

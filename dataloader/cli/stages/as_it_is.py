@@ -47,13 +47,19 @@ def own_part(session: Session, request: Request) -> Lockfile:
     Raises:
         LockfileError: it is missing, or cannot be read; ``lock-unfit``.
     """
-    from dataloader.lockfile.parts import meant, part_for
+    from dataloader.lockfile.parts import meant, meant_environment, part_for
     from dataloader.lockfile.yaml import read_locks
 
-    parts, named = read_locks(request.lockfile), session.options.platform
-    if named is not None and part_for(parts, named) is None:
+    named = session.options.platform
+    parts = meant_environment(read_locks(request.lockfile), _named(session, request), request.lockfile)
+    if named is not None and part_for(parts, named, parts[0].environment) is None:
         raise _unfit(request, ", ".join(part.platform for part in parts), named)
     return meant(parts, named, request.lockfile)
+
+
+def _named(session: Session, request: Request) -> str | None:
+    """Return what the environment that is named is called in the lock."""
+    return request.environment if session.options.environment is not None else None
 
 
 def check_platform(session: Session, request: Request, lock: Lockfile) -> None:

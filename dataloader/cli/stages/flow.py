@@ -17,7 +17,7 @@ from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.as_it_is import check_nothing_to_solve, check_platform, own_part
 from dataloader.cli.stages.ask import confirmation
 from dataloader.cli.stages.builds import builder_for
-from dataloader.cli.stages.platforms import Elsewhere, elsewhere, solved_elsewhere, unfit_elsewhere
+from dataloader.cli.stages.platforms import Elsewhere, PartName, elsewhere, solved_elsewhere, unfit_elsewhere
 from dataloader.cli.stages.proof import Proof
 from dataloader.cli.stages.remember import remember_agreement, say_another_lock
 from dataloader.cli.stages.saving import manifest_with, put, refuse_unsaved
@@ -27,6 +27,7 @@ from dataloader.cli.telling.documents import sync_document, sync_text
 from dataloader.lockfile.check import check_lock
 from dataloader.lockfile.parts import part_for
 from dataloader.lockfile.yaml import lock_bytes, read_locks
+from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 from dataloader.request.request import Request, make_request
 
 if TYPE_CHECKING:
@@ -122,9 +123,9 @@ async def synced(
     async def attempt() -> SyncResult:
         files.clear()
         if chosen:  # what the lock holds does not go together
-            solved, fresh = await solve(session, request, client, chosen[0], proof)
-            chosen.append(fresh.lock)
             others = elsewhere(session, request, locks_in(request.lockfile))
+            solved, fresh = await solve(session, request, client, others.start(request) or chosen[0], proof)
+            chosen.append(fresh.lock)
             files.update(await _files_of(session, request, solved, fresh.lock, others, proof))
         else:
             lock, fresh_files = await _current_lock(
@@ -152,10 +153,12 @@ async def _current_lock(
     if request.manifest is None or frozen:
         return own_part(session, request), {}
     held = locks_in(request.lockfile)
-    old, others = part_for(held, request.platform), elsewhere(session, request, held)
+    old, others = part_for(held, request.platform, request.environment), elsewhere(session, request, held)
     reasons = [str(reason) for reason in check_lock(old, request.inputs())] if old else []
     if held and old is None:
-        reasons.append(f"there is no lock for {request.platform}")
+        reasons.append(
+            f"there is no lock for {PartName(request.environment, request.platform).told(DEFAULT_ENVIRONMENT)}"
+        )
     reasons += unfit_elsewhere(session, request, others) if held else ()
     if old and not reasons:
         return old, {}
@@ -168,7 +171,7 @@ async def _current_lock(
     refuse_unsaved(session, request)
     for reason in reasons:
         session.reporter.info(f"locking again: {reason}")
-    solved, fresh = await solve(session, request, client, old, proof)
+    solved, fresh = await solve(session, request, client, others.start(request), proof)
     return fresh.lock, await _files_of(session, request, solved, fresh.lock, others, proof)
 
 
@@ -298,7 +301,7 @@ def _interpreter(session: Session, lock: Lockfile) -> Interpreter | None:
 
 
 def locks_in(path: Path) -> tuple[Lockfile, ...]:
-    """Return the locks of a file, for all its platforms; none where it is not there."""
+    """Return the locks of a file, for all its environments and platforms; none where it is not there."""
     return read_locks(path) if path.is_file() else ()
 
 

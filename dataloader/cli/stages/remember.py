@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from dataloader.base.errors import UsageError
 from dataloader.base.platforms import detect_platform
 from dataloader.cli.line.options import CommonOptions, declared
-from dataloader.lockfile.parts import part_for
+from dataloader.lockfile.parts import meant_environment, part_for
 from dataloader.lockfile.yaml import read_locks
 from dataloader.prefix.locate import SYNCED, prefix_in
-from dataloader.request.places import lock_path, manifest_path, prefix_path
+from dataloader.request.places import environment_in, lock_path, manifest_path, prefix_path
 from dataloader.request.request import make_request
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ def remembered_lock(session: Session) -> Remembered | None:
 
 def _nearest(session: Session, path: Path) -> Lockfile:
     """Return a file's lock for the platform that a command is about; where it has none, another says what it is of."""
-    parts = read_locks(path)
-    return part_for(parts, session.options.platform or detect_platform()) or parts[0]
+    named = environment_in(session.options, session.here, path) if session.options.environment is not None else None
+    parts = meant_environment(read_locks(path), named, path)
+    return part_for(parts, session.options.platform or detect_platform(), parts[0].environment) or parts[0]
 
 
 def _by_name(state: State) -> dict[str, object]:

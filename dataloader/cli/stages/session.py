@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from dataloader.cli.telling.reporters import make_reporter
 
 if TYPE_CHECKING:
     from dataloader.cli.telling.telemetry import Telemetry
+    from dataloader.locking.lock import Locked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Session:
     cache: Path
     is_elsewhere: bool = False
     """Whether it is about another platform than the command's own: what would mend it there is not looked for."""
+    solved: dict[str, dict[str, Locked]] = field(default_factory=dict)
+    """What was found for solve-groups, with what was known of package files then."""
 
     def write(self, document: Mapping[str, object], text: str, *, fold: bool = False) -> None:
         """Write the result, ``fold``: as :func:`write_result` has it; where events go to stdout, they alone do."""

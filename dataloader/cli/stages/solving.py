@@ -68,16 +68,25 @@ async def lock_of(
     from dataloader.locking.lock import make_lock
 
     async with sources_of(session, request, client) as sources:
-        return await make_lock(
-            request,
-            client,
-            reporter,
-            cache=session.cache,
-            environ=session.environ,
-            old=old,
-            learned=proof.learned.contradictions(),
-            sources=sources,
-        )
+
+        async def make(wanted: Request, old: Lockfile | None) -> Locked:
+            return await make_lock(
+                wanted,
+                client,
+                reporter,
+                cache=session.cache,
+                environ=session.environ,
+                old=old,
+                learned=proof.learned.contradictions(),
+                sources=sources,
+            )
+
+        if not request.mates:
+            return await make(request, old)
+        from dataloader.locking.together import lock_together
+
+        known = session.solved.setdefault(repr(proof.learned.contradictions()), {})
+        return await lock_together(request, make, old, known)
 
 
 async def _fixed(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataloader.base.errors import LockfileError, PrefixError
 from dataloader.cli.stages.session import Session
+
+if TYPE_CHECKING:
+    from dataloader.lockfile.model import Lockfile
 
 ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")
 """Variables that name the environment that is active in a shell."""
@@ -61,6 +66,65 @@ def lock_of(session: Session) -> Path:
         return path
     session.reporter.info(f"using the lock of the environment that is active: {noted}")
     return Path(noted)
+
+
+def part_of(session: Session) -> Lockfile:
+    """Return the lock that a command reads, for the environment and the platform that it means.
+
+    Raises:
+        LockfileError: as :func:`lock_of`; or ``lock-unfit``.
+    """
+    from dataloader.lockfile.yaml import read_lock
+
+    path = lock_of(session)
+    return read_lock(path, session.options.platform, environment_meant(session, path))
+
+
+def one_of(session: Session, path: Path) -> tuple[Lockfile, tuple[Lockfile, ...]]:
+    """Return the lock of a file that a command means, and those that it says nothing of and leaves out.
+
+    Raises:
+        LockfileError: ``lock-unfit``; or the file cannot be read.
+    """
+    from dataloader.lockfile.parts import meant, of_environment
+    from dataloader.lockfile.yaml import read_locks
+
+    parts, named = read_locks(path), environment_meant(session, path)
+    lock = meant(parts, session.options.platform, path, named)
+    own = parts if named is None else of_environment(parts, lock.environment)
+    others = [part for part in own if part is not lock]
+    if session.options.platform is not None:
+        others = [part for part in others if part.platform == lock.platform]
+    return lock, tuple(others)
+
+
+def say_left_out(session: Session, what: str, lock: Lockfile, others: Collection[Lockfile]) -> None:
+    """Warn of locks that have no place in what holds only one."""
+    if others:
+        names = {part.environment for part in (lock, *others)}
+        several = len({(part.environment, part.platform) for part in others if part.environment == lock.environment})
+        told = [part.platform if len(names) == 1 else f"{part.environment} on {part.platform}" for part in others]
+        ways = [*(["--platform"] if several else []), *(["--environment"] if len(names) > 1 else [])]
+        place = "one platform" if len(names) == 1 else "one environment on one platform"
+        own = lock.platform if len(names) == 1 else f"{lock.environment} on {lock.platform}"
+        session.reporter.warn(
+            f"{what} holds {place}, {own}; left out: {', '.join(told)} ({' and '.join(ways)} names one)"
+        )
+
+
+def environment_meant(session: Session, lock: Path) -> str | None:
+    """Return what the environment that a command means is called in a lock; ``None``: it means no special one.
+
+    An environment that is named by its folder knows what it is.
+    """
+    from dataloader.prefix.state import read_state
+    from dataloader.request.places import environment_in
+
+    if session.options.environment is not None:
+        return environment_in(session.options, session.here, lock)
+    prefix = session.options.prefix
+    state = read_state(prefix) if prefix is not None and session.options.lockfile is None else None
+    return state.environment if state is not None else None
 
 
 def _active(session: Session) -> str | None:

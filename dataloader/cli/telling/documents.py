@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.cli.telling.render import table
-from dataloader.lockfile.model import CondaPackage, Lockfile, Package, PypiPackage
+from dataloader.lockfile.model import DEFAULT, CondaPackage, Lockfile, Package, PypiPackage
 from dataloader.prefix.locate import as_seen
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def part_document(lock: Lockfile) -> dict[str, object]:
         "stack": dict(lock.stack),
         "python": {"source": lock.python.source, "version": lock.python.version},
         "platform": lock.platform,
+        **({"environment": lock.environment} if lock.environment != DEFAULT else {}),
     }
 
 

@@ -174,6 +174,7 @@ def made_from(lock: Lockfile, options: SyncOptions) -> dict[str, Any]:
     return {
         **{name: os.path.abspath(path) if path else None for name, path in paths.items()},  # noqa: PTH100 (links stay)
         "platform": lock.platform,
+        "environment": lock.environment,
         "inputs": dict(lock.inputs),
         "trees": stamps(lock),
     }

@@ -22,7 +22,13 @@ from dataloader.request.input_file import (
     with_feature,
 )
 from dataloader.request.manifests.resolution import ResolutionTable, read_resolution
-from dataloader.request.manifests.tables import pypi_requirements, read_feature, read_pypi_options
+from dataloader.request.manifests.tables import (
+    pypi_requirements,
+    read_environments,
+    read_feature,
+    read_pypi_options,
+    read_solve_groups,
+)
 from dataloader.request.readers.pep621 import ProjectTable, extra_key, group_key, read_project
 from dataloader.request.readers.unread import unread
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
@@ -103,13 +109,16 @@ class Manifest:
     """Sets of features of which no two go together."""
     conditions: tuple[str, ...] = ()
     """Markers of the machines that it is for; none: every machine."""
+    named: tuple[str, ...] = (DEFAULT,)
+    """The environments that a lock is for: those that it names itself, and the default one."""
     solve_groups: Mapping[str, str] = field(default_factory=dict)
     """Environment -> the group that shares its versions."""
 
-    def solved_with(self, name: str) -> tuple[str, ...]:
-        """The other environments of an environment's group."""
+    def solved_with(self, name: str, platform: str) -> tuple[str, ...]:
+        """The other environments of an environment's group, those that are for a platform."""
         group = self.solve_groups.get(name)
-        return tuple(other for other, of in self.solve_groups.items() if group and of == group and other != name)
+        mates = (mate for mate, of in self.solve_groups.items() if group and of == group and mate != name)
+        return tuple(mate for mate in mates if platform in (self.environment(mate, platform).platforms or (platform,)))
 
     def sets(self) -> tuple[str, ...]:
         """The extras and groups that there are, as ``extra:NAME`` and ``group:NAME``."""
@@ -256,7 +265,7 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
     features = {DEFAULT: default, **sets, **project.features, **_features(pixi, ours, sets)}
     if ours is not pixi:
         ours.table("feature").only(set(features))
-    environments = dict(_environments(pixi.table("environments"), set(features)))
+    environments = dict(read_environments(pixi.table("environments"), set(features)))
     if ours is pixi:
         environments = {name: (name, DEFAULT) for name in sets} | environments
         environments[DEFAULT] = (*environments[DEFAULT], *project.included)
@@ -283,7 +292,8 @@ def parse_manifest(text: str, path: Path, *, kind: str | None = None) -> Manifes
         is_plain=kind == "pyproject.toml" and not {"pixi", "dataloader"} & set(root.table("tool")),
         conflicts=project.conflicts,
         conditions=project.conditions,
-        solve_groups=_solve_groups(pixi.table("environments")),
+        named=tuple(dict.fromkeys((DEFAULT, *pixi.table("environments")))),
+        solve_groups=read_solve_groups(pixi.table("environments")),
     )
     document.check()
     notes, unused = unread(document, pixi, kind)
@@ -374,25 +384,3 @@ def _attestations(table: Table) -> Mapping[str, str]:
 
 def _beside(manifest: Path, file: str | None) -> str | None:
     return str(manifest.parent / file) if file else None
-
-
-def _solve_groups(table: Table) -> Mapping[str, str]:
-    tables = {name: table.table(name) for name in table if isinstance(table.peek(name), dict)}
-    return {name: group for name, table in tables.items() if (group := table.string("solve-group"))}
-
-
-def _environments(table: Table, features: set[str]) -> Mapping[str, tuple[str, ...]]:
-    environments: dict[str, tuple[str, ...]] = {DEFAULT: (DEFAULT,)}
-    for name in table:
-        value = table.raw(name)
-        inside = table.table(name) if isinstance(value, dict) else table
-        wanted = inside.strings("features" if isinstance(value, dict) else name)
-        for feature in wanted:
-            if feature not in features:
-                table.mistake(name, f"there is no feature {feature}")
-        for feature in sorted({f for f in wanted if wanted.count(f) > 1}):
-            table.mistake(name, f"the feature {feature} is there twice")
-        with_default = not (isinstance(value, dict) and inside.boolean("no-default-feature"))
-        joined = (*(f for f in wanted if f in features and f != DEFAULT), *([DEFAULT] if with_default else []))
-        environments[name] = (DEFAULT, *joined[:-1]) if name == DEFAULT and with_default else joined
-    return environments

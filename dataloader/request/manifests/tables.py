@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
 from dataloader.machine.target import SystemRequirements
+from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement, Source
 from dataloader.request.specs.sources import from_source, git_source, inside, is_wheel, of_conda, source_at
@@ -224,3 +225,32 @@ def _projects(table: Table, key: str) -> tuple[str, ...]:
 def pypi_requirements(table: Table) -> tuple[PypiRequirement, ...]:
     """Return the lines of a table such as [pypi-dependencies]."""
     return _each(table, _pypi)
+
+
+def read_solve_groups(table: Table) -> Mapping[str, str]:
+    """Return environment -> the group that shares its versions, of [environments]."""
+    tables = {name: table.table(name) for name in table if isinstance(table.peek(name), dict)}
+    return {name: group for name, table in tables.items() if (group := table.string("solve-group"))}
+
+
+def read_environments(table: Table, features: set[str]) -> Mapping[str, tuple[str, ...]]:
+    """Return environment -> its features, most preferred first, of [environments]."""
+    environments: dict[str, tuple[str, ...]] = {DEFAULT_ENVIRONMENT: (DEFAULT_ENVIRONMENT,)}
+    for name in table:
+        value = table.raw(name)
+        inside = table.table(name) if isinstance(value, dict) else table
+        wanted = inside.strings("features" if isinstance(value, dict) else name)
+        for feature in wanted:
+            if feature not in features:
+                table.mistake(name, f"there is no feature {feature}")
+        for feature in sorted({f for f in wanted if wanted.count(f) > 1}):
+            table.mistake(name, f"the feature {feature} is there twice")
+        with_default = not (isinstance(value, dict) and inside.boolean("no-default-feature"))
+        joined = (
+            *(f for f in wanted if f in features and f != DEFAULT_ENVIRONMENT),
+            *([DEFAULT_ENVIRONMENT] if with_default else []),
+        )
+        environments[name] = (
+            (DEFAULT_ENVIRONMENT, *joined[:-1]) if name == DEFAULT_ENVIRONMENT and with_default else joined
+        )
+    return environments

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 from dataloader.base.errors import LockfileError
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile, PypiPackage
-from dataloader.lockfile.yaml import dump_lock, lock_bytes, parse_lock, read_lock, read_locks, write_lock
+from dataloader.lockfile.parts import beside, meant
+from dataloader.lockfile.yaml import (
+    dump_lock,
+    dump_locks,
+    groups_in,
+    lock_bytes,
+    parse_lock,
+    parse_locks,
+    read_lock,
+    read_locks,
+    write_lock,
+)
+from dataloader.prefix.locate import MADE_FROM
 
 CONDA = CondaPackage(
     name="python",
@@ -159,3 +171,41 @@ def test_locks_for_several_platforms_are_read_back_as_they_were_and_by_rattler(t
     with pytest.raises(LockfileError) as caught:
         read_lock(path, "linux-aarch64")
     assert caught.value.code == "lock-unfit"
+
+
+_NAMES = ("default", "test", "3.12", "yes", "a-b_c.d")
+_PLATFORMS = ("linux-64", "osx-arm64", "win-64")
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from(_NAMES), st.sampled_from(_PLATFORMS)),
+        st.tuples(st.booleans(), st.lists(st.sampled_from(("extra:x", "group:y")), unique=True)),
+        min_size=1,
+    )
+)
+def test_locks_of_any_environments_are_read_back_as_they_were(
+    places: dict[tuple[str, str], tuple[bool, list[str]]],
+) -> None:
+    parts = [
+        replace(
+            LOCK,
+            environment=name,
+            platform=platform,
+            packages=(CONDA, replace(WHEEL, extras=("more",)) if differs else WHEEL),
+            channels=LOCK.channels if differs else (),
+            inputs={**LOCK.inputs, **({"groups": groups} if groups else {}), "project": "pyproject.toml"},
+        )
+        for (name, platform), (differs, groups) in places.items()
+    ]
+    whole = beside(parts, ())
+    data = dump_locks(whole).encode()
+
+    assert parse_locks(data, Path("x.lock")) == whole
+    assert any(each in data for each in MADE_FROM)
+    for name in {part.environment for part in whole}:
+        first = next(part for part in whole if part.environment == name)
+        chosen = [places[name, p] for p in _PLATFORMS if (name, p) in places]
+        if len({tuple(groups) for _, groups in chosen}) == 1:  # as they are where one command chose them
+            assert list(groups_in(data, name)) == chosen[0][1]
+        assert meant(whole, first.platform, Path("x.lock"), name) == first
