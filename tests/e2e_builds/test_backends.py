@@ -28,6 +28,9 @@ PROJECTS = {
     "a setup.py": ("docopt", "0.6.2", "docopt"),
 }
 """Backend, or what compiles it -> project, version and what to import."""
+_HOMES = {"RUSTUP_HOME": Path.home() / ".rustup", "CARGO_HOME": Path.home() / ".cargo"}
+RUST = {name: str(path) for name, path in _HOMES.items() if path.is_dir()}
+"""Where rustup has its compilers: a test has another home."""
 _COMPILED = (".so", ".pyc", ".cpp", "_build_config.py")
 """Ends of what says where it was compiled: Cython writes frozenlist's temporary folder, contourpy's build its own."""
 
@@ -35,7 +38,7 @@ _COMPILED = (".so", ".pyc", ".cpp", "_build_config.py")
 @pytest.mark.parametrize("backend", PROJECTS)
 def test_it_is_built_as_uv_builds_it(backend: str, tmp_path: Path) -> None:
     project, version, module = PROJECTS[backend]
-    wanted, environ = f"{project}=={version}", {**os.environ, "DATALOADER_CONDA": "never"}
+    wanted, environ = f"{project}=={version}", {**RUST, **os.environ, "DATALOADER_CONDA": "never"}
     ours = [sys.executable, "-m", "dataloader", "install", wanted, "--build", project, "--no-binary", project]
     done = subprocess.run([*ours, "-p", "env"], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     if backend == "maturin" and "cargo metadata" in done.stderr:
@@ -72,7 +75,7 @@ def test_rust_without_crates_is_built_by_maturin(tmp_path: Path) -> None:
     )
     (tree / "Cargo.toml").write_text('[package]\nname = "say"\nversion = "1.0.0"\nedition = "2021"\n')
     (tree / "src" / "main.rs").write_text('fn main() { println!("said in Rust"); }\n')
-    environ = {**os.environ, "DATALOADER_CONDA": "never"}
+    environ = {**RUST, **os.environ, "DATALOADER_CONDA": "never"}
     ours = [sys.executable, "-m", "dataloader", "install", "./say", "--build", "say", "-p", "env"]
     done = subprocess.run(ours, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
