@@ -7,7 +7,7 @@ CPU builds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from dataloader.resolve.offered.knowledge import MAX_AHEAD, Knowledge
 from dataloader.resolve.offered.offer import Catalogue, Offer
 from dataloader.resolve.offered.reader import Index
 from dataloader.resolve.offered.root import Root
+from dataloader.resolve.quality import least_behind, newest_series
 from dataloader.resolve.stability import held_back, holding, least_change, newly_asked
 from dataloader.resolve.tries import AnswerTries, Bounds
 from dataloader.resolve.unsaid import brought
@@ -35,6 +36,9 @@ MAX_ROUNDS = 500
 
 PRESUMING = 2
 """Times that candidates of a project are refuted, 21 of them by then, before those unread are taken to be alike."""
+
+LEAST_ROUNDS = 8
+"""Rounds that a search for a better answer has besides as many as the answer took."""
 
 PythonSource: TypeAlias = Literal["conda", "host"]
 
@@ -71,6 +75,8 @@ class Rounds:
         self._index = index
         self._refuted: Counter[str] = Counter()
         self._rounds = 0
+        self._most_rounds: int | None = None
+        """After how many rounds a search that is not needed is given up."""
         self._conda_names: frozenset[str] = frozenset()
         self._base: list[rattler.RepoDataRecord] = []
         self._base_offer, self._base_rung = Offer(), 0
@@ -127,6 +133,36 @@ class Rounds:
         asked = newly_asked(self._problem, held) if held else ()
         return await least_change(held, AnswerTries(self._problem, self._catalogue, asked, self._base, attempt))
 
+    async def _least_behind(self, answer: Answer) -> Answer:
+        """Return an answer that holds fewer requested projects a series back, where there is one.
+
+        A search that takes more rounds than the answer took is given up. What an older lock holds decides by itself.
+        """
+        if self._problem.preferred or self._catalogue.knowledge is None:
+            return answer
+        rounds = self._rounds + LEAST_ROUNDS
+
+        def behind(found: Answer) -> dict[str, int]:
+            idle = brought(self._root.bare(), found, self._catalogue)
+            return {name: self._newer_than(found, name) for name in self._behind(found) if name not in idle}
+
+        async def attempt(names: Sequence[str]) -> Answer:
+            pins = list(newest_series(self._catalogue, self._problem.requirements, names))
+            self._holding, self._most_rounds = Bounds(pins=pins), self._rounds + rounds
+            try:
+                return await self._settled()
+            finally:
+                self._holding, self._most_rounds = Bounds(), None
+
+        return await least_behind(answer, behind, lambda found: found.rung, attempt)
+
+    def _newer_than(self, answer: Answer, name: str) -> int:
+        """Return how many releases of a project are newer than the one that was chosen."""
+        knowledge = self._catalogue.knowledge
+        assert knowledge is not None
+        chosen = next(wheel.version for wheel in answer.wheels() if wheel.file.name == name)
+        return len({wheel.text for wheel in knowledge.usable(name) if wheel.version > chosen})
+
     async def _rounds_until_known(self) -> Answer:
         """Return the answer once all of it is known.
 
@@ -135,6 +171,8 @@ class Rounds:
         knowledge = self._catalogue.knowledge
         may_presume, before, early = True, list[Answer](), list[Answer]()
         for _ in range(MAX_ROUNDS):
+            if self._most_rounds is not None and self._rounds >= self._most_rounds:
+                break
             self._rounds += 1
             if knowledge is not None:
                 await self._grow(knowledge)

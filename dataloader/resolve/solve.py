@@ -167,7 +167,7 @@ class _Solver(Rounds):
             if not await step():
                 continue
             try:
-                answer = await self._least_change(self._settled)
+                answer = await self._least_behind(await self._least_change(self._settled))
             except Unsolvable as error:
                 self._failure = error
                 self._reporter.debug(f"no solution in round {self._rounds}")
