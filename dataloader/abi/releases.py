@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dataloader.abi.model import FileNeeds, Release
-from dataloader.abi.wheel import read_exports
+from dataloader.abi.wheel import keep_release, read_exports
 from dataloader.base.errors import IndexUnavailable, IntegrityError
 
 if TYPE_CHECKING:
@@ -71,12 +71,21 @@ async def read_release(
         return Release(version, frozenset(), frozenset(), {}, "it has no wheel for this Python and machine")
     try:
         members = await client.members(file)
-        return await _read(members, version, file.sha256 or file.url, needs, cache)
+        keep_release(cache, file, members)
+        return await read_members(members, version, file.sha256 or file.url, needs, cache)
     except (IndexUnavailable, IntegrityError) as error:
         return Release(version, frozenset(), frozenset(), {}, error.message)
 
 
-async def _read(members: Members, version: str, key: str, needs: Sequence[FileNeeds], cache: Path) -> Release:
+async def read_members(members: Members, version: str, key: str, needs: Sequence[FileNeeds], cache: Path) -> Release:
+    """The same of a wheel whose files are at hand.
+
+    Args:
+        key: Stands for the wheel: its sha256.
+
+    Raises:
+        IndexUnavailable, IntegrityError: as ``Members`` has it.
+    """
     offers = {path.rpartition("/")[2]: path for path in members.infos if ".so" in path.rpartition("/")[2]}
     lacks: dict[str, frozenset[bytes]] = {}
     needed: set[str] = set()

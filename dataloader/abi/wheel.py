@@ -19,11 +19,16 @@ from dataloader.elf.definitions import AskedNames, Definitions, bare
 from dataloader.elf.facts import ElfFacts, read_definitions, read_elf
 from dataloader.elf.frameworks import framework_of
 from dataloader.elf.image import MalformedElf
+from dataloader.index.model import IndexFile
 from dataloader.index.wheels.members import Members
 from dataloader.loader.system import LoaderSystem
 from dataloader.prefix.walk import is_library_name
 
 _SETS: Final = ("exact", "plain", "base")
+
+
+RELEASE_SUFFIX: Final = ".release"
+"""Of the files that name a release's libraries, beside those of what they define."""
 
 
 class Compiled(NamedTuple):
@@ -32,6 +37,15 @@ class Compiled(NamedTuple):
     needs: tuple[FileNeeds, ...]
     machines: frozenset[str]
     """Of its libraries, as ``uname -m`` has them."""
+
+
+def keep_release(cache: Path, file: IndexFile, members: Members) -> None:
+    """Note which libraries a release has; what they define is kept beside, as it is read."""
+    libraries = {path: info.compress_size for path, info in members.infos.items() if ".so" in path.rpartition("/")[2]}
+    row = {"project": file.name, "version": file.version, "filename": file.filename, "key": file.sha256 or file.url}
+    path = cache / EXPORTS / f"{sha256(str(row).encode()).hexdigest()}{RELEASE_SUFFIX}"
+    if not path.exists():
+        keep_file(path, json.dumps({**row, "libraries": libraries}).encode())
 
 
 async def read_needs(members: Members, scratch: Path) -> Compiled:

@@ -31,16 +31,15 @@ from dataloader.request.specs.joined import together, together_conda
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
 from dataloader.request.supply import (
     ALL_PROJECTS,
-    DEFAULT_CHANNELS,
     binaries,
     built_projects,
-    channel_urls,
     check_addresses,
     index_manifest,
     named_channels,
     prerelease_of,
     said_sources,
     settings_of,
+    with_their_own,
 )
 
 if TYPE_CHECKING:
@@ -307,7 +306,7 @@ def _request(
         limits=environment.limits if environment else (),
         variables=given.variables,
         files=tuple(files),
-        channels=channel_urls(DEFAULT_CHANNELS, here) if channels is None else channels,
+        channels=with_their_own(channels, bound.conda, given.root),
         channels_said=channels is not None,
         channel_priority=(manifest.channel_priority if manifest else None) or "strict",
         conda_mode=options.conda or (resolution.conda if resolution else earlier_mode) or "auto",  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dataloader.request.input_file import InputFile
     from dataloader.request.manifests.manifest import Manifest, ManifestEnvironment
     from dataloader.request.manifests.resolution import ResolutionTable
+    from dataloader.request.specs.requirements import CondaRequirement
 
 ALL_PROJECTS = ":all:"
 DEFAULT_CHANNELS = ("conda-forge",)
@@ -58,6 +59,12 @@ def channel_urls(channels: Iterable[str], here: Path) -> tuple[str, ...]:
     """
     names = [name for channel in channels for name in _CHANNEL_NAMES.get(channel, (channel,))]
     return tuple(dict.fromkeys(channel_url(name, here) for name in names))
+
+
+def with_their_own(channels: tuple[str, ...] | None, asked: Iterable[CondaRequirement], here: Path) -> tuple[str, ...]:
+    """The channels, else the default ones; last those that requirements name (``nvidia::x``), as in conda."""
+    more = (channel_url(wanted.channel, here) for wanted in asked if wanted.channel)
+    return tuple(dict.fromkeys((*(channel_urls(DEFAULT_CHANNELS, here) if channels is None else channels), *more)))
 
 
 def channel_url(channel: str, here: Path) -> str:

@@ -18,6 +18,7 @@ from dataloader.prefix.records import InstalledPackage
 from dataloader.trial.model import Artefact, Contradiction, artefact_of, exclusion
 from dataloader.verify.checks.gpu import describe, devices_of
 from dataloader.verify.checks.loads import causes_of, frameworks_of
+from dataloader.verify.checks.one_process import clashes
 from dataloader.verify.findings import Finding, FindingKind
 from dataloader.verify.judgement import Inspection
 from dataloader.verify.loads import Verdict
@@ -25,6 +26,8 @@ from dataloader.verify.tables import load_tables
 
 _SELF_MADE = frozenset({"malformed-elf", "wrong-machine", "not-a-library", "executable-stack"})
 """Failures that lie in a file alone."""
+LOADER_KINDS = frozenset({"version-not-provided", "undefined-symbol", "missing-library"})
+"""Failures that another package's library may be the reason of."""
 _PYTHON_API = re.compile(r"_?Py[A-Z_]")
 
 
@@ -62,9 +65,27 @@ class Contradictions:
             elif self._situation.importance(verdict) == "error":
                 for failure in causes_of(verdict, self._situation):
                     yield from self._of_failure(failure, verdict)
-        for finding in self._inspection.findings:
-            if finding.severity == "error":
-                yield from self._of_finding(finding)
+        errors = [finding for finding in self._inspection.findings if finding.severity == "error"]
+        for finding in errors:
+            yield from self._of_finding(finding)
+        loads = {verdict.path for verdict in self._inspection.verdicts if verdict.loads}
+        blamed = {path for finding in errors if finding.kind in LOADER_KINDS for path in (finding.path, *finding.files)}
+        if blamed & loads:
+            yield from self._in_one_process()
+
+    def _in_one_process(self) -> Iterator[Contradiction]:
+        """Modules that load by themselves: which other package stands against one, where it is a certain one."""
+        for clash in clashes(self._inspection.judge, self._inspection.verdicts, self._situation):
+            module = self._owner(clash.verdict.path)
+            members = [self._artefacts.get(_identity(member)) for member in clash.company.members]
+            for failure in clash.verdict.failures if clash.severity == "error" and module else ():
+                first = self._owner(failure.provider or "")
+                if first is None and len(members) == 2 and failure.kind != "static-tls":
+                    first = next((member for member in members if member != module), None)
+                if first is not None and module is not None and first != module:
+                    symbol = demangle(failure.name.partition("@")[0])
+                    why = f"{module.label} needs {symbol}, which {first.label} lacks, where both are in one process"
+                    yield exclusion(module, first, failure.kind, why)
 
     def _of_finding(self, finding: Finding) -> Iterator[Contradiction]:
         if finding.kind == "numpy-abi":

@@ -78,6 +78,9 @@ def inspect(
             {os.fsencode(failure.name) for failure in failures}, bare.process.environment.memory
         ),
         matrix=matrix_with(options.matrix),
+        window=lambda package, project: (
+            options.windows.find(bare.prefix, package, project) if options.windows is not None else ("", ())
+        ),
     )
     verdicts = judge.judge()
     of_libraries = tuple(_library_findings(judge, verdicts, situation, options))

@@ -14,6 +14,15 @@ def no_original(_: InstalledPackage, __: RecordedFile) -> None:
     """Nothing is left of it."""
 
 
+class Windows(NamedTuple):
+    """Who knows with which releases of a framework a package loads."""
+
+    find: Callable[[Path, InstalledPackage, str], tuple[str, tuple[str, ...]]]
+    """Of a prefix, a package of it and a framework: in words, and the releases, oldest first; empty for not known."""
+    kept_in: str
+    """The folder that it reads."""
+
+
 class Progress(Protocol):
     """Who is told how far the hashing is, which takes as long as reading all files."""
 
@@ -53,6 +62,9 @@ class VerifyOptions(NamedTuple):
 
     original_of: Callable[[InstalledPackage, RecordedFile], Path | None] = no_original
     """Gives a file as a package installed it, of one that was changed since; ``None`` where there is none any more."""
+
+    windows: Windows | None = None
+    """Asked where a package was built for another release of a framework; ``None``: nobody is."""
 
     progress: Progress | None = None
     """Told of the hashing where nothing is known of a prefix yet; ``None``: nobody is."""

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from dataloader.verify.judgement import Inspection
 
 
+SYMBOLS = "undefined-symbol"
+"""Kind of the findings that say more when more is known of a framework's releases."""
+
+
 def verify_prefix(
     prefix: Path, *, target: Target, lock: Lockfile | None = None, options: VerifyOptions | None = None
 ) -> VerifyReport:
@@ -78,6 +82,9 @@ def verify_targets(
         )
         cache.store_learnt(prefix, learnt)
         said = _verification(prefix, seen)
+        kinds = {finding.kind for report in said.reports for finding in report.findings}
+        if options.windows is not None and SYMBOLS in kinds:
+            said = said._replace(outside={**said.outside, **states_at([options.windows.kept_in])})
         if about and options.cache is not None:
             keep(options.cache, prefix, about, said)
         return said

@@ -393,3 +393,21 @@ def test_the_c_api_of_numpy_that_a_wheel_was_compiled_for_is_learnt(bench: Bench
 
     assert bench.versions() == {"arrays": "1.0", "numpy": "1.26.4"}
     assert document["left_out"] == ["arrays 2.0 was compiled for the C API of numpy 2.0"]
+
+
+def test_packages_that_cannot_be_in_one_process_are_not_chosen_together(bench: Bench) -> None:
+    """left 2.0 and right 1.0 each load by themselves, each with a libdep.so.1 of its own."""
+    old = bench.library("old/libdep.so.1", "int old(void) { return 1; }", versions="D_old { global: old; };")
+    new = bench.library("new/libdep.so.1", "int it(void) { return 1; }", versions="D_it { global: it; };")
+    for name, version, symbol, library in (("left", "2.0", "old", old), ("right", "1.0", "it", new)):
+        files = {f"{name}/lib/libdep.so.1": library.read_bytes()}
+        bench.extension(name, version, symbol, [library], runpath="$ORIGIN/lib", files=files)
+    make_wheel(bench.shelf, "left", "1.0", files={"left/__init__.py": ""}, tag=TAG)
+    app = {"app/__init__.py": "import left, right\n"}
+    make_wheel(bench.shelf, "app", "1.0", requires=["left", "right"], files=app)
+
+    document, said = bench.install("app")
+
+    assert bench.versions() == {"app": "1.0", "left": "1.0", "right": "1.0"}, said
+    assert [each for each in document["left_out"] if "in one process" in each]
+    assert json.loads(bench.run("verify", "-p", "env", "--json").stdout)["findings"] == []

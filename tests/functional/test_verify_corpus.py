@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from dataloader.verify.tables import load_tables
-from tests.helpers.broken import TAG, UV, Broken
+from tests.helpers.broken import TAG, UV, Broken, Case, check_case
 from tests.helpers.elf import needs_gcc
 from tests.helpers.prefixes import EXTENSION
 
@@ -20,21 +19,6 @@ pytestmark = [needs_gcc, pytest.mark.skipif(UV is None, reason="needs uv")]
 ONE_VERSION = """python -c 'from importlib.metadata import distributions as d
 assert sum(each.name == "dep" for each in d()) == 1'"""
 IMPORT = "python -c 'import app'"
-
-
-class Case(NamedTuple):
-    """One failure."""
-
-    make: Callable[[Broken], None]
-    kind: str
-    path: str
-    """End of the file that the finding names."""
-    words: str
-    """In its message or evidence: the cause."""
-    fix: str = "runs"
-    """``runs``: the command that it says mends it. Else words of what it says."""
-    run: str = IMPORT
-
 
 CASES: dict[str, Case] = {}
 Make = Callable[[Broken], None]
@@ -536,32 +520,4 @@ def _(world: Broken) -> None:
 def test_a_failure_is_named_with_its_cause_and_mended(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    each, world = CASES[name], Broken(tmp_path)
-    each.make(world)
-    assert world.run(each.run), "it works"
-
-    findings = world.verify(capsys, monkeypatch)
-    found = [one for one in findings if one["kind"] == each.kind and one["path"].endswith(each.path)]
-    assert [one for one in found if each.words in told(one)], findings
-    said = [found[0]["fix"], *found[0]["alternatives"]]
-    if each.fix != "runs":
-        assert any(each.fix in str(text) for text in (*said, told(found[0]))), found
-        return
-    assert said[0], found
-    before = ""
-    for command in dict.fromkeys([said[0], *(one["fix"] for one in findings if one["severity"] == "error")]):
-        for part in command.split(" && "):
-            if part.startswith(("export ", "unset ")):
-                before += f"{part}; "
-                world.variables.pop(part.removeprefix("unset "), None)
-            else:
-                world.shell(part)
-
-    assert world.run(each.run, before) == ""
-    if "export " not in before:
-        assert [one for one in world.verify(capsys, monkeypatch) if one["severity"] == "error"] == []
-
-
-def told(finding: dict[str, Any]) -> str:
-    """What it says."""
-    return " ".join([finding["message"], *finding["evidence"]])
+    check_case(name, CASES[name], tmp_path, capsys, monkeypatch)

@@ -465,7 +465,7 @@ def test_cudnn_without_its_parts_cannot_open_them(prefix: Path, site: Path) -> N
     finding = one(verify(prefix), "cannot-open")
     assert finding.path.endswith("libcudnn.so.8")
     assert "libcudnn_ops_infer.so.8" in finding.message
-    assert finding.fix == "dataloader install nvidia-cudnn-cu12"
+    assert finding.fix == "dataloader install --reinstall nvidia-cudnn-cu12==8.9.2.26"
 
 
 def test_names_that_a_library_opens_are_read_from_it(prefix: Path, site: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -201,3 +202,78 @@ def test_activation_of_a_conda_environment_counts(tmp_path: Path, capsys: pytest
     assert "activation" in found["process"]
     assert [each["kind"] for each in found["findings"] if each["severity"] == "error"] == ["library-path-takes-over"]
     assert main(["verify", f"--prefix={prefix}", "--no-env"]) == 0
+
+
+def oci_layout(folder: Path, config: dict[str, object]) -> Path:
+    """An image layout with one image of this configuration, behind an index of its own."""
+
+    def blob(document: object) -> dict[str, object]:
+        data = json.dumps(document).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        (folder / "blobs/sha256").mkdir(parents=True, exist_ok=True)
+        (folder / "blobs/sha256" / digest).write_bytes(data)
+        return {"digest": f"sha256:{digest}", "size": len(data)}
+
+    manifest = blob({"schemaVersion": 2, "config": blob(config), "layers": []})
+    other = {**manifest, "platform": {"architecture": "s390x", "os": "linux"}}
+    index = blob({"schemaVersion": 2, "manifests": [manifest, other]})
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [index]}))
+    return folder
+
+
+@pytest.mark.parametrize("form", ["config", "inspect", "layout"])
+def test_the_variables_of_an_image_count_alone(
+    form: str, prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(prefix)
+    other = make_library(tmp_path / "old/libdep.so.1", _LESSER, soname="libdep.so.1").parent
+    env = ["PATH=/usr/bin", f"LD_LIBRARY_PATH={other}"]
+    config: dict[str, object] = {"os": "linux", "config": {"Env": env}, "rootfs": {}}
+    image = tmp_path / "image"
+    if form == "layout":
+        oci_layout(image, config)
+    else:
+        image.write_text(json.dumps(config if form == "config" else [{"Id": "x", "Config": {"Env": env}}]))
+    asked = ["verify", f"--prefix={prefix}", "--json", "--env-from", str(image)]
+
+    monkeypatch.setenv("LD_PRELOAD", "/gone/libnothing.so")
+    for _ in range(2):
+        assert main(asked) == 1
+        said = json.loads(capsys.readouterr().out)
+        assert said["process"] == f"LD_LIBRARY_PATH={other} (the image image)"
+        assert [each["kind"] for each in said["findings"]] == ["library-path-takes-over"]
+    assert main([*asked, "--env", f"LD_LIBRARY_PATH={tmp_path}"]) == 0
+    assert main([*asked, "--no-env"]) == 2
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"config": {"Env": 1}}', "[1]", "null"])
+def test_what_is_no_image_is_refused(
+    text: str, prefix: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "image.json").write_text(text)
+
+    assert main(["verify", f"--prefix={prefix}", "--env-from", str(tmp_path / "image.json")]) == 2
+    assert "image-config-invalid" in capsys.readouterr().err
+
+
+def test_activation_of_a_pixi_manifest_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prefix = make_prefix(tmp_path / ".pixi/envs/default")
+    install(prefix)
+    make_library(tmp_path / "old/libdep.so.1", _LESSER, soname="libdep.so.1")
+    manifest = tmp_path / "pixi.toml"
+    head = '[workspace]\nname = "x"\nchannels = []\nplatforms = ["linux-64"]\n'
+    asked = ["verify", f"--prefix={prefix}", "--json"]
+
+    def kinds() -> list[str]:
+        main(asked)
+        return [each["kind"] for each in json.loads(capsys.readouterr().out)["findings"]]
+
+    manifest.write_text(head)
+    assert kinds() == []
+    manifest.write_text(f'{head}[activation.env]\nLD_LIBRARY_PATH = "$PIXI_PROJECT_ROOT/old"\n')
+    for _ in range(2):
+        assert kinds() == ["library-path-takes-over"]
+    manifest.write_text(head)
+    assert kinds() == []
+    manifest.write_text("[")
+    assert kinds() == ["activation-not-followed"]

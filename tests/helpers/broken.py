@@ -7,14 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from dataloader.cli.app import main
+from dataloader.verify.fixes import command_for, maker_of
+from dataloader.verify.report import printable
 from tests.helpers.elf import make_library
+from tests.helpers.fixes import PROVOKED, Form, fixes_of, form_of, listed
 from tests.helpers.prefixes import EXTENSION, SITE, VERSION, module_source
 from tests.helpers.wheels import make_wheel
 
@@ -31,7 +35,17 @@ class Broken:
         self.shelf.mkdir()
         self.variables: dict[str, str] = {}
         """Of the process that runs, and of the verify that judges it."""
+        self.lock = ""
+        """The lock of an environment that is ours."""
+        self.target = ""
+        """A description of the machine that is judged (TOML); else it is this one."""
+        self.open = ExitStack()
+        """What is served as long as the world lasts."""
         self.built = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """The environment, with nothing in it."""
         self.shell(f"{UV} venv -q --python {sys.executable} {self.prefix}")
 
     # -- making --------------------------------------------------------------------------------------------------------
@@ -109,7 +123,114 @@ class Broken:
                 patch.delenv(name, raising=False)
             for name, value in environ.items():
                 patch.setenv(name, value)
+            where = ["-p", str(self.prefix), *(["--lockfile", self.lock] if self.lock else [])]
+            if self.target:
+                (self.folder / "target.toml").write_text(self.target)
+                where += ["--target", str(self.folder / "target.toml")]
             capsys.readouterr()
-            assert main(["verify", "--json", "-p", str(self.prefix)]) in (0, 1)
+            assert main(["verify", "--json", *where]) in (0, 1)
         found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["findings"]
         return found
+
+    # -- mending -------------------------------------------------------------------------------------------------------
+
+    def carry_out(self, command: str) -> str:
+        """Run a fix as it stands. What it says to the shell comes back, for what runs there afterwards."""
+        before = ""
+        for part in command.split(" && "):
+            if part.startswith(("export ", "unset ")):
+                before += f"{part}; "
+                self.variables.pop(part.removeprefix("unset "), None)
+            else:
+                self.shell(part)
+        return before
+
+    def ways(self) -> dict[Form, tuple[str, str]]:
+        """The fixes that verify said last: form -> command for who made this environment, and the finding's path."""
+        maker = maker_of(self.prefix, self.lock)
+        said = [(each, fix, command_for(fix, maker)) for each in PROVOKED for fix in fixes_of(each)]
+        return {
+            Form(each.kind, form_of(fix)): (printable(command), printable(each.path))
+            for each, fix, command in reversed(said)
+            if command
+        }
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """What is done to the environment meanwhile is undone."""
+        aside, variables = self.folder / "kept", dict(self.variables)
+        places = [self.prefix, *([Path(self.lock)] if self.lock else [])]
+        aside.mkdir()
+        for place in places:
+            self.shell(f"cp -a '{place}' '{aside}'")
+        yield
+        self.variables = variables
+        for place in places:
+            self.shell(f"rm -rf '{place}' && mv '{aside / place.name}' '{place}'")
+        aside.rmdir()
+
+
+class Case(NamedTuple):
+    """One failure."""
+
+    make: Callable[[Any], None]
+    kind: str
+    path: str
+    """End of the file that the finding names."""
+    words: str
+    """In its message or evidence: the cause."""
+    fix: str = "runs"
+    """``runs``: the command that it says mends it. Else words of what it says."""
+    run: str = "python -c 'import app'"
+    """What fails before, and works afterwards; empty where nothing on this machine fails."""
+    world: type[Broken] = Broken
+
+
+def check_case(
+    name: str, each: Case, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails, the finding names file and cause, and the fix, run as it stands, mends it; so does every other fix that
+    ``tests/data/fixes.txt`` has of this case, each in the environment as it was.
+    """
+    world = each.world(folder)
+    with world.open:
+        each.make(world)
+        _check(name, each, world, capsys, monkeypatch)
+
+
+def _check(
+    name: str, each: Case, world: Broken, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not each.run or world.run(each.run), "it works"
+
+    PROVOKED.clear()
+    findings = world.verify(capsys, monkeypatch)
+    found = [one for one in findings if one["kind"] == each.kind and one["path"].endswith(each.path)]
+    assert [one for one in found if each.words in told(one)], findings
+    said = [found[0]["fix"], *found[0]["alternatives"]]
+    if each.fix != "runs":
+        assert any(each.fix in str(text) for text in (*said, told(found[0]))), found
+        return
+    assert said[0], found
+    commands = list(dict.fromkeys([said[0], *(one["fix"] for one in findings if one["severity"] == "error")]))
+
+    ways = world.ways()
+    for form in (form for form, case in listed().items() if case == name):
+        assert form in ways, f"{form} is not advised here: {sorted(ways)}"
+        command, path = ways[form]
+        if command not in commands:
+            with world.kept():
+                before = world.carry_out(command)
+                assert not before or world.run(each.run, before) == ""
+                left = [] if before else world.verify(capsys, monkeypatch)
+                assert (form.kind, path) not in {(one["kind"], one["path"]) for one in left}, command
+
+    before = "".join(world.carry_out(command) for command in commands if command)
+    assert not each.run or world.run(each.run, before) == ""
+    if "export " not in before:
+        assert [one for one in world.verify(capsys, monkeypatch) if one["severity"] == "error"] == []
+
+
+def told(finding: dict[str, Any]) -> str:
+    """What it says."""
+    return " ".join([finding["message"], *finding["evidence"]])

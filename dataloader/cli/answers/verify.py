@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
     from dataloader.lockfile.model import Lockfile
     from dataloader.machine.target import Target
+    from dataloader.prefix.records import InstalledPackage
     from dataloader.verify import Severity, VerifyOptions, VerifyReport
+    from dataloader.verify.options import Windows
 
 
 @command(example="dataloader verify -p /opt/env", takes=VERIFY)
@@ -48,6 +50,15 @@ def verify(
     no_env: Annotated[
         bool, own_option("--no-env", about="Judge a process without the variables of this shell and of activation.")
     ] = False,
+    image: Annotated[
+        Path | None,
+        own_option(
+            "--env-from",
+            metavar="IMAGE",
+            about="Judge a container's process, with the variables of this image: its config, `docker inspect`'s "
+            "output, or an OCI layout.",
+        ),
+    ] = None,
     contract: Annotated[
         Literal["nfd", "dra", "affinity", "nvidia-require"] | None,
         own_option(
@@ -74,10 +85,12 @@ def verify(
 
     if options.json and form not in (None, "json"):
         raise exclusive("--json", f"--format={form}")
+    if image is not None and no_env:
+        raise exclusive("--env-from", "--no-env")
     if path is not None and "prefix" in options.typed:
         raise exclusive("PREFIX", "--prefix")
     form = form or ("json" if options.json else None)
-    said = _Said(tree, form, fail_on, env or [], no_env, contract, fix_number, rehash)
+    said = _Said(tree, form, fail_on, env or [], no_env, image, contract, fix_number, rehash)
     is_archive = path is not None and path.name.endswith(ARCHIVES) and not path.is_dir()
     options = replace(options, json=form == "json", prefix=options.prefix if path is None else path)
     with open_session(options) as session:
@@ -94,6 +107,7 @@ class _Said(NamedTuple):
     fail_on: Severity | None
     env: list[str]
     no_env: bool
+    image: Path | None
     contract: str | None
     fix: int | None
     rehash: bool
@@ -115,6 +129,7 @@ def _archive(session: Session, path: Path, said: _Said) -> int:
             "--fix": said.fix,
             "--env": said.env or None,
             "--no-env": said.no_env or None,
+            "--env-from": said.image,
             **dict.fromkeys(session.options.spelled(["lockfile", *_of_rules(session.options)]), path),
         },
         "a package file",
@@ -144,13 +159,14 @@ def _environment(opened: Session, path: Path | None, said: _Said) -> int:
     lock = lock_held(prefix, lock_path(options, session.here))
     how = VerifyOptions(
         cache=session.cache / "facts",
-        **process_of(session, prefix, said.env, no_env=said.no_env),
+        **process_of(session, prefix, said.env, no_env=said.no_env, image=said.image),
         reuse=not said.rehash,
         asked=_digest_of(lock),
         rehash=said.rehash,
         original_of=originals_of(prefix, session.cache),
         matrix=options.matrix,
         progress=session.reporter,
+        windows=_windows(session.cache),
     )
     of_rules = dict.fromkeys(opened.options.spelled(_of_rules(options)), prefix)
     if said.contract is not None:
@@ -167,9 +183,22 @@ def _environment(opened: Session, path: Path | None, said: _Said) -> int:
 
     def look() -> VerifyReport:
         held = how._replace(asked=_digest_of(lock))  # a fix may change the lock
-        return _of_prefix(session, prefix, targets[0], lock, held, plain=not (said.env or said.no_env))
+        return _of_prefix(session, prefix, targets[0], lock, held, plain=not (said.env or said.no_env or said.image))
 
     return _report(look() if said.fix is None else _mended(session, prefix, said.fix, look), said)
+
+
+def _windows(cache: Path) -> Windows:
+    """What ``dataloader abi`` kept of the releases of frameworks; imported where a package was built for another."""
+    from dataloader.base.cache import EXPORTS
+    from dataloader.verify.options import Windows
+
+    def find(prefix: Path, package: InstalledPackage, project: str) -> tuple[str, tuple[str, ...]]:
+        from dataloader.abi.kept import window_of
+
+        return window_of(cache, prefix, package, project)
+
+    return Windows(find, str(cache / EXPORTS))
 
 
 def _mended(session: Session, prefix: Path, fix: int, look: Callable[[], VerifyReport]) -> VerifyReport:
@@ -219,7 +248,8 @@ def _of_prefix(
     session: Session, prefix: Path, target: Target, lock: str, how: VerifyOptions, *, plain: bool
 ) -> VerifyReport:
     """Verify; keep the report with what it depends on, so that it is given again while nothing changes."""
-    from dataloader.cli.stages.variables import told
+    from dataloader.base.state import states_at
+    from dataloader.cli.stages.variables import pixi_manifests, told
     from dataloader.prefix.walk import walk
     from dataloader.process.beside import BEHIND, Beside
     from dataloader.verify.fixes import maker_of, with_commands
@@ -242,7 +272,8 @@ def _of_prefix(
     report = said.reports[0]._replace(process=told(variables, how.variables_of))
     report = with_commands(report, maker_of(prefix, lock))
     if question:
-        keep_answer(str(how.cache), where, question, said.outside, said.tree, report)
+        outside = {**said.outside, **states_at(map(str, pixi_manifests(prefix)))}
+        keep_answer(str(how.cache), where, question, outside, said.tree, report)
     return report
 
 

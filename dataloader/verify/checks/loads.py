@@ -51,6 +51,8 @@ class Situation(NamedTuple):
     """Whether other libraries of the prefix define all the symbols in question."""
     matrix: Matrix
     """The rows of the matrix, the user's among them."""
+    window: Callable[[InstalledPackage, str], tuple[str, tuple[str, ...]]] = lambda _, __: ("", ())
+    """With which releases of a framework a package loads, in words and one by one; empty where it is not known."""
 
     def may_be_of_the_system(self, soname: str) -> bool:
         """Whether a described machine may well have a library that the environment lacks."""
@@ -298,10 +300,26 @@ def _symbols(failures: list[Failure], situation: Situation) -> _Explained:
         if owner:
             evidence = (*evidence, f"what is needed is a build of {owner.name} for {', '.join(frameworks)}")
         fixes = for_symbols(owner, list(found.values()), situation.matrix.companions)
+        if owner:
+            lines, ways = _window(owner, list(found.values()), situation)
+            evidence, fixes = (*evidence, *lines), list(dict.fromkeys([*fixes, *ways]))
     elif is_pythons(names):
         evidence = (*evidence, "it is of Python's own interface: the file was built for a newer Python than this one")
         fixes = another_release(owner)
     return f"undefined symbol {readable[0]}{more}", evidence, fixes
+
+
+def _window(
+    owner: InstalledPackage, frameworks: Sequence[InstalledPackage], situation: Situation
+) -> tuple[list[str], list[str]]:
+    """What is known of the framework's releases, and the command that brings the newest with which a package loads."""
+    told, fixes = [], []
+    for framework in frameworks if owner.kind == "pypi" else ():
+        words, releases = situation.window(owner, framework.name)
+        if releases and framework.kind == "pypi":
+            told.append(f"{owner.label} {words}, of the releases that were looked at")
+            fixes.append(f"dataloader install '{framework.name}=={releases[-1]}'")
+    return told, fixes
 
 
 def frameworks_of(name: str, installed: InstalledPackages) -> Iterator[InstalledPackage]:

@@ -31,6 +31,15 @@ class Company(NamedTuple):
     """The package that requires them all; ``None`` for the frameworks, whose order the program chooses."""
 
 
+class Clash(NamedTuple):
+    """An extension module that loads by itself, and not in company."""
+
+    company: Company
+    verdict: Verdict
+    """With the failures that it has there."""
+    severity: Severity
+
+
 def check_one_process(judge: Judge, verdicts: Sequence[Verdict], situation: Situation) -> Iterator[Finding]:
     """Extension modules that load by themselves, and not in one process with what else is imported.
 
@@ -38,26 +47,33 @@ def check_one_process(judge: Judge, verdicts: Sequence[Verdict], situation: Situ
     Only modules that bring such libraries are opened, and of these, where there are some, those that the import of
     their package reaches.
     """
-    modules = _in_question(judge, verdicts)
-    failing: dict[str, tuple[Company, list[Failure], Severity]] = {}
-    for company in companies(judge, set(modules), situation.matrix):
-        there, back = (_failures(judge, order, modules) for order in (company.members, company.members[::-1]))
-        in_any_order = there and back and _imports_all(company, judge.sources)
-        severity: Severity = "error" if in_any_order else "warning"
-        for path, failures in (there or back).items():
-            if path not in failing or severity == "error":
-                failing[path] = (company, failures, severity)
-    by_path = {verdict.path: verdict for verdict in verdicts}
-    for company in dict.fromkeys(company for company, _, _ in failing.values()):
-        mine = {path: found for path, found in failing.items() if found[0] == company}
-        broken = [by_path[path]._replace(loads=False, failures=tuple(mine[path][1])) for path in mine]
-        levels = {path: severity for path, (_, _, severity) in mine.items()}
+    failing = clashes(judge, verdicts, situation)
+    for company in dict.fromkeys(clash.company for clash in failing):
+        mine = [clash for clash in failing if clash.company == company]
+        broken = [clash.verdict for clash in mine]
+        levels = {clash.verdict.path: clash.severity for clash in mine}
         beside = " and ".join(member.label for member in company.members)
         for finding in check_loads(broken, situation._replace(importance=partial(_level, levels))):
             why = f"each loads by itself; {company.user} imports {beside}"
             yield finding._replace(
                 message=f"{finding.message}, where {beside} are in one process", evidence=(*finding.evidence, why)
             )
+
+
+def clashes(judge: Judge, verdicts: Sequence[Verdict], situation: Situation) -> list[Clash]:
+    """The extension modules that load by themselves and not in company, each with the company that says most."""
+    modules = _in_question(judge, verdicts)
+    by_path = {verdict.path: verdict for verdict in verdicts}
+    failing: dict[str, Clash] = {}
+    for company in companies(judge, set(modules), situation.matrix):
+        there, back = (_failures(judge, order, modules) for order in (company.members, company.members[::-1]))
+        in_any_order = there and back and _imports_all(company, judge.sources)
+        severity: Severity = "error" if in_any_order else "warning"
+        for path, failures in (there or back).items():
+            if path not in failing or severity == "error":
+                refused = by_path[path]._replace(loads=False, failures=tuple(failures))
+                failing[path] = Clash(company, refused, severity)
+    return list(failing.values())
 
 
 def _level(levels: Mapping[str, Severity], verdict: Verdict) -> Severity:

@@ -99,9 +99,26 @@ def _split(family: str, found: Sequence[tuple[Verdict, Loaded]], situation: Situ
         path=verdict.path,
         message=f"parts of {family} come from {mine} and from {whose}; they work together only at one version",
         evidence=tuple(lines)[:8],
-        fix="unset LD_LIBRARY_PATH" if taken else reinstall(verdict.package) if verdict.package else None,
+        fix="unset LD_LIBRARY_PATH" if taken else _own_again(verdict.package, part.path.rpartition("/")[2], situation),
         files=tuple(sorted({user.path for user, _ in found})),
     )
+
+
+def _own_again(package: InstalledPackage | None, name: str, situation: Situation) -> str | None:
+    """Where a package's own copy of a library is gone it comes back; another's beside it stays, whatever is done."""
+    own = [path for path in situation.owners if path.endswith(f"/{name}") and situation.owners[path] == package]
+    gone = package is not None and own and not set(own) & set(situation.provided.get(name, ()))
+    return reinstall(package) if package is not None and gone else None
+
+
+def _fixes(package: InstalledPackage | None, names: Sequence[str], situation: Situation) -> list[str]:
+    """What brings the libraries; a package that is there and lost those of its own has them again when it is anew."""
+    for name in names:
+        provider = load_tables().providers.get(name)
+        if package is not None and provider is not None and package.name in dict(provider.pypi):
+            return [reinstall(package)]
+    brought = (for_library(name, None, situation.cuda_major, situation.installed) for name in names)
+    return list(dict.fromkeys(fix for advice in brought for fix in advice))
 
 
 def _finding(verdict: Verdict, opening: Opening, missing: Mapping[str, Failure], situation: Situation) -> Finding:
@@ -109,8 +126,7 @@ def _finding(verdict: Verdict, opening: Opening, missing: Mapping[str, Failure],
     severity: Severity = "error" if opening.needs in ("always", "stack") else "warning"
     if opening.by not in verdict.path and any(name in situation.provided for name in names):
         severity = "warning"  # the front was renamed: the code of its package may well open its parts itself
-    brought = (for_library(name, None, situation.cuda_major, situation.installed) for name in names)
-    fixes = list(dict.fromkeys(fix for advice in brought for fix in advice))
+    fixes = _fixes(verdict.package, names, situation)
     reasons = [
         f"{name}: {missing[name].kind.replace('-', ' ')}"
         + (f" {missing[name].name}" if missing[name].name != name else "")

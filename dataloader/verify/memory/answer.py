@@ -113,12 +113,20 @@ def plain_question(prefix: str, lock: str, environ: Mapping[str, str]) -> str:
     return repr((__version__, prefix, lock, lock and state_at(lock), machine, counted(environ), how, program_state()))
 
 
-def mounted(prefix: str) -> int:
-    """How the file system of a prefix is mounted: noexec, for one."""
+def mounted(prefix: str) -> str:
+    """How the file systems of a prefix are mounted, noexec for one: its own, and those that begin below it."""
     try:
-        return os.statvfs(prefix).f_flag
+        found = [str(os.statvfs(prefix).f_flag)]
+        with open("/proc/self/mountinfo", "rb") as file:
+            lines = file.read().split(b"\n")
     except OSError:
-        return 0  # it is no prefix, which is said elsewhere
+        return ""  # it is no prefix, which is said elsewhere; or a system without /proc
+    below = os.fsencode(os.path.realpath(prefix)).replace(b" ", b"\\040") + b"/"  # proc_pid_mountinfo(5)
+    for line in lines:
+        fields = line.split(b" ", 6)
+        if len(fields) > 6 and fields[4].startswith(below):
+            found.append(os.fsdecode(b" ".join(fields[4:6])))
+    return " ".join(found)
 
 
 def program_state() -> list[str]:
