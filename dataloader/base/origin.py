@@ -7,9 +7,11 @@ The URLs are pip's: ``git+https://host/a.git@REF#subdirectory=py``, ``https://ho
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
+
+from dataloader.base.values import dataclass
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip", ".tbz", ".txz")
 """How the names of source archives end."""

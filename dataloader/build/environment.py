@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.errors import BuildFailure, ResolutionFailure
 from dataloader.base.platforms import detect_platform
 from dataloader.base.reporter import Reporter
+from dataloader.base.values import dataclass
 from dataloader.build.limits import Limits
 from dataloader.locking.lock import make_lock
 from dataloader.machine.target import SystemRequirements

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.base.errors import UsageError
+from dataloader.base.values import dataclass
 from dataloader.machine.host import available_processors
 
 KEYS = ("timeout", "memory", "jobs")

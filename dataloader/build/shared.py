@@ -8,13 +8,14 @@ import io
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.core_metadata import parse_headers
 from dataloader.base.errors import IndexUnavailable, UsageError
 from dataloader.base.reporter import Reporter
+from dataloader.base.values import dataclass
 from dataloader.oci.artefact import find_artefact, give_artefact
 from dataloader.oci.model import OURS
 from dataloader.oci.reference import Reference, parse_reference

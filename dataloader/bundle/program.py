@@ -7,9 +7,9 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import dataloader
-from dataloader.base.distribution import own_distribution
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
+from dataloader.process.distribution import own_distribution
 
 
 def program_files() -> Iterator[tuple[str, Path]]:

@@ -16,12 +16,13 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IntegrityError, UsageError
+from dataloader.base.values import dataclass
 from dataloader.bundle.squashfs import is_image, tar_to_image, unpack_image
 
 VERSION = 1

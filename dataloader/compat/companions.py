@@ -6,9 +6,9 @@ Much of this is in nobody's metadata: a wheel was compiled for one CUDA and one 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import groupby
 
+from dataloader.base.values import dataclass
 from dataloader.compat.axes import TORCH_ABI, TORCH_CUDA, TORCH_PLACE, same_major
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule

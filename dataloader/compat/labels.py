@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from dataloader.base.values import dataclass
 from dataloader.compat.axes import TORCH_ABI, TORCH_CUDA, same_major
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
+from dataloader.base.values import dataclass
 from dataloader.compat.axes import on_cuda, same_major
 from dataloader.compat.matrix import Matrix
 from dataloader.compat.model import Bound, Rule

@@ -9,11 +9,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from dataloader.base.errors import UsageError
+from dataloader.base.values import dataclass
 
 OURS = ("CONDA", "PIXI")
 """Types that this loader does."""

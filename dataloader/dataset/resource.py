@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import ManifestError
+from dataloader.base.values import dataclass
 
 API_VERSIONS = ("dataset.baizeai.io/v1alpha1", "dataset.baize.io/v1alpha1")
 OF_CONDA = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, get_args
 
 from dataloader.base.redaction import redact
+from dataloader.base.values import dataclass
 from dataloader.dataset.resource import Resource
 
 Stage: TypeAlias = Literal["Config", "PVC", "ConfigMap", "Job", "JobStatus"]

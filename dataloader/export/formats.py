@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 from importlib import import_module
 from typing import Final, NamedTuple
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import World
+from dataloader.base.values import dataclass
 from dataloader.export.vex import Statement
 from dataloader.index.filenames import without_variant
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage

@@ -7,8 +7,9 @@ volume mounts it where the workload does, so that the paths in the environment's
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
+
+from dataloader.base.values import dataclass
 
 Kind: TypeAlias = Literal["init", "warm", "image-volume", "prune", "probe"]
 Document: TypeAlias = dict[str, Any]

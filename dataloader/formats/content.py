@@ -6,11 +6,11 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 from dataloader.base.errors import ManifestError
+from dataloader.base.values import dataclass
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -5,12 +5,12 @@ What was fetched once is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 from urllib.parse import urlsplit, urlunsplit
 
 from dataloader.base.errors import IndexUnavailable
 from dataloader.base.names import normalized
+from dataloader.base.values import dataclass
 from dataloader.index.web.addresses import local_path
 from dataloader.index.web.failures import Failed, NotFound, check_sha256, offline_missing
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from dataloader.base.values import dataclass
 from dataloader.index.filenames import without_variant
 
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from dataloader.base.names import normalized
+from dataloader.base.values import dataclass
 
 EVERY = "*"
 """Stands for every wheel that is not named itself."""

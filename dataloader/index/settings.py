@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
+from dataloader.base.values import dataclass
 from dataloader.index.pip_config import pip_environment, read_pip_files
 from dataloader.index.system import System
 from dataloader.index.web.credentials import redact

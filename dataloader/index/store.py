@@ -12,12 +12,12 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.base.files import keep_file
 from dataloader.base.reporter import Reporter
 from dataloader.base.sealed import unseal
+from dataloader.base.values import dataclass
 from dataloader.index.model import IndexFile, WheelMetadata
 
 _VERSION = 2

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dataloader.base.errors import IndexUnavailable
+from dataloader.base.values import dataclass
 
 _VERSION = re.compile(r"/v(\d+)\.\d+\.\d+\.json\Z")
 _READ = ("0", "1")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dataloader.base.names import World
+from dataloader.base.values import dataclass
 
 if TYPE_CHECKING:
     from rattler.networking.client import Client

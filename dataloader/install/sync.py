@@ -32,13 +32,6 @@ from dataloader.prefix.state import check_usable, owned_paths, read_inventory, r
 from dataloader.prefix.unchanged import fingerprint, has_remains
 
 
-def installed(prefix: Path) -> Inventory:
-    """The packages of both worlds in ``prefix``; PrefixError when there is no environment."""
-    if not prefix.is_dir():
-        raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing")
-    return read_inventory(prefix)
-
-
 def plan_prefix(lock: Lockfile, prefix: Path, options: SyncOptions | None = None) -> InstallPlan:
     """What a sync would do to ``prefix``. Reads only."""
     lock = with_trees(lock)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from dataloader.base.values import dataclass
 from dataloader.loader.model import Failure, Loaded
 from dataloader.loader.process import Process
 

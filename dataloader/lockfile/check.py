@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from dataloader.base.values import dataclass
 from dataloader.lockfile.model import Lockfile
 
 

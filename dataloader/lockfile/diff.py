@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from dataloader.base.values import dataclass
 from dataloader.lockfile.model import CondaPackage, Lockfile, Package
 
 Kind: TypeAlias = Literal["added", "removed", "upgraded", "downgraded", "rebuilt"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from dataloader.base.markers import marker_environment
 from dataloader.base.names import pypi_names
+from dataloader.base.values import dataclass
 from dataloader.lockfile.model import CondaPackage, Lockfile, PypiPackage
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dataloader.base.names import file_name_of
+from dataloader.base.values import dataclass
 
 if TYPE_CHECKING:
     from dataloader.base.origin import Origin

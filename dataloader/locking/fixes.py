@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import DataloaderError, ResolutionFailure
+from dataloader.base.values import dataclass
 from dataloader.request.specs.joined import title, version_of
 from dataloader.request.specs.requirements import PypiRequirement, Requirement
 

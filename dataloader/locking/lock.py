@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import IndexUnavailable, InternalError, ResolutionFailure, UsageError
 from dataloader.base.platforms import detect_platform
+from dataloader.base.values import dataclass
 from dataloader.compat.model import StackNeeds
 from dataloader.index.model import IndexFile
 from dataloader.index.web.credentials import public_channel, without_credentials
@@ -31,7 +32,7 @@ from dataloader.locking.asking import (
     requirements_of,
 )
 from dataloader.locking.built import Sources, with_builds, with_locked_commits
-from dataloader.locking.meanwhile import refuse_unknown, solver_imported
+from dataloader.locking.meanwhile import refuse_unknown, solver_ready
 from dataloader.locking.targets import common_target, decides, make_targets, say_target, with_sufficient_driver
 from dataloader.locking.telling import OF_THE_MACHINE, explain, say_chosen, say_request, say_silent, without_channels
 from dataloader.machine.target import Target
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from dataloader.base.reporter import Reporter
     from dataloader.compat.matrix import Matrix
     from dataloader.index.client import IndexClient
+    from dataloader.locking.ready import Ready
     from dataloader.resolve.model import Problem, Resolution
     from dataloader.stack.model import FrameworkBuild, Stack, StackRequest
     from dataloader.trial.foretold import Foretelling
@@ -96,7 +98,7 @@ async def make_lock(
     if needed and not channels:
         raise without_channels(request, needed)
     try:
-        async with solver_imported():
+        async with solver_ready(lambda: attempt.ready(channels)):
             await refuse_unknown(request, client, matrix, channels)
         return await attempt.run(channels)
     except ResolutionFailure as failure:
@@ -149,21 +151,31 @@ class _Attempt:
         self._foretelling: Foretelling | None = None
         self._preferred = {p.name: p.file_name for p in old.packages} if old else preferred_by(request, reporter)
         self._said: set[str] = set()
+        self._ready: dict[tuple[object, ...], Ready] = {}
+
+    def ready(self, channels: tuple[str, ...]) -> Ready:
+        """What is known before a package is looked at, worked out once for what was learnt."""
+        from dataloader.locking.ready import made_ready
+
+        known = (channels, self._learned)
+        if known not in self._ready:
+            settings = self._client.settings
+            self._ready[known] = made_ready(
+                self._matrix, self._request, self._targets, channels, self._learned, settings
+            )
+        return self._ready[known]
 
     async def run(self, channels: tuple[str, ...]) -> Locked:
         """Solve, over these channels."""
-        from dataloader.locking.stacks import planned, refuse_contradiction, stack_request
-
-        worlds = frozenset({"conda", "pypi"} if channels else {"pypi"})
-        asked = stack_request(self._matrix, self._request, worlds, channels)
-        is_planned = bool(asked.frameworks or asked.cuda or asked.cudnn or asked.nccl or asked.gcc)
-        stack = planned(self._matrix, asked, self._targets) if is_planned else None
+        asked, is_planned, stack, _ = self.ready(channels)
         if is_planned and stack is None:
+            from dataloader.locking.stacks import refuse_contradiction
+
             refuse_contradiction(self._matrix, asked, self._targets)
         cutoff = self._cutoff(stack.builds if stack else ())
         try:
             while True:
-                locked = await self._solve(asked, stack, cutoff, channels)
+                locked = await self._solve(asked, cutoff, channels)
                 earlier = self._cutoff(locked.stack.builds)
                 if earlier is None or cutoff is None or earlier >= cutoff:
                     return locked
@@ -175,15 +187,13 @@ class _Attempt:
                 raise refusal(self._matrix, asked, self._targets, failure) from failure
             raise
 
-    async def _solve(
-        self, asked: StackRequest, stack: Stack | None, cutoff: str | None, channels: tuple[str, ...]
-    ) -> Locked:
+    async def _solve(self, asked: StackRequest, cutoff: str | None, channels: tuple[str, ...]) -> Locked:
         from dataloader.stack.settled import settled_stack
 
         if cutoff:
             self._reporter.info(f"what was published from {cutoff} on does not count")
         while True:
-            needs = self._needs(asked, stack)
+            needs = self.ready(channels).needs
             target = with_sufficient_driver(common_target(self._targets), needs.newest_cuda)
             resolution = await self._resolved(self._problem(needs, target, cutoff, channels))
             if not await self._is_foretold_to_break(asked, resolution, needs):
@@ -239,26 +249,6 @@ class _Attempt:
         if broken and self._learned == before:
             raise InternalError("the solution breaks what files of its wheels were known to say")
         return broken
-
-    def _needs(self, asked: StackRequest, stack: Stack | None) -> StackNeeds:
-        """Return what the matrix, the machines and what was learned of package files say to the packages."""
-        from dataloader.stack.problem import needs_of
-        from dataloader.trial.model import rules_of
-
-        settings, request = self._client.settings, self._request
-        placed = {r.name for r in request.pypi if r.index or r.url} | set(settings.index_for)
-        needs = needs_of(
-            self._matrix,
-            asked,
-            self._targets,
-            insisted={r.name: "pypi" for r in request.pypi if r.world == "pypi"},
-            extra_indexes=frozenset(map(without_credentials, settings.extra_index_urls)),
-            planned=stack,
-            placed=frozenset(placed),
-            conda={r.name for r in request.conda},
-        )
-        learned = rules_of(self._learned, self._targets)
-        return replace(needs, rules=(*needs.rules, *learned.rules), axes={**needs.axes, **learned.axes})
 
     def _pass_gate(self, asked: StackRequest, resolution: Resolution, needs: StackNeeds) -> None:
         """Hold a solution against everything that was said, once more and by other means.

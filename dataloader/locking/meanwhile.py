@@ -1,15 +1,16 @@
-"""What passes while the network answers: the solver is imported, and a name that nobody has is refused without it."""
+"""What passes while the network answers: the solver gets ready, and a name that nobody has is refused without it."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from dataloader.base.errors import DataloaderError
 from dataloader.locking.asking import requirements_of
 from dataloader.resolve.refused.unknown import INDEXES, unknown_project
 
@@ -19,18 +20,22 @@ if TYPE_CHECKING:
     from dataloader.request.request import Request
 
 _PIECES = (
+    "dataloader.index.pages.plain_json",
     "dataloader.locking.stacks",
     "rattler",
     "dataloader.resolve.offered.knowledge",
     "dataloader.resolve.solve",
-    "dataloader.stack.problem",
+    "dataloader.locking.ready",
 )
 """What solving needs: 0.15 s of imports."""
 
 
 @asynccontextmanager
-async def solver_imported() -> AsyncIterator[None]:
-    """Import the solver in a thread meanwhile; when the block fails, it is left half-way."""
+async def solver_ready(prepare: Callable[[], object]) -> AsyncIterator[None]:
+    """Import the solver in a thread meanwhile, then ``prepare``; when the block fails, it is left half-way.
+
+    What ``prepare`` refuses is for who asks it next to tell: what the block refuses comes first.
+    """
     if _PIECES[-1] in sys.modules:
         yield
         return
@@ -41,6 +46,9 @@ async def solver_imported() -> AsyncIterator[None]:
             if unwanted.is_set():
                 return
             import_module(piece)
+        if not unwanted.is_set():
+            with suppress(DataloaderError):
+                prepare()
 
     importing = asyncio.create_task(asyncio.to_thread(work))
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from dataloader.base.errors import DataloaderError, ResolutionFailure
+from dataloader.base.values import dataclass
 from dataloader.lockfile.graph import edges_of
 from dataloader.lockfile.model import CondaPackage, Lockfile, Package
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement

@@ -8,10 +8,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.base.files import keep_file, read_kept
+from dataloader.base.values import dataclass
 
 _SECONDS = 10.0
 _CACHE_VERSION = 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from dataloader.base.values import dataclass
 
 
 class Gpu(NamedTuple):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import UsageError
 from dataloader.base.tasks import in_thread, together
+from dataloader.base.values import dataclass
 from dataloader.install.switch.owner import signed
 from dataloader.oci.image import fetch_manifest
 from dataloader.oci.model import (

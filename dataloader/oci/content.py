@@ -14,13 +14,14 @@ import stat
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IntegrityError, PrefixError
 from dataloader.base.files import walk
+from dataloader.base.values import dataclass
 from dataloader.prefix.locate import ACTIVATION, OWN_FOLDER, STATE
 from dataloader.prefix.records import InstalledPackage, read_installed
 from dataloader.prefix.state import State

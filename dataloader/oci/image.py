@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dataloader.base.errors import UsageError
+from dataloader.base.values import dataclass
 from dataloader.oci.model import (
     FORMAT,
     OURS,

@@ -7,12 +7,13 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from dataloader.base.errors import PrefixError
+from dataloader.base.values import dataclass
 from dataloader.prefix.locate import ACTIVATION
 from dataloader.prefix.pin import generation_of
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dataloader.base.names import World
+from dataloader.base.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

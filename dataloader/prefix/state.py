@@ -8,12 +8,13 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from dataloader.base.errors import PrefixError
 from dataloader.base.names import normalized
+from dataloader.base.values import dataclass
 from dataloader.prefix.locate import JOURNAL, OWN_FOLDER, STATE
 from dataloader.prefix.model import Installed, Inventory
 from dataloader.prefix.unchanged import STATE_VERSION
@@ -140,6 +141,13 @@ def read_inventory(prefix: Path) -> Inventory:
         python=match[1] if match else None,
         site_packages=site_packages,
     )
+
+
+def installed(prefix: Path) -> Inventory:
+    """The packages of both worlds in ``prefix``; PrefixError when there is no environment."""
+    if not prefix.is_dir():
+        raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing")
+    return read_inventory(prefix)
 
 
 def owned_paths(prefix: Path) -> set[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+from dataloader.base.values import dataclass
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.specs.joined import title
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement

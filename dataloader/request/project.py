@@ -76,11 +76,13 @@ def found_project(here: Path, lock: Path) -> Manifest | None:
 
 def project_here(here: Path) -> Path | None:
     """Return the pyproject.toml that lies here, if it is of a project, and says nothing to us yet."""
+    path = here / PYPROJECT
+    if not path.is_file():
+        return None
     from dataloader.request.manifests.manifest import load_manifest
 
-    path = here / PYPROJECT
     try:
-        manifest = load_manifest(path) if path.is_file() else None
+        manifest: Manifest | None = load_manifest(path)
     except DataloaderError:
         return None
     return path if manifest and (manifest.name or any(f.requirements for f in manifest.features.values())) else None

@@ -6,7 +6,7 @@ Precedence: what is typed, then ``DATALOADER_*`` (both arrive in the options), t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
 from dataloader.base.platforms import detect_platform
+from dataloader.base.values import dataclass
 from dataloader.index.web.credentials import public_channel, without_credentials
 from dataloader.lockfile.portable import relative_url
 from dataloader.machine.target import SystemRequirements

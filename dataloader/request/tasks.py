@@ -6,10 +6,11 @@ What a task has that is not carried out here is refused by name, and only where 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from dataloader.base.errors import UsageError
+from dataloader.base.values import dataclass
 from dataloader.request.toml import Table
 
 _KNOWN = {"cmd", "depends-on", "depends_on", "env", "cwd", "description"}

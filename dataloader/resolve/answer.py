@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
+from dataloader.base.values import dataclass
 from dataloader.resolve.channels.rattler import OURS, parse_match_spec
 from dataloader.resolve.outcome import much_older
 from dataloader.resolve.stability import is_of_pypi, locked_version

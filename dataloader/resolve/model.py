@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
+from dataloader.base.values import dataclass
 from dataloader.compat.model import Rule, StackNeeds
 from dataloader.lockfile.model import CondaPackage, PypiPackage
 from dataloader.machine.target import Target

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
+from dataloader.base.values import dataclass
 from dataloader.compat.rows import MatrixBuild
 from dataloader.machine.target import Target
 

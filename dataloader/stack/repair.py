@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations, islice, product
 from types import MappingProxyType
 from typing import NamedTuple
 
+from dataloader.base.values import dataclass
 from dataloader.compat.versions import admits, key, major, minor, near, specifier_of
 from dataloader.stack.model import CPU, Stack, StackRequest
 from dataloader.stack.needs import has_version, needs_of_cuda

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from dataloader.base.names import World
+from dataloader.base.values import dataclass
 from dataloader.compat.model import Bound, Rule, StackNeeds
 from dataloader.compat.rules import beside_cuda, switch_of
 from dataloader.lockfile.model import CondaPackage, Package

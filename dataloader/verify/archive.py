@@ -13,7 +13,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
@@ -22,6 +21,7 @@ from dataloader.base.core_metadata import parse_headers
 from dataloader.base.damage import damage_told
 from dataloader.base.errors import IntegrityError
 from dataloader.base.names import World, normalized
+from dataloader.base.values import dataclass
 from dataloader.elf.cache import FactsCache
 from dataloader.elf.facts import ElfFacts, read_elf
 from dataloader.elf.gpucode import GpuCode

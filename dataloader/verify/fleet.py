@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from dataloader.base.values import dataclass
 from dataloader.lockfile.model import Lockfile
 from dataloader.machine.target import Target
 from dataloader.verify.options import VerifyOptions

@@ -19,6 +19,12 @@ LARGE = {
 }
 """Requests of which many releases contradict each other."""
 
+SEARCHED = {
+    "apache-airflow[all-core]": ("apache-airflow[all-core]",),
+    "homeassistant": ("homeassistant",),
+}
+"""Requests that wheels alone do not meet, which takes the pages of hundreds of projects to say."""
+
 REFUSED = {
     "an unknown name": ("no-such-project-of-ours", "requests"),
     "a source archive alone": ("python-nvd3",),
@@ -37,6 +43,12 @@ def large(world: World) -> Iterator[Result]:
         ours, theirs = _Tool(world, here, requirements, "ours"), _Tool(world, here, requirements, "uv")
         medians = alternate(min(world.runs, _MOST), ours.lock, theirs.lock)
         yield ratio(f"lock {title}, cold", medians, 1.5, "uv")
+    for title, requirements in SEARCHED.items():
+        here = world.directory("large")
+        ours, theirs = _Tool(world, here, requirements, "ours"), _Tool(world, here, requirements, "uv")
+        medians = alternate(min(world.runs, _MOST), ours.refuse, theirs.refuse)
+        yield ratio(f"no lock of {title}, cold", medians, 1.5, "uv")
+        yield limit(f"no lock of {title}, cold", medians[:1], 60)
 
 
 def refusals(world: World) -> Iterator[Result]:

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from dataloader.base.distribution import extra_command
 from dataloader.index.publishers import Publisher, parse_publisher, publisher_of, read_policy
+from dataloader.process.distribution import extra_command
 from tests.helpers.command import run_command
 from tests.helpers.server import IndexServer
 from tests.helpers.sources import fetch_source

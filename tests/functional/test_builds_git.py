@@ -11,7 +11,7 @@ import tomli
 
 from tests.functional.test_builds import Bench, desk, shelf
 from tests.helpers.builds import make_source
-from tests.helpers.repositories import GitServer, committed, git, needs_git, needs_sshd, ssh_server
+from tests.helpers.repositories import GitServer, committed, git, needs_git
 from tests.helpers.wheels import make_wheel
 
 __all__ = ["desk", "shelf"]
@@ -61,19 +61,6 @@ def test_over_http_by_a_tag(desk: Bench, repository: Path) -> None:
     shutil.rmtree(stored)
     desk.ok("sync", "-p", "third", "--lockfile", "dataloader.lock", "--offline")
     assert desk.ran() == ["built demo 1.0"]
-
-
-@needs_sshd
-def test_over_ssh_with_the_keys_that_git_has(desk: Bench, repository: Path, tmp_path: Path) -> None:
-    commit = git(repository, "rev-parse", "HEAD")
-    words = ("install", "--build", "demo", "-p", "env")
-    with ssh_server(tmp_path / "ssh") as (url, call):
-        keyless = call.rpartition(" -i ")[0]
-        error = desk.fails(2, "source-auth", *words, f"demo @ git+{url}{repository}@v1", GIT_SSH_COMMAND=keyless)
-        assert any("git ls-remote" in text for text in error["suggestions"])
-        desk.ok(*words, f"demo @ git+{url}{repository}@v1", GIT_SSH_COMMAND=call)
-    assert desk.locked("demo")["pypi"] == f"git+{url}{repository}@{commit}"
-    assert desk.python("import demo; print(demo.VERSION)") == "1.0\n"
 
 
 def test_a_branch_stays_where_it_was_locked_until_it_is_upgraded(desk: Bench, repository: Path, shelf: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 from dataloader.base.errors import IndexUnavailable, IntegrityError, PrefixError
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import SyncResult
-from dataloader.install.sync import installed, sync_prefix
+from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import CondaPackage, LockedPython, Lockfile
 from dataloader.prefix.activate import activation
+from dataloader.prefix.state import installed
 from tests.helpers.conda import index_channel, make_conda_package, make_library, make_python_package, read_record
 from tests.helpers.locks import FolderDownloads, lock_of, options_for
 from tests.helpers.wheels import make_wheel

@@ -17,8 +17,9 @@ from dataloader.base.reporter import Reporter
 from dataloader.index.client import IndexClient
 from dataloader.index.model import IndexFile
 from dataloader.index.settings import DEFAULT_INDEX, IndexSettings
-from dataloader.install.sync import installed, sync_prefix
+from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import LockedPython, PypiPackage
+from dataloader.prefix.state import installed
 from tests.helpers.conda import index_channel, make_python_package, read_record
 from tests.helpers.locks import lock_of, options_for
 

@@ -14,9 +14,10 @@ import pytest
 from dataloader.base.errors import IndexUnavailable
 from dataloader.base.reporter import Reporter
 from dataloader.install.model import SyncResult
-from dataloader.install.sync import installed, sync_prefix
+from dataloader.install.sync import sync_prefix
 from dataloader.lockfile.model import Lockfile
 from dataloader.prefix.activate import activation
+from dataloader.prefix.state import installed
 from dataloader.prefix.unchanged import fast_status, lock_digest
 from tests.helpers.locks import FolderDownloads, lock_of, options_for
 from tests.helpers.wheels import data_folder, make_wheel

@@ -5,12 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import socket
 import subprocess
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -123,39 +119,3 @@ class GitServer:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
-
-
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-needs_sshd = pytest.mark.skipif(
-    SSHD is None or not Path("/run/sshd").is_dir() or os.getuid() != 0, reason="no sshd that may be started here"
-)
-
-
-@contextmanager
-def ssh_server(folder: Path) -> Iterator[tuple[str, str]]:
-    """Run sshd on loopback with keys of its own; its URL, and how git is to call ssh."""
-    folder.mkdir()
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    lines = (
-        f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {folder}/host", f"AuthorizedKeysFile {folder}/user.pub",
-        "StrictModes no", "UsePAM no", "PidFile none", "PasswordAuthentication no",
-    )  # fmt: skip
-    (folder / "conf").write_text("\n".join(lines) + "\n")
-    options = f"-oBatchMode=yes -oStrictHostKeyChecking=no -oUserKnownHostsFile={folder}/known -i {folder}/user"
-    assert SSHD is not None
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "conf")], stderr=log) as server,
-    ):
-        try:
-            for _ in range(200):
-                with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                    break
-                time.sleep(0.05)
-            yield f"ssh://root@127.0.0.1:{port}", f"ssh {options}"
-        finally:
-            server.terminate()

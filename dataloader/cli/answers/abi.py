@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +35,8 @@ def abi(
     ] = None,
 ) -> int:
     """Say with which releases of a framework a compiled wheel loads, by the symbols that it needs and they define."""
+    import asyncio
+
     from dataloader.abi.model import said, windows
     from dataloader.cli.stages.session import open_session
 

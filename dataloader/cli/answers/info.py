@@ -6,14 +6,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataloader import __version__
 from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.telling.console import Style, write_result
 from dataloader.cli.telling.render import table
-from dataloader.machine.interpreters import Interpreter, find_interpreters
-from dataloader.machine.target import Target
+
+if TYPE_CHECKING:
+    from dataloader.machine.interpreters import Interpreter
+    from dataloader.machine.target import Target
 
 
 @command(example="dataloader info --json", takes=("manifest", "platform", "target", "matrix", "Output"))
@@ -22,6 +25,7 @@ def info(options: CommonOptions) -> int:
     from dataloader.base.cache import cache_root
     from dataloader.locking.targets import named_targets
     from dataloader.machine.detect import EVERYTHING
+    from dataloader.machine.interpreters import find_interpreters
     from dataloader.request.places import manifest_path
 
     targets = named_targets(options, os.environ, EVERYTHING)

@@ -30,10 +30,9 @@ def list_packages(
     """List the packages of the environment, conda's and Python's, with their sizes on disk."""
     from dataloader.cli.stages.session import open_session
     from dataloader.cli.stages.use import prefix_of
-    from dataloader.install.sync import installed
     from dataloader.prefix.details import requested, size_of
     from dataloader.prefix.python import host_python
-    from dataloader.prefix.state import nature
+    from dataloader.prefix.state import installed, nature
 
     with open_session(options) as session:
         prefix = prefix_of(session)

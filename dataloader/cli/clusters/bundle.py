@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from dataloader.base.errors import IntegrityError, UsageError
-from dataloader.base.tasks import together
 from dataloader.cli.line.command import TO_FETCH, command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 from dataloader.cli.telling.render import human_size
@@ -114,6 +112,8 @@ def _refuse_unbuilt(lock: Lockfile) -> None:
 
 async def _write(client: IndexClient, lock: Lockfile, path: Path, *, program: bool) -> int:
     """Return its size in bytes."""
+    import asyncio
+
     from dataloader.base.files import is_special
     from dataloader.bundle.program import program_files
     from dataloader.bundle.squashfs import SUFFIXES
@@ -167,6 +167,10 @@ def _aside(beside: Path | None) -> Iterator[Path]:
 
 async def _fetched(client: IndexClient, lock: Lockfile, folder: Path) -> list[tuple[Package, Archive, Path]]:
     """Fetch every archive of a lock, checked; what has an md5 alone gets the sha256 that it has."""
+    import asyncio
+
+    from dataloader.base.tasks import together
+
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def fetch(number: int, package: Package) -> tuple[Package, Archive, Path]:

@@ -6,13 +6,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import ChangesNeeded, PrefixError, UsageError
 from dataloader.base.platforms import detect_platform
+from dataloader.base.values import dataclass
 from dataloader.cli.clusters.attachments import attachments_of
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.stages.flow import Destination, built_aside, sync_options
@@ -164,8 +165,9 @@ async def _tree(
         ChangesNeeded: the environment is not what the lock says.
     """
     from dataloader.cli.stages.use import hold
-    from dataloader.install.sync import installed, plan_prefix
+    from dataloader.install.sync import plan_prefix
     from dataloader.prefix.pin import generation_of
+    from dataloader.prefix.state import installed
 
     installed(place)  # or there is none
     generation = generation_of(os.path.abspath(place))  # noqa: PTH100 -- the link is what is asked about

@@ -182,8 +182,8 @@ def _nodes(session: Session) -> tuple[Mapping[str, str], ...]:
 
     if session.options.target is None:
         return ()
-    from dataloader.install.sync import installed
     from dataloader.prefix.activate import activation
+    from dataloader.prefix.state import installed
 
     prefix = prefix_of(session)
     installed(prefix)

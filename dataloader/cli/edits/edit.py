@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
+from dataloader.base.values import dataclass
 from dataloader.cli.edits.said import say_shared, say_unread
 from dataloader.cli.line.first_steps import taking_over
 from dataloader.cli.line.options import CommonOptions, StackFlags

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF009 -- option() returns a dataclasses.field
 """The options that commands share, each declared once; values only.
 
 A field made by :func:`option` describes its flag; ``dataloader.cli.line.command`` turns the fields into a command's
@@ -8,10 +7,11 @@ Annotations are values here (no ``from __future__ import annotations``): they sa
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
+from dataloader.base.values import dataclass
 from dataloader.request.asked import CondaMode, PrereleaseMode
 
 Group: TypeAlias = Literal["Environment", "Inputs", "Sources", "Solving", "Changes", "Output", "Report", "Stack"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dataloader.base.errors import Declined, PrefixError, UsageError
+from dataloader.base.values import dataclass
 from dataloader.cli.line.command import command
 from dataloader.cli.line.options import CommonOptions, Operand, own_option
 from dataloader.cli.telling.render import human_size, table

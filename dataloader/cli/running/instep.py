@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import PrefixError, ResolutionFailure, UsageError
+from dataloader.base.values import dataclass
 from dataloader.prefix.locate import as_seen, same_file
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.base.files import replace_file
 from dataloader.base.reporter import Reporter, Reporters
+from dataloader.base.values import dataclass
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 """The expression that PEP 723 gives."""

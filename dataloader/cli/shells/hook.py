@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dataloader.base.errors import UsageError
 from dataloader.cli.line.command import PREFIX, command
 from dataloader.cli.line.options import CommonOptions, own_option
-from dataloader.prefix.activate import Dialect, activation, dialect_of
+
+if TYPE_CHECKING:
+    from dataloader.prefix.activate import Dialect
 
 
 @command(example='eval "$(dataloader shell-hook -p /opt/env)"', takes=PREFIX)
@@ -23,6 +25,7 @@ def shell_hook(
     """Print the shell code that activates the environment."""
     from dataloader.cli.stages.session import open_session
     from dataloader.cli.stages.use import check_python, home_of, prefix_of
+    from dataloader.prefix.activate import activation
 
     dialect = spoken(shell or Path(os.environ.get("SHELL", "sh")).name)
     with open_session(options) as session:
@@ -40,6 +43,8 @@ def spoken(shell: str) -> Dialect:
     Raises:
         UsageError: ``shell-unsupported``.
     """
+    from dataloader.prefix.activate import dialect_of
+
     dialect = dialect_of(shell)
     if dialect is None:
         raise UsageError(

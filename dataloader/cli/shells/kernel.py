@@ -67,7 +67,8 @@ def kernels_folder(environ: Mapping[str, str]) -> Path:
 def _install(session: Session, name: str | None, title: str | None) -> None:
     from dataloader.base.files import replace_file
     from dataloader.cli.stages.use import check_python, prefix_of
-    from dataloader.install.sync import absolute, installed
+    from dataloader.install.sync import absolute
+    from dataloader.prefix.state import installed
 
     prefix = absolute(prefix_of(session))  # a link to generations stays one: the kernel follows it
     if not any(package.name == "ipykernel" for package in installed(prefix).packages):

@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -98,6 +97,8 @@ def _passed_on(text: str) -> str:
 
 def _zsh(hook: str, prompt: str, environ: dict[str, str]) -> list[str]:
     """zsh reads its settings from a folder: a passing one leads to the user's, and removes itself."""
+    import tempfile
+
     own = environ.get("ZDOTDIR") or environ.get("HOME") or "/"
     folder = Path(tempfile.mkdtemp(prefix="dataloader-zsh-"))
     restore = f"export ZDOTDIR={shlex.quote(own)}\n" if "ZDOTDIR" in environ else "unset ZDOTDIR\n"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataloader.base.errors import LockOutdated, PrefixError
+from dataloader.base.values import dataclass
 from dataloader.cli.line.allow import advised_by_install
 from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.as_it_is import check_nothing_to_solve, check_platform, own_part

@@ -7,11 +7,12 @@ for there, so that what one was changed to holds for all.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from dataloader.base.errors import ResolutionFailure
+from dataloader.base.values import dataclass
 from dataloader.cli.stages.saving import unsaid
 from dataloader.cli.stages.solving import client_of
 from dataloader.lockfile.check import check_lock

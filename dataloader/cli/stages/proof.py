@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dataloader.base.errors import ResolutionFailure
+from dataloader.base.errors import PrefixError, ResolutionFailure, WouldNotLoad
 
 if TYPE_CHECKING:
     from dataloader.cli.stages.session import Session
@@ -86,13 +86,16 @@ class Proof:
             Declined: somebody was asked, and said no.
             Contradicted: no other choice of packages is left, or too many were tried.
         """
-        from dataloader.trial.judge import Contradicted
-
         last: Contradicted | None = None
         for _ in range(MOST):
             try:
                 return await self._once(attempt, lock_of)
-            except Contradicted as found:
+            except WouldNotLoad as error:
+                from dataloader.trial.judge import Contradicted  # most attempts raise nothing, and need not know it
+
+                if not isinstance(error, Contradicted):
+                    raise
+                found = error
                 known = last.contradictions if last else ()
                 last = found
                 self.learned.add(found.contradictions)
@@ -110,16 +113,18 @@ class Proof:
 
     async def _once(self, attempt: Callable[[], Awaitable[T]], lock_of: Callable[[], Lockfile]) -> T:
         """Run ``attempt``; two packages that want one path teach something too."""
-        from dataloader.install.tree.tree import PathClash
-        from dataloader.trial.judge import of_clash
-
         try:
             return await attempt()
-        except PathClash as clash:
-            found = None if self._session.options.no_verify else of_clash(clash, lock_of())
+        except PrefixError as error:
+            from dataloader.install.tree.tree import PathClash
+            from dataloader.trial.judge import of_clash
+
+            if not isinstance(error, PathClash) or self._session.options.no_verify:
+                raise
+            found = of_clash(error, lock_of())
             if found is None:
                 raise
-            raise found from clash
+            raise found from error
 
 
 class _Prover:

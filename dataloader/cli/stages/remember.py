@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
 from dataloader.base.platforms import detect_platform
+from dataloader.base.values import dataclass
 from dataloader.cli.line.options import CommonOptions, declared
 from dataloader.lockfile.parts import meant_environment, part_for
 from dataloader.lockfile.yaml import read_locks

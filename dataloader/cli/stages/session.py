@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import DataloaderError, ExitCode, UsageError
 from dataloader.base.reporter import Reporter, Reporters
+from dataloader.base.values import dataclass
 from dataloader.cli.line.options import CommonOptions
 from dataloader.cli.telling.console import Style, known_error, write_result
 from dataloader.cli.telling.render import error_document

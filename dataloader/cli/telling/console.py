@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from dataloader.base.errors import DataloaderError, DiskFull, ExitCode, InternalError, TryAgain, UsageError
 from dataloader.base.redaction import redact
 from dataloader.base.reporter import Reporter
+from dataloader.base.values import dataclass
 from dataloader.cli.telling.fetching import Fetching, amount_of, short
 from dataloader.cli.telling.folding import columns_of, folded
 from dataloader.cli.telling.render import (

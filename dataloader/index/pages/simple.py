@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin
 
 from dataloader.base.errors import IndexUnavailable
+from dataloader.base.values import dataclass
 from dataloader.index.filenames import described_release, parse_listed, without_variant
 from dataloader.index.model import IndexFile
 from dataloader.index.pages.links import Link, fragment_hash

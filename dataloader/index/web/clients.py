@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from dataloader.index.web.transport import Opener, Reply
+
 _CONNECT = 10.0
 """Seconds for a server to take up a connection, which even a slow one does."""
 _SHORT = 1 << 20
@@ -39,10 +41,12 @@ _OF_SYSTEMS = (
 )
 """Where Debian, Fedora, openSUSE and Alpine keep their certificates in one file."""
 
+_AGENT: Final = "dataloader"
+"""What we call ourselves."""
 _ALIKE: Final[Mapping[str, Any]] = {
     "follow_redirects": True,
     "max_redirects": 10,
-    "headers": {"User-Agent": "dataloader"},
+    "headers": {"User-Agent": _AGENT},
 }
 """What all clients do alike."""
 
@@ -84,23 +88,40 @@ def short_answer(client: httpx.Client, method: str, address: str, **more: Any) -
         )
 
 
+class _Httpx:
+    """Opens responses by httpx."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def open(self, address: str, headers: Mapping[str, str]) -> Reply:
+        request = self._client.build_request("GET", address, headers=dict(headers))
+        return await self._client.send(request, stream=True)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
 class Clients:
     """Makes each kind of client when it is first asked for."""
 
     def __init__(self, settings: IndexSettings) -> None:
         self._settings = settings
-        self._asynchronous: dict[bool, httpx.AsyncClient] = {}
+        self._asynchronous: dict[bool, Opener] = {}
         self._blocking: httpx.Client | None = None
         self._lock = threading.Lock()
 
-    def asynchronous(self, *, http2: bool) -> httpx.AsyncClient:
+    def asynchronous(self, *, http2: bool) -> Opener:
         """For many small requests: over HTTP/2 they share one connection a host."""
-        _import_httpx()
         if http2 not in self._asynchronous:
-            self._asynchronous[http2] = (self._swift() if http2 else None) or self._own(http2=http2)
+            self._asynchronous[http2] = (self._swift() if http2 else None) or self._plain(http2=http2)
         return self._asynchronous[http2]
 
-    def _swift(self) -> httpx.AsyncClient | None:
+    def _plain(self, *, http2: bool) -> _Httpx:
+        _import_httpx()
+        return _Httpx(self._own(http2=http2))
+
+    def _swift(self) -> Opener | None:
         """Return a client over reqwest; ``None`` where it is not there, or would not do all that the settings ask for.
 
         Which certificates count and where a proxy stands is then for httpx to say, as it is for downloads.
@@ -108,23 +129,14 @@ class Clients:
         if not _is_plain(self._settings):
             return None
         try:
-            import pyreqwest  # noqa: F401  (not built for every machine)
+            from dataloader.index.web.transport import Reqwest
         except ImportError:
-            return None
-        import httpx
-
-        from dataloader.index.web.transport import ReqwestTransport
-
-        def other() -> httpx.AsyncBaseTransport:
-            options = self._options(self._settings.concurrency)
-            return httpx.AsyncHTTPTransport(verify=options["verify"], http2=True, limits=options["limits"])
-
-        timeout = self._settings.timeout
+            return None  # pyreqwest is not built for every machine
+        timeout, connect = self._settings.timeout, min(self._settings.timeout, _CONNECT)
         try:
-            transport = ReqwestTransport(timeout=timeout, connect=min(timeout, _CONNECT), other=other)
+            return Reqwest(agent=_AGENT, timeout=timeout, connect=connect, other=lambda: self._plain(http2=True))
         except ValueError:
             return None  # the system has no certificates, or a variable names none: that is for OpenSSL to say
-        return httpx.AsyncClient(transport=transport, timeout=self._timeout(), event_hooks=_WATCHED, **_ALIKE)
 
     def _own(self, *, http2: bool) -> httpx.AsyncClient:
         options = self._options(self._settings.concurrency)

@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dataloader.base.errors import DiskFull, IndexUnavailable, IntegrityError, UsageError
 from dataloader.base.files import NO_ROOM
 from dataloader.base.reporter import Reporter
+from dataloader.base.values import dataclass
 from dataloader.index.web.addresses import local_path
 from dataloader.index.web.body import Body
 from dataloader.index.web.credentials import redact

@@ -12,7 +12,29 @@ from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityE
 from dataloader.index.web.credentials import Credentials, check_asked, redact
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Protocol
+
     import httpx
+
+    class Answered(Protocol):
+        """What a response says before its body."""
+
+        @property
+        def status_code(self) -> int:
+            """As RFC 9110 has them."""
+            ...
+
+        @property
+        def reason_phrase(self) -> str:
+            """What the status means."""
+            ...
+
+        @property
+        def headers(self) -> Mapping[str, str]:
+            """By names in any case."""
+            ...
+
 
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 527})
 """Statuses after which the same request may succeed (pip's and Cloudflare's included)."""
@@ -55,28 +77,39 @@ def offline_missing(what: str) -> IndexUnavailable:
 @contextmanager
 def translated(address: str, timeout: float) -> Iterator[None]:
     """Turn httpx's exceptions into ``Failed``."""
-    import httpx
-
     try:
         check_asked(address)
     except UsageError as error:
         raise Failed(error, retry=False) from error
     try:
         yield
-    except httpx.TooManyRedirects as error:
-        message = f"{redact(address)} redirects in a circle."
-        raise Failed(IndexUnavailable(message, code="redirect-loop"), retry=False) from error
-    except httpx.InvalidURL as error:
-        message = f"{redact(address)} cannot be fetched: {error}."
-        raise Failed(UsageError(message, code="index-bad-url"), retry=False) from error
-    except httpx.UnsupportedProtocol as error:
-        message = f"{redact(address)} is no address that can be fetched: http, https and file are."
-        raise Failed(UsageError(message, code="index-bad-url"), retry=False) from error
-    except httpx.RequestError as error:
-        raise _unreachable(address, error, timeout) from error
+    except (Failed, DataloaderError):
+        raise
+    except Exception as error:
+        failed = _of_httpx(address, error, timeout)  # imports httpx, of which what goes well needs nothing
+        if failed is None:
+            raise
+        raise failed from error
 
 
-def check_status(response: httpx.Response, address: str, credentials: Credentials) -> None:
+def _of_httpx(address: str, error: Exception, timeout: float) -> Failed | None:
+    import httpx
+
+    where = redact(address)
+    match error:
+        case httpx.TooManyRedirects():
+            return Failed(IndexUnavailable(f"{where} redirects in a circle.", code="redirect-loop"), retry=False)
+        case httpx.InvalidURL():
+            return Failed(UsageError(f"{where} cannot be fetched: {error}.", code="index-bad-url"), retry=False)
+        case httpx.UnsupportedProtocol():
+            message = f"{where} is no address that can be fetched: http, https and file are."
+            return Failed(UsageError(message, code="index-bad-url"), retry=False)
+        case httpx.RequestError():
+            return _unreachable(address, error, timeout)
+    return None
+
+
+def check_status(response: Answered, address: str, credentials: Credentials) -> None:
     """Pass 2xx, 3xx and 416; raise ``Failed`` for the rest."""
     status = response.status_code
     if status < 400 or status == 416:

@@ -7,12 +7,12 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, final
 
 from dataloader.base.reporter import Reporter
+from dataloader.base.values import dataclass
 from dataloader.index.settings import IndexSettings
 from dataloader.index.web.clients import Clients, short_answer
 from dataloader.index.web.credentials import Credentials, redact
@@ -21,6 +21,8 @@ from dataloader.index.web.mirrors import Mirrors
 
 if TYPE_CHECKING:
     import httpx
+
+    from dataloader.index.web.transport import Reply
 
 T = TypeVar("T")
 
@@ -154,7 +156,7 @@ class Web:
         return result
 
     @asynccontextmanager
-    async def stream(self, address: str, headers: Mapping[str, str], *, http2: bool) -> AsyncIterator[httpx.Response]:
+    async def stream(self, address: str, headers: Mapping[str, str], *, http2: bool) -> AsyncIterator[Reply]:
         """An open response with a good status (2xx, 304, 416), its body not yet read.
 
         Raises:
@@ -162,14 +164,12 @@ class Web:
         """
         client = self._clients.asynchronous(http2=http2)
         with translated(address, self.settings.timeout):
-            request = client.build_request("GET", address, headers=self._signed(address, headers))
-            response = await client.send(request, stream=True)
+            response = await client.open(address, self._signed(address, headers))
             if response.status_code == 401:
                 known = await asyncio.to_thread(self._credentials.ask_keyring, address)
                 if known is not None:
                     await response.aclose()
-                    request = client.build_request("GET", address, headers={**headers, "Authorization": known})
-                    response = await client.send(request, stream=True)
+                    response = await client.open(address, {**headers, "Authorization": known})
             try:
                 check_status(response, address, self._credentials)
                 yield response
@@ -242,7 +242,7 @@ class Web:
         return max(pause, min(wish or 0.0 for wish in wishes))
 
 
-async def _read(response: httpx.Response, limit: int | None) -> bytes:
+async def _read(response: Reply, limit: int | None) -> bytes:
     if limit is None:
         return await response.aread()
     body = bytearray()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from dataclasses import dataclass
 
 from dataloader.base.core_metadata import is_version_of, parse_headers
 from dataloader.base.errors import IntegrityError
 from dataloader.base.names import normalized
+from dataloader.base.values import dataclass
 from dataloader.index.model import WheelMetadata
 
 _END = struct.Struct("<4s4H2LH")  # APPNOTE.TXT 4.3.16, end of central directory

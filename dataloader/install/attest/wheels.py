@@ -14,7 +14,6 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dataloader.base.distribution import extra_command
 from dataloader.base.errors import UsageError
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import together
@@ -22,6 +21,7 @@ from dataloader.index.publishers import ISSUERS, Claims, Publisher, check_build,
 from dataloader.index.settings import IndexSettings
 from dataloader.install.attest.telling import EvidenceSource, Tell, invalid, missing
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
+from dataloader.process.distribution import extra_command
 
 if TYPE_CHECKING:
     from pypi_attestations import Attestation, Provenance

@@ -16,13 +16,14 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IntegrityError
 from dataloader.base.files import keep_file, read_kept, replace_file
+from dataloader.base.values import dataclass
 from dataloader.install.bounds import Refused
 from dataloader.install.conda.contents import INDEX, PATHS, Contents, read_contents
 from dataloader.install.store.entries import touch

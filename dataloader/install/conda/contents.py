@@ -14,12 +14,13 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.digests import LARGE, hex_digest
 from dataloader.base.files import replace_file
+from dataloader.base.values import dataclass
 from dataloader.install.bounds import (
     DEEPEST,
     Refused,

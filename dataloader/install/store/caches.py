@@ -6,13 +6,13 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from dataloader.base.names import World
 from dataloader.base.reporter import Reporter
 from dataloader.base.sealed import is_sealed
+from dataloader.base.values import dataclass
 from dataloader.install.conda.cache import find_difference, notes_of
 from dataloader.install.store.holdings import HOLDINGS, Found, Holding, is_left_over, survey
 from dataloader.install.store.layers import is_whole

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -18,6 +17,7 @@ from dataloader.base.digests import hex_digest
 from dataloader.base.errors import IndexUnavailable, IntegrityError, InternalError
 from dataloader.base.reporter import Reporter
 from dataloader.base.tasks import together
+from dataloader.base.values import dataclass
 from dataloader.install.model import Downloader, SyncOptions
 from dataloader.install.store.behind import Workers
 from dataloader.install.store.leftovers import sweep

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from dataloader.base.digests import hex_digest
 from dataloader.base.files import keep_file, read_kept
 from dataloader.base.reporter import Reporter
+from dataloader.base.values import dataclass
 from dataloader.install.store.entries import Entries, make_entry
 
 

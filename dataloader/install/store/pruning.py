@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from dataloader.base.values import dataclass
 from dataloader.install.store.caches import CacheEntry, cache_entries, remove_notes, size_of, unknown_paths
 from dataloader.install.store.holdings import DAY, Found, is_left_over, survey
 from dataloader.install.store.leftovers import remove, take_out

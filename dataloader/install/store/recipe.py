@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from dataloader.base.errors import IntegrityError
+from dataloader.base.values import dataclass
 
 RECIPE_VERSION = 2
 

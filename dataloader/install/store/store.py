@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from dataloader.base.digests import crc32, hexadecimal, record_digest
 from dataloader.base.files import replace_file
 from dataloader.base.reporter import Reporter
+from dataloader.base.values import dataclass
 from dataloader.install.store.entries import Entries, make_entry
 from dataloader.install.store.recipe import Recipe, StoredFile
 from dataloader.prefix.walk import is_library_name

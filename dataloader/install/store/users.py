@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from dataloader.base.files import replace_file
+from dataloader.base.values import dataclass
 from dataloader.install.switch.owner import is_dead, signature_of, signed
 
 FOLDER = "users"

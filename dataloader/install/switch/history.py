@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 from pathlib import Path
 
 from dataloader.base.errors import PrefixError
 from dataloader.base.names import some
+from dataloader.base.values import dataclass
 from dataloader.install.switch.generations import generations
 from dataloader.install.switch.line import Generation
 from dataloader.prefix.locate import STATE

@@ -14,9 +14,9 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from dataloader.base.values import dataclass
 from dataloader.install.switch.keeper import start_keeper
 from dataloader.install.switch.owner import began_at, is_dead, pid_of, signed
 from dataloader.prefix.pin import is_generation

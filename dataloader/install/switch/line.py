@@ -8,13 +8,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import PrefixBusy, PrefixError
 from dataloader.base.files import remove_tree
 from dataloader.base.reporter import Reporter
+from dataloader.base.values import dataclass
 from dataloader.install.model import InstallPlan, SyncOptions
 from dataloader.install.plan import make_plan
 from dataloader.install.switch.jobs import User, users

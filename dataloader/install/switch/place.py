@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.base.errors import PrefixError
+from dataloader.base.values import dataclass
 from dataloader.install.switch.mounts import mounts
 from dataloader.prefix.locate import OWN_FOLDER
 

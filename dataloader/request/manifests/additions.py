@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from dataloader.base.values import dataclass
 from dataloader.request.input_file import InputFile
 from dataloader.request.specs.joined import together, together_conda
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement

@@ -6,11 +6,12 @@ The tables are pixi's, plus [stack] and [resolution]. Unknown keys of ours are m
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from dataloader.base.errors import ManifestError, UsageError
 from dataloader.base.names import normalized
+from dataloader.base.values import dataclass
 from dataloader.index.publishers import read_policy
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.input_file import (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dataloader.base.names import normalized
+from dataloader.base.values import dataclass
 from dataloader.request.readers.pep621 import pep508
 from dataloader.request.specs.requirements import PypiRequirement
 from dataloader.request.toml import Table

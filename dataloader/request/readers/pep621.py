@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from dataloader.base.errors import DataloaderError, UsageError
 from dataloader.base.names import normalized
+from dataloader.base.values import dataclass
 from dataloader.request.input_file import Feature
 from dataloader.request.specs.requirements import PypiRequirement
 from dataloader.request.specs.spec import parse_pypi

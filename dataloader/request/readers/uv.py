@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
+from dataloader.base.values import dataclass
 from dataloader.request.input_file import Feature, PypiOptions
 from dataloader.request.readers.pep621 import ProjectTable, extra_key, group_key, pep508, requirements
 from dataloader.request.specs.markers import Condition

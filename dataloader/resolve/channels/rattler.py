@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from rattler.exceptions import GatewayError, InvalidMatchSpecError
 
 from dataloader.base.errors import IndexUnavailable, ManifestError
 from dataloader.base.reporter import Reporter
+from dataloader.base.values import dataclass
 from dataloader.formats.rattler_record import package_of
 from dataloader.index.web.credentials import public_channel
 from dataloader.lockfile.model import CondaPackage

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import rattler
 
 from dataloader.base.names import conda_name, pypi_names
+from dataloader.base.values import dataclass
 from dataloader.compat.model import AXIS, Bound
 from dataloader.resolve.channels.rattler import Channels
 from dataloader.resolve.offered.knowledge import Knowledge

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
 
+from dataloader.base.values import dataclass
 from dataloader.compat.model import Bound
 from dataloader.resolve.channels.rattler import parse_match_spec
 from dataloader.resolve.model import Problem, Requirement

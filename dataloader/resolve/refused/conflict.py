@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import rattler
 from packaging.specifiers import SpecifierSet
 
 from dataloader.base.names import some
+from dataloader.base.values import dataclass
 from dataloader.compat.axes import said_of
 from dataloader.resolve.channels.rattler import Unsolvable
 from dataloader.resolve.offered.root import Root, RootSpec

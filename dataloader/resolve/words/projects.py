@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Generic, TypeAlias, TypeVar
 
 from packaging.version import Version
 
+from dataloader.base.values import dataclass
 from dataloader.index.filenames import variant_label, without_variant
 from dataloader.index.model import IndexFile
 from dataloader.index.variants import VariantsFile

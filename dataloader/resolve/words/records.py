@@ -8,7 +8,6 @@ condition. A wheel whose METADATA has not been read yet carries no dependencies:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from packaging.requirements import InvalidRequirement
@@ -16,6 +15,7 @@ from packaging.requirements import Requirement as Pep508
 from packaging.specifiers import InvalidSpecifier
 from packaging.utils import canonicalize_name
 
+from dataloader.base.values import dataclass
 from dataloader.index.model import WheelMetadata
 from dataloader.resolve.words.projects import PREFERRED, PYPI_BUILD_NUMBER, Wheel
 from dataloader.resolve.words.pythons import InvalidMarker, Pythons, PythonSet, extras_named

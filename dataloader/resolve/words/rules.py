@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from dataloader.base.values import dataclass
 from dataloader.compat.model import Bound, Rule, StackNeeds, Variant, VersionReading
 from dataloader.compat.rows import WorldOrAny
 from dataloader.compat.versions import Key, admits, key

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from dataloader.base.platforms import machine_of
+from dataloader.base.values import dataclass
 
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
 _MUSLLINUX = re.compile(r"musllinux_(\d+)_(\d+)_(\w+)")

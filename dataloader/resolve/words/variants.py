@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
+from dataloader.base.values import dataclass
 from dataloader.index.variants import Property, VariantsFile
 from dataloader.machine.target import Target
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from dataloader.base.names import normalized, pypi_names
+from dataloader.base.values import dataclass
 from dataloader.prefix.records import InstalledPackage, InstalledPackages
 from dataloader.verify.findings import Finding
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tomli
 
-from dataloader.base.distribution import extra_command
+from dataloader.process.distribution import extra_command
 
 ROOT = Path(__file__).parents[3]
 
@@ -19,7 +19,7 @@ def test_advice_names_the_distribution_that_brought_the_program(tmp_path: Path) 
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
         (info / "entry_points.txt").write_text("[console_scripts]\ndataloader = dataloader.__main__:main\n")
-        code = "from dataloader.base.distribution import extra_command as e; print(e('attestations', 'a', 'b'))"
+        code = "from dataloader.process.distribution import extra_command as e; print(e('attestations', 'a', 'b'))"
         paths = [str(tmp_path / name), str(ROOT)]
         command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {paths}; {code}"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -27,7 +27,7 @@ def test_advice_names_the_distribution_that_brought_the_program(tmp_path: Path) 
 
 
 def test_a_checkout_that_is_not_installed_names_the_projects() -> None:
-    code = "from dataloader.base.distribution import extra_command as e; print(e('attestations', 'a', 'b'))"
+    code = "from dataloader.process.distribution import extra_command as e; print(e('attestations', 'a', 'b'))"
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "pip install a b\n"
 
