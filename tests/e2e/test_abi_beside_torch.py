@@ -128,6 +128,6 @@ def opened(python: str, path: Path) -> str:
 
 
 def of_another(why: str) -> bool:
-    """Whether it fails for a library that is no torch's (FFmpeg's, SoX's)."""
+    """Whether it fails for a library that is no torch's: FFmpeg's, SoX's, or one that its own package opens before."""
     missing = re.match(r"(\S+): cannot open shared object file", why)
-    return missing is not None and "torch" not in missing[1] and "c10" not in missing[1]
+    return missing is not None and not re.match(r"lib(torch(_\w+)?|c10(_\w+)?|shm)\.so", missing[1])
