@@ -13,6 +13,7 @@ from dataloader.base.names import World
 from dataloader.base.values import dataclass
 from dataloader.export.vex import Statement
 from dataloader.index.filenames import without_variant
+from dataloader.lockfile.graph import interpreter_of
 from dataloader.lockfile.model import Lockfile, Package, PypiPackage
 from dataloader.prefix.contents import Declared, InnerLibrary
 
@@ -69,8 +70,9 @@ class Format:
     """Whether it holds several environments."""
 
     def left_out(self, lock: Lockfile) -> tuple[Package, ...]:
-        """The packages of a lock that it has no place for."""
-        return tuple(package for package in lock.packages if self.lacks(package))
+        """The packages of a lock that it has no place for; what holds wheels takes a Python for granted."""
+        granted = interpreter_of(lock) if self.worlds == _PYPI else ()
+        return tuple(package for package in lock.packages if self.lacks(package) and package.name not in granted)
 
     def lacks(self, package: Package) -> str | None:
         """What a package is, if it has no place for that."""

@@ -37,8 +37,10 @@ def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def read_pip_files(environ: Mapping[str, str], reporter: Reporter) -> dict[str, str]:
-    """Settings from pip's configuration files; a file that cannot be read is a warning."""
+def read_pip_files(
+    environ: Mapping[str, str], reporter: Reporter, keys: tuple[str, ...] = (*_KEYS, *_NUMBERS)
+) -> dict[str, str]:
+    """Settings from pip's configuration files, of some keys; a file that cannot be read is a warning."""
     found: dict[str, str] = {}
     paths = [path for path in pip_files(environ) if os.path.isfile(path)]
     if not paths:
@@ -58,7 +60,7 @@ def read_pip_files(environ: Mapping[str, str], reporter: Reporter) -> dict[str, 
                 found.update(
                     (key, value)
                     for key, value in ((key.replace("_", "-"), value) for key, value in parser.items(section))
-                    if key in (*_KEYS, *_NUMBERS) and value
+                    if key in keys and value
                 )
     return found
 

@@ -31,6 +31,20 @@ def edges_of(lock: Lockfile) -> tuple[Edge, ...]:
     return tuple(sorted(dict.fromkeys(found), key=lambda e: (e.source, e.target, e.bound)))
 
 
+def interpreter_of(lock: Lockfile) -> frozenset[str]:
+    """Return the conda packages that are there for Python's sake: itself, and what nobody else asks for.
+
+    Whoever installs the wheels of a lock brings a Python of theirs.
+    """
+    edges = edges_of(lock)
+    asked = {name.removeprefix("conda:") for name in lock.requested}
+    others = {edge.target for edge in edges for wheel in lock.pypi() if edge.source == wheel.name} | asked
+    found = {"python"} & {package.name for package in lock.conda()}
+    while more := {edge.target for edge in edges if edge.source in found} - found - others:
+        found |= more
+    return frozenset(found)
+
+
 def _projects_in_conda(lock: Lockfile) -> dict[str, str]:
     """Return which conda package of the lock stands for each PyPI project."""
     return {project: p.name for p in lock.conda() for project in (pypi_names(p.name) or (p.name,))}

@@ -37,7 +37,9 @@ def say_silent(channels: Sequence[str], answering: Sequence[str], reporter: Repo
 
 def say_request(request: Request, settings: IndexSettings, reporter: Reporter) -> None:
     """Say what was noticed while a request was read."""
-    for note in (*request.notes, *_missing_places(settings)):
+    from dataloader.index.others import unheeded
+
+    for note in (*request.notes, *_missing_places(settings), *unheeded(settings)):
         reporter.warn(note)
     if request.unused:
         reporter.info(f"not used here: {', '.join(request.unused)}")

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataloader.compat.versions import specifier_of
 from dataloader.request.specs.joined import both
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
+from dataloader.request.specs.spec import axis_mistake
 
 PYTHON = "python"
 """The axis, and the name in requirements."""
@@ -45,6 +46,19 @@ def as_held(
     packages = [CondaRequirement(name=PYTHON, version=_conda_version(text), origin=origin) for text, origin in said]
     rest = {axis: value for axis, value in flags.items() if axis != PYTHON}
     return [*(r for r in typed if not is_python(r)), *packages], rest
+
+
+def asked_python(stack: Mapping[str, str], conda: Iterable[CondaRequirement]) -> str | None:
+    """Return which Python is asked for, of the stack or of conda's package; None: any, or what a specifier cannot say.
+
+    >>> asked_python({}, [CondaRequirement(name="python", version=">=3.10,<3.12")])
+    '>=3.10,<3.12'
+    """
+    if stack.get(PYTHON):
+        return stack[PYTHON]
+    said = ",".join(r.version for r in conda if is_conda_python(r) and r.version)
+    plain = said.removesuffix(".*") if "," not in said else said
+    return plain if plain and axis_mistake(PYTHON, plain) is None else None
 
 
 def _conda_version(specifier: str) -> str | None:

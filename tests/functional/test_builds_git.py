@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -152,3 +153,48 @@ def test_what_cannot_be_had_is_told(desk: Bench, repository: Path, exit_code: in
         desk.fails(2, "manifest-invalid", "lock")
         return
     desk.fails(exit_code, code, "lock")
+
+
+EDITABLE = {
+    "a line of pip's": ("requirements.txt", "-e git+{url}@v1#egg=demo\n"),
+    "an archive": ("requirements.txt", "-e ./demo-1.0.tar.gz\n"),
+    "an archive elsewhere": ("requirements.txt", "-e https://127.0.0.1:9/demo-1.0.tar.gz\n"),
+    "conda's part for pip": ("environment.yml", "channels: []\ndependencies: [{{pip: ['-e git+{url}#egg=demo']}}]\n"),
+    "Poetry": ("pyproject.toml", '[tool.poetry.dependencies]\ndemo = {{git = "{url}", develop = true}}\n'),
+    "uv": (
+        "pyproject.toml",
+        (
+            '[project]\nname = "x"\nversion = "1"\ndependencies = ["demo"]\n'
+            '[tool.uv.sources]\ndemo = {{git = "{url}", editable = true}}\n'
+        ),
+    ),
+    "pixi": (
+        "pixi.toml",
+        (
+            '[workspace]\nchannels = []\nplatforms = ["linux-64"]\n'
+            '[pypi-dependencies]\ndemo = {{git = "{url}", editable = true}}\n'
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", EDITABLE)
+def test_what_no_folder_here_is_cannot_be_edited(way: str, desk: Bench, repository: Path) -> None:
+    name, text = EDITABLE[way]
+    make_source(desk.here, "demo", requires=["lib"])
+    (desk.here / name).write_text(text.format(url=repository.as_uri()))
+    read = {"environment.yml": ["-f", name], "pixi.toml": []}.get(name, ["-r", name])
+
+    error = desk.fails(2, "requirement-unsupported", "lock", *read, "--build", "demo")
+    assert "demo is to be editable" in error["message"]
+    *cloning, copying = error["suggestions"]
+
+    if "archive" not in way:
+        (clone,) = re.findall(r"`git (clone [^`]*)`", cloning[0])
+        git(desk.here, *clone.split())
+        (desk.here / "edited.txt").write_text(cloning[0].rpartition(": ")[2] + "\n")
+        desk.ok("install", "-r", "edited.txt", "--build", "demo", "-p", "env")
+        assert desk.locked("demo")["editable"] is True
+    if "elsewhere" not in way:
+        (copied,) = re.findall("`([^`]*)`", copying)
+        desk.ok("lock", copied, "--build", "demo", "--lockfile", "copied.lock")

@@ -132,3 +132,48 @@ def test_help_knows_every_error_and_every_command(desk: Desk) -> None:
     assert "Usage: dataloader verify" in desk.run("help", "verify")
     assert all(f"  {name} " in desk.run("help") for name in COMMANDS)
     assert "dataloader help no-solution" in desk.run("help", "no-solutoin", code=2)
+
+
+def test_a_project_that_asks_for_nothing_has_an_environment(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.add_conda(("alpha", "1.0"))
+    with desk.index:
+        desk.run("init", "-c", desk.channel.as_uri())
+        desk.run("sync")
+
+        assert desk.run("run", "--", "sh", "-c", "echo $CONDA_PREFIX") == f"{desk.here}/.dataloader/envs/default\n"
+        assert desk.run("list") == "nothing is installed\n"
+        assert desk.json("verify")["findings"] == []
+        assert "export CONDA_PREFIX" in desk.run("shell-hook")
+        assert "matches the lock already" in desk.run("sync")
+        desk.run("add", "conda:alpha")
+        desk.run("remove", "alpha")
+        desk.run("run", "--", "true")
+
+
+@pytest.mark.parametrize(
+    ("said", "planned"),
+    [
+        ("3.11.*", "3.11"),
+        (">=3.10,<3.12", "3.10 to 3.11"),
+        ("3.10.*|3.12.*", None),  # which no specifier can say
+    ],
+)
+def test_a_plan_has_the_python_that_a_project_asks_for(said: str, planned: str | None, tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    (desk.here / "dataloader.toml").write_text(
+        f'[workspace]\nchannels = []\nplatforms = ["linux-64"]\n[dependencies]\npython = "{said}"\n'
+    )
+    with desk.index:
+        assert desk.json("plan")["stack"]["axes"].get("python") == planned
+        assert desk.json("plan", "--python=3.12")["stack"]["axes"]["python"] == "3.12"
+
+
+def test_a_diff_with_nothing_to_compare_says_what_is_missing(locked: Desk, tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    (desk.here / "dataloader.lock").write_bytes((locked.here / "dataloader.lock").read_bytes())
+    with desk.index:
+        told = desk.run("diff", code=2)
+        assert "git has no dataloader.lock of before" in told
+        assert "HEAD" not in told
+        assert "HEAD is no lockfile" in desk.run("diff", "HEAD", code=2)

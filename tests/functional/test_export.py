@@ -321,3 +321,24 @@ def test_the_same_lock_gives_the_same_bytes(mixed: Desk) -> None:
     for form in FORMATS:
         first = mixed.run("export", form, "--partial")
         assert mixed.run("export", form, "--partial", fresh=True) == first  # sets have another order there
+
+
+@pytest.mark.parametrize("form", [name for name, form in FORMATS.items() if form.worlds == {"pypi"}])
+def test_what_holds_wheels_takes_a_python_for_granted(form: str, shelf: Path, tmp_path: Path) -> None:
+    """With what it brings alone: not what is asked for by name, or what a wheel needs of it."""
+    channel = tmp_path / "channel"
+    make_python_package(channel, depends=["ssl", "zip >=1"])
+    for name, needs in (("ssl", ["certs"]), ("certs", []), ("zip", [])):
+        make_conda_package(channel, name, "1.0", noarch="generic", depends=needs)
+    index_channel(channel)
+    with IndexServer(shelf) as index:
+        desk = Desk(tmp_path / "here", index)
+        desk.run("lock", "-c", channel.as_uri(), "conda:python", "app", "pypi:lib")
+        assert {"python", "ssl", "certs", "zip"} <= versions(desk.lock).keys()
+
+        assert "lib" in desk.run("export", form)
+
+        desk.run("lock", "-c", channel.as_uri(), "conda:python", "conda:zip", "app")
+        said = desk.run("export", form, code=2)
+        assert "zip 1.0" in said
+        assert "ssl" not in said

@@ -26,8 +26,8 @@ _SIGNS = {"added": "+", "removed": "-", "upgraded": "^", "downgraded": "v", "reb
 def diff(
     options: CommonOptions,
     old: Annotated[
-        str, Operand("OLD", "A lockfile, or a revision of git that has the project's. HEAD when not said.")
-    ] = "HEAD",
+        str | None, Operand("OLD", "A lockfile, or a revision of git that has the project's. HEAD when not said.")
+    ] = None,
     new: Annotated[str | None, Operand("NEW", "A lockfile, or a revision of git; else the project's own lock.")] = None,
 ) -> int:
     """Show what differs between two locks."""
@@ -39,7 +39,8 @@ def diff(
         path = lock_of(session)
         if new is not None and Path(new).exists():
             path, new = Path(new), None
-        before, after = _said(old, path), read_locks(path) if new is None else _said(new, path)
+        before = _committed(path) if old is None else _said(old, path)
+        after = read_locks(path) if new is None else _said(new, path)
         pairs = list(_pairs(session, before, after, path))
         environments = {other.environment for _, other in pairs}
         several = len(pairs) > 1
@@ -126,21 +127,41 @@ def _change_document(change: Change) -> dict[str, object]:
 
 def _said(said: str, beside: Path) -> tuple[Lockfile, ...]:
     """The locks of a file, or of a revision of the repository that ``beside`` lies in."""
-    from dataloader.lockfile.yaml import parse_locks, read_locks
+    from dataloader.lockfile.yaml import read_locks
 
     if Path(said).exists():
         return read_locks(Path(said))
-    folder = beside.absolute().parent
-    command_line = ["git", "-C", str(folder), "show", f"{said}:./{beside.name}"]
+    found = _shown(said, beside)
+    if isinstance(found, str):
+        raise UsageError(
+            f"{said} is no lockfile, and no revision of git that has {beside.name}",
+            causes=(found,),
+            suggestions=("name two lockfiles: `dataloader diff OLD NEW`",),
+        )
+    return found
+
+
+def _committed(path: Path) -> tuple[Lockfile, ...]:
+    """The locks of the file as they were committed last, which is what one compares with who names nothing."""
+    found = _shown("HEAD", path)
+    if isinstance(found, str):
+        raise UsageError(
+            f"git has no {path.name} of before to compare with",
+            causes=(found,),
+            suggestions=("name two lockfiles: `dataloader diff OLD NEW`",),
+        )
+    return found
+
+
+def _shown(revision: str, beside: Path) -> tuple[Lockfile, ...] | str:
+    """The locks of a revision of git, or what git says instead."""
+    from dataloader.lockfile.yaml import parse_locks
+
+    command_line = ["git", "-C", str(beside.absolute().parent), "show", f"{revision}:./{beside.name}"]
     try:
         done = subprocess.run(command_line, capture_output=True, check=False)
     except FileNotFoundError:
-        raise UsageError(f"there is no file {said}, and no git to ask for a revision of that name") from None
+        return "there is no git on this machine"
     if done.returncode:
-        why = done.stderr.decode(errors="replace").strip().removeprefix("fatal: ")
-        raise UsageError(
-            f"{said} is no lockfile, and no revision of git that has {beside.name}",
-            causes=(why,),
-            suggestions=("name two lockfiles: `dataloader diff OLD NEW`",),
-        )
-    return parse_locks(done.stdout, Path(f"{said}:{beside.name}"))
+        return done.stderr.decode(errors="replace").strip().removeprefix("fatal: ")
+    return parse_locks(done.stdout, Path(f"{revision}:{beside.name}"))

@@ -23,6 +23,7 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
     from dataloader.compat.matrix import matrix_with
     from dataloader.locking.stacks import stack_request, stacks
     from dataloader.locking.targets import make_targets
+    from dataloader.request.python import asked_python
     from dataloader.request.request import make_request
     from dataloader.stack.document import plan_document
 
@@ -32,7 +33,9 @@ def plan(options: CommonOptions, flags: StackFlags) -> int:
         targets = make_targets(request, matrix, os.environ, for_stack=True)
         worlds = frozenset({"pypi"} if request.conda_mode == "never" else {"conda", "pypi"})
         channels = request.channels if request.channels_said and "conda" in worlds else ()
-        stack = next(stacks(matrix, stack_request(matrix, request, worlds, channels), targets))
+        asked = stack_request(matrix, request, worlds, channels)
+        asked = replace(asked, python=asked_python(request.stack, request.conda))
+        stack = next(stacks(matrix, asked, targets))
         reasons: defaultdict[str, list[str]] = defaultdict(list)
         for reason in stack.reasons:
             reasons[reason.axis].append(reason.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ def serve(session: Session, listen: str) -> None:
             mirrors = [f"{origin}={at}/{origin.replace('://', '/')}" for origin in origins(lock)]
             document = {"status": "ok", "address": at, "fetched_bytes": fetched, "mirrors": mirrors}
             session.write(document, f"{at} serves {request.lockfile}; {_advice(at, mirrors)}\n")
+            sys.stdout.flush()  # a log or a pipe would have it when all is over
             server.serve_forever(poll_interval=0.5)
 
 

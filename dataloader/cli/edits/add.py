@@ -69,18 +69,14 @@ def add(
 
 
 def _no_manifest(session: Session, specs: Sequence[str]) -> UsageError:
-    from dataloader.cli.line.first_steps import taking_over
-    from dataloader.request.project import project_here
+    from dataloader.cli.line.first_steps import without_manifest
 
     words = shlex.join(specs) or "NAME"
-    here = project_here(session.here)
-    adding = (f"`dataloader add --manifest {here.name} {words}` adds to the project that is here.",) if here else ()
     return UsageError(
         "there is no manifest to add to",
         code="manifest-missing",
         suggestions=(
-            *adding,
-            *(() if adding else taking_over(session.here) or ("`dataloader init` writes one.",)),
+            *without_manifest(session.here, "add", *(specs or ("NAME",))),
             f"`dataloader install {words} -p DIR` makes an environment without one.",
         ),
     )

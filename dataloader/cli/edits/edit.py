@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dataloader.base.errors import UsageError
 from dataloader.base.values import dataclass
 from dataloader.cli.edits.said import say_shared, say_unread
-from dataloader.cli.line.first_steps import taking_over
+from dataloader.cli.line.first_steps import without_manifest
 from dataloader.cli.line.options import CommonOptions, StackFlags
 from dataloader.cli.stages.as_it_is import check_installable
 from dataloader.cli.stages.flow import Destination, locks_in, sync_lock, to_the_end
@@ -324,5 +324,5 @@ def _something(request: Request, verb: str, *, upgrade: Sequence[str] | None = N
     if upgrade is not None:
         ways = [f"without a manifest: `{shlex.join(['dataloader', 'upgrade', '--no-sync', *upgrade])}`"]
     elif request.manifest is None:
-        ways += taking_over(Path.cwd()) or ["or write a manifest: `dataloader init`"]
+        ways += without_manifest(Path.cwd(), verb)
     raise UsageError(f"there is nothing to {verb}", code="nothing-asked", suggestions=tuple(ways))

@@ -22,10 +22,10 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
     Raises:
         UsageError: ``nothing-asked``; nobody knows.
     """
+    from dataloader.cli.line.first_steps import without_manifest
     from dataloader.cli.stages.flow import locks_in
     from dataloader.cli.stages.remember import remembered_lock
     from dataloader.request.places import find, prefix_path
-    from dataloader.request.project import project_here
     from dataloader.request.request import make_request
 
     manifest = find(session.options, session.here)
@@ -34,16 +34,13 @@ def remembered_request(session: Session, verb: str) -> tuple[Request, Lockfile |
         return request, part_for(locks_in(request.lockfile), request.platform, request.environment)
     remembered = remembered_lock(session)
     if remembered is None:
-        here = project_here(session.here)
         raise UsageError(
             f"there is nothing to {verb}: no manifest is here, and no lock that "
             f"{prefix_path(session.options, session.here)} was made from",
             code="nothing-asked",
             suggestions=(
                 "name the environment's lock and prefix with --lockfile and --prefix",
-                f"`dataloader sync --manifest {here.name}` makes the environment of the project that is here."
-                if here
-                else "`dataloader init` writes a manifest.",
+                *without_manifest(session.here, "sync"),
             ),
         )
     request = make_request(

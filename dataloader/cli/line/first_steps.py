@@ -17,6 +17,8 @@ TAKEN_OVER = {
 }
 """File that may lie in a project's folder -> what takes it over into a manifest that is there."""
 
+WRITING = ("`dataloader init` writes a manifest.",)
+"""For who has nothing yet."""
 _VERBS = {"prefix-missing": "sync", "lockfile-missing": "lock"}
 """Error of something that is missing -> the command that makes it, of a manifest."""
 
@@ -26,6 +28,16 @@ def taking_over(here: Path) -> tuple[str, ...]:
     found = [name for name in TAKEN_OVER if (here / name).is_file()]
     files = shlex.join(word for name in found for word in ("--from", name))
     return (f"`dataloader init {files}` takes over what is here.",) if found else ()
+
+
+def without_manifest(here: Path, verb: str, *words: str) -> tuple[str, ...]:
+    """Return advice for who needs a manifest, where a folder has none, with what was typed behind a command."""
+    from dataloader.request.project import project_here
+
+    if project := project_here(here):
+        line = shlex.join([verb, "--manifest", project.name, *words])
+        return (f"`dataloader {line}` takes the project that is here.",)
+    return taking_over(here) or WRITING
 
 
 def first_steps(code: str, options: CommonOptions, here: Path) -> tuple[str, ...]:
@@ -40,15 +52,11 @@ def first_steps(code: str, options: CommonOptions, here: Path) -> tuple[str, ...
     if verb is None:
         return ()
     from dataloader.request.places import lock_path, manifest_path
-    from dataloader.request.project import project_here
 
     if manifest_path(options, here) is not None or (verb == "sync" and lock_path(options, here).is_file()):
         return (f"`dataloader {verb}` makes it.",)
-    if project := project_here(here):
-        return (f"`dataloader {verb} --manifest {project.name}` makes it of the project that is here.",)
-    if found := taking_over(here):
-        return found
-    if verb == "lock":
-        return ("`dataloader lock NAME` makes one.", "`dataloader init` writes a manifest.")
-    where = "" if options.prefix else " -p DIR"
-    return (f"`dataloader install NAME{where}` makes one.", "`dataloader init` writes a manifest.")
+    ways = without_manifest(here, verb)
+    if ways != WRITING:
+        return ways
+    making = "lock NAME" if verb == "lock" else f"install NAME{'' if options.prefix else ' -p DIR'}"
+    return (f"`dataloader {making}` makes one.", *ways)

@@ -78,7 +78,7 @@ def _check_environment(options: CommonOptions) -> None:
         return
     if "/" in options.environment or options.environment in {".", ".."}:  # what pip's -e takes
         raise UsageError(
-            f"-e names an environment of the manifest, and {options.environment} is a path",
+            f"-e names an environment of the manifest, and {options.environment} is a place",
             code="environment-unknown",
             suggestions=(
                 'below [pypi-dependencies] of the manifest: NAME = { path = "DIR", editable = true }',

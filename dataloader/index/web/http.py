@@ -104,7 +104,7 @@ class Web:
                     self._cut_off.add(host_of(address))
                 if sha256 is not None:
                     check_sha256(body, sha256, address)
-                found = self._mirrors.canonical(str(response.url))
+                found = self._mirrors.canonical(str(response.url), url)
                 return Response(status=response.status_code, headers=response.headers, body=body, url=found)
 
         return await self.first_good(url, attempt, retries)

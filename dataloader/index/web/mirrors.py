@@ -28,9 +28,13 @@ class Mirrors:
                 break
         return sorted(dict.fromkeys(found), key=self._is_bad)
 
-    def canonical(self, url: str) -> str:
-        """The address that ``url``, at a mirror, stands for; itself if it is at none."""
-        for prefix, mirrors in self._mirrors:
+    def canonical(self, url: str, asked: str) -> str:
+        """The address that ``url``, at a mirror, stands for; itself if it is at none.
+
+        Args:
+            asked: The address that led there: one server may be the mirror of several.
+        """
+        for prefix, mirrors in sorted(self._mirrors, key=lambda item: not _is_below(asked, item[0])):
             for mirror in mirrors:
                 if _is_below(url, mirror):
                     return prefix.rstrip("/") + url[len(mirror.rstrip("/")) :]

@@ -63,6 +63,9 @@ def host_python(lock: Lockfile, options: SyncOptions) -> Interpreter | None:
     return python
 
 
+_HISTORY = "conda-meta/history"
+
+
 def layout_of(lock: Lockfile, python: Interpreter | None) -> Layout | None:
     """Where things go in the lock's environment; ``None`` without a Python."""
     if python is not None:
@@ -95,6 +98,9 @@ def build_tree(
     _claim_conda_files(tree)
     if python is not None:
         write_venv(tree, python)
+    elif not lock.packages:  # an environment all the same, to be activated and filled: conda makes the like
+        tree.owners[_HISTORY] = ENVIRONMENT
+        tree.write(_HISTORY, b"")
     for package in lock.pypi():
         said = direct_url(package, lock)
         claim_wheel(tree, wheels[package.name], requested=package.name in lock.requested, direct_url=said)
@@ -210,7 +216,7 @@ def _claim_conda_files(tree: Tree) -> None:
             tree.owners[file] = record["name"]
         # rattler writes its records for the owner's eyes only; other users of the environment read them too.
         path.chmod(0o666 & ~_umask())
-        tree.owners["CACHEDIR.TAG"] = tree.owners["conda-meta/history"] = ENVIRONMENT
+        tree.owners["CACHEDIR.TAG"] = tree.owners[_HISTORY] = ENVIRONMENT
 
 
 def _umask() -> int:

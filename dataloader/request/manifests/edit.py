@@ -316,7 +316,7 @@ def source_table(source: Source, relative: Callable[[str], str] = str) -> dict[s
         said[source.rev_kind] = source.rev
     if source.subdirectory:
         said["subdirectory"] = source.subdirectory
-    if source.editable and source.kind == "path":  # pip's -e of a repository is a copy here
+    if source.editable:
         said["editable"] = True
     return said
 

@@ -274,7 +274,7 @@ class _Sources:
             )
         if "git" in entry:
             entry.raw("lfs")
-            return from_source(requirement, git_source(entry))
+            return from_source(requirement, git_source(entry, editable=bool(entry.boolean("editable"))))
         location = entry.string("url") or entry.string("path")
         if location is None:
             entry.mistake("", "a source has an index, a git repository, a url, a path or a workspace")

@@ -58,7 +58,7 @@ def source_at(location: str, *, base: Path | None = None, editable: bool = False
     if _VCS.match(plain):
         return Source(kind="url", location=plain, subdirectory=subdirectory, editable=editable)
     if parts.scheme in {"http", "https", "ftp"}:
-        return Source(kind="url", location=plain, subdirectory=subdirectory)
+        return Source(kind="url", location=plain, subdirectory=subdirectory, editable=editable)
     path = Path(unquote(parts.path) if parts.scheme == "file" else plain)
     if path.parts[:1] == ("~",):
         path = path.expanduser()
@@ -204,10 +204,16 @@ def url_of(source: Source) -> str:
 
 def _is_buildable(source: Source) -> bool:
     """Say whether a source is of a kind that is built here."""
+    if source.editable and not _is_tree(source):
+        return False
     if source.kind != "url":
         return True
     plain = source.location.partition("?")[0]
     return not _VCS.match(source.location) and urlsplit(plain).scheme != "ftp" and plain.endswith(ARCHIVES)
+
+
+def _is_tree(source: Source) -> bool:
+    return source.kind == "path" and not source.location.endswith((*ARCHIVES, ".whl"))
 
 
 UNBUILDABLE = "requirement-unsupported"
@@ -216,6 +222,17 @@ _WORDS = {"git": "a repository", "url": "a source archive", "path": "a source tr
 
 def unbuildable(name: str, source: Source, origin: str) -> Refusal:
     """Return why a source is refused."""
+    if source.editable and not _is_tree(source):
+        checkout = f"src/{name}"
+        cloning = f"`git clone {source.location} {checkout}`, and name that folder: -e ./{checkout}"
+        return Refusal(
+            message=f"{origin}: {name} is to be editable and comes from {source}: only a folder of yours can be edited",
+            code=UNBUILDABLE,
+            suggestions=(
+                *((cloning,) if source.kind == "git" else ()),
+                f"or take a copy of it: `{name} @ {url_of(replace(source, editable=False))}`, without -e",
+            ),
+        )
     if _is_buildable(source):
         return Refusal(
             message=f"{origin}: {name} comes from {source}, {_WORDS[source.kind]}, and is not allowed to be built",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from dataloader.index.web.mirrors import Mirrors
 
 MIRRORS = {
@@ -48,5 +50,15 @@ def test_a_mirror_that_serves_again_is_trusted_again() -> None:
 def test_an_address_at_a_mirror_stands_for_the_original() -> None:
     mirrors = Mirrors(MIRRORS)
 
-    assert mirrors.canonical("https://b.org/simple/x/") == "https://pypi.org/simple/x/"
-    assert mirrors.canonical("https://c.org/simple/x/") == "https://c.org/simple/x/"
+    asked = "https://pypi.org/simple/x/"
+    assert mirrors.canonical("https://b.org/simple/x/", asked) == asked
+    assert mirrors.canonical("https://c.org/simple/x/", asked) == "https://c.org/simple/x/"
+
+
+@pytest.mark.parametrize("original", ["https://pypi.org", "https://pypi.org/more", "https://ours.example"])
+def test_a_mirror_of_several_stands_for_the_one_that_was_asked(original: str) -> None:
+    mirrors = Mirrors(
+        dict.fromkeys(("https://pypi.org", "https://pypi.org/more", "https://ours.example"), ("https://m",))
+    )
+
+    assert mirrors.canonical("https://m/simple/x/", f"{original}/simple/x/") == f"{original}/simple/x/"

@@ -289,7 +289,7 @@ def test_what_is_taken_over_goes_with_its_folder(tmp_path: Path) -> None:
 
     assert 'lib = {path = "./lib", editable = true}' in text
     assert 'other = {path = "./other"}' in text
-    assert 'a = {git = "https://h.test/a.git", rev = "v1"}' in text
+    assert 'a = {git = "https://h.test/a.git", rev = "v1", editable = true}' in text
     asked = {r.name: r for r in parse_manifest(text, tmp_path / "dataloader.toml").environment().requirements}
     assert isinstance(asked["lib"], PypiRequirement)
     assert asked["lib"].source
