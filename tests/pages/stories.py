@@ -85,7 +85,7 @@ STORIES: dict[str, Story] = {
     "docs/build.md": Story(
         before=f"{BEGUN}; mkdir vendor; cp ~/demo-1.0.tar.gz vendor; {_TREE}",
         typed={
-            "dataloader sync && dataloader cache push": "export DATALOADER_BUILD_REGISTRY=registry.example.org/team/builds; @@",
+            "dataloader sync": "export DATALOADER_BUILD_REGISTRY=registry.example.org/team/b; @@",
             "dataloader add 'demo @ https://example.org/demo-1.0.tar.gz#sha256=...' --build demo": "dataloader add "
             '"demo @ https://example.org/files/demo-1.0.tar.gz#sha256=$(sha256sum ~/demo-1.0.tar.gz | head -c 64)"'
             " --build demo",
