@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataloader.compat.versions import specifier_of
 from dataloader.request.specs.joined import both
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Requirement
-from dataloader.request.specs.spec import axis_mistake
 
 PYTHON = "python"
 """The axis, and the name in requirements."""
@@ -54,6 +53,8 @@ def asked_python(stack: Mapping[str, str], conda: Iterable[CondaRequirement]) ->
     >>> asked_python({}, [CondaRequirement(name="python", version=">=3.10,<3.12")])
     '>=3.10,<3.12'
     """
+    from dataloader.request.specs.spec import axis_mistake
+
     if stack.get(PYTHON):
         return stack[PYTHON]
     said = ",".join(r.version for r in conda if is_conda_python(r) and r.version)
