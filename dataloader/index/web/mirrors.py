@@ -34,7 +34,7 @@ class Mirrors:
         Args:
             asked: The address that led there: one server may be the mirror of several.
         """
-        for prefix, mirrors in sorted(self._mirrors, key=lambda item: not _is_below(asked, item[0])):
+        for prefix, mirrors in sorted(self._mirrors, key=lambda pair: not _is_below(asked, pair[0])):
             for mirror in mirrors:
                 if _is_below(url, mirror):
                     return prefix.rstrip("/") + url[len(mirror.rstrip("/")) :]
