@@ -130,7 +130,7 @@ async def _read(members: Members, name: str, scratch: Path) -> tuple[ElfFacts, f
             facts, undefined = read_elf(path)
             return facts, undefined, read_definitions(path)
         except MalformedElf as error:
-            raise IntegrityError(f"{name} cannot be read: {error}.", code="wheel-malformed") from error
+            raise IntegrityError(f"{name} cannot be read: {error}", code="wheel-malformed") from error
 
 
 def _pack(exports: Exports) -> bytes:

@@ -23,6 +23,10 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+TYPE_CHECKING = False  # typing takes 10 ms to import
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 
 class ExitCode(IntEnum):
     """What a process that runs ``dataloader`` may rely on."""
@@ -183,3 +187,8 @@ class IntegrityError(DataloaderError):
 
 class InternalError(DataloaderError):
     """A bug in us."""
+
+
+def unreachable(value: NoReturn) -> NoReturn:
+    """Stand where each kind has had its branch: mypy refuses what can get here (``assert_never`` of Python 3.11)."""
+    raise AssertionError(f"{value!r} is handled nowhere")

@@ -47,7 +47,7 @@ def _needed() -> list[Distribution]:
     ours = own_distribution()
     if ours is None:
         raise UsageError(
-            "This dataloader was never installed, so what it needs is not known.",
+            "this dataloader was never installed, so what it needs is not known",
             code="program-unknown",
             suggestions=("leave it out: --no-program",),
         )

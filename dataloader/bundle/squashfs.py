@@ -105,10 +105,10 @@ def tool(name: str) -> str:
             f"{name} is not on this machine, and squashfs images are its work",
             code="squashfs-missing",
             suggestions=(
-                "Install squashfs-tools (Debian and Fedora call the package so).",
-                "`dataloader bundle -o NAME.tar.zst` needs no other program."
+                "install squashfs-tools (Debian and Fedora call the package so)",
+                "`dataloader bundle -o NAME.tar.zst` needs no other program"
                 if name == "mksquashfs"
-                else "Mount the image (`mount -o loop,ro`, or squashfuse), and name the folder.",
+                else "mount the image (`mount -o loop,ro`, or squashfuse), and name the folder",
             ),
         )
     return found

@@ -41,5 +41,5 @@ def _check_working_directory() -> None:
         os.getcwd()  # noqa: PTH109 -- the same as Path.cwd()
     except OSError as error:
         raise UsageError(
-            f"The working directory cannot be used: {error.strerror}", suggestions=("Change to one that is there.",)
+            f"the working directory cannot be used: {error.strerror}", suggestions=("change to one that is there",)
         ) from error

@@ -174,7 +174,7 @@ class IndexClient:
             IndexUnavailable, UsageError: As ``project``.
         """
         if file.kind != "wheel":
-            raise InternalError(f"METADATA was asked of {file.filename}, which is no wheel.")
+            raise InternalError(f"METADATA was asked of {file.filename}, which is no wheel")
         key = file.sha256 or file.url
         if (found := self._store.load_metadata(key)) is not None:
             return found
@@ -351,9 +351,9 @@ async def _is_intact(kept: Path, sha256: str | None) -> bool:
 
 def _gone(file: IndexFile) -> IndexUnavailable:
     return IndexUnavailable(
-        f"{redact(file.url)} is not there although {redact(file.index)} names it.", code="index-unreachable"
+        f"{redact(file.url)} is not there although {redact(file.index)} names it", code="index-unreachable"
     )
 
 
 def _unreadable(file: IndexFile, error: OSError) -> IndexUnavailable:
-    return IndexUnavailable(f"{redact(file.url)} cannot be read: {error.strerror}.", code="index-unreachable")
+    return IndexUnavailable(f"{redact(file.url)} cannot be read: {error.strerror}", code="index-unreachable")

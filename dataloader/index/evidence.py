@@ -98,7 +98,7 @@ def _read(path: Path, sha256: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise IndexUnavailable(f"{path} cannot be read: {error.strerror}.", code="channel-unavailable") from error
+        raise IndexUnavailable(f"{path} cannot be read: {error.strerror}", code="channel-unavailable") from error
     except Failed as failure:
         raise failure.error from failure
     return body

@@ -33,7 +33,7 @@ def _read_page(path: Path, project: str | None, index: str) -> Page:
     except FileNotFoundError:
         return Page(files=())
     except OSError as error:
-        raise IndexUnavailable(f"{path} cannot be read: {error.strerror}.", code="index-unreachable") from error
+        raise IndexUnavailable(f"{path} cannot be read: {error.strerror}", code="index-unreachable") from error
     return parse_page(body, "text/html", path.as_uri(), project=project, index=index)
 
 

@@ -53,7 +53,7 @@ def read_pip_files(
             if not parser.read(path, encoding="utf-8"):
                 continue
         except (configparser.Error, UnicodeDecodeError) as error:
-            reporter.warn(f"pip's configuration file {path} cannot be read and is not used: {type(error).__name__}.")
+            reporter.warn(f"pip's configuration file {path} cannot be read and is not used: {type(error).__name__}")
             continue
         for section in _SECTIONS:
             if parser.has_section(section):

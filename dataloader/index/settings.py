@@ -163,7 +163,7 @@ class _Sources:
             except ValueError as error:
                 said = value if isinstance(value, str) or not isinstance(value, Iterable) else " ".join(map(str, value))
                 raise UsageError(
-                    f"{origin} cannot be read: {redact(str(said))!r}: {error}.", code="setting-invalid"
+                    f"{origin} cannot be read: {redact(str(said))!r}: {error}", code="setting-invalid"
                 ) from error
         return default
 

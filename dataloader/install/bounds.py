@@ -56,11 +56,11 @@ class Refused(Exception):
     def as_error(self, package: str, *, code: str) -> IntegrityError:
         """What the user reads; ``code`` is for a package that is no true one of its world."""
         return IntegrityError(
-            f"{package} {self.fact}. Nothing of it was installed.",
+            f"{package} {self.fact}; nothing of it is installed",
             code="archive-escapes" if self.escapes else code,
             suggestions=(
-                "Do not install this file; report it to the index or channel it came from.",
-                "Lock another version with `dataloader install`.",
+                "do not install this file; report it to the index or channel it came from",
+                "lock another version with `dataloader install`",
             ),
         )
 

@@ -137,8 +137,8 @@ def _refuse_generation(prefix: Path) -> None:
         return
     folder = Path(generation).parent
     raise PrefixError(
-        f"{generation} is a generation, which is not changed any more.",
-        suggestions=(f"Make the next one: dataloader sync --root {folder.parents[1]} --name {folder.name}",),
+        f"{generation} is a generation, which is not changed any more",
+        suggestions=(f"make the next one: dataloader sync --root {folder.parents[1]} --name {folder.name}",),
     )
 
 
@@ -185,9 +185,9 @@ def changes_needed(plan: InstallPlan, prefix: Path) -> ChangesNeeded:
     """What ``--check`` says when there is work."""
     steps = [f"{step.name}: {step.reason}" for step in (*plan.install, *plan.replace, *plan.remove)]
     return ChangesNeeded(
-        f"{prefix} does not match the lock: {plan.summary()}.",
+        f"{prefix} does not match the lock: {plan.summary()}",
         causes=(*plan.rebuild, *steps),
-        suggestions=("Run `dataloader sync`.",),
+        suggestions=("run `dataloader sync`",),
     )
 
 
@@ -214,23 +214,23 @@ def from_os_error(error: OSError, prefix: Path) -> DataloaderError:
     fact = f"{where}: {error.strerror or error}"
     if error.errno in NO_ROOM:
         return DiskFull(
-            f"No room left for {prefix} or its cache; what was there before is unchanged.",
+            f"no room left for {prefix} or its cache; what was there before is unchanged",
             causes=(fact,),
-            suggestions=("Free some room, and run the command again.",),
+            suggestions=("free some room, and run the command again",),
         )
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         return PrefixError(
-            f"{prefix} cannot be changed; what was there before is unchanged.",
+            f"{prefix} cannot be changed; what was there before is unchanged",
             code="prefix-read-only",
             causes=(fact,),
-            suggestions=("Choose a directory you may write to with --prefix, or a cache with DATALOADER_CACHE_DIR.",),
+            suggestions=("choose a directory you may write to with --prefix, or a cache with DATALOADER_CACHE_DIR",),
         )
     unusable = error.errno == errno.ENOTDIR
     return PrefixError(
-        f"{prefix} could not be built; what was there before is unchanged.",
+        f"{prefix} could not be built; what was there before is unchanged",
         code="prefix-io",
         causes=(fact,),
-        suggestions=("Choose a cache that is a directory with DATALOADER_CACHE_DIR, or another --prefix.",)
+        suggestions=("choose a cache that is a directory with DATALOADER_CACHE_DIR, or another --prefix",)
         if unusable
         else (),
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataloader.elf.definitions import bare
 from dataloader.elf.facts import ElfFacts
 from dataloader.elf.image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_NOW, DF_1_PIE, ET_DYN
+from dataloader.elf.tokens import expanded
 from dataloader.loader.lookup import SymbolLookup
 from dataloader.loader.model import STATIC_TLS_SURPLUS, Environment, Failure, FileId, FileImage, Loaded, Result
 
@@ -303,15 +304,8 @@ class Process:
                 yield self._expand(owner, part)
 
     def _expand(self, owner: Loaded, text: str) -> str:
-        if "$" not in text:
-            return text
-        for name, value in (
-            ("ORIGIN", owner.origin),
-            ("LIB", self.environment.lib),
-            ("PLATFORM", self.environment.platform),
-        ):
-            text = text.replace("${" + name + "}", value).replace("$" + name, value)
-        return text
+        here = self.environment
+        return expanded(text, {"ORIGIN": owner.origin, "LIB": here.lib, "PLATFORM": here.platform})
 
     def _check_static_tls(self, new: Sequence[Loaded]) -> list[Failure]:
         """The static block was laid out when the program started; what is opened later shares its surplus."""

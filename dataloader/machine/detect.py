@@ -74,9 +74,9 @@ def check_known(platform: str) -> None:
     """
     if platform not in PLATFORMS:
         raise UsageError(
-            f"There is no platform {platform}",
+            f"there is no platform {platform}",
             code="platform-unknown",
-            causes=(f"Known platforms: {', '.join(sorted(PLATFORMS))}.",),
+            causes=(f"known platforms: {', '.join(sorted(PLATFORMS))}",),
         )
 
 
@@ -282,7 +282,7 @@ def _overridden(target: Target, environ: Mapping[str, str]) -> Target:
             raise UsageError(
                 f"CONDA_OVERRIDE_{variable}={value} is not a version",
                 code="override-invalid",
-                suggestions=("Give a version such as 12.4, or an empty value for none.",),
+                suggestions=("give a version such as 12.4, or an empty value for none",),
             )
     return target._replace(**changes)
 

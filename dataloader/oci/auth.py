@@ -69,7 +69,7 @@ class RegistryCredentials(Credentials):
         if kind == "bearer" and facts.get("realm"):
             if login and reference.origin.startswith("https:") and not facts["realm"].lower().startswith("https:"):
                 where = redact(facts["realm"])
-                self._reporter.warn(f"{reference.host} wants its login sent to {where}, unencrypted; it is not.")
+                self._reporter.warn(f"{reference.host} wants its login sent to {where}, unencrypted; it is not")
                 login = None
             return self._token(facts, f"repository:{reference.repository}:{actions}", login)
         return login.basic if login and not login.is_token else super().header(f"{reference.base}/")

@@ -51,7 +51,7 @@ async def find_base(registry: Registry, reference: Reference, platform: str) -> 
     if len(manifest.layers) > _MOST_LAYERS:
         raise UsageError(
             f"{what} has {len(manifest.layers)} layers; with the environment's it would have more than runtimes take",
-            suggestions=("Squash it, or take a smaller one.",),
+            suggestions=("squash it, or take a smaller one",),
         )
     layers = tuple(replace(layer, media_type=_oci_type(layer.media_type), annotations={}) for layer in manifest.layers)
     return BaseImage(reference=reference, digest=digest_of(data), config=manifest.config, layers=layers)

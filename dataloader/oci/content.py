@@ -168,7 +168,7 @@ def _entry(tree: Path, path: str, digest: str | None, mtime: int, owner: str) ->
         raise PrefixError(
             f"{place}, which belongs to {owner.partition(':')[2]}, is gone",
             code="prefix-damaged",
-            suggestions=("`dataloader sync --reinstall` makes the environment anew.",),
+            suggestions=("`dataloader sync --reinstall` makes the environment anew",),
         ) from None
     real = _without_links(tree, path)
     if stat.S_ISLNK(status.st_mode):
@@ -262,5 +262,5 @@ def changed(path: Path) -> IntegrityError:
     return IntegrityError(
         f"{path} is not the file that its package recorded; nothing was pushed under a name",
         code="prefix-changed",
-        suggestions=("`dataloader verify` tells what was changed.", "`dataloader sync --reinstall` puts it right."),
+        suggestions=("`dataloader verify` tells what was changed", "`dataloader sync --reinstall` puts it right"),
     )

@@ -56,13 +56,13 @@ async def fetch_image(registry: Registry, reference: Reference, platform: str) -
         raise UsageError(
             f"{what} holds no environment that `dataloader push` made",
             code="image-foreign",
-            suggestions=("Look for a slip in its name.",),
+            suggestions=("look for a slip in its name",),
         )
     if manifest.note("format") != FORMAT:
         raise UsageError(
             f"{what} was made by another version of this program",
             code="image-foreign",
-            suggestions=("Push it again with this version.",),
+            suggestions=("push it again with this version",),
         )
     prefix, lock = manifest.note("prefix"), manifest.note("lock")
     layers = tuple(layer for layer in manifest.layers if f"{OURS}layer" in layer.annotations)
@@ -102,5 +102,5 @@ def _of_platform(index: dict[str, object], platform: str, what: str) -> str:
         f"{what} has no part for linux/{wanted}",
         code="image-missing",
         causes=(f"it has {', '.join(there) or 'none'}",),
-        suggestions=("Name another tag, or push one from such a machine.",),
+        suggestions=("name another tag, or push one from such a machine",),
     )

@@ -60,7 +60,7 @@ async def _there(registry: Registry, reference: Reference) -> list[dict[str, Any
         raise UsageError(
             f"{what} is there already, for one platform, and `dataloader push` did not make it",
             code="image-foreign",
-            suggestions=("Name another tag.",),
+            suggestions=("name another tag",),
         )
     return [_entry(descriptor_of(data, MANIFEST), platform)]
 

@@ -165,5 +165,5 @@ def malformed(what: str, fact: str) -> IntegrityError:
     return IntegrityError(
         f"{what} is not an image that can be used: {fact}",
         code="image-malformed",
-        suggestions=("Push it again.",),
+        suggestions=("push it again",),
     )

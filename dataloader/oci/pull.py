@@ -68,15 +68,15 @@ class ImageFilling:
             damaged = await asyncio.to_thread(place, layers, tree, reporter)
             if damaged is None:
                 break
-            reporter.warn(f"A cache entry is damaged ({damaged.files}); fetching it again.")
+            reporter.warn(f"a cache entry is damaged ({damaged.files}); fetching it again")
             self._store.forget(damaged)
             for path in list(tree.iterdir()):
                 remove(path)
         else:
             raise IntegrityError(
-                f"The cache under {self._store.cache} keeps changing while it is used.",
+                f"the cache under {self._store.cache} keeps changing while it is used",
                 code="cache-damaged",
-                suggestions=("Check the volume; then remove the cache and run the command again.",),
+                suggestions=("check the volume; then remove the cache and run the command again",),
             )
         self._finish(tree, options, pinned=pinned)
         return fetched
@@ -218,7 +218,7 @@ def place(layers: Sequence[StoredLayer], tree: Path, reporter: Reporter) -> Stor
     if unmade:
         lost = copy_where_links_lead(tree, {entry.path: entry.target for entry in unmade if entry.target})
         left_out = f"; {', '.join(lost)} could not be" if lost else ""
-        reporter.warn(f"{tree.parent} has no symbolic links: what those of the image lead to was copied{left_out}.")
+        reporter.warn(f"{tree.parent} has no symbolic links: what those of the image lead to was copied{left_out}")
     return None
 
 

@@ -78,7 +78,7 @@ class Registry:
             raise UsageError(
                 f"there is no image {reference}",
                 code="image-missing",
-                suggestions=("Look for a slip in its name.",),
+                suggestions=("look for a slip in its name",),
             ) from error
         said = answer.headers.get("Docker-Content-Digest")
         if len(answer.body) > MOST_BYTES or (said and said.startswith("sha256:") and said != digest_of(answer.body)):
@@ -190,7 +190,7 @@ class Registry:
                 f"the registry does not take it: {response.status_code} {response.reason_phrase} for {redact(address)}",
                 code="upload-refused",
                 causes=(said,) if said else (),
-                suggestions=("Look whether the repository exists, may be written, and has room.",),
+                suggestions=("look whether the repository exists, may be written, and has room",),
             )
             raise Failed(error, retry=response.status_code == 400)  # bytes may have been damaged on their way
         self._web.check(response, address)
@@ -213,5 +213,5 @@ def _incomplete(reference: Reference, blob: Descriptor) -> IndexUnavailable:
     return IndexUnavailable(
         f"{reference.host} has the image {reference}, and not its part {blob.digest}",
         code="index-unreachable",
-        suggestions=("The image is incomplete in this registry: push it again.",),
+        suggestions=("the image is incomplete in this registry: push it again",),
     )

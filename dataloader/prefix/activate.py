@@ -126,8 +126,8 @@ def activation(prefix: Path) -> Activation:
         raise PrefixError(f"there is no environment at {prefix}", code="prefix-missing")
     if os.pathsep in str(prefix):
         raise PrefixError(
-            f"{prefix} has a colon in it, and stands for two directories in PATH.",
-            suggestions=("Sync to another directory; its Python can also be run by its full path.",),
+            f"{prefix} has a colon in it, and stands for two directories in PATH",
+            suggestions=("sync to another directory; its Python can also be run by its full path",),
         )
     return activation_of(prefix, prefix, is_conda=is_conda)
 
@@ -171,9 +171,9 @@ def _written(prefix: Path) -> _Written:
         return _Written()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PrefixError(
-            f"{prefix / ACTIVATION} cannot be read.",
+            f"{prefix / ACTIVATION} cannot be read",
             code="prefix-damaged",
-            suggestions=(f"Remove {prefix} and run `dataloader sync` again.",),
+            suggestions=(f"remove {prefix} and run `dataloader sync` again",),
         ) from error
 
 
@@ -195,7 +195,7 @@ def _conda_variables(prefix: Path) -> dict[str, str]:
 
 def _strings(path: Path, content: object) -> dict[str, str]:
     if not isinstance(content, dict):
-        raise PrefixError(f"{path} does not hold an object of variables.", code="prefix-damaged")
+        raise PrefixError(f"{path} does not hold an object of variables", code="prefix-damaged")
     return {str(name): str(value) for name, value in content.items()}
 
 
@@ -210,7 +210,7 @@ def _after_scripts(scripts: tuple[str, ...], environ: Mapping[str, str]) -> dict
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise PrefixError(
-            "An activation script of a conda package fails.", code="activation-failed", causes=(str(error), *scripts)
+            "an activation script of a conda package fails", code="activation-failed", causes=(str(error), *scripts)
         ) from error
     pairs = (line.partition("=") for line in os.fsdecode(done.stdout).split("\0") if "=" in line)
     return {name: value for name, _, value in pairs if name not in {"_", "SHLVL"} or name in environ}

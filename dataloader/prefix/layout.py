@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
 from dataloader.base.values import dataclass
 
 
@@ -34,3 +37,31 @@ def conda_layout(python: str, site_packages: str | None) -> Layout:
         site_packages=site_packages or f"lib/python{python}/site-packages",
         headers=f"include/python{python}",
     )
+
+
+_SITES: Final = (
+    "lib/python3*/site-packages",
+    "lib64/python3*/site-packages",
+    "lib/python3*/dist-packages",
+    "local/lib/python3*/dist-packages",
+)
+"""Where distributions lie; ``dist-packages`` in Debian's own prefix, ``/usr``."""
+
+
+def find_site_packages(prefix: Path) -> tuple[str, ...]:
+    """Directories of ``prefix`` that hold distributions, relative to it."""
+    found = [
+        path.relative_to(prefix).as_posix()
+        for pattern in _SITES
+        for path in sorted(prefix.glob(pattern))
+        if path.is_dir() and not path.parent.parent.is_symlink()
+    ]
+    if any(prefix.glob("*.dist-info")) or not found:
+        found.append("")
+    return tuple(found)
+
+
+def main_site_packages(prefix: Path) -> str | None:
+    """The site-packages of the newest Python of an environment, relative to it."""
+    own = [site for site in find_site_packages(prefix) if site.startswith("lib/") and site.endswith("/site-packages")]
+    return own[-1] if own else None

@@ -16,6 +16,8 @@ from typing import Final, NamedTuple, TypeAlias, overload
 from dataloader.base.core_metadata import parse_headers
 from dataloader.base.digests import hexadecimal_of
 from dataloader.base.names import World, normalized
+from dataloader.prefix.layout import find_site_packages
+from dataloader.prefix.rows import BadRecord, record_rows
 from dataloader.prefix.walk import read_regular
 
 
@@ -188,32 +190,6 @@ class Owners(Mapping[str, InstalledPackage]):
         return self._all
 
 
-class BadRecord(Exception):
-    """A record that cannot be read; the message says why."""
-
-
-_SITES: Final = (
-    "lib/python3*/site-packages",
-    "lib64/python3*/site-packages",
-    "lib/python3*/dist-packages",
-    "local/lib/python3*/dist-packages",
-)
-"""Where distributions lie; ``dist-packages`` in Debian's own prefix, ``/usr``."""
-
-
-def find_site_packages(prefix: Path) -> tuple[str, ...]:
-    """Directories of ``prefix`` that hold distributions, relative to it."""
-    found = [
-        path.relative_to(prefix).as_posix()
-        for pattern in _SITES
-        for path in sorted(prefix.glob(pattern))
-        if path.is_dir() and not path.parent.parent.is_symlink()
-    ]
-    if any(prefix.glob("*.dist-info")) or not found:
-        found.append("")
-    return tuple(found)
-
-
 def read_installed(prefix: Path) -> InstalledPackages:
     """The packages installed in ``prefix``."""
     packages: list[InstalledPackage] = []
@@ -263,23 +239,11 @@ def parse_record(text: str, base: str) -> RecordedFiles:
     Raises:
         BadRecord: a path leaves the prefix, or a hash is none.
     """
-    lines = text.splitlines()
-    # A name with a comma or a quotation mark is quoted; nearly no RECORD has one.
-    rows = _quoted(lines) if '"' in text else [line.rsplit(",", 2) for line in lines]
-    rows = [row if len(row) == 3 else [*row, "", ""][:3] for row in rows if row and row[0]]
+    rows = record_rows(text)
     paths = [inside(base, name) for name, _, _ in rows]
     recorded = [_record_hash(digest) if digest else None for _, digest, _ in rows]
     sizes = [int(size) if size.isdigit() and len(size) < 20 else None for _, _, size in rows]
     return RecordedFiles.of(paths, recorded, sizes)
-
-
-def _quoted(lines: Sequence[str]) -> list[list[str]]:
-    import csv  # 3 ms
-
-    try:
-        return list(csv.reader(lines))
-    except csv.Error as error:
-        raise BadRecord(str(error)) from error
 
 
 def _record_hash(text: str) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import posixpath
 import re
@@ -15,8 +13,10 @@ from typing import Any, Literal, TypeAlias
 from dataloader.base.errors import PrefixError
 from dataloader.base.names import normalized
 from dataloader.base.values import dataclass
+from dataloader.prefix.layout import main_site_packages
 from dataloader.prefix.locate import JOURNAL, OWN_FOLDER, STATE
 from dataloader.prefix.model import Installed, Inventory
+from dataloader.prefix.rows import BadRecord, record_rows
 from dataloader.prefix.unchanged import STATE_VERSION
 
 Nature: TypeAlias = Literal["absent", "empty", "ours", "conda", "venv", "foreign"]
@@ -78,7 +78,7 @@ def nature(prefix: Path) -> Nature:
     except FileNotFoundError:
         return "absent"
     except NotADirectoryError as error:
-        raise PrefixError(f"{prefix} is not a directory.", code="prefix-foreign") from error
+        raise PrefixError(f"{prefix} is not a directory", code="prefix-foreign") from error
     if not names - {"lost+found"}:
         return "empty"
     if (prefix / STATE).is_file() or (prefix / JOURNAL).is_file():
@@ -95,13 +95,13 @@ def check_usable(prefix: Path, *, adopt: bool) -> None:
     found = nature(prefix)
     if found == "foreign":
         raise PrefixError(
-            f"{prefix} is not empty and is not an environment.",
+            f"{prefix} is not empty and is not an environment",
             code="prefix-foreign",
-            suggestions=("Choose another directory with --prefix.",),
+            suggestions=("choose another directory with --prefix",),
         )
     if found in {"conda", "venv"} and not adopt:
         raise PrefixError(
-            f"{prefix} is a {found} environment that another tool made.",
+            f"{prefix} is a {found} environment that another tool made",
             code="prefix-foreign",
             suggestions=(
                 "take it over, what the lock does not name goes: `dataloader sync --adopt`",
@@ -113,7 +113,7 @@ def check_usable(prefix: Path, *, adopt: bool) -> None:
 def read_inventory(prefix: Path) -> Inventory:
     """The packages of both worlds that ``prefix`` holds."""
     state = read_state(prefix)
-    site_packages = state.site_packages if state else find_site_packages(prefix)
+    site_packages = state.site_packages if state else main_site_packages(prefix)
     conda: list[Installed] = []
     conda_files: set[str] = set()
     for location, record in _conda_records(prefix):
@@ -157,7 +157,7 @@ def owned_paths(prefix: Path) -> set[str]:
     for location, record in _conda_records(prefix):
         owned.add(location)
         owned.update(record.get("files", ()))
-    site_packages = state.site_packages if state else find_site_packages(prefix)
+    site_packages = state.site_packages if state else main_site_packages(prefix)
     for wheel in _distributions(prefix, site_packages):
         owned.update(f"{wheel.location}/{name}" for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"))
         owned.update(recorded_paths(prefix, wheel.location))
@@ -165,26 +165,28 @@ def owned_paths(prefix: Path) -> set[str]:
 
 
 def recorded_paths(prefix: Path, location: str) -> Iterator[str]:
-    """The files of one distribution by its RECORD, relative to the prefix; nothing that lies outside."""
+    """The files of one distribution by its RECORD, relative to the prefix; nothing that lies outside.
+
+    Raises:
+        PrefixError: ``prefix-damaged``; it is no CSV.
+    """
     try:
         text = (prefix / location / "RECORD").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return
     site_packages = posixpath.dirname(location)
-    for row in csv.reader(io.StringIO(text)):
-        if not row:
-            continue
-        path = (
-            posixpath.normpath(f"{site_packages}/{row[0]}") if row[0].startswith(".") else f"{site_packages}/{row[0]}"
-        )
+    try:
+        rows = record_rows(text)
+    except BadRecord as error:
+        raise PrefixError(
+            f"the RECORD of {prefix / location} cannot be read: {error}",
+            code="prefix-damaged",
+            suggestions=(f"remove {prefix} and run `dataloader sync` again",),
+        ) from error
+    for name, _, _ in rows:
+        path = posixpath.normpath(f"{site_packages}/{name}") if name.startswith(".") else f"{site_packages}/{name}"
         if not path.startswith("../"):
             yield path
-
-
-def find_site_packages(prefix: Path) -> str | None:
-    """The site-packages of an environment without a state file, relative to it."""
-    found = sorted((prefix / "lib").glob("python3*/site-packages"))
-    return found[-1].relative_to(prefix).as_posix() if found else None
 
 
 def _conda_records(prefix: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -193,9 +195,9 @@ def _conda_records(prefix: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             record = json.loads(path.read_bytes())
         except ValueError as error:
             raise PrefixError(
-                f"{path} is not JSON.",
+                f"{path} is not JSON",
                 code="prefix-damaged",
-                suggestions=(f"Remove {prefix} and run `dataloader sync` again.",),
+                suggestions=(f"remove {prefix} and run `dataloader sync` again",),
             ) from error
         if isinstance(record, dict):
             yield f"conda-meta/{path.name}", record

@@ -358,7 +358,7 @@ def platform_of(options: Asked) -> str:
         raise UsageError(
             f"{options.target} describes no machine of {options.platform}",
             code="platform-unlisted",
-            causes=(f"It describes: {', '.join(described)}.",),
+            causes=(f"it describes: {', '.join(described)}",),
             suggestions=("leave --platform out, or describe one there",),
         )
     return options.platform or described[0]
@@ -376,7 +376,7 @@ def _read_files(options: Asked, environ: Mapping[str, str], platform: str) -> li
         raise UsageError(
             f"extras and groups are of projects and their locks: {', '.join(map(str, paths))} has none",
             code="group-unknown",
-            suggestions=("Leave them out.",),
+            suggestions=("leave them out",),
         )
     return [
         _as_input(read, options, platform) if isinstance(read, Manifest) else read

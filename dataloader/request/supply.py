@@ -254,7 +254,7 @@ def binaries(
         if clash := sorted({*not_these} & {*wheels_only}):
             raise UsageError(
                 f"no wheels and only wheels are asked for of {', '.join(clash)}",
-                suggestions=("Leave --no-binary or --only-binary out for it.",),
+                suggestions=("leave --no-binary or --only-binary out for it",),
             )
         none = [*(name for name in none if name not in wheels_only), *not_these]
         only = [*(name for name in only if name not in not_these), *wheels_only]

@@ -30,8 +30,8 @@ class Contradicted(WouldNotLoad):
             "the packages do not go together, as their files show; nothing was changed",
             causes=tuple(dict.fromkeys(contradiction.why for contradiction in contradictions)),
             suggestions=(
-                "Choose other packages with `dataloader lock`.",
-                "Or take these as they are with --no-verify.",
+                "choose other packages with `dataloader lock`",
+                "or take these as they are with --no-verify",
             ),
         )
 
@@ -140,4 +140,4 @@ def of_clash(clash: PathClash, lock: Lockfile) -> Contradicted | None:
     if len(owners) != len(clash.owners):
         return None
     first, second = (owners[name] for name in clash.owners)
-    return Contradicted([exclusion(first, second, "clobbered-path", clash.message.rstrip("."))])
+    return Contradicted([exclusion(first, second, "clobbered-path", clash.message)])

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from dataloader.base.errors import unreachable
 from dataloader.compat.model import Bound
 from dataloader.elf.demangle import demangle
 from dataloader.loader.model import Failure
@@ -24,8 +25,6 @@ from dataloader.verify.judgement import Inspection
 from dataloader.verify.loads import Verdict
 from dataloader.verify.tables import load_tables
 
-_SELF_MADE = frozenset({"malformed-elf", "wrong-machine", "not-a-library", "executable-stack"})
-"""Failures that lie in a file alone."""
 LOADER_KINDS = frozenset({"version-not-provided", "undefined-symbol", "missing-library"})
 """Failures that another package's library may be the reason of."""
 _PYTHON_API = re.compile(r"_?Py[A-Z_]")
@@ -103,17 +102,22 @@ class Contradictions:
         artefact = self._owner(failure.path)
         if artefact is None:
             return
-        if failure.kind == "processor-too-old":
-            why = f"{artefact.label} was built for processors of {failure.name}"
-            yield self._alone(artefact, failure.kind, why, lasting=False)
-        elif failure.kind in _SELF_MADE:
-            yield self._alone(artefact, failure.kind, f"{artefact.label} has a library that cannot be loaded here")
-        elif failure.kind == "missing-library":
-            yield from self._missing(artefact, failure)
-        elif failure.kind == "version-not-provided":
-            yield from self._version(artefact, failure)
-        elif failure.kind == "undefined-symbol":
-            yield from self._symbol(artefact, failure, verdict)
+        match failure.kind:
+            case "processor-too-old":
+                why = f"{artefact.label} was built for processors of {failure.name}"
+                yield self._alone(artefact, failure.kind, why, lasting=False)
+            case "malformed-elf" | "wrong-machine" | "not-a-library" | "executable-stack":  # it lies in the file alone
+                yield self._alone(artefact, failure.kind, f"{artefact.label} has a library that cannot be loaded here")
+            case "missing-library":
+                yield from self._missing(artefact, failure)
+            case "version-not-provided":
+                yield from self._version(artefact, failure)
+            case "undefined-symbol":
+                yield from self._symbol(artefact, failure, verdict)
+            case "static-tls":
+                pass  # hangs on what was opened before, not on the packages
+            case _:
+                unreachable(failure.kind)
 
     def _missing(self, artefact: Artefact, failure: Failure) -> Iterator[Contradiction]:
         name = failure.name.rpartition("/")[2]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,20 +49,3 @@ def proof_key(lock: Lockfile, python: Interpreter | None, machine: str) -> str:
     host = [python.version, python.soabi] if python else []
     parts = [lock.platform, packages, sorted(lock.stack.items()), host, machine]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def machine_key() -> str:
-    """Stands for what of this machine decides whether packages load: looked up in a millisecond, without probing."""
-    libc = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None
-    folders = (Path("/usr/lib"), Path("/usr/lib64"), *Path("/usr/lib").glob("*-linux-*"))
-    libraries = sorted({str(path.resolve()) for folder in folders for path in folder.glob("libstdc++.so.6")})
-    gpus = [_model(path) for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
-    return json.dumps([os.uname().machine, libc, libraries, gpus])
-
-
-def _model(path: Path) -> str:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line for line in lines if line.startswith("Model:")), "")

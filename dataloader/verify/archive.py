@@ -28,7 +28,8 @@ from dataloader.elf.gpucode import GpuCode
 from dataloader.elf.image import MalformedElf
 from dataloader.loader.system import version_tuple
 from dataloader.machine.target import Target
-from dataloader.prefix.records import BadRecord, RecordedFile, conda_files, parse_record
+from dataloader.prefix.records import RecordedFile, conda_files, parse_record
+from dataloader.prefix.rows import BadRecord
 from dataloader.prefix.walk import is_library_name
 from dataloader.verify.findings import Finding, FindingKind
 from dataloader.verify.memory.hashing import hash_file

@@ -27,7 +27,7 @@ def test_init_writes_a_manifest_here_and_says_where(here: Path, capsys: pytest.C
 
     out, err = capsys.readouterr()
     assert out == "dataloader.toml\n"
-    assert err.startswith("[INFO] Wrote dataloader.toml\n")
+    assert err.startswith("[INFO] dataloader.toml is written\n")
     assert load_manifest(here / "dataloader.toml").name == here.name
 
 

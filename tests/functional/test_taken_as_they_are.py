@@ -67,7 +67,7 @@ def test_a_lock_of_ours_for_another_platform_is_refused(desk: Desk) -> None:
 def test_what_has_a_say_in_a_lock_is_refused_with_advice_that_can_be_followed(desk: Desk) -> None:
     desk.ok("lock", "lib")
     error = desk.fails(2, "usage", "sync", "-p", "env", "--prerelease", "allow")
-    assert error["suggestions"] == ["Leave it out."]
+    assert error["suggestions"] == ["leave it out"]
 
 
 @pytest.mark.parametrize(

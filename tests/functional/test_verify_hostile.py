@@ -23,7 +23,8 @@ from dataloader.elf.gpucode import MAGIC, read_gpu_code
 from dataloader.elf.image import MalformedElf
 from dataloader.loader.system import read_ld_cache
 from dataloader.machine.detect import detect_target
-from dataloader.prefix.records import BadRecord, conda_files, parse_record
+from dataloader.prefix.records import conda_files, parse_record
+from dataloader.prefix.rows import BadRecord
 from dataloader.verify import VerifyOptions, verify_prefix
 from tests.helpers.elf import make_library, needs_gcc
 from tests.helpers.examples import examples

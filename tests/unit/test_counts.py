@@ -65,6 +65,10 @@ def test_there_are_three_walks() -> None:
 ONE_HOME = {
     "base/names.py": [r"\[-_\.\]\+", r"unquote\([^\n]*rsplit\(\"/\"", r"join\([^\n]* and \{[^}]*\} more"],
     "base/tasks.py": [r"asyncio\.wait\(.*FIRST_EXCEPTION"],
+    "compat/labels.py": [r"removeprefix\(\"cu\"\)", r"\[:-1\]\}\.\{"],
+    "elf/tokens.py": [r"\"\$\{\" \+", r"\$ORIGIN\\b"],
+    "prefix/layout.py": [r"python3\*/site-packages\""],
+    "prefix/rows.py": [r"rsplit\(\",\", 2\)"],
     "compat/matrix.py": [r"rglob\(\"\*\.jsonl\"\)"],
 }
 """Module -> how what it is the one home of is written."""
@@ -79,3 +83,11 @@ def test_an_idea_has_one_home(home: str) -> None:
     }
 
     assert found <= {home}
+
+
+def test_homes_that_the_page_names_are_there() -> None:
+    table = PAGE.partition("## One home for each idea")[2].partition("| --- | --- |")[2].partition("\n\n")[0]
+    homes = re.findall(r"`([\w/]+\.py)`", table)
+
+    assert len(homes) > 20
+    assert [home for home in homes if not (CODE / home).is_file()] == []

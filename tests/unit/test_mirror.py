@@ -10,7 +10,7 @@ import pytest
 
 UNIT = Path(__file__).parent
 PACKAGES = {path.name for path in (UNIT.parents[1] / "dataloader").iterdir() if (path / "__init__.py").exists()}
-OF_THE_WHOLE = {"test_counts.py", "test_docs.py", "test_house.py", "test_mirror.py"}
+OF_THE_WHOLE = {"test_counts.py", "test_docs.py", "test_house.py", "test_messages.py", "test_mirror.py"}
 ELSEWHERE = {"abi": "test_abi.py", "bundle": "test_bundle.py", "dataset": "test_dataset.py"}
 """Packages whose whole is quick to test, and the functional test that does."""
 

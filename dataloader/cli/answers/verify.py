@@ -233,14 +233,14 @@ def _of_rules(options: CommonOptions) -> list[str]:
 def _check_unsaid(values: Mapping[str, object], what: str) -> None:
     for name, value in values.items():
         if value is not None:
-            raise UsageError(f"{name} can have no effect with {what}", suggestions=("Leave it out.",))
+            raise UsageError(f"{name} can have no effect with {what}", suggestions=("leave it out",))
 
 
 def _check_one(targets: Sequence[Target], what: str) -> None:
     if len(targets) > 1:
         raise UsageError(
             f"{what} is looked at for one machine, and --target names {len(targets)}",
-            suggestions=("Name a file with one of them.",),
+            suggestions=("name a file with one of them",),
         )
 
 

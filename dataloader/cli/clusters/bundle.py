@@ -184,7 +184,7 @@ async def _fetched(client: IndexClient, lock: Lockfile, folder: Path) -> list[tu
         sha256 = str(package.sha256 or await asyncio.to_thread(hex_digest, file))
         md5 = getattr(package, "md5", None)
         if package.sha256 is None and md5 and await asyncio.to_thread(hex_digest, file, "md5") != md5:
-            raise IntegrityError(f"{package.file_name} does not have the locked md5.", code="hash-mismatch")
+            raise IntegrityError(f"{package.file_name} does not have the locked md5", code="hash-mismatch")
         archive = Archive(name=package.file_name, sha256=sha256, size=file.stat().st_size)
         return replace(package, sha256=sha256), archive, file
 

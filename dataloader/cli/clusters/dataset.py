@@ -72,13 +72,13 @@ def _decided(others: Sequence[Parameter], path: Path) -> UsageError:
     """What is said of options beside a resource, and how each is said instead."""
     said = {parameter.names[0].partition("/")[0]: parameter for parameter in others}
     advice = [
-        f"Write {_FIELDS[parameter.name]} in {path} in place of {option}."
+        f"write {_FIELDS[parameter.name]} in {path} in place of {option}"
         for option, parameter in said.items()
         if parameter.name in _FIELDS
     ]
-    advice += [f"{parameter.variables[0]}=... says the same." for parameter in others if parameter.name in _BY_VARIABLE]
+    advice += [f"{parameter.variables[0]}=... says the same" for parameter in others if parameter.name in _BY_VARIABLE]
     if len(advice) < len(said):
-        advice.append("Leave it out." if not advice else "Leave the others out.")
+        advice.append("leave it out" if not advice else "leave the others out")
     message = f"--dataset says what to install: {', '.join(said)} can have no effect"
     return UsageError(message, suggestions=tuple(advice))
 
@@ -93,7 +93,7 @@ def _carry_out(session: Session, resource: Resource, root: Path, made: Round) ->
         volume = root.absolute() / resource.subpath
         if not root.is_dir():
             raise PrefixError(
-                f"there is no {root}", code="prefix-missing", suggestions=("Mount the volume, or name it with --root.",)
+                f"there is no {root}", code="prefix-missing", suggestions=("mount the volume, or name it with --root",)
             )
         volume.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dataset-") as folder:
@@ -115,7 +115,7 @@ def _allow(mount: Mount) -> None:
         raise PrefixError(
             f"files are to belong to user {mount.uid}, which only root can do",
             code="prefix-read-only",
-            suggestions=(f"Write spec.mountOptions.uid: {os.getuid()} and its gid, or run it as root.",),
+            suggestions=(f"write spec.mountOptions.uid: {os.getuid()} and its gid, or run it as root",),
         )
 
 

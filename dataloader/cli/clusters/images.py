@@ -181,7 +181,7 @@ async def _tree(
         raise ChangesNeeded(
             f"{place} is not what {request.lockfile} says: {plan.summary()}",
             causes=(*plan.rebuild, *steps[:10]),
-            suggestions=("`dataloader sync` puts it right.", "--lockfile names the lock that it was made from."),
+            suggestions=("`dataloader sync` puts it right", "--lockfile names the lock that it was made from"),
         )
     # A generation's own path is another one each time: by its link it is always the same.
     home = str(place.absolute()) if state.target_prefix == str(tree) and generation else state.target_prefix
@@ -202,7 +202,7 @@ def _state(tree: Path) -> State:
         raise PrefixError(
             f"{tree} is no environment that `dataloader sync` made",
             code="prefix-foreign",
-            suggestions=("`dataloader sync` makes one of the same lock.",),
+            suggestions=("`dataloader sync` makes one of the same lock",),
         )
     return state
 

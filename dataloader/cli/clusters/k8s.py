@@ -119,7 +119,7 @@ def _check_read(kind: Kind, options: CommonOptions, *, by_image: bool) -> None:
     """Refuse what is typed and has no effect, and a volume of an image without an image."""
     if said := typed_of("k8s", _UNREAD[kind] & options.typed):
         words = ", ".join(parameter.names[0] for parameter in said)
-        raise UsageError(f"k8s {kind}: {words} can have no effect", suggestions=("Leave it out.",))
+        raise UsageError(f"k8s {kind}: {words} can have no effect", suggestions=("leave it out",))
     if kind == "image-volume" and not by_image:
         raise UsageError(
             "k8s image-volume mounts an image, and none is named",
@@ -199,7 +199,7 @@ def _nodes(session: Session) -> tuple[Mapping[str, str], ...]:
             f"{prefix} runs on none of the machines of {session.options.target}",
             code="no-node",
             causes=tuple(f"{verdict.pool}: {reason}" for verdict in verdicts for reason in verdict.because[:3]),
-            suggestions=("`dataloader verify --target FILE` says more.",),
+            suggestions=("`dataloader verify --target FILE` says more",),
         )
     return found
 
@@ -218,7 +218,7 @@ def _write(session: Session, kind: Kind, shape: Shape, lock: Path, output: Path 
             raise UsageError(
                 f"{lock} has {len(data)} bytes, more than a ConfigMap takes",
                 code="lock-too-large",
-                suggestions=("Push the environment, and name its image with --ref.",),
+                suggestions=("push the environment, and name its image with --ref",),
             )
     if output is None:
         found = [lock_map(shape, data), *documents] if data else documents

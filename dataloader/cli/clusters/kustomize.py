@@ -82,7 +82,7 @@ def _taken(path: Path, there: str, wanted: str) -> UsageError:
     return UsageError(
         f"{path} is {there}, and {wanted} would take its place",
         code="file-taken",
-        suggestions=("Name another folder with -o, or remove the file.",),
+        suggestions=("name another folder with -o, or remove the file",),
     )
 
 

@@ -77,7 +77,7 @@ def _no_manifest(session: Session, specs: Sequence[str]) -> UsageError:
         code="manifest-missing",
         suggestions=(
             *without_manifest(session.here, "add", *(specs or ("NAME",))),
-            f"`dataloader install {words} -p DIR` makes an environment without one.",
+            f"`dataloader install {words} -p DIR` makes an environment without one",
         ),
     )
 

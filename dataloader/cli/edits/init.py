@@ -85,7 +85,7 @@ def init(
     directory.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
-    reporter.info(f"Wrote {path}")
+    reporter.info(f"{path} is written")
     if ignore_environments(directory):
         reporter.info(f"{directory / '.gitignore'} has {OWN_FOLDER}/ now")
     _say_next(directory, sources or (), offered, reporter)
@@ -107,10 +107,10 @@ def _say_next(directory: Path, sources: Collection[Path], offered: Iterable[Path
     for source in offered:
         reporter.info(f"{source} was not taken over: `{_there(directory)}{TAKEN_OVER[source.name]}` does it")
     if sources:
-        reporter.info(f"Next: `{_there(directory)}dataloader sync` makes the environment.")
+        reporter.info(f"next: `{_there(directory)}dataloader sync` makes the environment")
     else:
         line = f"{_there(directory)}dataloader add NAME"
-        reporter.info(f"Next: `{line}` adds a package and installs it; --cuda and --torch, say, do too.")
+        reporter.info(f"next: `{line}` adds a package and installs it; --cuda and --torch, say, do too")
 
 
 def _say_read(read: Sequence[Manifest | InputFile], reporter: Reporter) -> None:
@@ -143,10 +143,10 @@ def _is_there(path: Path, sources: Sequence[Path]) -> UsageError:
         f"{path} is there already",
         code="manifest-exists",
         suggestions=(
-            f"`{there}dataloader install {files}` adds what they ask for."
+            f"`{there}dataloader install {files}` adds what they ask for"
             if files
-            else f"`{there}dataloader add NAME` adds to it.",
-            "`dataloader init DIR` writes one elsewhere.",
+            else f"`{there}dataloader add NAME` adds to it",
+            "`dataloader init DIR` writes one elsewhere",
         ),
     )
 
@@ -160,8 +160,8 @@ def _is_used(used: Path, path: Path) -> UsageError:
         f"{used} is there, and is used as it is",
         code="manifest-exists",
         suggestions=(
-            f"`{there}dataloader sync` makes its environment.",
-            f"`{there}{first}dataloader init{form} --from {source}` writes a {path.name} in its place.",
+            f"`{there}dataloader sync` makes its environment",
+            f"`{there}{first}dataloader init{form} --from {source}` writes a {path.name} in its place",
         ),
     )
 

@@ -39,7 +39,7 @@ def lock(
     if upgrade and upgrade_package:
         raise UsageError(
             "--upgrade takes newer versions of everything, --upgrade-package of one package",
-            suggestions=("Leave one of them out.",),
+            suggestions=("leave one of them out",),
         )
     first, *more = platform or (None,)
     options = replace(options, platform=first)

@@ -31,7 +31,7 @@ def say_shared(session: Session, edited: Edited) -> None:
     others = [other for other, features in manifest.environments.items() if other != name and feature in features]
     if others:
         session.reporter.warn(
-            f"this is so for {', '.join(others)} too: the feature {feature} is theirs as well. A feature of its own, "
+            f"this is so for {', '.join(others)} too: the feature {feature} is theirs as well; a feature of its own, "
             f"named first in [environments], keeps {name} apart"
         )
 
@@ -45,7 +45,7 @@ def check_no_sync(options: CommonOptions, no_sync: bool) -> None:
     if no_sync and (said := options.spelled(_OF_PREFIX)):
         raise UsageError(
             f"with --no-sync the prefix stays as it is: {', '.join(said)} can have no effect",
-            suggestions=("Leave it out.",),
+            suggestions=("leave it out",),
         )
 
 

@@ -20,7 +20,7 @@ _COMMAND = re.compile(r"(?<=`)dataloader [^`]+(?=`)|^dataloader [^`]+$")
 
 def exclusive(first: str, second: str) -> UsageError:
     """What is said of two options that mean nothing together."""
-    return UsageError(f"{first} and {second} exclude each other", suggestions=("Leave one of them out.",))
+    return UsageError(f"{first} and {second} exclude each other", suggestions=("leave one of them out",))
 
 
 def typed_of(verb: str, names: Collection[str]) -> tuple[Parameter, ...]:

@@ -272,5 +272,5 @@ def _check(options: Iterable[CommonOptions | StackFlags]) -> None:
                     raise UsageError(f"--{axis}={value}: {mistake}", code="stack-value-invalid")
         elif option.conda == "never" and option.channels:
             raise UsageError(
-                "--channel asks for conda and --conda=never forbids it", suggestions=("Leave one of them out.",)
+                "--channel asks for conda and --conda=never forbids it", suggestions=("leave one of them out",)
             )

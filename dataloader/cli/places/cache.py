@@ -37,6 +37,6 @@ def cache(
     without = _NOT_TO_PUSH if action == "push" else () if action in ("warm", "serve") else TO_FETCH
     if said := options.spelled(without):
         raise UsageError(
-            f"cache {action} fetches nothing: {', '.join(said)} can have no effect", suggestions=("Leave it out.",)
+            f"cache {action} fetches nothing: {', '.join(said)} can have no effect", suggestions=("leave it out",)
         )
     return stores.run(options, action, everything=everything, listen=listen or "127.0.0.1:8899")

@@ -49,7 +49,7 @@ def env(
             if said := [*(names or ()), *options.spelled(("dry_run", "yes", "prefix"))]:
                 raise UsageError(
                     f"env list shows all environments: {', '.join(said)} can have no effect",
-                    suggestions=("Leave it out.",),
+                    suggestions=("leave it out",),
                 )
             _list(session, places)
         else:
@@ -225,13 +225,13 @@ def _check(prefix: Path) -> None:
         raise PrefixError(
             f"{prefix} leads to a generation on a shared volume, which others may use",
             code="prefix-foreign",
-            suggestions=("`dataloader prune --root DIR --name NAME` removes those that nobody uses.",),
+            suggestions=("`dataloader prune --root DIR --name NAME` removes those that nobody uses",),
         )
     if nature(prefix) not in ("ours", "empty"):
         raise PrefixError(
             f"{prefix} is not an environment of this program, and stays",
             code="prefix-foreign",
-            suggestions=("Remove it with what made it.",),
+            suggestions=("remove it with what made it",),
         )
 
 
@@ -243,7 +243,7 @@ def _ask(session: Session, rows: str) -> None:
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if answer.strip().lower() not in ("", "y", "yes") or not answer:
-        raise Declined("Everything is left as it was.", suggestions=("--yes (or DATALOADER_YES=1) does not ask.",))
+        raise Declined("everything is left as it was", suggestions=("--yes (or DATALOADER_YES=1) does not ask",))
 
 
 def _take_away(session: Session, prefix: Path) -> None:

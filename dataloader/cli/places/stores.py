@@ -23,7 +23,7 @@ def run(options: CommonOptions, action: str, *, everything: bool, listen: str) -
     if options.dry_run and action in ("warm", "serve", "push"):
         raise UsageError(
             "--dry-run is for `cache prune` and `cache verify`",
-            suggestions=("`dataloader sync --dry-run` says what an environment lacks.",),
+            suggestions=("`dataloader sync --dry-run` says what an environment lacks",),
         )
     with open_session(options, f"cache-{action}") as session:
         match action:

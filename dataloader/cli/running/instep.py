@@ -97,7 +97,7 @@ def _check_no_effect(options: CommonOptions, way: Way, why: str) -> None:
     said = [*options.spelled(_OF_SYNC), *(name for name in way.spelled() if name != "--no-sync")]
     if said:
         raise UsageError(
-            f"{why}, and nothing is synced: {', '.join(said)} can have no effect", suggestions=("Leave it out.",)
+            f"{why}, and nothing is synced: {', '.join(said)} can have no effect", suggestions=("leave it out",)
         )
 
 

@@ -40,7 +40,7 @@ def run(
         raise UsageError(
             f"No such option: {words[0]}",
             suggestions=(
-                "`dataloader run --help` shows what is possible.",
+                "`dataloader run --help` shows what is possible",
                 "a command that is called so stands behind --: dataloader run -- CMD",
             ),
         )
@@ -58,5 +58,5 @@ def run(
     ways = {"--frozen": frozen, "--locked": locked, "--no-sync": no_sync}
     said = [name for name, is_on in ways.items() if is_on]
     if len(said) > 1:
-        raise UsageError(f"{' and '.join(said)} exclude each other", suggestions=("Leave all but one out.",))
+        raise UsageError(f"{' and '.join(said)} exclude each other", suggestions=("leave all but one out",))
     return program.run(options, tuple(words or ()), Way(frozen=frozen, locked=locked, no_sync=no_sync))

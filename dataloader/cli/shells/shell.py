@@ -43,7 +43,7 @@ def shell(
     if frozen and no_sync:
         raise exclusive("--frozen", "--no-sync")
     if "json" in options.typed:
-        raise UsageError("--json can have no effect: a shell is for people", suggestions=("Leave it out.",))
+        raise UsageError("--json can have no effect: a shell is for people", suggestions=("leave it out",))
     with open_session(options, "shell") as session:
         named = program or session.environ.get("SHELL") or "sh"
         prefix = home_of(in_step(session, Way(frozen=frozen, no_sync=no_sync)))

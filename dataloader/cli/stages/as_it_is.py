@@ -35,8 +35,8 @@ def check_nothing_to_solve(options: CommonOptions, when: str, *, manifest: Manif
         raise UsageError(
             f"a sync {when} takes the lock as it is: {', '.join(said)} can have no effect",
             suggestions=(
-                "Leave it out.",
-                *(["`dataloader lock` takes it, and writes the lock anew."] if manifest else []),
+                "leave it out",
+                *(["`dataloader lock` takes it, and writes the lock anew"] if manifest else []),
             ),
         )
 

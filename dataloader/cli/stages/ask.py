@@ -36,6 +36,6 @@ def confirm(plan: InstallPlan) -> None:
     answer = sys.stdin.readline()
     if answer.strip().lower() not in ("", "y", "yes") or not answer:
         raise Declined(
-            "The environment, its lock and its manifest are left as they were.",
-            suggestions=("--yes (or DATALOADER_YES=1) does not ask.",),
+            "the environment, its lock and its manifest are left as they were",
+            suggestions=("--yes (or DATALOADER_YES=1) does not ask",),
         )

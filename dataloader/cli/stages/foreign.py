@@ -68,7 +68,7 @@ def sync_foreign(options: CommonOptions, content: Content, *, locked: bool, chec
     if locked:
         raise UsageError(
             f"whether {content.path} fits a manifest is for the tool that wrote it to say: --locked can have no effect",
-            suggestions=("Leave it out.",),
+            suggestions=("leave it out",),
         )
     with open_session(options, "sync", place.name) as session:
         request = make_request(without_choices(options), (), None, environ=session.environ, here=session.here)
@@ -186,7 +186,7 @@ def _check_choices(session: Session, content: Content) -> None:
         if content.form not in forms and (said := session.options.spelled((name,))):
             raise UsageError(
                 f"{content.path} has no {parts}, as no {content.form} has: {said[0]} can have no effect",
-                suggestions=("Leave it out.",),
+                suggestions=("leave it out",),
             )
 
 

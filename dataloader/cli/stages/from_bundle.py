@@ -57,7 +57,7 @@ def sync_bundle(
         if said := options.spelled(_OF_ELSEWHERE):
             raise UsageError(
                 f"{source} holds the lock and all that it names: {', '.join(said)} can have no effect",
-                suggestions=("Leave it out.",),
+                suggestions=("leave it out",),
             )
         request = replace(request, prefix=place.prefix(request.prefix))
         with _aside(session) as folder, opened(source, folder) as made:

@@ -35,7 +35,7 @@ def writing(path: Path) -> Iterator[None]:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}",
             code="directory-unwritable",
-            suggestions=("Leave --output out: the text goes to standard output.",),
+            suggestions=("leave --output out: the text goes to standard output",),
         ) from error
 
 

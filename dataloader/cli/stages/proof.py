@@ -156,7 +156,7 @@ def _no_other_choice(found: Contradicted, failure: ResolutionFailure) -> Contrad
 
 def _machines(request: Request) -> str:
     """Stands for the machines that a request is for."""
-    from dataloader.trial.proofs import machine_key
+    from dataloader.machine.host import machine_key
 
     said = [repr(request.system), repr(request.gpus), repr(request.platform)]
     if request.target_file is not None:

@@ -101,7 +101,7 @@ def _watched(options: CommonOptions, lines: Reporter, command: str, name: str | 
     if options.events == "-" and options.json:
         raise UsageError(
             "--json and --events=- would both write to standard output",
-            suggestions=("Write the events to a file, or to standard error: --events=2.",),
+            suggestions=("write the events to a file, or to standard error: --events=2",),
         )
     from dataloader.cli.stages.outputs import check_output
     from dataloader.cli.telling.run import Run

@@ -152,7 +152,7 @@ def hold(prefix: Path) -> None:
         raise PrefixError(
             f"{prefix} has just been removed",
             code="prefix-missing",
-            suggestions=("Run the command again, by the link that leads to the current generation.",),
+            suggestions=("run the command again, by the link that leads to the current generation",),
         )
 
 

@@ -248,7 +248,7 @@ class ErrorHandler:
         if isinstance(error, KeyboardInterrupt):
             self.code = ExitCode.INTERRUPTED
             self._say(
-                DataloaderError("Interrupted; what was there before is unchanged or complete", code="interrupted")
+                DataloaderError("interrupted; what was there before is unchanged or complete", code="interrupted")
             )
             return True
         known = self._translate(error)
@@ -276,9 +276,9 @@ class ErrorHandler:
             return known
         log = _write_log(error)
         return InternalError(
-            f"A bug in dataloader: {type(error).__name__}: {error}",
-            causes=(f"The traceback is in {log}.",) if log else (),
-            suggestions=("Report it with that file, or repeat the command with -vv to see the traceback.",),
+            f"a bug in dataloader: {type(error).__name__}: {error}",
+            causes=(f"the traceback is in {log}",) if log else (),
+            suggestions=("report it with that file, or repeat the command with -vv to see the traceback",),
         )
 
 
@@ -296,8 +296,8 @@ def known_error(error: BaseException) -> DataloaderError | None:
         return unwritten(error)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskFull(
-            f"There is no room left{_on(error)}",
-            suggestions=("Free some room, or put caches elsewhere: DATALOADER_CACHE_DIR.",),
+            f"there is no room left{_on(error)}",
+            suggestions=("free some room, or put caches elsewhere: DATALOADER_CACHE_DIR",),
         )
     if isinstance(error, OSError) and error.errno in _NO_SUCH_PLACE and error.filename:
         return UsageError(
@@ -309,7 +309,7 @@ def known_error(error: BaseException) -> DataloaderError | None:
         return _denied(error)
     if isinstance(error, FileNotFoundError) and "temporary directory" in (error.strerror or ""):
         return UsageError(  # what tempfile raises
-            "Permission denied: no folder for temporary files can be written",
+            "permission denied: no folder for temporary files can be written",
             code="permission-denied",
             causes=(str(error.strerror),),
             suggestions=("name one that can be with TMPDIR",),
@@ -322,13 +322,13 @@ def _denied(error: OSError) -> UsageError:
     path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
     if not path or os.path.lexists(path):
         return UsageError(
-            f"Permission denied{_on(error)}: {error.strerror}",
+            f"permission denied{_on(error)}: {error.strerror}",
             code="permission-denied",
             suggestions=("look who owns it, and who may read and write it",),
         )
     folder = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120  (links are what was named)
     return UsageError(
-        f"Permission denied: nothing can be written in {folder}: {error.strerror}",
+        f"permission denied: nothing can be written in {folder}: {error.strerror}",
         code="permission-denied",
         suggestions=("work in a folder that you may write to, or name another place",),
     )
@@ -337,9 +337,9 @@ def _denied(error: OSError) -> UsageError:
 def unwritten(error: OSError) -> TryAgain:
     """What it means that standard output cannot be written."""
     return TryAgain(
-        f"Standard output cannot be written: {error.strerror}.",
+        f"standard output cannot be written: {error.strerror}",
         code="output-unwritable",
-        suggestions=("What the command does is done; ask again for what it says, elsewhere.",),
+        suggestions=("what the command does is done; ask again for what it says, elsewhere",),
     )
 
 

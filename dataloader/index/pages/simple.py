@@ -329,7 +329,7 @@ def _one_line(text: str | None) -> str | None:
 
 def _bad_page(url: str, why: str) -> IndexUnavailable:
     return IndexUnavailable(
-        f"The page {redact(url)} cannot be read: {why}.",
+        f"the page {redact(url)} cannot be read: {why}",
         code="index-bad-page",
-        suggestions=("Check that the index URL is the root of a Simple API, usually ending in /simple.",),
+        suggestions=("check that the index URL is the root of a Simple API, usually ending in /simple",),
     )

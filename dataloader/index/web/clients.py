@@ -209,7 +209,7 @@ class Clients:
                 context.load_cert_chain(settings.client_cert)
         except (OSError, ssl.SSLError) as error:
             raise UsageError(
-                f"The certificates in {chosen or settings.client_cert} cannot be read: {error}.", code="setting-invalid"
+                f"the certificates in {chosen or settings.client_cert} cannot be read: {error}", code="setting-invalid"
             ) from error
         if not chosen and not context.get_ca_certs() and not environ.get("SSL_CERT_DIR"):
             with suppress(ImportError):

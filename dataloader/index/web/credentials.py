@@ -101,7 +101,7 @@ def check_url(location: str) -> None:
 
 
 def _bad_url(location: str, why: str) -> UsageError:
-    return UsageError(f"{redact(location)} is no address that can be asked: {why}.", code="index-bad-url")
+    return UsageError(f"{redact(location)} is no address that can be asked: {why}", code="index-bad-url")
 
 
 class Credentials:
@@ -188,7 +188,7 @@ class Credentials:
             try:
                 self._netrc = netrc.netrc(str(path)) if path and path.is_file() else None
             except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
-                self._reporter.warn(f"{path} cannot be read and is not used: {getattr(error, 'msg', error)}.")
+                self._reporter.warn(f"{path} cannot be read and is not used: {getattr(error, 'msg', error)}")
             self._netrc_read = True  # last: another thread that sees it must find what was read
         found = self._netrc.authenticators(host) if self._netrc else None
         return None if found is None else (found[0] or "", found[2] or "")

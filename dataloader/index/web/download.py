@@ -302,10 +302,10 @@ def _check(address: str, wanted: Wanted, part: Part) -> None:
         )
         raise Failed(
             IntegrityError(
-                f"{redact(address)} is not the file that was promised.",
+                f"{redact(address)} is not the file that was promised",
                 code="hash-mismatch",
                 causes=causes,
-                suggestions=("Do not install it. If the index was changed on purpose, lock again.",),
+                suggestions=("do not install it; if the index was changed on purpose, lock again",),
             ),
             retry=False,
         )
@@ -318,13 +318,13 @@ def _disk_errors(destination: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFull(
-                f"No room is left for {destination.name} in {destination.parent}.",
-                suggestions=("Free space there, or move the cache with DATALOADER_CACHE_DIR.",),
+                f"no room is left for {destination.name} in {destination.parent}",
+                suggestions=("free space there, or move the cache with DATALOADER_CACHE_DIR",),
             ) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
             raise UsageError(
-                f"{destination.parent} cannot be written: {error.strerror}.",
+                f"{destination.parent} cannot be written: {error.strerror}",
                 code="directory-unwritable",
-                suggestions=("Choose another directory; the cache moves with DATALOADER_CACHE_DIR.",),
+                suggestions=("choose another directory; the cache moves with DATALOADER_CACHE_DIR",),
             ) from error
         raise

@@ -68,9 +68,9 @@ class Forbidden(UsageError):
 def offline_missing(what: str) -> IndexUnavailable:
     """What to raise where the network must not be asked for what the cache lacks."""
     return IndexUnavailable(
-        f"Offline, and {what}.",
+        f"offline, and {what}",
         code="offline-missing",
-        suggestions=("Run the command once without --offline.",),
+        suggestions=("run the command once without --offline",),
     )
 
 
@@ -98,9 +98,9 @@ def _of_httpx(address: str, error: Exception, timeout: float) -> Failed | None:
     where = redact(address)
     match error:
         case httpx.TooManyRedirects():
-            return Failed(IndexUnavailable(f"{where} redirects in a circle.", code="redirect-loop"), retry=False)
+            return Failed(IndexUnavailable(f"{where} redirects in a circle", code="redirect-loop"), retry=False)
         case httpx.InvalidURL():
-            return Failed(UsageError(f"{where} cannot be fetched: {error}.", code="index-bad-url"), retry=False)
+            return Failed(UsageError(f"{where} cannot be fetched: {error}", code="index-bad-url"), retry=False)
         case httpx.UnsupportedProtocol():
             message = f"{where} is no address that can be fetched: http, https and file are."
             return Failed(UsageError(message, code="index-bad-url"), retry=False)
@@ -115,14 +115,14 @@ def check_status(response: Answered, address: str, credentials: Credentials) -> 
     if status < 400 or status == 416:
         return
     if status in {404, 410}:
-        error = IndexUnavailable(f"{redact(address)} does not exist.", code="index-unreachable")
+        error = IndexUnavailable(f"{redact(address)} does not exist", code="index-unreachable")
         raise Failed(error, retry=False, missing=True)
     if status in {401, 403, 407}:
         raise Failed(_auth_error(address, status, credentials), retry=False)
     message = f"{host_of(address)} answered {status} {response.reason_phrase} for {redact(address)}."
     retry_after = _retry_after(response.headers.get("Retry-After"))
     retry = status in _TRY_AGAIN and (retry_after or 0) <= _LONGEST_WAIT
-    causes = (f"It asks to wait {retry_after:.0f} s.",) if retry_after else ()
+    causes = (f"it asks to wait {retry_after:.0f} s",) if retry_after else ()
     error = IndexUnavailable(message, code="index-unreachable", causes=causes)
     raise Failed(error, retry=retry, retry_after=retry_after)
 
@@ -163,7 +163,7 @@ def _auth_error(address: str, status: int, credentials: Credentials) -> UsageErr
     return kind(
         f"{host} {said} {redact(address)} ({status}).",
         code="index-auth",
-        causes=(f"Credentials are looked for in {credentials.places()}.",),
+        causes=(f"credentials are looked for in {credentials.places()}",),
         suggestions=(credentials.advice(host),),
     )
 
@@ -173,14 +173,14 @@ def _unreachable(address: str, error: httpx.RequestError, timeout: float) -> Fai
 
     host = host_of(address)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        message = f"The certificate of {host} is not trusted: {error}."
-        advice = "Name the file of your authority's certificates in SSL_CERT_FILE, or in DATALOADER_CERT."
+        message = f"the certificate of {host} is not trusted: {error}"
+        advice = "name the file of your authority's certificates in SSL_CERT_FILE, or in DATALOADER_CERT"
         return Failed(IndexUnavailable(message, code="index-unreachable", suggestions=(advice,)), retry=False)
     why = str(error) or type(error).__name__
     if isinstance(error, httpx.ReadTimeout):
         why = f"no byte came for {timeout:g} s"
-    message = f"{host} could not be reached for {redact(address)}: {why}."
-    advice = "Check the network, the proxy variables and the index URL, then try again."
+    message = f"{host} could not be reached for {redact(address)}: {why}"
+    advice = "check the network, the proxy variables and the index URL, then try again"
     return Failed(IndexUnavailable(message, code="index-unreachable", suggestions=(advice,)), retry=True)
 
 

@@ -101,7 +101,7 @@ class RemoteMembers:
                 if unpacking.add(chunk):
                     return
         raise Failed(
-            IndexUnavailable(f"{redact(address)} broke off within {info.filename}.", code="download-truncated"),
+            IndexUnavailable(f"{redact(address)} broke off within {info.filename}", code="download-truncated"),
             retry=True,
         )
 
@@ -191,4 +191,4 @@ def _well_formed(name: str) -> AbstractContextManager[None]:
 
 
 def _malformed(name: str, why: str) -> IntegrityError:
-    return IntegrityError(f"{name} cannot be read: {why}.", code="wheel-malformed")
+    return IntegrityError(f"{name} cannot be read: {why}", code="wheel-malformed")

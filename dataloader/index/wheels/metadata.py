@@ -186,4 +186,4 @@ def _zip64_offset(extra: bytes, compressed: int, size: int) -> int:
 
 def _malformed(why: str) -> IntegrityError:
     """The caller knows which file it was, see ``IndexClient.metadata``."""
-    return IntegrityError(f"The wheel cannot be used: {why}.", code="wheel-malformed")
+    return IntegrityError(f"the wheel cannot be used: {why}", code="wheel-malformed")

@@ -27,9 +27,9 @@ def read_metadata(path: Path, project: str) -> bytes:
             tail = Tail(data=file.read(), start=directory)
         member = find_member(tail, project)
         if member is None:
-            raise IntegrityError(f"{path.name} has no METADATA of {project}.", code="wheel-malformed")
+            raise IntegrityError(f"{path.name} has no METADATA of {project}", code="wheel-malformed")
         file.seek(member.start)
         text = extract(member, file.read(member.compressed + (1 << 17)))
     if text is None:
-        raise IntegrityError(f"{path.name} ends in the middle of its METADATA.", code="wheel-malformed")
+        raise IntegrityError(f"{path.name} ends in the middle of its METADATA", code="wheel-malformed")
     return text

@@ -46,7 +46,7 @@ async def _announced(web: Web, file: IndexFile) -> bytes:
             text = await response.aread()
         if file.metadata_sha256 and hashlib.sha256(text).hexdigest() != file.metadata_sha256:
             error = IntegrityError(
-                f"{redact(address)} does not have the hash that its index says.", code="hash-mismatch"
+                f"{redact(address)} does not have the hash that its index says", code="hash-mismatch"
             )
             raise Failed(error, retry=False)
         return text
@@ -60,7 +60,7 @@ async def _by_ranges(web: Web, file: IndexFile, tail: Tail) -> bytes:
         tail = await with_directory(web, file, tail)
         member = find_member(tail, file.name)
     if member is None:
-        raise IntegrityError(f"{file.filename} has no METADATA of {file.name}.", code="wheel-malformed")
+        raise IntegrityError(f"{file.filename} has no METADATA of {file.name}", code="wheel-malformed")
     if member.start >= tail.start:
         text = extract(member, tail.data[member.start - tail.start :])
         if text is not None:
@@ -78,7 +78,7 @@ async def _without_ranges(answer: Response, file: IndexFile, whole: Callable[[],
         member = find_member(tail, file.name)
         text = None if member is None else extract(member, answer.body[member.start :])
         if text is None:
-            raise IntegrityError(f"{file.filename} has no METADATA of {file.name}.", code="wheel-malformed")
+            raise IntegrityError(f"{file.filename} has no METADATA of {file.name}", code="wheel-malformed")
         return text
     return read_metadata(await whole(), file.name)
 
@@ -111,9 +111,9 @@ def tail_of(answer: Response) -> Tail:
     """
     match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
     if match is None:
-        raise IndexUnavailable(f"{redact(answer.url)} sent a range without saying which.", code="index-unreachable")
+        raise IndexUnavailable(f"{redact(answer.url)} sent a range without saying which", code="index-unreachable")
     return Tail(data=answer.body, start=int(match[1]))
 
 
 def changed(file: IndexFile) -> IndexUnavailable:
-    return IndexUnavailable(f"{redact(file.url)} changed while it was read.", code="index-unreachable")
+    return IndexUnavailable(f"{redact(file.url)} changed while it was read", code="index-unreachable")

@@ -26,18 +26,18 @@ class EvidenceSource(Protocol):
 def missing(package: Package, expected: Publisher, *causes: str) -> IntegrityError:
     """What to raise for a package that has no attestation."""
     return IntegrityError(
-        f"{package.file_name} has no attestation, and {expected} must have published it.",
+        f"{package.file_name} has no attestation, and {expected} must have published it",
         code="attestation-missing",
         causes=causes,
-        suggestions=(f"Choose another version of {package.name}, or except it: {package.name}=none.",),
+        suggestions=(f"choose another version of {package.name}, or except it: {package.name}=none",),
     )
 
 
 def invalid(package: Package, expected: Publisher, reasons: list[str]) -> IntegrityError:
     """What to raise for a package none of whose attestations holds."""
     return IntegrityError(
-        f"It is not proven that {expected} published {package.file_name}.",
+        f"it is not proven that {expected} published {package.file_name}",
         code="attestation-invalid",
         causes=tuple(dict.fromkeys(reasons)),
-        suggestions=("Do not install it, unless the publisher has changed for a reason that you know.",),
+        suggestions=("do not install it, unless the publisher has changed for a reason that you know",),
     )

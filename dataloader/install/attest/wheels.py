@@ -84,7 +84,7 @@ def _verifier(trusted_root: str | None) -> Verifier:
         from sigstore.verify import Verifier
     except ImportError as error:
         raise UsageError(
-            "Attestations are required, and what verifies them is not installed.",
+            "attestations are required, and what verifies them is not installed",
             code="attestations-unsupported",
             suggestions=(extra_command("attestations", "pypi-attestations", "sigstore"),),
         ) from error

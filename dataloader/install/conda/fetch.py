@@ -153,12 +153,12 @@ def _check_offline(missing: list[CondaPackage], options: SyncOptions) -> None:
     ]
     if options.offline and remote:
         raise IndexUnavailable(
-            f"{len(remote)} conda package(s) are not in the cache, and --offline keeps the network away.",
+            f"{len(remote)} conda package(s) are not in the cache, and --offline keeps the network away",
             code="offline-missing",
             causes=tuple(sorted(remote)),
             suggestions=(
-                "Run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache.",
-                "Or name the folder that has them with --find-links.",
+                "run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache",
+                "or name the folder that has them with --find-links",
             ),
         )
 
@@ -174,7 +174,7 @@ def _check_local_archive(package: CondaPackage) -> None:
         try:
             found = hex_digest(path, algorithm)
         except FileNotFoundError as error:
-            raise IndexUnavailable(f"{path} is not there (any more).", code="channel-unavailable") from error
+            raise IndexUnavailable(f"{path} is not there (any more)", code="channel-unavailable") from error
         if found != expected:
             raise _differs(str(path), algorithm, expected, found)
         return
@@ -182,10 +182,10 @@ def _check_local_archive(package: CondaPackage) -> None:
 
 def _differs(what: str, algorithm: str, expected: str, found: str) -> IntegrityError:
     return IntegrityError(
-        f"{what} does not have the locked {algorithm}.",
+        f"{what} does not have the locked {algorithm}",
         code="hash-mismatch",
         causes=(f"expected {expected}", f"found {found}"),
-        suggestions=("Make the lock again with `dataloader lock` if the channel has changed on purpose.",),
+        suggestions=("make the lock again with `dataloader lock` if the channel has changed on purpose",),
     )
 
 
@@ -198,23 +198,23 @@ def _translated(message: str, package: CondaPackage, folder: Path, *, is_here: b
     """
     fact = redact(message.strip())
     if re.search(r"os error (28|122)\b|No space left|quota", fact):
-        return DiskFull(f"The volume of {folder.parent} is full.", causes=(fact,))
+        return DiskFull(f"the volume of {folder.parent} is full", causes=(fact,))
     if re.search(r"os error (1|13|30)\)|[Pp]ermission denied|[Rr]ead-only", fact):
-        return PrefixError(f"The cache {folder.parent} cannot be written.", code="prefix-read-only", causes=(fact,))
+        return PrefixError(f"the cache {folder.parent} cannot be written", code="prefix-read-only", causes=(fact,))
     if takes_symbolic_links(folder) is False:
         return PrefixError(
-            f"The cache {folder.parents[1]} is on a volume without symbolic links, which conda packages hold.",
+            f"the cache {folder.parents[1]} is on a volume without symbolic links, which conda packages hold",
             code="volume-without-links",
             causes=(fact,),
-            suggestions=("Choose a cache on another volume with DATALOADER_CACHE_DIR; the environment may stay.",),
+            suggestions=("choose a cache on another volume with DATALOADER_CACHE_DIR; the environment may stay",),
         )
     if not folder.is_dir():
-        return IndexUnavailable(f"{folder} was removed while {package.file_name} was unpacked.", causes=(fact,))
+        return IndexUnavailable(f"{folder} was removed while {package.file_name} was unpacked", causes=(fact,))
     if re.search(r"hash mismatch", fact, re.IGNORECASE):
         return IntegrityError(
-            f"{package.file_name} is not what the lock promises.", code="hash-mismatch", causes=(fact,)
+            f"{package.file_name} is not what the lock promises", code="hash-mismatch", causes=(fact,)
         )
     if not is_here and re.search(_NETWORK, fact, re.IGNORECASE):
-        return IndexUnavailable(f"{package.file_name} cannot be fetched.", code="channel-unavailable", causes=(fact,))
+        return IndexUnavailable(f"{package.file_name} cannot be fetched", code="channel-unavailable", causes=(fact,))
     outside = re.search(r"outside of destination|escapes the destination", fact)
     return refused(package, Refused(f"cannot be unpacked: {fact}", escapes=outside is not None))

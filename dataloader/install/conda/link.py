@@ -70,8 +70,8 @@ async def link_conda(
     packages = tuple(packages)
     if "\n" in str(final):
         raise PrefixError(
-            f"The path {str(final)!r} has two lines, and scripts of conda packages begin with one that names it.",
-            suggestions=("Sync to another directory.",),
+            f"the path {str(final)!r} has two lines, and scripts of conda packages begin with one that names it",
+            suggestions=("sync to another directory",),
         )
     for package in packages:
         _check_identity(package)
@@ -121,12 +121,12 @@ def _check_links(entries: Mapping[CondaPackage, Unpacked], tree: Path, final: Pa
     ]
     if folders:
         raise PrefixError(
-            f"The volume of {final} has no symbolic links, and conda packages of the lock hold links to folders.",
+            f"the volume of {final} has no symbolic links, and conda packages of the lock hold links to folders",
             code="volume-without-links",
             causes=tuple(folders[:5]),
             suggestions=(
-                "Choose a volume with symbolic links (NFS, JuiceFS, or SMB mounted with `mfsymlinks`).",
-                "Or push the environment as an image from where it can be made: `dataloader push --help`.",
+                "choose a volume with symbolic links (NFS, JuiceFS, or SMB mounted with `mfsymlinks`)",
+                "or push the environment as an image from where it can be made: `dataloader push --help`",
             ),
         )
 
@@ -139,7 +139,7 @@ def _found(packages: tuple[CondaPackage, ...], options: SyncOptions, reporter: R
     """Return what the caches have; what is damaged there is told, and made room for."""
     found = find(packages, options.cache_dir, options.layers, anew=options.rebuild or options.strict_records)
     for damage in found.damages:
-        reporter.warn(f"A cache entry is damaged ({damage.path} of {damage.package.name}); fetching it again.")
+        reporter.warn(f"a cache entry is damaged ({damage.path} of {damage.package.name}); fetching it again")
         if damage.layer == options.cache_dir:
             discard(damage.package, options.cache_dir)
     for package in found.entries:
@@ -255,18 +255,18 @@ def _translated(message: str, tree: Path) -> DataloaderError:
     """rattler's errors are text; the words below are those of its HTTP client and the system."""
     fact = redact(message.strip())
     if re.search(r"hash mismatch", fact, re.IGNORECASE):
-        return IntegrityError("A conda package is not what the lock promises.", code="hash-mismatch", causes=(fact,))
+        return IntegrityError("a conda package is not what the lock promises", code="hash-mismatch", causes=(fact,))
     if re.search(r"os error (28|122)\b|No space left|quota", fact):
-        return DiskFull(f"The volume of {tree.parent} or of the cache is full.", causes=(fact,))
+        return DiskFull(f"the volume of {tree.parent} or of the cache is full", causes=(fact,))
     if re.search(r"os error (1|13|30)\)|[Pp]ermission denied|[Rr]ead-only", fact):
-        return PrefixError(f"{tree.parent} or the cache cannot be written.", code="prefix-read-only", causes=(fact,))
+        return PrefixError(f"{tree.parent} or the cache cannot be written", code="prefix-read-only", causes=(fact,))
     if re.search(r"failed to fetch|No such file", fact, re.IGNORECASE):
         return IndexUnavailable(
-            "A conda package is gone from the cache while it was linked, and could not be fetched again.",
+            "a conda package is gone from the cache while it was linked, and could not be fetched again",
             code="channel-unavailable",
             causes=(fact,),
         )
-    return PrefixError("The conda packages cannot be installed.", code="conda-install-failed", causes=(fact,))
+    return PrefixError("the conda packages cannot be installed", code="conda-install-failed", causes=(fact,))
 
 
 class _Progress:

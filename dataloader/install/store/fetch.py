@@ -112,7 +112,7 @@ class Archives:
     async def build(self, package: PypiPackage, folder: Path) -> Path:
         """Have a source's wheel made below a folder. The caller holds its lease."""
         if self._options.build is None:
-            raise InternalError(f"{package.file_name} is to be built, and nothing is there that builds.")
+            raise InternalError(f"{package.file_name} is to be built, and nothing is there that builds")
         began = time.monotonic()
         wheel, is_fetched = await self._options.build(package, folder)
         size = wheel.stat().st_size
@@ -249,7 +249,7 @@ async def _with_true_records(
         for name, stored in wheels.items():
             examined = await asyncio.to_thread(store.examine, stored, reporter, all_files=False)
             if examined is None:
-                raise IntegrityError(f"{stored.files} is damaged.", code="cache-damaged", suggestions=(_AGAIN,))
+                raise IntegrityError(f"{stored.files} is damaged", code="cache-damaged", suggestions=(_AGAIN,))
             wheels[name] = examined
     slips = {f"{w.recipe.name} {w.recipe.version}": sorted(w.recipe.slips) for w in wheels.values() if w.recipe.slips}
     tell_slips(slips, "RECORD", reporter, code="wheel-record-mismatch", strict=options.strict_records)
@@ -294,12 +294,12 @@ def _check_offline(missing: list[PypiPackage], options: SyncOptions) -> None:
     remote = [package for package in fetched if source_of(package) == "network" and not options.at_hand(package.url)]
     if options.offline and remote:
         raise IndexUnavailable(
-            f"{len(remote)} wheel(s) are not in the cache, and --offline keeps the network away.",
+            f"{len(remote)} wheel(s) are not in the cache, and --offline keeps the network away",
             code="offline-missing",
             causes=tuple(sorted(package.file_name for package in remote)),
             suggestions=(
-                "Run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache.",
-                "Or name the folder that has them with --find-links.",
+                "run `dataloader sync` once without --offline, or set DATALOADER_CACHE_DIR to a filled cache",
+                "or name the folder that has them with --find-links",
             ),
         )
 
@@ -322,7 +322,7 @@ def _check_identity(package: PypiPackage, stored: StoredWheel) -> None:
         same_version = recipe.version == package.version
     if recipe.name != package.name or not same_version:
         raise IntegrityError(
-            f"{package.file_name} is {recipe.name} {recipe.version}, not {package.name} {package.version} as locked.",
+            f"{package.file_name} is {recipe.name} {recipe.version}, not {package.name} {package.version} as locked",
             code="wheel-identity",
-            suggestions=("Make the lock again with `dataloader lock`.",),
+            suggestions=("make the lock again with `dataloader lock`",),
         )

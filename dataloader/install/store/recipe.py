@@ -97,7 +97,7 @@ class Recipe:
 def malformed(wheel_name: str, fact: str) -> IntegrityError:
     """The error for an archive that is not the wheel it should be."""
     return IntegrityError(
-        f"{wheel_name} is not a well-formed wheel: {fact}.",
+        f"{wheel_name} is not a well-formed wheel: {fact}",
         code="wheel-malformed",
-        suggestions=("Report it to the publisher, and lock another version with `dataloader install`.",),
+        suggestions=("report it to the publisher, and lock another version with `dataloader install`",),
     )

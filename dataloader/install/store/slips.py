@@ -32,18 +32,18 @@ def tell_slips(slips: Mapping[str, Iterable[str]], record: str, reporter: Report
     """
     if slips and strict:
         raise IntegrityError(
-            f"{len(slips)} package(s) differ from their own {record}, and strict records are asked for.",
+            f"{len(slips)} package(s) differ from their own {record}, and strict records are asked for",
             code=code,
             causes=tuple(f"{package}: {path}" for package, paths in slips.items() for path in paths),
             suggestions=(
-                "Lock another version, or leave out --strict-records: the archives themselves have the locked hashes.",
-                "Report it to the publisher.",
+                "lock another version, or leave out --strict-records: the archives themselves have the locked hashes",
+                "report it to the publisher",
             ),
         )
     for package, found in slips.items():
         first, *others = found
         more = f" and {len(others)} more" if others else ""
         reporter.warn(
-            f"{package} differs from its own {record} in {first}{more}. It is installed as it is in the archive, "
-            "which has the locked hash; --strict-records refuses it."
+            f"{package} differs from its own {record} in {first}{more}; it is installed as it is in the archive, "
+            "which has the locked hash; --strict-records refuses it"
         )

@@ -95,7 +95,7 @@ class WheelStore:
         """
         now, damaged = examined(stored, all_files=all_files)
         if damaged:
-            reporter.warn(f"A cache entry is damaged ({damaged[0]} in {stored.files}); fetching it again.")
+            reporter.warn(f"a cache entry is damaged ({damaged[0]} in {stored.files}); fetching it again")
             self.forget(stored)
             return None
         if now != stored and stored.layer == self._writable:

@@ -161,9 +161,9 @@ def _carry(source: str, target: Path, root: str, linker: Linker) -> int:
         return 0  # sockets and pipes belong to the process that made them
     if not f"{os.path.realpath(target.parent)}/".startswith(f"{root}/"):
         raise PrefixError(
-            f"{source} is no package's, and where it would be carried to a package has a link that leads out.",
+            f"{source} is no package's, and where it would be carried to a package has a link that leads out",
             code="path-clash",
-            suggestions=("Move it to another place, and run the command again.",),
+            suggestions=("move it to another place, and run the command again",),
         )
     make_folders(target.parent)
     if stat.S_ISLNK(mode):

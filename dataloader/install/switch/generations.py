@@ -46,7 +46,7 @@ async def sync_generation(
         if result.changed:
             reporter.warn(
                 f"{root} has no symbolic links, so {root / name} is the environment itself: a sync replaces it under "
-                "what runs in it, and there are no generations to go back to."
+                "what runs in it, and there are no generations to go back to"
             )
         return result
     lock = with_trees(lock)
@@ -89,7 +89,7 @@ async def rollback(
     line = Line(absolute(root), name)
     if line.is_plain(None):
         raise PrefixError(
-            f"{line.link} is the environment itself, for its volume has no symbolic links: it has no generations.",
+            f"{line.link} is the environment itself, for its volume has no symbolic links: it has no generations",
             code="generation-missing",
             suggestions=(f"Go back by the lock: dataloader sync --lockfile OLD.lock --root {root} --name {name}",),
         )
@@ -99,9 +99,9 @@ async def rollback(
         now, held = line.current(), line.held()
         if undo and held is None:
             raise PrefixError(
-                f"{root / name} is not held by a rollback.",
+                f"{root / name} is not held by a rollback",
                 code="generation-missing",
-                suggestions=(f"`dataloader generations --root {root}` tells what is held.",),
+                suggestions=(f"`dataloader generations --root {root}` tells what is held",),
             )
         earlier = [entry for entry in line.history() if entry in present and (now is None or entry != now.name)]
         before = line.folder / earlier[-1] if earlier else None
@@ -111,7 +111,7 @@ async def rollback(
             target = origin if origin is not None and origin.is_dir() else now
         if target is None:
             raise PrefixError(
-                f"{root / name} has no {'earlier generation' if number is None else f'generation {number}'}.",
+                f"{root / name} has no {'earlier generation' if number is None else f'generation {number}'}",
                 code="generation-missing",
                 causes=tuple(path.name for path in members.values()),
             )
@@ -152,7 +152,7 @@ def _old(line: Line, reporter: Reporter, now: float, keep: int, keep_seconds: fl
         if keep_seconds > 0 and line.left_at(generation.path.name) >= now - keep_seconds:
             continue
         if generation.in_use:
-            reporter.info(f"{generation.path} stays: in use by {', '.join(map(str, generation.users[:3]))}.")
+            reporter.info(f"{generation.path} stays: in use by {', '.join(map(str, generation.users[:3]))}")
         else:
             found.append(generation.path)
     return found

@@ -70,14 +70,14 @@ class Lease:
             waited = time.monotonic() - began
             if waited > self._wait_seconds and not watch.may_be_gone():
                 raise PrefixBusy(
-                    f"{self._what} is being changed by {watch.holder()} for over {self._wait_seconds:.0f} seconds now.",
-                    suggestions=("Try again later.", f"If no such process exists, remove {self._path}."),
+                    f"{self._what} is being changed by {watch.holder()} for over {self._wait_seconds:.0f} seconds now",
+                    suggestions=("try again later", f"if no such process exists, remove {self._path}"),
                 )
             if not waits:
                 self._reporter.event("stage-started", stage="wait", holder=watch.holder(), what=self._what)
             if not waits or time.monotonic() - told > _TELL_SECONDS:
                 still = f" ({waited:.0f} s so far)" if waits else ""
-                self._reporter.info(f"Waiting for {watch.holder()}, which is changing {self._what}{still}.")
+                self._reporter.info(f"waiting for {watch.holder()}, which is changing {self._what}{still}")
                 waits, told = True, time.monotonic()
             # Random, to spread the waiters; often at first, for most work is short.
             await asyncio.sleep(random.uniform(0.2, 1) * min(max(waited / 10, 0.25), _SLOWEST))  # noqa: S311

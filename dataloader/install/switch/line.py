@@ -63,7 +63,7 @@ class Line:
 
     def __init__(self, root: Path, name: str) -> None:
         if not name or name.startswith(".") or "/" in name:
-            raise PrefixError(f"{name!r} is not a name for an environment.", code="name-invalid")
+            raise PrefixError(f"{name!r} is not a name for an environment", code="name-invalid")
         self.link = root / name
         self.folder = root / GENERATIONS / name
 
@@ -140,9 +140,9 @@ class Line:
         """Refuse to put the link where something else is."""
         if os.path.lexists(self.link) and not self.link.is_symlink():
             raise PrefixError(
-                f"{self.link} is there already, and is not a link to a generation.",
+                f"{self.link} is there already, and is not a link to a generation",
                 code="prefix-foreign",
-                suggestions=("Choose another --name, or move it away.",),
+                suggestions=("choose another --name, or move it away",),
             )
 
     def held(self) -> str | None:
@@ -224,7 +224,7 @@ class Line:
 def nothing(root: Path, name: str) -> PrefixError:
     """What is said of a name that nothing has."""
     return PrefixError(
-        f"There is no environment {name} under {root}.",
+        f"there is no environment {name} under {root}",
         code="prefix-missing",
-        suggestions=(f"Look for a slip in the name; under {root} there may be others.",),
+        suggestions=(f"look for a slip in the name; under {root} there may be others",),
     )

@@ -59,10 +59,10 @@ def place_of(prefix: Path) -> Place:
     below = sorted(path for path in mounted if path.startswith(f"{real}/"))
     if below:
         raise PrefixError(
-            f"{real} has other volumes mounted inside it.",
+            f"{real} has other volumes mounted inside it",
             code="prefix-has-mounts",
             causes=tuple(below),
-            suggestions=("Unmount them while the environment is changed, or mount them elsewhere.",),
+            suggestions=("unmount them while the environment is changed, or mount them elsewhere",),
         )
     inside = real.is_dir() and (str(real) in mounted or not os.access(real.parent, os.W_OK | os.X_OK))
     if inside:

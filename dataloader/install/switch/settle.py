@@ -202,4 +202,4 @@ def _ends_at(path: Path, size: int) -> bool:
 
 
 def _unsettled(folder: Path) -> TryAgain:
-    return TryAgain(f"{folder.parent} does not show what is written to it.", code="volume-unsettled")
+    return TryAgain(f"{folder.parent} does not show what is written to it", code="volume-unsettled")

@@ -49,16 +49,16 @@ def host_python(lock: Lockfile, options: SyncOptions) -> Interpreter | None:
         return None
     if options.interpreter is None:
         raise PrefixError(
-            f"The lock needs Python {lock.python.version} of this machine, and there is none.",
+            f"the lock needs Python {lock.python.version}, and this machine has none",
             code="python-missing",
-            suggestions=(f"Install Python {lock.python.version}, or name one with --python PATH.",),
+            suggestions=(f"install Python {lock.python.version}, or name one with --python PATH",),
         )
     python = resolve_interpreter(options.interpreter)
     if lock.python.version and python.minor != lock.python.version:
         raise PrefixError(
-            f"The lock is for Python {lock.python.version}; {python.path} is Python {python.version}.",
+            f"the lock is for Python {lock.python.version}; {python.path} is Python {python.version}",
             code="python-mismatch",
-            suggestions=(f"Install Python {lock.python.version}, or make the lock again for {python.minor}.",),
+            suggestions=(f"install Python {lock.python.version}, or make the lock again for {python.minor}",),
         )
     return python
 
@@ -76,8 +76,8 @@ def layout_of(lock: Lockfile, python: Interpreter | None) -> Layout | None:
             return conda_layout(minor, package.python_site_packages_path)
     if lock.pypi():
         raise LockfileError(
-            "The lock has wheels but no Python to install them for.",
-            suggestions=("Make the lock again with `dataloader lock`.",),
+            "the lock has wheels but no Python to install them for",
+            suggestions=("make the lock again with `dataloader lock`",),
         )
     return None
 

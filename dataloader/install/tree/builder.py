@@ -125,7 +125,7 @@ class Builder:
                 return tree
             finally:
                 if folder.exists() and not remove_tree(folder):
-                    self._reporter.warn(f"{folder} could not be removed; the next sync tries again.")
+                    self._reporter.warn(f"{folder} could not be removed; the next sync tries again")
 
     async def _build(self, folder: Path, final: str, python: Interpreter | None, prover: Prover | None) -> Tree:
         if (filling := self._options.filling) is not None:
@@ -174,11 +174,11 @@ class Builder:
     def _forget(self, damage: DamagedEntry, *, last: bool) -> None:
         if last:
             raise IntegrityError(
-                f"The cache under {damage.stored.layer} keeps changing: {damage.source} is not what was unpacked.",
+                f"the cache under {damage.stored.layer} keeps changing: {damage.source} is not what was unpacked",
                 code="cache-damaged",
-                suggestions=("Check the volume; then remove the cache and run the command again.",),
+                suggestions=("check the volume; then remove the cache and run the command again",),
             ) from damage
-        self._reporter.warn(f"A cache entry is damaged ({damage.source} in {damage.stored.files}); fetching it again.")
+        self._reporter.warn(f"a cache entry is damaged ({damage.source} in {damage.stored.files}); fetching it again")
         self._store.forget(damage.stored)
 
     def _fetch_again(self, loss: VanishedEntry | FileNotFoundError, *, last: bool) -> None:
@@ -189,12 +189,12 @@ class Builder:
             raise loss
         if last:
             raise TryAgain(
-                f"Packages vanish from the cache {cache} before they are used.",
+                f"packages vanish from the cache {cache} before they are used",
                 code="cache-emptied",
                 causes=(f"{lost} is gone, and so was something {_LOSSES - 1} times before",),
-                suggestions=("Look for what removes files there; `dataloader cache prune` spares a running sync.",),
+                suggestions=("look for what removes files there; `dataloader cache prune` spares a running sync",),
             ) from loss
-        self._reporter.info(f"{lost} was removed from the cache by another process; fetching it again.")
+        self._reporter.info(f"{lost} was removed from the cache by another process; fetching it again")
 
 
 def _names(lock: Lockfile) -> Iterator[str]:

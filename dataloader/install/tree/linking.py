@@ -82,7 +82,7 @@ class Linker:
         if self._ways[0] is copy:
             self._reporter.warn(
                 f"{self._source} and the environment do not share files (no hard links, no clones between them); "
-                "copying instead. Keep the cache on the environment's volume to save time and room."
+                "copying instead; keep the cache on the environment's volume to save time and room"
             )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from dataloader.compat.openings import Opening, load_openings
 from dataloader.elf.facts import read_runpath
 from dataloader.elf.image import MalformedElf
+from dataloader.elf.tokens import expanded
 
 
 def library_folders(root: str, paths: Iterable[str], versions: Mapping[str, str]) -> tuple[str, ...]:
@@ -57,11 +58,10 @@ def _opened(opening: Opening, libraries: Mapping[str, list[str]]) -> Iterator[st
 
 def _search_folders(root: str, opener: str) -> Iterator[str]:
     """The directories inside the environment that a library's RUNPATH or RPATH names, relative to it (ld.so(8))."""
-    origin = posixpath.dirname(opener)
+    origin = posixpath.join(root, posixpath.dirname(opener))
     for entry in _runpath(Path(root, opener)).split(":"):
         if entry:
-            expanded = re.sub(r"\$\{ORIGIN\}|\$ORIGIN\b", lambda _: os.path.join(root, origin), entry)  # noqa: PTH118
-            relative = os.path.relpath(expanded, root)
+            relative = os.path.relpath(expanded(entry, {"ORIGIN": origin}), root)
             if not relative.startswith(".."):
                 yield relative
 

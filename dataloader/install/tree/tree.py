@@ -194,7 +194,7 @@ class Tree:
         real, root = os.path.realpath(path), os.path.realpath(self.root)
         if real != root and not real.startswith(f"{root}/"):
             raise IntegrityError(
-                f"{folder} is a link that leads out of the environment, and a package wants to write below it.",
+                f"{folder} is a link that leads out of the environment, and a package wants to write below it",
                 code="archive-escapes",
             )
 
@@ -210,6 +210,6 @@ class PathClash(PrefixError):
         super().__init__(
             f"{owner} and {other} both install {what}, with different content.",
             code="path-clash",
-            suggestions=(f"Leave out {owner} or {other}; they cannot share an environment.",),
+            suggestions=(f"leave out {owner} or {other}; they cannot share an environment",),
         )
         self.owners = (owner, other)

@@ -19,9 +19,9 @@ def resolve_interpreter(interpreter: Interpreter | Path) -> Interpreter:
     answer = ask_interpreter(interpreter)
     if answer is None:
         raise PrefixError(
-            f"The Python at {interpreter} does not run.",
+            f"the Python at {interpreter} does not run",
             code="interpreter-broken",
-            suggestions=("Choose another with --python, or install it again.",),
+            suggestions=("choose another with --python, or install it again",),
         )
     return answer
 

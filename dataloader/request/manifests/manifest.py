@@ -139,7 +139,7 @@ class Manifest:
                 raise UsageError(
                     f"{self.path} has no {kind} {name}",
                     code="group-unknown",
-                    causes=(f"It has: {', '.join(there)}." if there else f"It has no {kind}s at all.",),
+                    causes=(f"it has: {', '.join(there)}" if there else f"it has no {kind}s at all",),
                 )
         wanted += [key for key in known if all_extras and key.startswith("extra:")]
         return tuple(dict.fromkeys(wanted))
@@ -149,7 +149,7 @@ class Manifest:
         if name not in self.environments:
             known = ", ".join(sorted(self.environments))
             raise UsageError(
-                f"{self.path} has no environment {name}", code="environment-unknown", causes=(f"It has: {known}.",)
+                f"{self.path} has no environment {name}", code="environment-unknown", causes=(f"it has: {known}",)
             )
 
     def environment(
@@ -222,7 +222,7 @@ def _tasks_on(feature: Feature, platforms: tuple[str, ...]) -> Iterator[tuple[st
 def missing_manifest(path: Path) -> ManifestError:
     """What is said of a manifest that was named and is not there."""
     return ManifestError(
-        f"There is no manifest {path}", code="manifest-missing", suggestions=("`dataloader init` writes one.",)
+        f"there is no manifest {path}", code="manifest-missing", suggestions=("`dataloader init` writes one",)
     )
 
 

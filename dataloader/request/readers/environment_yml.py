@@ -84,7 +84,7 @@ def _load(path: Path, platform: str | None) -> tuple[dict[str, Any], list[int]]:
         raise ManifestError(
             f"{path} is not an environment file: it holds no mapping",
             code="environment-invalid",
-            suggestions=("A requirements.txt is read with `-r FILE`.",),
+            suggestions=("a requirements.txt is read with `-r FILE`",),
         )
     if not _KEYS & set(data) or {"package", "metadata"} <= set(data):
         of_conda_lock = "package" in data

@@ -246,7 +246,7 @@ def unbuildable(name: str, source: Source, origin: str) -> Refusal:
         message=f"{origin}: {name} comes from {source}: that is neither a repository of git, nor an archive or a tree",
         code=UNBUILDABLE,
         suggestions=(
-            "Build a wheel first (`python -m build`), then give its path.",
+            "build a wheel first (`python -m build`), then give its path",
             "or leave all such out: --skip-unbuildable",
         ),
     )
@@ -258,7 +258,7 @@ def of_conda(name: str, source: Source, origin: str) -> Refusal:
         message=f"{origin}: {name} comes from {source}: conda packages are not built here",
         code=UNBUILDABLE,
         suggestions=(
-            "Build the package first (rattler-build), and name its channel.",
+            "build the package first (rattler-build), and name its channel",
             "or leave all such out: --skip-unbuildable",
         ),
     )

@@ -156,7 +156,7 @@ def with_wheel(requirement: PypiRequirement, location: str, *, base: Path | None
         raise UsageError(
             f"{requirement.origin}: {location} is a wheel of {wheel.name}, not of {requirement.name}",
             code="requirement-invalid",
-            suggestions=(f"Write `{wheel.name} @ {location}`.",),
+            suggestions=(f"write `{wheel.name} @ {location}`",),
         )
     hashes = wheel.hashes or requirement.hashes
     return replace(wheel, extras=requirement.extras, marker=requirement.marker, hashes=hashes)
@@ -224,7 +224,7 @@ def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> Pypi
             if plain
             else f"{origin}: {filename} is not a wheel's name: {error}",
             code="requirement-invalid",
-            suggestions=("Name its project, and its folder or index: --find-links, --index-url.",) if plain else (),
+            suggestions=("name its project, and its folder or index: --find-links, --index-url",) if plain else (),
         ) from error
     return PypiRequirement(
         name=str(name), specifier=f"=={version}", url=url, hashes=hashes, world="pypi", origin=origin
@@ -245,18 +245,18 @@ def _not_pep508(text: str, origin: str, reason: str) -> UsageError:
     """The error for text that is no requirement, with what was probably meant."""
     suggestions: tuple[str, ...]
     if "::" in text or re.fullmatch(r"[\w.\-]+\s*=\s*[^=<>\s]\S*", text):
-        suggestions = (f"`conda:{text}` for the conda package.",)
+        suggestions = (f"`conda:{text}` for the conda package",)
         name, equals, version = text.rpartition("::")[2].partition("=")
         if equals:
-            suggestions += (f"`{name.strip()}=={version.strip()}` for the Python distribution.",)
+            suggestions += (f"`{name.strip()}=={version.strip()}` for the Python distribution",)
     elif found := re.fullmatch(r"([\w.\-]+(?:\[[^]]*\])?)\s*=([<>])\s*(\S+)", text):
-        suggestions = (f"Write the operator the other way round: `{found[1]}{found[2]}={found[3]}`.",)
+        suggestions = (f"write the operator the other way round: `{found[1]}{found[2]}={found[3]}`",)
     elif text.endswith(",") and not _is_location(text):
-        suggestions = (f"Specs are parted by blanks: `{text.rstrip(',')}`.",)
+        suggestions = (f"specs are parted by blanks: `{text.rstrip(',')}`",)
     elif re.match(r"[\w.\-]+\s+\d", text):
-        suggestions = ("Give the version with an operator: `" + re.sub(r"\s+", "==", text, count=1) + "`.",)
+        suggestions = ("give the version with an operator: `" + re.sub(r"\s+", "==", text, count=1) + "`",)
     else:
-        suggestions = ("Write it like `numpy`, `numpy>=1.26,<2`, `ray[tune]==2.9.0` or `conda:cudnn=8.7`.",)
+        suggestions = ("write it like `numpy`, `numpy>=1.26,<2`, `ray[tune]==2.9.0` or `conda:cudnn=8.7`",)
     detail = " ".join(line.strip() for line in reason.splitlines()[:1])
     return UsageError(
         f"{origin}: {text!r} is not a requirement",
@@ -341,6 +341,6 @@ def _not_match_spec(text: str, origin: str, reason: str) -> UsageError:
         code="match-spec-invalid",
         causes=(reason,),
         suggestions=(
-            "Write it like `cudnn=8.7`, `nvidia::cuda-nvcc`, `pytorch=2.1.0=*cuda11.8*` or `python >=3.10,<3.12`.",
+            "write it like `cudnn=8.7`, `nvidia::cuda-nvcc`, `pytorch=2.1.0=*cuda11.8*` or `python >=3.10,<3.12`",
         ),
     )

@@ -206,7 +206,7 @@ def test_another_platform_is_assumed_not_detected() -> None:
 
 
 def test_an_unknown_platform_is_refused_with_those_that_are() -> None:
-    with pytest.raises(UsageError, match="There is no platform amiga") as caught:
+    with pytest.raises(UsageError, match="there is no platform amiga") as caught:
         detect_target("amiga")
 
     assert "linux-64" in caught.value.causes[0]

@@ -9,7 +9,6 @@ import pytest
 
 from dataloader.prefix.python import PrefixPython, extension_tag
 from dataloader.prefix.records import (
-    BadRecord,
     InstalledPackage,
     Owners,
     RecordedFile,
@@ -18,6 +17,7 @@ from dataloader.prefix.records import (
     parse_record,
     required_names,
 )
+from dataloader.prefix.rows import BadRecord
 from dataloader.prefix.walk import is_library_name, read_regular
 
 

@@ -104,9 +104,9 @@ def test_what_is_no_match_spec_is_refused_with_an_example(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "suggestion"),
     [
-        ("numpy=1.26", "`numpy==1.26` for the Python distribution."),
-        ("nvidia::cuda-nvcc", "`conda:nvidia::cuda-nvcc` for the conda package."),
-        ("numpy 1.26", "Give the version with an operator: `numpy==1.26`."),
+        ("numpy=1.26", "`numpy==1.26` for the Python distribution"),
+        ("nvidia::cuda-nvcc", "`conda:nvidia::cuda-nvcc` for the conda package"),
+        ("numpy 1.26", "give the version with an operator: `numpy==1.26`"),
     ],
 )
 def test_a_slip_is_answered_with_what_was_meant(text: str, suggestion: str) -> None:
@@ -124,7 +124,7 @@ def test_a_slip_is_answered_with_what_was_meant(text: str, suggestion: str) -> N
         ("./project", "--build project "),
         ("a @ git+ssh://example.org/a", "--build a "),
         ("x-1.0.tar.gz", "--build x "),
-        ("a @ hg+https://example.org/a", "Build a wheel first"),
+        ("a @ hg+https://example.org/a", "build a wheel first"),
     ],
 )
 def test_sources_are_read_and_refused_with_the_way_to_go(text: str, way: str) -> None:
