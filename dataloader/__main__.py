@@ -23,7 +23,7 @@ def main() -> None:
     except KeyboardInterrupt:
         for number in (_signal.SIGTERM, _signal.SIGINT):
             _signal.signal(number, _signal.SIG_IGN)  # it is on its way out
-        sys.stderr.write("error[interrupted]: Interrupted\n")
+        sys.stderr.write("error[interrupted]: interrupted\n")
         code = 130
     except OSError as error:  # the commands say themselves what theirs mean
         code = _unwritten(error)

@@ -72,7 +72,9 @@ def names_environments(path: str) -> bool:
 
 
 def _read(path: str) -> bytes:
-    """Return what a file holds; nothing, where there is none to be read."""
+    """Return what a file holds; nothing, where there is none to be read: a pipe would be waited for."""
+    if not os.path.isfile(path):
+        return b""
     try:
         with open(path, "rb") as stream:
             return stream.read()

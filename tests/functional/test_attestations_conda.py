@@ -578,7 +578,7 @@ def test_a_true_attestation_by_the_public_trust_anchors(
         mirrors = {channel: (f"{server.url}/files/mirror/",)}
         settings = IndexSettings(attestations={"actionlint": publisher}, mirrors=mirrors)
         if not proven:
-            with pytest.raises(IntegrityError, match="It is not proven"):
+            with pytest.raises(IntegrityError, match="it is not proven"):
                 prove(package, settings, tmp_path / "cache")
             return
         found = prove(package, settings, tmp_path / "cache")

@@ -302,4 +302,4 @@ def test_sigterm_again_and_again_ends_as_once() -> None:
     """Also before anything of the command is loaded."""
     done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True)
 
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error[interrupted]: Interrupted\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error[interrupted]: interrupted\n")

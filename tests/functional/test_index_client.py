@@ -594,7 +594,7 @@ def test_a_server_that_asks_for_an_hour_is_given_up_at_once(
     with pytest.raises(IndexUnavailable, match="503") as caught:
         files_of(settings, tmp_path / "cache")
 
-    assert caught.value.causes == ("It asks to wait 3600 s.",)
+    assert caught.value.causes == ("it asks to wait 3600 s",)
     assert len(server.requests) == 1
 
 

@@ -145,7 +145,7 @@ def test_ctrl_c_ends_what_runs_and_what_solves(name: str, desk: Desk) -> None:
         terminal.type("dataloader install slow -p env")
         terminal.until("solving")
         terminal.keys(INTERRUPT)
-        terminal.until("Interrupted")
+        terminal.until("interrupted; ")
         assert code(terminal, name) == 130
         assert {path: path.read_bytes() for path in desk.here.glob("*.lock")} == before
 
@@ -153,7 +153,7 @@ def test_ctrl_c_ends_what_runs_and_what_solves(name: str, desk: Desk) -> None:
 def test_somebody_is_asked_and_may_leave_with_ctrl_c(desk: Desk) -> None:
     desk.ok("install", "lib", "-p", "env")
     with session("bash", desk) as terminal:
-        for answer, told, ends in (("n\r", "", 1), (INTERRUPT, "Interrupted", 130), ("y\r", "", 0)):
+        for answer, told, ends in (("n\r", "", 1), (INTERRUPT, "interrupted; ", 130), ("y\r", "", 0)):
             terminal.type("dataloader env remove -p env")
             terminal.until(r"\[Y/n\] ")
             terminal.keys(answer)

@@ -24,6 +24,9 @@ from dataloader.prefix.locate import ACTIVATION, OWN_FOLDER, STATE
 _STAY = frozenset({OWN_FOLDER, "lost+found"})
 """Entries of a mounted prefix that are not exchanged: our own folder, and what fsck(8) keeps in a volume's root."""
 
+_NO_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTEMPTY, errno.EEXIST})
+"""What a volume answers that cannot exchange; one in user space that drops the flag has tried a plain rename."""
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "ppc64le": 357, "s390x": 347, "riscv64": 276}
@@ -48,7 +51,7 @@ def switch(tree: Path, place: Place) -> Path | None:
     try:
         exchange(tree, prefix)
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
+        if error.errno not in _NO_EXCHANGE:
             raise
         return _switch_in_two_steps(tree, place)
     return tree

@@ -111,7 +111,7 @@ def test_content_that_differs_from_record_is_told_and_recorded_as_it_is(tmp_path
     heard = sync(tmp_path, torn(tmp_path))
 
     (warning,) = heard.warnings
-    assert "torn 1 differs from its own RECORD in torn/__init__.py." in warning
+    assert "torn 1 differs from its own RECORD in torn/__init__.py; " in warning
     (record,) = tmp_path.glob("env/lib/*/site-packages/torn-1.dist-info/RECORD")
     digest = encode(hashlib.sha256(b"changed = 1\n").digest())
     assert f"torn/__init__.py,sha256={digest},12" in record.read_text().splitlines()
@@ -219,7 +219,7 @@ def test_what_rots_in_the_cache_and_the_environment_is_mended_by_the_advice(tmp_
 
     heard = sync(tmp_path, wheel, rebuild=True)
 
-    assert ["A cache entry is damaged" in each for each in heard.warnings] == [True]
+    assert ["cache entry is damaged" in each for each in heard.warnings] == [True]
     assert module.read_text() == "good = 1\n"
     assert verify_prefix(tmp_path / "env", target=detect_target()).findings == ()
 
