@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataloader.compat.versions import specifier_of
 from dataloader.prefix.locate import LOCK_NAME
@@ -50,6 +50,17 @@ class Given(NamedTuple):
         return self.manifest.resolution if self.manifest else None
 
     @property
+    def sources(self) -> Mapping[str, Any]:
+        """Where distributions come from, as the earlier lock has it."""
+        return (self.remembered or {}).get("sources", {})  # type: ignore[return-value]
+
+    @property
+    def conda(self) -> str | None:
+        """How the manifest, or an earlier lock, has channels used."""
+        held = (self.remembered or {}).get("options", {}).get("conda")  # type: ignore[attr-defined]
+        return self.resolution.conda if self.resolution else held
+
+    @property
     def overrides(self) -> tuple[PypiRequirement, ...]:
         """What takes the place of all that is asked of a project."""
         return (*(o for f in self.files for o in f.overrides), *(self.resolution.overrides if self.resolution else ()))
@@ -82,6 +93,16 @@ class Binding(NamedTuple):
     stack: Mapping[str, str]
     pythons: tuple[str, ...]
     """Who asks for which Python."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is left out, to be said."""
+        return tuple(map(_left_out, self.left_out))
+
+
+def _left_out(requirement: Requirement) -> str:
+    source = requirement.source if isinstance(requirement, PypiRequirement) else None
+    return f"{requirement.origin}: {requirement.name} is left out: it would be built from {source}"
 
 
 class _Joined(NamedTuple):

@@ -10,7 +10,7 @@ from dataclasses import field, replace
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
 from dataloader.base.platforms import detect_platform
@@ -288,9 +288,7 @@ def _request(
     manifest, environment, files, resolution = given.manifest, given.environment, given.files, given.resolution
     channels = named_channels(options, files, environment, given.remembered, here, given.root)
     check_addresses(options, files, channels or ())
-    earlier_mode = (given.remembered or {}).get("options", {}).get("conda")  # type: ignore[attr-defined]
-    earlier_sources: Mapping[str, Any] = (given.remembered or {}).get("sources", {})  # type: ignore[assignment]
-    held_sources = index_manifest(environment, files, manifest, earlier_sources)
+    held_sources = index_manifest(environment, files, manifest, given.sources)
     return Request(
         manifest=manifest,
         lockfile=checked_lock(lock_path(options, here)),
@@ -310,7 +308,7 @@ def _request(
         channels=with_their_own(channels, bound.conda, given.root),
         channels_said=channels is not None,
         channel_priority=(manifest.channel_priority if manifest else None) or "strict",
-        conda_mode=options.conda or (resolution.conda if resolution else earlier_mode) or "auto",  # type: ignore[arg-type]
+        conda_mode=options.conda or given.conda or "auto",  # type: ignore[arg-type]
         stack=bound.stack,
         system=environment.system if environment else SystemRequirements(),
         gpus=environment.gpus if environment else (),
@@ -318,7 +316,7 @@ def _request(
         platform=given.platform,
         platforms=environment.platforms if environment else (),
         read_settings=cache(lambda: settings_of(options, held_sources, environ, here)),
-        sources={} if manifest else said_sources(options, files, earlier_sources, here),
+        sources={} if manifest else said_sources(options, files, given.sources, here),
         prerelease=prerelease_of(options, files, resolution.prerelease if resolution else None, environment),
         exclude_newer=_exclude_newer(options, manifest),
         **binaries(options, files, environment),
@@ -334,13 +332,8 @@ def _request(
         left_out=bound.left_out,
         prefer=tuple(given.root / name for name in resolution.prefer) if resolution else (),
         unused=manifest.unused if manifest else (),
-        notes=(*given.notes, *map(_left_out, bound.left_out)),
+        notes=(*given.notes, *bound.notes),
     )
-
-
-def _left_out(requirement: Requirement) -> str:
-    source = requirement.source if isinstance(requirement, PypiRequirement) else None
-    return f"{requirement.origin}: {requirement.name} is left out: it would be built from {source}"
 
 
 def platform_of(options: Asked) -> str:

@@ -1,14 +1,10 @@
-"""The lazy rounds of one step: solve, read the METADATA of what was chosen, solve again, until all of it is known.
-
-Within a step the rungs of the ladder are tried (``StackNeeds.ladder``): what is done without where that can be, such as
-CPU builds.
-"""
+"""The lazy rounds of one step: solve, read the METADATA of what was chosen, solve again, until all of it is known."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import rattler
@@ -19,6 +15,7 @@ from dataloader.base.reporter import Reporter
 from dataloader.compat.model import AXIS, Bound
 from dataloader.resolve.answer import Answer
 from dataloader.resolve.channels.rattler import Unsolvable
+from dataloader.resolve.ladder import Ladder, Query
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.offered.identities import CONDA_ONLY
 from dataloader.resolve.offered.knowledge import MAX_AHEAD, Knowledge
@@ -43,16 +40,6 @@ LEAST_ROUNDS = 8
 PythonSource: TypeAlias = Literal["conda", "host"]
 
 
-class Query(NamedTuple):
-    """What is put to the solver, whatever the rung."""
-
-    offer: Offer
-    specs: list[str]
-    limits: list[str]
-    """What binds only what is brought in."""
-    preferred: list[rattler.RepoDataRecord]
-
-
 class Rounds:
     """One problem while it is solved: what is asked, what is offered, and how far it has come."""
 
@@ -69,6 +56,7 @@ class Rounds:
         self._problem, self._catalogue, self._reporter = problem, catalogue, reporter
         self.unsaid = unsaid
         self._root = Root(problem, catalogue)
+        self._ladder = Ladder(problem, catalogue)
         self._root.dropped = unsaid
         self._answer: Answer | None = None
         self._python_source = source
@@ -192,7 +180,7 @@ class Rounds:
             if knowledge.unread():
                 continue
             unknown, is_known = await self._read_of(answer, knowledge)
-            if is_known and (better := await self._above(answer)):
+            if is_known and (better := await self._ladder.above(answer.rung, self._query(answer.offer))):
                 answer = better
                 unknown, is_known = await self._read_of(answer, knowledge)
             self._foreseen = answer.rung
@@ -321,62 +309,14 @@ class Rounds:
         catalogue, knowledge = self._catalogue, self._catalogue.knowledge
         wheels_of: Iterable[str] = knowledge.projects if knowledge is not None else ()
         self._offered = offer = catalogue.offer(wheels_of, self._from_conda())
-        return await self._climb(self._query(offer), None if knowledge is None else self._foreseen)
-
-    async def _above(self, answer: Answer) -> Answer | None:
-        """Return an answer on a better rung than this one's, if there is one.
-
-        Where the first rungs have none, most answers are only there to be read: those are looked for on the rung of
-        the answer before, and the better ones tried once nothing is left to be read. That is one solve a round for
-        one a rung: of a project with 348 conda packages and 68 wheels, half of the time.
-        """
-        query = self._query(answer.offer)
-        for rung in range(answer.rung):
-            try:
-                return await self._on(rung, query)
-            except Unsolvable:
-                continue
-        return None
+        return await self._ladder.climb(self._query(offer), None if knowledge is None else self._foreseen)
 
     def _query(self, offer: Offer) -> Query:
         specs, limits = self._root.specs(owned=offer.records), self._root.constraints()
-        return Query(offer, specs, limits, self._preferences(offer))
+        return Query(offer, specs, [*limits, *self._held()], self._preferences(offer))
 
-    async def _climb(self, query: Query, foreseen: int | None = None) -> Answer:
-        """Solve on the rung that is foreseen, else on the first that has a solution.
-
-        Where the last has none, no other is tried.
-
-        Raises:
-            Unsolvable: no rung has a solution.
-        """
-        last = len(self._problem.needs.ladder) - 1
-        weakest: Answer | None = None
-        for rung in dict.fromkeys((0 if foreseen is None else foreseen, 0, last, *range(last))):
-            try:
-                answer = await self._on(rung, query)
-            except Unsolvable:
-                if rung == last:
-                    raise
-                continue
-            if rung != last or last <= 1 or rung == foreseen:
-                return answer
-            weakest = answer
-        assert weakest is not None
-        return weakest
-
-    async def _on(self, rung: int, query: Query) -> Answer:
-        forbidden = [self._catalogue.bound(bound) for bound in self._problem.needs.ladder[rung]]
-        held = holding(self._problem, self._catalogue, self._holding.held)
-        records = await self._catalogue.channels.solve(
-            query.specs,
-            query.offer.records,
-            constraints=[*query.limits, *held, *self._holding.pins, *forbidden],
-            preferred=query.preferred,
-            strategy=self._problem.strategy,
-            exclude_newer=self._problem.exclude_newer,
-        )
-        return Answer(records=tuple(records), offer=query.offer, rung=rung)
+    def _held(self) -> list[str]:
+        return [*holding(self._problem, self._catalogue, self._holding.held), *self._holding.pins]
 
     def _from_conda(self) -> frozenset[str]:
         """Return the projects whose channel records stand beside their wheels in this step."""

@@ -29,6 +29,7 @@ from dataloader.index.settings import IndexSettings
 from dataloader.resolve.answer import Answer, notes_of
 from dataloader.resolve.channels.rattler import Channels, Unsolvable
 from dataloader.resolve.foresight import exact_pins, foreseeable
+from dataloader.resolve.ladder import Query
 from dataloader.resolve.model import Problem, Resolution
 from dataloader.resolve.offered.identities import CONDA_ONLY
 from dataloader.resolve.offered.knowledge import Knowledge
@@ -38,7 +39,7 @@ from dataloader.resolve.outcome import make_resolution
 from dataloader.resolve.refused.certain import without_old_releases, without_wheels
 from dataloader.resolve.refused.explain import explain, plain_fault
 from dataloader.resolve.refused.prechecks import check_names
-from dataloader.resolve.rounds import PythonSource, Query, Rounds
+from dataloader.resolve.rounds import PythonSource, Rounds
 from dataloader.resolve.stability import is_of_pypi, locked_version
 from dataloader.resolve.unsaid import holds, moved
 from dataloader.resolve.words.projects import Described, Project, make_project
@@ -233,8 +234,8 @@ class _Solver(Rounds):
         self, offer: Offer, limits: Sequence[str | None], locked: list[rattler.RepoDataRecord]
     ) -> Answer:
         specs = self._root.specs(conda_only=True, owned=offer.records)
-        bounds = [*self._root.constraints(), *(spec for spec in limits if spec is not None)]
-        return await self._climb(Query(offer, specs, bounds, locked if self._holding.favour else []))
+        bounds = [*self._root.constraints(), *(spec for spec in limits if spec is not None), *self._held()]
+        return await self._ladder.climb(Query(offer, specs, bounds, locked if self._holding.favour else []))
 
     async def _preferred(self) -> bool:
         self._catalogue.channels.watching = True
