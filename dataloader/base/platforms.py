@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from dataloader.base.errors import UsageError
+
 
 class KnownPlatform(NamedTuple):
     """One platform, in the words of conda, of uname(1) and of PEP 508."""
@@ -32,6 +34,59 @@ PLATFORMS = {
     )
 }
 """By conda's name."""
+
+OTHER_SUBDIRS = frozenset(
+    f"{system}-{machine}"
+    for system, machines in {
+        "linux": "32 armv6l armv7l loongarch64 ppc ppc64 riscv32 riscv64 s390x",
+        "freebsd": "32 64 arm64 ppc64 ppc64le",
+        "android": "32 64 aarch64 armv7a",
+        "ios": "arm64",
+        "iossimulator": "64 arm64",
+        "win": "32",
+        "emscripten": "wasm32 wasm64",
+        "wasi": "wasm32",
+        "zos": "z",
+    }.items()
+    for machine in machines.split()
+)
+"""What conda calls other platforms: a manifest may be for one of them too, and nothing is solved for it here."""
+
+
+def platform_mistake(name: str) -> str | None:
+    """Return what is wrong with a platform that a manifest names; ``None``: there is such a one.
+
+    >>> platform_mistake("linux-riscv64")
+    >>> platform_mistake("linux-46")[:52]
+    "'linux-46' is not a platform; did you mean linux-64?"
+    """
+    if name in PLATFORMS or name in OTHER_SUBDIRS:
+        return None
+    meant = _did_you_mean(name)
+    return f"{name!r} is not a platform{f'; {meant}' if meant else ''} (known: {', '.join(PLATFORMS)})"
+
+
+def check_known(platform: str) -> None:
+    """Refuse what nothing can be solved for.
+
+    Raises:
+        UsageError: ``platform-unknown``.
+    """
+    if platform not in PLATFORMS and platform != detect_platform():
+        meant = _did_you_mean(platform)
+        raise UsageError(
+            f"nothing is solved for {platform}" if platform in OTHER_SUBDIRS else f"there is no platform {platform}",
+            code="platform-unknown",
+            causes=(f"known platforms: {', '.join(PLATFORMS)}",),
+            suggestions=(meant,) if meant and platform not in OTHER_SUBDIRS else (),
+        )
+
+
+def _did_you_mean(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, PLATFORMS, n=2, cutoff=0.7)
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def detect_platform() -> str:

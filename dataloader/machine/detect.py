@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
-from dataloader.base.platforms import PLATFORMS, detect_platform, machine_of
+from dataloader.base.platforms import check_known, detect_platform, machine_of
 from dataloader.machine.host import OVERRIDE, cpu_flags, has_nvidia, libstdcxx_paths, which
 from dataloader.machine.target import Gpu, Target
 
@@ -64,20 +64,6 @@ def detect_target(
     return _overridden(
         target._replace(glibc=assumed.get("glibc"), kernel=assumed.get("kernel"), macos=assumed.get("macos")), environ
     )
-
-
-def check_known(platform: str) -> None:
-    """Refuse what is no conda subdir that a machine may have.
-
-    Raises:
-        UsageError: ``platform-unknown``.
-    """
-    if platform not in PLATFORMS:
-        raise UsageError(
-            f"there is no platform {platform}",
-            code="platform-unknown",
-            causes=(f"known platforms: {', '.join(sorted(PLATFORMS))}",),
-        )
 
 
 def with_system_requirements(target: Target, system: SystemRequirements) -> Target:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
-from dataloader.base.platforms import detect_platform
+from dataloader.base.platforms import check_known, detect_platform
 from dataloader.base.values import dataclass
 from dataloader.index.web.credentials import public_channel, without_credentials
 from dataloader.lockfile.portable import relative_url
@@ -340,8 +340,10 @@ def platform_of(options: Asked) -> str:
     """Return the platform that is solved for: the one that is named, the first of a target file, or this machine's.
 
     Raises:
-        UsageError: ``platform-unlisted``; the target file describes no machine of it.
+        UsageError: ``platform-unknown``, or ``platform-unlisted``: the target file describes no machine of it.
     """
+    if options.platform is not None:
+        check_known(options.platform)
     if options.target is None:
         return options.platform or detect_platform()
     from dataloader.request.target_file import platforms_in

@@ -327,3 +327,50 @@ def test_what_is_asked_of_cuda_binds_where_the_matrix_has_no_builds(
             desk.fails(1, "no-solution", *line)
         else:
             assert {p["name"]: p["version"] for p in desk.json(*line)["packages"]}["torch"] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("dataloader.toml", "[workspace]"),
+        ("pixi.toml", "[workspace]"),
+        ("pyproject.toml", "[tool.pixi.workspace]"),
+        ("pyproject.toml", "[tool.dataloader.workspace]"),
+    ],
+)
+def test_a_mistyped_platform_of_a_manifest_is_refused_where_it_is_read(desk: Desk, name: str, head: str) -> None:
+    (desk.here / name).write_text(f'{head}\nchannels = []\nplatforms = ["linux-64", "linux-46"]\n')
+
+    for command in (["lock"], ["lock", "--platform", "linux-64"], ["sync"]):
+        error = desk.fails(2, "manifest-invalid", *command)
+        assert "'linux-46' is not a platform; did you mean linux-64?" in error["causes"][0]
+
+
+def test_a_mistyped_platform_is_refused_before_anything_is_solved(desk: Desk) -> None:
+    for named in (["linux-46"], ["linux-64", "linux-46"]):
+        error = desk.fails(2, "platform-unknown", "lock", "app", *on_each(*named))
+        assert error["suggestions"] == ["did you mean linux-64?"]
+    (desk.here / "pixi.toml").write_text(
+        '[workspace]\nchannels = []\nplatforms = ["linux-64", "linux-riscv64"]\n[pypi-dependencies]\napp = "*"\n'
+    )
+    desk.fails(2, "platform-unknown", "lock")
+    desk.ok("lock", "--platform", "linux-64")
+    assert set(parts(desk.lock)) == {"linux-64"}
+
+
+def test_a_manifest_for_other_machines_is_locked_for_them_and_no_other(desk: Desk) -> None:
+    others = ("osx-arm64", "win-64")
+    text = MANIFEST.replace(json.dumps(PLATFORMS), json.dumps(others))
+    text += '[feature.more]\nplatforms = ["linux-64", "win-64"]\n[feature.more.pypi-dependencies]\nother = "*"\n'
+    (desk.here / "dataloader.toml").write_text(text + '[environments]\nmore = { features = ["more"] }\n')
+
+    desk.ok("lock")
+    assert set(parts(desk.lock)) == set(others)
+    whole = desk.lock.read_bytes()
+    assert set(yaml.safe_load(whole)["environments"]["more"]["packages"]) == {"win-64"}
+    desk.ok("lock")
+    assert desk.lock.read_bytes() == whole
+    desk.fails(2, "platform-unlisted", "sync")
+    desk.fails(2, "lock-unfit", "sync", "--platform", "win-64")
+    desk.ok("lock", *on_each("win-64", "osx-arm64"))
+    assert desk.lock.read_bytes() == whole

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.base.errors import UsageError
+from dataloader.base.platforms import detect_platform
 from dataloader.base.values import dataclass
 from dataloader.cli.edits.said import say_shared, say_unread
 from dataloader.cli.line.first_steps import without_manifest
@@ -41,7 +42,8 @@ from dataloader.cli.telling.documents import (
 from dataloader.lockfile.model import Lockfile
 from dataloader.lockfile.parts import beside, part_for
 from dataloader.lockfile.yaml import lock_bytes
-from dataloader.prefix.locate import as_seen
+from dataloader.prefix.locate import DEFAULT_ENVIRONMENT, as_seen
+from dataloader.request.places import find
 from dataloader.request.request import Request, make_request
 
 if TYPE_CHECKING:
@@ -264,7 +266,8 @@ def lock(
     """
     from dataloader.cli.edits.newer import locked_names, upgrading
 
-    with open_session(options, "lock") as session:
+    with open_session(options, "lock") as opened:
+        session = _on_one_of_its_platforms(opened)
         request = _asked(session, specs, flags)
         if request.manifest is None:
             _something(request, "lock", upgrade=upgrade if request.lockfile.is_file() else None)
@@ -293,6 +296,18 @@ def lock(
         done = "unchanged" if not changed else "would be written" if options.dry_run else "written"
         session.reporter.info(f"{as_seen(request.lockfile)} {done}: {_count_of(edited)}")
         return 0
+
+
+def _on_one_of_its_platforms(session: Session) -> Session:
+    """Return the session of a lock on the first platform of the manifest, where this machine's is not among them."""
+    options, manifest = session.options, find(session.options, session.here)
+    if options.platform is not None or options.target is not None or manifest is None:
+        return session
+    platform = detect_platform()
+    listed = manifest.environment(options.environment or DEFAULT_ENVIRONMENT, platform).platforms
+    if not listed or platform in listed:
+        return session
+    return replace(session, options=replace(options, platform=listed[0]), is_of_manifest=True)
 
 
 def _part(held: Iterable[Lockfile], request: Request) -> Lockfile | None:

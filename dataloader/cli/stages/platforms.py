@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from dataloader.base.errors import ResolutionFailure
+from dataloader.base.platforms import check_known
 from dataloader.base.values import dataclass
 from dataloader.cli.stages.saving import unsaid
 from dataloader.cli.stages.solving import client_of
@@ -137,11 +138,14 @@ def elsewhere(
             places += found
             lasting += () if every or name in mates else found
     places = [place for place in dict.fromkeys(places) if place != (request.environment, request.platform)]
+    for place in places:
+        check_known(place.platform)
     return Elsewhere(held=tuple(held), places=tuple(places), lasting=frozenset(lasting), asking=asking, whole=whole)
 
 
 def _is_named(session: Session) -> bool:
-    return session.options.platform is not None or session.options.target is not None
+    options = session.options
+    return (options.platform is not None and not session.is_of_manifest) or options.target is not None
 
 
 def _environments(

@@ -35,6 +35,8 @@ class Session:
     cache: Path
     is_elsewhere: bool = False
     """Whether it is about another platform than the command's own: what would mend it there is not looked for."""
+    is_of_manifest: bool = False
+    """Whether the platform of the options is one of the manifest's, and nobody named it."""
     solved: dict[str, dict[str, Locked]] = field(default_factory=dict)
     """What was found for solve-groups, with what was known of package files then."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dataloader.base.platforms import PLATFORMS
 from dataloader.machine.target import SystemRequirements
 from dataloader.request.input_file import Feature, InputFile
 from dataloader.request.manifests.additions import Additions, joined, of_files
@@ -255,8 +256,6 @@ def _table(values: dict[str, Any]) -> Any:
 
 
 def _platforms(platform: str) -> frozenset[str]:
-    from dataloader.base.platforms import PLATFORMS
-
     return frozenset({platform} if platform in PLATFORMS else PLATFORMS)
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from dataloader.base.errors import UsageError
 from dataloader.base.names import normalized
+from dataloader.base.platforms import platform_mistake
 from dataloader.machine.target import SystemRequirements
 from dataloader.prefix.locate import DEFAULT_ENVIRONMENT
 from dataloader.request.input_file import Feature, PypiOptions
@@ -76,10 +77,12 @@ def _platforms(table: Table) -> tuple[str, ...]:
     found = []
     for value in table.items("platforms"):
         name = value.get("platform", value.get("name")) if isinstance(value, dict) else value
-        if isinstance(name, str):
-            found.append(name)
-        else:
+        if not isinstance(name, str):
             table.mistake("platforms", f"{value!r} is not a platform such as linux-64")
+        elif mistake := platform_mistake(name):
+            table.mistake("platforms", mistake)
+        else:
+            found.append(name)
     return tuple(found)
 
 
