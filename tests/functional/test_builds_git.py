@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -155,8 +156,15 @@ def test_what_cannot_be_had_is_told(desk: Bench, repository: Path, exit_code: in
     desk.fails(exit_code, code, "lock")
 
 
+def _clone(desk: Bench, advice: str) -> None:
+    """Run the line that is advised, as a shell does."""
+    (line,) = re.findall(r"`(git clone [^`]*)`", advice)
+    subprocess.run(["sh", "-c", line], cwd=desk.here, check=True, capture_output=True)
+
+
 EDITABLE = {
     "a line of pip's": ("requirements.txt", "-e git+{url}@v1#egg=demo\n"),
+    "requirements, at a tag": ("requirements.txt", "-e git+{url}@v1#egg=demo\n"),
     "an archive": ("requirements.txt", "-e ./demo-1.0.tar.gz\n"),
     "an archive elsewhere": ("requirements.txt", "-e https://127.0.0.1:9/demo-1.0.tar.gz\n"),
     "conda's part for pip": ("environment.yml", "channels: []\ndependencies: [{{pip: ['-e git+{url}#egg=demo']}}]\n"),
@@ -190,11 +198,53 @@ def test_what_no_folder_here_is_cannot_be_edited(way: str, desk: Bench, reposito
     *cloning, copying = error["suggestions"]
 
     if "archive" not in way:
-        (clone,) = re.findall(r"`git (clone [^`]*)`", cloning[0])
-        git(desk.here, *clone.split())
+        _clone(desk, cloning[0])
         (desk.here / "edited.txt").write_text(cloning[0].rpartition(": ")[2] + "\n")
         desk.ok("install", "-r", "edited.txt", "--build", "demo", "-p", "env")
         assert desk.locked("demo")["editable"] is True
     if "elsewhere" not in way:
         (copied,) = re.findall("`([^`]*)`", copying)
         desk.ok("lock", copied, "--build", "demo", "--lockfile", "copied.lock")
+
+
+@pytest.mark.parametrize("way", ["manifest", "requirements.txt"])
+@pytest.mark.parametrize("where", ["", "@v1", "@v1#egg=demo&subdirectory=py"])
+def test_a_repository_behind_the_commands_e_is_cloned_as_advised(
+    way: str, where: str, desk: Bench, repository: Path
+) -> None:
+    if "subdirectory" in where:
+        git(repository, "tag", "--delete", "v1")
+        make_source(repository / "py", "demo", requires=["lib"], as_tree=True)
+        committed(repository)
+        git(repository, "tag", "v1")
+    _version(repository, "2.0")
+    error = desk.fails(2, "environment-unknown", "install", "-e", f"git+{repository.as_uri()}{where}")
+    cloning, manifest, file = error["suggestions"]
+
+    _clone(desk, cloning)
+    if way == "manifest":
+        line = manifest.partition(": ")[2]
+        (desk.here / "dataloader.toml").write_text(f"[workspace]\nchannels = []\n[pypi-dependencies]\n{line}\n")
+        desk.ok("install", "--build", "demo", "-p", "env")
+    else:
+        (desk.here / way).write_text(file.partition(": ")[2] + "\n")
+        desk.ok("install", "-r", way, "--build", "demo", "-p", "env")
+    assert desk.locked("demo")["editable"] is True
+    assert desk.locked("demo")["version"] == ("1.0" if where else "2.0")
+
+
+@pytest.mark.parametrize("named", ["", "demo @ "])
+@pytest.mark.parametrize(("marker", "holds"), [("python_version >= '3'", True), ('python_version < "3"', False)])
+def test_a_marker_behind_what_is_edited_counts(
+    named: str, marker: str, holds: bool, desk: Bench, repository: Path
+) -> None:
+    shutil.copytree(repository, desk.here / "demo")
+    (desk.here / "r.txt").write_text(f"lib\n-e {named}./demo ; {marker}\n")
+    desk.ok("lock", "-r", "r.txt", "--build", "demo")
+    assert ("editable: true" in desk.lock.read_text()) is holds
+
+    (desk.here / "r.txt").write_text(f"lib\n-e {named}git+{repository.as_uri()} ; {marker}\n")
+    if holds:
+        desk.fails(2, "requirement-unsupported", "lock", "-r", "r.txt", "--build", "demo")
+    else:
+        desk.ok("lock", "-r", "r.txt", "--build", "demo")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import sys
 from collections.abc import Mapping
@@ -95,12 +96,17 @@ def write_channel(root: Path, records: list[dict[str, Any]]) -> str:
             "subdir": subdir,
             "sha256": "1" * 64,
             "size": 1,
+            **({"timestamp": _milliseconds(record["uploaded"])} if "uploaded" in record else {}),
         }
     for subdir, packages in by_subdir.items():
         (root / subdir).mkdir(parents=True)
         document = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": packages, "repodata_version": 1}
         (root / subdir / "repodata.json").write_text(json.dumps(document))
     return root.as_uri() + "/"
+
+
+def _milliseconds(moment: str) -> int:
+    return int(dt.datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() * 1000)
 
 
 def requirement(text: str, *, constraint: bool = False) -> Requirement:

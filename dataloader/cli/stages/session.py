@@ -79,18 +79,33 @@ def _check_environment(options: CommonOptions) -> None:
     if options.environment is None:
         return
     if "/" in options.environment or options.environment in {".", ".."}:  # what pip's -e takes
-        raise UsageError(
-            f"-e names an environment of the manifest, and {options.environment} is a place",
-            code="environment-unknown",
-            suggestions=(
-                'below [pypi-dependencies] of the manifest: NAME = { path = "DIR", editable = true }',
-                "or in a requirements.txt that -r reads: -e DIR",
-            ),
-        )
+        raise _of_pip(options.environment)
     from dataloader.request.places import find
 
     if (manifest := find(options, Path.cwd())) is not None:
         manifest.check_environment(options.environment)
+
+
+def _of_pip(location: str) -> UsageError:
+    """Return the refusal of what pip reads behind ``-e``, with the ways to say it here."""
+    name, folder, named = "NAME", "DIR", "DIR"
+    cloning: tuple[str, ...] = ()
+    if location.startswith("git+"):
+        from dataloader.request.specs.sources import checkout_of, name_of, source_at
+
+        source = source_at(location)
+        name = name_of(location, source)
+        line, folder, named = checkout_of(name, source)
+        cloning = (f"`{line}`, and name that folder in one of these ways",)
+    return UsageError(
+        f"-e names an environment of the manifest, and {location} is a place",
+        code="environment-unknown",
+        suggestions=(
+            *cloning,
+            f'below [pypi-dependencies] of the manifest: {name} = {{ path = "{folder}", editable = true }}',
+            f"or in a requirements.txt that -r reads: -e {named}",
+        ),
+    )
 
 
 @contextmanager

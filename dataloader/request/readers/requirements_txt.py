@@ -22,6 +22,10 @@ from dataloader.request.specs.spec import parse_editable, parse_pypi
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_EDITABLE = re.compile(
+    r"""(?:-e\s*|--editable[\s=]\s*)([\w.\-]+\s*(?:\[[^]]*\])?\s+@\s+)?('[^']*'|"[^"]*"|[^\s'"]+?)(?:(?:\s+;|;\s)\s*(.*))?"""
+)
+"""``-e [NAME @] LOCATION [; MARKER]``, of which quotes in the marker are its own."""
 _ENCODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 
 
@@ -254,7 +258,11 @@ def _read_line(draft: _Draft, line: str, where: str, place: _Place) -> None:
     line = _expand(line, place.environ)
     draft.lines += 1
     try:
-        if line.startswith("-"):
+        if found := _EDITABLE.fullmatch(line):
+            named, location, marker = found.groups()
+            text = f"{named or ''}{''.join(_split(location))}{f' ; {marker}' if marker else ''}"
+            _add_editable(draft, text, where, place)
+        elif line.startswith("-"):
             _apply_options(draft, _file_options().parse_args(_split(line)), where, place)
         else:
             requirement = _requirement(line, where, place.path.parent, draft)
@@ -292,10 +300,16 @@ def _requirement(line: str, where: str, base: Path, draft: _Draft) -> PypiRequir
     return replace(requirement, hashes=(*requirement.hashes, *hashes)) if hashes else requirement
 
 
+def _add_editable(draft: _Draft, text: str, where: str, place: _Place) -> None:
+    if place.constraint:
+        raise _OptionError("-e is no constraint: a folder to be edited is a requirement")  # as pip has it
+    draft.requirements.append(parse_editable(text, origin=where, base=place.path.parent))
+
+
 def _apply_options(draft: _Draft, arguments: argparse.Namespace, where: str, place: _Place) -> None:
     base = place.path.parent
     for text in arguments.editable:
-        draft.requirements.append(parse_editable(text, origin=where, base=base))
+        _add_editable(draft, text, where, place)
     for name in (*arguments.requirement, *arguments.constraint):
         if "://" in name:
             draft.mistakes.append(f"{where}: {name}: requirements files are read from disk only; download it first")

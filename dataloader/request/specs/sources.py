@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import unquote, urldefrag, urlsplit
 
@@ -216,6 +217,22 @@ def _is_tree(source: Source) -> bool:
     return source.kind == "path" and not source.location.endswith((*ARCHIVES, ".whl"))
 
 
+def checkout_of(name: str, source: Source) -> tuple[str, str, str]:
+    """Return the command line that makes a copy of a repository to be edited, its folder, and what ``-e`` calls that.
+
+    >>> checkout_of("a", Source(kind="git", location="https://h/a.git", rev="v1"))
+    ('git clone https://h/a.git src/a && git -C src/a checkout v1', './src/a', './src/a')
+    >>> checkout_of("a", Source(kind="git", location="https://h/a.git", subdirectory="py"))[1:]
+    ('./src/a/py', 'a @ ./src/a/py')
+    """
+    checkout = f"src/{name}"
+    at = f" && git -C {checkout} checkout {quote(source.rev)}" if source.rev else ""
+    # a folder below is not called as the project is, and its name may stand nowhere in it
+    folder, named = (f"/{source.subdirectory}", f"{name} @ ") if source.subdirectory else ("", "")
+    folder = f"./{checkout}{folder}"
+    return f"git clone {quote(source.location)} {checkout}{at}", folder, f"{named}{folder}"
+
+
 UNBUILDABLE = "requirement-unsupported"
 _WORDS = {"git": "a repository", "url": "a source archive", "path": "a source tree or archive"}
 
@@ -223,13 +240,12 @@ _WORDS = {"git": "a repository", "url": "a source archive", "path": "a source tr
 def unbuildable(name: str, source: Source, origin: str) -> Refusal:
     """Return why a source is refused."""
     if source.editable and not _is_tree(source):
-        checkout = f"src/{name}"
-        cloning = f"`git clone {source.location} {checkout}`, and name that folder: -e ./{checkout}"
+        cloning, _, folder = checkout_of(name, source)
         return Refusal(
             message=f"{origin}: {name} is to be editable and comes from {source}: only a folder of yours can be edited",
             code=UNBUILDABLE,
             suggestions=(
-                *((cloning,) if source.kind == "git" else ()),
+                *((f"`{cloning}`, and name that folder: -e {folder}",) if source.kind == "git" else ()),
                 f"or take a copy of it: `{name} @ {url_of(replace(source, editable=False))}`, without -e",
             ),
         )

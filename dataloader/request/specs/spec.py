@@ -101,19 +101,13 @@ def refusal_of(error: UsageError) -> Refusal:
 
 def _location_requirement(text: str, *, origin: str, base: Path | None) -> PypiRequirement:
     """Read ``WHEEL[EXTRAS] ; MARKER``, where WHEEL is a path or a URL; the marker stands behind a blank."""
-    from packaging.markers import InvalidMarker, Marker
-
-    location, _, marker = (part.strip() for part in re.sub(r"\s+;|;\s+", "\n", text, count=1).partition("\n"))
+    location, condition = _without_marker(text, origin)
     extras: tuple[str, ...] = ()
     if found := re.fullmatch(r"(.*\.whl)\[([\w.,\s\-]*)\]", location):
         location = found[1]
         extras = tuple(sorted({normalized(extra.strip()) for extra in found[2].split(",") if extra.strip()}))
     if not is_wheel(location):
         location, extras = _without_extras(location)
-    try:
-        condition = str(Marker(marker)) if marker else None
-    except InvalidMarker as error:
-        raise _not_pep508(text, origin, str(error)) from error
     if not is_wheel(location):
         source = source_at(location, base=base)
         bare = PypiRequirement(
@@ -131,10 +125,28 @@ def _location_requirement(text: str, *, origin: str, base: Path | None) -> PypiR
 
 
 def parse_editable(text: str, *, origin: str, base: Path | None = None) -> PypiRequirement:
-    """Read what stands behind ``-e``: a tree or a repository, which is built where it is used."""
-    location, extras = _without_extras(text.strip())
+    """Read what stands behind ``-e``: a tree or a repository, which is built where it is used; a marker may follow.
+
+    Raises UsageError ``requirement-invalid``, or as :func:`source_at`.
+    """
+    location, condition = _without_marker(text, origin)
+    named = re.fullmatch(r"([\w.\-]+)\s*(\[[^]]*\])?\s+@\s+(.*)", location)
+    location, extras = _without_extras(f"{named[3]}{named[2] or ''}" if named else location)
     source = source_at(location, base=base, editable=True)
-    return from_source(PypiRequirement(name=name_of(text, source), extras=extras, origin=origin), source)
+    name = normalized(named[1]) if named else name_of(location, source)
+    bare = PypiRequirement(name=name, extras=extras, marker=condition, origin=origin)
+    return from_source(bare, source)
+
+
+def _without_marker(text: str, origin: str) -> tuple[str, str | None]:
+    """Part ``LOCATION ; MARKER``; a blank stands on one side of the semicolon, which may be part of a URL."""
+    from packaging.markers import InvalidMarker, Marker
+
+    location, _, marker = (part.strip() for part in re.sub(r"\s+;|;\s+", "\n", text, count=1).partition("\n"))
+    try:
+        return location, str(Marker(marker)) if marker else None
+    except InvalidMarker as error:
+        raise _not_pep508(text, origin, str(error)) from error
 
 
 def _without_extras(location: str) -> tuple[str, tuple[str, ...]]:

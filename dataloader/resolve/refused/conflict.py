@@ -7,7 +7,7 @@ least the requirements are told without which the rest can be met, or those that
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,9 @@ from dataloader.base.values import dataclass
 from dataloader.compat.axes import said_of
 from dataloader.resolve.channels.rattler import Unsolvable
 from dataloader.resolve.offered.root import Root, RootSpec
-from dataloader.resolve.refused.likewise import Likewise, likewise, newest_build_of_each
+from dataloader.resolve.refused.likewise import Likewise, likewise, newest_build_of_each, too_late
 from dataloader.resolve.refused.nogoods import ABSENT, GaveUp, Nogood, Refuter, smallest
-from dataloader.resolve.refused.universe import ByRule, Needs, OwnSpec, Universe
+from dataloader.resolve.refused.universe import ByRule, Needs, OwnSpec, Universe, in_order
 from dataloader.resolve.words.records import parse_dependency
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class _Words:
             by_cause.setdefault(fact.cause, []).append(fact)
         asked = [cause for cause in by_cause if isinstance(cause, OwnSpec)]
         lines = [said for cause in self._told_once(asked) if (said := self._said(cause))]
-        needs = [self._needs(cause, by_cause[cause]) for cause in _in_order(by_cause)]
+        needs = [self._needs(cause, by_cause[cause]) for cause in in_order(by_cause)]
         lines += _on_a_screen([line for said in needs for line in said])
         lines += self._missing(core)
         rules = {c.rule for c, facts in by_cause.items() if isinstance(c, ByRule) and not self._is_told(facts, core)}
@@ -268,6 +268,8 @@ class _Words:
                 continue
             alike = [nogood for nogood in core if _wanted(nogood) == wanted]
             found.append(f"{self._name(wanted)}: {self._instead(wanted, fact, alike, versions)}")
+            if late := self._universe.late(wanted):
+                found.append(too_late(self._name(wanted), late, self._universe.cutoff))
             said.add(wanted)
         return found
 
@@ -291,7 +293,11 @@ class _Words:
         others = {w.text: w.version for w in project.wheels} if project is not None else {}
         newest = [*versions, *(text for text in sorted(others, key=others.__getitem__, reverse=True))]
         found = list(dict.fromkeys(newest))
-        return f"the versions there are: {some(found)}" if found else "no channel and no index has it"
+        none = "no version of it is old enough" if self._has_late(wanted, project) else "no channel and no index has it"
+        return f"the versions there are: {some(found)}" if found else none
+
+    def _has_late(self, wanted: str, project: Project | None) -> bool:
+        return bool(self._universe.late(wanted) or (project is not None and project.late))
 
     def _admitted(self, project: Project, fact: Nogood) -> list[str]:
         """Return the versions without a usable wheel that would meet what a fact wants of their project."""
@@ -384,17 +390,3 @@ def _wanted(fact: Nogood) -> str | None:
     if isinstance(fact.cause, Needs):
         return fact.cause.other
     return list(fact.terms)[-1]
-
-
-def _in_order(causes: Collection[Hashable]) -> list[Needs]:
-    """Return dependencies from what is asked for downwards."""
-    left = sorted(cause for cause in causes if isinstance(cause, Needs))
-    needed = {cause.other for cause in left}
-    reached = {cause.package for cause in left} - needed
-    ordered: list[Needs] = []
-    while left:
-        now = [cause for cause in left if cause.package in reached] or left[:1]
-        ordered += now
-        reached |= {cause.other for cause in now} | {cause.package for cause in now}
-        left = [cause for cause in left if cause not in now]
-    return ordered

@@ -13,6 +13,7 @@ from dataloader.base.names import some
 from dataloader.index.filenames import variant_label
 from dataloader.resolve.model import Problem, Requirement
 from dataloader.resolve.refused.conflict import Conflict, find_conflict, needed_requirements
+from dataloader.resolve.refused.likewise import too_late
 from dataloader.resolve.refused.prechecks import what_to_ask
 from dataloader.resolve.refused.unknown import condas_name
 from dataloader.resolve.words.tags import fit
@@ -262,6 +263,6 @@ def _passed_over(names: Collection[str], problem: Problem, catalogue: Catalogue)
     for name, project in sorted(knowledge.projects.items()):
         asked = SpecifierSet(",".join(r.specifier for r in problem.requirements if r.name == name))
         late = [version for version in project.late if asked.contains(version, prereleases=True)]
-        if late and catalogue.identity(name) in names:
-            found.append(f"{name} {some(late)}: published at {problem.exclude_newer} or later")
+        if late and problem.exclude_newer is not None and catalogue.identity(name) in names:
+            found.append(too_late(name, late, problem.exclude_newer))
     return found

@@ -69,6 +69,15 @@ def newest_build_of_each(records: Iterable[rattler.RepoDataRecord]) -> list[str]
     return list(found.values())
 
 
+def too_late(name: str, versions: Sequence[str], cutoff: str) -> str:
+    """Say of versions that they are too new for a date.
+
+    >>> too_late("lib", ["2.0", "1.9"], "2024-01-01T00:00:00Z")
+    'lib 2.0, 1.9: published at 2024-01-01T00:00:00Z or later'
+    """
+    return f"{name} {some(versions)}: published at {cutoff} or later"
+
+
 def _listed(items: Sequence[str], last: str) -> str:
     if len(items) > _SHOWN:
         return some(items, _SHOWN)

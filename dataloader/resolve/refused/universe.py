@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -73,6 +73,7 @@ class Universe:
         """``rule_of`` says of a record's URL and one of its specs which rule put it there, if one did."""
         self._question, self._channels, self._rule_of = question, channels, rule_of
         self._candidates: dict[str, tuple[rattler.RepoDataRecord, ...]] = {}
+        self._late: dict[str, list[rattler.RepoDataRecord]] = {}
         self._wishes: dict[str, _Wish] = {}
         self._virtual = channels.virtual_records()
 
@@ -87,6 +88,17 @@ class Universe:
     def candidates(self, name: str) -> Sequence[rattler.RepoDataRecord]:
         """Return all candidates of a package that was met, the preferred one first."""
         return self._candidates.get(name, ())
+
+    @property
+    def cutoff(self) -> str:
+        """The date that what channels have is to be older than, as RFC 3339; empty: there is none."""
+        cutoff = self._question.exclude_newer
+        return cutoff.isoformat().replace("+00:00", "Z") if cutoff is not None else ""
+
+    def late(self, name: str) -> list[str]:
+        """Return the versions of a package that was met which channels have too late for the date, the newest first."""
+        records = sorted(self._late.get(name, ()), key=_preference, reverse=True)
+        return list(dict.fromkeys(str(record.version) for record in records))
 
     async def root(self) -> list[Nogood]:
         """Return what the question itself rules out."""
@@ -161,8 +173,9 @@ class Universe:
             return self._question.owned[name]
         if name.startswith("__"):
             return [record for record in self._virtual if record.name.normalized == name]
-        cutoff = self._question.exclude_newer
-        return [r for r in await self._channels.records(name) if cutoff is None or not _later(r, cutoff)]
+        records, cutoff = await self._channels.records(name), self._question.exclude_newer
+        self._late[name] = [record for record in records if cutoff is not None and _later(record, cutoff)]
+        return [record for record in records if cutoff is None or not _later(record, cutoff)]
 
     def _unmet(self, holders: Mapping[str, int], wish: _Wish, absent: int, cause: Cause) -> Iterator[Nogood]:
         """Yield what says that ``holders`` do not go with a wish unmet; ``absent`` says whether absence is (or 0)."""
@@ -248,3 +261,17 @@ def _preference(record: rattler.RepoDataRecord) -> tuple[rattler.Version, int]:
 
 def _later(record: rattler.RepoDataRecord, cutoff: dt.datetime) -> bool:
     return record.timestamp is not None and record.timestamp > cutoff
+
+
+def in_order(causes: Collection[Hashable]) -> list[Needs]:
+    """Return dependencies from what is asked for downwards."""
+    left = sorted(cause for cause in causes if isinstance(cause, Needs))
+    needed = {cause.other for cause in left}
+    reached = {cause.package for cause in left} - needed
+    ordered: list[Needs] = []
+    while left:
+        now = [cause for cause in left if cause.package in reached] or left[:1]
+        ordered += now
+        reached |= {cause.other for cause in now} | {cause.package for cause in now}
+        left = [cause for cause in left if cause not in now]
+    return ordered

@@ -11,6 +11,7 @@ from dataloader.base.errors import ManifestError
 from dataloader.request.input_file import InputFile
 from dataloader.request.readers import requirements_txt
 from dataloader.request.readers.requirements_txt import read_requirements
+from dataloader.request.specs.requirements import PypiRequirement
 
 
 def read(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> InputFile:
@@ -125,3 +126,44 @@ def test_bytes_that_are_no_text_are_said(tmp_path: Path) -> None:
 
     with pytest.raises(ManifestError, match="cannot be read as a requirements file"):
         read_requirements(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "extras", "marker"),
+    [
+        ('-e ./lib ; python_version < "3.9"', "lib", (), 'python_version < "3.9"'),
+        ("-e './lib' ; python_version < '3.9'", "lib", (), 'python_version < "3.9"'),
+        ("-e \"./lib ; python_version < '3.9'\"", "lib", (), 'python_version < "3.9"'),
+        ('--editable=./lib[a]; sys_platform == "win32"', "lib", ("a",), 'sys_platform == "win32"'),
+        ("--editable ./lib", "lib", (), None),
+        ("-e./lib", "lib", (), None),
+        ('-e git+https://h/l.git@v1#egg=lib ; python_version<"3"', "lib", (), 'python_version < "3"'),
+        ("-e lib[a] @ git+https://h/other.git", "lib", ("a",), None),
+        ("-e 'lib @ ./other' ; os_name == 'nt'", "lib", (), 'os_name == "nt"'),
+    ],
+)
+def test_what_is_edited_has_a_name_and_a_marker(
+    tmp_path: Path, line: str, name: str, extras: tuple[str, ...], marker: str | None
+) -> None:
+    (found,) = read(tmp_path, f"{line}\n").requirements
+
+    assert isinstance(found, PypiRequirement)
+    assert (found.name, found.extras, found.marker) == (name, extras, marker)
+    assert found.source is not None
+    assert found.source.editable
+
+
+def test_what_is_edited_is_no_constraint(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text("-e ./lib ; os_name == 'nt'\n")
+    with pytest.raises(ManifestError) as caught:
+        read(tmp_path, "numpy\n-c c.txt\n")
+
+    assert "c.txt:1: -e is no constraint" in caught.value.causes[0]
+
+
+@pytest.mark.parametrize("line", ["-e ./lib ; bogus", "-e ./lib --config-settings a=b", "-e ./lib more"])
+def test_what_cannot_be_read_behind_what_is_edited_is_named(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        read(tmp_path, f"{line}\n")
+
+    assert line.rsplit(maxsplit=1)[-1] in caught.value.causes[0]
