@@ -60,12 +60,23 @@ def source_at(location: str, *, base: Path | None = None, editable: bool = False
         return Source(kind="url", location=plain, subdirectory=subdirectory, editable=editable)
     if parts.scheme in {"http", "https", "ftp"}:
         return Source(kind="url", location=plain, subdirectory=subdirectory, editable=editable)
-    path = Path(unquote(parts.path) if parts.scheme == "file" else plain)
+    path = path_named(unquote(parts.path) if parts.scheme == "file" else plain)
     if path.parts[:1] == ("~",):
         path = path.expanduser()
     path = Path(((base or Path.cwd()) / path).absolute().as_posix())
     editable = editable or fields.get("editable") == "true"
     return Source(kind="path", location=_plain(path), subdirectory=subdirectory, editable=editable)
+
+
+def path_named(text: str) -> Path:
+    """Return the path that text names.
+
+    Raises:
+        UsageError: ``requirement-invalid``, of what the system takes as no path.
+    """
+    if "\0" in text:
+        raise _never(f"{text!r} has a NUL character, which no path may have")
+    return Path(text)
 
 
 def _repository(location: str, *, base: Path | None, editable: bool) -> Source:
@@ -107,7 +118,7 @@ def _git_url(location: str, base: Path | None) -> str:
         elif re.match(r"[\w+]+::", location) or location.startswith("-"):
             raise _never(f"{location!r} is no repository: git is asked by {', '.join(sorted(_GIT_SCHEMES))}")
         else:
-            location = ((base or Path.cwd()) / Path(location).expanduser()).absolute().as_uri()
+            location = ((base or Path.cwd()) / path_named(location).expanduser()).absolute().as_uri()
     check_asked(location)
     parts = urlsplit(location)
     if parts.scheme not in _GIT_SCHEMES:

@@ -13,7 +13,7 @@ from dataloader.base.names import file_name_of, normalized
 from dataloader.base.origin import ARCHIVES
 from dataloader.index.web.credentials import check_asked
 from dataloader.request.specs.requirements import CondaRequirement, PypiRequirement, Refusal, Requirement
-from dataloader.request.specs.sources import from_source, is_wheel, name_of, source_at
+from dataloader.request.specs.sources import from_source, is_wheel, name_of, path_named, source_at
 
 # Text, compiled when a conda spec is read: many runs have none.
 _CONDA_NAME = r"[a-z0-9_][a-z0-9_.\-]*"
@@ -222,7 +222,7 @@ def _wheel_requirement(location: str, *, origin: str, base: Path | None) -> Pypi
     if scheme in {"http", "https"}:
         url, filename = location, file_name_of(location)
     else:
-        path = Path(unquote(urlsplit(location).path) if scheme == "file" else location).expanduser()
+        path = path_named(unquote(urlsplit(location).path) if scheme == "file" else location).expanduser()
         path = ((base or Path.cwd()) / path).resolve()
         if not path.is_file():
             raise UsageError(f"{origin}: there is no file {path}", code="requirement-invalid")

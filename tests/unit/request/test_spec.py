@@ -172,6 +172,12 @@ def test_a_stack_value_that_cannot_be_read_is_said(axis: str, value: str) -> Non
     assert "expected a version" in (axis_mistake(axis, value) or "")
 
 
+@pytest.mark.parametrize("text", ["~\0", "./a\0.whl", "file:///a%00.whl", "x @ file:///a%00", "x @ git+./\0"])
+def test_what_can_be_no_path_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_spec(text, base=Path("/tmp"))
+
+
 @given(st.text(max_size=40))
 def test_any_text_is_a_requirement_or_a_usage_error(text: str) -> None:
     for parse in (parse_pypi, parse_conda):
