@@ -71,7 +71,25 @@ def texts(node: ast.expr) -> Iterator[str]:
         yield from texts(node.args[0])
 
 
+def put_into_variables(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
+    """Yield ``(role, text, line)`` of what a function puts into a variable and then says as an error's message."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        nodes = list(ast.walk(function))
+        said = {
+            node.args[0].id
+            for node in nodes
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in errors() and node.args
+            if isinstance(node.args[0], ast.Name)
+        }
+        for node in nodes:
+            if isinstance(node, ast.Assign) and said & {ast.unparse(target) for target in node.targets}:
+                yield from (("error", text, node.lineno) for text in texts(node.value))
+
+
 def said_in(tree: ast.Module, where: str) -> Iterator[Message]:
+    yield from (Message(f"{where}:{line}", role, None, text) for role, text, line in put_into_variables(tree))
     for node in ast.walk(tree):
         line = f"{where}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Assign | ast.AugAssign):
@@ -134,6 +152,14 @@ def test_a_fault_is_seen(text: str, fault: str) -> None:
 )
 def test_a_plain_statement_has_none(text: str) -> None:
     assert not list(faults(Message("", "error", None, text)))
+
+
+def test_what_is_put_into_a_variable_first_is_found() -> None:
+    code = "def f():\n    message = f'The file {x} is gone.'\n    raise UsageError(message, code='x')\n"
+
+    (found,) = said_in(ast.parse(code), "here.py")
+
+    assert list(faults(found)) == ["it ends with a full stop", "it begins with a capital"]
 
 
 def test_messages_are_found() -> None:

@@ -96,7 +96,7 @@ async def download(web: Web, wanted: Wanted, throttle: Throttle, reporter: Repor
             try:
                 digest = await web.first_good(wanted.url, lambda address, _: transfer.attempt(address))
             except NotFound as error:
-                message = f"{redact(wanted.url)} is not there (any more)."
+                message = f"{redact(wanted.url)} is not there (any more)"
                 raise IndexUnavailable(message, code="index-unreachable", suggestions=(wanted.advice,)) from error
             else:
                 transfer.tell(time.monotonic() - began)
@@ -188,7 +188,7 @@ class _Transfer:
         etag = response.headers.get("ETag")
         self._part.etag = etag if etag and not etag.startswith("W/") else None
         if response.status_code not in {200, 206} or (starts and int(starts[1]) > 0):
-            message = f"{redact(str(response.url))} cannot be resumed where it broke off."
+            message = f"{redact(str(response.url))} cannot be resumed where it broke off"
             raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True)
 
     def _receive(self, response: httpx.Response, address: str) -> None:
@@ -203,7 +203,7 @@ class _Transfer:
                 held += amount
                 pause = self._throttle.wait_for(amount)
                 if self._stopped.is_set() or (pause and self._stopped.wait(pause)):
-                    message = f"The download of {redact(address)} was stopped."
+                    message = f"the download of {redact(address)} was stopped"
                     raise Failed(IndexUnavailable(message, code="download-truncated"), retry=False)
                 if size is not None and part.size + held > size:
                     return
@@ -217,7 +217,7 @@ class _Transfer:
                         case False:
                             part.keep()
         except httpx.RemoteProtocolError as error:
-            message = f"The download of {redact(address)} broke off after {part.size + held} bytes."
+            message = f"the download of {redact(address)} broke off after {part.size + held} bytes"
             raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True) from error
         finally:
             if held:
@@ -231,7 +231,7 @@ class _Transfer:
         try:
             file = source.open("rb")
         except OSError as error:
-            message = f"{source} cannot be read: {error.strerror}."
+            message = f"{source} cannot be read: {error.strerror}"
             missing = isinstance(error, FileNotFoundError)
             raise Failed(IndexUnavailable(message, code="index-unreachable"), retry=False, missing=missing) from error
         with file:
@@ -292,7 +292,7 @@ def _is_whole(wanted: Wanted, part: Part) -> bool:
 
 def _check(address: str, wanted: Wanted, part: Part) -> None:
     if wanted.size is not None and part.size < wanted.size:
-        message = f"{redact(address)} ended after {part.size} of {wanted.size} bytes."
+        message = f"{redact(address)} ended after {part.size} of {wanted.size} bytes"
         raise Failed(IndexUnavailable(message, code="download-truncated"), retry=True)
     found = part.hasher.hexdigest()
     if (wanted.size is not None and part.size > wanted.size) or (wanted.sha256 and found != wanted.sha256):

@@ -102,7 +102,7 @@ def _of_httpx(address: str, error: Exception, timeout: float) -> Failed | None:
         case httpx.InvalidURL():
             return Failed(UsageError(f"{where} cannot be fetched: {error}", code="index-bad-url"), retry=False)
         case httpx.UnsupportedProtocol():
-            message = f"{where} is no address that can be fetched: http, https and file are."
+            message = f"{where} is no address that can be fetched: http, https and file are"
             return Failed(UsageError(message, code="index-bad-url"), retry=False)
         case httpx.RequestError():
             return _unreachable(address, error, timeout)
@@ -119,7 +119,7 @@ def check_status(response: Answered, address: str, credentials: Credentials) -> 
         raise Failed(error, retry=False, missing=True)
     if status in {401, 403, 407}:
         raise Failed(_auth_error(address, status, credentials), retry=False)
-    message = f"{host_of(address)} answered {status} {response.reason_phrase} for {redact(address)}."
+    message = f"{host_of(address)} answered {status} {response.reason_phrase} for {redact(address)}"
     retry_after = _retry_after(response.headers.get("Retry-After"))
     retry = status in _TRY_AGAIN and (retry_after or 0) <= _LONGEST_WAIT
     causes = (f"it asks to wait {retry_after:.0f} s",) if retry_after else ()
@@ -134,7 +134,7 @@ def check_sha256(body: bytes, sha256: str, address: str) -> None:
     found = hashlib.sha256(body).hexdigest()
     if found != sha256:
         causes = (f"expected sha256 {sha256}", f"received sha256 {found}, {len(body)} bytes")
-        message = f"{redact(address)} is not the file that was promised."
+        message = f"{redact(address)} is not the file that was promised"
         raise Failed(IntegrityError(message, code="hash-mismatch", causes=causes), retry=False)
 
 

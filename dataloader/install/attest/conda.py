@@ -133,7 +133,7 @@ class _Judge:
             if re.search(r"returned HTTP (404|410)", said):
                 raise missing(package, expected, *refused.reasons) from refused
             if re.search(r"returned HTTP|^failed to (fetch|read) attestation sidecar", said):
-                message = f"The attestations of {package.file_name} cannot be fetched."
+                message = f"the attestations of {package.file_name} cannot be fetched"
                 raise IndexUnavailable(message, code="channel-unavailable", causes=tuple(refused.reasons)) from refused
             raise invalid(package, expected, refused.reasons) from refused
 
