@@ -154,8 +154,8 @@ def _other_versions(wanted: Iterable[str], theirs: Iterable[str]) -> list[tuple[
     return [(name, min(by_stem[stem])) for name, stem in stems if stem in by_stem and name not in by_stem[stem]]
 
 
-def windows(verdicts: Sequence[ReleaseVerdict]) -> list[tuple[str, str]]:
-    """First and last release of each run of those that load, in the order given; what is not known ends a run.
+def windows(verdicts: Sequence[ReleaseVerdict], loads: bool | None = True) -> list[tuple[str, str]]:
+    """First and last release of each run of those of one kind (that load), in the order given; others end a run.
 
     >>> windows([Verdict("2.4", False), Verdict("2.5", True), Verdict("2.6", True), Verdict("2.7", None)])
     [('2.5', '2.6')]
@@ -163,21 +163,32 @@ def windows(verdicts: Sequence[ReleaseVerdict]) -> list[tuple[str, str]]:
     runs: list[tuple[str, str]] = []
     before = False
     for verdict in verdicts:
-        if verdict.loads:
+        is_of_kind = verdict.loads is loads
+        if is_of_kind:
             runs[-1:] = [(runs[-1][0], verdict.version)] if before else [*runs[-1:], (verdict.version, verdict.version)]
-        before = bool(verdict.loads)
+        before = is_of_kind
     return runs
 
 
 def said(verdicts: Sequence[ReleaseVerdict], project: str) -> str:
-    """The windows in words.
+    """The windows in words; where nothing is known to load, which may.
 
     >>> said([Verdict("2.5", True), Verdict("2.6", True), Verdict("2.7", False), Verdict("2.8", True)], "torch")
     'loads with torch 2.5 to 2.6 and 2.8'
+    >>> said([Verdict("2.5", None), Verdict("2.6", False)], "torch")
+    'loads for certain with no release of torch that was looked at; with 2.5 it is not known'
     """
-    runs = [first if first == last else f"{first} to {last}" for first, last in windows(verdicts)]
-    if not runs:
-        known = [verdict for verdict in verdicts if verdict.loads is not None]
-        return f"loads with no release of {project} that was looked at" if known else "it is not known"
-    *most, last = runs
-    return f"loads with {project} {', '.join(most)}{' and ' if most else ''}{last}"
+    if runs := windows(verdicts):
+        return f"loads with {project} {_spans(runs)}"
+    if all(verdict.loads is None for verdict in verdicts):
+        return "it is not known"
+    if unknown := windows(verdicts, None):
+        return (
+            f"loads for certain with no release of {project} that was looked at; with {_spans(unknown)} it is not known"
+        )
+    return f"loads with no release of {project} that was looked at"
+
+
+def _spans(runs: Sequence[tuple[str, str]]) -> str:
+    *most, last = (first if first == last else f"{first} to {last}" for first, last in runs)
+    return f"{', '.join(most)}{' and ' if most else ''}{last}"

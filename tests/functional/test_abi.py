@@ -147,8 +147,12 @@ def test_what_another_library_may_define_is_unknown(
     wheel = make_wheel(tmp_path, "more", "0.1", files={"more/_c.so": library.read_bytes()}, tag=_TAG)
     line = ["abi", str(wheel), "--with=frame<1.10", f"--index-url={server.index_url}", "--json"]
     assert main(line) == ExitCode.NO
-    told = {row["version"]: (row["loads"], row["why"]) for row in json.loads(capsys.readouterr().out)["releases"]}
+    document = json.loads(capsys.readouterr().out)
+    told = {row["version"]: (row["loads"], row["why"]) for row in document["releases"]}
     assert told["1.0"][0] is False
+    assert document["answer"] == (
+        "loads for certain with no release of frame that was looked at; with 1.1 to 1.2 it is not known"
+    )
     assert told["1.2"] == (None, ["more/_c.so needs 1 symbol that libother.so may define"])
 
 
