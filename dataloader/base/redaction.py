@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 # Text, compiled when something is to be said: most runs end before.
-_USER_INFO = r"(\w://)[^/\s'\"]+@"
+_USER_INFO = r"(\w(?<!ssh)://|ssh://(?=[^/\s'\"@]*:))[^/\s'\"]+@"
+"""The user of an address of ssh says which service is meant, and is no secret unless a password follows."""
 _QUERY = r"(\w://[^\s'\"<>?#]*)\?[^\s'\"<>)]+"
 _TOKENS = r"(?i)((?:token|password|passwd|secret|api[_-]?key|signature|credential)=)[^&/\s'\"]+"
 _IN_CHANNELS = r"(\w://[^/\s'\"]+/(?:[^\s'\"]*?/)?t/)[^&/\s'\"]+"
@@ -26,6 +27,8 @@ def redact(text: str) -> str:
 
     >>> redact("cannot read https://me:secret@example.org/t/abc-1/simple?X-Amz-Signature=xyz")
     'cannot read https://****@example.org/t/****/simple?****'
+    >>> redact("git clone ssh://git@host/a.git ssh://git:secret@host/b.git")
+    'git clone ssh://git@host/a.git ssh://****@host/b.git'
     >>> redact("Authorization: Basic dXNlcjpzZWNyZXQ=")
     'Authorization: Basic ****'
     """

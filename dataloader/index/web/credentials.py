@@ -24,6 +24,8 @@ def redact(url: str) -> str:
     'https://user:****@example.org/simple/?****'
     >>> redact("https://token@example.org/simple")
     'https://****@example.org/simple'
+    >>> redact("ssh://git@example.org/a.git")
+    'ssh://git@example.org/a.git'
     """
     if "@" not in url and "?" not in url:
         return redact_tokens(url)
@@ -33,7 +35,8 @@ def redact(url: str) -> str:
         return "(a URL that cannot be read)"
     user_info, at, host = parts.netloc.rpartition("@")
     user, colon, _ = user_info.partition(":")
-    shown = (f"{user}:****" if colon and user else "****") if at else ""
+    is_service = parts.scheme.endswith("ssh") and user and not colon  # whom ssh asks for is no secret
+    shown = (user if is_service else f"{user}:****" if colon and user else "****") if at else ""
     path = redact_tokens(parts.path)
     return urlunsplit((parts.scheme, f"{shown}{at}{host}", path, "****" if parts.query else "", ""))
 
