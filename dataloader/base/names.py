@@ -26,6 +26,15 @@ def normalized(project: str) -> str:
     return _SEPARATORS.sub("-", project).lower()
 
 
+def is_name(text: str) -> bool:
+    """Say whether a text can be the name of a project (PEP 508).
+
+    >>> is_name("zope.interface"), is_name("two words")
+    (True, False)
+    """
+    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", text) is not None
+
+
 def file_name_of(url: str) -> str:
     """Return the name of the file that a URL leads to: the last part of its path, unquoted.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -136,9 +137,10 @@ def _refuse_generation(prefix: Path) -> None:
     if generation is None:
         return
     folder = Path(generation).parent
+    root = shlex.quote(str(folder.parents[1]))
     raise PrefixError(
         f"{generation} is a generation, which is not changed any more",
-        suggestions=(f"make the next one: dataloader sync --root {folder.parents[1]} --name {folder.name}",),
+        suggestions=(f"make the next one: dataloader sync --root {root} --name {folder.name}",),
     )
 
 

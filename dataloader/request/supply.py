@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataloader.base.errors import UsageError
-from dataloader.base.names import normalized
+from dataloader.base.names import is_name, normalized
 
 if TYPE_CHECKING:
     from dataloader.index.settings import IndexSettings
@@ -271,7 +270,7 @@ def built_projects(
     """
     typed = [name.strip() for text in options.build for name in text.split(",") if name.strip()]
     for name in typed:
-        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
+        if not is_name(name):
             raise UsageError(
                 f"--build {name}: what is built is allowed project by project, by its name",
                 code="build-by-name",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,29 @@ def test_what_cannot_be_built_stays_refused(desk: Bench, said: str) -> None:
     error = desk.fails(2, "requirement-unsupported", "lock", said, "--build", "demo")
 
     assert not any("--build" in text for text in error["suggestions"])
+
+
+@pytest.mark.parametrize("option", [[], ["--build", "two-words"]])
+def test_a_tree_that_nothing_names_is_to_be_named(desk: Bench, option: list[str]) -> None:
+    """Its folder's name is no project's: ``--build two words`` could not be typed."""
+    tree = desk.here / "two words"
+    tree.mkdir()
+    (tree / "setup.py").write_text("from setuptools import setup\nsetup(name='zz')\n")
+
+    error = desk.fails(2, "requirement-unsupported", "lock", "./two words", *option)
+    assert error["suggestions"][0] == f"give its name: `NAME @ {tree.as_uri()}`, and --build NAME"
+
+    error = desk.fails(2, "requirement-unsupported", "lock", f"zz @ {tree.as_uri()}")
+    assert error["suggestions"][0].startswith("--build zz ")
+
+
+def test_a_path_in_advice_can_be_typed(desk: Bench) -> None:
+    desk.ok("lock", "lib")
+    folder = desk.here / "two words"
+    folder.mkdir()
+    shutil.move(desk.here / "dataloader.lock", folder)
+
+    error = desk.fails(2, "requirements-invalid", "lock", "-r", "two words/dataloader.lock")
+    words = shlex.split(error["suggestions"][0].split("`")[1])
+    desk.ok(*words[1:], "-p", "env")
+    assert (desk.here / "env").is_dir()

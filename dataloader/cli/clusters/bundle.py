@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def bundle(
         }
         session.reporter.info(f"{len(lock.packages)} packages, {human_size(size)}, in {seconds} s")
         session.reporter.info(
-            f"there: `dataloader unbundle {path.name} -p PREFIX`, or unpack it and `sh install.sh PREFIX`"
+            f"there: `dataloader unbundle {shlex.quote(path.name)} -p PREFIX`, or unpack it and `sh install.sh PREFIX`"
         )
         session.write(document, f"{path}\n")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -125,9 +126,10 @@ def _statements(session: Session, lock: Lockfile, form: str, path: Path) -> tupl
     from dataloader.export.vex import read_statements
 
     if form not in _WITH_STATEMENTS:
+        said = shlex.quote(str(path))
         raise UsageError(
             f"{form} has no place for what is said of vulnerabilities: --vex can have no effect",
-            suggestions=tuple(f"`dataloader export {form} --vex {path}`" for form in _WITH_STATEMENTS),
+            suggestions=tuple(f"`dataloader export {form} --vex {said}`" for form in _WITH_STATEMENTS),
         )
     from dataloader.export.formats import ExportOptions
 

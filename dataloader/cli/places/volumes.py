@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +78,7 @@ def rollback(
         raise exclusive("--to", "--undo")
     with open_session(options) as session:
         now = to_the_end(roll_back(root, name, session.reporter, number=number, undo=undo))
-        line = f"`dataloader rollback --root {root} --name {name} --undo`"
+        line = f"`dataloader rollback --root {shlex.quote(str(root))} --name {name} --undo`"
         held = f"; syncs leave it there until {line}" if now.is_held else ""
         session.write(
             {"status": "ok", "number": now.number, "path": str(now.path), "held": now.is_held},

@@ -63,9 +63,10 @@ def _own_environment(session: Session, script: Path) -> Session | None:
     if header is None:
         return None
     if said := session.options.spelled(("prefix", "manifest", "environment")):
+        typed = shlex.quote(str(script))
         raise UsageError(
             f"{script} says itself what it needs: {', '.join(said)} can have no effect",
-            suggestions=(f"run it in another environment: `dataloader run {said[0]} ... -- python {script}`",),
+            suggestions=(f"run it in another environment: `dataloader run {said[0]} ... -- python {typed}`",),
         )
     manifest = project_of(header, session.cache)
     return replace(

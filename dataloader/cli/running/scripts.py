@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,11 +140,12 @@ def _parsed(script: Path, text: str) -> dict[str, Any]:
 
 
 def _invalid(script: Path, why: str, *causes: str) -> UsageError:
+    typed = shlex.quote(str(script))
     return UsageError(
         f"the header of {script} cannot be used: {why}",
         code="script-invalid",
         causes=causes,
-        suggestions=(f"mend it (PEP 723 has the form), or run it as it is: `dataloader run -- python {script}`",),
+        suggestions=(f"mend it (PEP 723 has the form), or run it as it is: `dataloader run -- python {typed}`",),
     )
 
 

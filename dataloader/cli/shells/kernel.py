@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +76,7 @@ def _install(session: Session, name: str | None, title: str | None) -> None:
         raise UsageError(
             f"{prefix} has no ipykernel, which a kernel is run by",
             code="kernel-unusable",
-            suggestions=("`dataloader add ipykernel`", f"`dataloader install ipykernel -p {prefix}`"),
+            suggestions=("`dataloader add ipykernel`", f"`dataloader install ipykernel -p {shlex.quote(str(prefix))}`"),
         )
     check_python(prefix)
     name = (name or _project_of(prefix)).lower()

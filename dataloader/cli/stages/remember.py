@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +54,7 @@ def remembered_lock(session: Session) -> Remembered | None:
             f"{state.manifest} says what {prefix} is made of",
             code="environment-of-project",
             suggestions=(
-                f"add to that project: --manifest {state.manifest}",
+                f"add to that project: --manifest {shlex.quote(state.manifest)}",
                 "or name another directory with --prefix",
             ),
         )
@@ -88,12 +89,13 @@ def refuse_to_replace(session: Session, request: Request) -> None:
         return
     lost = sorted({name for part in read_locks(path) for name in part.requested} - set(request.requested))
     if lost:
+        own = f"{request.prefix.name or 'other'}.lock"
         raise UsageError(
             f"{path} is not the lock of {request.prefix}: it asks for {', '.join(lost)}",
             code="lock-of-another",
             suggestions=(
-                f"give {request.prefix} a lock of its own: --lockfile {request.prefix.name or 'other'}.lock",
-                f"or make it from this one first: `dataloader sync -p {request.prefix}`",
+                f"give {request.prefix} a lock of its own: --lockfile {shlex.quote(own)}",
+                f"or make it from this one first: `dataloader sync -p {shlex.quote(str(request.prefix))}`",
             ),
         )
 

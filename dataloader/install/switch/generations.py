@@ -13,6 +13,7 @@ On a volume without symbolic links ``root/train`` is the environment itself, wit
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -86,12 +87,12 @@ async def rollback(
     Raises:
         PrefixError: there is no such generation (``generation-missing``).
     """
-    line = Line(absolute(root), name)
+    line, said = Line(absolute(root), name), shlex.quote(str(root))
     if line.is_plain(None):
         raise PrefixError(
             f"{line.link} is the environment itself, for its volume has no symbolic links: it has no generations",
             code="generation-missing",
-            suggestions=(f"Go back by the lock: dataloader sync --lockfile OLD.lock --root {root} --name {name}",),
+            suggestions=(f"Go back by the lock: dataloader sync --lockfile OLD.lock --root {said} --name {name}",),
         )
     async with line.lease(reporter):
         members = dict(line.members())
@@ -101,7 +102,7 @@ async def rollback(
             raise PrefixError(
                 f"{root / name} is not held by a rollback",
                 code="generation-missing",
-                suggestions=(f"`dataloader generations --root {root}` tells what is held",),
+                suggestions=(f"`dataloader generations --root {said}` tells what is held",),
             )
         earlier = [entry for entry in line.history() if entry in present and (now is None or entry != now.name)]
         before = line.folder / earlier[-1] if earlier else None
@@ -206,8 +207,8 @@ async def _sync(
 
 def _held(line: Line, now: Path, plan: InstallPlan, reporter: Reporter) -> SyncResult:
     """Leave an environment where a rollback led it, and say so."""
-    number = now.name.split("-")[0]
-    undo = f"`dataloader rollback --root {line.link.parent} --name {line.link.name} --undo` lets it go"
+    number, said = now.name.split("-")[0], shlex.quote(str(line.link.parent))
+    undo = f"`dataloader rollback --root {said} --name {line.link.name} --undo` lets it go"
     held = f"a rollback holds it at generation {number}; {undo}"
     reporter.warn(f"{line.link} stays as it is: {held}")
     reporter.event("held", generation=str(now))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ def read_file(
         raise ManifestError(
             f"{content.path} is a lock of ours, not a file of requirements",
             code="requirements-invalid",
-            suggestions=(f"`dataloader sync --lockfile {content.path}` installs it",),
+            suggestions=(f"`dataloader sync --lockfile {shlex.quote(str(content.path))}` installs it",),
         )
     from dataloader.request.readers import locks
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from dataloader.base.errors import ManifestError, UsageError
-from dataloader.base.names import normalized
+from dataloader.base.names import is_name, normalized
 from dataloader.base.origin import ARCHIVES, Origin
 from dataloader.index.web.credentials import check_asked
 from dataloader.request.specs.requirements import PypiRequirement, Refusal, Requirement, Source
@@ -258,6 +258,15 @@ def unbuildable(name: str, source: Source, origin: str) -> Refusal:
             suggestions=(
                 *((f"`{cloning}`, and name that folder: -e {folder}",) if source.kind == "git" else ()),
                 f"or take a copy of it: `{name} @ {url_of(replace(source, editable=False))}`, without -e",
+            ),
+        )
+    if _is_buildable(source) and not is_name(name):  # that of a folder, where nothing says what the project is called
+        return Refusal(
+            message=f"{origin}: nothing says what the project in {source} is called, and it is not allowed to be built",
+            code=UNBUILDABLE,
+            suggestions=(
+                f"give its name: `NAME @ {url_of(replace(source, editable=False))}`, and --build NAME",
+                "or leave all that would have to be built out: --skip-unbuildable",
             ),
         )
     if _is_buildable(source):
