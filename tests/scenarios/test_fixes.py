@@ -122,6 +122,7 @@ def test_the_first_repair_of_a_refused_problem_solves(path: Path, tmp_path: Path
         pypi=tuple(r for r in map(parse_spec, scenario.get("requirements", ())) if isinstance(r, PypiRequirement)),
         conda=tuple(parse_conda(text) for text in scenario.get("conda", ())),
         stack={"python": scenario["python"]} if "python" in scenario else {},
+        exclude_newer=scenario.get("exclude_newer"),
     )
     folders = (tmp_path / str(number) for number in itertools.count())
 
@@ -131,6 +132,7 @@ def test_the_first_repair_of_a_refused_problem_solves(path: Path, tmp_path: Path
             "requirements": [str(r) for r in changed.pypi],
             "conda": [r.match_spec for r in changed.conda],
             "python": changed.stack.get("python", ""),
+            "exclude_newer": changed.exclude_newer,
         }
         index = DictIndex(scenario.get("wheels", []))
         return _locked(Stack(axes={}), await resolve(make_problem(asked, next(folders)), index, Reporter()))
