@@ -96,6 +96,7 @@ async def _solve(request: Request) -> list[rattler.RepoDataRecord]:
             for name, version in virtual
         ],
         exclude_newer=cutoff or None,
+        gateway=rattler.Gateway(cache_dir=Path("cache")),  # and not the one that others use meanwhile
     )
 
 
