@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     import rattler
@@ -19,10 +19,11 @@ Request = Mapping[str, Any]
 Answer = dict[str, Any]
 
 
-def main() -> int:
+def main() -> NoReturn:
     (name,) = sys.argv[1:]
     json.dump(TOOLS[name](json.load(sys.stdin)), sys.stdout)
-    return 0
+    sys.stdout.flush()
+    os._exit(0)  # threads of rattler's may outlive the interpreter, and fall over what it has taken down
 
 
 def of_dataloader(request: Request) -> Answer:
@@ -107,4 +108,4 @@ def _newest(pythons: list[str]) -> str:
 TOOLS: dict[str, Callable[[Request], Answer]] = {"dataloader": of_dataloader, "uv": of_uv, "rattler": of_rattler}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
