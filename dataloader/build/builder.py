@@ -40,6 +40,7 @@ from dataloader.lockfile.builds import has_its_key
 from dataloader.lockfile.model import Build, PypiPackage
 from dataloader.locking.asking import python_specifier
 from dataloader.locking.built import BuildNeeds
+from dataloader.resolve.model import file_of
 
 if TYPE_CHECKING:
     from dataloader.machine.interpreters import Interpreter
@@ -129,7 +130,7 @@ class SourceBuilder:
 
     async def needs(self, package: PypiPackage) -> BuildNeeds:
         """Return what a locked source says of its build; nothing of it is run."""
-        return (await self._look(_file_of(package))).needs
+        return (await self._look(file_of(package))).needs
 
     async def _look(self, file: IndexFile) -> _Seen:
         return await self._once(("look", file.url), partial(self._look_once, file))
@@ -229,7 +230,7 @@ class SourceBuilder:
         """Return the wheel that was built to ask what it needs, where it is the one that is wanted."""
         if package.origin.editable or not build.isolated or {"sm", "gcc"} & build.abi.keys():
             return None  # nobody told it what these are
-        digest = await self._material.digest(_file_of(package))
+        digest = await self._material.digest(file_of(package))
         wheel = taken(self._ground.cache, mark_of(digest, build.python, build.requires, build.against), folder)
         if wheel is not None:
             await self._judged(wheel, package, build)
@@ -310,7 +311,7 @@ class SourceBuilder:
         """Return where a build runs: what leads to a tree is made in it, all else beside its environment."""
         if what == "editable":
             return Path(package.origin.folder())
-        return await self._material.tree(_file_of(package), into, content=package.content)
+        return await self._material.tree(file_of(package), into, content=package.content)
 
     async def _environment(
         self, title: str, name: str, requires: Iterable[str], python: str, folder: Path, against: Mapping[str, str]
@@ -381,14 +382,3 @@ def _version_of(filename: str, name: str) -> str | None:
     except (InvalidSdistFilename, InvalidVersion):
         return None
     return str(version) if project == name else None
-
-
-def _file_of(package: PypiPackage) -> IndexFile:
-    return IndexFile(
-        name=package.name,
-        version=package.version,
-        filename=package.file_name,
-        url=package.url,
-        sha256=package.sha256 or None,
-        size=package.size,
-    )

@@ -178,11 +178,7 @@ def recorded_paths(prefix: Path, location: str) -> Iterator[str]:
     try:
         rows = record_rows(text)
     except BadRecord as error:
-        raise PrefixError(
-            f"the RECORD of {prefix / location} cannot be read: {error}",
-            code="prefix-damaged",
-            suggestions=(f"remove {prefix} and run `dataloader sync` again",),
-        ) from error
+        raise _damaged(prefix, f"the RECORD of {prefix / location} cannot be read: {error}") from error
     for name, _, _ in rows:
         path = posixpath.normpath(f"{site_packages}/{name}") if name.startswith(".") else f"{site_packages}/{name}"
         if not path.startswith("../"):
@@ -194,11 +190,7 @@ def _conda_records(prefix: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             record = json.loads(path.read_bytes())
         except ValueError as error:
-            raise PrefixError(
-                f"{path} is not JSON",
-                code="prefix-damaged",
-                suggestions=(f"remove {prefix} and run `dataloader sync` again",),
-            ) from error
+            raise _damaged(prefix, f"{path} is not JSON") from error
         if isinstance(record, dict):
             yield f"conda-meta/{path.name}", record
 
@@ -233,3 +225,9 @@ def _read(path: Path) -> str:
 
 def _with_digest(wheel: Installed, digests: dict[str, str]) -> Installed:
     return replace(wheel, sha256=digests.get(wheel.name))
+
+
+def _damaged(prefix: Path, message: str) -> PrefixError:
+    return PrefixError(
+        message, code="prefix-damaged", suggestions=(f"remove {prefix} and run `dataloader sync` again",)
+    )

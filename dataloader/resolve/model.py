@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from dataloader.base.values import dataclass
 from dataloader.compat.model import Rule, StackNeeds
+from dataloader.index.model import IndexFile
 from dataloader.lockfile.model import CondaPackage, PypiPackage
 from dataloader.machine.target import Target
 
@@ -109,3 +110,15 @@ class Resolution:
     """Package to the matrix row that it is taken for; a row that there is not for a build that nobody knows."""
     rounds: int = 0
     metadata_read: int = 0
+
+
+def file_of(package: PypiPackage) -> IndexFile:
+    """Return a locked distribution as the file of an index that it is."""
+    return IndexFile(
+        name=package.name,
+        version=package.version,
+        filename=package.file_name,
+        url=package.url,
+        sha256=package.sha256 or None,
+        size=package.size,
+    )

@@ -180,8 +180,9 @@ class Rounds:
             if knowledge.unread():
                 continue
             unknown, is_known = await self._read_of(answer, knowledge)
-            if is_known and (better := await self._ladder.above(answer.rung, self._query(answer.offer))):
-                answer = better
+            # On a rung that was climbed to, those above were tried already.
+            if is_known and 0 < answer.rung == self._foreseen:
+                answer = await self._ladder.above(answer.rung, self._query(answer.offer)) or answer
                 unknown, is_known = await self._read_of(answer, knowledge)
             self._foreseen = answer.rung
             is_best = is_known and not self._closes_early(answer, early, knowledge)

@@ -25,10 +25,10 @@ from dataloader.elf.facts import read_elf
 from dataloader.elf.gpucode import GpuCode
 from dataloader.elf.image import MalformedElf
 from dataloader.index.client import IndexClient
-from dataloader.index.model import IndexFile
 from dataloader.index.wheels.members import Members
 from dataloader.lockfile.model import PypiPackage
 from dataloader.prefix.walk import is_library_name
+from dataloader.resolve.model import file_of
 
 MOST: Final = 128 << 20
 """Bytes, packed, that one lock reads at most: what is larger is judged when it is there."""
@@ -111,7 +111,7 @@ class Ahead:
 
     async def _read(self, package: PypiPackage, steps: list[WheelSaid], *, everything: bool) -> None:
         """Read what is not known, the smallest first; each library is a step."""
-        members = await self._client.members(_file_of(package))
+        members = await self._client.members(file_of(package))
         paths = sorted(filter(is_library_name, members.infos), key=lambda name: (_size(members, name), name))
         steps.append(WheelSaid(tuple(paths), steps[-1].read))
         while missing := steps[-1].missing(everything=everything):
@@ -136,17 +136,6 @@ async def _facts(members: Members, name: str, scratch: Path) -> MemberSaid:
 
 def _size(members: Members, name: str) -> int:
     return members.infos[name].compress_size
-
-
-def _file_of(package: PypiPackage) -> IndexFile:
-    return IndexFile(
-        name=package.name,
-        version=package.version,
-        filename=package.file_name,
-        url=package.url,
-        sha256=package.sha256 or None,
-        size=package.size,
-    )
 
 
 def _pack(said: WheelSaid) -> bytes:

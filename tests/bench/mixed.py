@@ -29,6 +29,7 @@ from tests.bench.samples import unpack_sample
 from tests.bench.tools import World, alternate, calm, dataloader, timed, uv
 from tests.bench.volumes import pins
 from tests.helpers.conda import index_channel, make_conda_package, make_python_package
+from tests.helpers.rattler_alone import solve_alone
 
 if TYPE_CHECKING:
     import rattler
@@ -97,7 +98,7 @@ def _installs(world: World) -> Iterator[Result]:
     timed([dataloader(), "lock"], cwd=here, env=env)
     lock = (here / "dataloader.lock").read_text()
     (here / "requirements.txt").write_text("\n".join(pins(lock.splitlines())) + "\n")
-    records = asyncio.run(_solved(channel.as_uri(), (f"python {_PYTHON}.*", *CONDA)))
+    records = asyncio.run(solve_alone([channel.as_uri()], (f"python {_PYTHON}.*", *CONDA)))
     fresh = (here / f"run-{number}" for number in itertools.count(1))
 
     def ours() -> float:
@@ -121,22 +122,7 @@ def _installs(world: World) -> Iterator[Result]:
 
 def solve(channel: str, *specs: str) -> None:
     """Solve the conda part with rattler alone."""
-    asyncio.run(_solved(channel, specs))
-
-
-async def _solved(channel: str, specs: Sequence[str]) -> list[rattler.RepoDataRecord]:
-    import rattler
-
-    virtual = (("__glibc", "2.36"), ("__linux", "5.10"), ("__unix", "0"))
-    return await rattler.solve(
-        sources=[rattler.Channel(channel)],
-        specs=[rattler.MatchSpec(spec) for spec in specs],
-        platforms=["linux-64", "noarch"],
-        virtual_packages=[
-            rattler.GenericVirtualPackage(rattler.PackageName(name), rattler.Version(version), rattler.BuildString("0"))
-            for name, version in virtual
-        ],
-    )
+    asyncio.run(solve_alone([channel], specs))
 
 
 async def _linked(records: list[rattler.RepoDataRecord], prefix: Path, cache: Path) -> None:

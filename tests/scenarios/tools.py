@@ -10,10 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
-
-if TYPE_CHECKING:
-    import rattler
+from typing import Any, NoReturn
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -72,33 +69,27 @@ def of_rattler(request: Request) -> Answer:
     """What rattler's solver says of a scenario that asks for nothing but conda packages."""
     from rattler.exceptions import SolverError
 
+    from tests.helpers.rattler_alone import solve_alone
+
+    date = request["exclude_newer"]
     if request["requirements"] or request["constraints"] or request["beyond"]:
         return {"passed": "it asks for more than conda packages"}
     try:
-        records = asyncio.run(_solve(request))
+        records = asyncio.run(
+            solve_alone(
+                request["channels"],
+                request["conda"],
+                platform=request["platform"],
+                glibc=request["glibc"],
+                exclude_newer=dt.datetime.fromisoformat(date.replace("Z", "+00:00")) if date else None,
+                cache=Path("cache"),  # and not the one that others use meanwhile
+            )
+        )
     except SolverError as error:
         return {"refused": str(error)}
     return {
         "packages": [{"name": r.name.normalized, "version": str(r.version), "from": "conda"} for r in records],
     }
-
-
-async def _solve(request: Request) -> list[rattler.RepoDataRecord]:
-    import rattler
-
-    virtual = (("__glibc", request["glibc"]), ("__linux", "5.10"), ("__unix", "0"))
-    cutoff = request["exclude_newer"] and dt.datetime.fromisoformat(request["exclude_newer"].replace("Z", "+00:00"))
-    return await rattler.solve(
-        sources=[rattler.Channel(url) for url in request["channels"]],
-        specs=[rattler.MatchSpec(spec) for spec in request["conda"]],
-        platforms=[request["platform"], "noarch"],
-        virtual_packages=[
-            rattler.GenericVirtualPackage(rattler.PackageName(name), rattler.Version(version), rattler.BuildString("0"))
-            for name, version in virtual
-        ],
-        exclude_newer=cutoff or None,
-        gateway=rattler.Gateway(cache_dir=Path("cache")),  # and not the one that others use meanwhile
-    )
 
 
 def _newest(pythons: list[str]) -> str:

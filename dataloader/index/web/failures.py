@@ -12,28 +12,9 @@ from dataloader.base.errors import DataloaderError, IndexUnavailable, IntegrityE
 from dataloader.index.web.credentials import Credentials, check_asked, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Protocol
-
     import httpx
 
-    class Answered(Protocol):
-        """What a response says before its body."""
-
-        @property
-        def status_code(self) -> int:
-            """As RFC 9110 has them."""
-            ...
-
-        @property
-        def reason_phrase(self) -> str:
-            """What the status means."""
-            ...
-
-        @property
-        def headers(self) -> Mapping[str, str]:
-            """By names in any case."""
-            ...
+    from dataloader.index.web.transport import Answered
 
 
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 527})

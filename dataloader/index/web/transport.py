@@ -36,8 +36,8 @@ _MEANING: dict[type[exceptions.PyreqwestError], str] = {
 """What httpx calls it; the first that fits counts."""
 
 
-class Reply(Protocol):
-    """An open response, as httpx has it too."""
+class Answered(Protocol):
+    """What a response says before its body, as httpx has it too."""
 
     @property
     def status_code(self) -> int:
@@ -53,6 +53,10 @@ class Reply(Protocol):
     def headers(self) -> Mapping[str, str]:
         """By names in any case."""
         ...
+
+
+class Reply(Answered, Protocol):
+    """An open response."""
 
     @property
     def url(self) -> object:
